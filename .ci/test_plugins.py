@@ -1,9 +1,10 @@
-"""Builds the core and every plugin as a wheel, and tests each plugin in a fresh environment of its own.
+"""Builds the core and every plugin as a wheel, and tests each plugin in a fresh environment of its
+own.
 
 So it does with a new plugin of each kind, as ``cluster-kit new`` of the core's wheel writes it.
 
-``python .ci/test_plugins.py DIRECTORY``: wheels and environments are made in DIRECTORY. Passing is the proof that the published
-contract is enough for a plugin.
+``python .ci/test_plugins.py DIRECTORY``: wheels and environments are made in DIRECTORY. Passing is
+the proof that the published contract is enough for a plugin.
 """
 
 import os
@@ -19,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(directory: Path) -> int:
-    """Test all plugins, side by side because they mostly wait for a package index; return how many failed."""
+    """Test all plugins, side by side because they mostly wait for a package index; return how many
+    failed.
+    """
     core = build(ROOT, directory / "wheels")
     plugins = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
     plugins += generated(core, directory / "new")
@@ -47,12 +50,23 @@ def build(project: Path, wheels: Path) -> Path:
     """Build a project's wheel, and nothing else, and return it."""
     out = wheels / project.name
     shutil.rmtree(out, ignore_errors=True)
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(project), stdout=subprocess.DEVNULL)
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--outdir",
+        str(out),
+        str(project),
+        stdout=subprocess.DEVNULL,
+    )
     return next(out.glob("*.whl"))
 
 
 def passes(plugin: Path, core: Path, directory: Path) -> bool:
-    """Install both wheels into a fresh environment and run the plugin's own tests from a folder without its sources."""
+    """Install both wheels into a fresh environment and run the plugin's own tests from a folder
+    without its sources.
+    """
     wheel = build(plugin, directory / "wheels")
     own = directory / plugin.name
     shutil.rmtree(own, ignore_errors=True)
@@ -64,7 +78,13 @@ def passes(plugin: Path, core: Path, directory: Path) -> bool:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [python, "-m", "pytest", "-p", "no:cacheprovider"]
     tests = subprocess.run(
-        command, cwd=own / "copy", env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=own / "copy",
+        env=environment,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     print(f"{plugin.name}: tested {wheel.name} beside {core.name}\n{tests.stdout}", flush=True)
     return tests.returncode == 0

@@ -1,8 +1,9 @@
-"""A living peer beside many dead ones: until it is linked, and until it is linked again after a restart.
+"""A living peer beside many dead ones: until it is linked, and until it is linked again after a
+restart.
 
-``python benchmarks/dead.py``. The dead are addresses of this machine at which the kernel drops every SYN, listed in ``static``
-before the living one; each dial to them takes until its deadline, as to a host that is down. The line without any dead is what
-the others compare with.
+``python benchmarks/dead.py``. The dead are addresses of this machine at which the kernel drops
+every SYN, listed in ``static`` before the living one; each dial to them takes until its deadline,
+as to a host that is down. The line without any dead is what the others compare with.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def measure(dead: list[str]) -> None:
 
 @contextmanager
 def black_holes() -> Iterator[int]:
-    """Yield a port at which no address of the loopback network answers, as the queue of the listening socket is full."""
+    """Yield a port at which no address of the loopback network answers, as the queue of the
+    listening socket is full.
+    """
     with ExitStack() as held:
         hole = held.enter_context(socket.socket())
         hole.bind(("0.0.0.0", 0))
@@ -83,7 +86,10 @@ def free_port() -> int:
 
 def config(cluster: str, name: str, nodes: list[str], port: int = 0) -> dict[str, Any]:
     """Return a configuration with a list of nodes."""
-    lan = {"strategy": {"name": "static", "nodes": nodes}, "connector": {"name": "tcp", "port": port}}
+    lan = {
+        "strategy": {"name": "static", "nodes": nodes},
+        "connector": {"name": "tcp", "port": port},
+    }
     return {"node": name, "cluster": cluster, "topologies": {"lan": lan}}
 
 

@@ -1,4 +1,5 @@
-"""How often is a node taken for dead that is alive, on a busy machine and a lossy network? In virtual time.
+"""How often is a node taken for dead that is alive, on a busy machine and a lossy network? In
+virtual time.
 
 python benchmarks/false_deaths.py [--unguarded]
 
@@ -27,7 +28,11 @@ from cluster_kit.testing.simulation import Script, Simulation, Starve
 STARVED = (0.0, 0.10)
 LOSSES = (0.01, 0.02, 0.03, 0.04, 0.05)
 START_S = 2.0
-JUDGES = ("cluster_kit.worker.worker", "cluster_kit.connectors.tcp.hub", "cluster_kit.strategies.gossip.session")
+JUDGES = (
+    "cluster_kit.worker.worker",
+    "cluster_kit.connectors.tcp.hub",
+    "cluster_kit.strategies.gossip.session",
+)
 
 Cell = tuple[float, float]
 """Which fraction of the nodes is starved, and which of the packets is lost."""
@@ -54,7 +59,9 @@ def run(seed: int, options: argparse.Namespace) -> tuple[int, list[str]]:
     """Return the false deaths of one run, after its seed."""
     starved, loss = cell_of(seed)
     count = round(options.nodes * starved)
-    starve = Starve(at_s=START_S, nodes=tuple(range(1, count + 1)), most_s=2.0, for_s=options.seconds)
+    starve = Starve(
+        at_s=START_S, nodes=tuple(range(1, count + 1)), most_s=2.0, for_s=options.seconds
+    )
     script = Script(nodes=options.nodes, steps=(starve,) if count else ())
     with ExitStack() as stack:
         for judge in JUDGES if options.unguarded else ():
@@ -64,20 +71,31 @@ def run(seed: int, options: argparse.Namespace) -> tuple[int, list[str]]:
 
 
 def measure(options: argparse.Namespace) -> tuple[Counter[Cell], Counter[Cell], list[str]]:
-    """Go through the grid, and return how many runs each cell has, how many of them have false deaths, and these."""
+    """Go through the grid, and return how many runs each cell has, how many of them have false
+    deaths, and these.
+    """
     runs: Counter[Cell] = Counter()
     hit: Counter[Cell] = Counter()
     dead: list[str] = []
     since = time.monotonic()
     with Pool(options.jobs) as pool:
-        for seed, deaths in pool.imap(partial(run, options=options), range(options.runs), chunksize=20):
+        for seed, deaths in pool.imap(
+            partial(run, options=options), range(options.runs), chunksize=20
+        ):
             cell = cell_of(seed)
             runs[cell] += 1
             hit[cell] += bool(deaths)
-            dead += [f"seed {seed}, {cell[0]:.0%} starved, {cell[1]:.0%} loss: {death}" for death in deaths]
+            dead += [
+                f"seed {seed}, {cell[0]:.0%} starved, {cell[1]:.0%} loss: {death}"
+                for death in deaths
+            ]
             if not (seed + 1) % 100:
                 left_s = (time.monotonic() - since) / (seed + 1) * (options.runs - seed - 1)
-                print(f"{seed + 1} runs, {len(dead)} false deaths, {left_s:.0f} s left", file=sys.stderr, flush=True)
+                print(
+                    f"{seed + 1} runs, {len(dead)} false deaths, {left_s:.0f} s left",
+                    file=sys.stderr,
+                    flush=True,
+                )
     return runs, hit, dead
 
 
@@ -96,8 +114,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=3600)
     parser.add_argument("--nodes", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=10.0, help="for how long nodes are starved")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many runs go side by side")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="for how long nodes are starved"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), help="how many runs go side by side"
+    )
     parser.add_argument("--unguarded", action="store_true", help="with late taken for dead")
     report(*measure(parser.parse_args()))
 

@@ -1,7 +1,9 @@
-"""Many nodes in one cluster on one machine: until every node is linked to exactly those whom its topology means.
+"""Many nodes in one cluster on one machine: until every node is linked to exactly those whom its
+topology means.
 
-``python benchmarks/large.py --nodes 200 --topology k_regular``. All nodes are supervisors of this process, each with a worker
-of its own, on loopback. Prints how long it took after the last start, and after a tenth of the nodes have left at once.
+``python benchmarks/large.py --nodes 200 --topology k_regular``. All nodes are supervisors of this
+process, each with a worker of its own, on loopback. Prints how long it took after the last start,
+and after a tenth of the nodes have left at once.
 """
 
 from __future__ import annotations
@@ -34,7 +36,12 @@ def main() -> None:
             {
                 "node": f"n{number:04}@127.0.0.1",
                 "cluster": cluster,
-                "topologies": {"all": {"strategy": {"name": "gossip", "port": port}, "topology": given.topology}},
+                "topologies": {
+                    "all": {
+                        "strategy": {"name": "gossip", "port": port},
+                        "topology": given.topology,
+                    }
+                },
             }
         )
         for number in range(given.nodes)
@@ -43,7 +50,10 @@ def main() -> None:
         started_s = time.monotonic()
         with ThreadPoolExecutor(AT_ONCE) as threads:
             list(threads.map(Supervisor.start, nodes.values()))
-        print(f"{given.nodes} nodes started in {time.monotonic() - started_s:.1f} s, {AT_ONCE} at a time")
+        print(
+            f"{given.nodes} nodes started in {time.monotonic() - started_s:.1f} s, {AT_ONCE} at a "
+            "time"
+        )
         report("formed", nodes, topology)
         leaving = sorted(nodes)[::10]
         stop_all(nodes.pop(name) for name in leaving)
@@ -59,7 +69,10 @@ def report(what: str, nodes: dict[str, Supervisor], topology: Topology) -> None:
     """Wait until every node is linked as meant, and print how long that took."""
     since_s = time.monotonic()
     everybody = frozenset(Node(name=name) for name in nodes)
-    meant = {node.key: {peer.key for peer in topology.select(node, everybody - {node})} for node in everybody}
+    meant = {
+        node.key: {peer.key for peer in topology.select(node, everybody - {node})}
+        for node in everybody
+    }
     while any({peer.key for peer in nodes[name].nodes()} != peers for name, peers in meant.items()):
         if time.monotonic() - since_s > LIMIT_S:
             raise SystemExit(f"{what}: not linked as meant after {LIMIT_S:g} s")

@@ -1,10 +1,11 @@
-"""What messages of 64 MiB cost others: how late heartbeats and small messages of another topic are meanwhile.
+"""What messages of 64 MiB cost others: how late heartbeats and small messages of another topic are
+meanwhile.
 
-``python benchmarks/large_messages.py`` has three nodes on loopback under a secret, each in a process of
-its own. The first sends large messages to the second, one behind the other, and meanwhile 100 bytes on
-another topic to the second and to the third, which stamp them on arrival; all share the machine's
-monotonic clock. It prints how late those are without large messages and with them, and the round trips
-that heartbeats measure on the link meanwhile.
+``python benchmarks/large_messages.py`` has three nodes on loopback under a secret, each in a
+process of its own. The first sends large messages to the second, one behind the other, and
+meanwhile 100 bytes on another topic to the second and to the third, which stamp them on arrival;
+all share the machine's monotonic clock. It prints how late those are without large messages and
+with them, and the round trips that heartbeats measure on the link meanwhile.
 """
 
 from __future__ import annotations
@@ -56,18 +57,27 @@ def supervisor(name: str, port: int, secret: str) -> Supervisor:
     """Return a node whose messages may be long."""
     connector = {"name": "tcp", "max_message_bytes": LIMIT_BYTES, "heartbeat_s": HEARTBEAT_S}
     topology = {"strategy": {"name": "gossip", "port": port}, "connector": connector}
-    config = {"node": f"{name}@127.0.0.1", "cluster": f"large-{port}", "secret": secret, "topologies": {"lan": topology}}
+    config = {
+        "node": f"{name}@127.0.0.1",
+        "cluster": f"large-{port}",
+        "secret": secret,
+        "topologies": {"lan": topology},
+    }
     return Supervisor(config)
 
 
 class Listener:
-    """A listening node, in a process of its own, and the lateness of each small message that it took in."""
+    """A listening node, in a process of its own, and the lateness of each small message that it
+    took in.
+    """
 
     def __init__(self, name: str, port: int, secret: str) -> None:
         self.title = "the node that takes the large ones" if name == "same" else "another node"
         self.late_s: list[float] = []
         self.large = 0
-        self.process = subprocess.Popen([sys.executable, __file__, name, str(port), secret], stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, name, str(port), secret], stdout=subprocess.PIPE
+        )
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -99,7 +109,9 @@ def listen(name: str, port: str, secret: str) -> None:
 
     small.subscribe(took_small)
     if name == "same":
-        large.subscribe(lambda item: say({"large": not isinstance(item, Gap)}), max_bytes=LIMIT_BYTES)
+        large.subscribe(
+            lambda item: say({"large": not isinstance(item, Gap)}), max_bytes=LIMIT_BYTES
+        )
     with cluster:
         threading.Event().wait()
 
@@ -152,7 +164,9 @@ def say_small(cluster: Supervisor, over: threading.Event) -> None:
 
 
 def watch(cluster: Supervisor, over: threading.Event, rtts_s: list[float]) -> None:
-    """Note each round trip that a heartbeat measures on the link to the node that takes the large messages."""
+    """Note each round trip that a heartbeat measures on the link to the node that takes the large
+    messages.
+    """
     while not over.wait(HEARTBEAT_S):
         for link in cluster.status()["lan"].links:
             if link.node.name == "same@127.0.0.1" and link.rtt_s is not None:
@@ -164,7 +178,10 @@ def row(title: str, late_s: Sequence[float]) -> str:
     if len(late_s) < 2:
         return f"| {title} | {len(late_s)} | | | |"
     cuts = quantiles(late_s, n=100)
-    return f"| {title} | {len(late_s)} | {cuts[49] * 1e3:.1f} | {cuts[98] * 1e3:.1f} | {max(late_s) * 1e3:.1f} |"
+    return (
+        f"| {title} | {len(late_s)} | {cuts[49] * 1e3:.1f} | {cuts[98] * 1e3:.1f} | "
+        f"{max(late_s) * 1e3:.1f} |"
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What happens to a cluster while it is measured, and how long everybody takes to hear of it.
 
-A life is one cluster from its formation to its end. It yields a sample after each thing that happens to it.
+A life is one cluster from its formation to its end. It yields a sample after each thing that
+happens to it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def form(cluster: Cluster[Place], n: int) -> Iterator[Sample]:
     full_s = cluster.wait(cluster.full_mesh, FORM_S, f"full mesh of {n}")
     cluster.wait(cluster.all_ready, FORM_S, "all ready")
     yield Sample("formation", full_s - members[-1].started_s)
-    yield Sample("formation_ready", max(0.0, full_s - max(member.ready_s or 0.0 for member in members)))
+    yield Sample(
+        "formation_ready", max(0.0, full_s - max(member.ready_s or 0.0 for member in members))
+    )
     yield Sample("formation_cpu", cpu_s([pid for member in members for pid in member.pids()]) / n)
 
 
@@ -116,10 +119,14 @@ def partition(cluster: Cluster[Bridge]) -> Iterator[Sample]:
 
 
 def _told_down(cluster: Cluster[Place], member: Member) -> float:
-    return cluster.wait(lambda: cluster.told_down(member), NOTICE_S, f"all told that {member.name} is down")
+    return cluster.wait(
+        lambda: cluster.told_down(member), NOTICE_S, f"all told that {member.name} is down"
+    )
 
 
 def _false_alarms(downs: list[Down], victim: Member) -> int:
-    """Count what should not have been told: healthy nodes that lost each other, and those who lost the victim twice."""
+    """Count what should not have been told: healthy nodes that lost each other, and those who lost
+    the victim twice.
+    """
     with_victim = [down for down in downs if victim.name in (down.observer, down.subject)]
     return len(downs) - len(set(with_victim))

@@ -1,8 +1,9 @@
-"""Messages between two applications on loopback: how long a question takes, and how much goes one way.
+"""Messages between two applications on loopback: how long a question takes, and how much goes one
+way.
 
-``python benchmarks/messages.py`` measures every system that is installed, in turns: topics of cluster_kit under a secret, pyzmq
-(``pip install pyzmq``), Redis (``pip install redis``, and ``redis-server``) and Erlang (``erl`` and ``epmd``). Each has two
-processes of its own.
+``python benchmarks/messages.py`` measures every system that is installed, in turns: topics of
+cluster_kit under a secret, pyzmq (``pip install pyzmq``), Redis (``pip install redis``, and
+``redis-server``) and Erlang (``erl`` and ``epmd``). Each has two processes of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def main() -> None:
     """Measure, and print a table."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--runs", type=int, default=3)
-    options.add_argument("--only", help="systems, with commas between them: topics,zeromq,redis_pubsub,beam")
+    options.add_argument(
+        "--only", help="systems, with commas between them: topics,zeromq,redis_pubsub,beam"
+    )
     options.add_argument("role", nargs="*", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.role:
@@ -73,7 +76,8 @@ def in_python(system: str) -> Mapping[str, float]:
 def through_redis(system: str) -> Mapping[str, float]:
     """Measure two Python processes with a Redis server of their own between them."""
     port = free_port()
-    options = ["--save", "", "--client-output-buffer-limit", "pubsub 0 0 0"]  # else it hangs up on a slow subscriber
+    # else it hangs up on a slow subscriber
+    options = ["--save", "", "--client-output-buffer-limit", "pubsub 0 0 0"]
     with (
         tempfile.TemporaryDirectory() as folder,
         running(["redis-server", "--port", str(port), "--dir", folder, *options], b"Ready"),
@@ -106,12 +110,16 @@ def two_beams(system: str) -> Mapping[str, float]:
 
 def result(command: list[str], environment: Mapping[str, str] | None = None) -> Mapping[str, float]:
     """Return what the driving end prints."""
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=LIMIT_S, env=environment)
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, timeout=LIMIT_S, env=environment
+    )
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 @contextmanager
-def running(command: list[str], ready: bytes, environment: Mapping[str, str] | None = None) -> Iterator[None]:
+def running(
+    command: list[str], ready: bytes, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Have a process run inside the block, from its word on."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None

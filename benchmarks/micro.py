@@ -1,4 +1,5 @@
-"""Measure the pure parts of cluster_kit alone: codecs, and membership and topologies of large clusters. No I/O, one processor.
+"""Measure the pure parts of cluster_kit alone: codecs, and membership and topologies of large
+clusters. No I/O, one processor.
 
     python benchmarks/micro.py
 
@@ -49,7 +50,11 @@ def codecs() -> Iterator[Row]:
     yield "gossip: encode a heartbeat", None, _repeated(lambda: gossip.encode(packet))
     yield "gossip: decode a heartbeat", None, _repeated(lambda: gossip.decode(datagram))
     engine = GossipEngine(_node(0), FENCE, interval_s=1.0, ttl_s=TTL_S, random=Random(0).random)
-    yield "gossip: take in a known node's heartbeat", None, _repeated(lambda: engine.receive([Datagram(datagram, SOURCE)], 0.0))
+    yield (
+        "gossip: take in a known node's heartbeat",
+        None,
+        _repeated(lambda: engine.receive([Datagram(datagram, SOURCE)], 0.0)),
+    )
     ping = frames.Ping(token=123_456_789, rtt_us=250)
     data = frames.encode(ping)
     reader = frames.FrameReader()
@@ -73,12 +78,22 @@ def _message(payload: bytes) -> Iterator[Row]:
     dialler, acceptor = Link(Role.DIALLER), Link(Role.ACCEPTOR)
     dialler.state = acceptor.state = State.UP
     received = memoryview(dialler.send(frames.Message(payload)))
-    yield f"link: send a message of {len(payload)} B", None, _repeated(lambda: dialler.send(frames.Message(payload)))
-    yield f"link: receive a message of {len(payload)} B", None, _repeated(lambda: list(acceptor.receive(received)))
+    yield (
+        f"link: send a message of {len(payload)} B",
+        None,
+        _repeated(lambda: dialler.send(frames.Message(payload))),
+    )
+    yield (
+        f"link: receive a message of {len(payload)} B",
+        None,
+        _repeated(lambda: list(acceptor.receive(received))),
+    )
 
 
 def membership(n: int) -> Iterator[Row]:
-    """A full mesh of ``n`` others from nothing: each is found, planned and linked; then one thing more happens."""
+    """A full mesh of ``n`` others from nothing: each is found, planned and linked; then one thing
+    more happens.
+    """
     nodes = [_node(number) for number in range(1, n + 1)]
     found, linked, renewed, one_more = zip(*(_life(nodes) for _ in range(REPETITIONS)), strict=True)
     yield "membership: find a node, queue its connect", n, min(found) / n
@@ -102,19 +117,25 @@ def _life(nodes: list[Node]) -> list[float]:
     commands: list[Command] = []
 
     def find() -> None:
-        commands.extend(here.step([Observed("gossip", Seen(node, TTL_S)) for node in nodes], 0.0).commands)
+        commands.extend(
+            here.step([Observed("gossip", Seen(node, TTL_S)) for node in nodes], 0.0).commands
+        )
 
     def find_again() -> None:
         here.step([Observed("dns", Found(frozenset(nodes)))], 1.0)
 
     def join() -> None:
-        assert here.step([Observed("gossip", Seen(newcomer, TTL_S))], 2.0).commands == [Connect(newcomer)]
+        assert here.step([Observed("gossip", Seen(newcomer, TTL_S))], 2.0).commands == [
+            Connect(newcomer)
+        ]
 
     return [_timed(step) for step in (find, lambda: _link_all(here, commands), find_again, join)]
 
 
 def topologies(n: int) -> Iterator[Row]:
-    """What each change among ``n`` others costs a node, from the second on; at the first, the names are new."""
+    """What each change among ``n`` others costs a node, from the second on; at the first, the names
+    are new.
+    """
     local, known = _node(0), frozenset(_node(number) for number in range(1, n + 1))
     hub = _node(n // 2)
     configured = {
@@ -126,7 +147,10 @@ def topologies(n: int) -> Iterator[Row]:
     }
     for what, topology in configured.items():
         first_s = _timed(lambda topology=topology: topology.select(local, known))
-        again_s = min(_timed(lambda topology=topology: topology.select(local, known)) for _ in range(REPETITIONS))
+        again_s = min(
+            _timed(lambda topology=topology: topology.select(local, known))
+            for _ in range(REPETITIONS)
+        )
         if isinstance(topology, KRegularTopology):
             yield f"topology: {what}, of names never seen", n, first_s
         yield f"topology: {what}", n, again_s
@@ -141,7 +165,12 @@ def _link_all(here: Membership, commands: list[Command]) -> None:
 
 def _node(number: int) -> Node:
     boot = BootId(1_700_000_000_000, number)
-    return Node(name=f"n{number}@10.0.0.1", address=f"10.0.0.1:{10_000 + number}", metadata={"zone": "a"}, boot_id=boot)
+    return Node(
+        name=f"n{number}@10.0.0.1",
+        address=f"10.0.0.1:{10_000 + number}",
+        metadata={"zone": "a"},
+        boot_id=boot,
+    )
 
 
 def _repeated(call: Callable[[], object]) -> float:

@@ -1,7 +1,8 @@
 """A running cluster, and what each of its nodes has told its application.
 
-One loop reads the output of all nodes. What counts as the time of a notice is when this observer read it. The observer shares
-the processors with what it observes, so it does little: it splits lines and keeps one set a node.
+One loop reads the output of all nodes. What counts as the time of a notice is when this observer
+read it. The observer shares the processors with what it observes, so it does little: it splits
+lines and keeps one set a node.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Down:
 
 
 class Cluster(Generic[PlaceT]):
-    """Starts nodes of one system in one place and keeps their views; owns their processes and the place."""
+    """Starts nodes of one system in one place and keeps their views; owns their processes and the
+    place.
+    """
 
     def __init__(self, system: System, place: PlaceT, folder: Path) -> None:
         self.system = system
@@ -76,7 +79,7 @@ class Cluster(Generic[PlaceT]):
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._numbers = 0
 
-    # -- starting and ending ---------------------------------------------------------------------------------------------------
+    # -- starting and ending -----------------------------------------------------------------------
 
     def start(self, count: int) -> list[Member]:
         """Start so many nodes at once, after whatever their hosts need."""
@@ -90,11 +93,18 @@ class Cluster(Generic[PlaceT]):
         command = self.system.daemon(host)
         if command is None or host in self._daemons:
             return
-        self._daemons[host] = self._popen(number, command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._daemons[host] = self._popen(
+            number, command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.observe(START_S)
 
     def _start(self, number: int) -> Member:
-        seat = Seat(number=number, host=self.place.host(number), cluster=self._cluster, first_host=self.place.host(1))
+        seat = Seat(
+            number=number,
+            host=self.place.host(number),
+            cluster=self._cluster,
+            first_host=self.place.host(1),
+        )
         command = self.system.command(seat)
         errors = self._folder / f"{self._cluster}-{seat.name}.stderr"
         with errors.open("wb") as stderr:
@@ -107,7 +117,9 @@ class Cluster(Generic[PlaceT]):
         self.members.append(member)
         return member
 
-    def _popen(self, number: int, command: Iterable[str], **streams: object) -> subprocess.Popen[bytes]:
+    def _popen(
+        self, number: int, command: Iterable[str], **streams: object
+    ) -> subprocess.Popen[bytes]:
         argv = self.place.inside(number, list(command))
         return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
             argv, env=self._environment, stdin=subprocess.DEVNULL, start_new_session=True, **streams
@@ -135,7 +147,7 @@ class Cluster(Generic[PlaceT]):
             daemon.wait()
         self.place.close()
 
-    # -- observing -------------------------------------------------------------------------------------------------------------
+    # -- observing ---------------------------------------------------------------------------------
 
     def wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> float:
         """Read until ``condition`` holds; return when the notice was read that made it so."""
@@ -153,7 +165,9 @@ class Cluster(Generic[PlaceT]):
             self._read(rest_s)
 
     def wait_settled(self, timeout_s: float, quiet_s: float = 3.0) -> float:
-        """Read until everybody is linked to everybody and nothing changes for a while; return when the last change was read."""
+        """Read until everybody is linked to everybody and nothing changes for a while; return when
+        the last change was read.
+        """
         while True:
             self.wait(self.full_mesh, timeout_s, "full mesh")
             settled_s = self.changed_s
@@ -212,6 +226,8 @@ class Cluster(Generic[PlaceT]):
         assert member.process.stdout is not None
         member.process.stdout.close()
         if member in self.members:
-            last = member.errors.read_text(errors="replace").strip().splitlines()[-1:] or ["no message"]
+            last = member.errors.read_text(errors="replace").strip().splitlines()[-1:] or [
+                "no message"
+            ]
             raise BenchmarkError(f"{self.system.name}: {member.name} ended by itself: {last[0]}")
         member.process.wait()

@@ -15,7 +15,9 @@ DISABLED, FORWARDING = "0", "3"  # Source: bridge(8), state of a port
 
 
 def enter_private_network() -> bool:
-    """Move this process and its children to come to a network with nothing but a loopback; return whether it may."""
+    """Move this process and its children to come to a network with nothing but a loopback; return
+    whether it may.
+    """
     if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
         return False
     _ip("link", "set", "lo", "up")
@@ -49,7 +51,9 @@ class Loopback:
 
 
 class Bridge:
-    """A network namespace for each node, joined by a bridge in one more; no routes but to each other."""
+    """A network namespace for each node, joined by a bridge in one more; no routes but to each
+    other.
+    """
 
     def __init__(self) -> None:
         self._prefix = f"ckbench{os.getpid()}"
@@ -64,8 +68,32 @@ class Bridge:
         if number not in self._spaces:
             space = self._spaces[number] = f"{self._prefix}n{number}"
             _ip("netns", "add", space)
-            _ip("-n", self._hub, "link", "add", f"port{number}", "type", "veth", "peer", "name", "eth0", "netns", space)
-            _ip("-n", self._hub, "link", "set", f"port{number}", "master", "bridge", "up", "addrgenmode", "none")
+            _ip(
+                "-n",
+                self._hub,
+                "link",
+                "add",
+                f"port{number}",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                space,
+            )
+            _ip(
+                "-n",
+                self._hub,
+                "link",
+                "set",
+                f"port{number}",
+                "master",
+                "bridge",
+                "up",
+                "addrgenmode",
+                "none",
+            )
             _ip("-n", space, "address", "add", f"{address}/24", "dev", "eth0")
             _ip("-n", space, "link", "set", "eth0", "up", "addrgenmode", "none")
             _ip("-n", space, "link", "set", "lo", "up")

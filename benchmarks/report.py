@@ -9,7 +9,9 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A row's title and unit; ``limit`` is what cluster_kit aims at, ``None`` where the aim is the other system."""
+    """A row's title and unit; ``limit`` is what cluster_kit aims at, ``None`` where the aim is the
+    other system.
+    """
 
     title: str
     unit: str
@@ -66,11 +68,19 @@ class Results:
         ours, *theirs = self._systems
         for key, measure in MEASURES.items():
             for n in sorted({n for name, n, _ in self._samples if name == key}):
-                samples = {system: self._samples.get((key, n, system), []) for system in self._systems}
+                samples = {
+                    system: self._samples.get((key, n, system), []) for system in self._systems
+                }
                 title = f"{measure.title}, {measure.unit}" if measure.unit else measure.title
                 cells = [_cell(samples[system]) for system in self._systems]
                 ratios = [_ratio(samples[ours], samples[other]) for other in theirs]
-                yield [title, str(n) if n else "", *cells, *ratios, _verdict(measure, samples, theirs[:1], ours)]
+                yield [
+                    title,
+                    str(n) if n else "",
+                    *cells,
+                    *ratios,
+                    _verdict(measure, samples, theirs[:1], ours),
+                ]
 
 
 def _cell(samples: list[float]) -> str:
@@ -84,14 +94,18 @@ def _cell(samples: list[float]) -> str:
 def _number(value: float) -> str:
     if value == int(value):
         return f"{int(value)}"
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
+    return (
+        f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
+    )
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> str:
     return f"{median(ours) / median(theirs):.2f}" if ours and theirs and median(theirs) else "-"
 
 
-def _verdict(measure: Measure, samples: Mapping[str, list[float]], rivals: Sequence[str], ours: str) -> str:
+def _verdict(
+    measure: Measure, samples: Mapping[str, list[float]], rivals: Sequence[str], ours: str
+) -> str:
     if not samples[ours] or not measure.compared:
         return ""
     value = median(samples[ours])

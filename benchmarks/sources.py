@@ -1,9 +1,11 @@
-"""Measure discovery by the sources of production: Kubernetes, DNS and multicast DNS, each with the other party on loopback.
+"""Measure discovery by the sources of production: Kubernetes, DNS and multicast DNS, each with the
+other party on loopback.
 
     python benchmarks/sources.py [kubernetes] [dns] [mdns]
 
-Prints a Markdown table: the median and the range of some rounds. Needs a checkout, as the API server and Debian's ``named``
-come from its tests. Times are from the change to the event in the application.
+Prints a Markdown table: the median and the range of some rounds. Needs a checkout, as the API
+server and Debian's ``named`` come from its tests. Times are from the change to the event in the
+application.
 """
 
 from __future__ import annotations
@@ -37,8 +39,14 @@ _Event = TypeVar("_Event", bound=Event)
 
 
 def main() -> None:
-    sources: dict[str, Callable[[Path], Iterator[Row]]] = {"kubernetes": kubernetes, "dns": dns, "mdns": mdns}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sources: dict[str, Callable[[Path], Iterator[Row]]] = {
+        "kubernetes": kubernetes,
+        "dns": dns,
+        "mdns": mdns,
+    }
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", nargs="*", choices=[[], *sources], help="default: all of them")
     chosen = parser.parse_args().source or sources
     print("| source | measure | median | range |\n| --- | --- | --- | --- |")
@@ -46,7 +54,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="cluster-kit-benchmark-") as folder:
             for what, unit, samples in sources[name](Path(folder)):
                 print(
-                    f"| `{name}` | {what}, {unit} | {median(samples):.3g} | {min(samples):.3g} to {max(samples):.3g} |",
+                    f"| `{name}` | {what}, {unit} | {median(samples):.3g} | {min(samples):.3g} to "
+                    f"{max(samples):.3g} |",
                     flush=True,
                 )
 
@@ -55,19 +64,35 @@ def kubernetes(folder: Path) -> Iterator[Row]:
     """List many endpoints, then watch."""
     api = KubernetesApi()
     with in_thread(api) as run:
-        config = {"kubeconfig": str(api.kubeconfig(folder / "kubeconfig")), "service_name": "web", "node_basename": "web"}
+        config = {
+            "kubeconfig": str(api.kubeconfig(folder / "kubeconfig")),
+            "service_name": "web",
+            "node_basename": "web",
+        }
         with Application("kubernetes", config) as application:
             run(api.until_watched())
-            yield "change to event", "s", [_change(run, api, application, number) for number in range(ROUNDS)]
+            yield (
+                "change to event",
+                "s",
+                [_change(run, api, application, number) for number in range(ROUNDS)],
+            )
             asked = len(api.asked)
             time.sleep(IDLE_S)
             yield f"requests of an idle watch in {IDLE_S:g} s", "number", [len(api.asked) - asked]
         run(api.put(SLICES, *_slices()))
         with Application("kubernetes", config) as application:
             told_s = max(application.found() for _ in range(ENDPOINTS))
-            yield f"{ENDPOINTS:,} endpoints, from the strategy's start to the last event", "s", [told_s - application.ready_s]
+            yield (
+                f"{ENDPOINTS:,} endpoints, from the strategy's start to the last event",
+                "s",
+                [told_s - application.ready_s],
+            )
             worker = psutil.Process(application.supervisor.status()["lan"].pid)
-            yield f"worker with {ENDPOINTS:,} endpoints, PSS", "MiB", [worker.memory_full_info().pss / 2**20]
+            yield (
+                f"worker with {ENDPOINTS:,} endpoints, PSS",
+                "MiB",
+                [worker.memory_full_info().pss / 2**20],
+            )
 
 
 def _slices() -> Iterator[dict[str, Any]]:
@@ -76,7 +101,9 @@ def _slices() -> Iterator[dict[str, Any]]:
         yield endpoint_slice(f"many-{start}", *ips[start : start + PER_SLICE])
 
 
-def _change(run: Callable[[Any], Any], api: KubernetesApi, application: Application, number: int) -> float:
+def _change(
+    run: Callable[[Any], Any], api: KubernetesApi, application: Application, number: int
+) -> float:
     ip = f"10.200.0.{number}"
     since_s = time.time()
     run(api.put(SLICES, endpoint_slice(f"one-{number}", ip)))
@@ -123,7 +150,9 @@ class Application:
         ready_s: When its strategy had begun, in Unix seconds.
     """
 
-    def __init__(self, strategy: str, config: dict[str, Any], name: str = "bench@127.0.0.1") -> None:
+    def __init__(
+        self, strategy: str, config: dict[str, Any], name: str = "bench@127.0.0.1"
+    ) -> None:
         topology = {"strategy": strategy, "config": config, "connector": "none"}
         self.supervisor = Supervisor({"node": name, "topologies": {"lan": topology}})
         self._events = self.supervisor.subscribe(maxsize=10 * ENDPOINTS)

@@ -109,17 +109,26 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.topics.topic import Topic
 
 _HOME = {
-    "abc": "Answer Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
-    "command",
+    "abc": (
+        "Answer Connector Discovery Failed Found Gone Leaving LinkReport Observation "
+        "PollingStrategy Seen Strategy Topology command"
+    ),
     "config": "ChildSpecDict ClusterConfig ConfigDict Secret TopologyDict",
     "diagnosis": "Finding Outcome",
-    "errors": "IGNORED ClusterKitError CommandError ConfigError ConnectError ConnectReason DiscoveryError LocalProtocolError "
-    "NameConflict NetworkError NetworkFault NotLinkedError NotSentError PluginError ProtocolError RemoteError "
-    "RemoteProtocolError RestartLimitError UnansweredError WaitTimeoutError",
-    "events": "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot TopologyDegraded "
-    "TopologyEvent TopologyReady TopologyRecovered TopologyRestarted",
+    "errors": (
+        "IGNORED ClusterKitError CommandError ConfigError ConnectError ConnectReason "
+        "DiscoveryError LocalProtocolError NameConflict NetworkError NetworkFault NotLinkedError "
+        "NotSentError PluginError ProtocolError RemoteError RemoteProtocolError RestartLimitError "
+        "UnansweredError WaitTimeoutError"
+    ),
+    "events": (
+        "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot "
+        "TopologyDegraded TopologyEvent TopologyReady TopologyRecovered TopologyRestarted"
+    ),
     "hookspecs": "hookimpl",
-    "network": "Clock Datagram Datagrams Endpoint Group Interface Listener Network Stream StreamReader",
+    "network": (
+        "Clock Datagram Datagrams Endpoint Group Interface Listener Network Stream StreamReader"
+    ),
     "node": "BootId Fence Node",
     "plugins": "load_config",
     "registry": "RegistryStrategy",

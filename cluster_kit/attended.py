@@ -1,7 +1,9 @@
-"""A clock for judges of silence: it counts only the time during which this process was there to listen.
+"""A clock for judges of silence: it counts only the time during which this process was there to
+listen.
 
-A process that was starved, blocked or stopped finds everybody else silent when it goes on. Whoever judges silence by this clock
-grants each stall in full, so a stopped and continued machine judges nobody dead. The owner ticks it from a timer.
+A process that was starved, blocked or stopped finds everybody else silent when it goes on. Whoever
+judges silence by this clock grants each stall in full, so a stopped and continued machine judges
+nobody dead. The owner ticks it from a timer.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ class AttendedClock:
         self._ticked_s = monotonic()
 
     def now_s(self) -> float:
-        """Return attended seconds; a stall that no tick has ended yet counts as one period at most."""
+        """Return attended seconds; a stall that no tick has ended yet counts as one period at
+        most.
+        """
         now_s, latest_s = self._monotonic(), self._ticked_s + self._period_s
         return (now_s if now_s < latest_s else latest_s) - self._missed_s
 

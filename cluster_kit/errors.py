@@ -26,7 +26,9 @@ class ClusterKitError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
-def _rebuild(cls: type[ClusterKitError], args: tuple[Any, ...], state: dict[str, Any]) -> ClusterKitError:
+def _rebuild(
+    cls: type[ClusterKitError], args: tuple[Any, ...], state: dict[str, Any]
+) -> ClusterKitError:
     """Recreate an error in another process without calling its own ``__init__``."""
     error = cls.__new__(cls, *args)
     error.args = args
@@ -55,7 +57,9 @@ class ConfigError(ClusterKitError, ValueError):
         column: int | None = None,
     ) -> None:
         fault = message if isinstance(message, Fault) else Fault((path,) if path else (), message)
-        text = str(fault) if isinstance(message, Fault) else f"{path}: {message}" if path else message
+        text = (
+            str(fault) if isinstance(message, Fault) else f"{path}: {message}" if path else message
+        )
         place = ":".join(str(part) for part in (file, line, column) if part is not None)
         super().__init__(f"{place}: {text}" if place else text)
         self.path = path or format_path(fault.where)
@@ -164,7 +168,9 @@ class DiscoveryError(ClusterKitError):
 
     retryable = True
 
-    def __init__(self, message: str, *, strategy: str | None = None, retryable: bool = True) -> None:
+    def __init__(
+        self, message: str, *, strategy: str | None = None, retryable: bool = True
+    ) -> None:
         super().__init__(message)
         self.strategy = strategy
         self.retryable = retryable
@@ -252,7 +258,10 @@ class NameConflict(ConnectError):  # noqa: N818 - the name is part of the publis
 
 def name_taken(name: str) -> str:
     """Return the message about two live processes that use one name."""
-    cure = "give each process a name of its own, by 'node' in its configuration or by 'cluster-kit run --name'"
+    cure = (
+        "give each process a name of its own, by 'node' in its configuration or by 'cluster-kit "
+        "run --name'"
+    )
     return f"name conflict: two live processes use the name {name!r}: {cure}"
 
 

@@ -44,7 +44,11 @@ def installed_plugins() -> list[Installed]:
 def _plugins_of(distribution: Distribution) -> Iterator[Installed]:
     try:
         text = distribution.read_text("entry_points.txt") or ""
-        points = [point for point in distribution.entry_points if point.group == PROJECT] if PROJECT in text else []
+        points = (
+            [point for point in distribution.entry_points if point.group == PROJECT]
+            if PROJECT in text
+            else []
+        )
     except Exception as exc:  # noqa: BLE001 - there are finders of many makers, and files of any content
         if not isinstance(exc, UnicodeDecodeError) or PROJECT.encode() in exc.object:
             label = _label(distribution)
@@ -55,12 +59,17 @@ def _plugins_of(distribution: Distribution) -> Iterator[Installed]:
 
 
 def _refuse(exc: Exception) -> object:
-    raise ValueError(f"its entry_points.txt cannot be read: {exc}: install the distribution again") from exc
+    raise ValueError(
+        f"its entry_points.txt cannot be read: {exc}: install the distribution again"
+    ) from exc
 
 
 def _load(point: EntryPoint) -> object:
     if not _VALUE.fullmatch(point.value):
-        raise ValueError(f"its entry point is {point.value!r:.80}: expected package.module or package.module:object")
+        raise ValueError(
+            f"its entry point is {point.value!r:.80}: expected package.module or "
+            "package.module:object"
+        )
     try:
         return reduce(getattr, point.attr.split(".") if point.attr else (), _module_of(point))
     except AttributeError as exc:
@@ -79,7 +88,10 @@ def _module_of(point: EntryPoint) -> object:
 
 
 def _named_by(point: EntryPoint) -> str:
-    return f", which its entry point {point.value!r} names: correct that in its pyproject.toml and install it again"
+    return (
+        f", which its entry point {point.value!r} names: correct that in its pyproject.toml and "
+        "install it again"
+    )
 
 
 def _key(distribution: Distribution) -> str:
@@ -92,7 +104,11 @@ def _key(distribution: Distribution) -> str:
 def _label(distribution: Distribution) -> str:
     """Return name and version, and where these are missing, what there is instead."""
     name, version = _field(distribution, "Name"), _field(distribution, "Version")
-    label = f"{name} {version or 'of unknown version'}" if name else _folder(distribution) or "unknown distribution"
+    label = (
+        f"{name} {version or 'of unknown version'}"
+        if name
+        else _folder(distribution) or "unknown distribution"
+    )
     return label[:_MAX_LABEL_CHARS]
 
 

@@ -217,7 +217,8 @@ def _exact(text: str) -> str:
     """Return ``text`` as a plain string: the other end of a pipe may not know a subclass."""
     if not isinstance(text, str):
         raise ValueError(
-            f"node: {text!r:.80} is not text: name, address and metadata are strings; quote numbers",
+            f"node: {text!r:.80} is not text: name, address and metadata are strings; quote "
+            "numbers",
         )
     return str.__str__(text)
 

@@ -123,7 +123,9 @@ class PluginRegistry:
         self._throttle = Throttle()
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] = os.environ, *, before: Callable[[], None] | None = None) -> Self:
+    def load(
+        cls, environ: Mapping[str, str] = os.environ, *, before: Callable[[], None] | None = None
+    ) -> Self:
         """Load the built-ins and every installed plugin, as far as ``environ`` allows.
 
         Args:
@@ -138,7 +140,11 @@ class PluginRegistry:
         strict = _is_set(environ, "CLUSTER_KIT_STRICT_PLUGINS")
         for found, load in _find(before or _proceed):
             left_out = _left_out(found, environ)
-            info = replace(found, status=left_out) if left_out else registry._admit(found, load, strict)
+            info = (
+                replace(found, status=left_out)
+                if left_out
+                else registry._admit(found, load, strict)
+            )
             registry.plugins = (*registry.plugins, info)
         return registry
 
@@ -159,7 +165,11 @@ class PluginRegistry:
             # Not at the top: a registry that resolves nothing needs no msgspec.
             from cluster_kit.config.contract import check_contract
 
-            found: type = import_class(offer.value, CONTRACTS[kind]) if isinstance(offer.value, str) else offer.value
+            found: type = (
+                import_class(offer.value, CONTRACTS[kind])
+                if isinstance(offer.value, str)
+                else offer.value
+            )
             target_of(found)
             check_contract(found, kind)
             return found
@@ -234,21 +244,29 @@ class PluginRegistry:
             reason = reason_of(exc) + raised_at(exc)
             if strict:
                 message = f"plugin {found}: {reason}"
-                raise PluginError(message, plugin=found.name, distribution=found.distribution) from exc
+                raise PluginError(
+                    message, plugin=found.name, distribution=found.distribution
+                ) from exc
             log.warning("plugin %s failed, nothing of it is used: %s", found, reason)
             log.debug("plugin %s", found, exc_info=exc)
             return replace(found, status=PluginStatus.FAILED, error=reason)
-        names: dict[Offered, tuple[str, ...]] = {kind: tuple(sorted(values)) for kind, values in offered.items()}
+        names: dict[Offered, tuple[str, ...]] = {
+            kind: tuple(sorted(values)) for kind, values in offered.items()
+        }
         loaded = replace(found, hooks=tuple(sorted(hooks)), offers=names)
         for kind, values in offered.items():
             for name, value in values.items():
                 self._add(kind, name, _Offer(loaded, value), strict)
         return loaded
 
-    def _ask(self, plugin: str, hooks: Mapping[str, Callable[..., Any]]) -> dict[Offered, Mapping[str, Any]]:
+    def _ask(
+        self, plugin: str, hooks: Mapping[str, Callable[..., Any]]
+    ) -> dict[Offered, Mapping[str, Any]]:
         """Return what a plugin offers, checked."""
         return {
-            kind: checked_offers(kind, hook, self._call(plugin, hooks[hook])) for kind, hook in OFFERS.items() if hook in hooks
+            kind: checked_offers(kind, hook, self._call(plugin, hooks[hook]))
+            for kind, hook in OFFERS.items()
+            if hook in hooks
         }
 
     def _register(self, name: str, hooks: Mapping[str, Callable[..., Any]]) -> None:
@@ -256,7 +274,9 @@ class PluginRegistry:
         plugin = SimpleNamespace(**hooks)
         for other, registered in self._manager.list_name_plugin():
             if name == other or plugin == registered:
-                raise ValueError(f"it is there already as plugin {other}: remove one of the two entry points")
+                raise ValueError(
+                    f"it is there already as plugin {other}: remove one of the two entry points"
+                )
         self._manager.register(plugin, name)
 
     def _add(self, kind: Offered, name: str, offer: _Offer, strict: bool) -> None:
@@ -265,15 +285,23 @@ class PluginRegistry:
         if not any(each.plugin.distribution == _BUILT_IN for each in offers):
             offers.append(offer)
             return
-        message = f"plugin {offer.plugin}: {kind} {name!r} is left out: a built-in has that name, choose another"
+        message = (
+            f"plugin {offer.plugin}: {kind} {name!r} is left out: a built-in has that name, choose "
+            "another"
+        )
         if strict:
-            raise PluginError(message, plugin=offer.plugin.name, distribution=offer.plugin.distribution)
+            raise PluginError(
+                message, plugin=offer.plugin.name, distribution=offer.plugin.distribution
+            )
         log.warning("%s", message)
 
     def _absent(self) -> str:
         """Name the plugins that are not in use: one of them may offer the missing name."""
         absent = [info for info in self.plugins if info.status is not PluginStatus.LOADED]
-        return "".join(f"; plugin {info} {f'failed: {info.error}' if info.error else f'is {info.status}'}" for info in absent)
+        return "".join(
+            f"; plugin {info} {f'failed: {info.error}' if info.error else f'is {info.status}'}"
+            for info in absent
+        )
 
     # -- notices -----------------------------------------------------------------------------------
 
@@ -294,7 +322,9 @@ class PluginRegistry:
         kind = f"{plugin} {hook} {type(exc).__name__}"
         told = self._throttle.passes(kind, time.monotonic())
         level, more = (logging.ERROR, self._throttle.more(kind)) if told else (logging.DEBUG, "")
-        log.log(level, "plugin %s: %s raised %s%s", plugin, hook, reason_of(exc), more, exc_info=exc)
+        log.log(
+            level, "plugin %s: %s raised %s%s", plugin, hook, reason_of(exc), more, exc_info=exc
+        )
 
     def _call(
         self,

@@ -1,4 +1,6 @@
-"""Builds the site: ``tox -e docs``, or ``sphinx-build -W docs OUT`` in an environment with the dependency group ``docs``."""
+"""Builds the site: ``tox -e docs``, or ``sphinx-build -W docs OUT`` in an environment with the
+dependency group ``docs``.
+"""
 
 import re
 import sys
@@ -42,4 +44,6 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:examples|plugins|README)[^)]*
 
 def setup(app: Sphinx) -> None:
     """Show what lies outside of the documentation by its name: a site has no files to lead to."""
-    app.connect("source-read", lambda _, __, source: source.__setitem__(0, _OUTSIDE.sub(r"\1", source[0])))
+    app.connect(
+        "source-read", lambda _, __, source: source.__setitem__(0, _OUTSIDE.sub(r"\1", source[0]))
+    )

@@ -1,6 +1,8 @@
-"""A cluster inside an asyncio program: it goes about its work while it hears who joins and who leaves.
+"""A cluster inside an asyncio program: it goes about its work while it hears who joins and who
+leaves.
 
-Run it in two terminals, each time with another name. Each waits until it is not alone, then works until you press Ctrl-C::
+Run it in two terminals, each time with another name. Each waits until it is not alone, then works
+until you press Ctrl-C::
 
     python examples/async_app.py a
     python examples/async_app.py b

@@ -1,7 +1,9 @@
-"""A cache that all nodes share: each entry is loaded by one of them, kept by all who ask, and dropped everywhere at once.
+"""A cache that all nodes share: each entry is loaded by one of them, kept by all who ask, and
+dropped everywhere at once.
 
-Run it in terminals, each time with another name, and type ``get apple`` in several: the first answer takes a second, in which
-the owner of ``apple``, one of the nodes, loads it; all others are there at once. ``drop apple`` makes every node forget it::
+Run it in terminals, each time with another name, and type ``get apple`` in several: the first
+answer takes a second, in which the owner of ``apple``, one of the nodes, loads it; all others are
+there at once. ``drop apple`` makes every node forget it::
 
     python examples/cache.py a
 """
@@ -44,7 +46,8 @@ class Cache:
     def _ask(self, key: str) -> str:
         owner = self._cluster.owner(key)
         if owner != self._cluster.local:
-            with suppress(NotSentError, UnansweredError):  # it has just gone: nobody has to wait for that
+            # it has just gone: nobody has to wait for that
+            with suppress(NotSentError, UnansweredError):
                 return str(self._topic.ask(owner, key, timeout_s=5))
         return self._load(key)
 

@@ -1,4 +1,5 @@
-"""A chat whose messages reach the browsers of all nodes: an ASGI app on each, and nothing between them but the cluster.
+"""A chat whose messages reach the browsers of all nodes: an ASGI app on each, and nothing between
+them but the cluster.
 
 What a browser says, its node publishes to all others on the topic ``chat``::
 
@@ -6,7 +7,8 @@ What a browser says, its node publishes to all others on the topic ``chat``::
     python examples/chat.py a 8001
     python examples/chat.py b 8002
 
-Open http://127.0.0.1:8001 and http://127.0.0.1:8002, and talk. Stop one node, start a third: nobody has to be told.
+Open http://127.0.0.1:8001 and http://127.0.0.1:8002, and talk. Stop one node, start a third: nobody
+has to be told.
 """
 
 import asyncio
@@ -69,7 +71,9 @@ class Chat:
         return HTMLResponse(PAGE.format(name=escape(self.name)))
 
     async def say(self, request: Request) -> Response:
-        """A browser of ours says something: show it to the others, and have the other nodes do the same."""
+        """A browser of ours says something: show it to the others, and have the other nodes do the
+        same.
+        """
         message = f"{self.name}: {await text_of(request)}"
         self._show(message)
         await self._topic.publish(message)
@@ -85,7 +89,8 @@ class Chat:
 
     def _show(self, message: str) -> None:
         for queue in self._browsers:
-            with suppress(asyncio.QueueFull):  # a browser that doesn't read misses something; nobody waits for it
+            # a browser that doesn't read misses something; nobody waits for it
+            with suppress(asyncio.QueueFull):
                 queue.put_nowait(message)
 
     async def messages(self, request: Request) -> Response:

@@ -1,13 +1,13 @@
 """A cluster inside a plain script: be a node, and hear who else is there.
 
-Run it in two terminals, each time with another name. Each tells of the other; end one with Ctrl-C, and the other tells that it
-left::
+Run it in two terminals, each time with another name. Each tells of the other; end one with Ctrl-C,
+and the other tells that it left::
 
     python examples/embed.py a
     python examples/embed.py b
 
-On loopback it needs no secret. With ``CLUSTER_KIT_SECRET`` in both terminals, as ``cluster-kit secret`` makes one, no other
-user of this machine can join.
+On loopback it needs no secret. With ``CLUSTER_KIT_SECRET`` in both terminals, as ``cluster-kit
+secret`` makes one, no other user of this machine can join.
 
 There is no ``if __name__ == "__main__"`` to remember: workers don't import this script.
 """

@@ -1,12 +1,14 @@
 """One of many does the chore: whoever has been running longest.
 
-Run it in three terminals, each time with another name. The first one is on duty; end it, and the next oldest takes over::
+Run it in three terminals, each time with another name. The first one is on duty; end it, and the
+next oldest takes over::
 
     python examples/oldest.py a
 
-While the network is parted, each part has a node on duty, which is enough for chores that do no harm when they are done twice.
-With ``min_nodes``, more than half of all nodes there are, only one part has. Where two may never do it, not even for the
-moment that it takes to notice a cut, take a lease in a store that has consensus.
+While the network is parted, each part has a node on duty, which is enough for chores that do no
+harm when they are done twice. With ``min_nodes``, more than half of all nodes there are, only one
+part has. Where two may never do it, not even for the moment that it takes to notice a cut, take a
+lease in a store that has consensus.
 """
 
 import sys

@@ -1,7 +1,9 @@
-"""A pool of workers that grows and shrinks with the cluster; the jobs of a worker that dies are done by another.
+"""A pool of workers that grows and shrinks with the cluster; the jobs of a worker that dies are
+done by another.
 
-The boss asks each node that answers on the topic ``primes``, one question at a time. Run it in terminals, in any order, and
-stop and start workers as you like; the boss ends when all jobs are done::
+The boss asks each node that answers on the topic ``primes``, one question at a time. Run it in
+terminals, in any order, and stop and start workers as you like; the boss ends when all jobs are
+done::
 
     python examples/pool.py worker a
     python examples/pool.py worker b
@@ -12,11 +14,24 @@ import asyncio
 import sys
 from contextlib import suppress
 
-from cluster_kit import AsyncSupervisor, Message, Node, NodeDown, NodeUp, NotSentError, Snapshot, UnansweredError
+from cluster_kit import (
+    AsyncSupervisor,
+    Message,
+    Node,
+    NodeDown,
+    NodeUp,
+    NotSentError,
+    Snapshot,
+    UnansweredError,
+)
 
 
 def config(name: str) -> dict[str, object]:
-    return {"node": f"{name}@127.0.0.1", "cluster": "pool-example", "topologies": {"lan": {"strategy": "gossip"}}}
+    return {
+        "node": f"{name}@127.0.0.1",
+        "cluster": "pool-example",
+        "topologies": {"lan": {"strategy": "gossip"}},
+    }
 
 
 async def work(name: str) -> None:
@@ -25,7 +40,10 @@ async def work(name: str) -> None:
 
     @cluster.topic("primes").answer
     def primes(message: Message) -> int:  # in a thread, as it is no coroutine
-        return sum(all(number % divisor for divisor in range(2, int(number**0.5) + 1)) for number in range(2, message.data))
+        return sum(
+            all(number % divisor for divisor in range(2, int(number**0.5) + 1))
+            for number in range(2, message.data)
+        )
 
     async with cluster:
         print("working", flush=True)
@@ -59,7 +77,9 @@ class Boss:
                 case Snapshot() | NodeUp():
                     for node in await self._primes.nodes(answering=True):
                         self._hire(node, tasks)
-                case NodeDown(node=node, reason=reason) if worker := self._workers.pop(node.key, None):
+                case NodeDown(node=node, reason=reason) if worker := self._workers.pop(
+                    node.key, None
+                ):
                     worker.cancel()
                     print(f"{reason}: {node}; {len(self._workers)} at work", flush=True)
 
@@ -69,7 +89,9 @@ class Boss:
             print(f"hired: {node}; {len(self._workers)} at work", flush=True)
 
     async def _employ(self, node: Node) -> None:
-        """Give it one job after the other; whatever ends that, the job that is under way is still to be done."""
+        """Give it one job after the other; whatever ends that, the job that is under way is still
+        to be done.
+        """
         with suppress(NotSentError, UnansweredError):  # it is about to be down
             while True:
                 job = await self._todo.get()

@@ -18,7 +18,13 @@ DEADLINE_S = 30.0
 
 def cluster_kit(*arguments, timeout_s=60, **options):
     """Run a command to its end."""
-    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout_s, **options)
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        **options,
+    )
 
 
 class Process:
@@ -39,7 +45,11 @@ class Process:
         self._closed = 0
         self._news = threading.Condition()
         streams = ((self.process.stdout, self.lines), (self.process.stderr, self.errors))
-        self._readers = [threading.Thread(target=self._read, args=each) for each in streams if each[0] is not None]
+        self._readers = [
+            threading.Thread(target=self._read, args=each)
+            for each in streams
+            if each[0] is not None
+        ]
         for reader in self._readers:
             reader.start()
 
@@ -55,9 +65,14 @@ class Process:
     def until(self, condition, what, timeout_s=DEADLINE_S):
         """Wait until ``condition()`` is true, which can change with each line."""
         with self._news:
-            self._news.wait_for(lambda: condition() or self._closed == len(self._readers), timeout_s)
+            self._news.wait_for(
+                lambda: condition() or self._closed == len(self._readers), timeout_s
+            )
             if not condition():
-                pytest.fail(f"not seen within {timeout_s:g} s: {what}; printed: {self.lines[-20:]}, {self.errors[-20:]}")
+                pytest.fail(
+                    f"not seen within {timeout_s:g} s: {what}; printed: {self.lines[-20:]}, "
+                    f"{self.errors[-20:]}"
+                )
 
     def until_printed(self, text):
         self.until(lambda: any(text in line for line in self.lines), text)
@@ -105,7 +120,9 @@ class Run(Process):
         """Wait until an event was printed so many times; return the last one."""
 
         def found():
-            return [each for each in self.events if each.items() >= {"event": event, **fields}.items()]
+            return [
+                each for each in self.events if each.items() >= {"event": event, **fields}.items()
+            ]
 
         self.until(lambda: len(found()) >= times, f"{times} times {event} {fields}")
         return found()[-1]

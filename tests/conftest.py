@@ -1,4 +1,6 @@
-"""What every test is held to: it leaves nothing behind, and says by name what it can't run without."""
+"""What every test is held to: it leaves nothing behind, and says by name what it can't run
+without.
+"""
 
 import os
 import shutil
@@ -31,14 +33,19 @@ def _leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before, reaped = held(), getrusage(RUSAGE_CHILDREN)
     yield
     left = wait_released(before, GRACE_S)
-    if getrusage(RUSAGE_CHILDREN) != reaped:  # only a child that has ended leaves orphans, and to look for them takes time
+    # only a child that has ended leaves orphans, and to look for them takes time
+    if getrusage(RUSAGE_CHILDREN) != reaped:
         left += _orphans(mark)
     assert not left, "left behind: " + "; ".join(left)
 
 
 def _orphans(mark: str) -> list[str]:
     """Kill and return the processes of a test that are not our children any more."""
-    marked = [each for each in psutil.process_iter(["environ", "cmdline"]) if (each.info["environ"] or {}).get(MARK) == mark]
+    marked = [
+        each
+        for each in psutil.process_iter(["environ", "cmdline"])
+        if (each.info["environ"] or {}).get(MARK) == mark
+    ]
     _, alive = psutil.wait_procs(marked, timeout=GRACE_S)
     for orphan in alive:
         orphan.kill()
@@ -47,7 +54,9 @@ def _orphans(mark: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def require() -> Callable[[str], None]:
-    """Return a function that skips the test unless a program is installed; CI has all of them, there it fails."""
+    """Return a function that skips the test unless a program is installed; CI has all of them,
+    there it fails.
+    """
     return _require
 
 
@@ -71,7 +80,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave tests that are marked ``once`` to one of the Pythons that CI runs: each module falls to one of them by its name."""
+    """Leave tests that are marked ``once`` to one of the Pythons that CI runs: each module falls to
+    one of them by its name.
+    """
     pythons = os.environ.get("CLUSTER_KIT_PYTHONS", "").split()
     if not pythons:
         return
@@ -87,7 +98,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Tests mostly wait, so there is one worker more than cores; one after another where workers can't be kept apart."""
+    """Tests mostly wait, so there is one worker more than cores; one after another where workers
+    can't be kept apart.
+    """
     if config.option.numprocesses == "logical":  # asked for by tests that are pure
         return None
     return 1 + (os.cpu_count() or 1) if own_machine.possible() else 0
@@ -96,7 +109,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: "WorkerController") -> None:
     """Give a worker a folder that goes with the session."""
-    node.workerinput["folder"] = tempfile.mkdtemp(prefix="ck-")  # short, because it comes into paths of sockets
+    # short, because it comes into paths of sockets
+    node.workerinput["folder"] = tempfile.mkdtemp(prefix="ck-")
     node.config.add_cleanup(partial(shutil.rmtree, node.workerinput["folder"]))
 
 

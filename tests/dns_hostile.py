@@ -1,4 +1,6 @@
-"""A name server that does what name servers do on a bad day: nothing, lies, garbage, half answers. UDP and TCP on one port."""
+"""A name server that does what name servers do on a bad day: nothing, lies, garbage, half answers.
+UDP and TCP on one port.
+"""
 
 import selectors
 import socket
@@ -11,11 +13,17 @@ import dns.rcode
 import dns.rrset
 
 LOOPBACK = "127.0.0.1"
-RCODES = {"servfail": dns.rcode.SERVFAIL, "refused": dns.rcode.REFUSED, "nxdomain": dns.rcode.NXDOMAIN}
+RCODES = {
+    "servfail": dns.rcode.SERVFAIL,
+    "refused": dns.rcode.REFUSED,
+    "nxdomain": dns.rcode.NXDOMAIN,
+}
 
 
 def both_on_one_port(address=LOOPBACK, port=0):
-    """Return a socket for datagrams and one that listens, both on ``port``, or on any that is free for both."""
+    """Return a socket for datagrams and one that listens, both on ``port``, or on any that is free
+    for both.
+    """
     while True:
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagrams.bind((address, port))
@@ -28,16 +36,19 @@ def both_on_one_port(address=LOOPBACK, port=0):
 
 
 class HostileServer:
-    """``with HostileServer() as server``: answers by ``records`` and behaves as ``manner`` says, which can change any time.
+    """``with HostileServer() as server``: answers by ``records`` and behaves as ``manner`` says,
+    which can change any time.
 
     Attributes:
-        records: Texts of records by name and type, ``{("web.shop.test", "A"): ["127.0.0.2"]}``. Other types of a name that has
-            records have no data; other names don't exist, unless there is a wildcard of the domain right above them or above
-            those. An alias is of type CNAME, and comes with the addresses of its target.
+        records: Texts of records by name and type, ``{("web.shop.test", "A"): ["127.0.0.2"]}``.
+            Other types of a name that has records have no data; other names don't exist, unless
+            there is a wildcard of the domain right above them or above those. An alias is of type
+            CNAME, and comes with the addresses of its target.
         rotating: Names, or wildcards, of which each answer has one record, in turn.
         additional: Records that come along with every answer.
-        manner: One word for all questions, or by name or type: answer, silent, servfail, refused, nxdomain, nodata, lame,
-            garbage, wrong_id, wrong_question, truncated (UDP only), truncated_everywhere, cut (TCP closes in the middle).
+        manner: One word for all questions, or by name or type: answer, silent, servfail, refused,
+            nxdomain, nodata, lame, garbage, wrong_id, wrong_question, truncated (UDP only),
+            truncated_everywhere, cut (TCP closes in the middle).
         asked: Each question as (name, type, protocol).
         was_asked: Set with each question.
     """
@@ -118,7 +129,9 @@ class HostileServer:
             response.id ^= 1
         if manner == "wrong_question":
             response.question = [dns.rrset.from_text("other.test.", 0, "IN", kind)]
-        if manner == "truncated_everywhere" or (manner in ("truncated", "cut") and protocol == "udp"):
+        if manner == "truncated_everywhere" or (
+            manner in ("truncated", "cut") and protocol == "udp"
+        ):
             response = self._response(query, name, kind, "nodata")
             response.flags |= dns.flags.TC
         return [response.to_wire(max_size=65535)]

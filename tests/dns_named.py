@@ -63,9 +63,18 @@ class Named:
         self.kill()
 
     def start(self):
-        command = [shutil.which("named") or "/usr/sbin/named", "-g", "-n", "1", "-c", str(self.folder / "named.conf")]
+        command = [
+            shutil.which("named") or "/usr/sbin/named",
+            "-g",
+            "-n",
+            "1",
+            "-c",
+            str(self.folder / "named.conf"),
+        ]
         with (self.folder / "log").open("a") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         self._wait_for_serial()
 
     def kill(self):
@@ -83,10 +92,17 @@ class Named:
 
     def _write(self, records):
         self._serial += 1
-        head = [f"$ORIGIN {ZONE}.", "$TTL 1", f"@ SOA ns hostmaster {self._serial} 60 60 60 1", "@ NS ns", "ns A 127.0.0.1"]
+        head = [
+            f"$ORIGIN {ZONE}.",
+            "$TTL 1",
+            f"@ SOA ns hostmaster {self._serial} 60 60 60 1",
+            "@ NS ns",
+            "ns A 127.0.0.1",
+        ]
         zone = self.folder / "zone"
         zone.write_text("\n".join([*head, *records, ""]))
-        os.utime(zone, (time.time(), 1_700_000_000 + self._serial))  # it reloads what is newer, by the second
+        # it reloads what is newer, by the second
+        os.utime(zone, (time.time(), 1_700_000_000 + self._serial))
 
     def _wait_for_serial(self):
         import dns.exception
@@ -101,4 +117,6 @@ class Named:
                 if answer and answer[0][0].serial == self._serial:
                     return
             time.sleep(0.02)
-        raise RuntimeError(f"named does not serve {ZONE}:\n{(self.folder / 'log').read_text()[-3000:]}")
+        raise RuntimeError(
+            f"named does not serve {ZONE}:\n{(self.folder / 'log').read_text()[-3000:]}"
+        )

@@ -1,4 +1,6 @@
-"""Debian's real EPMD and ``erl`` on loopback, each ended with its ``with`` block however the test ends."""
+"""Debian's real EPMD and ``erl`` on loopback, each ended with its ``with`` block however the test
+ends.
+"""
 
 import os
 import random
@@ -11,7 +13,9 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port():
-    """Return a port below those that the kernel gives to clients: one of them could take it while EPMD is down."""
+    """Return a port below those that the kernel gives to clients: one of them could take it while
+    EPMD is down.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe:
@@ -23,11 +27,16 @@ def free_port():
 
 
 class EpmdServer:
-    """``with EpmdServer() as epmd``: it answers at ``epmd.port``, and can be killed and started again."""
+    """``with EpmdServer() as epmd``: it answers at ``epmd.port``, and can be killed and started
+    again.
+    """
 
     def __init__(self):
         self.port = free_port()
-        self.environment = os.environ | {"ERL_EPMD_PORT": str(self.port), "ERL_EPMD_ADDRESS": LOOPBACK}
+        self.environment = os.environ | {
+            "ERL_EPMD_PORT": str(self.port),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+        }
         self._process = None
 
     def __enter__(self):
@@ -38,7 +47,9 @@ class EpmdServer:
         self.kill()
 
     def start(self):
-        self._process = subprocess.Popen(["epmd"], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            ["epmd"], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         deadline_s = time.monotonic() + DEADLINE_S
         while True:
             try:
@@ -61,7 +72,9 @@ class EpmdServer:
 
     def names(self):
         """Return what ``epmd -names`` prints, as a mapping of name to port."""
-        done = subprocess.run(["epmd", "-names"], env=self.environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["epmd", "-names"], env=self.environment, capture_output=True, text=True, check=True
+        )
         lines = [line.split() for line in done.stdout.splitlines() if line.startswith("name ")]
         return {words[1]: int(words[4]) for words in lines}
 
@@ -74,17 +87,32 @@ class EpmdServer:
 
 
 class Erl:
-    """``with Erl(epmd, "b@127.0.0.1", home) as erl``: a running Erlang node; ``erl.evaluate`` asks it."""
+    """``with Erl(epmd, "b@127.0.0.1", home) as erl``: a running Erlang node; ``erl.evaluate`` asks
+    it.
+    """
 
     def __init__(self, epmd, name, home):
-        self._command = ["erl", "-noshell", "-name", name, "-setcookie", "secret", "-kernel", "inet_dist_use_interface"]
+        self._command = [
+            "erl",
+            "-noshell",
+            "-name",
+            name,
+            "-setcookie",
+            "secret",
+            "-kernel",
+            "inet_dist_use_interface",
+        ]
         self._command += ["{127,0,0,1}", "-eval", _SERVE]
         self._environment = epmd.environment | {"HOME": str(home)}
         self._process = None
 
     def __enter__(self):
         self._process = subprocess.Popen(
-            self._command, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self._command,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.evaluate("ready") == "ready"
         return self

@@ -37,7 +37,12 @@ class Peer:
     """One node on the network: its engine, and what that observed."""
 
     def __init__(self, lan, node, source, keyring=None, **options):
-        options = {"interval_s": INTERVAL_S, "ttl_s": TTL_S, "random": lambda: lan.random.random(), "fence": FENCE} | options
+        options = {
+            "interval_s": INTERVAL_S,
+            "ttl_s": TTL_S,
+            "random": lambda: lan.random.random(),
+            "fence": FENCE,
+        } | options
         self.node = node
         self.source = source
         self.engine = GossipEngine(node, **options)
@@ -70,7 +75,9 @@ class Peer:
         match observation:
             case Seen(node=node, ttl_s=ttl_s):
                 self.vouched[node.name] = (node, now_s + ttl_s)
-            case Gone(name=name, boot_id=boot_id) if name in self.vouched and self.vouched[name][0].boot_id == boot_id:
+            case Gone(name=name, boot_id=boot_id) if (
+                name in self.vouched and self.vouched[name][0].boot_id == boot_id
+            ):
                 del self.vouched[name]
 
     def forget(self):
@@ -80,7 +87,9 @@ class Peer:
 
 
 class Lan:
-    """The network. ``fate(random)`` returns after how many seconds each copy of a datagram arrives."""
+    """The network. ``fate(random)`` returns after how many seconds each copy of a datagram
+    arrives.
+    """
 
     def __init__(self, seed=0, fate=lambda random: [DELAY_S], keyring=None):
         self.random = Random(seed)
@@ -152,7 +161,9 @@ class Lan:
         return Counter(kind for sent_s, _, kind, _ in self.sent if sent_s >= since_s)
 
     def _next_s(self):
-        due_s = [each.engine.next_s for each in self.peers] + [each[0] for each in self._arrivals[:1]]
+        due_s = [each.engine.next_s for each in self.peers] + [
+            each[0] for each in self._arrivals[:1]
+        ]
         return min(due_s, default=inf)
 
     def _take(self, peer, actions):
@@ -175,7 +186,13 @@ class Lan:
         for peer in self.peers:
             if send.to in (None, peer.source) and peer.island == sender.island:
                 for delay_s in self.fate(self.random):
-                    arrival = (self.now_s + delay_s, next(self._numbers), peer, send.datagram, sender.source)
+                    arrival = (
+                        self.now_s + delay_s,
+                        next(self._numbers),
+                        peer,
+                        send.datagram,
+                        sender.source,
+                    )
                     heapq.heappush(self._arrivals, arrival)
 
 
@@ -197,4 +214,7 @@ def kind_of(datagram):
 def complete(lan):
     """Whether every node sees every other in its present run, and nobody else."""
     everybody = {peer.name: peer.node for peer in lan.peers}
-    return all(peer.sees() == {name: node for name, node in everybody.items() if name != peer.name} for peer in lan.peers)
+    return all(
+        peer.sees() == {name: node for name, node in everybody.items() if name != peer.name}
+        for peer in lan.peers
+    )

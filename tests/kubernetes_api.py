@@ -1,7 +1,9 @@
-"""A Kubernetes API server, as far as discovery needs one: lists in pages, watches, selectors, RBAC, tokens, and its faults.
+"""A Kubernetes API server, as far as discovery needs one: lists in pages, watches, selectors, RBAC,
+tokens, and its faults.
 
-It keeps a history as etcd does, so that a list is of one version and a watch goes on from any version that is not compacted.
-What it answers, down to the wording, is what kube-apiserver 1.31 answers.
+It keeps a history as etcd does, so that a list is of one version and a watch goes on from any
+version that is not compacted. What it answers, down to the wording, is what kube-apiserver 1.31
+answers.
 """
 
 import asyncio
@@ -20,9 +22,12 @@ GROUP = "discovery.k8s.io"
 SLICES, ENDPOINTS, PODS, SERVICES = "endpointslices", "endpoints", "pods", "services"
 POSITION = "metadata.name=cluster-kit"
 CONTINUE_EXPIRED = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the "
-    "continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with "
-    "the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the "
+    "The provided continue parameter is too old to display a consistent list result. You can start "
+    "a new list without the "
+    "continue parameter, or use the continue token in this response to retrieve the remainder of "
+    "the results. Continuing with "
+    "the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the "
     "first chunk was returned and now may show up in the list."
 )
 
@@ -87,7 +92,7 @@ class KubernetesApi:
         self._runner = None
         self._listening = None
 
-    # -- the store -------------------------------------------------------------------------------------------------------------
+    # -- the store ---------------------------------------------------------------------------------
 
     async def put(self, plural, *objects):
         """Create or replace objects, each at a version of its own."""
@@ -114,7 +119,9 @@ class KubernetesApi:
         self._objects.clear()
 
     def restore(self, version):
-        """Go back to a backup that was made at ``version``, as an etcd does that knows nothing of what came after."""
+        """Go back to a backup that was made at ``version``, as an etcd does that knows nothing of
+        what came after.
+        """
         self._objects = self.at(version)
         self._history = [stored for stored in self._history if stored.version <= version]
         self.version = version
@@ -138,12 +145,14 @@ class KubernetesApi:
                 objects[stored.key] = stored.before
         return objects
 
-    # -- serving ---------------------------------------------------------------------------------------------------------------
+    # -- serving -----------------------------------------------------------------------------------
 
     async def start(self):
         app = web.Application()
         app.router.add_get("/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handle_signals=False, access_log=None)
+        self._runner = web.AppRunner(
+            app, shutdown_timeout=0.1, handle_signals=False, access_log=None
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.ssl_context)
         await site.start()
@@ -154,7 +163,8 @@ class KubernetesApi:
         """Go as if killed: connections break, new ones are refused."""
         if self._runner is not None:
             asyncio.get_running_loop().remove_reader(self._listening)
-            for _ in range(3):  # asyncio loses sight of a connection that it is just taking in when a server closes
+            # asyncio loses sight of a connection that it is just taking in when a server closes
+            for _ in range(3):
                 await asyncio.sleep(0)
         for watch in list(self._watches):
             await watch.cut()
@@ -176,7 +186,9 @@ class KubernetesApi:
 
     def kubeconfig(self, path, *, token=TOKEN, namespace=None, user=None, **cluster):
         """Write a kubeconfig and return its path."""
-        context = {"cluster": "test", "user": "tester"} | ({"namespace": namespace} if namespace else {})
+        context = {"cluster": "test", "user": "tester"} | (
+            {"namespace": namespace} if namespace else {}
+        )
         path.write_text(
             json.dumps(
                 {
@@ -185,13 +197,15 @@ class KubernetesApi:
                     "current-context": "test",
                     "contexts": [{"name": "test", "context": context}],
                     "clusters": [{"name": "test", "cluster": {"server": self.url, **cluster}}],
-                    "users": [{"name": "tester", "user": user if user is not None else {"token": token}}],
+                    "users": [
+                        {"name": "tester", "user": user if user is not None else {"token": token}}
+                    ],
                 }
             )
         )
         return path
 
-    # -- what to watch, and to break -------------------------------------------------------------------------------------------
+    # -- what to watch, and to break ---------------------------------------------------------------
 
     @property
     def watches(self):
@@ -203,13 +217,19 @@ class KubernetesApi:
         return [
             each
             for each in self.asked
-            if each.verb == verb and each.path.endswith(f"/{plural}") and each.query.get("fieldSelector") != POSITION
+            if each.verb == verb
+            and each.path.endswith(f"/{plural}")
+            and each.query.get("fieldSelector") != POSITION
         ]
 
     @property
     def positions(self):
         """The questions after one object, whose answer tells at which version the server is."""
-        return [each for each in self.asked if each.verb == "list" and each.query.get("fieldSelector") == POSITION]
+        return [
+            each
+            for each in self.asked
+            if each.verb == "list" and each.query.get("fieldSelector") == POSITION
+        ]
 
     async def until(self, condition, what, deadline_s=20.0):
         """Wait for something that requests bring about."""
@@ -221,26 +241,41 @@ class KubernetesApi:
 
     async def until_watched(self, times=1):
         """Wait until a watch is under way that is the ``times``-th."""
-        await self.until(lambda: len(self.watched) >= times and self._watches, f"watch number {times}")
+        await self.until(
+            lambda: len(self.watched) >= times and self._watches, f"watch number {times}"
+        )
 
     @property
     def watched(self):
         return [each for each in self.asked if each.verb == "watch" and each.answered == 200]
 
     def answer(self, verb, status, reason="", message="", **more):
-        """Answer requests of a verb (list, watch, get) otherwise, ``times`` times, after ``skip`` that are answered well."""
+        """Answer requests of a verb (list, watch, get) otherwise, ``times`` times, after ``skip``
+        that are answered well.
+        """
         self.answers.append(Answer(verb, status, reason, message or reason, **more))
 
     def throttle(self, verb, times, retry_after_s):
-        self.answer(verb, 429, "TooManyRequests", "storage is (re)initializing", times=times,
-                    headers={"Retry-After": str(retry_after_s)}, details={"retryAfterSeconds": retry_after_s})  # fmt: skip
+        self.answer(
+            verb,
+            429,
+            "TooManyRequests",
+            "storage is (re)initializing",
+            times=times,
+            headers={"Retry-After": str(retry_after_s)},
+            details={"retryAfterSeconds": retry_after_s},
+        )
 
-    # -- answering -------------------------------------------------------------------------------------------------------------
+    # -- answering ---------------------------------------------------------------------------------
 
     async def _handle(self, request):
         parts = request.path.strip("/").split("/")
         watch = request.query.get("watch") in ("true", "1")
-        listing = parts[-2:-1] != ["namespaces"] and "namespaces" in parts and len(parts) - parts.index("namespaces") == 3
+        listing = (
+            parts[-2:-1] != ["namespaces"]
+            and "namespaces" in parts
+            and len(parts) - parts.index("namespaces") == 3
+        )
         verb = ("watch" if watch else "list") if listing else "get"
         token = request.headers.get("Authorization", "").partition(" ")[2] or None
         asked = Asked(verb, request.path, dict(request.query), token, time.monotonic())
@@ -262,13 +297,23 @@ class KubernetesApi:
             elif answer.verb == asked.verb and answer.times > 0:
                 answer.times -= 1
                 await asyncio.sleep(answer.after_s)
-                return _status(answer.status, answer.reason, answer.message, answer.headers, answer.details)
+                return _status(
+                    answer.status, answer.reason, answer.message, answer.headers, answer.details
+                )
         if parts == ["version"]:
             return web.json_response({"major": "1", "minor": "31", "gitVersion": "v1.31.4"})
         if parts == ["apis", GROUP] and self.slice_versions:
-            versions = [{"groupVersion": f"{GROUP}/{each}", "version": each} for each in self.slice_versions]
+            versions = [
+                {"groupVersion": f"{GROUP}/{each}", "version": each} for each in self.slice_versions
+            ]
             return web.json_response(
-                {"kind": "APIGroup", "apiVersion": "v1", "name": GROUP, "versions": versions, "preferredVersion": versions[0]}
+                {
+                    "kind": "APIGroup",
+                    "apiVersion": "v1",
+                    "name": GROUP,
+                    "versions": versions,
+                    "preferredVersion": versions[0],
+                }
             )
         known = [["apis", GROUP, version] for version in self.slice_versions]
         root, group = (parts[:3], GROUP) if parts[:1] == ["apis"] else (parts[:2], "")
@@ -291,7 +336,9 @@ class KubernetesApi:
             return _forbidden(user, asked.verb, group, plural, namespace, name)
         if plural == "namespaces":
             if namespace in self.namespaces:
-                return web.json_response({"kind": "Namespace", "metadata": {"name": namespace, "resourceVersion": "1"}})
+                return web.json_response(
+                    {"kind": "Namespace", "metadata": {"name": namespace, "resourceVersion": "1"}}
+                )
             return _not_found("namespaces", namespace)
         if name is not None:
             found = self._objects.get((plural, namespace, name))
@@ -308,9 +355,19 @@ class KubernetesApi:
         if query.get("continue"):
             version, start = json.loads(base64.urlsafe_b64decode(query["continue"]))
             if version < self.compacted:
-                return _status(410, "Expired", CONTINUE_EXPIRED, metadata={"continue": "inconsistent"})
-        keys = sorted((key, each) for key, each in self.at(version).items() if fits(key, each) and key[2] > start)
-        limit = min(int(query.get("limit", 0)) or len(keys), self.page_limit or len(keys)) if "limit" in query else len(keys)
+                return _status(
+                    410, "Expired", CONTINUE_EXPIRED, metadata={"continue": "inconsistent"}
+                )
+        keys = sorted(
+            (key, each)
+            for key, each in self.at(version).items()
+            if fits(key, each) and key[2] > start
+        )
+        limit = (
+            min(int(query.get("limit", 0)) or len(keys), self.page_limit or len(keys))
+            if "limit" in query
+            else len(keys)
+        )
         metadata = {"resourceVersion": str(version)}
         if len(keys) > limit:
             token = json.dumps([version, keys[limit - 1][0][2]])
@@ -335,7 +392,10 @@ class KubernetesApi:
         self._watches.add(watch)
         await self._tell()
         try:
-            await watch.run(int(request.query.get("resourceVersion") or 0), float(request.query.get("timeoutSeconds", 3600)))
+            await watch.run(
+                int(request.query.get("resourceVersion") or 0),
+                float(request.query.get("timeoutSeconds", 3600)),
+            )
         finally:
             self._watches.discard(watch)
         return response
@@ -355,14 +415,18 @@ class Watch:
 
     async def run(self, version, timeout_s):
         if version < self._api.compacted:
-            await self.error(410, "Expired", f"too old resource version: {version} ({self._api.compacted})")
+            await self.error(
+                410, "Expired", f"too old resource version: {version} ({self._api.compacted})"
+            )
             return
         try:
             async with asyncio.timeout(timeout_s):
                 while not self._over:
                     version = await self._tell_since(version)
                     async with self._api._changed:
-                        await self._api._changed.wait_for(lambda at=version: self._over or self._api.version > at)
+                        await self._api._changed.wait_for(
+                            lambda at=version: self._over or self._api.version > at
+                        )
                     await self._held.wait()
         except (TimeoutError, ConnectionError):
             pass
@@ -379,7 +443,10 @@ class Watch:
             if before or now:
                 kind = "ADDED" if not before else "MODIFIED" if now else "DELETED"
                 found = stored.now if now else stored.before
-                found = {**found, "metadata": {**found["metadata"], "resourceVersion": str(stored.version)}}
+                found = {
+                    **found,
+                    "metadata": {**found["metadata"], "resourceVersion": str(stored.version)},
+                }
                 lines.append(_line(kind, found))
             version = stored.version
         if lines:
@@ -388,12 +455,16 @@ class Watch:
 
     async def bookmark(self, version=None):
         metadata = {"resourceVersion": str(version or self._api.version), "creationTimestamp": None}
-        await self._response.write(_line("BOOKMARK", {"kind": "EndpointSlice", "metadata": metadata, "endpoints": None}))
+        await self._response.write(
+            _line("BOOKMARK", {"kind": "EndpointSlice", "metadata": metadata, "endpoints": None})
+        )
 
     async def error(self, code, reason, message):
         """Say in the watch that something is wrong, and end it."""
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-        await self._response.write(_line("ERROR", {**status, "message": message, "reason": reason, "code": code}))
+        await self._response.write(
+            _line("ERROR", {**status, "message": message, "reason": reason, "code": code})
+        )
         await self.end()
 
     async def write(self, data):
@@ -419,7 +490,9 @@ class Watch:
 
 @contextmanager
 def in_thread(api):
-    """Serve ``api`` beside the test, for processes to ask; yields a function that runs a coroutine there."""
+    """Serve ``api`` beside the test, for processes to ask; yields a function that runs a coroutine
+    there.
+    """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -430,7 +503,8 @@ def in_thread(api):
     async def end():
         await api.stop()
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        if left:  # one may just be taking in a connection, which would be left open if it were cancelled
+        # one may just be taking in a connection, which would be left open if it were cancelled
+        if left:
             _, left = await asyncio.wait(left, timeout=1.0)
         for task in left:
             task.cancel()
@@ -446,17 +520,21 @@ def in_thread(api):
         loop.close()
 
 
-# -- objects -------------------------------------------------------------------------------------------------------------------
+# -- objects ---------------------------------------------------------------------------------------
 
 
 def endpoint(ip, *, pod=None, ready=True, terminating=False, hostname=None):
     pod = pod or f"pod-{ip}"
     conditions = {"ready": ready and not terminating, "serving": ready, "terminating": terminating}
     target = {"kind": "Pod", "namespace": "default", "name": pod, "uid": f"uid-{pod}"}
-    return {"addresses": [ip], "conditions": conditions, "targetRef": target} | ({"hostname": hostname} if hostname else {})
+    return {"addresses": [ip], "conditions": conditions, "targetRef": target} | (
+        {"hostname": hostname} if hostname else {}
+    )
 
 
-def endpoint_slice(name, *endpoints, service="web", ports=(("cluster", 4000),), family="IPv4", labels=()):
+def endpoint_slice(
+    name, *endpoints, service="web", ports=(("cluster", 4000),), family="IPv4", labels=()
+):
     return {
         "metadata": {
             "name": name,
@@ -465,27 +543,48 @@ def endpoint_slice(name, *endpoints, service="web", ports=(("cluster", 4000),), 
             "labels": {"kubernetes.io/service-name": service, **dict(labels)},
         },
         "addressType": family,
-        "endpoints": [endpoint(each) if isinstance(each, str) else each for each in endpoints] or None,
+        "endpoints": [endpoint(each) if isinstance(each, str) else each for each in endpoints]
+        or None,
         "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports] or None,
     }
 
 
 def endpoints(name, ready=(), unready=(), ports=(("cluster", 4000),)):
     subset = {
-        "addresses": [{"ip": ip, "targetRef": {"kind": "Pod", "name": f"pod-{ip}", "uid": f"uid-{ip}"}} for ip in ready],
+        "addresses": [
+            {"ip": ip, "targetRef": {"kind": "Pod", "name": f"pod-{ip}", "uid": f"uid-{ip}"}}
+            for ip in ready
+        ],
         "notReadyAddresses": [{"ip": ip} for ip in unready],
         "ports": [{"name": name, "port": port} for name, port in ports],
     }
     return {"metadata": {"name": name, "namespace": "default"}, "subsets": [subset]}
 
 
-def pod(name, ip, *, ready=True, phase="Running", deleted=False, labels=(("app", "web"),), ports=(("cluster", 4000),)):
+def pod(
+    name,
+    ip,
+    *,
+    ready=True,
+    phase="Running",
+    deleted=False,
+    labels=(("app", "web"),),
+    ports=(("cluster", 4000),),
+):
     metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "labels": dict(labels)}
     if deleted:
         metadata |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
-    containers = [{"name": "app", "ports": [{"name": name, "containerPort": port} for name, port in ports]}]
-    status = {"phase": phase, "conditions": [{"type": "Ready", "status": str(ready)}]} | ({"podIP": ip} if ip else {})
-    return {"metadata": metadata, "spec": {"containers": containers, "hostname": name}, "status": status}
+    containers = [
+        {"name": "app", "ports": [{"name": name, "containerPort": port} for name, port in ports]}
+    ]
+    status = {"phase": phase, "conditions": [{"type": "Ready", "status": str(ready)}]} | (
+        {"podIP": ip} if ip else {}
+    )
+    return {
+        "metadata": metadata,
+        "spec": {"containers": containers, "hostname": name},
+        "status": status,
+    }
 
 
 def service(name, selector=None, labels=()):
@@ -493,7 +592,7 @@ def service(name, selector=None, labels=()):
     return {"metadata": metadata, "spec": {"selector": dict(selector)} if selector else {}}
 
 
-# -- answers -------------------------------------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------
 
 
 def _line(kind, found):
@@ -501,9 +600,17 @@ def _line(kind, found):
 
 
 def _status(code, reason, message, headers=None, details=None, metadata=None):
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": metadata or {}, "status": "Failure", "message": message}
+    status = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": metadata or {},
+        "status": "Failure",
+        "message": message,
+    }
     return web.json_response(
-        {**status, "reason": reason, "details": details or {}, "code": code}, status=code, headers=headers or {}
+        {**status, "reason": reason, "details": details or {}, "code": code},
+        status=code,
+        headers=headers or {},
     )
 
 
@@ -511,14 +618,16 @@ def _forbidden(user, verb, group, plural, namespace, name):
     named = f' "{name or namespace}"' if verb == "get" else ""
     what = f"{plural}.{group}" if group else plural
     message = (
-        f'{what}{named} is forbidden: User "{user}" cannot {verb} resource "{plural}" in API group "{group}" in the namespace '
-        f'"{namespace}"'
+        f'{what}{named} is forbidden: User "{user}" cannot {verb} resource "{plural}" in API group '
+        f'"{group}" in the namespace "{namespace}"'
     )
     return _status(403, "Forbidden", message, details={"group": group, "kind": plural})
 
 
 def _not_found(plural, name):
-    return _status(404, "NotFound", f'{plural} "{name}" not found', details={"name": name, "kind": plural})
+    return _status(
+        404, "NotFound", f'{plural} "{name}" not found', details={"name": name, "kind": plural}
+    )
 
 
 def _too_large(version, current):
@@ -529,7 +638,9 @@ def _too_large(version, current):
         headers={"Retry-After": "1"},
         details={
             "retryAfterSeconds": 1,
-            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "causes": [
+                {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+            ],
         },
     )
 

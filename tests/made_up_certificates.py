@@ -1,4 +1,6 @@
-"""Certificates of authorities made up here, by ``cryptography``, with all that can be wrong with one."""
+"""Certificates of authorities made up here, by ``cryptography``, with all that can be wrong with
+one.
+"""
 
 import datetime
 import ipaddress
@@ -33,7 +35,11 @@ def pem(certificate):
 
 
 def pem_of_key(key, password=None):
-    how = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    how = (
+        serialization.BestAvailableEncryption(password)
+        if password
+        else serialization.NoEncryption()
+    )
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
 
 
@@ -51,7 +57,9 @@ class Authority:
         self.issuer, self.key, self.bare = issuer, MAKES[kind](), bare
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
         builder = self._builder(self.name, self.key, issuer or self, -DAY, 365 * DAY)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=not bare)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=not bare
+        )
         self.certificate = (issuer or self).sign(builder)
 
     def _builder(self, subject, key, issuer, since, until):
@@ -67,12 +75,17 @@ class Authority:
         )
         if self.bare:
             return builder
-        return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False).add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False
+        return builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+        ).add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()),
+            critical=False,
         )
 
     def sign(self, builder):
-        return builder.sign(self.key, None if isinstance(self.key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+        return builder.sign(
+            self.key, None if isinstance(self.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        )
 
     @property
     def pem(self):
@@ -93,10 +106,13 @@ class Authority:
         key = MAKES[kind]()
         builder = self._builder(self.name if own else x509.Name([]), key, self, since, until)
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([_name(each) for each in names]), critical=True)
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([_name(each) for each in names]), critical=True
+            )
         if raw is not None:
             builder = builder.add_extension(
-                x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, raw), critical=True
+                x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, raw),
+                critical=True,
             )
         if purposes:
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -105,11 +121,15 @@ class Authority:
         return self.sign(builder), key
 
     def certificates(self, *names, authorities=None, trust_domain=None, **options):
-        """Return what a node gets that believes whom this authority vouches for, unless ``authorities`` are others."""
+        """Return what a node gets that believes whom this authority vouches for, unless
+        ``authorities`` are others.
+        """
         leaf, key = self.leaf(*names, **options)
         chain = pem(leaf) + (self.pem if self.issuer else b"")
         believed = (self._root,) if authorities is None else authorities
-        return Certificates(chain, pem_of_key(key), b"".join(each.pem for each in believed), trust_domain)
+        return Certificates(
+            chain, pem_of_key(key), b"".join(each.pem for each in believed), trust_domain
+        )
 
     @property
     def _root(self):

@@ -1,4 +1,6 @@
-"""The way between a worker and its supervisor in memory, for any number of workers in one process."""
+"""The way between a worker and its supervisor in memory, for any number of workers in one
+process.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,14 @@ from typing import Any, NamedTuple, Self
 from cluster_kit.errors import described
 from cluster_kit.pipe.channel import Channel, Parcel
 
-ROOM_BYTES = 1 << 17  # what one end takes in before it is heard, as the system does for a pair of sockets
+# what one end takes in before it is heard, as the system does for a pair of sockets
+ROOM_BYTES = 1 << 17
 NOMINAL_BYTES = 256  # a message that nobody pickled counts as so many
 
 
 class MemoryChannel(Channel):
-    """One end; ``pair`` makes two. What one sends the other hears, also where each runs in an event loop of its own.
+    """One end; ``pair`` makes two. What one sends the other hears, also where each runs in an event
+    loop of its own.
 
     The very same objects arrive, unless messages are pickled, which finds those that can't be.
     """
@@ -118,7 +122,11 @@ class MemoryChannel(Channel):
             if self._attached is None:  # closed by who heard the one before
                 return
             try:
-                message = pickle.loads(sent.what) if isinstance(sent.what, bytes) and self._pickled else sent.what
+                message = (
+                    pickle.loads(sent.what)
+                    if isinstance(sent.what, bytes) and self._pickled
+                    else sent.what
+                )
             except BaseException as exc:  # noqa: BLE001 - whatever it is, it can't be read
                 self._end(described(exc))
                 return

@@ -1,7 +1,9 @@
-"""A small network of network namespaces: nodes on a bridge, each with an address of its own and no default route.
+"""A small network of network namespaces: nodes on a bridge, each with an address of its own and no
+default route.
 
-Needs root and iproute2; mark tests with ``netns``. A node can be cut off, so that all its packets are lost both ways while its
-own interface stays up, and it can be unplugged, so that its interface is gone.
+Needs root and iproute2; mark tests with ``netns``. A node can be cut off, so that all its packets
+are lost both ways while its own interface stays up, and it can be unplugged, so that its interface
+is gone.
 """
 
 import contextlib
@@ -52,7 +54,21 @@ class Place:
 
     def plug(self):
         """Give the node its interface."""
-        _run("ip", "-n", self._hub, "link", "add", self._port, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        _run(
+            "ip",
+            "-n",
+            self._hub,
+            "link",
+            "add",
+            self._port,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            self.name,
+        )
         _run("ip", "-n", self._hub, "link", "set", self._port, "master", "bridge", "up")
         self.address_interface()
 
@@ -62,7 +78,9 @@ class Place:
         _run("ip", "-n", self.name, "link", "set", "eth0", "up")
 
     def plug6(self, interface="eth0"):
-        """Give the interface its IPv6 addresses, and no others, without waiting whether others have them."""
+        """Give the interface its IPv6 addresses, and no others, without waiting whether others have
+        them.
+        """
         if interface != "eth0":
             _run("ip", "-n", self.name, "link", "set", "eth0", "down")
             _run("ip", "-n", self.name, "link", "set", "eth0", "name", interface, "up")

@@ -1,7 +1,8 @@
-"""A network with delay: as ``netns_lab``, with a hub in this process in place of a bridge; it needs no netem in the kernel.
+"""A network with delay: as ``netns_lab``, with a hub in this process in place of a bridge; it needs
+no netem in the kernel.
 
-Each node's interface is a tap device. What one sends reaches all others after the delay, which varies, so that packets also
-overtake each other.
+Each node's interface is a tap device. What one sends reaches all others after the delay, which
+varies, so that packets also overtake each other.
 """
 
 import asyncio

@@ -1,4 +1,6 @@
-"""Importing is cheap: the package loads the standard library and pluggy, and what declares options loads no event loop."""
+"""Importing is cheap: the package loads the standard library and pluggy, and what declares options
+loads no event loop.
+"""
 
 import json
 import subprocess
@@ -23,7 +25,9 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 def modules_loaded_by(*modules: str) -> set[str]:
     """Return the modules that a fresh interpreter loads for others."""
-    run = subprocess.run([sys.executable, "-c", LOADED, *modules], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", LOADED, *modules], capture_output=True, text=True, check=True
+    )
     return set(json.loads(run.stdout))
 
 
@@ -33,11 +37,17 @@ def loaded_by(module: str) -> set[str]:
 
 
 def third_party(packages: set[str]) -> set[str]:
-    return {name for name in packages if not name.startswith("__editable__") and name not in sys.stdlib_module_names}
+    return {
+        name
+        for name in packages
+        if not name.startswith("__editable__") and name not in sys.stdlib_module_names
+    }
 
 
 def modules_with_options() -> list[str]:
-    """Strategies, connectors and topologies: the application imports them, too, to check their options."""
+    """Strategies, connectors and topologies: the application imports them, too, to check their
+    options.
+    """
     folders = [PACKAGE / part for part in ("strategies", "connectors", "topologies")]
     paths = [
         path
@@ -45,7 +55,11 @@ def modules_with_options() -> list[str]:
         for path in sorted(folder.glob("*"))
         if path.suffix == ".py" or (path / "__init__.py").is_file()
     ]
-    return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths if path.stem != "__init__"]
+    return [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in paths
+        if path.stem != "__init__"
+    ]
 
 
 @pytest.mark.parametrize("module", ["cluster_kit", "cluster_kit.hookspecs"])
@@ -67,14 +81,30 @@ def test_testing_names_load_pytest_only_when_used():
 
 
 def test_worker_is_started_ahead_before_much_is_loaded():
-    loaded = modules_loaded_by("cluster_kit.cli.commands", "cluster_kit.cli.run", "cluster_kit.supervisor.child")
-    assert not loaded & {"cluster_kit.config.model", "cluster_kit.node", "cluster_kit.worker.messages", "msgspec"}
+    loaded = modules_loaded_by(
+        "cluster_kit.cli.commands", "cluster_kit.cli.run", "cluster_kit.supervisor.child"
+    )
+    assert not loaded & {
+        "cluster_kit.config.model",
+        "cluster_kit.node",
+        "cluster_kit.worker.messages",
+        "msgspec",
+    }
 
 
 def test_a_supervisor_loads_what_topics_take_with_the_first_of_them():
-    program = "import cluster_kit.supervisor.supervisor, json, sys; print(json.dumps(sorted(sys.modules)))"
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    program = (
+        "import cluster_kit.supervisor.supervisor, json, sys; "
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     loaded = set(json.loads(run.stdout))
     assert "cluster_kit.supervisor.topics.switchboard" in loaded
     assert not {name for name in loaded if name.startswith("cluster_kit.topics")}
-    assert not loaded & {"cluster_kit.wire.topics", "cluster_kit.supervisor.topics.topic", "asyncio"}
+    assert not loaded & {
+        "cluster_kit.wire.topics",
+        "cluster_kit.supervisor.topics.topic",
+        "asyncio",
+    }

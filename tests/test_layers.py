@@ -1,4 +1,6 @@
-"""Imports point down only, and in no circle; what a lower layer needs from a higher one comes in as an argument."""
+"""Imports point down only, and in no circle; what a lower layer needs from a higher one comes in as
+an argument.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -26,7 +28,9 @@ LAYERS = (
     "supervisor",
     "cli testing __pyinstaller",
 )
-LEVEL_OF = {part: level for level, row in enumerate(LAYERS) for part in row.replace("|", " ").split()}
+LEVEL_OF = {
+    part: level for level, row in enumerate(LAYERS) for part in row.replace("|", " ").split()
+}
 STRANGERS = {part for row in LAYERS if "|" in row for part in row.replace("|", " ").split()}
 FACADE = PACKAGE / "__init__.py"  # names everything for type checkers, imports nothing
 
@@ -38,7 +42,9 @@ def part_of(module: str) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and full name of everything of ours that a module imports, at its top, in functions or for type checkers."""
+    """Yield line and full name of everything of ours that a module imports, at its top, in
+    functions or for type checkers.
+    """
     package = ["cluster_kit", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -46,7 +52,11 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             start = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(filter(None, (start, node.module)))
-            names = [f"{module}.{alias.name}" for alias in node.names] if module == "cluster_kit" else [module]
+            names = (
+                [f"{module}.{alias.name}" for alias in node.names]
+                if module == "cluster_kit"
+                else [module]
+            )
         else:
             continue
         yield from ((node.lineno, name) for name in names if name.split(".")[0] == "cluster_kit")
@@ -86,7 +96,11 @@ def test_an_upward_import_is_found(tmp_path, monkeypatch):
         "def late():\n    from ..worker import run\n"
         "import cluster_kit\n"
     )
-    assert [fault.split(": ", 1)[0].rpartition(":")[2] for fault in faults(offender)] == ["2", "5", "4"]
+    assert [fault.split(": ", 1)[0].rpartition(":")[2] for fault in faults(offender)] == [
+        "2",
+        "5",
+        "4",
+    ]
 
 
 # -- circles, also inside a folder ----------------------------------------------------------------
@@ -133,7 +147,9 @@ def graph_of(paths: list[Path], *, loaded: bool) -> dict[str, set[str]]:
 
 
 def circle_in(graph: dict[str, set[str]]) -> list[str]:
-    """Return modules of which each imports the one before, the first one as the last again; none where there is none."""
+    """Return modules of which each imports the one before, the first one as the last again; none
+    where there is none.
+    """
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
@@ -173,15 +189,21 @@ def test_a_circle_is_found(tmp_path, monkeypatch, statement, needed):
     (ring / "two.py").write_text("from cluster_kit.ring import Three\n")
     (ring / "__init__.py").write_text(f"{statement}\n")
     paths = sorted(ring.glob("*.py"))
-    assert set(circle_in(graph_of(paths, loaded=False))) == {"cluster_kit.ring", "cluster_kit.ring.one", "cluster_kit.ring.two"}
+    assert set(circle_in(graph_of(paths, loaded=False))) == {
+        "cluster_kit.ring",
+        "cluster_kit.ring.one",
+        "cluster_kit.ring.two",
+    }
     assert bool(circle_in(graph_of(paths, loaded=True))) is needed
 
 
-# -- what reaches the outside by the network that it is given, and by no way of its own ----------------------------------------
+# -- what reaches the outside by the network that it is given, and by no way of its own ------------
 
-# Each of these runs in a simulation as it is: no real socket, clock, thread or randomness may leak into it.
+# Each of these runs in a simulation as it is: no real socket, clock, thread or randomness may leak
+# into it.
 ON_THE_SEAM = ("connectors/tcp", "strategies/gossip", "worker")
-OF_THE_PROCESS = ("__main__", "frozen", "mark", "process", "run")  # modules of the worker that a simulation does without
+# modules of the worker that a simulation does without
+OF_THE_PROCESS = ("__main__", "frozen", "mark", "process", "run")
 WAYS_OUT = (
     "socket ssl select selectors resource fcntl",
     "time datetime",
@@ -193,7 +215,9 @@ OUTSIDE = {name for row in WAYS_OUT for name in row.split()}
 
 
 def leaks(path: Path) -> Iterator[str]:
-    """Yield each import of a module that reaches the outside, and each use of such a part of ``os``."""
+    """Yield each import of a module that reaches the outside, and each use of such a part of
+    ``os``.
+    """
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.Import():
@@ -206,12 +230,17 @@ def leaks(path: Path) -> Iterator[str]:
                 continue
         for name in names:
             if name in OUTSIDE:
-                yield f"{path.name}:{node.lineno}: {name} is outside: use the network that is passed in"
+                yield (
+                    f"{path.name}:{node.lineno}: {name} is outside: use the network that is passed "
+                    "in"
+                )
 
 
 def on_the_seam() -> list[Path]:
     paths = [path for part in ON_THE_SEAM for path in sorted((PACKAGE / part).rglob("*.py"))]
-    return [path for path in paths if not (path.parent.name == "worker" and path.stem in OF_THE_PROCESS)]
+    return [
+        path for path in paths if not (path.parent.name == "worker" and path.stem in OF_THE_PROCESS)
+    ]
 
 
 @pytest.mark.parametrize("path", on_the_seam(), ids=str)

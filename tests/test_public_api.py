@@ -1,4 +1,6 @@
-"""The promise: every public name, with its signature. ``python tests/test_public_api.py`` writes the snapshot anew."""
+"""The promise: every public name, with its signature. ``python tests/test_public_api.py`` writes
+the snapshot anew.
+"""
 
 import ast
 import enum
@@ -27,7 +29,10 @@ def describe(name: str, value: object) -> Iterator[str]:
         yield from (f"    {name}.{member.name} = {member.value}" for member in value)
         return
     if typing.is_typeddict(value):
-        yield from (f"    {name}[{key}]: {kind.__forward_arg__}" for key, kind in value.__annotations__.items())
+        yield from (
+            f"    {name}[{key}]: {kind.__forward_arg__}"
+            for key, kind in value.__annotations__.items()
+        )
         return
     yield f"    {name}{_signature(value)}"
     for member, found in _members(value):
@@ -45,13 +50,17 @@ def _signature(value: object) -> str:
     if isinstance(value, classmethod | staticmethod):
         value = value.__func__
     if inspect.isclass(value) or inspect.isfunction(value):
-        return re.sub(r"ForwardRef\((\w+)\)", r"\1", str(inspect.signature(value)).replace("'", ""))  # of a NamedTuple
+        # of a NamedTuple
+        return re.sub(r"ForwardRef\((\w+)\)", r"\1", str(inspect.signature(value)).replace("'", ""))
     return f" = {value}" if isinstance(value, types.UnionType) else ""
 
 
 def current() -> str:
     names = [name for name in cluster_kit.__all__ if name != "__version__"]
-    return "\n".join(line for name in names for line in describe(name, getattr(cluster_kit, name))) + "\n"
+    return (
+        "\n".join(line for name in names for line in describe(name, getattr(cluster_kit, name)))
+        + "\n"
+    )
 
 
 @pytest.mark.parametrize("name", cluster_kit.__all__)
@@ -60,7 +69,9 @@ def test_name_can_be_imported(name):
 
 
 def test_names_and_signatures_are_as_promised():
-    assert current() == SNAPSHOT.read_text(), f"if the change is meant, run: python {Path(__file__).relative_to(Path.cwd())}"
+    assert current() == SNAPSHOT.read_text(), (
+        f"if the change is meant, run: python {Path(__file__).relative_to(Path.cwd())}"
+    )
 
 
 def test_unknown_name_is_an_attribute_error():
@@ -68,14 +79,23 @@ def test_unknown_name_is_an_attribute_error():
         _ = cluster_kit.nonsense
 
 
-@pytest.mark.parametrize("path", ["__init__.py", "testing/__init__.py", "testing/simulation/__init__.py"])
+@pytest.mark.parametrize(
+    "path", ["__init__.py", "testing/__init__.py", "testing/simulation/__init__.py"]
+)
 def test_type_checkers_see_every_name(path):
     tree = ast.parse((Path(cluster_kit.__file__).parent / path).read_text())
-    seen = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    seen = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
     promised = next(
         ast.literal_eval(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id == "__all__"
     )
     assert set(promised) <= seen
 

@@ -43,19 +43,29 @@ def test_module_is_small(path):
 
 @each_module
 def test_functions_are_small(path):
-    large = {function.name: lines for function in functions(path) if (lines := code_lines(path, function)) > MAX_FUNCTION_LINES}
+    large = {
+        function.name: lines
+        for function in functions(path)
+        if (lines := code_lines(path, function)) > MAX_FUNCTION_LINES
+    }
     assert not large
 
 
 @each_module
 def test_functions_take_few_positional_arguments(path):
-    many = {function.name: names for function in functions(path) if len(names := positional(function)) > MAX_POSITIONAL}
+    many = {
+        function.name: names
+        for function in functions(path)
+        if len(names := positional(function)) > MAX_POSITIONAL
+    }
     assert not many
 
 
 @each_module
 def test_module_is_named_for_an_idea(path):
-    assert not VAGUE_NAMES & {part.removesuffix(".py").strip("_") for part in path.relative_to(ROOT).parts}
+    assert not VAGUE_NAMES & {
+        part.removesuffix(".py").strip("_") for part in path.relative_to(ROOT).parts
+    }
 
 
 def test_no_two_modules_of_tests_have_one_name():

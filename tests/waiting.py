@@ -13,10 +13,14 @@ def until(condition, what, timeout_s=30.0):
 
 
 def next_of(subscription, kind, timeout_s=30.0, **attributes):
-    """Return the next event of class ``kind`` with these attributes, and skip what comes before it."""
+    """Return the next event of class ``kind`` with these attributes, and skip what comes before
+    it.
+    """
     deadline_s = time.monotonic() + timeout_s
     while True:
         event = subscription.get(max(0.01, deadline_s - time.monotonic()))
         assert event is not None, f"subscription ended before {kind.__name__} {attributes}"
-        if isinstance(event, kind) and all(str(getattr(event, k)) == str(v) for k, v in attributes.items()):
+        if isinstance(event, kind) and all(
+            str(getattr(event, k)) == str(v) for k, v in attributes.items()
+        ):
             return event

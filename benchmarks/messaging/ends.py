@@ -48,7 +48,9 @@ class Driver(ABC):
 
     @abstractmethod
     def tell(self, data: bytes) -> None:
-        """Send ``data`` one way, in order behind what was sent before; wait where there is no room."""
+        """Send ``data`` one way, in order behind what was sent before; wait where there is no
+        room.
+        """
 
     def told(self) -> None:  # noqa: B027 - most keep nothing back
         """Let out whatever was kept back so far."""
@@ -79,7 +81,9 @@ def _round_trips(driver: Driver) -> tuple[float, float]:
 
 
 def _one_way(driver: Driver, size: int, n: int) -> float:
-    """Return how many messages of ``size`` bytes the application at the other end takes in a second; all must arrive."""
+    """Return how many messages of ``size`` bytes the application at the other end takes in a
+    second; all must arrive.
+    """
     data = b"x" * size
     driver.ask(RESET)
     for _ in range(n):
@@ -91,5 +95,8 @@ def _one_way(driver: Driver, size: int, n: int) -> float:
         if received == n:
             return (n - 1) / seconds
         if time.monotonic() > deadline_s:
-            raise SystemExit(f"{n - received} of {n} messages of {size} bytes did not arrive within {LIMIT_S:g} s")
+            raise SystemExit(
+                f"{n - received} of {n} messages of {size} bytes did not arrive within {LIMIT_S:g} "
+                "s"
+            )
         time.sleep(0.01)

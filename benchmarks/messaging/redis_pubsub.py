@@ -1,4 +1,6 @@
-"""Redis' PUB/SUB by redis-py, through a server on loopback, not encrypted; one way in pipelines of a hundred."""
+"""Redis' PUB/SUB by redis-py, through a server on loopback, not encrypted; one way in pipelines of
+a hundred.
+"""
 
 # ruff: noqa: D102 - ``Driver`` documents them
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The systems under test: how a node of each starts, and what the lines that it prints mean.
 
-Every system has a module here with one class that follows ``System``. A node is one application process with whatever
-processes it needs; it prints one line for each thing that its application is told.
+Every system has a module here with one class that follows ``System``. A node is one application
+process with whatever processes it needs; it prints one line for each thing that its application is
+told.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """Where a node goes: its number and address, its cluster's name, and the address of the cluster's first node."""
+    """Where a node goes: its number and address, its cluster's name, and the address of the
+    cluster's first node.
+    """
 
     number: int
     host: str
@@ -55,7 +58,9 @@ class System(Protocol):
         """Write and compile what nodes need into ``folder``."""
 
     def daemon(self, host: str) -> Sequence[str] | None:
-        """Return the command of what must run once on each host, if anything; it is not counted as part of a node."""
+        """Return the command of what must run once on each host, if anything; it is not counted as
+        part of a node.
+        """
 
     def command(self, seat: Seat) -> Sequence[str]:
         """Return the command that becomes the node's application process."""

@@ -15,11 +15,15 @@ KINDS = {"ready": Kind.READY, "node_up": Kind.UP, "node_down": Kind.DOWN}
 
 
 class ClusterKit:
-    """Nodes of an installed cluster_kit; ``name`` is what the table calls it, and with a ``secret`` all hold one."""
+    """Nodes of an installed cluster_kit; ``name`` is what the table calls it, and with a ``secret``
+    all hold one.
+    """
 
     leave_signal = signal.SIGTERM
 
-    def __init__(self, executable: Path, name: str = "cluster_kit", *, secret: bool = False) -> None:
+    def __init__(
+        self, executable: Path, name: str = "cluster_kit", *, secret: bool = False
+    ) -> None:
         self.name = name
         self._secret = secret
         self._executable = executable
@@ -28,7 +32,9 @@ class ClusterKit:
     def prepare(self, folder: Path) -> None:
         self._folder = folder
         if self._secret:
-            subprocess.run([str(self._executable), "secret", "--output", str(folder / "secret")], check=True)
+            subprocess.run(
+                [str(self._executable), "secret", "--output", str(folder / "secret")], check=True
+            )
 
     def daemon(self, host: str) -> None:
         return None
@@ -38,8 +44,18 @@ class ClusterKit:
         if not file.exists():
             protection = "" if seat.host.startswith("127.") else "insecure: true\n"
             protection = f"secret_file: {self._folder / 'secret'}\n" if self._secret else protection
-            file.write_text(f"cluster: {seat.cluster}\n{protection}topologies:\n  lan:\n    strategy: gossip\n")
-        return [str(self._executable), "run", str(file), "--name", f"{seat.name}@{seat.host}", "--events", "json"]
+            file.write_text(
+                f"cluster: {seat.cluster}\n{protection}topologies:\n  lan:\n    strategy: gossip\n"
+            )
+        return [
+            str(self._executable),
+            "run",
+            str(file),
+            "--name",
+            f"{seat.name}@{seat.host}",
+            "--events",
+            "json",
+        ]
 
     def environment(self) -> Mapping[str, str]:
         return {}

@@ -1,6 +1,8 @@
-"""A node of libcluster: one BEAM that runs ``Cluster.Strategy.Gossip`` and prints what ``:net_kernel`` tells it.
+"""A node of libcluster: one BEAM that runs ``Cluster.Strategy.Gossip`` and prints what
+``:net_kernel`` tells it.
 
-The node's few lines are compiled once, so that a node boots as a release does, without compiling a script.
+The node's few lines are compiled once, so that a node boots as a release does, without compiling a
+script.
 """
 
 # ruff: noqa: D102 - ``System`` documents them
@@ -25,7 +27,8 @@ defmodule BenchmarkNode do
     Application.put_env(:logger, :level, :error)
     for app <- [:logger, :crypto, :telemetry], do: {:ok, _} = Application.ensure_all_started(app)
     config = [port: String.to_integer(port), multicast_if: host, multicast_addr: multicast]
-    {:ok, _} = Cluster.Supervisor.start_link([[lan: [strategy: Cluster.Strategy.Gossip, config: config]], [name: Benchmark]])
+    topologies = [lan: [strategy: Cluster.Strategy.Gossip, config: config]]
+    {:ok, _} = Cluster.Supervisor.start_link([topologies, [name: Benchmark]])
     IO.puts("ready")
     report()
   end
@@ -49,8 +52,13 @@ class Libcluster:
     leave_signal = signal.SIGTERM
 
     def __init__(self, builds: Path) -> None:
-        """``builds`` has a folder for each application, its modules in it or in its ``ebin``, as ``_build/prod/lib`` has."""
-        ebin = [path / "ebin" if (path / "ebin").is_dir() else path for path in sorted(builds.resolve().iterdir())]
+        """``builds`` has a folder for each application, its modules in it or in its ``ebin``, as
+        ``_build/prod/lib`` has.
+        """
+        ebin = [
+            path / "ebin" if (path / "ebin").is_dir() else path
+            for path in sorted(builds.resolve().iterdir())
+        ]
         self._ebin = [str(path) for path in ebin if any(path.glob("*.beam"))]
         self._paths: list[str] = []
 
@@ -60,7 +68,9 @@ class Libcluster:
         paths = [argument for path in self._ebin for argument in ("-pa", path)]
         subprocess.run(["elixirc", *paths, "-o", str(folder), str(source)], check=True)
         where = 'for app <- [:elixir, :logger], do: IO.puts("#{:code.lib_dir(app)}/ebin")'
-        elixir = subprocess.run(["elixir", "-e", where], check=True, capture_output=True, text=True).stdout.split()
+        elixir = subprocess.run(
+            ["elixir", "-e", where], check=True, capture_output=True, text=True
+        ).stdout.split()
         self._paths = [*elixir, *self._ebin, str(folder)]
 
     def daemon(self, host: str) -> Sequence[str]:
@@ -69,9 +79,26 @@ class Libcluster:
     def command(self, seat: Seat) -> Sequence[str]:
         address = "{" + seat.host.replace(".", ",") + "}"
         return [
-            *("erl", "-noshell", "-name", f"{seat.name}@{seat.host}", "-setcookie", seat.cluster, "-start_epmd", "false"),
+            *(
+                "erl",
+                "-noshell",
+                "-name",
+                f"{seat.name}@{seat.host}",
+                "-setcookie",
+                seat.cluster,
+                "-start_epmd",
+                "false",
+            ),
             *("-kernel", "inet_dist_use_interface", address, "-pa", *self._paths),
-            *("-s", "Elixir.BenchmarkNode", "start", "-extra", seat.host, GOSSIP_PORT, "230.1.1.251"),
+            *(
+                "-s",
+                "Elixir.BenchmarkNode",
+                "start",
+                "-extra",
+                seat.host,
+                GOSSIP_PORT,
+                "230.1.1.251",
+            ),
         ]
 
     def environment(self) -> Mapping[str, str]:

@@ -15,7 +15,9 @@ from systems import Kind, Notice, Seat
 
 GOSSIP_PORT = 17946
 RPC_PORT = 27373
-EVENT = re.compile(rb"serf: EventMember(Join|Failed|Leave|Reap): (\S+)|agent: (Serf agent starting)")
+EVENT = re.compile(
+    rb"serf: EventMember(Join|Failed|Leave|Reap): (\S+)|agent: (Serf agent starting)"
+)
 KINDS = {b"Join": Kind.UP, b"Failed": Kind.DOWN, b"Leave": Kind.DOWN}
 
 
@@ -33,7 +35,13 @@ class Serf:
 
     def command(self, seat: Seat) -> Sequence[str]:
         return [
-            *("serf", "agent", f"-node={seat.name}", "-profile=lan", f"-bind={seat.host}:{GOSSIP_PORT + seat.number}"),
+            *(
+                "serf",
+                "agent",
+                f"-node={seat.name}",
+                "-profile=lan",
+                f"-bind={seat.host}:{GOSSIP_PORT + seat.number}",
+            ),
             *(f"-rpc-addr={seat.host}:{RPC_PORT + seat.number}", "-retry-interval=1s"),
             *([f"-retry-join={seat.first_host}:{GOSSIP_PORT + 1}"] if seat.number > 1 else []),
         ]

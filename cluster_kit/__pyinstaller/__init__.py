@@ -1,4 +1,5 @@
-"""Tells PyInstaller, by an entry point of the group ``pyinstaller40``, where its hook for this package is.
+"""Tells PyInstaller, by an entry point of the group ``pyinstaller40``, where its hook for this
+package is.
 
 Source: PyInstaller's manual, "Providing PyInstaller Hooks with your Package".
 """

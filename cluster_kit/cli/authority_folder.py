@@ -69,7 +69,9 @@ class AuthorityFolder:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise Failure(f"certs: cannot read '{path}': {(exc.strerror or str(exc)).lower()}") from None
+            raise Failure(
+                f"certs: cannot read '{path}': {(exc.strerror or str(exc)).lower()}"
+            ) from None
         if len(content) > _MAX_BYTES:
             raise Failure(f"certs: cannot use '{path}': it has more than {_MAX_BYTES} bytes")
         return content
@@ -129,7 +131,10 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failure(f"certs: another 'cluster-kit certs' is writing to '{path}': wait until it has ended") from None
+            raise Failure(
+                f"certs: another 'cluster-kit certs' is writing to '{path}': wait until it has "
+                "ended"
+            ) from None
         except OSError:
             pass  # a file system without locks on folders, such as NFS
         yield

@@ -27,13 +27,16 @@ _BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _PLAIN = re.compile(r"[\w./][\w./@%+:-]*", re.ASCII)  # what YAML takes as text without quotes
 
 
-def _hosts(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _hosts(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[str, ...]]:
     """Return the hosts of each machine in canonical form; the first one names its folder."""
     found = [_machine(value) for value in values]
     for first in (hosts[0] for hosts in found):
         if [hosts[0] for hosts in found].count(first) > 1:
             raise click.BadParameter(
-                f"'{first}' is named twice: write all names of one machine as one, with commas between them"
+                f"'{first}' is named twice: write all names of one machine as one, with commas "
+                "between them"
             )
     return found
 
@@ -47,7 +50,9 @@ def _machine(text: str) -> tuple[str, ...]:
     except ValueError as exc:
         raise click.BadParameter(str(exc)) from None
     if not hosts or hosts[0] in (AUTHORITY, AUTHORITY_KEY):
-        raise click.BadParameter(f"{text[:80]!r} names no machine: write its address or DNS name first")
+        raise click.BadParameter(
+            f"{text[:80]!r} names no machine: write its address or DNS name first"
+        )
     return hosts
 
 
@@ -61,10 +66,16 @@ def _host(name: str) -> str:
 
     host = name.rpartition("@")[2]
     if "*" in host:
-        raise ValueError(f"host {host[:80]!r}: a wildcard would make each machine all the others; name one after the other")
+        raise ValueError(
+            f"host {host[:80]!r}: a wildcard would make each machine all the others; name one "
+            "after the other"
+        )
     host = canonical_host(host)
     if is_unspecified(host):
-        raise ValueError(f"host {host!r}: it stands for all addresses of a machine; name the one that others reach")
+        raise ValueError(
+            f"host {host!r}: it stands for all addresses of a machine; name the one that others "
+            "reach"
+        )
     return host if ip_of(host) is None else host.partition("%")[0]
 
 
@@ -73,7 +84,8 @@ def _trust_domain(ctx: click.Context, param: click.Parameter, value: str | None)
 
     if value is not None and not is_trust_domain(value):
         raise click.BadParameter(
-            f"{value[:80]!r}: expected lower-case letters, digits, '.', '-' and '_', such as 'example.org'"
+            f"{value[:80]!r}: expected lower-case letters, digits, '.', '-' and '_', such as "
+            "'example.org'"
         )
     return value
 
@@ -90,7 +102,9 @@ def _trust_domain(ctx: click.Context, param: click.Parameter, value: str | None)
 )
 @click.argument("folder", metavar="DIR")
 @click.argument("hosts", metavar="[HOST]...", nargs=-1, callback=_hosts)
-@click.option("--renew", is_flag=True, help="Also renew existing certificates; without a HOST, all of them.")
+@click.option(
+    "--renew", is_flag=True, help="Also renew existing certificates; without a HOST, all of them."
+)
 @click.option(
     "--days",
     type=click.IntRange(1, _MAX_DAYS),
@@ -104,7 +118,9 @@ def _trust_domain(ctx: click.Context, param: click.Parameter, value: str | None)
     callback=_trust_domain,
     help="Add the SPIFFE ID 'spiffe://NAME/HOST' to each.",
 )
-def certs(folder: str, hosts: list[tuple[str, ...]], *, renew: bool, days: int, trust_domain: str | None) -> None:
+def certs(
+    folder: str, hosts: list[tuple[str, ...]], *, renew: bool, days: int, trust_domain: str | None
+) -> None:
     """Make a certificate authority, and certificates for hosts.
 
     They are written to DIR. A HOST is the part after the '@' in a node's name, an IP address or a
@@ -136,7 +152,9 @@ def certs(folder: str, hosts: list[tuple[str, ...]], *, renew: bool, days: int, 
             opened.commit()
     except OSError as exc:
         why = (exc.strerror or str(exc)).lower()
-        raise Failure(f"certs: cannot write to '{folder}': {why}; name a folder that you can write to") from None
+        raise Failure(
+            f"certs: cannot write to '{folder}': {why}; name a folder that you can write to"
+        ) from None
     if wanted and now + timedelta(days=days) > issuer.expires:
         warn(f"certs: certificates end with their authority, before the {days} days are over")
     _tell(Path(folder), issuer, wanted, issued, is_new=is_new)
@@ -157,24 +175,40 @@ def _issuer(opened: AuthorityFolder, now: datetime, *, renew: bool) -> tuple[Iss
     path, key_path = opened.path / AUTHORITY, opened.path / AUTHORITY_KEY
     certificates, pem = opened.read(AUTHORITY), opened.read(AUTHORITY_KEY)
     if pem is None and certificates is not None:
-        raise Failure(f"certs: there is '{path}', but no '{key_path}' to sign with: bring that back, or name another folder")
+        raise Failure(
+            f"certs: there is '{path}', but no '{key_path}' to sign with: bring that back, or name "
+            "another folder"
+        )
     if pem is None and (renew or opened.leaves()):
-        raise Failure(f"certs: no authority in '{opened.path}' to go on with: bring '{AUTHORITY}' and '{AUTHORITY_KEY}' back")
+        raise Failure(
+            f"certs: no authority in '{opened.path}' to go on with: bring '{AUTHORITY}' and "
+            f"'{AUTHORITY_KEY}' back"
+        )
     key = new_key() if pem is None else _loaded(key_path, load_key, pem)
     if pem is None:
-        opened.put(AUTHORITY_KEY, pem_of(key), is_private=True)  # before its certificate, which can be made again
+        # before its certificate, which can be made again
+        opened.put(AUTHORITY_KEY, pem_of(key), is_private=True)
     elif key_path.stat().st_mode & _BY_OTHERS:
         warn(f"certs: others can read '{key_path}', and so be every node: chmod 600 '{key_path}'")
-    trusted = [self_signed(key, now)] if certificates is None else _loaded(path, load_certificates, certificates)
+    trusted = (
+        [self_signed(key, now)]
+        if certificates is None
+        else _loaded(path, load_certificates, certificates)
+    )
     try:
         issuer = Issuer(key, trusted)
     except ValueError as exc:
-        raise Failure(f"certs: cannot use '{path}' with '{key_path}': {exc}; bring back those that belong together") from None
+        raise Failure(
+            f"certs: cannot use '{path}' with '{key_path}': {exc}; bring back those that belong "
+            "together"
+        ) from None
     if certificates is None:
         opened.put(AUTHORITY, issuer.trusted)
     if issuer.expires <= now:
         cure = "move it away, and one is made for the same key, which all nodes then need"
-        raise Failure(f"certs: cannot use '{path}': it has expired on {issuer.expires:%Y-%m-%d}; {cure}")
+        raise Failure(
+            f"certs: cannot use '{path}': it has expired on {issuer.expires:%Y-%m-%d}; {cure}"
+        )
     return issuer, certificates is None
 
 
@@ -182,7 +216,9 @@ def _loaded(path: Path, load: Callable[[bytes], _T], content: bytes) -> _T:
     try:
         return load(content)
     except ValueError as exc:
-        raise Failure(f"certs: cannot use '{path}': {exc}; bring back what was there, or name another folder") from None
+        raise Failure(
+            f"certs: cannot use '{path}': {exc}; bring back what was there, or name another folder"
+        ) from None
 
 
 def _wanted(
@@ -198,8 +234,13 @@ def _wanted(
     if renew and not machines:
         machines = dict.fromkeys(there, ())
         if not there:
-            raise Failure(f"certs: no certificate in '{opened.path}' to renew: name a HOST to have one made")
-    return {name: _names(opened, name, machine, trust_domain, renew=renew) for name, machine in machines.items()}
+            raise Failure(
+                f"certs: no certificate in '{opened.path}' to renew: name a HOST to have one made"
+            )
+    return {
+        name: _names(opened, name, machine, trust_domain, renew=renew)
+        for name, machine in machines.items()
+    }
 
 
 def _names(
@@ -218,18 +259,24 @@ def _names(
     before = None
     if os.path.lexists(path):
         if not renew:
-            raise Failure(f"certs: '{path}' is there already, and may be in use: add --renew, or remove it")
+            raise Failure(
+                f"certs: '{path}' is there already, and may be in use: add --renew, or remove it"
+            )
         content = opened.read(f"{name}/{CERTIFICATE}")
         before = content and names_in(_loaded(path / CERTIFICATE, load_certificates, content)[0])
         if not before:
-            raise Failure(f"certs: cannot renew '{path}': no '{CERTIFICATE}' in it has names; remove it")
+            raise Failure(
+                f"certs: cannot renew '{path}': no '{CERTIFICATE}' in it has names; remove it"
+            )
     kept = before.hosts if before else ()
     uri = before.uri if before else None
     if trust_domain is not None:
         uri = f"spiffe://{trust_domain}/{name}"
         if trust_domain_of(uri) != trust_domain:
             cure = f"name the machine by a DNS name first, such as 'shop-1.example,{name}'"
-            raise click.BadParameter(f"{uri!r} is no SPIFFE ID: {cure}", param_hint="--trust-domain")
+            raise click.BadParameter(
+                f"{uri!r} is no SPIFFE ID: {cure}", param_hint="--trust-domain"
+            )
     return Names(tuple(dict.fromkeys((*machine, *kept))), uri)
 
 
@@ -257,14 +304,21 @@ def _tell(
     rows = [(str(folder / AUTHORITY), until, "the new authority" if is_new else "the authority")]
     for name, names in wanted.items():
         shown = [*names.hosts, *([names.uri] if names.uri else [])]
-        rows.append((str(folder / name), f"until {issued[name].expires:%Y-%m-%d}", ", ".join(shown)))
+        rows.append(
+            (str(folder / name), f"until {issued[name].expires:%Y-%m-%d}", ", ".join(shown))
+        )
     click.echo(columns(rows))
     key = printable(str(folder / AUTHORITY_KEY))
-    click.echo(f"{key} is for you alone: whoever has it is every node, so keep it off their machines.")
+    click.echo(
+        f"{key} is for you alone: whoever has it is every node, so keep it off their machines."
+    )
     if not wanted:
         return
     first = next(iter(wanted))
-    click.echo("Copy each folder to its machine, for the user that runs the node, and name it in cluster.yaml, such as:")
+    click.echo(
+        "Copy each folder to its machine, for the user that runs the node, and name it in "
+        "cluster.yaml, such as:"
+    )
     path = str(folder / first)
     click.echo(f"certs: {path if _PLAIN.fullmatch(path) else json.dumps(path)}")
     if (uri := wanted[first].uri) is not None:

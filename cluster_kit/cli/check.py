@@ -66,7 +66,11 @@ def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:
 def _secret(config: ClusterConfig) -> str:
     """Return where the secret comes from, and how many others are accepted."""
     if not config.secrets:
-        return "none: links and gossip are not protected" if config.certificates is None else "none: gossip is not sealed"
+        return (
+            "none: links and gossip are not protected"
+            if config.certificates is None
+            else "none: gossip is not sealed"
+        )
     file = config.secret_file
     origin = "given" if file is None else f"the first line of '{file.path}'"
     others = len(config.secrets) - 1
@@ -102,4 +106,6 @@ def _options(component: Component) -> str:
 
     part = component.build()
     declared = fields(part) if is_dataclass(part) else ()
-    return pairs((names_of(field)[0], repr(getattr(part, field.name))) for field in declared if field.repr)
+    return pairs(
+        (names_of(field)[0], repr(getattr(part, field.name))) for field in declared if field.repr
+    )

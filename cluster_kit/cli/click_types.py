@@ -15,7 +15,9 @@ MAX_S = 86_400.0
 class DocumentedCommand(click.Command):
     """A command whose help ends with an example and the meaning of its exit codes."""
 
-    def __init__(self, *args: Any, example: str, exit_codes: Mapping[int, str], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, example: str, exit_codes: Mapping[int, str], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._example = example
         self._exit_codes = exit_codes
@@ -34,7 +36,9 @@ class Seconds(click.FloatRange):
     def __init__(self) -> None:
         super().__init__(min=0, min_open=True, max=MAX_S)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Return the number, which is finite."""
         seconds: float = super().convert(value, param, ctx)
         if math.isnan(seconds):

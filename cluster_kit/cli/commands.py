@@ -28,7 +28,9 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         try:
             offered = _plugins(ctx).names("command")
-        except ClusterKitError:  # a plugin fails and CLUSTER_KIT_STRICT_PLUGINS is set; help is for everybody
+        except (
+            ClusterKitError
+        ):  # a plugin fails and CLUSTER_KIT_STRICT_PLUGINS is set; help is for everybody
             offered = ()
         return [*COMMANDS, *(name for name in offered if name not in COMMANDS)]
 
@@ -38,7 +40,9 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(f"{__package__}.{cmd_name}"), cmd_name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         found = super().resolve_command(ctx, args)
         if found[0] not in COMMANDS:
             ctx.with_resource(raising())  # which is what the author of a plugin's command expects
@@ -55,7 +59,8 @@ class _Commands(click.Group):
         except ClusterKitError as exc:
             raise Failure(str(exc)) from exc
         except OSError as exc:
-            if exc.errno not in _CANNOT_WRITE:  # a fault of ours, or EPIPE, which click ends quietly
+            # a fault of ours, or EPIPE, which click ends quietly
+            if exc.errno not in _CANNOT_WRITE:
                 raise
             give_up_stdout()
             raise Failure(f"cannot print: {exc.strerror}") from exc
@@ -70,7 +75,8 @@ def _plugins(ctx: click.Context) -> PluginRegistry:
     from cluster_kit.plugins import PluginRegistry
 
     if ctx.obj is None:
-        logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)  # 'cluster-kit plugins' shows which fail
+        # 'cluster-kit plugins' shows which fail
+        logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)
         ctx.obj = PluginRegistry.load()
     plugins: PluginRegistry = ctx.obj
     return plugins
@@ -85,9 +91,13 @@ def _of_plugin(plugins: PluginRegistry, name: str) -> click.Command | None:
         if not isinstance(command, click.Command):
             from cluster_kit.config.document import type_name
 
-            raise PluginError(f"command {name!r}: it is a {type_name(command)}, and no click command", plugin=name)
+            raise PluginError(
+                f"command {name!r}: it is a {type_name(command)}, and no click command", plugin=name
+            )
     except ClusterKitError as exc:
-        return click.Command(name, callback=partial(_fail, str(exc)), short_help="(broken: see cluster-kit plugins)")
+        return click.Command(
+            name, callback=partial(_fail, str(exc)), short_help="(broken: see cluster-kit plugins)"
+        )
     return command
 
 

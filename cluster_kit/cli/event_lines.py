@@ -91,7 +91,10 @@ def _sentence(event: Event) -> str:
         case TopologyEvent(kind=kind, data=data):
             return f"{kind} {data!r}"
         case Snapshot(up=up):
-            return f"fell behind, some events were skipped; up now: {', '.join(map(str, up)) or 'nobody'}"
+            return (
+                "fell behind, some events were skipped; up now: "
+                f"{', '.join(map(str, up)) or 'nobody'}"
+            )
         case _:
             return repr(event)
 

@@ -8,19 +8,24 @@ import click
 
 from cluster_kit.cli.click_types import DocumentedCommand
 
-_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,53}[a-z0-9])?")  # RFC 1035, which leaves room for '-cluster' in a Service's name
+# RFC 1035, which leaves room for '-cluster' in a Service's name
+_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,53}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123
 
 
 def _label(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not _LABEL.fullmatch(value):
-        raise click.BadParameter(f"{value!r}: expected at most 55 lower-case letters, digits and dashes, a letter first")
+        raise click.BadParameter(
+            f"{value!r}: expected at most 55 lower-case letters, digits and dashes, a letter first"
+        )
     return value
 
 
 def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not _SUBDOMAIN.fullmatch(value):
-        raise click.BadParameter(f"{value!r}: expected at most 253 lower-case letters, digits, dots and dashes")
+        raise click.BadParameter(
+            f"{value!r}: expected at most 253 lower-case letters, digits, dots and dashes"
+        )
     return value
 
 
@@ -59,8 +64,12 @@ def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
     show_default=True,
     help="Port that peers listen on.",
 )
-@click.option("--pods", is_flag=True, help="Find pods by their labels instead of the endpoints of a Service.")
-def manifest(platform: str, name: str, namespace: str, service_account: str, *, port: int, pods: bool) -> None:
+@click.option(
+    "--pods", is_flag=True, help="Find pods by their labels instead of the endpoints of a Service."
+)
+def manifest(
+    platform: str, name: str, namespace: str, service_account: str, *, port: int, pods: bool
+) -> None:
     """Print the manifests that nodes need on a platform.
 
     For 'kubernetes': a Role that lets the pods see their peers, a RoleBinding, a headless Service,

@@ -50,7 +50,8 @@ def nodes(file: str, wait_s: float) -> None:
 
     from cluster_kit.supervisor.supervisor import Supervisor
 
-    logging.getLogger("cluster_kit").setLevel(logging.CRITICAL)  # what is wrong is printed at the end
+    # what is wrong is printed at the end
+    logging.getLogger("cluster_kit").setLevel(logging.CRITICAL)
     config, plugins = read_configuration(file)
     with raising(), Supervisor(config, observe=True, plugins=plugins) as supervisor:
         time.sleep(wait_s)
@@ -74,7 +75,9 @@ def _faults(supervisor: Supervisor) -> Iterator[str]:
     for name, status in supervisor.status().items():
         for source, fault in status.sources.items():
             if fault:
-                yield (f"{name}: {source}: {fault}" if len(status.sources) > 1 else f"{name}: {fault}")
+                yield (
+                    f"{name}: {source}: {fault}" if len(status.sources) > 1 else f"{name}: {fault}"
+                )
 
 
 def _why_nobody(supervisor: Supervisor, config: ClusterConfig, wait_s: float) -> str:

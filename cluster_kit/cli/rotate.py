@@ -86,7 +86,9 @@ def _show(report: Mapping[str, Any], file: str | None) -> int:
     return 1 if behind else _UNSURE if absent else 0
 
 
-def _sentence(node: str, secrets: Sequence[str], behind: Sequence[str], absent: Sequence[str]) -> str:
+def _sentence(
+    node: str, secrets: Sequence[str], behind: Sequence[str], absent: Sequence[str]
+) -> str:
     uses, *accepts = map(short, secrets)
     step = f"to use {uses} and also accept {' '.join(accepts) or 'nothing'}"
     if behind:

@@ -42,7 +42,10 @@ _PRINT_S = 1.0  # how long the last lines may take to be read
     example="cluster-kit run cluster.yaml --name b@127.0.0.1 --events json",
     exit_codes={
         0: "the node left on request",
-        1: "cannot serve (port in use, no permission), cannot print, or a topology with 'escalate: true' failed too often",
+        1: (
+            "cannot serve (port in use, no permission), cannot print, or a topology with "
+            "'escalate: true' failed too often"
+        ),
         2: FAULTY_FILE,
         INTERRUPTED: "interrupted during start-up",
     },
@@ -84,7 +87,9 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
         keychain = _keychain(config, spare)
         from cluster_kit.supervisor.supervisor import Supervisor
 
-        supervisor = Supervisor(config, plugins=plugins, spare=spare, keychain=keychain, control=True)
+        supervisor = Supervisor(
+            config, plugins=plugins, spare=spare, keychain=keychain, control=True
+        )
         if until_eof:
             threading.Thread(target=_end_at_eof, args=(ending,), daemon=True).start()
         sighup.follow(partial(_reload, supervisor, file, name), partial(ending.put, None))
@@ -98,16 +103,21 @@ def _keychain(config: ClusterConfig, spare: SpareWorker) -> Keychain:
     keychain = Keychain(config.cluster)
     if config.secrets or config.certificates is not None:
         spare.prepare()
-        with suppress(RuntimeError):  # there is no thread to be had: the start tries again, and says so
+        # there is no thread to be had: the start tries again, and says so
+        with suppress(RuntimeError):
             keychain.begin(config)
     return keychain
 
 
 def _serve(supervisor: Supervisor, form: str, ending: Ending) -> None:
     cause = SimpleQueue[OSError | None]()
-    printer = threading.Thread(target=_print_events, args=(supervisor.subscribe(), form, ending), daemon=True)
+    printer = threading.Thread(
+        target=_print_events, args=(supervisor.subscribe(), form, ending), daemon=True
+    )
     printer.start()
-    threading.Thread(target=_leave_on_request, args=(supervisor, ending, cause), daemon=True).start()
+    threading.Thread(
+        target=_leave_on_request, args=(supervisor, ending, cause), daemon=True
+    ).start()
     _leave_on_interrupt(ending)
     try:
         supervisor.start()
@@ -131,7 +141,8 @@ def _leave_on_interrupt(ending: Ending) -> None:
     """Have Ctrl-C request to leave, where it ended the process before."""
 
     def leave(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an impatient second one; the workers say goodbye by themselves
+        # an impatient second one; the workers say goodbye by themselves
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         ending.put(None)
 
     signal.signal(signal.SIGINT, leave)

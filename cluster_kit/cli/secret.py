@@ -46,7 +46,9 @@ def secret(output: str | None) -> None:
         cure = "name another file, or remove it"
         raise Failure(f"secret: '{output}' exists, and may be in use: {cure}") from None
     except (OSError, ValueError) as exc:
-        raise Failure(f"secret: cannot write '{output}': {getattr(exc, 'strerror', None) or exc}") from None
+        raise Failure(
+            f"secret: cannot write '{output}': {getattr(exc, 'strerror', None) or exc}"
+        ) from None
 
 
 def _write(path: str, line: str) -> None:

@@ -47,7 +47,10 @@ class _Part(click.ParamType[Any]):
     example="cluster-kit simulate --nodes 100 --topology k_regular --seed 7",
     exit_codes={
         0: "every node agreed with the truth in time, and no law was broken",
-        1: "a node disagreed, or a law was broken; prints the smallest script that shows it, and the command that replays it",
+        1: (
+            "a node disagreed, or a law was broken; prints the smallest script that shows it, and "
+            "the command that replays it"
+        ),
         2: "the script or an option has faults; prints each on a line",
     },
 )
@@ -64,7 +67,9 @@ class _Part(click.ParamType[Any]):
     help="A strategy, or a list of them.",
 )
 @click.option("--connector", type=_Part(), default="tcp", show_default=True, help="A connector.")
-@click.option("--topology", type=_Part(), default="full_mesh", show_default=True, help="A topology.")
+@click.option(
+    "--topology", type=_Part(), default="full_mesh", show_default=True, help="A topology."
+)
 @click.option(
     "--keys",
     type=_Part(),
@@ -72,7 +77,9 @@ class _Part(click.ParamType[Any]):
     help="Other keys of the entry, as in '{connect_timeout_s: 3}'.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of all randomness.")
-@click.option("--script", "file", metavar="FILE", help="Script to run, as YAML; - is standard input.")
+@click.option(
+    "--script", "file", metavar="FILE", help="Script to run, as YAML; - is standard input."
+)
 @click.option(
     "--faults",
     type=click.IntRange(0, 1000),
@@ -166,14 +173,23 @@ def simulate(
         _fail(setting, outcome, shrink=shrink)
 
 
-def _script(nodes: int | None, file: str | None, faults: int | None, messages: int | None, *, seed: int) -> Script:
+def _script(
+    nodes: int | None, file: str | None, faults: int | None, messages: int | None, *, seed: int
+) -> Script:
     from cluster_kit.testing.simulation.scripts.chaos import random_script
     from cluster_kit.testing.simulation.scripts.file import read_script
     from cluster_kit.testing.simulation.scripts.script import Script
 
-    made_up = [option for option, given in (("--faults", faults), ("--messages", messages)) if given is not None]
+    made_up = [
+        option
+        for option, given in (("--faults", faults), ("--messages", messages))
+        if given is not None
+    ]
     if file is not None and made_up:
-        raise click.UsageError(f"--script and {made_up[0]} exclude each other: one says what happens, the other makes it up")
+        raise click.UsageError(
+            f"--script and {made_up[0]} exclude each other: one says what happens, the other makes "
+            "it up"
+        )
     if file is not None:
         return read_script(file, nodes=nodes)
     if nodes is None:
@@ -187,7 +203,9 @@ def _run(setting: Setting, script: Script, *, trace: bool) -> Outcome:
     from cluster_kit.testing.simulation.repeating import compared
 
     started_s = time.perf_counter()
-    outcome = setting.run(script, show=click.echo if trace else None, progress=_progress("simulated {:.1f} s"))
+    outcome = setting.run(
+        script, show=click.echo if trace else None, progress=_progress("simulated {:.1f} s")
+    )
     took_s = time.perf_counter() - started_s
     if _is_watched():
         click.echo("\r\x1b[Kcomparing with other processes", nl=False, err=True)

@@ -23,7 +23,9 @@ from cluster_kit.cli.interruption import INTERRUPTED
 )
 @click.argument("nodes", metavar="[NODE]...", nargs=-1)
 @click.option("--cluster", metavar="CLUSTER", help="Only nodes of this cluster.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each supervisor.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line for each supervisor."
+)
 def status(nodes: tuple[str, ...], cluster: str | None, as_json: bool) -> None:
     """Show the state of the supervisors on this machine.
 

@@ -27,7 +27,10 @@ def _certificates(report: Mapping[str, Any] | None) -> Iterator[str]:
     """Yield what the certificate of the node is for, and until when, if it has one from a file."""
     if report:
         until = report["expires"][:16].replace("T", " ")
-        yield printable(f"  certificate '{report['cert']}': for {', '.join(report['names'])}, valid until {until} UTC")
+        yield printable(
+            f"  certificate '{report['cert']}': for {', '.join(report['names'])}, valid until "
+            f"{until} UTC"
+        )
 
 
 def _topology(name: str, report: Mapping[str, Any]) -> str:
@@ -35,7 +38,10 @@ def _topology(name: str, report: Mapping[str, Any]) -> str:
     if report["last_error"] and report["last_error"] not in report["sources"].values():
         lines.append(f"    last error: {report['last_error']}")
     if failing := report.get("failing"):
-        lines.append("    not linked: " + ", ".join(f"{number} {reason}" for reason, number in failing.items()))
+        lines.append(
+            "    not linked: "
+            + ", ".join(f"{number} {reason}" for reason, number in failing.items())
+        )
     rows = list(_nodes(report))
     table = columns([_HEADINGS, *rows], indent="    ") if rows else "    nobody else is known"
     return "\n".join([*map(printable, lines), table])
@@ -56,7 +62,9 @@ def _sources(report: Mapping[str, Any]) -> Iterator[str]:
 def _nodes(report: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield a row for each node that is known or linked, or went just now, by name."""
     names = ("links", "known", "gone", "unlinked")
-    links, known, gone, unlinked = ({each["node"]: each for each in report.get(what, ())} for what in names)
+    links, known, gone, unlinked = (
+        {each["node"]: each for each in report.get(what, ())} for what in names
+    )
     for name in sorted(known | links | gone):
         node = links.get(name) or known.get(name) or gone[name]
         if name in links:
@@ -69,7 +77,11 @@ def _nodes(report: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 def _absent(gone: Mapping[str, Any] | None, unlinked: Mapping[str, Any] | None) -> str:
     """Tell when and why a node went, and why it is not linked again."""
     went = f"gone {duration(gone['age_s'])} ago: {gone['reason']}" if gone else None
-    why = why_not(unlinked["reason"], unlinked["tries"], unlinked["next_s"]) if unlinked else "not linked"
+    why = (
+        why_not(unlinked["reason"], unlinked["tries"], unlinked["next_s"])
+        if unlinked
+        else "not linked"
+    )
     if went and unlinked and unlinked["reason"]:
         return f"{went}; {why}"
     return went or why
@@ -79,12 +91,18 @@ def summary(report: Iterable[Mapping[str, Any]]) -> str:
     """Return one line for all supervisors together; a node counts once in each topology of each."""
     report = list(report)
     topologies = [topology for each in report for topology in each["topologies"].values()]
-    linked, gone = (sum(len(topology.get(what, ())) for topology in topologies) for what in ("links", "gone"))
-    known = sum(len({each["node"] for what in ("known", "links") for each in topology[what]}) for topology in topologies)
+    linked, gone = (
+        sum(len(topology.get(what, ())) for topology in topologies) for what in ("links", "gone")
+    )
+    known = sum(
+        len({each["node"] for what in ("known", "links") for each in topology[what]})
+        for topology in topologies
+    )
     troubled = sum(topology["state"] not in ("ready", "starting") for topology in topologies)
     parts = [
         _count(len(report), "supervisor"),
-        _count(len(topologies), "topology", "topologies") + (f" ({troubled} in trouble)" if troubled else ""),
+        _count(len(topologies), "topology", "topologies")
+        + (f" ({troubled} in trouble)" if troubled else ""),
         f"{linked} of {_count(known, 'node')} linked",
         *([f"{gone} gone within the last minute"] if gone else []),
     ]

@@ -68,7 +68,9 @@ def why_missing(answers: Answers, wanted: Wanted) -> str:
             f"with 'cluster-kit run', or make it with Supervisor(..., control=True){_no_folder()}"
         )
     where = f" in cluster {wanted.cluster!r}" if wanted.cluster is not None else ""
-    who = f"is {' or '.join(map(repr, answers.missing))}{where}" if answers.missing else f"is{where}"
+    who = (
+        f"is {' or '.join(map(repr, answers.missing))}{where}" if answers.missing else f"is{where}"
+    )
     return f"no supervisor of yours {who}; running: {', '.join(others)}"
 
 

@@ -11,14 +11,19 @@ def printable(text: str) -> str:
     """Return ``text`` on one line, with what could move the cursor or
     reverse the direction of writing escaped.
     """
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def columns(rows: Iterable[Sequence[str]], indent: str = "") -> str:
     """Return one line for each row, with cells padded to the width of their column."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)
 
 

@@ -38,7 +38,8 @@ def advice(config: ClusterConfig) -> Iterator[str]:
         if bits < LEAST_BITS:
             which = "the secret" if number == 0 else f"previous secret {number}"
             yield (
-                f"{which} has at most {bits:.0f} bits by its length and characters, so that it can be guessed at: "
+                f"{which} has at most {bits:.0f} bits by its length and characters, so that it can "
+                "be guessed at: "
                 f"'cluster-kit secret' makes one of 256"
             )
 
@@ -48,11 +49,14 @@ def _unproved(config: ClusterConfig) -> Iterator[str]:
     for topology in config.topologies.values():
         if topology.connector.build().holds_links:
             continue
-        for source, strategy in zip(topology.sources, (each.build() for each in topology.strategies), strict=True):
+        for source, strategy in zip(
+            topology.sources, (each.build() for each in topology.strategies), strict=True
+        ):
             address = strategy.serves_on(config.host)
             if address is not None and not strategy.needs_secret and not is_loopback(address):
                 yield (
-                    f"topologies.{topology.name}: what {source} hears on {address!r} can be made up by anybody there, and no "
+                    f"topologies.{topology.name}: what {source} hears on {address!r} can be made "
+                    "up by anybody there, and no "
                     f"link proves it, as connector {topology.connector.name} holds none"
                 )
 

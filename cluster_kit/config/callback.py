@@ -70,11 +70,16 @@ def _target_of(part: Part, function: Callable[..., Any]) -> str:
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     target = f"{module}:{name}"
     if module == "__main__":
-        raise part.error(f"{target!r} cannot be used: workers import it by name; move it into a module")
+        raise part.error(
+            f"{target!r} cannot be used: workers import it by name; move it into a module"
+        )
     try:
         found = import_object(target)
     except (PluginError, ConfigError):
         found = None
     if found is not function:
-        raise part.error(f"{shown(function)} cannot be used: workers import functions by name; give one at the top of a module")
+        raise part.error(
+            f"{shown(function)} cannot be used: workers import functions by name; give one at the "
+            "top of a module"
+        )
     return target

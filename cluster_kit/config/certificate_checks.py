@@ -47,7 +47,9 @@ class Checked:
     expires: datetime
 
 
-def check(cert: GuardedFile, key: GuardedFile, ca: GuardedFile, host: str, trust_domain: str | None) -> Checked:
+def check(
+    cert: GuardedFile, key: GuardedFile, ca: GuardedFile, host: str, trust_domain: str | None
+) -> Checked:
     """Return what the files come to.
 
     Raises:
@@ -80,7 +82,10 @@ def _rehearsed(cert: Path, ca: Path, content: Certificates) -> tuple[tuple[str, 
         return rehearse(trust)
     except ValueError as exc:
         why = f"peers would not trust it, by the authorities in '{ca}': {exc}"
-        cure = "put its issuer there, the certificates between the two into its own file, and make sure that all are valid now"
+        cure = (
+            "put its issuer there, the certificates between the two into its own file, and make "
+            "sure that all are valid now"
+        )
         raise UnusableFileError(cert, why, cure) from None
 
 
@@ -92,10 +97,14 @@ def _certificates_in(file: GuardedFile) -> list[x509.Certificate]:
             each.public_key()
     except _UNREADABLE:
         cure = "write it as PEM, which begins with '-----BEGIN CERTIFICATE-----'"
-        raise UnusableFileError(file.path, "it holds no certificate that can be read", cure) from None
+        raise UnusableFileError(
+            file.path, "it holds no certificate that can be read", cure
+        ) from None
     if len(certificates) > MAX_CERTIFICATES:
         cure = "keep only those that the cluster needs"
-        raise UnusableFileError(file.path, f"it has more than {MAX_CERTIFICATES} certificates", cure)
+        raise UnusableFileError(
+            file.path, f"it has more than {MAX_CERTIFICATES} certificates", cure
+        )
     return certificates
 
 
@@ -104,11 +113,15 @@ def _private_key_in(file: GuardedFile) -> PrivateKeyTypes:
     try:
         return load_pem_private_key(file.content, None)
     except TypeError:
-        cure = f"nobody can enter its password: decrypt it by 'openssl pkey -in {file.path} -out FILE'"
+        cure = (
+            f"nobody can enter its password: decrypt it by 'openssl pkey -in {file.path} -out FILE'"
+        )
         raise UnusableFileError(file.path, "its private key is encrypted", cure) from None
     except _UNREADABLE:
         cure = "write it as PEM, which begins with '-----BEGIN PRIVATE KEY-----'"
-        raise UnusableFileError(file.path, "it holds no private key that can be read", cure) from None
+        raise UnusableFileError(
+            file.path, "it holds no private key that can be read", cure
+        ) from None
 
 
 def _check_blocks(file: GuardedFile, what: str) -> None:
@@ -121,7 +134,8 @@ def _check_blocks(file: GuardedFile, what: str) -> None:
 
 def _check_pair(cert: Path, own: x509.Certificate, key: Path, private: PrivateKeyTypes) -> None:
     of_cert, of_key = (
-        each.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for each in (own.public_key(), private.public_key())
+        each.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        for each in (own.public_key(), private.public_key())
     )
     if of_cert != of_key:
         why = f"it is not the key of the first certificate in '{cert}'"
@@ -137,9 +151,13 @@ def _check_time(cert: Path, own: x509.Certificate) -> None:
     begins, expires = own.not_valid_before_utc, own.not_valid_after_utc
     cure = f"renew it, or set this machine's clock, which says {now:%Y-%m-%d}"
     if now > expires:
-        raise UnusableFileError(cert, f"its certificate expired on {expires:%Y-%m-%d %H:%M} UTC", cure)
+        raise UnusableFileError(
+            cert, f"its certificate expired on {expires:%Y-%m-%d %H:%M} UTC", cure
+        )
     if now < begins:
-        raise UnusableFileError(cert, f"its certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC", cure)
+        raise UnusableFileError(
+            cert, f"its certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC", cure
+        )
 
 
 def _check_usages(cert: Path, own: x509.Certificate) -> None:
@@ -148,25 +166,43 @@ def _check_usages(cert: Path, own: x509.Certificate) -> None:
     except x509.ExtensionNotFound:
         return  # it is for everything
     except (ValueError, x509.DuplicateExtension):
-        raise UnusableFileError(cert, "its certificate has an extension that cannot be read", "issue another") from None
+        raise UnusableFileError(
+            cert, "its certificate has an extension that cannot be read", "issue another"
+        ) from None
     missing = [name for usage, name in _USAGES.items() if usage not in usages]
     if missing:
         why = f"its certificate is not for {' and '.join(missing)}, by its extended key usage"
-        cure = "issue one for both ends of a link; in cert-manager, by 'usages: [digital signature, server auth, client auth]'"
+        cure = (
+            "issue one for both ends of a link; in cert-manager, by 'usages: [digital signature, "
+            "server auth, client auth]'"
+        )
         raise UnusableFileError(cert, why, cure)
 
 
-def _check_names(cert: Path, names: tuple[tuple[str, str], ...], host: str, trust_domain: str | None) -> None:
+def _check_names(
+    cert: Path, names: tuple[tuple[str, str], ...], host: str, trust_domain: str | None
+) -> None:
     if names_node(names, f"node@{host}", trust_domain):
         return
     found = shown(names, trust_domain)
     if trust_domain is None:
-        why = f"its certificate does not name '{host}', the host of this node, but {found or 'no host at all'}"
+        why = (
+            f"its certificate does not name '{host}', the host of this node, but "
+            f"{found or 'no host at all'}"
+        )
         kind = "ipAddresses" if ip_of(host) else "dnsNames"
-        cure = f"issue one that does, in cert-manager by '{kind}', or call the node by a host that it names"
+        cure = (
+            f"issue one that does, in cert-manager by '{kind}', or call the node by a host that it "
+            "names"
+        )
         raise UnusableFileError(cert, why, cure)
-    why = f"its certificate has no SPIFFE ID of the trust domain '{trust_domain}', but {found or 'no URI at all'}"
-    raise UnusableFileError(cert, why, f"issue one with exactly one URI, such as spiffe://{trust_domain}/shop")
+    why = (
+        f"its certificate has no SPIFFE ID of the trust domain '{trust_domain}', but "
+        f"{found or 'no URI at all'}"
+    )
+    raise UnusableFileError(
+        cert, why, f"issue one with exactly one URI, such as spiffe://{trust_domain}/shop"
+    )
 
 
 def _pem(certificates: list[x509.Certificate]) -> bytes:

@@ -131,7 +131,9 @@ def _read(
     """Return what was read, or why it can't be used: where that is raised, the key is at hand."""
     try:
         files = _collect(paths)
-        digest = hashlib.sha256(b"".join(hashlib.sha256(file.content).digest() for file in files)).digest()
+        digest = hashlib.sha256(
+            b"".join(hashlib.sha256(file.content).digest() for file in files)
+        ).digest()
         _, key, ca = files
         key.check_writers("choose the key of this node")
         ca.check_writers("choose whom this node trusts")
@@ -184,7 +186,10 @@ def _collect(paths: CertificatePaths) -> tuple[GuardedFile, GuardedFile, Guarded
 
 
 def _read_one(path: Path, what: str, large: str) -> GuardedFile:
-    missing = f"write {what} to it: cert-manager does, and 'cluster-kit certs' for those who have no authority"
+    missing = (
+        f"write {what} to it: cert-manager does, and 'cluster-kit certs' for those who have no "
+        "authority"
+    )
     return read_guarded(path, MAX_BYTES, what=what, missing=missing, large=large)
 
 

@@ -56,15 +56,22 @@ def _check_together(own: dict[str, Part]) -> None:
     given = [key for key in EACH if key in own]
     missing = [f"'{key}'" for key in EACH if key not in own]
     if FOLDER in own and given:
-        raise own[given[0]].key_error(f"is given beside '{FOLDER}': give the folder, or the three files")
+        raise own[given[0]].key_error(
+            f"is given beside '{FOLDER}': give the folder, or the three files"
+        )
     if FOLDER not in own and not given:
         raise own[DOMAIN].key_error("needs certificates of this node: name them by 'certs: FOLDER'")
     if FOLDER not in own and missing:
-        why = f"is given without {' and '.join(missing)}: give all three, or the folder that has them, by 'certs: FOLDER'"
+        why = (
+            f"is given without {' and '.join(missing)}: give all three, or the folder that has "
+            "them, by 'certs: FOLDER'"
+        )
         raise own[given[0]].key_error(why)
 
 
-def _read(own: dict[str, Part], given: dict[str, Path], host: str, domain: str | None) -> CertificateFiles:
+def _read(
+    own: dict[str, Part], given: dict[str, Path], host: str, domain: str | None
+) -> CertificateFiles:
     from cluster_kit.config.certificate_files import CertificatePaths, read_certificate_files
 
     first = own[FOLDER if FOLDER in own else EACH[0]]
@@ -88,7 +95,9 @@ def _trust_domain(part: Part) -> str:
         inside = given.removeprefix(_SCHEME).partition("/")[0].lower()
         hint = f": write {inside}" if is_trust_domain(inside) else ""
         raise part.error(
-            f"invalid value {shown(given)}: expected the name of a SPIFFE trust domain, such as example.org, of at most "
-            f"{MAX_TRUST_DOMAIN_BYTES} lower-case letters, digits, dots, dashes and underscores{hint}"
+            f"invalid value {shown(given)}: expected the name of a SPIFFE trust domain, such as "
+            "example.org, of at most "
+            f"{MAX_TRUST_DOMAIN_BYTES} lower-case letters, digits, dots, dashes and "
+            f"underscores{hint}"
         )
     return given

@@ -85,7 +85,9 @@ class ComponentReader:
             raise part.error(f"{whose} uses another one: report it to whoever wrote it")
         return spec, whose
 
-    def read_all(self, part: Part, kind: Kind, options: Part | None = None) -> tuple[Component, ...]:
+    def read_all(
+        self, part: Part, kind: Kind, options: Part | None = None
+    ) -> tuple[Component, ...]:
         """Read one component or several; only a single one can have ``options`` elsewhere."""
         if not isinstance(part.value, list | tuple):
             return (self.read(part, kind, options),)
@@ -94,7 +96,9 @@ class ComponentReader:
         faults = Faults()
         with faults:
             if options is not None and options.value:
-                raise options.key_error(f"cannot be given for a list: write each {kind}'s options beside its name")
+                raise options.key_error(
+                    f"cannot be given for a list: write each {kind}'s options beside its name"
+                )
         components = []
         for item in part.items():
             with faults:
@@ -112,21 +116,30 @@ class ComponentReader:
         """
         named, inside = _split(part)
         if options is not None and options.value and inside.value:
-            raise options.key_error(f"options are given here and under {part.key!r}: write all of them in one place")
+            raise options.key_error(
+                f"options are given here and under {part.key!r}: write all of them in one place"
+            )
         if isinstance(named.value, str | type):
             component, built = self._of_class(named, kind, inside if options is None else options)
         else:
             component, built = _of_instance(named, kind, options)
         origin = self._origin(named.value, kind)
         cls = type(built).__qualname__
-        Faults(part.error(f"{cls}{origin} cannot be used: {fault}") for fault in faults_of_instance(built, kind)).check()
+        Faults(
+            part.error(f"{cls}{origin} cannot be used: {fault}")
+            for fault in faults_of_instance(built, kind)
+        ).check()
         if self._host is not None and kind != "topology":
             self._check_place(part, built, self._host, origin)
         return component
 
     def _origin(self, named: object, kind: Kind) -> str:
         """Return `` of plugin NAME (DISTRIBUTION)`` for a part that a plugin offers."""
-        return f" of {self._registry.origin(kind, named)}" if isinstance(named, str) and ":" not in named else ""
+        return (
+            f" of {self._registry.origin(kind, named)}"
+            if isinstance(named, str) and ":" not in named
+            else ""
+        )
 
     def _check_place(self, part: Part, built: Any, host: str, origin: str) -> None:
         """Refuse a part that can't serve there, or would serve other machines unprotected."""
@@ -138,7 +151,9 @@ class ComponentReader:
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # it is the plugin's code
-            raise part.error(f"{type(built).__qualname__}{origin} cannot tell where it serves: {reason_of(exc)}") from exc
+            raise part.error(
+                f"{type(built).__qualname__}{origin} cannot tell where it serves: {reason_of(exc)}"
+            ) from exc
         if exposed and not self._insecure:
             self._check_protected(part, built, f"{address!r}")
 
@@ -146,21 +161,25 @@ class ComponentReader:
         """Refuse an unprotected part off loopback; a strategy gives hints that links verify."""
         if not (self._has_secret or self._has_certificates):
             raise part.error(
-                f"serves off loopback on {address}, where anybody could join: give the cluster a secret, by "
-                "'cluster-kit secret --output FILE' and the key 'secret_file: FILE', or the node a name with a loopback host; "
+                f"serves off loopback on {address}, where anybody could join: give the cluster a "
+                "secret, by "
+                "'cluster-kit secret --output FILE' and the key 'secret_file: FILE', or the node a "
+                "name with a loopback host; "
                 "'insecure: true' lets anybody in"
             )
         if isinstance(built, Strategy) and built.needs_secret and not self._has_secret:
             raise part.error(
                 f"serves off loopback on {address}, where anybody could forge what "
-                f"{type(built).__qualname__} receives, as certificates protect only links: also give "
+                f"{type(built).__qualname__} receives, as certificates protect only links: also "
+                "give "
                 "the cluster a secret, by 'cluster-kit secret --output FILE' and the key "
                 "'secret_file: FILE'; 'insecure: true' accepts forgeries"
             )
         if isinstance(built, Connector) and not built.uses_secret:
             unused = "the secret" if self._has_secret else "the certificates"
             raise part.error(
-                f"serves off loopback on {address}, where anybody could join, as {type(built).__qualname__} doesn't use "
+                f"serves off loopback on {address}, where anybody could join, as "
+                f"{type(built).__qualname__} doesn't use "
                 f"{unused}: it needs 'insecure: true', or another connector, such as tcp"
             )
 
@@ -187,7 +206,10 @@ class ComponentReader:
 def _of_instance(part: Part, kind: Kind, options: Part | None) -> tuple[Component, object]:
     instance = part.value
     if not isinstance(instance, CONTRACTS[kind]):
-        raise part.error(f"expected the name of a {kind}, package.module:Class or a mapping, got {type_name(instance)}")
+        raise part.error(
+            f"expected the name of a {kind}, package.module:Class or a mapping, got "
+            f"{type_name(instance)}"
+        )
     if options is not None and options.value:
         raise options.key_error(f"cannot be given for an instance: configure the {kind} itself")
     with _blaming(part):

@@ -107,7 +107,9 @@ def _faults_of_methods(cls: type, contract: type) -> Iterator[str]:
             yield f"{name!r} is of type {type(found).__name__}: expected a method"
         elif isinstance(function, FunctionType):
             arguments = tuple(inspect.signature(expected).parameters)[1:]
-            yield from _faults_of_method(name, function, _expected_form(expected), (*first, *arguments))
+            yield from _faults_of_method(
+                name, function, _expected_form(expected), (*first, *arguments)
+            )
 
 
 def _defined_by_contract(cls: type, name: str) -> bool:
@@ -115,7 +117,9 @@ def _defined_by_contract(cls: type, name: str) -> bool:
     return owner in _CONTRACTS
 
 
-def _faults_of_method(name: str, function: FunctionType, expected: Form, arguments: tuple[str, ...]) -> Iterator[str]:
+def _faults_of_method(
+    name: str, function: FunctionType, expected: Form, arguments: tuple[str, ...]
+) -> Iterator[str]:
     form = _form_of(inspect.unwrap(function))
     # A plain function may return another one's async generator or awaitable; one that says so is
     # believed.
@@ -125,7 +129,9 @@ def _faults_of_method(name: str, function: FunctionType, expected: Form, argumen
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError as exc:
-        given = ", ".join(argument for argument in arguments if argument != "self") or "no arguments"
+        given = (
+            ", ".join(argument for argument in arguments if argument != "self") or "no arguments"
+        )
         yield f"{name!r} is called with ({given}), which it does not take: {exc}"
 
 
@@ -171,9 +177,14 @@ def _broken_supers(cls: type) -> Iterator[str]:
 
 def _calls_super(function: FunctionType) -> bool:
     """Whether ``super()`` is called without arguments; any mention of it makes a cell."""
-    steps = [step for step in dis.get_instructions(function) if step.opname not in ("PUSH_NULL", "PRECALL", "CACHE")]
+    steps = [
+        step
+        for step in dis.get_instructions(function)
+        if step.opname not in ("PUSH_NULL", "PRECALL", "CACHE")
+    ]
     return any(
-        step.argval == "super" and (after.argval == "__class__" or (after.opname == "CALL" and after.arg == 0))
+        step.argval == "super"
+        and (after.argval == "__class__" or (after.opname == "CALL" and after.arg == 0))
         for step, after in pairwise(steps)
     )
 

@@ -32,7 +32,10 @@ def faults_of_options(cls: type, kind: Kind, hidden: Collection[str]) -> Iterato
     try:
         inspect.signature(cls).bind(**dict.fromkeys(option.name for option in options))
     except TypeError as exc:
-        yield f"its constructor does not take exactly the fields of a dataclass, which are the options: {exc}"
+        yield (
+            "its constructor does not take exactly the fields of a dataclass, which are the "
+            f"options: {exc}"
+        )
     except ValueError:  # a constructor without a signature shows when it is called
         pass
 
@@ -40,41 +43,69 @@ def faults_of_options(cls: type, kind: Kind, hidden: Collection[str]) -> Iterato
 def _undeclared(cls: type) -> Iterator[str]:
     """Yield fields that look like options but aren't."""
     own = vars(cls)
-    annotated = own.get("__annotations__", {}) if isinstance(own.get("__annotations__", {}), dict) else {}
+    annotated = (
+        own.get("__annotations__", {}) if isinstance(own.get("__annotations__", {}), dict) else {}
+    )
     inherited = {name for base in cls.__mro__[1:] for name in vars(base)}
     if "__dataclass_fields__" in own:
         for name, value in own.items():
-            ours = name in annotated or name in inherited or not name.islower() or name.startswith("_")
+            ours = (
+                name in annotated or name in inherited or not name.islower() or name.startswith("_")
+            )
             if not ours and isinstance(value, _VALUES):
                 kind = type(value).__name__
                 yield (
-                    f"{name!r} has no annotation, so it is no option: write '{name}: {kind} = {value!r:.40}', "
+                    f"{name!r} has no annotation, so it is no option: write '{name}: {kind} = "
+                    f"{value!r:.40}', "
                     f"or ClassVar[{kind}] if it is to be none"
                 )
     elif "__init__" not in own:
-        missing = [name for name, hint in annotated.items() if _awaits_a_value(name, hint) and name not in own]
+        missing = [
+            name
+            for name, hint in annotated.items()
+            if _awaits_a_value(name, hint) and name not in own
+        ]
         if missing:
-            yield f"{' and '.join(map(repr, missing))} would be options of a dataclass: decorate it with @dataclass"
+            yield (
+                f"{' and '.join(map(repr, missing))} would be options of a dataclass: decorate it "
+                "with @dataclass"
+            )
 
 
 def _awaits_a_value(name: str, hint: Any) -> bool:
-    return not name.startswith("_") and "ClassVar" not in str(hint) and get_origin(hint) is not ClassVar
+    return (
+        not name.startswith("_")
+        and "ClassVar" not in str(hint)
+        and get_origin(hint) is not ClassVar
+    )
 
 
 def _faults_of_names(option: Field[Any]) -> Iterator[str]:
     given, aliases = option.metadata.get("option", option.name), option.metadata.get("aliases", ())
     if not isinstance(given, str):
         yield f"option {option.name!r}: its metadata 'option' is {given!r:.40}: expected a name"
-    if not isinstance(aliases, tuple | list) or not all(isinstance(alias, str) for alias in aliases):
-        yield f"option {option.name!r}: its metadata 'aliases' is {aliases!r:.40}: expected a tuple of names"
+    if not isinstance(aliases, tuple | list) or not all(
+        isinstance(alias, str) for alias in aliases
+    ):
+        yield (
+            f"option {option.name!r}: its metadata 'aliases' is {aliases!r:.40}: expected a tuple "
+            "of names"
+        )
 
 
-def _faults_of_all_names(options: Collection[Field[Any]], kind: Kind, hidden: Collection[str]) -> Iterator[str]:
+def _faults_of_all_names(
+    options: Collection[Field[Any]], kind: Kind, hidden: Collection[str]
+) -> Iterator[str]:
     names = Counter(name for option in options for name in names_of(option))
-    yield from (f"option {name!r} is declared {count} times, aliases included" for name, count in names.items() if count > 1)
+    yield from (
+        f"option {name!r} is declared {count} times, aliases included"
+        for name, count in names.items()
+        if count > 1
+    )
     if "name" in names:
         yield (
-            f"option 'name' cannot be given: beside its options, 'name' says which {kind} is meant; "
+            f"option 'name' cannot be given: beside its options, 'name' says which {kind} is "
+            "meant; "
             'rename it, or declare it with field(metadata={"option": "another_name"})'
         )
     for option in options:
@@ -106,11 +137,15 @@ def _faults_of_types(cls: type, above: frozenset[type] = frozenset()) -> Iterato
 def _is_for_code(option: Field[Any], hint: Any) -> bool:
     """Whether code may give the option where a configuration can't, and none needs to."""
     optional = option.default is not MISSING or option.default_factory is not MISSING
-    return optional and (hint is Any or any("Callable" in str(each) for each in (hint, get_origin(hint), *get_args(hint))))
+    return optional and (
+        hint is Any
+        or any("Callable" in str(each) for each in (hint, get_origin(hint), *get_args(hint)))
+    )
 
 
 def _dataclasses_in(hint: Any) -> Iterator[type]:
-    if isinstance(hint, type) and is_dataclass(hint) and hint is not Callback:  # which is read from text
+    # which is read from text
+    if isinstance(hint, type) and is_dataclass(hint) and hint is not Callback:
         yield hint
     for argument in get_args(hint):
         yield from _dataclasses_in(argument)

@@ -173,7 +173,9 @@ class Faults:
     def check(self) -> None:
         """Raise what was collected, in the order of the document."""
         if self.errors:
-            raise ConfigError.gather(sorted(self.errors, key=lambda error: (error.line or 0, error.column or 0)))
+            raise ConfigError.gather(
+                sorted(self.errors, key=lambda error: (error.line or 0, error.column or 0))
+            )
 
 
 def amended(error: ConfigError, **changes: Any) -> ConfigError:

@@ -120,7 +120,10 @@ def _check_folders(path: Path) -> None:
     for folder in dict.fromkeys((path.parent, Path(os.path.realpath(path)).parent)):
         mode = folder.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            why = f"everybody can write to its folder '{folder}' (mode {stat.S_IMODE(mode):04o}), and so replace it"
+            why = (
+                f"everybody can write to its folder '{folder}' (mode {stat.S_IMODE(mode):04o}), "
+                "and so replace it"
+            )
             raise UnusableFileError(path, why, f"chmod o-w '{folder}'")
 
 
@@ -130,5 +133,9 @@ def _unreadable(path: Path, exc: OSError | ValueError, missing: str) -> ConfigEr
         return UnusableFileError(path, "there is no such file", missing.format(path=path))
     if number in (errno.EACCES, errno.EPERM):
         cure = "let that user or its group read it; in Kubernetes, by fsGroup"
-        return UnusableFileError(path, f"this process, of user {os.geteuid()}, has no permission to read it", cure)
-    return UnusableFileError(path, str(getattr(exc, "strerror", None) or exc).lower(), "name a file that can be read")
+        return UnusableFileError(
+            path, f"this process, of user {os.geteuid()}, has no permission to read it", cure
+        )
+    return UnusableFileError(
+        path, str(getattr(exc, "strerror", None) or exc).lower(), "name a file that can be read"
+    )

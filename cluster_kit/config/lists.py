@@ -19,7 +19,8 @@ from cluster_kit.config.values import is_plain
 from cluster_kit.errors import ConfigError
 
 _CURE = "separate them by commas, without brackets or quotes"
-_FOREIGN = re.compile(r"""[]["';\s]""")  # what separates or surrounds elements in other notations of a list
+# what separates or surrounds elements in other notations of a list
+_FOREIGN = re.compile(r"""[]["';\s]""")
 _IPV6_HOST = re.compile(r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^][\s]*)?\](?=:)")
 
 
@@ -37,7 +38,8 @@ def read_list(part: Part, kind: Any) -> list[Part]:
     if isinstance(part.value, str):
         return part.replaced([_element(text, kind) for text in _split(part.value)]).items()
     if isinstance(part.value, int | float) and not _is_text(kind):
-        return part.replaced([part.value]).items()  # what YAML makes of a variable that holds a single number
+        # what YAML makes of a variable that holds a single number
+        return part.replaced([part.value]).items()
     return part.items()
 
 
@@ -80,7 +82,11 @@ def _text_of(part: Part, kind: Any) -> str | None:
     if part.raw is None:  # a blank variable, or one that says null; nothing at all is no list
         return place.expanded if "${" in (place.text or "") else None
     is_misread = isinstance(part.raw, MisreadNumberError)
-    return place.expanded if _is_text(kind) and (is_misread or isinstance(part.raw, int | float)) else None
+    return (
+        place.expanded
+        if _is_text(kind) and (is_misread or isinstance(part.raw, int | float))
+        else None
+    )
 
 
 def _is_text(kind: Any) -> bool:

@@ -80,7 +80,9 @@ def _document(
         return exc.with_traceback(None)
 
 
-def _cluster(root: Part, registry: PluginRegistryLike, node: str | None, variable: Secret | None) -> ClusterConfig:
+def _cluster(
+    root: Part, registry: PluginRegistryLike, node: str | None, variable: Secret | None
+) -> ClusterConfig:
     own = root.by_key()
     names_secret = bool(own.keys() & {"secret", "secret_file"})
     has_secret = names_secret or variable is not None
@@ -117,7 +119,11 @@ def _cluster(root: Part, registry: PluginRegistryLike, node: str | None, variabl
     with faults:
         certificates = certificate_keys.read_certificates(root, host)
     faults.check()
-    given = {key: value for key, value in given.items() if not (is_extension(key) or key in certificate_keys.KEYS)}
+    given = {
+        key: value
+        for key, value in given.items()
+        if not (is_extension(key) or key in certificate_keys.KEYS)
+    }
     given["certificates"] = certificates
     return ClusterConfig(**(given if node is None else given | {"node": node}))
 
@@ -150,9 +156,17 @@ def _fault_of(secret: Secret) -> str | None:
     if not secret.reveal().strip():
         return "is empty: 'cluster-kit secret' makes a secret"
     if "\n" in secret.reveal():
-        return "has several lines: a secret is one line; others that are to be accepted belong under 'previous_secrets'"
-    if any("\ud800" <= char <= "\udc7f" or "\udd00" <= char <= "\udfff" for char in secret.reveal()):
-        return "holds half of a surrogate pair, which has no bytes: 'cluster-kit secret' makes a secret"
+        return (
+            "has several lines: a secret is one line; others that are to be accepted belong under "
+            "'previous_secrets'"
+        )
+    if any(
+        "\ud800" <= char <= "\udc7f" or "\udd00" <= char <= "\udfff" for char in secret.reveal()
+    ):
+        return (
+            "holds half of a surrogate pair, which has no bytes: 'cluster-kit secret' makes a "
+            "secret"
+        )
     return None
 
 

@@ -52,8 +52,8 @@ class ChildSpec:
     """How a topology's worker and sources are restarted; the words are those of OTP's supervisor.
 
     Attributes:
-        restart: Whether a worker that ended is replaced: always (``permanent``), unless it exited with
-            code 0 (``transient``), or never (``temporary``).
+        restart: Whether a worker that ended is replaced: always (``permanent``), unless it exited
+            with code 0 (``transient``), or never (``temporary``).
         max_restarts: More than this many restarts within ``max_seconds`` are too many.
         max_seconds: The period in which restarts are counted.
         shutdown_s: How long a worker may take to say goodbye before it is killed.
@@ -72,7 +72,8 @@ class TopologyConfig:
     """One named entry under ``topologies:``.
 
     Attributes:
-        group: Part of the fence; nodes of another group are foreign. By default the topology's name.
+        group: Part of the fence; nodes of another group are foreign. By default the topology's
+            name.
         connector: What opens and holds the links.
         topology: Which of the known nodes to link to.
         child_spec: How its worker and sources are restarted.
@@ -96,7 +97,10 @@ class TopologyConfig:
     @property
     def sources(self) -> tuple[str, ...]:
         """A unique name for each strategy: from the second on, with its number."""
-        return tuple(each.name if number == 1 else f"{each.name}#{number}" for number, each in enumerate(self.strategies, 1))
+        return tuple(
+            each.name if number == 1 else f"{each.name}#{number}"
+            for number, each in enumerate(self.strategies, 1)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

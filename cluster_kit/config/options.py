@@ -84,7 +84,9 @@ def _made_of_text(part: Part, kind: type) -> Any:
 
 
 def _nested(part: Part, cls: type) -> Any:
-    return part.value if isinstance(part.value, cls) else construct(part, cls, read_options(part, cls))
+    return (
+        part.value if isinstance(part.value, cls) else construct(part, cls, read_options(part, cls))
+    )
 
 
 def _shown(kind: Any) -> str:
@@ -107,19 +109,30 @@ def read_options(part: Part, cls: type) -> dict[str, Any]:
     """Return the options for ``cls`` in a mapping; a class that isn't a dataclass takes none."""
     if not is_dataclass(cls):
         if part.value:
-            raise part.error(f"{cls.__qualname__} takes no options: only the fields of a dataclass are options")
+            raise part.error(
+                f"{cls.__qualname__} takes no options: only the fields of a dataclass are options"
+            )
         return {}
     try:
         kinds = get_type_hints(cls, include_extras=True)
     except (NameError, TypeError, AttributeError, SyntaxError) as exc:
-        raise part.error(f"the option types of {cls.__qualname__} cannot be resolved: {reason_of(exc)}") from exc
+        raise part.error(
+            f"the option types of {cls.__qualname__} cannot be resolved: {reason_of(exc)}"
+        ) from exc
     options = [field for field in fields(cls) if field.init]
     names = {name: field.name for field in options for name in names_of(field)}
     given = {names[key] for key in part.by_key() if key in names}
-    required = [names_of(field)[0] for field in options if field.default is MISSING and field.default_factory is MISSING]
+    required = [
+        names_of(field)[0]
+        for field in options
+        if field.default is MISSING and field.default_factory is MISSING
+    ]
     values = read_fields(
         part,
-        {name: partial(convert, kind=without_bounds(kinds[option])) for name, option in names.items()},
+        {
+            name: partial(convert, kind=without_bounds(kinds[option]))
+            for name, option in names.items()
+        },
         required=[name for name in required if names[name] not in given],
         refused=_given_twice(part, names),
     )
@@ -182,7 +195,10 @@ def _keys_given(part: Part, cls: type) -> dict[str, str]:
     """Return the key that gives each field of ``cls``, which may be another name of it."""
     given = part.by_key()
     options = [field for field in fields(cls) if field.init] if is_dataclass(cls) else []
-    return {field.name: next(filter(given.__contains__, names_of(field)), names_of(field)[0]) for field in options}
+    return {
+        field.name: next(filter(given.__contains__, names_of(field)), names_of(field)[0])
+        for field in options
+    }
 
 
 def _by_key(fault: Fault, keys: Mapping[str, str]) -> Fault:
@@ -190,7 +206,9 @@ def _by_key(fault: Fault, keys: Mapping[str, str]) -> Fault:
     if not fault.where:  # a plugin's message begins with the name of the option, as its guide asks
         name, _, what = fault.what.partition(" ")
         named = name.rstrip(":") in {*keys, *keys.values()}
-        return _by_key(replace(fault, where=(name.rstrip(":"),), what=what), keys) if named else fault
+        return (
+            _by_key(replace(fault, where=(name.rstrip(":"),), what=what), keys) if named else fault
+        )
     field, *rest = fault.where
     if field not in {*keys, *keys.values()}:
         return replace(fault, where=(), what=f"{format_path(fault.where)}: {fault.what}")

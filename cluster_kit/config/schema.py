@@ -87,8 +87,11 @@ def json_schema(registry: PluginRegistryWithNames) -> Schema:
         "title": "cluster_kit configuration",
         **_object(keys, required=["topologies"]),
         "dependentRequired": {"cert": ["key", "ca"], "key": ["cert", "ca"], "ca": ["cert", "key"]},
-        "patternProperties": {"^x-": {"description": "Your own, such as a place for YAML anchors."}},
-        "$defs": definitions | {"options": _options_beside(registry), "topology_entry": _entry(registry)},
+        "patternProperties": {
+            "^x-": {"description": "Your own, such as a place for YAML anchors."}
+        },
+        "$defs": definitions
+        | {"options": _options_beside(registry), "topology_entry": _entry(registry)},
     }
 
 
@@ -135,9 +138,13 @@ def _entry(registry: PluginRegistryWithNames) -> Schema:
 def _component(registry: PluginRegistryWithNames, kind: Kind) -> Schema:
     """Return the schema of one part: its name, or a mapping of name and options."""
     offered = dict(_offered(registry, kind))
-    names: list[Schema] = [{"const": name, "description": _summary(cls)} for name, cls in offered.items()]
+    names: list[Schema] = [
+        {"const": name, "description": _summary(cls)} for name, cls in offered.items()
+    ]
     forms = [
-        _object({"name": {"const": name}, **dict(_properties(cls))}, required=["name", *_required(cls)])
+        _object(
+            {"name": {"const": name}, **dict(_properties(cls))}, required=["name", *_required(cls)]
+        )
         for name, cls in offered.items()
     ]
     other = {"type": "object", "properties": {"name": _TARGET}, "required": ["name"]}
@@ -203,7 +210,9 @@ def _required(cls: type) -> list[str]:
     return [
         names_of(option)[0]
         for option in options
-        if option.default is MISSING and option.default_factory is MISSING and not option.metadata.get("aliases")
+        if option.default is MISSING
+        and option.default_factory is MISSING
+        and not option.metadata.get("aliases")
     ]
 
 
@@ -251,7 +260,9 @@ def _union(arguments: tuple[Any, ...]) -> Schema:
 
 def _texts_of(cls: type) -> dict[str, str]:
     """Return the texts under ``Args:`` or ``Attributes:`` in the docstring of ``cls``, by name."""
-    docstrings = [inspect.cleandoc(vars(each).get("__doc__") or "") for each in reversed(cls.__mro__)]
+    docstrings = [
+        inspect.cleandoc(vars(each).get("__doc__") or "") for each in reversed(cls.__mro__)
+    ]
     arguments = [match for docstring in docstrings for match in _ARGUMENT.finditer(docstring)]
     return {match[1]: " ".join(match[2].split()).replace("``", "'") for match in arguments}
 

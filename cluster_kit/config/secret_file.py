@@ -53,7 +53,9 @@ def read_secret_file(path: Path) -> SecretFile:
 def _secrets_in(path: Path, content: bytes) -> tuple[Secret, ...]:
     lines = [line for each in content.split(b"\n") if (line := each.removesuffix(b"\r")).strip()]
     if not lines:
-        raise UnusableFileError(path, "it is empty", "write a secret to it, as 'cluster-kit secret' prints one")
+        raise UnusableFileError(
+            path, "it is empty", "write a secret to it, as 'cluster-kit secret' prints one"
+        )
     if len(lines) > MAX_SECRETS:
         raise UnusableFileError(
             path,

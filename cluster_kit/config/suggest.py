@@ -17,4 +17,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f": did you mean {nearest[0]!r}?"
     if not choices:
         return ": there is none"
-    return f": expected one of {', '.join(choices[:_MAX_LISTED])}{', ...' if len(choices) > _MAX_LISTED else ''}"
+    return (
+        ": expected one of "
+        f"{', '.join(choices[:_MAX_LISTED])}{', ...' if len(choices) > _MAX_LISTED else ''}"
+    )

@@ -22,8 +22,11 @@ from cluster_kit.errors import ClusterKitError, ConfigError, PluginError, descri
 Kind = Literal["strategy", "connector", "topology"]
 Offered = Kind | Literal["spec", "command"]
 
-CONTRACTS: Mapping[Kind, type] = MappingProxyType({"strategy": Strategy, "connector": Connector, "topology": Topology})
-_EXTRAS = MappingProxyType({"kubernetes": "kubernetes", "zeroconf": "mdns", "dns": "dns"})  # by imported package
+CONTRACTS: Mapping[Kind, type] = MappingProxyType(
+    {"strategy": Strategy, "connector": Connector, "topology": Topology}
+)
+# by imported package
+_EXTRAS = MappingProxyType({"kubernetes": "kubernetes", "zeroconf": "mdns", "dns": "dns"})
 _FORM = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 _MAX_REASON_CHARS = 300
 _OURS_OR_STANDARD = re.compile(
@@ -60,7 +63,9 @@ def import_object(target: str, fits: Callable[[Any], bool] = callable) -> Any:
         ConfigError: Its module needs an extra that isn't installed.
     """
     if not is_target(target):
-        raise PluginError(f"cannot import {target[:80]!r}: expected package.module:Class", plugin=target)
+        raise PluginError(
+            f"cannot import {target[:80]!r}: expected package.module:Class", plugin=target
+        )
     module_name, _, path = target.partition(":")
     try:
         module = import_module(module_name)
@@ -73,7 +78,9 @@ def import_object(target: str, fits: Callable[[Any], bool] = callable) -> Any:
     except AttributeError as exc:
         fitting = [name for name, value in vars(module).items() if name[:1] != "_" and fits(value)]
         nearest = did_you_mean(path, fitting) if fitting else ""
-        raise PluginError(f"module {module_name!r} has no {path!r}{nearest}", plugin=target) from exc
+        raise PluginError(
+            f"module {module_name!r} has no {path!r}{nearest}", plugin=target
+        ) from exc
     except KeyboardInterrupt:
         raise
     except BaseException as exc:  # a module that imports its names when they are asked for
@@ -84,7 +91,11 @@ def check_class(found: Any, contract: type, target: str) -> type:
     """Return ``found`` if it is a subclass of ``contract``, else raise ``PluginError``."""
     if not isinstance(found, type) or not issubclass(found, contract):
         wanted = contract.__name__
-        others = [kind for kind, other in CONTRACTS.items() if isinstance(found, type) and issubclass(found, other)]
+        others = [
+            kind
+            for kind, other in CONTRACTS.items()
+            if isinstance(found, type) and issubclass(found, other)
+        ]
         hint = f"; it is a {others[0]}" if others else ""
         raise PluginError(
             f"{target!r} is not a {wanted}: expected a subclass of cluster_kit.{wanted}{hint}",
@@ -107,7 +118,8 @@ def target_of(cls: type) -> str:
         )
     if not is_target(target) or import_class(target) is not cls:
         raise PluginError(
-            f"{target!r} cannot be used: workers import it by that name and don't find it; move it to the top of its module",
+            f"{target!r} cannot be used: workers import it by that name and don't find it; move it "
+            "to the top of its module",
             plugin=target,
         )
     return target
@@ -123,7 +135,8 @@ def reason_of(exc: BaseException) -> str:
 
 def raised_at(exc: BaseException) -> str:
     """Return ``, in FILE:LINE`` if foreign code raised ``exc``; nothing if ours did."""
-    if isinstance(exc, ModuleNotFoundError) and _extra(exc):  # what to install matters, not who needs it
+    # what to install matters, not who needs it
+    if isinstance(exc, ModuleNotFoundError) and _extra(exc):
         return ""
     places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__)]
     foreign = [f", in {file}:{line}" for file, line in places if not _OURS_OR_STANDARD.match(file)]

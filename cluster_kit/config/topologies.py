@@ -56,9 +56,13 @@ def _attributed(error: ConfigError, paths: Collection[KeyPath], whose: str) -> C
     return amended(error, cure="; ".join(filter(None, (fault.cure, f"it is written in {whose}"))))
 
 
-def _read_entry(name: str, part: Part, shipped: Mapping[str, Any], components: ComponentReader) -> TopologyConfig:
+def _read_entry(
+    name: str, part: Part, shipped: Mapping[str, Any], components: ComponentReader
+) -> TopologyConfig:
     own = part.by_key()
-    part = part.replaced(_merged(shipped, {key: field.raw for key, field in own.items() if key != "use"}))
+    part = part.replaced(
+        _merged(shipped, {key: field.raw for key, field in own.items() if key != "use"})
+    )
     fields = part.by_key()
     callbacks = {key: fields[key].raw for key in CALLBACKS if key in fields}
     given = read_fields(
@@ -67,7 +71,9 @@ def _read_entry(name: str, part: Part, shipped: Mapping[str, Any], components: C
             "strategy": partial(components.read_all, kind="strategy", options=fields.get("config")),
             "config": ignore,  # read with the strategy
             **dict.fromkeys(CALLBACKS, ignore),  # read with the connector
-            "connector": partial(_read_connector, components=components, callbacks=part.replaced(callbacks)),
+            "connector": partial(
+                _read_connector, components=components, callbacks=part.replaced(callbacks)
+            ),
             "topology": partial(components.read, kind="topology"),
             "child_spec": _read_child_spec,
             "group": fence,
@@ -109,4 +115,8 @@ def _read_child_spec(part: Part) -> ChildSpec:
 def plain_readers(cls: Any) -> Mapping[str, Reader]:
     """Return how to read those fields of a model that are plain values with a default."""
     hints = get_type_hints(cls, include_extras=True)
-    return {field.name: partial(plain, kind=hints[field.name]) for field in fields(cls) if field.default is not MISSING}
+    return {
+        field.name: partial(plain, kind=hints[field.name])
+        for field in fields(cls)
+        if field.default is not MISSING
+    }

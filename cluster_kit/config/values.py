@@ -126,7 +126,11 @@ def read_fields(
             if key not in readers:
                 raise field.key_error(f"unknown key{did_you_mean(key, readers)}")
             given[key] = readers[key](field)
-    faults.add(part.placed(Fault((), f"missing key {key!r}", missing=True)) for key in required if key not in fields)
+    faults.add(
+        part.placed(Fault((), f"missing key {key!r}", missing=True))
+        for key in required
+        if key not in fields
+    )
     faults.check()
     return given
 
@@ -148,7 +152,9 @@ def fence(part: Part) -> str:
     if unexpanded:
         raise part.error(f"invalid value {shown(value)}: {unexpanded}")
     if not _FENCE.fullmatch(value):
-        raise part.error(f"invalid value {shown(value)}: expected 1 to 255 visible ASCII characters")
+        raise part.error(
+            f"invalid value {shown(value)}: expected 1 to 255 visible ASCII characters"
+        )
     return value
 
 

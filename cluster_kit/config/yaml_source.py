@@ -32,10 +32,13 @@ _CURE_OF_REFERENCE = "write the ${...} without { } and [ ] around it, or quote i
 # '*' or '!' looks like one.
 _QUOTED_NAME = re.compile(r" '[^'<]{2,}'", re.DOTALL)
 _BLOCKS = re.compile(r" *(?:[-?:] +)*")
-_TYPED = frozenset((_NULL, _TAG + "bool", _TAG + "int", _TAG + "float"))  # other scalars, such as dates, stay text
+# other scalars, such as dates, stay text
+_TYPED = frozenset((_NULL, _TAG + "bool", _TAG + "int", _TAG + "float"))
 
 
-def read_yaml(file: str, environ: Mapping[str, str], *, expected: str = "a mapping with the key 'topologies'") -> Document:
+def read_yaml(
+    file: str, environ: Mapping[str, str], *, expected: str = "a mapping with the key 'topologies'"
+) -> Document:
     """Read a configuration file, or another that says what is ``expected`` in it.
 
     Raises:
@@ -55,25 +58,35 @@ def read_yaml(file: str, environ: Mapping[str, str], *, expected: str = "a mappi
 
 def _read_text(file: str) -> str:
     if not file:
-        raise ConfigError("cannot read a file without a name: the path is empty, as an unset shell variable is")
+        raise ConfigError(
+            "cannot read a file without a name: the path is empty, as an unset shell variable is"
+        )
     try:
         with Path(file).open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as exc:
-        raise ConfigError(f"cannot read the file: {getattr(exc, 'strerror', None) or exc}", file=file) from exc
+        raise ConfigError(
+            f"cannot read the file: {getattr(exc, 'strerror', None) or exc}", file=file
+        ) from exc
     if len(content) > MAX_BYTES:
-        raise ConfigError(f"the file has more than {MAX_BYTES} bytes: a configuration never does", file=file)
+        raise ConfigError(
+            f"the file has more than {MAX_BYTES} bytes: a configuration never does", file=file
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = content.count(b"\n", 0, exc.start) + 1
-        raise ConfigError("the file is not UTF-8: save it in that encoding", file=file, line=line) from exc
+        raise ConfigError(
+            "the file is not UTF-8: save it in that encoding", file=file, line=line
+        ) from exc
 
 
 def _check_depth(file: str, text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+            event, yaml.CollectionEndEvent
+        )
         if depth > MAX_DEPTH:
             raise _too_deep(file, event.start_mark)
 
@@ -152,7 +165,9 @@ class _Reader:
             return self._unsupported_tag(node, path)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
-        return [self._value(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
+        return [
+            self._value(item, (*path, index), depth + 1) for index, item in enumerate(node.value)
+        ]
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
         """Read a mapping; what it merges in (``<<``) comes first, so that its own keys win."""
@@ -172,7 +187,9 @@ class _Reader:
             if isinstance(value, dict):
                 data |= value
             else:
-                self._errors.append(self._error("'<<' merges mappings only: expected an alias of one", base, path))
+                self._errors.append(
+                    self._error("'<<' merges mappings only: expected an alias of one", base, path)
+                )
         return data
 
     def _own_items(self, node: yaml.MappingNode, path: KeyPath) -> list[tuple[Any, Any]]:
@@ -189,7 +206,10 @@ class _Reader:
                 self._errors.append(self._error(message, key, (*path, key.value)))
             elif key.value in items:
                 first = _place(items[key.value][0])
-                message = f"duplicate key: given first at {self._file}:{first.line}:{first.column}; remove one of them"
+                message = (
+                    f"duplicate key: given first at {self._file}:{first.line}:{first.column}; "
+                    "remove one of them"
+                )
                 self._errors.append(self._error(message, key, (*path, key.value)))
             else:
                 items[key.value] = (key, value)
@@ -217,7 +237,11 @@ class _Reader:
 
     def _unsupported_tag(self, node: yaml.Node, path: KeyPath) -> ConfigError:
         """Return what is wrong; a secret that begins with '!' looks like a tag, and isn't shown."""
-        tag = "a tag" if path[:1] in (("secret",), ("previous_secrets",)) else f"tag {node.tag[:80]!r}"
+        tag = (
+            "a tag"
+            if path[:1] in (("secret",), ("previous_secrets",))
+            else f"tag {node.tag[:80]!r}"
+        )
         return self._error(f"{tag} is not supported: leave it out", node, path)
 
     def _resolve(self, node: yaml.ScalarNode, text: str) -> Any:
@@ -241,4 +265,6 @@ def _is_misread(text: str, value: float) -> bool:
 def _place(node: Any) -> Place:
     scalar = isinstance(node, yaml.ScalarNode)
     mark = node.start_mark
-    return Place(mark.line + 1, mark.column + 1, node.value if scalar else None, scalar and bool(node.style))
+    return Place(
+        mark.line + 1, mark.column + 1, node.value if scalar else None, scalar and bool(node.style)
+    )

@@ -9,9 +9,11 @@ _MAX_DOUBLINGS = 64  # far beyond any cap; keeps the power a small number
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential back-off with full jitter: uniform between nothing and a bound that doubles up to ``cap_s``.
+    """Exponential back-off with full jitter: uniform between nothing and a bound that doubles up to
+    ``cap_s``.
 
-    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: full jitter spreads many clients best.
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: full jitter spreads many
+    clients best.
     """
 
     first_s: float

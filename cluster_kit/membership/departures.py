@@ -1,4 +1,6 @@
-"""Who is about to leave, or has left although discovery still vouches for it: nobody to dial until another run shows up."""
+"""Who is about to leave, or has left although discovery still vouches for it: nobody to dial until
+another run shows up.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from cluster_kit.node import BootId, Node
 BELATED_S = 3.0  # what a goodbye has overtaken comes within this time; anybody may have said it
 PROVEN_S = 60.0  # likewise, where the run itself said it, over a link
 MAX_OVER = 1024  # goodbyes to remember
-LINGER_S = 0.1  # by so much a mark outlasts the word that it came with, so that it never ends before that
+# by so much a mark outlasts the word that it came with, so that it never ends before that
+LINGER_S = 0.1
 
 
 class Departures:
@@ -21,7 +24,8 @@ class Departures:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._hearsay_until_s = Deadlines(peers)  # for how long that counts, where there is a limit
-        self._over: dict[tuple[str, BootId], float] = {}  # runs that said goodbye, and until when that counts; oldest first
+        # runs that said goodbye, and until when that counts; oldest first
+        self._over: dict[tuple[str, BootId], float] = {}
 
     def __contains__(self, key: str) -> bool:
         peer = self._peers.get(key)
@@ -52,7 +56,9 @@ class Departures:
         return True
 
     def hear(self, key: str, boot_id: BootId | None, until_s: float) -> bool:
-        """Mark a node as about to leave, as discovery tells, until ``until_s``; return whether that is news."""
+        """Mark a node as about to leave, as discovery tells, until ``until_s``; return whether that
+        is news.
+        """
         peer = self._peers[key]
         is_news = peer.leaving is None
         if peer.leaving is None:
@@ -66,15 +72,21 @@ class Departures:
         self._peers[key].left = boot_id
 
     def note_goodbye(self, key: str, boot_id: BootId, now_s: float, *, is_proven: bool) -> None:
-        """Take in the goodbye of a run: what else comes of it was on its way. That counts for a while, as it may be forged."""
-        until_s = max(now_s + (PROVEN_S if is_proven else BELATED_S), self._over.pop((key, boot_id), 0.0))
+        """Take in the goodbye of a run: what else comes of it was on its way. That counts for a
+        while, as it may be forged.
+        """
+        until_s = max(
+            now_s + (PROVEN_S if is_proven else BELATED_S), self._over.pop((key, boot_id), 0.0)
+        )
         self._over[key, boot_id] = until_s
         if len(self._over) > MAX_OVER:
             del self._over[next(iter(self._over))]
 
     def is_over(self, node: Node) -> bool:
         """Whether this run of ``node`` has said goodbye, as far as that counts."""
-        return bool(self._over) and node.boot_id is not None and (node.key, node.boot_id) in self._over
+        return (
+            bool(self._over) and node.boot_id is not None and (node.key, node.boot_id) in self._over
+        )
 
     def expire(self, now_s: float) -> None:
         """Let goodbyes count no longer whose time has passed."""
@@ -106,7 +118,11 @@ class Departures:
         """Take away marks that the node as discovery knows it, or as it is linked, has outlived."""
         peer = self._peers[key]
         if (mark := peer.leaving) is not None:
-            now = known if linked is None or (known is not None and is_older(linked, known)) else linked
+            now = (
+                known
+                if linked is None or (known is not None and is_older(linked, known))
+                else linked
+            )
             if now is None or mark.boot_id not in (None, now.boot_id):
                 self._unmark(key)
         if linked is not None or known is None or known.boot_id != peer.left:

@@ -1,7 +1,8 @@
-"""What contradicts something that was told before: a link after a goodbye, and a goodbye of a peer that is linked.
+"""What contradicts something that was told before: a link after a goodbye, and a goodbye of a peer
+that is linked.
 
-Either may have been under way for a while, and is settled soon: the link ends, or it doesn't. A goodbye that discovery alone
-has heard of may also be forged.
+Either may have been under way for a while, and is settled soon: the link ends, or it doesn't. A
+goodbye that discovery alone has heard of may also be forged.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from cluster_kit.membership.merge import same_run
 from cluster_kit.membership.peer import Peer, Peers
 from cluster_kit.node import Node
 
-HELD_S = 5.0  # a link over which nothing comes any more is down by then: more than the usual ``silent_s``
+# a link over which nothing comes any more is down by then: more than the usual ``silent_s``
+HELD_S = 5.0
 
 
 class Doubts:
-    """Keeps the latest link that is doubted for each peer, and the latest goodbye for each peer and source."""
+    """Keeps the latest link that is doubted for each peer, and the latest goodbye for each peer and
+    source.
+    """
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
@@ -54,7 +58,9 @@ class Doubts:
         self._admitted_at_s.discard(key)
 
     def links_that_last(self, now_s: float) -> list[tuple[Node, bool]]:
-        """Return the peers whose links are not about to end after all, each with whether it is leaving; doubt these no more."""
+        """Return the peers whose links are not about to end after all, each with whether it is
+        leaving; doubt these no more.
+        """
         lasting = []
         for key in self._admitted_at_s.pop_due(now_s):
             peer = self._peers[key]
@@ -64,16 +70,24 @@ class Doubts:
         return lasting
 
     def hold_goodbye(self, key: str, source: str, goodbye: Gone, now_s: float) -> None:
-        """Keep what a source has heard of a linked peer, until its link is down, or for ``HELD_S``."""
+        """Keep what a source has heard of a linked peer, until its link is down, or for
+        ``HELD_S``.
+        """
         self._peers[key].goodbyes[source] = goodbye, now_s + HELD_S
         self._held_until_s.set(key, now_s + HELD_S)
 
     def take_goodbyes(self, key: str, now_s: float) -> list[tuple[str, Gone]]:
-        """Return the goodbyes that are held for ``key``, each with its source, and hold them no longer."""
+        """Return the goodbyes that are held for ``key``, each with its source, and hold them no
+        longer.
+        """
         peer = self._peers[key]
         held, peer.goodbyes = peer.goodbyes, {}
         self._held_until_s.discard(key)
-        return [(source, goodbye) for source, (goodbye, until_s) in sorted(held.items()) if until_s > now_s]
+        return [
+            (source, goodbye)
+            for source, (goodbye, until_s) in sorted(held.items())
+            if until_s > now_s
+        ]
 
     def forget_goodbyes(self, now_s: float) -> None:
         """Forget the goodbyes of those whose link has lasted."""

@@ -1,4 +1,6 @@
-"""A bounded number of commands side by side, where those that take long can be asked to make way. Pure."""
+"""A bounded number of commands side by side, where those that take long can be asked to make way.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from cluster_kit.membership.peer import Flight, Peers
 
 
 class Lane:
-    """The commands of one kind, by the key of their peer: due at some time, waiting for room, or in flight.
+    """The commands of one kind, by the key of their peer: due at some time, waiting for room, or in
+    flight.
 
     Args:
         width: How many may be in flight.
@@ -23,7 +26,8 @@ class Lane:
         self._width = width
         self._patience_s = patience_s
         self._due = Deadlines(peers)
-        self._waiting: dict[str, float] = {}  # due, but without room; with the time since when, longest first
+        # due, but without room; with the time since when, longest first
+        self._waiting: dict[str, float] = {}
         self._in_flight: dict[str, Flight] = {}  # oldest first
         self._dismissed: dict[str, None] = {}  # in flight, to make way
         self._asked = 0  # how many in flight have been asked to make way
@@ -43,7 +47,9 @@ class Lane:
         self._due.discard(key)
 
     def start(self, now_s: float) -> list[str]:
-        """Put those that are due in flight as far as there is room, longest due first, and return them."""
+        """Put those that are due in flight as far as there is room, longest due first, and return
+        them.
+        """
         self._waiting |= dict.fromkeys(self._due.pop_due(now_s), now_s)
         if not self._waiting:
             return []
@@ -54,7 +60,9 @@ class Lane:
         return keys
 
     def end(self, key: str) -> float | None:
-        """Note that a command has ended, and return when it started; ``None`` if it is not in flight here."""
+        """Note that a command has ended, and return when it started; ``None`` if it is not in
+        flight here.
+        """
         flight = self._in_flight.pop(key, None)
         if flight is None:
             return None
@@ -70,11 +78,15 @@ class Lane:
             self._dismissed[key] = None
 
     def evict(self, now_s: float) -> list[str]:
-        """Return those that have to make way now: those dismissed, and the oldest in flight, one for each that waits."""
+        """Return those that have to make way now: those dismissed, and the oldest in flight, one
+        for each that waits.
+        """
         if not (self._waiting or self._dismissed):
             return []
         oldest = islice(self._staying(), max(0, self._lacking))
-        self._dismissed |= dict.fromkeys(key for key in oldest if self._makes_way_at_s(key) <= now_s)
+        self._dismissed |= dict.fromkeys(
+            key for key in oldest if self._makes_way_at_s(key) <= now_s
+        )
         keys, self._dismissed = list(self._dismissed), {}
         for key in keys:
             self._in_flight[key].asked = True
@@ -87,7 +99,11 @@ class Lane:
         if len(self._in_flight) < self._width or next_s is None:
             return next_s
         oldest = next(self._staying(), None)
-        return None if oldest is None or self._patience_s == inf else max(next_s, self._makes_way_at_s(oldest))
+        return (
+            None
+            if oldest is None or self._patience_s == inf
+            else max(next_s, self._makes_way_at_s(oldest))
+        )
 
     @property
     def _lacking(self) -> int:
@@ -95,7 +111,11 @@ class Lane:
         return len(self._waiting) - self._asked - len(self._dismissed)
 
     def _staying(self) -> Iterator[str]:
-        return (key for key, flight in self._in_flight.items() if not flight.asked and key not in self._dismissed)
+        return (
+            key
+            for key, flight in self._in_flight.items()
+            if not flight.asked and key not in self._dismissed
+        )
 
     def _makes_way_at_s(self, key: str) -> float:
         return self._in_flight[key].since_s + self._patience_s

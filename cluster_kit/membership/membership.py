@@ -1,7 +1,8 @@
 """One topology's state, without I/O: reports in, commands and events out.
 
 Times are monotonic seconds. The owner calls ``step`` with each batch of reports, and again at
-``Effects.wake_at_s``. ``peer.py`` lists the states of a peer; ``rules.py`` says what each report changes.
+``Effects.wake_at_s``. ``peer.py`` lists the states of a peer; ``rules.py`` says what each report
+changes.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Membership:
         next_s = self._rules.next_s()
         return None if next_s is None else max(now_s, next_s)
 
-    # -- what there is -------------------------------------------------------------------------------
+    # -- what there is -----------------------------------------------------------------------------
 
     @property
     def known(self) -> tuple[Node, ...]:

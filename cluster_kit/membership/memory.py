@@ -7,7 +7,8 @@ from cluster_kit.membership.peer import Peers
 
 
 class Memory:
-    """Remembers each peer for ``remember_s`` seconds after its link went down, and without limit while the link is up.
+    """Remembers each peer for ``remember_s`` seconds after its link went down, and without limit
+    while the link is up.
 
     Holds ``max_nodes`` at most; what comes after that is not remembered.
     """

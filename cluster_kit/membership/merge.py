@@ -12,8 +12,8 @@ _NO_BOOT = BootId(0, 0)
 def merge(said: Sequence[tuple[str, Node]], name: str | None) -> Node | None:
     """Return the node called ``name`` as its sources know it, ``None`` where no source does.
 
-    The newest boot is right about the run; what it leaves open comes from the others that don't contradict it: first from
-    those who say most, then by the sources' names.
+    The newest boot is right about the run; what it leaves open comes from the others that don't
+    contradict it: first from those who say most, then by the sources' names.
 
     Args:
         said: Pairs of source and node, in any order.
@@ -33,14 +33,20 @@ def merge(said: Sequence[tuple[str, Node]], name: str | None) -> Node | None:
 
 
 def _weight(node: Node) -> tuple[BootId, bool, bool, int]:
-    return node.boot_id or _NO_BOOT, node.name is not None, node.address is not None, len(node.metadata)
+    return (
+        node.boot_id or _NO_BOOT,
+        node.name is not None,
+        node.address is not None,
+        len(node.metadata),
+    )
 
 
 def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | None:
     """Return the node as it is to be shown, selected and dialled.
 
-    While linked, the peer itself knows best; afterwards its word still fills what discovery leaves open about the same run. A
-    discovered address comes first all the same: it is known to be reachable from here, the peer's own view of it is not.
+    While linked, the peer itself knows best; afterwards its word still fills what discovery leaves
+    open about the same run. A discovered address comes first all the same: it is known to be
+    reachable from here, the peer's own view of it is not.
 
     Args:
         found: The node as discovery knows it.
@@ -65,7 +71,8 @@ def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | N
 def views(
     found: Node | None, met: Node | None, *, up: bool, introduces: bool, keeps_links: bool
 ) -> tuple[Node | None, Node | None]:
-    """Return the node as it is to be shown, selected and dialled, and as it is to be shown as linked.
+    """Return the node as it is to be shown, selected and dialled, and as it is to be shown as
+    linked.
 
     Args:
         found: The node as discovery knows it.
@@ -78,7 +85,8 @@ def views(
     if up and found and met and not introduces:
         node, linked = found if is_other_run(found, met) else node, met  # until the connector knows
     if found and node and not keeps_links:
-        node = node.evolve(metadata=found.metadata)  # all that is ever said of it; also that it has none any more
+        # all that is ever said of it; also that it has none any more
+        node = node.evolve(metadata=found.metadata)
     return node, linked
 
 

@@ -1,17 +1,26 @@
 """The events that say what has become of the nodes.
 
 Whatever is reported, and in whatever order, found and lost, up and down alternate for each key: an
-event is the difference between what the application knows and how things stand. That also bounds the
-number of events. Where a node changes all the time, or any number of nodes come and go, changes are
-held back for a while: states in between are left out, the last one never is. A link that broke in the
-meantime is reported even if it is up again.
+event is the difference between what the application knows and how things stand. That also bounds
+the number of events. Where a node changes all the time, or any number of nodes come and go, changes
+are held back for a while: states in between are left out, the last one never is. A link that broke
+in the meantime is reported even if it is up again.
 """
 
 from __future__ import annotations
 
 from math import inf
 
-from cluster_kit.events import Event, NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
+from cluster_kit.events import (
+    Event,
+    NodeDown,
+    NodeFound,
+    NodeLeaving,
+    NodeLost,
+    NodeUp,
+    NodeUpdated,
+    Reason,
+)
 from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.merge import is_older
 from cluster_kit.membership.pace import Rate
@@ -82,7 +91,14 @@ class News:
         self._peers[node.key].reported_known = node
 
     def show(
-        self, key: str, *, known: Node | None, up: Node | None, leaving: bool, reason: Reason, lost: Node | None = None
+        self,
+        key: str,
+        *,
+        known: Node | None,
+        up: Node | None,
+        leaving: bool,
+        reason: Reason,
+        lost: Node | None = None,
     ) -> None:
         """Report what is new about a node, now or later.
 
@@ -93,8 +109,8 @@ class News:
                 connector has heard of a change.
             leaving: Whether it is about to leave.
             reason: Why it is no longer known or up, if it isn't.
-            lost: The node as discovery knew it, if it has just lost it. That may be a newer run than the
-                application knows of, which then was replaced.
+            lost: The node as discovery knew it, if it has just lost it. That may be a newer run
+                than the application knows of, which then was replaced.
         """
         peer = self._peers[key]
         shown = peer.reported_known
@@ -132,10 +148,14 @@ class News:
     def _tell(self, peer: Peer, state: Standing) -> None:
         known, up, now = state.known, state.up, state.shown
         if state.broke is not None and peer.reported_up is not None:
-            self._events.append(NodeDown(topology=self._topology, node=peer.reported_up, reason=state.broke))
+            self._events.append(
+                NodeDown(topology=self._topology, node=peer.reported_up, reason=state.broke)
+            )
             peer.reported_up = None
         if known is None and peer.reported_known is not None:
-            self._events.append(NodeLost(topology=self._topology, node=peer.reported_known, reason=state.lost))
+            self._events.append(
+                NodeLost(topology=self._topology, node=peer.reported_known, reason=state.lost)
+            )
             peer.reported_known = None
         if known is not None and peer.reported_known is None:
             peer.reported_known = known
@@ -155,7 +175,9 @@ class News:
 
 
 def _is_outdated(peer: Peer, state: Standing) -> bool:
-    """Whether the application sees the node otherwise than it is, and it is the same in both views."""
+    """Whether the application sees the node otherwise than it is, and it is the same in both
+    views.
+    """
     now = state.shown
     if now is None or state.known not in (None, now):
         return False

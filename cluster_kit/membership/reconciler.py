@@ -1,7 +1,8 @@
 """What to tell the connector, so that the links that exist become the links that are wanted.
 
-The wish comes in as a whole; the state of links and the ends of commands come in one by one; commands go out when they are due.
-A wish has to be told even where the link is up already, because the peer opened it: a link stays while either end wants it.
+The wish comes in as a whole; the state of links and the ends of commands come in one by one;
+commands go out when they are due. A wish has to be told even where the link is up already, because
+the peer opened it: a link stays while either end wants it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ FINAL_RETRY_S = 30.0  # after errors that don't pass by themselves, such as a wr
 CROSSED_RETRY_S = 1.0  # the peer's own dial is on its way; only if that fails is it our turn again
 DETOUR_EVERY = 2  # dials, where there is another address
 STABLE_S = LAST_RETRY_S  # a link that lasted this long ends the row of failures
-PROMPT_S = 0.25  # a peer that is there answers or refuses by then, most of the time; RFC 8305 (5) waits as long
+# a peer that is there answers or refuses by then, most of the time; RFC 8305 (5) waits as long
+PROMPT_S = 0.25
 RENEW_S = 1.0  # a lost SYN is repeated after this time, and then ever more slowly (RFC 6298, 2)
 LIVELY_S = 60.0  # a peer that was alive this recently may well answer, even if it didn't just now
 MAX_HOPEFUL = 512  # dials in flight; each takes a file descriptor
@@ -57,12 +59,15 @@ Command = Connect | Disconnect | GiveUp
 
 
 class Reconciler:
-    """Has one command in flight per peer, and keeps those who don't answer out of the way of those who may.
+    """Has one command in flight per peer, and keeps those who don't answer out of the way of those
+    who may.
 
-    A black hole holds its dial until the deadline, so dials run side by side, in two lanes. The hopeful lane is for peers that
-    are dialled for the first time, that refuse promptly, or that were alive lately: it is wide, and when it is full the oldest
-    dial makes way after ``PROMPT_S``. Peers that left a dial unanswered share the doubtful lane: it is narrow, so the more of
-    them there are, the more seldom each is dialled. What makes way fails like any other dial and is tried again.
+    A black hole holds its dial until the deadline, so dials run side by side, in two lanes. The
+    hopeful lane is for peers that are dialled for the first time, that refuse promptly, or that
+    were alive lately: it is wide, and when it is full the oldest dial makes way after ``PROMPT_S``.
+    Peers that left a dial unanswered share the doubtful lane: it is narrow, so the more of them
+    there are, the more seldom each is dialled. What makes way fails like any other dial and is
+    tried again.
     """
 
     def __init__(self, peers: Peers) -> None:
@@ -94,18 +99,26 @@ class Reconciler:
             self._requeue(peer, now_s)
 
     def plan(self, now_s: float) -> list[Command]:
-        """Return the commands to start now; each is in flight until its end is reported, which ``GiveUp`` brings forward."""
+        """Return the commands to start now; each is in flight until its end is reported, which
+        ``GiveUp`` brings forward.
+        """
         due = [key for lane in (self._hopeful, self._doubtful) for key in lane.start(now_s)]
         dials = [Connect(self._dialled(self._peers[key])) for key in due]
-        farewells = [Disconnect(node) for key in self._farewells.start(now_s) if (node := self._peers[key].told)]
+        farewells = [
+            Disconnect(node)
+            for key in self._farewells.start(now_s)
+            if (node := self._peers[key].told)
+        ]
         given_up = [GiveUp(key) for lane in self._lanes for key in lane.evict(now_s)]
         return [*farewells, *dials, *given_up]
 
     def next_s(self) -> float | None:
         """Return when ``plan`` has something to return, as far as that is only a matter of time."""
-        return min((next_s for lane in self._lanes if (next_s := lane.next_s()) is not None), default=None)
+        return min(
+            (next_s for lane in self._lanes if (next_s := lane.next_s()) is not None), default=None
+        )
 
-    # -- links -----------------------------------------------------------------------------------------------------------------
+    # -- links -------------------------------------------------------------------------------------
 
     def linked(self, key: str, now_s: float) -> None:
         """Take in that a link is up, whoever opened it."""
@@ -136,7 +149,7 @@ class Reconciler:
             peer.settled = False
             self._requeue(peer, now_s)
 
-    # -- ends of commands ------------------------------------------------------------------------------------------------------
+    # -- ends of commands --------------------------------------------------------------------------
 
     def connected(self, key: str, node: Node, now_s: float) -> None:
         """Take in that ``Connect`` of ``key`` succeeded, and with whom."""
@@ -150,11 +163,18 @@ class Reconciler:
             else:
                 self._fail(peer, now_s, jitter=1.0)
 
-    def failed(self, key: str, error: ConnectError, now_s: float, jitter: float, elsewhere: Sequence[Node] = ()) -> None:
+    def failed(
+        self,
+        key: str,
+        error: ConnectError,
+        now_s: float,
+        jitter: float,
+        elsewhere: Sequence[Node] = (),
+    ) -> None:
         """Take in that ``Connect`` of ``key`` failed, which leaves no wish with the connector.
 
-        Where the peer is also told to be ``elsewhere``, every other dial goes there, in turns: at the address that is taken for
-        right nobody may ever answer, such as at a forged one.
+        Where the peer is also told to be ``elsewhere``, every other dial goes there, in turns: at
+        the address that is taken for right nobody may ever answer, such as at a forged one.
         """
         peer = self._peers[key]
         unanswered = now_s - self._end(key) >= PROMPT_S
@@ -185,7 +205,7 @@ class Reconciler:
         """Note that the command of ``key`` is in flight no longer, and return when it started."""
         return next(since_s for lane in self._lanes if (since_s := lane.end(key)) is not None)
 
-    # -- patience --------------------------------------------------------------------------------------------------------------
+    # -- patience ----------------------------------------------------------------------------------
 
     def alive(self, key: str, now_s: float) -> None:
         """Note a sign of life of a peer."""
@@ -194,9 +214,11 @@ class Reconciler:
             peer.wait.lively_until_s = now_s + LIVELY_S
 
     def encourage(self, key: str, now_s: float) -> None:
-        """Dial a peer soon that has just shown up; the shortest wait is kept, whoever claims to have seen it.
+        """Dial a peer soon that has just shown up; the shortest wait is kept, whoever claims to
+        have seen it.
 
-        A dial that has been in flight for some time may have sent its latest SYN before the peer was there: it starts anew.
+        A dial that has been in flight for some time may have sent its latest SYN before the peer
+        was there: it starts anew.
         """
         peer = self._peers[key]
         if wait := peer.wait:
@@ -219,10 +241,17 @@ class Reconciler:
         delay_s = _BACKOFF.delay_s(failures, jitter)
         self._wait(peer, now_s, failures=failures, until_s=now_s + delay_s, unanswered=unanswered)
 
-    def _wait(self, peer: Peer, now_s: float, *, failures: int, until_s: float, unanswered: bool = False) -> None:
+    def _wait(
+        self, peer: Peer, now_s: float, *, failures: int, until_s: float, unanswered: bool = False
+    ) -> None:
         if peer.wanted:
             wait = peer.wait = peer.wait or Wait()
-            wait.failures, wait.since_s, wait.until_s, wait.unanswered = failures, now_s, until_s, unanswered
+            wait.failures, wait.since_s, wait.until_s, wait.unanswered = (
+                failures,
+                now_s,
+                until_s,
+                unanswered,
+            )
         self._requeue(peer, now_s)
 
     def why_unlinked(self, now_s: float, *, only_failing: bool = False) -> list[Unlinked]:
@@ -232,17 +261,21 @@ class Reconciler:
             now_s: The time.
             only_failing: Leave out those to whom no dial has failed since they were last linked.
         """
-        peers = [peer for peer in self._peers.values() if peer.reported_known and not peer.reported_up]
+        peers = [
+            peer for peer in self._peers.values() if peer.reported_known and not peer.reported_up
+        ]
         if only_failing:
             peers = [peer for peer in peers if peer.wait and peer.wait.reason]
-        return [self._why_unlinked(peer, now_s) for peer in sorted(peers, key=lambda peer: peer.key)]
+        return [
+            self._why_unlinked(peer, now_s) for peer in sorted(peers, key=lambda peer: peer.key)
+        ]
 
     def _why_unlinked(self, peer: Peer, now_s: float) -> Unlinked:
         wait = peer.wait or Wait()
         next_s = None if not peer.wanted or self._draining else max(0.0, wait.until_s - now_s)
         return Unlinked(peer.key, wait.reason, wait.tries, next_s)
 
-    # -- what is to be done ----------------------------------------------------------------------------------------------------
+    # -- what is to be done ------------------------------------------------------------------------
 
     def _unqueue(self, key: str) -> None:
         for lane in self._lanes:
@@ -264,7 +297,9 @@ class Reconciler:
             self._farewells.queue(key, at_s)
 
     def _dialled(self, peer: Peer) -> Node:
-        """Return the node that the dial which starts now goes to, which tells the connector of any change."""
+        """Return the node that the dial which starts now goes to, which tells the connector of any
+        change.
+        """
         node = peer.detour or peer.offer.known or peer.offer.missed
         assert node is not None, f"nothing is offered of {peer.key}, who is wanted"
         peer.detour = None

@@ -10,7 +10,7 @@ from cluster_kit.errors import ConnectError
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
 
-# -- discovery ---------------------------------------------------------------------------------------
+# -- discovery -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class SourceWorks:
     source: str
 
 
-# -- links -------------------------------------------------------------------------------------------
+# -- links -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class LinkLeaving:
     node: Node
 
 
-# -- ends of commands --------------------------------------------------------------------------------
+# -- ends of commands ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Disconnected:
     node: Node
 
 
-# -- this node ---------------------------------------------------------------------------------------
+# -- this node -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

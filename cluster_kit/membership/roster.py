@@ -1,7 +1,7 @@
 """The nodes that discovery vouches for: what each source says, and what that adds up to.
 
-Observations come in, changes of ``known`` come out. A node is known while any source vouches for it.
-Sources are kept apart: a failing one takes back nothing and its words do not lapse; their order
+Observations come in, changes of ``known`` come out. A node is known while any source vouches for
+it. Sources are kept apart: a failing one takes back nothing and its words do not lapse; their order
 doesn't matter. A node of which only the address is known goes by that address until its name turns
 up; then the two are one. Nothing here depends on links, except that a link proves who answers at an
 address.
@@ -22,7 +22,9 @@ from cluster_kit.membership.sources import Source
 from cluster_kit.node import BootId, Node
 
 PREDECESSOR = "(predecessor)"
-"""The source of what a dead worker left; its word for a node holds for a time, or until another source speaks of that node."""
+"""The source of what a dead worker left; its word for a node holds for a time, or until another
+source speaks of that node.
+"""
 
 EXCHANGE = "(exchange)"
 """The source of what linked peers tell of each other: hearsay, which gives no address a name."""
@@ -35,7 +37,8 @@ class Change(NamedTuple):
         node: The node as it is known now, or ``None``.
         before: The node as it was known before, or ``None``.
         reason: Why it is no longer known, if it isn't.
-        fresh: There is new evidence that it lives: its source had lost it, or shows another boot or address.
+        fresh: There is new evidence that it lives: its source had lost it, or shows another boot or
+            address.
     """
 
     key: str
@@ -99,11 +102,15 @@ class Roster:
         return self._update(self._hear(source, [node], now_s, ttl_s), Reason.GONE)
 
     def key_of(self, told: str) -> str:
-        """Return what the node is known by that a source calls ``told``: its name, where only its address was told."""
+        """Return what the node is known by that a source calls ``told``: its name, where only its
+        address was told.
+        """
         return (self._names.name_at(told) or told) if is_bare(told) else told
 
     def told_by(self, source: str, told: str) -> Node | None:
-        """Return the node that a source calls ``told``, as it last told of it; another source may know another run."""
+        """Return the node that a source calls ``told``, as it last told of it; another source may
+        know another run.
+        """
         word = self._source(source).words.get(told)
         return None if word is None else word.node
 
@@ -112,7 +119,9 @@ class Roster:
         return self._source(source).until_s(told, now_s)
 
     def elsewhere(self, key: str, missed: Node | None, now_s: float) -> list[Node]:
-        """Return a known node as it is told, or ``missed``, at other addresses: that of the latest run may be forged."""
+        """Return a known node as it is told, or ``missed``, at other addresses: that of the latest
+        run may be forged.
+        """
         known = self._known(key)
         if known is None:
             return []
@@ -120,10 +129,16 @@ class Roster:
         told += [node for _, node in sorted(self._told_of(key), key=lambda pair: pair[0])]
         words = [source.words[key] for source in self._sources.values() if key in source.words]
         told += [word.rival[0] for word in words if word.rival and now_s < word.rival[1]]
-        return list({node.address: node for node in told if node.address not in (None, known.address)}.values())
+        return list(
+            {
+                node.address: node for node in told if node.address not in (None, known.address)
+            }.values()
+        )
 
     def has_elsewhere(self, node: Node) -> bool:
-        """Whether a node is known at another address than this one, which then says nothing of it."""
+        """Whether a node is known at another address than this one, which then says nothing of
+        it.
+        """
         known = self._known(node.key)
         return known is not None and known.address != node.address
 
@@ -139,7 +154,9 @@ class Roster:
 
     def expire(self, now_s: float) -> list[Change]:
         """Drop the nodes of which nothing was heard for too long, while their source worked."""
-        passed = [(key, name) for name, source in self._sources.items() for key in source.pop_due(now_s)]
+        passed = [
+            (key, name) for name, source in self._sources.items() for key in source.pop_due(now_s)
+        ]
         return self._update(self._drop(passed), Reason.SILENT)
 
     def fails(self, source: str, now_s: float) -> None:
@@ -164,7 +181,8 @@ class Roster:
         return min((at_s for at_s in times if at_s is not None), default=None)
 
     def meet(self, peer: Node, dialled: str | None = None) -> list[Change]:
-        """Handle what a link proves: which run of ``peer`` lives, and that it answers at the address we dialled.
+        """Handle what a link proves: which run of ``peer`` lives, and that it answers at the
+        address we dialled.
 
         What an accepted peer says of its own address proves nothing.
         """
@@ -184,15 +202,25 @@ class Roster:
         return self._update(dict.fromkeys(self._names.unlearn(address), False), Reason.REPLACED)
 
     def disown(self, *keys: str | None) -> list[Change]:
-        """Take in that these names and addresses are our own: nobody is known by them, now or later."""
+        """Take in that these names and addresses are our own: nobody is known by them, now or
+        later.
+        """
         self._own.update(key for key in keys if key is not None)
-        told = [(key, name, word.node) for name, source in self._sources.items() for key, word in source.words.items()]
-        return self._update(self._remove((key, name) for key, name, node in told if self._is_own(node)), Reason.GONE)
+        told = [
+            (key, name, word.node)
+            for name, source in self._sources.items()
+            for key, word in source.words.items()
+        ]
+        return self._update(
+            self._remove((key, name) for key, name, node in told if self._is_own(node)), Reason.GONE
+        )
 
     def set_aside(self, node: Node) -> list[Change]:
-        """Handle a dial to ``node`` that led back to us: it is not known until a link proves that somebody else is there.
+        """Handle a dial to ``node`` that led back to us: it is not known until a link proves that
+        somebody else is there.
 
-        It is not ours for good. The name may resolve to others as well, and a balancer may lead there the next time.
+        It is not ours for good. The name may resolve to others as well, and a balancer may lead
+        there the next time.
         """
         self._peers[node.key].mirror = node
         return self._update({node.key: False}, Reason.GONE)
@@ -205,10 +233,14 @@ class Roster:
         peer.mirror = None
         return self._update({key: True}, Reason.REPLACED)
 
-    # -- what sources say ------------------------------------------------------------------------------------------------------
-    # Each of these returns the keys, as told, for which there is news, and whether that is fresh evidence of life.
+    # -- what sources say --------------------------------------------------------------------------
 
-    def _hear(self, name: str, nodes: Iterable[Node], now_s: float, ttl_s: float) -> dict[str, bool]:
+    # Each of these returns the keys, as told, for which there is news, and whether that is fresh
+    # evidence of life.
+
+    def _hear(
+        self, name: str, nodes: Iterable[Node], now_s: float, ttl_s: float
+    ) -> dict[str, bool]:
         touched: dict[str, bool] = {}
         source = self._source(name)
         for node in nodes:
@@ -270,8 +302,16 @@ class Roster:
         return [(key, source) for key in self._source(source).words if key not in answered]
 
     def _revoked(self, source: str, name: str, boot_id: BootId | None) -> list[tuple[str, str]]:
-        told = [(who, node.boot_id) for who in (source, PREDECESSOR) if (node := self.told_by(who, name))]
-        return [(name, who) for who, told_boot in told if boot_id is None or told_boot in (None, boot_id)]
+        told = [
+            (who, node.boot_id)
+            for who in (source, PREDECESSOR)
+            if (node := self.told_by(who, name))
+        ]
+        return [
+            (name, who)
+            for who, told_boot in told
+            if boot_id is None or told_boot in (None, boot_id)
+        ]
 
     def _admits(self, node: Node, source: str) -> bool:
         if self._is_own(node):
@@ -286,7 +326,8 @@ class Roster:
         return node.name in self._own or node.address in self._own
 
     def _is_repeated_or_late(self, name: str, node: Node, now_s: float, ttl_s: float) -> bool:
-        """Whether a source says in time what it said before, as it nearly always does, which then holds anew.
+        """Whether a source says in time what it said before, as it nearly always does, which then
+        holds anew.
 
         Or this is a belated word of a run that its source has seen replaced.
         """
@@ -295,7 +336,11 @@ class Roster:
         if word is None:
             return False
         before = word.node
-        if (before is node or before == node) and key not in self._inherited.words and source.renew(key, ttl_s, now_s):
+        if (
+            (before is node or before == node)
+            and key not in self._inherited.words
+            and source.renew(key, ttl_s, now_s)
+        ):
             return True
         if not (is_older(node, before) and source.holds(key, now_s)):
             return False
@@ -303,7 +348,7 @@ class Roster:
             word.rival = node, now_s + ttl_s
         return True
 
-    # -- what that adds up to --------------------------------------------------------------------------------------------------
+    # -- what that adds up to ----------------------------------------------------------------------
 
     def _update(self, touched: dict[str, bool], reason: Reason) -> list[Change]:
         if not touched:
@@ -318,7 +363,11 @@ class Roster:
                 affected.setdefault(key, False)
             if fresh:
                 affected[self.key_of(told)] = True
-        changes = [change for key in sorted(affected) if (change := self._change(key, reason, affected[key])) is not None]
+        changes = [
+            change
+            for key in sorted(affected)
+            if (change := self._change(key, reason, affected[key])) is not None
+        ]
         if len(changes) > 1:
             changes.sort(key=lambda change: change.node is not None)
         return changes
@@ -334,7 +383,11 @@ class Roster:
         return affected
 
     def _addresses_told_of(self, name: str) -> set[str]:
-        return {node.address for source, node in self._told_of(name) if source != EXCHANGE and node.address}
+        return {
+            node.address
+            for source, node in self._told_of(name)
+            if source != EXCHANGE and node.address
+        }
 
     def _change(self, key: str, reason: Reason, fresh: bool) -> Change | None:
         node, peer = self._merged(key), self._peers[key]

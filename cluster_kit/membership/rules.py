@@ -39,7 +39,8 @@ from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Change, Roster
 from cluster_kit.membership.wish import Wish
 from cluster_kit.node import Node, is_other_run
 
-RETURN_S = 1.0  # a node that said goodbye is not redialled sooner where no boot id tells its runs apart
+# a node that said goodbye is not redialled sooner where no boot id tells its runs apart
+RETURN_S = 1.0
 _BURST = 1000  # reports about nodes without a wait, beside those of all nodes found and linked
 
 _FINAL = frozenset({Reason.LEFT, Reason.GONE, Reason.UNWANTED})  # a link that ends so is not missed
@@ -136,7 +137,7 @@ class Rules:
         )
         return min((at_s for at_s in times if at_s is not None), default=None)
 
-    # -- this node -----------------------------------------------------------------------------------
+    # -- this node ---------------------------------------------------------------------------------
 
     def _change_local(self, local: Node) -> None:
         self.wish.reconsider()
@@ -148,7 +149,7 @@ class Rules:
             self._observe(PREDECESSOR, Seen(node, ttl_s), now_s)
             self._review(node.key, Reason.GONE)
 
-    # -- discovery -------------------------------------------------------------------------------------------------------------
+    # -- discovery ---------------------------------------------------------------------------------
 
     def _observe(self, source: str, observation: Observation, now_s: float) -> None:
         match observation:
@@ -178,13 +179,18 @@ class Rules:
 
     def _hear_goodbye(self, source: str, gone: Gone, now_s: float) -> None:
         key = self.roster.key_of(gone.name)
-        is_of_linked = self._would_tell(key) and gone.boot_id in (None, self.peers[key].last_boot_id)
+        is_of_linked = self._would_tell(key) and gone.boot_id in (
+            None,
+            self.peers[key].last_boot_id,
+        )
         if is_of_linked and gone.reason is Reason.LEFT:
             self.doubts.hold_goodbye(key, source, gone, now_s)
             return
         changes = self.roster.observe(source, gone, now_s)
         if gone.reason is Reason.LEFT and gone.boot_id is not None:
-            self.departures.note_goodbye(gone.name, gone.boot_id, now_s, is_proven=source == EXCHANGE)
+            self.departures.note_goodbye(
+                gone.name, gone.boot_id, now_s, is_proven=source == EXCHANGE
+            )
             if source != EXCHANGE:  # what linked peers have said of it is no better
                 changes += self.roster.observe(EXCHANGE, gone, now_s)
         self._take(changes, seen_at_s=now_s)
@@ -192,7 +198,7 @@ class Rules:
             self.memory.forget(gone.name)
             self._review(gone.name, Reason.GONE)
 
-    # -- links -----------------------------------------------------------------------------------------------------------------
+    # -- links -------------------------------------------------------------------------------------
 
     def _link_up(self, node: Node, now_s: float) -> None:
         """Handle a link that came up.
@@ -279,11 +285,12 @@ class Rules:
         """Whether the peer is linked and would say itself that it goes; no other word is needed."""
         return self._links_tell and self.peers[key].up
 
-    # -- ends of commands ------------------------------------------------------------------------------------------------------
+    # -- ends of commands --------------------------------------------------------------------------
 
     def _connected(self, node: Node, peer: Node, now_s: float) -> None:
         self.reconciler.connected(node.key, peer, now_s)
-        # Connect to a name proves no address: the name may have been linked, and nothing was dialled.
+        # Connect to a name proves no address: the name may have been linked, and nothing was
+        # dialled.
         dialled = node.address if node.name is None else None
         self._take([*self.roster.meet(peer, dialled), *self.roster.release(node.key)])
 
@@ -299,7 +306,7 @@ class Rules:
         elif error.reason is ConnectReason.NAME and node.address is not None:
             self._take(self.roster.unlearn(node.address))
 
-    # -- what follows ----------------------------------------------------------------------------------------------------------
+    # -- what follows ------------------------------------------------------------------------------
 
     def _take(self, changes: Iterable[Change], *, seen_at_s: float | None = None) -> None:
         for change in changes:
@@ -352,7 +359,9 @@ class Rules:
         if not (known or up or missed):
             peer.met = None
         met = peer.met
-        node, linked = views(known, met, up=up, introduces=self._introduces, keeps_links=self._keeps_links)
+        node, linked = views(
+            known, met, up=up, introduces=self._introduces, keeps_links=self._keeps_links
+        )
         self.departures.review(key, known, met if up else None)
         departs = key in self.departures
         self.news.show(
@@ -366,4 +375,6 @@ class Rules:
         departs = departs and not (self._would_tell(key) and self.departures.is_hearsay(key))
         staying = None if departs else node
         dialled_anyway = staying if missed or departs else peer.mirror
-        self.wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)
+        self.wish.offer(
+            key, known=staying if known else None, missed=None if known else dialled_anyway
+        )

@@ -100,7 +100,9 @@ class Source:
     def next_s(self) -> float | None:
         """Return when ``pop_due`` next has something to do, if nothing else happens."""
         earliest_s = self._until_s.next_s()
-        return None if earliest_s is None or self._stopped_s is not None else earliest_s + self._lost_s
+        return (
+            None if earliest_s is None or self._stopped_s is not None else earliest_s + self._lost_s
+        )
 
     def _set(self, key: str, word: Word, length_s: float, now_s: float) -> None:
         word.said_s, word.length_s = now_s, length_s

@@ -17,13 +17,16 @@ from cluster_kit.node import Node
 
 INTERVAL_S = 0.25  # between two changes of one node, if that goes on
 BURST = 4  # changes in a row without a wait
-NODE_S = 250e-6  # between two workings-out, for each node on offer: hundreds of times what that takes
+# between two workings-out, for each node on offer: hundreds of times what that takes
+NODE_S = 250e-6
 MAX_WAIT_S = 0.25  # between two workings-out, however many nodes there are
 AHEAD_S = 0.5  # workings-out that take up no more than this are done without a wait
 
 
 class TopologyError(Exception):
-    """The topology could not pick anybody: it raised the cause of this error, or picked no nodes."""
+    """The topology could not pick anybody: it raised the cause of this error, or picked no
+    nodes.
+    """
 
 
 class Wish:
@@ -59,7 +62,9 @@ class Wish:
         before, now = peer.offer, Offer(known, missed)
         if before == now:
             return
-        stays = (before.known is None) == (known is None) and (before.missed is None) == (missed is None)
+        stays = (before.known is None) == (known is None) and (before.missed is None) == (
+            missed is None
+        )
         if stays and (at_s := self._rate.at_s(peer.offer_paid_s, self._now_s, BURST)) > self._now_s:
             peer.late_offer = now
             self._due.set(key, at_s)
@@ -93,7 +98,8 @@ class Wish:
     def update(self, local: Node, now_s: float) -> list[str]:
         """Decide who is wanted, and return of whom that has changed, by key.
 
-        Who is new may have to wait for a moment. Who is no longer on offer is not wanted any more at once.
+        Who is new may have to wait for a moment. Who is no longer on offer is not wanted any more
+        at once.
         """
         if self._stale and now_s >= self._paid_until_s - AHEAD_S:
             size = len(self._known) + len(self._missed)
@@ -114,7 +120,8 @@ class Wish:
     def _work_out(self, local: Node) -> list[Peer]:
         """Return those of whom it changes whether they are wanted.
 
-        Wanted are those of the known who are picked, and those of the missed who would be, were they known.
+        Wanted are those of the known who are picked, and those of the missed who would be, were
+        they known.
         """
         known = frozenset(self._known)
         everybody = known | self._missed if self._missed else known
@@ -122,15 +129,22 @@ class Wish:
         picked_too = self._topology.select(local, everybody) if self._missed else picked
         was_everybody = self._is_everybody
         self._is_everybody = picked is known and picked_too is everybody
-        if self._is_everybody:  # as in a full mesh: with thousands of nodes, one more is to cost little
-            those = [self._peers[key] for key in self._touched] if was_everybody else self._peers.values()
+        # as in a full mesh: with thousands of nodes, one more is to cost little
+        if self._is_everybody:
+            those = (
+                [self._peers[key] for key in self._touched]
+                if was_everybody
+                else self._peers.values()
+            )
             return [peer for peer in those if peer.wanted != any(peer.offer)]
         wanted = {node.key for node in picked if self._offer_of(node).known}
         wanted |= {node.key for node in picked_too if self._offer_of(node).missed}
         return [peer for peer in self._peers.values() if peer.wanted != (peer.key in wanted)]
 
     def _offer_of(self, node: Node) -> Offer:
-        """Return what is on offer by the key of a node; a topology may return one that it has made up."""
+        """Return what is on offer by the key of a node; a topology may return one that it has made
+        up.
+        """
         peer = self._peers.get(node.key)
         return NO_OFFER if peer is None else peer.offer
 

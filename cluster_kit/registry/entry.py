@@ -63,12 +63,19 @@ class Entry:
             cluster, group = content["cluster"], content["group"]
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
-        if node.name is None or node.boot_id is None or not 0 < ttl_s <= MAX_TTL_S or state not in get_args(State):
+        if (
+            node.name is None
+            or node.boot_id is None
+            or not 0 < ttl_s <= MAX_TTL_S
+            or state not in get_args(State)
+        ):
             return None
         if not (isinstance(cluster, str) and isinstance(group, str)):
             return None
         fence = Fence(cluster, group)
-        return cls(node=node, boot_id=node.boot_id, fence=fence, ttl_s=ttl_s, state=state, renewal=renewal)
+        return cls(
+            node=node, boot_id=node.boot_id, fence=fence, ttl_s=ttl_s, state=state, renewal=renewal
+        )
 
 
 def prefix_of(fence: Fence) -> str:
@@ -78,4 +85,7 @@ def prefix_of(fence: Fence) -> str:
 
 def newest(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Return the entry of the newest run of each name, sorted by name."""
-    return {entry.node.key: entry for entry in sorted(entries, key=lambda entry: (entry.node.key, entry.boot_id))}
+    return {
+        entry.node.key: entry
+        for entry in sorted(entries, key=lambda entry: (entry.node.key, entry.boot_id))
+    }

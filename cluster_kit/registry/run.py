@@ -50,7 +50,9 @@ class Run:
                 for observation in await self._look():
                     yield observation
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._options.interval_s * self._ctx.random.uniform(1 - jitter, 1 + jitter)):
+                    async with asyncio.timeout(
+                        self._options.interval_s * self._ctx.random.uniform(1 - jitter, 1 + jitter)
+                    ):
                         await self._ctx.changed()
         except (asyncio.CancelledError, GeneratorExit):
             # Not after other exceptions: the worker restarts a run that raises.
@@ -63,17 +65,25 @@ class Run:
         entries, error = await self._read()
         names = [name for name, entry in newest(entries).items() if entry.state != "gone"]
         if error is not None:
-            cause = " ".join(f"{error}; see whether the store runs and can be reached from here".split())
+            cause = " ".join(
+                f"{error}; see whether the store runs and can be reached from here".split()
+            )
             yield Finding(asked=asked, got="no answer", outcome=Outcome.FAILED, cause=cause)
         elif names:
             yield Finding(asked=asked, got=f"other nodes: {', '.join(names)}")
         else:
             cause = "no other node runs, or it uses another store, cluster or group"
-            yield Finding(asked=asked, got="nobody but this node", outcome=Outcome.EMPTY, cause=cause)
+            yield Finding(
+                asked=asked, got="nobody but this node", outcome=Outcome.EMPTY, cause=cause
+            )
 
     async def _look(self) -> list[Observation]:
         """Renew our entry, read the others', and return the observations."""
-        error = await self._write("leaving" if self._ctx.leaving else "here") if self._ctx.announce else None
+        error = (
+            await self._write("leaving" if self._ctx.leaving else "here")
+            if self._ctx.announce
+            else None
+        )
         entries, unread = await self._read()
         news = self._take(entries)
         error = error or unread
@@ -90,7 +100,8 @@ class Run:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_S):
-                await asyncio.wait([self._writing])  # or it may come after the goodbye, as a thread can't be cancelled
+                # or it may come after the goodbye, as a thread can't be cancelled
+                await asyncio.wait([self._writing])
                 await self._write("gone")
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
@@ -117,9 +128,13 @@ class Run:
         values, error = await self._asked(self._options.values(prefix_of(self._ctx.fence)))
         entries = filter(None, map(Entry.decode, values or ()))
         own = self._ctx.local.boot_id
-        return [entry for entry in entries if entry.fence == self._ctx.fence and entry.boot_id != own], error
+        return [
+            entry for entry in entries if entry.fence == self._ctx.fence and entry.boot_id != own
+        ], error
 
-    async def _asked(self, question: Coroutine[Any, Any, _Result]) -> tuple[_Result | None, DiscoveryError | None]:
+    async def _asked(
+        self, question: Coroutine[Any, Any, _Result]
+    ) -> tuple[_Result | None, DiscoveryError | None]:
         """Return the store's answer, or the error."""
         limit_s = self._options.ttl_s / 3
         try:
@@ -129,7 +144,10 @@ class Run:
             return None, exc
         except OSError as exc:  # TimeoutError is one
             why = exc.strerror or str(exc) or f"no answer within {limit_s:g} s"
-            message = f"{self._name}: cannot use the store: {why}; see whether it runs and can be reached; trying again"
+            message = (
+                f"{self._name}: cannot use the store: {why}; see whether it runs and can be "
+                "reached; trying again"
+            )
             return None, DiscoveryError(message, strategy=self._name)
 
     def _take(self, entries: Sequence[Entry]) -> list[Observation]:

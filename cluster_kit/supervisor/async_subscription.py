@@ -1,4 +1,6 @@
-"""Subscriptions for asyncio programs: ``AsyncSubscription``, and what it shares with that of topics."""
+"""Subscriptions for asyncio programs: ``AsyncSubscription``, and what it shares with that of
+topics.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""What plugin authors test with: conformance suites, and stand-ins for what a plugin sees of cluster_kit.
+"""What plugin authors test with: conformance suites, and stand-ins for what a plugin sees of
+cluster_kit.
 
-A suite is an abstract pytest class: subclass it, override a fixture or two, and get one test line for each rule of the
-contract. The suites need the extra ``testing`` (``pip install 'cluster-kit[testing]'``); the stand-ins need nothing, so each
-name is imported when it is first used.
+A suite is an abstract pytest class: subclass it, override a fixture or two, and get one test line
+for each rule of the contract. The suites need the extra ``testing`` (``pip install
+'cluster-kit[testing]'``); the stand-ins need nothing, so each name is imported when it is first
+used.
 """
 
 from __future__ import annotations
@@ -16,7 +18,17 @@ if TYPE_CHECKING:
     from cluster_kit.testing.in_memory import InMemory
     from cluster_kit.testing.leaks import leaves_nothing
     from cluster_kit.testing.listener import Listener
-    from cluster_kit.testing.memory.faults import BlackHole, Cut, Delay, Drop, Duplicate, Fault, Refuse, Reorder, SlowReader
+    from cluster_kit.testing.memory.faults import (
+        BlackHole,
+        Cut,
+        Delay,
+        Drop,
+        Duplicate,
+        Fault,
+        Refuse,
+        Reorder,
+        SlowReader,
+    )
     from cluster_kit.testing.memory.host import MemoryHost
     from cluster_kit.testing.memory.network import MemoryNetwork
     from cluster_kit.testing.networks import NetworkConformance
@@ -82,8 +94,11 @@ __all__ = [
 
 _REWRITTEN = ("connectors", "networks", "strategies", "topologies")  # with all that is in them
 
-if "pytest" in sys.modules:  # an assertion that fails in a suite shows its values, as one in a test does
-    sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{module}" for module in _REWRITTEN))
+# an assertion that fails in a suite shows its values, as one in a test does
+if "pytest" in sys.modules:
+    sys.modules["pytest"].register_assert_rewrite(
+        *(f"{__name__}.{module}" for module in _REWRITTEN)
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,8 @@ class Cluster:
         name: Of the cluster; no other has it.
         port: What its nodes gossip on.
         nodes: Those that run, in the order in which they were started.
-        lines: What they logged, and which nodes they saw come and go; the last of them, if there are many.
+        lines: What they logged, and which nodes they saw come and go; the last of them, if there
+            are many.
     """
 
     def __init__(self) -> None:
@@ -84,7 +85,8 @@ class Cluster:
         return added
 
     def stop(self, node: Supervisor) -> None:
-        """Have a node leave with a goodbye, as by ``Supervisor.stop``; the others need not have noticed when this returns.
+        """Have a node leave with a goodbye, as by ``Supervisor.stop``; the others need not have
+        noticed when this returns.
 
         Idempotent.
         """
@@ -112,7 +114,10 @@ class Cluster:
     def _note(self, name: str, event: Event) -> None:
         if not isinstance(event, Snapshot):
             other, why = getattr(event, "node", None), getattr(event, "reason", None)
-            self.note(f"{name}: {type(event).__name__}{f' {other}' if other else ''}{f' ({why})' if why else ''}")
+            self.note(
+                f"{name}: "
+                f"{type(event).__name__}{f' {other}' if other else ''}{f' ({why})' if why else ''}"
+            )
 
     def note(self, text: str) -> None:
         """Add a line."""

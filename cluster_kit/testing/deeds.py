@@ -1,4 +1,5 @@
-"""Sees what a piece of code does to the outside: files, sockets, processes and threads, by what the interpreter audits.
+"""Sees what a piece of code does to the outside: files, sockets, processes and threads, by what the
+interpreter audits.
 
 Source: PEP 578; the table of audit events in Python's library reference.
 """
@@ -34,7 +35,9 @@ _is_hooked = False
 
 
 def done_by(code: Callable[[], object]) -> list[str]:
-    """Run ``code`` in this thread, twice; return a line for each thing that it does the second time, when all is imported."""
+    """Run ``code`` in this thread, twice; return a line for each thing that it does the second
+    time, when all is imported.
+    """
     global _is_hooked
     if not _is_hooked:
         sys.addaudithook(_hear)
@@ -50,4 +53,8 @@ def done_by(code: Callable[[], object]) -> list[str]:
 
 def _hear(event: str, args: tuple[Any, ...]) -> None:
     if _watching and event in _DEEDS and (done := _watching.get(threading.get_ident())) is not None:
-        done.append(f"{_DEEDS[event]} {args[0]!r:.200}" if args and isinstance(args[0], str | bytes) else _DEEDS[event])
+        done.append(
+            f"{_DEEDS[event]} {args[0]!r:.200}"
+            if args and isinstance(args[0], str | bytes)
+            else _DEEDS[event]
+        )

@@ -1,4 +1,6 @@
-"""What is wrong with the form of what a strategy yields: an observation, or a finding of its diagnosis. Pure."""
+"""What is wrong with the form of what a strategy yields: an observation, or a finding of its
+diagnosis. Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
 
-_REASONS_OF_GONE = (Reason.LEFT, Reason.GONE, Reason.REPLACED)  # the others are what becomes of links
+# the others are what becomes of links
+_REASONS_OF_GONE = (Reason.LEFT, Reason.GONE, Reason.REPLACED)
 
 
 def fault_of_observation(observation: object) -> str | None:

@@ -54,7 +54,9 @@ class PeerInMemory(ProcessInMemory):
 
     node: Node
 
-    async def serve(self, connector: Connector, local: Node, links: RecordingLinks, dial: Node | None) -> None:
+    async def serve(
+        self, connector: Connector, local: Node, links: RecordingLinks, dial: Node | None
+    ) -> None:
         """Start, and connect to ``dial``."""
         self.node = await self.run(connector.start(local, links))
         if dial is not None:
@@ -66,10 +68,11 @@ class PeerInMemory(ProcessInMemory):
 
 
 class InMemory:
-    """Put it before a suite: ``class TestTcpInMemory(InMemory, TestTcp)``; each scenario has a network of its own.
+    """Put it before a suite: ``class TestTcpInMemory(InMemory, TestTcp)``; each scenario has a
+    network of its own.
 
-    Unless a suite asks for another machine, all takes place on one; what crashes or freezes there has
-    an event loop of its own.
+    Unless a suite asks for another machine, all takes place on one; what crashes or freezes there
+    has an event loop of its own.
     """
 
     seed: int = 0
@@ -133,7 +136,9 @@ class InMemory:
     def make_links(self, *, fence: Fence = FENCE, boot_id: BootId | None = None) -> RecordingLinks:
         """Return what a connector on the first machine reports to."""
         deadline_s: float = getattr(self, "deadline_s", DEADLINE_S)
-        return RecordingLinks(fence=fence, boot_id=boot_id, deadline_s=deadline_s, network=self.make_network())
+        return RecordingLinks(
+            fence=fence, boot_id=boot_id, deadline_s=deadline_s, network=self.make_network()
+        )
 
     @asynccontextmanager
     async def listen_raw(self, handle: Handle) -> AsyncIterator[str]:
@@ -153,7 +158,9 @@ class InMemory:
         loop.pause()
         await asyncio.sleep(0)
 
-    def peer_apart(self, basename: str, *, dial: Node | None = None) -> AbstractAsyncContextManager[PeerInMemory]:
+    def peer_apart(
+        self, basename: str, *, dial: Node | None = None
+    ) -> AbstractAsyncContextManager[PeerInMemory]:
         """Start a peer in a process of its own."""
         suite: Any = self
         local = suite._boot(basename)
@@ -168,7 +175,10 @@ class InMemory:
 
 @asynccontextmanager
 async def _apart(
-    make_connector: Callable[[], Connector], local: Node, make_links: Callable[[], RecordingLinks], dial: Node | None
+    make_connector: Callable[[], Connector],
+    local: Node,
+    make_links: Callable[[], RecordingLinks],
+    dial: Node | None,
 ) -> AsyncIterator[PeerInMemory]:
     peer = PeerInMemory(local.key)
     try:

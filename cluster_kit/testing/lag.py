@@ -1,7 +1,7 @@
 """Judges whether an event loop is blocked by what runs in it, and by which line.
 
-Time during which the machine gave the loop's thread no processor is not counted, on Linux, which tells it. The clock is that of
-the machine, also for a loop in virtual time.
+Time during which the machine gave the loop's thread no processor is not counted, on Linux, which
+tells it. The clock is that of the machine, also for a loop in virtual time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 from traceback import extract_stack
 
 BLOCKED_S = 0.2  # what blocks for longer holds up heartbeats; less may be the machine
-TRIES = 5  # what blocks does so each time; a garbage collection, an import or a busy machine does not
+# what blocks does so each time; a garbage collection, an import or a busy machine does not
+TRIES = 5
 _TICK_S = 0.01
 _SUSPICIOUS_S = 0.05  # to look where the loop is then
 _THIS_THREAD = Path("/proc/thread-self")
@@ -82,7 +83,9 @@ async def check_never_blocked(live: Callable[[], Awaitable[None]]) -> None:
 async def measured_lag() -> AsyncIterator[Lag]:
     """Measure the lag of the running loop until the end of the block."""
     lag = Lag()
-    watcher = threading.Thread(target=lag.look, name="measure the lag of an event loop", daemon=True)
+    watcher = threading.Thread(
+        target=lag.look, name="measure the lag of an event loop", daemon=True
+    )
     ticking = asyncio.create_task(_tick(lag))
     watcher.start()
     try:
@@ -106,7 +109,9 @@ def starved_s() -> float:
 
 
 def all_starved_s() -> float:
-    """Return ``starved_s`` of all threads of this process together: one that waits for another is as late as that one."""
+    """Return ``starved_s`` of all threads of this process together: one that waits for another is
+    as late as that one.
+    """
     return sum(_starved_s(thread) for thread in _ALL_THREADS.glob("*"))
 
 

@@ -1,7 +1,9 @@
-"""Finds what a piece of code left behind: tasks, threads, child processes, sockets, pipes, other descriptors, and files.
+"""Finds what a piece of code left behind: tasks, threads, child processes, sockets, pipes, other
+descriptors, and files.
 
-Descriptors of ordinary files are not counted: they come and go with imports, logs and caches. Child processes are looked for on
-Linux only. Of files, those are found that this process made: the interpreter tells of each call that makes one.
+Descriptors of ordinary files are not counted: they come and go with imports, logs and caches. Child
+processes are looked for on Linux only. Of files, those are found that this process made: the
+interpreter tells of each call that makes one.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ def held() -> frozenset[str]:
 
 
 def wait_released(before: frozenset[str], grace_s: float = GRACE_S) -> list[str]:
-    """Return what is held beyond ``before`` once ``grace_s`` has passed; nothing, at once, as soon as all is released."""
+    """Return what is held beyond ``before`` once ``grace_s`` has passed; nothing, at once, as soon
+    as all is released.
+    """
     deadline_s = time.monotonic() + grace_s
     while (left := held() - before) and time.monotonic() < deadline_s:
         time.sleep(_POLL_S)
@@ -39,13 +43,16 @@ def wait_released(before: frozenset[str], grace_s: float = GRACE_S) -> list[str]
 
 @asynccontextmanager
 async def leaves_nothing(grace_s: float = GRACE_S, *, files: bool = True) -> AsyncIterator[None]:
-    """Fail if the block leaves a task, thread, child process, socket, pipe, or new file behind, also a socket's.
+    """Fail if the block leaves a task, thread, child process, socket, pipe, or new file behind,
+    also a socket's.
 
-    The event loop's default executor is shut down at the end, so use this as the last thing in a loop.
+    The event loop's default executor is shut down at the end, so use this as the last thing in a
+    loop.
 
     Args:
         grace_s: Seconds for all to go.
-        files: Whether new files count; not so where they are the source of others, which may be told something in them.
+        files: Whether new files count; not so where they are the source of others, which may be
+            told something in them.
 
     Raises:
         AssertionError: Something is still there after ``grace_s``; the message lists it.
@@ -66,8 +73,8 @@ async def leaves_nothing(grace_s: float = GRACE_S, *, files: bool = True) -> Asy
 async def close_server(server: asyncio.Server) -> None:
     """Close a server of asyncio's, and leave nothing of a connection that it has just accepted.
 
-    A server that is closed between the two turns in which asyncio accepts a connection drops it: on Python 3.11 its socket
-    stays open then until a collection of garbage.
+    A server that is closed between the two turns in which asyncio accepts a connection drops it: on
+    Python 3.11 its socket stays open then until a collection of garbage.
     """
     loop = asyncio.get_running_loop()
     for each in server.sockets:
@@ -77,7 +84,11 @@ async def close_server(server: asyncio.Server) -> None:
 
 
 def _there(paths: set[str]) -> set[str]:
-    return {f"{_KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), 'file')} {path}" for path in paths if os.path.lexists(path)}
+    return {
+        f"{_KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), 'file')} {path}"
+        for path in paths
+        if os.path.lexists(path)
+    }
 
 
 def _tasks() -> frozenset[str]:
@@ -93,7 +104,8 @@ def _children() -> set[str]:
     for children in Path("/proc/self/task").glob("*/children"):
         for pid in _read(children).split():
             command = _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
-            if "multiprocessing.resource_tracker" not in command:  # one per interpreter, it ends with us
+            # one per interpreter, it ends with us
+            if "multiprocessing.resource_tracker" not in command:
                 found.add(f"process {pid} {command or '(defunct)'}")
     return found
 

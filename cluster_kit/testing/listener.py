@@ -18,13 +18,16 @@ _Said = TypeVar("_Said", bound=Observation)
 
 
 class Listener:
-    """``async with Listener(strategy, ctx) as heard``: discovers inside the block, and is cancelled and closed at its end.
+    """``async with Listener(strategy, ctx) as heard``: discovers inside the block, and is cancelled
+    and closed at its end.
 
-    What the strategy raises is kept in ``error``, and raised by ``until``. Waiting counts only the time during which the event
-    loop ran: a busy machine is not a late strategy.
+    What the strategy raises is kept in ``error``, and raised by ``until``. Waiting counts only the
+    time during which the event loop ran: a busy machine is not a late strategy.
     """
 
-    def __init__(self, strategy: Strategy, ctx: Discovery, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, strategy: Strategy, ctx: Discovery, *, deadline_s: float = DEADLINE_S
+    ) -> None:
         self.observations: list[Observation] = []
         self.error: BaseException | None = None
         self.ended = False
@@ -48,7 +51,8 @@ class Listener:
                 async for observation in observations:
                     self.observations.append(observation)
                     self._news.set()
-                    await asyncio.sleep(0)  # a strategy that never waits must not keep everybody else from running
+                    # a strategy that never waits must not keep everybody else from running
+                    await asyncio.sleep(0)
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - the strategy is what is being tested
             self.error = exc
         finally:
@@ -61,17 +65,32 @@ class Listener:
 
     @overload
     async def until(
-        self, met: type[_Said], what: str = "", *, where: Callable[[_Said], bool] = ..., since: int = 0
+        self,
+        met: type[_Said],
+        what: str = "",
+        *,
+        where: Callable[[_Said], bool] = ...,
+        since: int = 0,
     ) -> _Said: ...
 
     @overload
-    async def until(self, met: Callable[[Observation], bool], what: str, *, since: int = 0) -> Observation: ...
+    async def until(
+        self, met: Callable[[Observation], bool], what: str, *, since: int = 0
+    ) -> Observation: ...
 
-    async def until(self, met: Any, what: str = "", *, where: Callable[[Any], bool] = lambda _: True, since: int = 0) -> Any:
+    async def until(
+        self,
+        met: Any,
+        what: str = "",
+        *,
+        where: Callable[[Any], bool] = lambda _: True,
+        since: int = 0,
+    ) -> Any:
         """Return the first observation, from number ``since`` on, that is asked for.
 
         Args:
-            met: Whether it is the one, or of which kind it is: ``seen = await heard.until(Seen, "bob", where=is_bob)``.
+            met: Whether it is the one, or of which kind it is: ``seen = await heard.until(Seen,
+                "bob", where=is_bob)``.
             what: What to say is missing.
             where: Whether an observation of that kind is the one.
             since: How many observations to pass over.
@@ -79,7 +98,11 @@ class Listener:
         Raises:
             AssertionError: There was none when the strategy ended or the deadline passed.
         """
-        asked = (lambda observation: isinstance(observation, met) and where(observation)) if isinstance(met, type) else met
+        asked = (
+            (lambda observation: isinstance(observation, met) and where(observation))
+            if isinstance(met, type)
+            else met
+        )
         observation = await self.hear(asked, since=since)
         if observation is not None:
             return observation
@@ -87,12 +110,20 @@ class Listener:
             raise self.error
         state = "ended" if self.ended else f"was running after {self._deadline_s:g} s"
         what = what or met.__name__
-        raise AssertionError(f"expected {what}; the strategy {state}, having observed {self.observations[since:]}")
+        raise AssertionError(
+            f"expected {what}; the strategy {state}, having observed {self.observations[since:]}"
+        )
 
     async def hear(
-        self, met: Callable[[Observation], bool] = lambda _: True, *, since: int = 0, within_s: float | None = None
+        self,
+        met: Callable[[Observation], bool] = lambda _: True,
+        *,
+        since: int = 0,
+        within_s: float | None = None,
     ) -> Observation | None:
-        """As ``until``, but return ``None`` if there is no such observation when the strategy ends or the time is over."""
+        """As ``until``, but return ``None`` if there is no such observation when the strategy ends
+        or the time is over.
+        """
         hearing = asyncio.create_task(self._hear(met, since))
         timer = asyncio.create_task(attend(self._deadline_s if within_s is None else within_s))
         try:
@@ -104,7 +135,9 @@ class Listener:
             await asyncio.gather(hearing, timer, return_exceptions=True)
 
     async def happens(self, event: asyncio.Event) -> bool:
-        """Wait for ``event``; return whether it was set before the deadline passed and the strategy ended."""
+        """Wait for ``event``; return whether it was set before the deadline passed and the strategy
+        ended.
+        """
         waiting = asyncio.create_task(event.wait())
         ending = asyncio.create_task(self.hear(lambda _: event.is_set()))
         await asyncio.wait([waiting, ending], return_when=asyncio.FIRST_COMPLETED)
@@ -125,7 +158,9 @@ class Listener:
             await self._news.wait()
 
     async def close(self) -> None:
-        """Cancel and close the strategy and wait for its end; at the deadline it is left to itself. Idempotent."""
+        """Cancel and close the strategy and wait for its end; at the deadline it is left to itself.
+        Idempotent.
+        """
         if self._task is not None and not self._task.done() and not self._closed:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=self._deadline_s)
@@ -133,7 +168,9 @@ class Listener:
 
 
 async def attend(seconds: float) -> None:
-    """Sleep until this event loop has been running for ``seconds``, whatever time it was held up or starved."""
+    """Sleep until this event loop has been running for ``seconds``, whatever time it was held up or
+    starved.
+    """
     clock = AttendedClock(asyncio.get_running_loop().time, 2 * _TICK_S)
     end_s = clock.now_s() + seconds
     while (left_s := end_s - clock.now_s()) > 0:
@@ -148,5 +185,11 @@ def run_of(strategy: Strategy, ctx: Discovery) -> AsyncGenerator[Observation, No
 
 def vouches(observation: Observation, node: Node) -> bool:
     """Whether ``observation`` says that ``node`` is there."""
-    nodes = observation.nodes if isinstance(observation, Found) else {observation.node} if isinstance(observation, Seen) else ()
+    nodes = (
+        observation.nodes
+        if isinstance(observation, Found)
+        else {observation.node}
+        if isinstance(observation, Seen)
+        else ()
+    )
     return any(other.key == node.key or other.address == node.address for other in nodes)

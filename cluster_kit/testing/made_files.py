@@ -21,9 +21,11 @@ _is_hooked = False
 
 @contextmanager
 def made_files() -> Iterator[set[str]]:
-    """Yield a set that gets the path of each file, directory or socket file that is made during the block.
+    """Yield a set that gets the path of each file, directory or socket file that is made during the
+    block.
 
-    A file that is there already isn't made by being opened, and one in a folder of compiled modules counts as none.
+    A file that is there already isn't made by being opened, and one in a folder of compiled modules
+    counts as none.
     """
     global _is_hooked
     if not _is_hooked:

@@ -1,4 +1,5 @@
-"""The pytest plugin, which pytest loads by itself wherever cluster_kit is installed: the fixture ``cluster``.
+"""The pytest plugin, which pytest loads by itself wherever cluster_kit is installed: the fixture
+``cluster``.
 
 It imports nothing but pytest until the fixture is used. ``-p no:cluster_kit`` leaves it out.
 """
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A small cluster on loopback, closed to all others, that is stopped at the end of the test.
 
-    ``cluster.start(3)`` starts three nodes and returns their supervisors once all are linked. When a
-    test fails, pytest shows what they logged, and which nodes they saw come and go.
+    ``cluster.start(3)`` starts three nodes and returns their supervisors once all are linked. When
+    a test fails, pytest shows what they logged, and which nodes they saw come and go.
     """
     from cluster_kit.testing.cluster import Cluster
 

@@ -11,8 +11,8 @@ from typing import Any
 def run_to_end(scenario: Coroutine[Any, Any, None], grace_s: float) -> None:
     """Run ``scenario`` in an event loop of its own, then cancel what it left.
 
-    A task that goes on for ``grace_s`` seconds after that is abandoned, where ``asyncio.run`` would wait for it forever: rules
-    on cancellation fail then, and the others come to an end.
+    A task that goes on for ``grace_s`` seconds after that is abandoned, where ``asyncio.run`` would
+    wait for it forever: rules on cancellation fail then, and the others come to an end.
     """
     loop = asyncio.new_event_loop()
     try:
@@ -29,7 +29,9 @@ def run_to_end(scenario: Coroutine[Any, Any, None], grace_s: float) -> None:
 
 
 async def without_unhandled(scenario: Coroutine[Any, Any, None]) -> None:
-    """Run ``scenario``, and fail if an exception reaches nobody meanwhile: in a callback, or in a task that nobody awaits."""
+    """Run ``scenario``, and fail if an exception reaches nobody meanwhile: in a callback, or in a
+    task that nobody awaits.
+    """
     unhandled: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unhandled.append(_described(context)))

@@ -1,4 +1,6 @@
-"""Stand-ins for what a plugin sees of cluster_kit: a ``Discovery`` to turn by hand, and a ``LinkReport`` that remembers."""
+"""Stand-ins for what a plugin sees of cluster_kit: a ``Discovery`` to turn by hand, and a
+``LinkReport`` that remembers.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ class FakeDiscovery:
 
     @cached_property
     def security(self) -> Security:
-        """Protects what the strategy sends, in the name and boot that the node has when it is first asked for."""
+        """Protects what the strategy sends, in the name and boot that the node has when it is first
+        asked for.
+        """
         return Security(self.local, self._keyring)
 
     @cached_property
@@ -86,8 +90,8 @@ class FakeDiscovery:
 class Report:
     """One thing that a connector reported.
 
-    ``data`` is the seconds of ``hint`` and ``rtt``, the ids of ``secrets``, the payload of ``message``, kind and data of
-    ``event``; ``greeting`` and ``told`` are those of ``up``.
+    ``data`` is the seconds of ``hint`` and ``rtt``, the ids of ``secrets``, the payload of
+    ``message``, kind and data of ``event``; ``greeting`` and ``told`` are those of ``up``.
     """
 
     kind: Kind
@@ -105,7 +109,8 @@ def _system_network() -> Network:
 
 
 class RecordingLinks:
-    """A ``LinkReport`` that keeps every report in order and lets a test wait for one, for at most ``deadline_s``.
+    """A ``LinkReport`` that keeps every report in order and lets a test wait for one, for at most
+    ``deadline_s``.
 
     Args:
         fence: Cluster and group.
@@ -131,7 +136,9 @@ class RecordingLinks:
         security: Security | None = None,
     ) -> None:
         self.fence = fence
-        self.security = security or Security(Node(name="anybody@nowhere", boot_id=boot_id or BootId.new()))
+        self.security = security or Security(
+            Node(name="anybody@nowhere", boot_id=boot_id or BootId.new())
+        )
         self._network = network
         self._deadline_s = deadline_s
         self.boot_id = boot_id or BootId.new()
@@ -196,22 +203,36 @@ class RecordingLinks:
     def ups_and_downs(self, key: str) -> list[Kind]:
         """Return the kinds of the reports that open and close links to ``key``, in order."""
         both = ("up", "down")
-        return [report.kind for report in self.reports if report.kind in both and report.node and report.node.key == key]
+        return [
+            report.kind
+            for report in self.reports
+            if report.kind in both and report.node and report.node.key == key
+        ]
 
-    async def expect(self, kind: Kind, key: str, *, count: int = 1, deadline_s: float | None = None) -> Report:
+    async def expect(
+        self, kind: Kind, key: str, *, count: int = 1, deadline_s: float | None = None
+    ) -> Report:
         """Wait for the report of ``kind`` about ``key`` that is number ``count``, and return it.
 
         Raises:
             AssertionError: It did not come in time.
         """
-        await self.until(lambda: len(self.of(kind, key)) >= count, f"{kind} of {key} number {count}", deadline_s=deadline_s)
+        await self.until(
+            lambda: len(self.of(kind, key)) >= count,
+            f"{kind} of {key} number {count}",
+            deadline_s=deadline_s,
+        )
         return self.of(kind, key)[count - 1]
 
-    async def until(self, met: Callable[[], bool], what: str, *, deadline_s: float | None = None) -> None:
-        """Wait until ``met()``, which is asked again after each report; ``deadline_s`` replaces the one that holds for all.
+    async def until(
+        self, met: Callable[[], bool], what: str, *, deadline_s: float | None = None
+    ) -> None:
+        """Wait until ``met()``, which is asked again after each report; ``deadline_s`` replaces the
+        one that holds for all.
 
         Raises:
-            AssertionError: It was not met in time; the message has ``what`` was expected and what came instead.
+            AssertionError: It was not met in time; the message has ``what`` was expected and what
+                came instead.
         """
         allowed_s = self._deadline_s if deadline_s is None else deadline_s
         try:
@@ -220,7 +241,9 @@ class RecordingLinks:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"expected {what} within {allowed_s:g} s; reported: {self.reports}") from None
+            raise AssertionError(
+                f"expected {what} within {allowed_s:g} s; reported: {self.reports}"
+            ) from None
 
     def _keep(self, report: Report) -> None:
         self.reports.append(report)

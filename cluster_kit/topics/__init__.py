@@ -37,7 +37,8 @@ retransmitted. Every loss is reported at its place in the stream: how many messa
 In the two workers, unread: ``worker/forwarding.py``: ``Forwarding.send``, the connector, the other
 worker's ``Forwarding.message``, its pipe. In the receiver's application, on the supervising thread:
 
-4. ``supervisor/worker_supervisor.py``: ``WorkerSupervisor._handle`` hands the parcel to ``Switchboard.note``.
+4. ``supervisor/worker_supervisor.py``: ``WorkerSupervisor._handle`` hands the parcel to
+    ``Switchboard.note``.
 5. ``Messenger.receive`` and ``Dispatcher.dispatch`` decode the payload; ``Dispatcher._on_said``
    checks the number, and reports ``Arrived``, after ``Missing`` if numbers were skipped.
 6. ``Router.deliver`` queues it in each subscription (``TopicSubscription.offer``), and

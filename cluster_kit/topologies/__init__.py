@@ -1,4 +1,6 @@
-"""The topologies that come with cluster_kit, one file each, named as in a configuration. Pure functions."""
+"""The topologies that come with cluster_kit, one file each, named as in a configuration. Pure
+functions.
+"""
 
 from __future__ import annotations
 

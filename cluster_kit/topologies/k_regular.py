@@ -1,11 +1,14 @@
-"""Link each node to few others so that everybody is near everybody, in clusters too large for a full mesh.
+"""Link each node to few others so that everybody is near everybody, in clusters too large for a
+full mesh.
 
-``k / 2`` rings go through all nodes, each in an order of its own: that of a hash of the ring's number and the name. A node is
-linked to the one before it and the one after it in each ring. So the graph is connected, and stays so when any one node fails;
-with two rings or more the longest way grows with the logarithm of the cluster; and a node that joins or leaves moves at most
-three links in each ring.
+``k / 2`` rings go through all nodes, each in an order of its own: that of a hash of the ring's
+number and the name. A node is linked to the one before it and the one after it in each ring. So the
+graph is connected, and stays so when any one node fails; with two rings or more the longest way
+grows with the logarithm of the cluster; and a node that joins or leaves moves at most three links
+in each ring.
 
-Source: Law and Siu, "Distributed construction of random expander networks", INFOCOM 2003 (unions of Hamiltonian cycles).
+Source: Law and Siu, "Distributed construction of random expander networks", INFOCOM 2003 (unions of
+Hamiltonian cycles).
 Differs: the cycles follow from the names, so nobody has to be asked where to join.
 """
 
@@ -22,19 +25,22 @@ from cluster_kit.fault import Fault
 from cluster_kit.node import Node
 from cluster_kit.topologies.circle import by_name, neighbours, unnamed
 
-REMEMBERED = 32_768  # names; three times the usual bound of a roster, and some 15 MiB of memory if ever so many turn up
+# names; three times the usual bound of a roster, and some 15 MiB of memory if ever so many turn up
+REMEMBERED = 32_768
 _HASH_BYTES = 8  # nodes of one hash are in the order of their names
 _HASH_CHARS = 2 * _HASH_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KRegularTopology(Topology):
-    """Links each node to ``k`` others, or a few fewer: where two are next to each other in several rings, one link does.
+    """Links each node to ``k`` others, or a few fewer: where two are next to each other in several
+    rings, one link does.
 
     Nodes of which only the address is known are selected as well, until their name is learnt.
 
     Args:
-        k: How many links a node has; even, and the same on all nodes. 2 is one ring, whose longest way is half of the cluster.
+        k: How many links a node has; even, and the same on all nodes. 2 is one ring, whose longest
+            way is half of the cluster.
     """
 
     k: int = 4
@@ -71,6 +77,11 @@ def _places(name: str, rings: int) -> tuple[str, ...]:
 
     def place(ring: int) -> str:
         salt = ring.to_bytes(blake2b.SALT_SIZE, "big")
-        return blake2b(name.encode(), digest_size=_HASH_BYTES, salt=salt, usedforsecurity=False).hexdigest() + name
+        return (
+            blake2b(
+                name.encode(), digest_size=_HASH_BYTES, salt=salt, usedforsecurity=False
+            ).hexdigest()
+            + name
+        )
 
     return tuple(map(place, range(rings)))

@@ -11,7 +11,8 @@ from cluster_kit.topologies.circle import by_name, neighbours, unnamed
 
 @dataclass(frozen=True, slots=True)
 class RingTopology(Topology):
-    """The fewest links that survive the loss of one node; the way across grows with half of the cluster.
+    """The fewest links that survive the loss of one node; the way across grows with half of the
+    cluster.
 
     Nodes of which only the address is known are selected as well, until their name is learnt.
     """

@@ -14,11 +14,13 @@ from cluster_kit.topologies.circle import unnamed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarTopology(Topology):
-    """Hubs are linked to all, the others (spokes) to the hubs only; where no hub is known, the lowest name is one.
+    """Hubs are linked to all, the others (spokes) to the hubs only; where no hub is known, the
+    lowest name is one.
 
-    A hub knows that it is one and dials everybody, so that spokes learn its tags by its link where their source tells none.
-    Nodes of which only the address is known are selected as well, until their name is learnt. Any spoke may have to be the hub
-    one day, so there is no bound to the number of links.
+    A hub knows that it is one and dials everybody, so that spokes learn its tags by its link where
+    their source tells none. Nodes of which only the address is known are selected as well, until
+    their name is learnt. Any spoke may have to be the hub one day, so there is no bound to the
+    number of links.
 
     Args:
         hubs: The names of hubs.
@@ -38,10 +40,14 @@ class StarTopology(Topology):
         return known if local in hubs else hubs | unnamed(known)
 
     def _hubs(self, everybody: Collection[Node]) -> frozenset[Node]:
-        return frozenset(filter(self._is_hub, everybody)) or frozenset([min(everybody, key=lambda node: node.key)])
+        return frozenset(filter(self._is_hub, everybody)) or frozenset(
+            [min(everybody, key=lambda node: node.key)]
+        )
 
     def _is_hub(self, node: Node) -> bool:
-        return node.name in self.hubs or (bool(self.metadata) and self.metadata.items() <= node.metadata.items())
+        return node.name in self.hubs or (
+            bool(self.metadata) and self.metadata.items() <= node.metadata.items()
+        )
 
 
 def _faults_of_hubs(hubs: Iterable[str]) -> Iterator[Fault]:

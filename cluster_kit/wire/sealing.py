@@ -110,7 +110,9 @@ class Sealing:
             anew, which takes as long as all the rest.
     """
 
-    def __init__(self, name: str, boot_id: BootId, keyring: Keyring, max_senders: int = 2048) -> None:
+    def __init__(
+        self, name: str, boot_id: BootId, keyring: Keyring, max_senders: int = 2048
+    ) -> None:
         self._max_senders = max_senders
         self._name = name.encode("ascii")
         self._boot = boot_id.started_ms, boot_id.nonce

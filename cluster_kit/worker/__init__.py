@@ -1,1 +1,3 @@
-"""The process of one topology: wires strategy, membership and connector to asyncio, and talks to its supervisor by a pipe."""
+"""The process of one topology: wires strategy, membership and connector to asyncio, and talks to
+its supervisor by a pipe.
+"""

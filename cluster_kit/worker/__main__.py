@@ -1,6 +1,7 @@
 """Where a worker process begins; started by ``cluster_kit.supervisor.child`` only.
 
-Runs before the package can be imported, because the supervisor's import path is the first thing that it reads.
+Runs before the package can be imported, because the supervisor's import path is the first thing
+that it reads.
 """
 
 import contextlib
@@ -10,7 +11,8 @@ import signal
 import sys
 
 GREETING = f"cluster-kit worker {sys.implementation.cache_tag}{sys.abiflags}\n".encode()
-"""What a worker says first; a process that says anything else is none, and nothing it says is believed.
+"""What a worker says first; a process that says anything else is none, and nothing it says is
+believed.
 
 The version and build of Python are part of it: another one can't load this one's extension modules.
 """
@@ -23,7 +25,8 @@ QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(channel_fd: int) -> None:
     """Take over the pipe to the supervisor and run the topology that it describes."""
-    for number in QUIET:  # the supervisor decides when we leave; a terminal's Ctrl-C reaches the whole process group
+    # the supervisor decides when we leave; a terminal's Ctrl-C reaches the whole process group
+    for number in QUIET:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, QUIET)  # the supervisor blocked them until here
     os.set_inheritable(channel_fd, False)  # a program that a plugin starts must not hold it open
@@ -32,7 +35,8 @@ def main(channel_fd: int) -> None:
     with contextlib.suppress(OSError):  # an application may run without standard error
         os.dup2(2, 1)  # standard output belongs to the application
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # what a plugin prints is seen at once, like errors
+        # what a plugin prints is seen at once, like errors
+        sys.stdout.reconfigure(line_buffering=True)
     if _read(channel_fd, len(SUMMONS)) != SUMMONS:
         sys.exit(64)  # EX_USAGE: nobody but a supervisor starts a worker
     size = int.from_bytes(_read(channel_fd, 4), "big")

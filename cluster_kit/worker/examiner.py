@@ -1,8 +1,9 @@
 """Examines one source of a topology for ``cluster-kit doctor``, in a worker process of its own.
 
-Asks the strategy for its diagnosis, meanwhile listens to what it discovers, then has the connector try whom it found. Nothing
-is announced, no link is made. Strategy and connector are plugins: what they raise, and that they come to no end, is told as a
-finding; who blocks the event loop is given away by the beats that fail to come.
+Asks the strategy for its diagnosis, meanwhile listens to what it discovers, then has the connector
+try whom it found. Nothing is announced, no link is made. Strategy and connector are plugins: what
+they raise, and that they come to no end, is told as a finding; who blocks the event loop is given
+away by the beats that fail to come.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ _PLUGIN_FAULT = "a fault of the plugin, not of its source; report it to whoever 
 
 
 class Examine(Struct, frozen=True, kw_only=True):
-    """To a worker, in place of ``Start``: examine the strategy number ``source``, listening for ``wait_s`` at least."""
+    """To a worker, in place of ``Start``: examine the strategy number ``source``, listening for
+    ``wait_s`` at least.
+    """
 
     topology: TopologyConfig
     source: int
@@ -60,7 +63,9 @@ Step = Literal["source", "discovery", "connector", "node"]
 
 
 class Told(Struct, frozen=True):
-    """From the worker: what came of one question to the source, of listening to what it discovers, or of trying a node."""
+    """From the worker: what came of one question to the source, of listening to what it discovers,
+    or of trying a node.
+    """
 
     step: Step
     finding: Finding
@@ -71,7 +76,8 @@ class Examined(Struct, frozen=True):
 
 
 class Examiner:
-    """Carries out ``order``, and tells through ``channel``; it is the ``Surroundings`` of the strategy.
+    """Carries out ``order``, and tells through ``channel``; it is the ``Surroundings`` of the
+    strategy.
 
     Args:
         order: What to examine.
@@ -80,7 +86,9 @@ class Examiner:
         process: What it runs in.
     """
 
-    def __init__(self, order: Examine, channel: Channel, *, network: Network, process: Process) -> None:
+    def __init__(
+        self, order: Examine, channel: Channel, *, network: Network, process: Process
+    ) -> None:
         self._here = LocalNode(
             node=order.local,
             fence=order.fence,
@@ -105,7 +113,9 @@ class Examiner:
         loop = asyncio.get_running_loop()
         since_s = loop.time()
         await self._diagnose_in_time()
-        await asyncio.wait([listening], timeout=max(0.0, since_s + self._order.wait_s - loop.time()))
+        await asyncio.wait(
+            [listening], timeout=max(0.0, since_s + self._order.wait_s - loop.time())
+        )
         self._tell("discovery", self._discovered(loop.time() - since_s))
         await self._look_at_ourselves()
         await self._try_nodes()
@@ -121,19 +131,28 @@ class Examiner:
             self._send(Beat())
             await asyncio.sleep(BEAT_S)
 
-    # -- the source ------------------------------------------------------------------------------------------------------------
+    # -- the source --------------------------------------------------------------------------------
 
     async def _diagnose_in_time(self) -> None:
         diagnosing = asyncio.create_task(self._diagnose())
         _, late = await asyncio.wait([diagnosing], timeout=DIAGNOSE_S)
         if late:
             diagnosing.cancel()
-            self._tell("source", _failed("its diagnosis", f"not complete after {DIAGNOSE_S:g} s", "its source does not answer"))
+            self._tell(
+                "source",
+                _failed(
+                    "its diagnosis",
+                    f"not complete after {DIAGNOSE_S:g} s",
+                    "its source does not answer",
+                ),
+            )
 
     async def _diagnose(self) -> None:
         raised = (await attempt(self._ask_strategy)).error
         if raised is not None:
-            self._tell("source", _failed("its diagnosis", f"raised {described(raised)}", _PLUGIN_FAULT))
+            self._tell(
+                "source", _failed("its diagnosis", f"raised {described(raised)}", _PLUGIN_FAULT)
+            )
 
     async def _ask_strategy(self) -> None:
         told = 0
@@ -145,7 +164,11 @@ class Examiner:
 
     async def _listen(self) -> None:
         """Take in what is discovered, until there is no more or a complete answer has come."""
-        raised = (await attempt(lambda: self._hear(checked_stream(self._strategy.discover(self._context))))).error
+        raised = (
+            await attempt(
+                lambda: self._hear(checked_stream(self._strategy.discover(self._context)))
+            )
+        ).error
         if raised is not None:
             self._fault = f"discover raised {described(raised)}"
 
@@ -154,7 +177,9 @@ class Examiner:
         try:
             async for observation in observations:
                 check_observation(observation)
-                self._fault = text_of(observation.error) if isinstance(observation, Failed) else None
+                self._fault = (
+                    text_of(observation.error) if isinstance(observation, Failed) else None
+                )
                 self._roster.observe("", observation, loop.time())
                 if isinstance(observation, Found) and self._roster.known:
                     return
@@ -170,7 +195,9 @@ class Examiner:
         if self._fault is not None:
             return _failed(asked, self._fault)
         if not known:
-            return Finding(asked=asked, got=f"nobody within {listened_s:.1f} s", outcome=Outcome.EMPTY)
+            return Finding(
+                asked=asked, got=f"nobody within {listened_s:.1f} s", outcome=Outcome.EMPTY
+            )
         more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
         tried = f"; the first {MAX_TRIED} are tried" if len(known) > MAX_TRIED else ""
         return Finding(asked=asked, got=f"{len(known)}: {', '.join(known[:_SHOWN])}{more}{tried}")
@@ -183,11 +210,13 @@ class Examiner:
         if raised is not None:
             return
         announced, _ = await attempt(lambda: self._connector.dialled_at(self._here.node.host))
-        finding = await standpoint(self._here.network, where, self._roster.known.values(), announced=announced)
+        finding = await standpoint(
+            self._here.network, where, self._roster.known.values(), announced=announced
+        )
         if finding is not None:
             self._tell("connector", _checked(finding))
 
-    # -- the nodes -------------------------------------------------------------------------------------------------------------
+    # -- the nodes ---------------------------------------------------------------------------------
 
     async def _try_nodes(self) -> None:
         nodes = [self._roster.known[key] for key in sorted(self._roster.known)[:MAX_TRIED]]
@@ -210,7 +239,9 @@ class Examiner:
     async def _try(self, node: Node) -> Finding | None:
         finding, raised = await attempt(lambda: self._ask_connector(node))
         if raised is not None:
-            return _failed(node.key, f"the connector's diagnose raised {described(raised)}", _PLUGIN_FAULT)
+            return _failed(
+                node.key, f"the connector's diagnose raised {described(raised)}", _PLUGIN_FAULT
+            )
         answer: Finding | None = finding
         return answer
 
@@ -218,7 +249,7 @@ class Examiner:
         finding = await self._connector.diagnose(node, self._context)
         return None if finding is None else _checked(finding)
 
-    # -- telling ---------------------------------------------------------------------------------------------------------------
+    # -- telling -----------------------------------------------------------------------------------
 
     def _tell(self, step: Step, finding: Finding) -> None:
         self._send(Told(step, finding))
@@ -235,12 +266,17 @@ def _failed(asked: str, got: str, cause: str | None = None) -> Finding:
 
 
 def _silent(node: Node, timeout_s: float) -> Finding:
-    cause = "its host is down, its process frozen, or a firewall in between; try its address from this host"
+    cause = (
+        "its host is down, its process frozen, or a firewall in between; try its address from this "
+        "host"
+    )
     return _failed(node.key, f"no answer within {timeout_s:g} s", cause)
 
 
 def _checked(finding: Finding) -> Finding:
-    """Return ``finding`` as nothing but text, which the command can read whatever class a plugin made it of."""
+    """Return ``finding`` as nothing but text, which the command can read whatever class a plugin
+    made it of.
+    """
     if not isinstance(finding, Finding) or not isinstance(finding.outcome, Outcome):
         raise TypeError(f"{finding!r:.80} is no Finding with an Outcome")
     return Finding(

@@ -1,7 +1,9 @@
-"""The boundary around what plugins do in a worker: whatever they raise ends there, and none of our tasks ends with them.
+"""The boundary around what plugins do in a worker: whatever they raise ends there, and none of our
+tasks ends with them.
 
-A plugin may raise what is no ``Exception`` (``SystemExit``, ``CancelledError``, a class of its own), an exception may have no
-text, and it may cancel the task that it runs in. So it gets a task of its own, and what came of that is a value.
+A plugin may raise what is no ``Exception`` (``SystemExit``, ``CancelledError``, a class of its
+own), an exception may have no text, and it may cancel the task that it runs in. So it gets a task
+of its own, and what came of that is a value.
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ class Outcome(NamedTuple):
 
 
 async def attempt(
-    call: Callable[[], Any], timeout_s: float | None = None, cut_short: asyncio.Future[None] | None = None
+    call: Callable[[], Any],
+    timeout_s: float | None = None,
+    cut_short: asyncio.Future[None] | None = None,
 ) -> Outcome:
-    """Call a plugin and await what it returns, if that is to be awaited; cancelled with the running task.
+    """Call a plugin and await what it returns, if that is to be awaited; cancelled with the running
+    task.
 
     Args:
         call: Calls the plugin.
@@ -37,15 +42,17 @@ async def attempt(
         cut_short: Ends that time early once it is done.
 
     Returns:
-        Its outcome; ``TimeoutError`` if it took longer than it might. One that goes on after it was cancelled is awaited
-        to its end, so that whoever asks again and again never has it running twice.
+        Its outcome; ``TimeoutError`` if it took longer than it might. One that goes on after it was
+        cancelled is awaited to its end, so that whoever asks again and again never has it running
+        twice.
     """
     task = asyncio.create_task(_caught(call))
     try:
         either: list[asyncio.Future[Any]] = [task] if cut_short is None else [task, cut_short]
         await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
-        if not task.done() and (error := (await _cancelled(task)).error):  # what ended just before is no odd end
+        # what ended just before is no odd end
+        if not task.done() and (error := (await _cancelled(task)).error):
             _log_odd_end(error)
         raise
     if task.done():
@@ -69,20 +76,31 @@ async def _cancelled(task: asyncio.Task[Outcome]) -> Outcome:
     """Cancel and return what came of that within ``CLOSE_S``."""
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=CLOSE_S)
-    return _outcome_of(task) if done else Outcome(None, TimeoutError(f"it goes on {CLOSE_S:g} s after it was cancelled"))
+    return (
+        _outcome_of(task)
+        if done
+        else Outcome(None, TimeoutError(f"it goes on {CLOSE_S:g} s after it was cancelled"))
+    )
 
 
 def _outcome_of(task: asyncio.Task[Outcome]) -> Outcome:
-    return Outcome(None, asyncio.CancelledError("it cancelled its own task")) if task.cancelled() else task.result()
+    return (
+        Outcome(None, asyncio.CancelledError("it cancelled its own task"))
+        if task.cancelled()
+        else task.result()
+    )
 
 
 def _log_odd_end(error: BaseException) -> None:
-    if not isinstance(error, asyncio.CancelledError | GeneratorExit | ClusterKitError):  # what a contract allows is not odd
+    # what a contract allows is not odd
+    if not isinstance(error, asyncio.CancelledError | GeneratorExit | ClusterKitError):
         log.error("cancelled, a plugin raised %s", described(error), exc_info=error)
 
 
 def as_config_error(exc: BaseException, what: str) -> ClusterKitError:
-    """Return ``exc`` if it is an error of ours, that the application knows, else one that says what ``what`` raised."""
+    """Return ``exc`` if it is an error of ours, that the application knows, else one that says what
+    ``what`` raised.
+    """
     if isinstance(exc, ClusterKitError) and type(exc).__module__ == ClusterKitError.__module__:
         return exc
     return ConfigError(f"{what} raised {described(exc)}")

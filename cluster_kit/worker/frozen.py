@@ -1,10 +1,12 @@
-"""How a worker begins in a frozen program, which has no interpreter that could be given a file to run.
+"""How a worker begins in a frozen program, which has no interpreter that could be given a file to
+run.
 
-In a program that PyInstaller, cx_Freeze or Nuitka made, ``multiprocessing.freeze_support()`` unpickles
-a process object from a pipe where the command line says ``--multiprocessing-fork``, and calls its
-``_bootstrap``. Here is such an object.
+In a program that PyInstaller, cx_Freeze or Nuitka made, ``multiprocessing.freeze_support()``
+unpickles a process object from a pipe where the command line says ``--multiprocessing-fork``, and
+calls its ``_bootstrap``. Here is such an object.
 
-Source: ``multiprocessing.spawn``, ``spawn_main`` and ``_main``; PyInstaller's ``pyi_rth_multiprocessing``.
+Source: ``multiprocessing.spawn``, ``spawn_main`` and ``_main``; PyInstaller's
+``pyi_rth_multiprocessing``.
 """
 
 from __future__ import annotations
@@ -30,5 +32,7 @@ class FrozenWorker:
 
 
 def preparation(channel_fd: int) -> bytes:
-    """Return what ``multiprocessing.spawn`` reads: how to prepare, which is not at all, and what to be."""
+    """Return what ``multiprocessing.spawn`` reads: how to prepare, which is not at all, and what to
+    be.
+    """
     return pickle.dumps({}) + pickle.dumps(FrozenWorker(channel_fd))

@@ -31,7 +31,9 @@ class Isolation:
         now_s: The time.
     """
 
-    def __init__(self, membership: Membership, *, partial: bool, sources: Iterable[str], now_s: float) -> None:
+    def __init__(
+        self, membership: Membership, *, partial: bool, sources: Iterable[str], now_s: float
+    ) -> None:
         self._membership = membership
         self._partial = partial
         self._sources = tuple(sources)
@@ -49,19 +51,30 @@ class Isolation:
             self._look_at_failing(self._membership.failing(now_s), now_s)
 
     def _warn_if_alone(self, now_s: float) -> None:
-        """Warn where a list of seeds has led to nobody but ourselves, when others have had time to dial us."""
+        """Warn where a list of seeds has led to nobody but ourselves, when others have had time to
+        dial us.
+        """
         if not (self._partial and self._membership.finds_only_itself):
             self._alone_since_s = now_s
         elif now_s - self._alone_since_s >= ALONE_S and self._solitude.passes("alone", now_s):
-            log.warning("%s: lists nobody but this node itself: add the address of another one", ", ".join(self._sources))
+            log.warning(
+                "%s: lists nobody but this node itself: add the address of another one",
+                ", ".join(self._sources),
+            )
 
     def _look_at_failing(self, failing: list[Unlinked], now_s: float) -> None:
         """Log why nodes are not linked: warn of new ones, and repeat all of them once a minute."""
-        self._failing_since_s = {each.key: self._failing_since_s.get(each.key, now_s) for each in failing}
+        self._failing_since_s = {
+            each.key: self._failing_since_s.get(each.key, now_s) for each in failing
+        }
         self._told.intersection_update(self._failing_since_s)
         if failing:
             self._next_look_s = now_s + LISTED_S
-        lasting = [each for each in failing if now_s - self._failing_since_s[each.key] >= self._patience_s(each.key)]
+        lasting = [
+            each
+            for each in failing
+            if now_s - self._failing_since_s[each.key] >= self._patience_s(each.key)
+        ]
         new = [each for each in lasting if each.key not in self._told]
         if now_s - self._told_at_s < (FOUND_S if new else REPEAT_S):
             return

@@ -18,7 +18,9 @@ class Latest(Generic[_Value]):
         pass_on: Called with the value.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, interval_s: float, pass_on: Callable[[_Value], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, interval_s: float, pass_on: Callable[[_Value], None]
+    ) -> None:
         self._loop = loop
         self._interval_s = interval_s
         self._pass_on = pass_on

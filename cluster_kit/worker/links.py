@@ -1,6 +1,7 @@
 """Carries out the reconciler's commands on the connector, and hears from it which links are up.
 
-Connect and disconnect run as tasks, one at most per peer; each ends in exactly one report to the membership. A connector is a
+Connect and disconnect run as tasks, one at most per peer; each ends in exactly one report to the
+membership. A connector is a
 plugin: what it raises stops here.
 """
 
@@ -179,11 +180,15 @@ class Links:
         since_s = loop.time()
         give_up = self._giving_up[node.key] = loop.create_future()
         try:
-            peer, raised = await attempt(lambda: self._connector.connect(node), self._connect_timeout_s, give_up)
+            peer, raised = await attempt(
+                lambda: self._connector.connect(node), self._connect_timeout_s, give_up
+            )
         finally:
             del self._giving_up[node.key]
         if raised is None and not isinstance(peer, Node):
-            raised = TypeError(f"connect returned a {type(peer).__name__}: expected the peer's Node")
+            raised = TypeError(
+                f"connect returned a {type(peer).__name__}: expected the peer's Node"
+            )
         if raised is None:
             self._report(reports.Connected(node, peer))
         else:
@@ -192,9 +197,11 @@ class Links:
             self._report(reports.ConnectFailed(node, error, self._jitter()))
 
     def _log_failure(self, node: Node, error: ConnectError) -> None:
-        """Warn of what tends to last: seldom for each node, and seldom at all, as strangers make up any number of nodes.
+        """Warn of what tends to last: seldom for each node, and seldom at all, as strangers make up
+        any number of nodes.
 
-        Of a secret that differs the warning comes again each minute, as long as it does, for each of a few nodes.
+        Of a secret that differs the warning comes again each minute, as long as it does, for each
+        of a few nodes.
         """
         now_s = self._clock.now_s()
         if error.reason is ConnectReason.AUTH:
@@ -210,11 +217,15 @@ class Links:
         self._dropped.renewed(before, self.security.secret_ids, self._clock.now_s())
 
     def look(self) -> None:
-        """Log who still uses a secret that was dropped, and how many nodes there was no room to name; called regularly."""
+        """Log who still uses a secret that was dropped, and how many nodes there was no room to
+        name; called regularly.
+        """
         now_s = self._clock.now_s()
         self._dropped.look(now_s)
         if others := self._untrusting.others(now_s):
-            log.warning("cannot link to %d more for want of trust: see 'cluster-kit status'", others)
+            log.warning(
+                "cannot link to %d more for want of trust: see 'cluster-kit status'", others
+            )
 
     def _as_connect_error(self, node: Node, exc: BaseException, seconds: float) -> ConnectError:
         now_s = self._clock.now_s()
@@ -223,12 +234,23 @@ class Links:
         if isinstance(exc, ConnectError):
             return exc
         if isinstance(exc, TimeoutError):
-            message = f"connect: no answer from {str(node)!r} within {seconds:.2g} s: host down, frozen or filtered"
+            message = (
+                f"connect: no answer from {str(node)!r} within {seconds:.2g} s: host down, frozen "
+                "or filtered"
+            )
             return ConnectError(message, node=node.key, reason=ConnectReason.TIMEOUT)
         if self._throttle.passes("connect", now_s):
             more = self._throttle.more("connect")
-            log.error("connect: the connector raised for %s: %s%s", node, described(exc), more, exc_info=exc)
-        return ConnectError(f"connect: for {str(node)!r} the connector raised {described(exc)}", node=node.key)
+            log.error(
+                "connect: the connector raised for %s: %s%s",
+                node,
+                described(exc),
+                more,
+                exc_info=exc,
+            )
+        return ConnectError(
+            f"connect: for {str(node)!r} the connector raised {described(exc)}", node=node.key
+        )
 
     def _warn_of_conflict(self, name: str) -> None:
         """Warn once in a while, however many parts of a worker notice it."""
@@ -239,20 +261,35 @@ class Links:
         _, raised = await attempt(lambda: self._connector.disconnect(node), self._connect_timeout_s)
         if raised is not None and self._throttle.passes("disconnect", self._clock.now_s()):
             more = self._throttle.more("disconnect")
-            log.error("disconnect: the connector raised for %s: %s%s", node, described(raised), more, exc_info=raised)
+            log.error(
+                "disconnect: the connector raised for %s: %s%s",
+                node,
+                described(raised),
+                more,
+                exc_info=raised,
+            )
         self._report(reports.Disconnected(node))
 
 
 def _is_command(connector: Connector, name: str) -> bool:
-    """Whether the class has such a command; runs no code of the plugin, such as that of a property."""
-    return getattr(getattr_static(type(connector), name, None), "__cluster_kit_command__", False) is True
+    """Whether the class has such a command; runs no code of the plugin, such as that of a
+    property.
+    """
+    return (
+        getattr(getattr_static(type(connector), name, None), "__cluster_kit_command__", False)
+        is True
+    )
 
 
-async def run_command(connector: Connector, command: str, arguments: dict[str, Any], timeout_s: float) -> Any:
-    """Run the connector's method ``command``, marked with ``@command``, and return its plain result.
+async def run_command(
+    connector: Connector, command: str, arguments: dict[str, Any], timeout_s: float
+) -> Any:
+    """Run the connector's method ``command``, marked with ``@command``, and return its plain
+    result.
 
     Raises:
-        CommandError: There is no such command, it raised, it took too long, or its result is not plain data.
+        CommandError: There is no such command, it raised, it took too long, or its result is not
+            plain data.
     """
     names = [name for name in dir(type(connector)) if _is_command(connector, name)]
     if command not in names:

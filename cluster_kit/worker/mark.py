@@ -19,7 +19,9 @@ from pathlib import Path
 from cluster_kit.config.secret import SECRET_VARIABLE
 
 COMMAND = "ckit-worker"
-"""What the kernel calls a worker, in ``ps`` and ``top`` for instance; not as it calls a ``cluster-kit`` that was started."""
+"""What the kernel calls a worker, in ``ps`` and ``top`` for instance; not as it calls a
+``cluster-kit`` that was started.
+"""
 
 _MARK = "CLUSTER_KIT_WORKER"
 
@@ -27,8 +29,13 @@ _worker_pid: int | None = None
 
 
 def marked(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return ``environ`` with the mark of a worker, and without the cluster's secret, of which a worker gets the keys only."""
-    return {**{name: value for name, value in environ.items() if name != SECRET_VARIABLE}, _MARK: "1"}
+    """Return ``environ`` with the mark of a worker, and without the cluster's secret, of which a
+    worker gets the keys only.
+    """
+    return {
+        **{name: value for name, value in environ.items() if name != SECRET_VARIABLE},
+        _MARK: "1",
+    }
 
 
 def become_worker() -> None:
@@ -46,5 +53,7 @@ def is_worker() -> bool:
 
 
 def is_marked() -> bool:
-    """Whether this process was started as a worker, or by something that was, and did not become one."""
+    """Whether this process was started as a worker, or by something that was, and did not become
+    one.
+    """
     return _MARK in os.environ

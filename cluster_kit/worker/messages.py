@@ -1,6 +1,7 @@
 """What supervisor and worker say to each other over their channel.
 
-Structs rather than dataclasses: a worker starts noticeably sooner for it, as each dataclass costs a millisecond to define.
+Structs rather than dataclasses: a worker starts noticeably sooner for it, as each dataclass costs a
+millisecond to define.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 class Prepare(Struct, frozen=True):
-    """To a worker that waits for its ``Start``: there are secrets or certificates; load what that takes meanwhile."""
+    """To a worker that waits for its ``Start``: there are secrets or certificates; load what that
+    takes meanwhile.
+    """
 
 
 class SetMetadata(Struct, frozen=True):
@@ -102,11 +105,21 @@ class Inspected(Struct, frozen=True, kw_only=True):
     secrets: Mapping[str, tuple[bytes, ...]] = {}
 
     @classmethod
-    def of(cls, rtts: Mapping[str, float], unlinked: Iterable[Unlinked], secrets: Mapping[str, tuple[bytes, ...]]) -> Self:
+    def of(
+        cls,
+        rtts: Mapping[str, float],
+        unlinked: Iterable[Unlinked],
+        secrets: Mapping[str, tuple[bytes, ...]],
+    ) -> Self:
         """Return an answer of bounded size."""
         every = list(unlinked)
         failing = Counter(each.reason for each in every if each.reason is not None)
-        return cls(rtts=dict(rtts), unlinked=tuple(every[:MAX_UNLINKED]), failing=dict(failing), secrets=dict(secrets))
+        return cls(
+            rtts=dict(rtts),
+            unlinked=tuple(every[:MAX_UNLINKED]),
+            failing=dict(failing),
+            secrets=dict(secrets),
+        )
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -139,7 +152,8 @@ class Announced(Struct, frozen=True):
 
 
 class LinkOpened(Struct, frozen=True, kw_only=True):
-    """From the worker: a link that carries messages is up; comes before its ``NodeUp``, and is never left out.
+    """From the worker: a link that carries messages is up; comes before its ``NodeUp``, and is
+    never left out.
 
     Attributes:
         link: Its number, by which parcels name it; never used again by this worker.
@@ -163,7 +177,9 @@ class LinkClosed(Struct, frozen=True):
 
 
 class Forwarded(Struct, frozen=True):
-    """From the worker: so many more of the application's parcels for ``link`` are on their way to the peer."""
+    """From the worker: so many more of the application's parcels for ``link`` are on their way to
+    the peer.
+    """
 
     link: int
     parcels: int
@@ -182,14 +198,18 @@ class Happened(Struct, frozen=True):
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """From the worker: how things stand, in place of events that the supervisor was too slow to take."""
+    """From the worker: how things stand, in place of events that the supervisor was too slow to
+    take.
+    """
 
     known: tuple[Node, ...]
     up: tuple[Node, ...]
 
 
 class SourceHealth(Struct, frozen=True):
-    """From the worker: ``source`` now works (``error`` is ``None``) or fails; ``degraded``: it failed too often."""
+    """From the worker: ``source`` now works (``error`` is ``None``) or fails; ``degraded``: it
+    failed too often.
+    """
 
     source: str
     error: str | None
@@ -209,7 +229,9 @@ class Logged(Struct, frozen=True):
 
 
 def fault_of(exc: BaseException) -> str:
-    """Return what is the same each time that an exception is raised at one place: its type, and the place."""
+    """Return what is the same each time that an exception is raised at one place: its type, and the
+    place.
+    """
     last = exc.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

@@ -1,4 +1,6 @@
-"""What a strategy yields, checked before anybody believes it; an error names the contract, for whoever wrote the strategy."""
+"""What a strategy yields, checked before anybody believes it; an error names the contract, for
+whoever wrote the strategy.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ def checked_stream(observations: object) -> AsyncIterator[Observation]:
         return observations
     if isinstance(observations, Coroutine):
         observations.close()  # else Python warns that nobody awaited it
-    raise TypeError(f"discover returned {observations!r:.80}: expected an async generator, 'async def' with 'yield'")
+    raise TypeError(
+        f"discover returned {observations!r:.80}: expected an async generator, 'async def' with "
+        "'yield'"
+    )
 
 
 def check_observation(observation: object) -> None:
@@ -27,10 +32,16 @@ def check_observation(observation: object) -> None:
     Raises:
         TypeError: It is no observation, or one about something else than nodes.
     """
-    if type(observation) is Seen and type(observation.node) is Node and type(observation.ttl_s) is float:
+    if (
+        type(observation) is Seen
+        and type(observation.node) is Node
+        and type(observation.ttl_s) is float
+    ):
         return  # as nearly all are
     if not isinstance(observation, Found | Seen | Leaving | Gone | Failed):
-        raise TypeError(f"it yielded {observation!r:.80}, which is no observation such as Found or Seen")
+        raise TypeError(
+            f"it yielded {observation!r:.80}, which is no observation such as Found or Seen"
+        )
     expected = _expected_of(observation)
     if expected:
         raise TypeError(f"it yielded {observation!r:.120}: expected {expected}")

@@ -1,7 +1,8 @@
 """What a worker has to tell its supervisor, in bounded memory.
 
-An application that is frozen takes nothing from the pipe. Events are then dropped and, once it reads again, replaced by the
-view as it stands; log records are dropped and counted; the rest is small and rare, and kept.
+An application that is frozen takes nothing from the pipe. Events are then dropped and, once it
+reads again, replaced by the view as it stands; log records are dropped and counted; the rest is
+small and rare, and kept.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ MAX_PENDING_BYTES = 1 << 20  # beyond this, events give way to a view
 
 
 class Outbox:
-    """Sends messages without ever blocking or raising; a supervisor that is gone is noticed by who reads the channel.
+    """Sends messages without ever blocking or raising; a supervisor that is gone is noticed by who
+    reads the channel.
 
     Args:
         channel: The supervisor's other end.
@@ -32,7 +34,9 @@ class Outbox:
         known: The nodes that the application knows of from a worker before this one.
     """
 
-    def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop, known: Iterable[Node] = ()) -> None:
+    def __init__(
+        self, channel: Channel, loop: asyncio.AbstractEventLoop, known: Iterable[Node] = ()
+    ) -> None:
         self._channel = channel
         self._loop = loop
         self._log = EventLog(known)
@@ -51,7 +55,9 @@ class Outbox:
             self._channel.send_parcel(link, payload, forwarded)
 
     def send(self, message: Any) -> None:
-        """Send ``message``; beats and log records are left out while the supervisor takes nothing."""
+        """Send ``message``; beats and log records are left out while the supervisor takes
+        nothing.
+        """
         full = self._channel.pending_bytes > MAX_PENDING_BYTES
         if full and isinstance(message, Beat | Logged):
             self._dropped_logs += isinstance(message, Logged)
@@ -64,7 +70,9 @@ class Outbox:
             self._not_sent(message, exc)
 
     def _not_sent(self, message: Any, exc: BaseException) -> None:
-        """Say what is lost, if it may be; what happened is made up for by a view, but once only, as that may fail, too."""
+        """Say what is lost, if it may be; what happened is made up for by a view, but once only, as
+        that may fail, too.
+        """
         text = f"{type(message).__name__} cannot be sent to the application: {described(exc)}"
         kind = f"{type(message).__name__} {type(exc).__name__}"
         if self._throttle.passes(kind, self._loop.time()):
@@ -84,11 +92,15 @@ class Outbox:
             self.send(Happened(events))
 
     def catch_up(self) -> None:
-        """Tell how things stand, where something was left out; the supervisor has taken all that it was sent."""
+        """Tell how things stand, where something was left out; the supervisor has taken all that it
+        was sent.
+        """
         if self._view_due:
             self._view_due = False
             self.send(self._log.view())
         if self._dropped_logs:
-            text = f"{self._dropped_logs} log records were dropped while the application read nothing"
+            text = (
+                f"{self._dropped_logs} log records were dropped while the application read nothing"
+            )
             self._dropped_logs = 0
             self.send(Logged("cluster_kit.worker", logging.WARNING, text))

@@ -8,7 +8,8 @@ MAX_DEPTH = 32  # deeper is a mistake, such as a value that contains itself
 
 
 def check_plain(value: Any, what: str, depth: int = 0) -> None:
-    """Check that ``value`` is built of ``None``, bool, int, float, str, bytes, lists, tuples and dicts with string keys.
+    """Check that ``value`` is built of ``None``, bool, int, float, str, bytes, lists, tuples and
+    dicts with string keys.
 
     Raises:
         TypeError: It contains something else, or is nested too deep.
@@ -26,4 +27,7 @@ def check_plain(value: Any, what: str, depth: int = 0) -> None:
             if type(key) is not str:
                 raise TypeError(f"{what}: key {key!r:.80} is not a string: pass plain data")
     else:
-        raise TypeError(f"{what}: {value!r:.80} is a {type(value).__name__}: pass plain data (numbers, text, lists, dicts)")
+        raise TypeError(
+            f"{what}: {value!r:.80} is a {type(value).__name__}: pass plain data (numbers, text, "
+            "lists, dicts)"
+        )

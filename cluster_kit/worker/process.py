@@ -1,4 +1,6 @@
-"""What a worker does to the process that it runs in; where many of them share one, each gets a stand-in."""
+"""What a worker does to the process that it runs in; where many of them share one, each gets a
+stand-in.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ class Process(Protocol):
         """End at once: tasks and threads of plugins must not keep us."""
 
     def forward_logs(self, send: Callable[[Logged], None], level: int) -> None:
-        """Have all that is logged from ``level`` up go to ``send``, which is called from the event loop's thread."""
+        """Have all that is logged from ``level`` up go to ``send``, which is called from the event
+        loop's thread.
+        """
 
 
 class OwnProcess:

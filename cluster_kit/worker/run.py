@@ -1,7 +1,9 @@
-"""The life of a worker process: hear what to run or to examine, do it, and never outlive the application.
+"""The life of a worker process: hear what to run or to examine, do it, and never outlive the
+application.
 
-All that concerns the process as a whole is here and in ``cluster_kit.pipe``: what runs knows nothing but the event loop, the
-channel and the network that it is given, so any number of workers can run in one process.
+All that concerns the process as a whole is here and in ``cluster_kit.pipe``: what runs knows
+nothing but the event loop, the channel and the network that it is given, so any number of workers
+can run in one process.
 """
 
 from __future__ import annotations
@@ -72,7 +74,10 @@ async def _main(worker: Worker | Examiner, orphaned: threading.Event) -> None:
 
 
 def _take_up(
-    messages: list[Any], channel: SocketChannel, loop: asyncio.AbstractEventLoop, leave: asyncio.Event
+    messages: list[Any],
+    channel: SocketChannel,
+    loop: asyncio.AbstractEventLoop,
+    leave: asyncio.Event,
 ) -> Worker | Examiner:
     order, *early = messages
     network, process = SystemNetwork(), OwnProcess(loop)

@@ -1,7 +1,10 @@
-"""Runs one strategy: feeds its observations to the worker, restarts it when it raises, and knows its health.
+"""Runs one strategy: feeds its observations to the worker, restarts it when it raises, and knows
+its health.
 
-A strategy that raises is restarted here, with back-off, while links and roster stay as they are. One that raises too often is
-degraded: it goes on being restarted, at the longest back-off. One that floods gives way to everything else.
+A strategy that raises is restarted here, with back-off, while links and roster stay as they are.
+One that raises too often is
+degraded: it goes on being restarted, at the longest back-off. One that floods gives way to
+    everything else.
 """
 
 from __future__ import annotations
@@ -146,7 +149,11 @@ class Source:
                 return
             self._crashed(error, ran_s=loop.time() - started_s, now_s=loop.time())
             jitter = self.context.random.random()
-            await asyncio.sleep(_LAST_RESTART_S * jitter if self._degraded else self._backoff.delay_s(self._crashes, jitter))
+            await asyncio.sleep(
+                _LAST_RESTART_S * jitter
+                if self._degraded
+                else self._backoff.delay_s(self._crashes, jitter)
+            )
 
     async def _consume(self) -> None:
         observations = checked_stream(self._strategy.discover(self.context))
@@ -165,7 +172,9 @@ class Source:
                 await self._closed(close)
 
     async def _closed(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Close the generator in the task that ran it, but wait no longer for it than for a goodbye."""
+        """Close the generator in the task that ran it, but wait no longer for it than for a
+        goodbye.
+        """
         try:
             async with asyncio.timeout(CLOSE_S):
                 await close()
@@ -188,7 +197,9 @@ class Source:
             self.context.found = observation.nodes
 
     def _made_known(self) -> None:
-        """The strategy has announced this node, for the first time or again: what failed before works."""
+        """The strategy has announced this node, for the first time or again: what failed before
+        works.
+        """
         self._fault = None
         self._update_health()
         self._announced()
@@ -200,7 +211,10 @@ class Source:
         if self._crashes == 1:
             log.error("%s; restarting it, links stay up", self._crash, exc_info=exc)
         elif too_often and not self._degraded:
-            log.error("%s; it raises too often: degraded, links stay up, restarting it slowly", self._crash)
+            log.error(
+                "%s; it raises too often: degraded, links stay up, restarting it slowly",
+                self._crash,
+            )
         self._degraded = self._degraded or too_often
         self._update_health()
 
@@ -212,7 +226,9 @@ class Source:
         self._update_health()
 
     def _update_health(self) -> None:
-        """Have the health told, if that has changed: once all that was observed together is in, unless it was told just now."""
+        """Have the health told, if that has changed: once all that was observed together is in,
+        unless it was told just now.
+        """
         health = self._health()
         if self._failing != (health.error is not None):
             self._failing = not self._failing

@@ -1,4 +1,6 @@
-"""Where this node serves: others look for it there, and ``cluster-kit doctor`` looks at others from there."""
+"""Where this node serves: others look for it there, and ``cluster-kit doctor`` looks at others from
+there.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,14 @@ _ASKED = "where this node serves"
 _NOT_OURS = "no interface of this machine has that address: correct the host in the node's name"
 _NO_NAME = "correct the host in the node's name, or give it an address in DNS or /etc/hosts"
 _UNSEEN = (
-    "the nodes that are found are on other machines, and can't reach this one there: name it by an address that they reach "
+    "the nodes that are found are on other machines, and can't reach this one there: name it by an "
+    "address that they reach "
     "(in Kubernetes: node: name@${POD_IP})"
 )
-_NAME_OF_LOOPBACK = "other machines can't reach it there: name the node by an address that they reach, or correct /etc/hosts"
+_NAME_OF_LOOPBACK = (
+    "other machines can't reach it there: name the node by an address that they reach, or correct "
+    "/etc/hosts"
+)
 _MAKE_SURE = "make sure that it has another address elsewhere, or set advertise"
 
 
@@ -38,10 +44,14 @@ async def standpoint(
         found: The nodes that were discovered.
         announced: The host that others are told to dial.
     """
-    return await _look_at(network, serves_on, found) or await _look_at_announced(network, announced, serves_on)
+    return await _look_at(network, serves_on, found) or await _look_at_announced(
+        network, announced, serves_on
+    )
 
 
-async def _look_at(network: Network, serves_on: str | None, found: Iterable[Node]) -> Finding | None:
+async def _look_at(
+    network: Network, serves_on: str | None, found: Iterable[Node]
+) -> Finding | None:
     if serves_on is None:
         return None
     try:
@@ -66,7 +76,8 @@ async def _look_at(network: Network, serves_on: str | None, found: Iterable[Node
 
 
 async def warn_of_loopback(network: Network, told: str, serves_on: str | None) -> None:
-    """Log that the host that others are told to dial stands for loopback, as Debian's own name does.
+    """Log that the host that others are told to dial stands for loopback, as Debian's own name
+    does.
 
     Args:
         network: Of this machine.
@@ -83,7 +94,9 @@ async def warn_of_loopback(network: Network, told: str, serves_on: str | None) -
         log.info("%s: %s", here, _MAKE_SURE)
 
 
-async def _look_at_announced(network: Network, host: str | None, serves_on: str | None) -> Finding | None:
+async def _look_at_announced(
+    network: Network, host: str | None, serves_on: str | None
+) -> Finding | None:
     here = await _loopback_of(network, host, host) if host is not None else None
     if here is None:
         return None
@@ -105,7 +118,11 @@ async def _is_here_only(network: Network, serves_on: str | None) -> bool:
 async def _any_elsewhere(network: Network, hosts: list[str]) -> bool:
     """Return whether any host is another machine, as far as that is known: some may not resolve."""
     found = await asyncio.gather(*(_look_up(network, host) for host in hosts[:MAX_LOOKED_UP]))
-    return any(not is_loopback(address) and not network.has_address(address) for addresses in found for address in addresses)
+    return any(
+        not is_loopback(address) and not network.has_address(address)
+        for addresses in found
+        for address in addresses
+    )
 
 
 async def _look_up(network: Network, host: str) -> Sequence[str]:

@@ -16,7 +16,8 @@ class Untrusting:
     def __init__(self) -> None:
         self._named_at_s: dict[str, float] = {}  # of the last minute, in order
         self._others: set[str] = set()
-        self._told_at_s = math.inf  # how many others there are; before that, when the first one came
+        # how many others there are; before that, when the first one came
+        self._told_at_s = math.inf
 
     def passes(self, key: str, now_s: float) -> bool:
         """Return whether to name the node ``key`` now."""
@@ -34,7 +35,9 @@ class Untrusting:
         return False
 
     def others(self, now_s: float) -> int:
-        """Return, once a minute, how many nodes there were for whom there was no room, up to 1000; zero in between."""
+        """Return, once a minute, how many nodes there were for whom there was no room, up to 1000;
+        zero in between.
+        """
         if now_s - self._told_at_s < REPEAT_S:
             return 0
         number = len(self._others)

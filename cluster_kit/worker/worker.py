@@ -1,4 +1,5 @@
-"""The one place where the pure parts meet asyncio: strategies, membership and connector of one topology, and the pipe.
+"""The one place where the pure parts meet asyncio: strategies, membership and connector of one
+topology, and the pipe.
 
 What sources and links report is collected; once per turn of the event loop ``_settle`` has the
 membership take a step with that, starts the commands and sends the events that follow.
@@ -58,11 +59,13 @@ log = logging.getLogger("cluster_kit.worker")
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 CHANGE_S = 0.25  # between two changes of our metadata, of which others need only the last
 BEAT_S = 1.0  # the supervisor judges by these
-_HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word, while all sources work
+# how long a predecessor's roster counts without a source's word, while all sources work
+_HANDED_OVER_TTL_S = 30.0
 
 
 class Worker:
-    """Serves the topology that ``start`` describes; ``main`` runs it in ``loop`` until ``stopping`` is set.
+    """Serves the topology that ``start`` describes; ``main`` runs it in ``loop`` until ``stopping``
+    is set.
 
     Args:
         start: What to serve.
@@ -97,7 +100,9 @@ class Worker:
         self._channel = channel
         self._loop, self._stopping = loop, stopping
         self._outbox = Outbox(channel, loop, start.known)
-        self._forwarding = Forwarding(self._connector, self._outbox, loop, clock=self._clock, greeting=start.greeting)
+        self._forwarding = Forwarding(
+            self._connector, self._outbox, loop, clock=self._clock, greeting=start.greeting
+        )
         self._process = process
         process.forward_logs(self._outbox.send, start.log_level)
         self._reports: list[Report] = []
@@ -108,10 +113,14 @@ class Worker:
         strategies = [component.build() for component in config.strategies]
         is_partial = any(strategy.partial for strategy in strategies)
         self._links = self._new_links(partial=is_partial)
-        self._sources = [self._source(*each) for each in zip(config.sources, strategies, strict=True)]
+        self._sources = [
+            self._source(*each) for each in zip(config.sources, strategies, strict=True)
+        ]
         self._unannounced = {source.name for source in self._sources}
         self._throttle = Throttle()
-        self._isolation = Isolation(self._membership, partial=is_partial, sources=config.sources, now_s=self._clock.now_s())
+        self._isolation = Isolation(
+            self._membership, partial=is_partial, sources=config.sources, now_s=self._clock.now_s()
+        )
         self._full_told = False
         self._early: list[object] | None = list(early)  # until there is anything to order about
 
@@ -144,18 +153,22 @@ class Worker:
         """This node as it is now."""
         return self.here.node
 
-    # -- life ----------------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     async def main(self) -> bool:
         """Serve until told to stop; return False if serving was not possible."""
-        self._channel.attach(self._loop, hear=self._obey, ended=self._lost_supervisor, relieved=self._relieved)
+        self._channel.attach(
+            self._loop, hear=self._obey, ended=self._lost_supervisor, relieved=self._relieved
+        )
         pulse = asyncio.create_task(self._pulse())
         try:
             if not await self._serve_unless_stopped():
                 return self._stopping.is_set()
             looking = asyncio.create_task(self._look_at_address())
             self._obey_early()
-            running = [asyncio.create_task(source.run(), name=source.name) for source in self._sources]
+            running = [
+                asyncio.create_task(source.run(), name=source.name) for source in self._sources
+            ]
             await self._stopping.wait()
             looking.cancel()
             await self._leave(running)
@@ -180,13 +193,18 @@ class Worker:
     async def _serve(self) -> bool:
         local, raised = await attempt(lambda: self._connector.start(self.local, self._links))
         if raised is None and not isinstance(local, Node):
-            raised = TypeError(f"start returned a {type(local).__name__}: expected this node with its address")
+            raised = TypeError(
+                f"start returned a {type(local).__name__}: expected this node with its address"
+            )
         if raised is not None:
             log.debug("cannot serve", exc_info=raised)
             self._outbox.send(CannotServe(as_config_error(raised, "connector")))
             return False
         self.here.node = local
-        self._reports += [reports.LocalChanged(self.local), reports.Inherited(self._start.known, _HANDED_OVER_TTL_S)]
+        self._reports += [
+            reports.LocalChanged(self.local),
+            reports.Inherited(self._start.known, _HANDED_OVER_TTL_S),
+        ]
         if self.here.leaving:
             self._reports.append(reports.Draining())
         self._settle()  # a topology that can't select can't serve
@@ -226,7 +244,7 @@ class Worker:
             self._outbox.send(Beat())
             await asyncio.sleep(BEAT_S)
 
-    # -- observations and commands ---------------------------------------------------------------------------------------------
+    # -- observations and commands -----------------------------------------------------------------
 
     def _hear(self, report: Report) -> None:
         """Report what a source says, which may be that there is another node by this name."""
@@ -236,7 +254,9 @@ class Worker:
         self._report(report)
 
     def _twin_seen(self, boot_id: BootId | None) -> None:
-        if boot_id in (None, self.local.boot_id) or not self._throttle.passes("twin", self._clock.now_s()):
+        if boot_id in (None, self.local.boot_id) or not self._throttle.passes(
+            "twin", self._clock.now_s()
+        ):
             return
         self._links.event("name_conflict", {"name": self.local.name, "boot_id": str(boot_id)})
 
@@ -252,7 +272,9 @@ class Worker:
         self._unsettled()
 
     def _unsettled(self) -> None:
-        """Have ``_settle`` run in the next turn of the event loop, once however often this is called."""
+        """Have ``_settle`` run in the next turn of the event loop, once however often this is
+        called.
+        """
         if self._settling is None:
             self._settling = self._loop.call_soon(self._settle)
 
@@ -304,10 +326,11 @@ class Worker:
         if events:
             t = self.here.network.clock.wall_s()
             for event in events:
-                object.__setattr__(event, "t", t)  # nobody has seen it yet; to make another one takes longer than all before
+                # nobody has seen it yet; to make another one takes longer than all before
+                object.__setattr__(event, "t", t)
             self._outbox.publish(tuple(events))
 
-    # -- the supervisor's orders -----------------------------------------------------------------------------------------------
+    # -- the supervisor's orders -------------------------------------------------------------------
 
     def _lost_supervisor(self, fault: str | None) -> None:
         if fault is not None:
@@ -347,7 +370,12 @@ class Worker:
                 self._changed()
             case Inspect(id=number):
                 unlinked = self._membership.unlinked(self._clock.now_s())
-                self._outbox.send(Reply(id=number, value=Inspected.of(self._links.rtts, unlinked, self._links.secret_ids)))
+                self._outbox.send(
+                    Reply(
+                        id=number,
+                        value=Inspected.of(self._links.rtts, unlinked, self._links.secret_ids),
+                    )
+                )
             case Call():
                 task = asyncio.create_task(self._call(message))
                 self._calls.add(task)
@@ -359,7 +387,10 @@ class Worker:
         try:
             self.here.security.renew(keyring)
         except (ValueError, OSError) as exc:  # OSError: files in memory could not be had
-            log.warning("the new secrets or certificates can't be used: the last ones stay: %s", described(exc))
+            log.warning(
+                "the new secrets or certificates can't be used: the last ones stay: %s",
+                described(exc),
+            )
             return
         self._links.renewed(before)
         self._changed()
@@ -380,7 +411,9 @@ class Worker:
 
     async def _call(self, call: Call) -> None:
         try:
-            value = await run_command(self._connector, call.command, dict(call.arguments), call.timeout_s)
+            value = await run_command(
+                self._connector, call.command, dict(call.arguments), call.timeout_s
+            )
         except CommandError as error:
             self._outbox.send(Reply(id=call.id, error=error))
         else:

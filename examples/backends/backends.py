@@ -1,7 +1,7 @@
 """Links that something else holds: the list of backends that a proxy such as nginx includes.
 
-``cluster.yaml`` names these functions. They run in the topology's worker, and what they write outlives it: after a crash the
-next worker finds in the list who is linked.
+``cluster.yaml`` names these functions. They run in the topology's worker, and what they write
+outlives it: after a crash the next worker finds in the list who is linked.
 """
 
 from pathlib import Path
@@ -18,7 +18,13 @@ def add(path: str, node: Node) -> str | None:
     if HTTP not in node.metadata:
         return IGNORED
     with _writing:
-        _replace(path, {**_lines(path), node.name: f"server {node.host}:{node.metadata[HTTP]};  # {node.name}"})
+        _replace(
+            path,
+            {
+                **_lines(path),
+                node.name: f"server {node.host}:{node.metadata[HTTP]};  # {node.name}",
+            },
+        )
     return None
 
 
@@ -40,7 +46,9 @@ def _lines(path: str) -> dict[str, str]:
 
 
 def _replace(path: str, lines: dict[str, str]) -> None:
-    """Write the list beside the old one and put it in its place, so that nobody reads half of it."""
+    """Write the list beside the old one and put it in its place, so that nobody reads half of
+    it.
+    """
     new = Path(f"{path}.new")
     new.write_text("".join(f"{lines[name]}\n" for name in sorted(lines)))
     new.replace(path)

@@ -1,6 +1,8 @@
-"""The third node of the phone book, as a script: in a dict, the classes themselves stand for their names.
+"""The third node of the phone book, as a script: in a dict, the classes themselves stand for their
+names.
 
-Run it from this folder beside the nodes of ``cluster.yaml``; it links to ``b`` alone, because the topology is a chain::
+Run it from this folder beside the nodes of ``cluster.yaml``; it links to ``b`` alone, because the
+topology is a chain::
 
     python app.py
 """

@@ -1,4 +1,6 @@
-"""A strategy and a topology of one's own. No plugin to install: the configuration names them as ``homemade:Class``."""
+"""A strategy and a topology of one's own. No plugin to install: the configuration names them as
+``homemade:Class``.
+"""
 
 from __future__ import annotations
 

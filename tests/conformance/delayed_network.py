@@ -1,4 +1,6 @@
-"""A network that wraps another and delays everything by a second, as somebody else might write it."""
+"""A network that wraps another and delays everything by a second, as somebody else might write
+it.
+"""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,6 @@
-"""A store with expiring keys as a real TCP server: one question and one answer, each a line of JSON, per connection."""
+"""A store with expiring keys as a real TCP server: one question and one answer, each a line of
+JSON, per connection.
+"""
 
 import asyncio
 import json
@@ -9,7 +11,9 @@ from cluster_kit.testing.leaks import close_server
 
 
 class KeyServer:
-    """Serves on 127.0.0.1 in a thread of its own; ``stop`` and ``start`` restart it on its port, without its data."""
+    """Serves on 127.0.0.1 in a thread of its own; ``stop`` and ``start`` restart it on its port,
+    without its data.
+    """
 
     def __init__(self):
         self.keys = {}
@@ -54,7 +58,8 @@ class KeyServer:
 
     async def _answer(self, reader, writer):
         self.writers.add(writer)
-        if self.server is None or not self.server.is_serving():  # it came while the server stopped, from one who may never ask
+        # it came while the server stopped, from one who may never ask
+        if self.server is None or not self.server.is_serving():
             writer.transport.abort()
         try:
             question = json.loads(await reader.readline())
@@ -75,11 +80,17 @@ class KeyServer:
 
     def _values(self, prefix):
         now_s = time.monotonic()
-        return [value for key, (value, end_s) in sorted(self.keys.items()) if key.startswith(prefix) and end_s > now_s]
+        return [
+            value
+            for key, (value, end_s) in sorted(self.keys.items())
+            if key.startswith(prefix) and end_s > now_s
+        ]
 
 
 async def ask(port, **question):
-    """Put a question to the server and return its answer; ``OSError`` if there is none within a second."""
+    """Put a question to the server and return its answer; ``OSError`` if there is none within a
+    second.
+    """
     async with asyncio.timeout(1.0):
         return await _ask(port, question)
 

@@ -1,4 +1,6 @@
-"""Runs the suites on a module of offenders, each of which breaks certain rules and must fail at these and nowhere else."""
+"""Runs the suites on a module of offenders, each of which breaks certain rules and must fail at
+these and nowhere else.
+"""
 
 import importlib.util
 import os
@@ -24,7 +26,9 @@ def offenders_in(module: str) -> list[type]:
 
 
 def caught(module: str, *, at_once: int) -> type:
-    """Return a class with a test for each offender of a module; so many are run at once, as most of them wait."""
+    """Return a class with a test for each offender of a module; so many are run at once, as most of
+    them wait.
+    """
 
     @pytest.mark.once
     @pytest.mark.timeout(1200)  # the first one waits for all
@@ -33,27 +37,60 @@ def caught(module: str, *, at_once: int) -> type:
         def test_offender_fails_exactly_where_it_breaks_a_rule(self, offender: type) -> None:
             failed = failures_in(module, at_once)[offender.__name__]
             known = offender.breaks | getattr(offender, "may_break", frozenset())
-            unknown = {rule: told for rule, told in failed.items() if not known & {rule, without_parameters(rule)}}
+            unknown = {
+                rule: told
+                for rule, told in failed.items()
+                if not known & {rule, without_parameters(rule)}
+            }
             assert not unknown, "\n\n".join(f"{rule}: {told}" for rule, told in unknown.items())
-            assert offender.breaks <= {*failed, *map(without_parameters, failed)}, f"failed at {sorted(failed)}"
+            assert offender.breaks <= {*failed, *map(without_parameters, failed)}, (
+                f"failed at {sorted(failed)}"
+            )
 
     return Caught
 
 
 @cache
 def failures_in(module: str, at_once: int) -> dict[str, dict[str, str]]:
-    """Run the suites on all offenders of a module; return by class where it failed, and what that told."""
+    """Run the suites on all offenders of a module; return by class where it failed, and what that
+    told.
+    """
     parallel = ["-n", str(at_once), "--dist", "loadscope"] if at_once > 1 else []
     with NamedTemporaryFile(prefix=module, suffix=".xml") as report:
-        alone = ["-c", os.devnull, "--noconftest", *(f"-pno:{plugin}" for plugin in WITHOUT), f"--junitxml={report.name}"]
-        command = [sys.executable, "-m", "pytest", "-q", *alone, *parallel, str(HERE / f"{module}.py")]
-        output = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        alone = [
+            "-c",
+            os.devnull,
+            "--noconftest",
+            *(f"-pno:{plugin}" for plugin in WITHOUT),
+            f"--junitxml={report.name}",
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            *alone,
+            *parallel,
+            str(HERE / f"{module}.py"),
+        ]
+        output = subprocess.run(
+            command,
+            cwd=HERE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
         assert output.returncode == 1, output.stdout
         cases = list(ElementTree.parse(report.name).iter("testcase"))
-    failed: dict[str, dict[str, str]] = {case.attrib["classname"].rpartition(".")[2]: {} for case in cases}
+    failed: dict[str, dict[str, str]] = {
+        case.attrib["classname"].rpartition(".")[2]: {} for case in cases
+    }
     for case in cases:
         for fault in (*case.iter("failure"), *case.iter("error")):
-            failed[case.attrib["classname"].rpartition(".")[2]][case.attrib["name"]] = fault.text or ""
+            failed[case.attrib["classname"].rpartition(".")[2]][case.attrib["name"]] = (
+                fault.text or ""
+            )
     return failed
 
 

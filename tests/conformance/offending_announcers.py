@@ -1,4 +1,5 @@
-"""Mutants of a working strategy that announces its node in a server of expiring keys; each breaks one rule of the contract.
+"""Mutants of a working strategy that announces its node in a server of expiring keys; each breaks
+one rule of the contract.
 
 Collected by ``test_offending_announcers`` only, in processes of its own.
 """
@@ -54,7 +55,9 @@ class Keys:
 
 
 def breaks(*broken, also=(), rules=StrategyConformance):
-    """Run ``rules`` on an implementation that breaks some; ``also`` are rules that may fail for the same fault."""
+    """Run ``rules`` on an implementation that breaks some; ``also`` are rules that may fail for the
+    same fault.
+    """
 
     def register(cls):
         name = f"Test{cls.__name__}"
@@ -88,7 +91,9 @@ class Registry(Strategy):
     port = 0
 
     async def discover(self, ctx):
-        run = SimpleNamespace(renew_at_s=0.0, written=None, known={}, announced=False, troubled=False, looks=0)
+        run = SimpleNamespace(
+            renew_at_s=0.0, written=None, known={}, announced=False, troubled=False, looks=0
+        )
         try:
             while True:
                 try:
@@ -133,7 +138,9 @@ class Registry(Strategy):
         await ask(self.port, key=f"{ctx.local.name} {ctx.local.boot_id}", value=value, ttl_s=TTL_S)
 
     def concerns(self, ctx, entry):
-        return entry["fence"] == [ctx.fence.cluster, ctx.fence.group] and entry["node"]["boot_id"] != str(ctx.local.boot_id)
+        return entry["fence"] == [ctx.fence.cluster, ctx.fence.group] and entry["node"][
+            "boot_id"
+        ] != str(ctx.local.boot_id)
 
     def observe(self, ctx, run, entries):
         news = []
@@ -190,7 +197,9 @@ class IgnoresFences(Registry):
 @breaks("test_foreign_nodes_are_ignored")
 class IgnoresGroups(Registry):
     def concerns(self, ctx, entry):
-        return entry["fence"][0] == ctx.fence.cluster and entry["node"]["boot_id"] != str(ctx.local.boot_id)
+        return entry["fence"][0] == ctx.fence.cluster and entry["node"]["boot_id"] != str(
+            ctx.local.boot_id
+        )
 
 
 @breaks("test_goodbye_is_heard", also=[YIELDS, RUNS_AGAIN])
@@ -217,7 +226,9 @@ class BlocksTheLoop(Registry):
         return await super().look(ctx, run)
 
 
-@breaks("test_who_was_seen_is_seen_again_in_time", also=["test_works_again_when_the_source_is_mended"])
+@breaks(
+    "test_who_was_seen_is_seen_again_in_time", also=["test_works_again_when_the_source_is_mended"]
+)
 class RegistersOnce(Registry):
     async def renew(self, ctx, run):
         if run.written != self.state_of(ctx):
@@ -231,7 +242,11 @@ class SeesEverybodyOnce(Registry):
 
     def is_news(self, run, entry):
         known = {str(boot_id): node.to_plain() for boot_id, node in run.known.items()}
-        return entry["gone"] or entry["leaving"] or known.get(entry["node"]["boot_id"]) != entry["node"]
+        return (
+            entry["gone"]
+            or entry["leaving"]
+            or known.get(entry["node"]["boot_id"]) != entry["node"]
+        )
 
 
 @breaks("test_silent_node_is_not_seen_for_ever")
@@ -246,10 +261,17 @@ class TakesSilenceForAGoodbye(Registry):
     def observe(self, ctx, run, entries):
         there = {entry["node"]["boot_id"] for entry in entries}
         lost = [boot_id for boot_id in run.known if str(boot_id) not in there]
-        return [*(Gone(run.known.pop(boot_id).name) for boot_id in lost), *super().observe(ctx, run, entries)]
+        return [
+            *(Gone(run.known.pop(boot_id).name) for boot_id in lost),
+            *super().observe(ctx, run, entries),
+        ]
 
 
-@breaks("test_goodbye_is_heard", "test_silent_node_is_not_seen_for_ever", also=[LATE, YIELDS, COMES_BACK, RUNS_AGAIN])
+@breaks(
+    "test_goodbye_is_heard",
+    "test_silent_node_is_not_seen_for_ever",
+    also=[LATE, YIELDS, COMES_BACK, RUNS_AGAIN],
+)
 class LeavesItsGoodbyeToTheOthers(TakesSilenceForAGoodbye):
     """A goodbye seems to be heard, but only once the key has expired."""
 
@@ -270,7 +292,9 @@ class NeverSaysThatItLeaves(Registry):
         return super().state_of(ctx) | {"leaving": False}
 
 
-@breaks("test_a_node_is_described_as_it_is", also=["test_goodbye_of_an_earlier_run_spares_the_next"])
+@breaks(
+    "test_a_node_is_described_as_it_is", also=["test_goodbye_of_an_earlier_run_spares_the_next"]
+)
 class GivesOthersItsOwnRun(Registry):
     def seen(self, ctx, node):
         return Seen(node.evolve(boot_id=ctx.local.boot_id), TTL_S)
@@ -352,7 +376,9 @@ class SaysGoneOf(Registry):
             for entry in self.read(await ask(self.port, prefix="")):
                 if self.condemns(ctx, run, entry["node"]):
                     key = f"{entry['node']['name']} {entry['node']['boot_id']}"
-                    await ask(self.port, key=key, value=json.dumps(entry | {"gone": True}), ttl_s=TTL_S)
+                    await ask(
+                        self.port, key=key, value=json.dumps(entry | {"gone": True}), ttl_s=TTL_S
+                    )
 
 
 @breaks(
@@ -387,7 +413,9 @@ class SaysGoneAsOfALink(Registry):
 class RunsTheFenceTogether(Registry):
     def concerns(self, ctx, entry):
         fence = "".join(entry["fence"])
-        return fence == ctx.fence.cluster + ctx.fence.group and entry["node"]["boot_id"] != str(ctx.local.boot_id)
+        return fence == ctx.fence.cluster + ctx.fence.group and entry["node"]["boot_id"] != str(
+            ctx.local.boot_id
+        )
 
 
 @breaks("test_foreign_nodes_are_ignored")

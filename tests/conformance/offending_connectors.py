@@ -35,7 +35,9 @@ def breaks(*rules):
 
     def register(cls):
         name = f"Test{cls.__name__}"
-        globals()[name] = type(name, (Suite,), {"cls": cls, "breaks": frozenset(rules), "__module__": __name__})
+        globals()[name] = type(
+            name, (Suite,), {"cls": cls, "breaks": frozenset(rules), "__module__": __name__}
+        )
         return cls
 
     return register
@@ -71,12 +73,16 @@ class Memory(Connector):
     def find(self, node):
         peer = self.listening.get(node.address)
         if peer is None:
-            raise ConnectError(f"memory: nobody at {node.address}", node=node.key, reason=ConnectReason.REFUSED)
+            raise ConnectError(
+                f"memory: nobody at {node.address}", node=node.key, reason=ConnectReason.REFUSED
+            )
         return peer
 
     def refuse(self, node, peer):
         if peer is self:
-            raise ConnectError("memory: that is this node", node=node.key, reason=ConnectReason.SELF)
+            raise ConnectError(
+                "memory: that is this node", node=node.key, reason=ConnectReason.SELF
+            )
         if peer.links.fence != self.links.fence:
             raise ConnectError("memory: a foreigner", node=node.key, reason=ConnectReason.FOREIGN)
         if node.name not in (None, peer.local.name):
@@ -104,7 +110,9 @@ class Memory(Connector):
     async def send(self, node, payload):
         peer = self.linked.get(node.key)
         if peer is None or not self.is_meant(node, peer):
-            raise ConnectError("memory: there is no link", node=node.key, reason=ConnectReason.RESET)
+            raise ConnectError(
+                "memory: there is no link", node=node.key, reason=ConnectReason.RESET
+            )
         peer.hear(self, payload)
 
     def is_meant(self, node, peer):
@@ -133,7 +141,12 @@ class Memory(Connector):
     async def diagnose(self, node, ctx):
         peer = self.listening.get(node.address)
         if peer is None:
-            return Finding(asked=node.key, got="nobody", outcome=Outcome.FAILED, cause="it does not listen: start it")
+            return Finding(
+                asked=node.key,
+                got="nobody",
+                outcome=Outcome.FAILED,
+                cause="it does not listen: start it",
+            )
         if peer.local.name == ctx.local.name:
             return Finding(asked=node.key, got="this node", outcome=Outcome.EMPTY)
         return Finding(asked=node.key, got="there")
@@ -252,7 +265,9 @@ class CrossedDialsMakeTwoLinks(Memory):
 class GivesUpWhenNobodyIsThere(Memory):
     def find(self, node):
         if node.address not in self.listening:
-            raise ConnectError("memory: nobody", node=node.key, reason=ConnectReason.REFUSED, retryable=False)
+            raise ConnectError(
+                "memory: nobody", node=node.key, reason=ConnectReason.REFUSED, retryable=False
+            )
         return super().find(node)
 
 
@@ -286,7 +301,9 @@ class DoesNotKnowItself(Memory):
         super().refuse(node, peer)
 
 
-@breaks(*(f"test_a_foreigner_is_refused[{kind}]" for kind in ("cluster", "group", "boundary", "case")))
+@breaks(
+    *(f"test_a_foreigner_is_refused[{kind}]" for kind in ("cluster", "group", "boundary", "case"))
+)
 class LinksToForeigners(Memory):
     def refuse(self, node, peer):
         pretended, peer.links.fence = peer.links.fence, self.links.fence
@@ -301,7 +318,11 @@ class IgnoresTheGroup(Memory):
     def refuse(self, node, peer):
         if peer.links.fence.cluster != self.links.fence.cluster or peer is self:
             super().refuse(node, peer)
-        elif node.name not in (None, peer.local.name) or self.local.key in peer.linked or peer.is_leaving:
+        elif (
+            node.name not in (None, peer.local.name)
+            or self.local.key in peer.linked
+            or peer.is_leaving
+        ):
             pretended, peer.links.fence = peer.links.fence, self.links.fence
             super().refuse(node, peer)
             peer.links.fence = pretended
@@ -340,13 +361,18 @@ class ReportsDownOnOneEndOnly(Memory):
             self.unlink(peer, Reason.UNWANTED)
 
 
-@breaks("test_disconnect_by_both_closes_the_link", "test_disconnect_by_both_in_turn_closes_the_link")
+@breaks(
+    "test_disconnect_by_both_closes_the_link", "test_disconnect_by_both_in_turn_closes_the_link"
+)
 class GivesAnotherReason(Memory):
     def unlink(self, peer, reason):
         super().unlink(peer, Reason.CLOSED if reason is Reason.UNWANTED else reason)
 
 
-@breaks("test_disconnect_by_one_end_keeps_a_link_that_the_other_wants", "test_disconnect_by_both_in_turn_closes_the_link")
+@breaks(
+    "test_disconnect_by_one_end_keeps_a_link_that_the_other_wants",
+    "test_disconnect_by_both_in_turn_closes_the_link",
+)
 class ClosesWhatTheOtherWants(Memory):
     async def disconnect(self, node):
         peer = self.linked.get(node.key)
@@ -399,7 +425,10 @@ class StopsWithoutGoodbye(Memory):
 class BarsWhoLeft(Memory):
     def refuse(self, node, peer):
         super().refuse(node, peer)
-        if peer.links.of("down", self.local.key) and peer.links.of("down", self.local.key)[-1].reason is Reason.LEFT:
+        if (
+            peer.links.of("down", self.local.key)
+            and peer.links.of("down", self.local.key)[-1].reason is Reason.LEFT
+        ):
             raise NameConflict("memory: that name has left", node=node.key)
 
 
@@ -444,7 +473,9 @@ class KeepsOnlyTheFirstLine(Memory):
         super().link(peer)
 
 
-@breaks("test_a_link_without_messages_says_so", "test_each_handshake_has_the_greeting_of_its_moment")
+@breaks(
+    "test_a_link_without_messages_says_so", "test_each_handshake_has_the_greeting_of_its_moment"
+)
 class TakesAnEmptyGreetingForNone(Memory):
     def greeting(self):
         return super().greeting() or None

@@ -1,6 +1,8 @@
-"""Networks that break one sentence of the contract each; ``NetworkConformance`` must fail exactly at ``breaks``.
+"""Networks that break one sentence of the contract each; ``NetworkConformance`` must fail exactly
+at ``breaks``.
 
-Collected by ``test_offending_networks`` only, in processes of its own. All are in memory, in virtual time.
+Collected by ``test_offending_networks`` only, in processes of its own. All are in memory, in
+virtual time.
 """
 
 import asyncio
@@ -9,7 +11,16 @@ import threading
 from random import Random
 from typing import ClassVar
 
-from cluster_kit import Datagram, Datagrams, Endpoint, Listener, Network, NetworkError, NetworkFault, Stream
+from cluster_kit import (
+    Datagram,
+    Datagrams,
+    Endpoint,
+    Listener,
+    Network,
+    NetworkError,
+    NetworkFault,
+    Stream,
+)
 from cluster_kit.testing import InMemory, NetworkConformance
 
 
@@ -130,7 +141,9 @@ def breaks(*rules):
         attributes = {part.__name__.lower(): cls for part in parts}
         network = type(cls.__name__, (Sound,), attributes) if parts else cls
         name = f"Test{cls.__name__}"
-        globals()[name] = type(name, (Suite,), {"cls": network, "breaks": frozenset(rules), "__module__": __name__})
+        globals()[name] = type(
+            name, (Suite,), {"cls": network, "breaks": frozenset(rules), "__module__": __name__}
+        )
         return cls
 
     return register
@@ -649,7 +662,10 @@ class GivesAllOfWhatIsTooLong(Sound):
         return await super().join(group, max_bytes=2 * max_bytes)
 
 
-@breaks("test_nothing_is_heard_before_listen_and_while_paused", "test_pausing_while_hearing_ends_the_hearing")
+@breaks(
+    "test_nothing_is_heard_before_listen_and_while_paused",
+    "test_pausing_while_hearing_ends_the_hearing",
+)
 class HearsWhilePaused(SoundDatagrams):
     def pause(self):
         pass

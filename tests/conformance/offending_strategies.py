@@ -261,7 +261,11 @@ class Board(Strategy):
                 if self.may_write(ctx):
                     self.write(ctx)
                 self.tell(ctx)
-                notes = [note for boot_id, note in self.notes.items() if note[0] == ctx.fence and self.reads(boot_id, before)]
+                notes = [
+                    note
+                    for boot_id, note in self.notes.items()
+                    if note[0] == ctx.fence and self.reads(boot_id, before)
+                ]
                 yield Found(node for _, node, _ in notes)
                 for _, node, leaving in notes:
                     if leaving:
@@ -342,7 +346,9 @@ class PolledAndDiagnosed(Polled):
     """Sound: says what is wrong with its source."""
 
     async def diagnose(self, ctx):
-        yield Finding(asked="polled", got="no answer" if self.broken else "dan", outcome=self.outcome())
+        yield Finding(
+            asked="polled", got="no answer" if self.broken else "dan", outcome=self.outcome()
+        )
 
     def outcome(self):
         return Outcome.FAILED if self.broken else Outcome.OK

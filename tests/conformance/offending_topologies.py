@@ -20,7 +20,9 @@ class Suite(TopologyConformance):
 
 
 def breaks(*rules, also=()):
-    """Run the suite on an implementation, sound without ``rules``; ``also`` are rules that may fail for the same fault."""
+    """Run the suite on an implementation, sound without ``rules``; ``also`` are rules that may fail
+    for the same fault.
+    """
 
     def register(cls):
         name = f"Test{cls.__name__}"
@@ -96,7 +98,9 @@ class FallsApartWhenItIsLarge(Mesh):
             return known
         everybody = sorted(known | {local}, key=str)
         ours = everybody.index(local) % 2
-        return known & (frozenset(everybody[ours::2]) | {node for node in known if node.name is None})
+        return known & (
+            frozenset(everybody[ours::2]) | {node for node in known if node.name is None}
+        )
 
 
 @breaks(
@@ -120,29 +124,47 @@ class OrdersByHash(Mesh):
         return frozenset({ring[place - 1], ring[(place + 1) % len(ring)]} | unnamed) - {local}
 
 
-@breaks("test_every_process_gives_the_same_answer", also=["test_every_machine_gives_the_same_answer_at_any_time"])
+@breaks(
+    "test_every_process_gives_the_same_answer",
+    also=["test_every_machine_gives_the_same_answer_at_any_time"],
+)
 class OrdersById(Mesh):
     """A star, around whoever was made first."""
 
     def select(self, local, known):
         hub = min((node for node in known | {local} if node.name is not None), key=id)
-        return known if local is hub else frozenset(node for node in known if node is hub or node.name is None)
+        return (
+            known
+            if local is hub
+            else frozenset(node for node in known if node is hub or node.name is None)
+        )
 
 
-@breaks("test_every_process_gives_the_same_answer", also=["test_links_are_mutual", "test_links_connect_the_cluster"])
+@breaks(
+    "test_every_process_gives_the_same_answer",
+    also=["test_links_are_mutual", "test_links_connect_the_cluster"],
+)
 class OrdersAsASetDoes(Mesh):
     """A star around whoever comes first."""
 
     def select(self, local, known):
         hub = next(iter({node.name for node in known if node.name} | {local.name}))
-        return known if local.name == hub else frozenset(node for node in known if node.name in (hub, None))
+        return (
+            known
+            if local.name == hub
+            else frozenset(node for node in known if node.name in (hub, None))
+        )
 
 
 class _Star(Mesh):
     def select(self, local, known):
         ring = sorted(node.name for node in known | {local} if node.name)
         hub = ring[self.place() % len(ring)]
-        return known if local.name == hub else frozenset(node for node in known if node.name in (hub, None))
+        return (
+            known
+            if local.name == hub
+            else frozenset(node for node in known if node.name in (hub, None))
+        )
 
 
 @breaks("test_every_machine_gives_the_same_answer_at_any_time")
@@ -182,7 +204,11 @@ class ComparesEachWithEach(Mesh):
     def select(self, local, known):
         named = [node.name for node in known | {local} if node.name is not None]
         places = {name: sum(other < name for other in named) for name in named}
-        return known if not places[local.name] else frozenset(node for node in known if not places.get(node.name))
+        return (
+            known
+            if not places[local.name]
+            else frozenset(node for node in known if not places.get(node.name))
+        )
 
 
 @breaks("test_is_cheap_in_a_large_cluster")

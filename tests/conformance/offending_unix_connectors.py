@@ -1,4 +1,5 @@
-"""Connectors with one fault each, made of a working one over Unix sockets; the suite must fail exactly at ``breaks``.
+"""Connectors with one fault each, made of a working one over Unix sockets; the suite must fail
+exactly at ``breaks``.
 
 Collected by ``test_offending_unix_connectors`` only, in processes of its own.
 """
@@ -37,12 +38,16 @@ class Suite(UnixSuite):
 
 
 def breaks(*rules, apart=False, strange=True):
-    """Run the suite on a connector, sound without ``rules``; peers apart and strangers, who take long, only where asked for."""
+    """Run the suite on a connector, sound without ``rules``; peers apart and strangers, who take
+    long, only where asked for.
+    """
 
     def register(cls):
         name = f"Test{cls.__name__}"
         tried = {"has_peers_apart": apart, "has_strangers": strange}
-        globals()[name] = type(name, (Suite,), {"cls": cls, "breaks": frozenset(rules), "__module__": __name__} | tried)
+        globals()[name] = type(
+            name, (Suite,), {"cls": cls, "breaks": frozenset(rules), "__module__": __name__} | tried
+        )
         return cls
 
     return register
@@ -229,7 +234,10 @@ class BlocksTheLoopAtEachMessage(UnixConnector):
 class TellsOnlyAscii(UnixConnector):
     def _introduction(self):
         said = super()._introduction()
-        metadata = {key: value.encode("ascii", "ignore").decode() for key, value in self._local.metadata.items()}
+        metadata = {
+            key: value.encode("ascii", "ignore").decode()
+            for key, value in self._local.metadata.items()
+        }
         return said | {"node": said["node"] | {"metadata": metadata}}
 
 
@@ -324,7 +332,9 @@ class ForgetsItsBoot(UnixConnector):
 @breaks("test_a_foreigner_is_refused[boundary]", strange=False)
 class RunsTheFenceTogether(UnixConnector):
     def _why_not(self, peer, fence):
-        return super()._why_not(peer, self._fence() if "".join(fence) == "".join(self._fence()) else fence)
+        return super()._why_not(
+            peer, self._fence() if "".join(fence) == "".join(self._fence()) else fence
+        )
 
 
 @breaks("test_a_foreigner_is_refused[case]", strange=False)
@@ -419,7 +429,10 @@ class BelievesAnyLength(UnixConnector):
         super()._accept(reader, writer)
 
 
-@loses_peers("test_who_does_not_read_holds_up_only_what_is_sent_to_it", "test_what_waits_fails_when_the_link_is_lost")
+@loses_peers(
+    "test_who_does_not_read_holds_up_only_what_is_sent_to_it",
+    "test_what_waits_fails_when_the_link_is_lost",
+)
 class LetsMessagesPileUp(UnixConnector):
     async def send(self, node, payload):
         sending = asyncio.create_task(super().send(node, payload))

@@ -1,4 +1,6 @@
-"""A network all of whose streams are protected, between nodes that hold one secret, certificates, or both."""
+"""A network all of whose streams are protected, between nodes that hold one secret, certificates,
+or both.
+"""
 
 from delayed_network import DelayedListener, DelayedNetwork
 from made_up_certificates import Authority
@@ -9,7 +11,11 @@ from cluster_kit.security.keys import Keyring, SecretKeys
 
 KEYS = SecretKeys(id=bytes(8), authority=bytes(32), datagrams=bytes(32))
 CERTIFICATES = Authority("root").certificates("nowhere")
-SECRET, FILES, BOTH = Keyring(KEYS), Keyring(certificates=CERTIFICATES), Keyring(KEYS, certificates=CERTIFICATES)
+SECRET, FILES, BOTH = (
+    Keyring(KEYS),
+    Keyring(certificates=CERTIFICATES),
+    Keyring(KEYS, certificates=CERTIFICATES),
+)
 
 
 class ProtectedListener(DelayedListener):

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster_kit.testing import ConnectorConformance, NetworkConformance, StrategyConformance, TopologyConformance
+from cluster_kit.testing import (
+    ConnectorConformance,
+    NetworkConformance,
+    StrategyConformance,
+    TopologyConformance,
+)
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = (
@@ -19,11 +24,15 @@ SUITES = (ConnectorConformance, NetworkConformance, StrategyConformance, Topolog
 
 
 def words(text):
-    """Return ``text`` on one line, without the marks that docstrings and Markdown put around code."""
+    """Return ``text`` on one line, without the marks that docstrings and Markdown put around
+    code.
+    """
     return re.sub(r"\s+", " ", text.replace("`", "").replace("\n#", "\n"))
 
 
-RULES = [getattr(suite, name) for suite in SUITES for name in dir(suite) if name.startswith("test_")]
+RULES = [
+    getattr(suite, name) for suite in SUITES for name in dir(suite) if name.startswith("test_")
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__qualname__)
@@ -36,5 +45,10 @@ def test_failure_begins_with_the_sentence_and_shows_values():
     from offending_topologies import LeavesIslands
 
     suite = TopologyConformance()
-    with pytest.raises(AssertionError, match=r"^contract: .*connect the cluster.*\n?.*no way leads from .*node0@.*node919@"):
-        suite.test_links_connect_the_cluster(LeavesIslands(), frozenset(map(suite.make_node, range(2))))
+    with pytest.raises(
+        AssertionError,
+        match=r"^contract: .*connect the cluster.*\n?.*no way leads from .*node0@.*node919@",
+    ):
+        suite.test_links_connect_the_cluster(
+            LeavesIslands(), frozenset(map(suite.make_node, range(2)))
+        )

@@ -68,7 +68,16 @@ def leave_socket_file(cleanup):
 
 
 @pytest.mark.parametrize(
-    "leave", [leave_task, leave_thread, leave_process, leave_socket, leave_pipe, leave_file, leave_socket_file]
+    "leave",
+    [
+        leave_task,
+        leave_thread,
+        leave_process,
+        leave_socket,
+        leave_pipe,
+        leave_file,
+        leave_socket_file,
+    ],
 )
 def test_what_a_block_leaves_behind_is_named(leave):
     async def scenario():
@@ -144,7 +153,9 @@ def test_a_missing_program_skips_unless_it_is_required(pytester, monkeypatch):
     pytester.makeconftest(CONFTEST.read_text())
     pytester.makepyfile("def test_it(require): require('no-such-program')")
     monkeypatch.delenv("CLUSTER_KIT_REQUIRE_SERVERS", raising=False)
-    pytester.runpytest_subprocess("-rs").stdout.fnmatch_lines(["SKIPPED*no-such-program is not installed"])
+    pytester.runpytest_subprocess("-rs").stdout.fnmatch_lines(
+        ["SKIPPED*no-such-program is not installed"]
+    )
     monkeypatch.setenv("CLUSTER_KIT_REQUIRE_SERVERS", "1")
     pytester.runpytest_subprocess().assert_outcomes(failed=1)
 

@@ -1,4 +1,6 @@
-"""The system's network, the one in memory, and one that somebody else wrote, held to the contract."""
+"""The system's network, the one in memory, and one that somebody else wrote, held to the
+contract.
+"""
 
 from delayed_network import DelayedNetwork, LateNetwork
 from protected_network import BOTH, FILES, SECRET, ProtectedNetwork
@@ -41,7 +43,9 @@ class TestLateNetwork(InMemory, NetworkConformance):
 
 
 class Protected(NetworkConformance):
-    """Streams that are protected keep the contract, but that what is sent waits for the other end to be started as well."""
+    """Streams that are protected keep the contract, but that what is sent waits for the other end
+    to be started as well.
+    """
 
     keyring = SECRET
 

@@ -46,7 +46,9 @@ def in_a_callback():
     asyncio.get_running_loop().call_soon([].pop)
 
 
-@pytest.mark.parametrize(("lose", "told"), [(in_a_task, "ValueError"), (in_a_callback, "IndexError")])
+@pytest.mark.parametrize(
+    ("lose", "told"), [(in_a_task, "ValueError"), (in_a_callback, "IndexError")]
+)
 def test_exception_that_reaches_nobody_fails_the_scenario(lose, told):
     async def scenario():
         lose()

@@ -40,7 +40,9 @@ def test_change_wakes_who_waits_for_it():
 def test_listener_tells_what_came_instead():
     async def scenario():
         async with Listener(Counting(), FakeDiscovery(ANN), deadline_s=0.1) as heard:
-            with pytest.raises(AssertionError, match=r"expected bob; the strategy was running after 0.1 s.*ann"):
+            with pytest.raises(
+                AssertionError, match=r"expected bob; the strategy was running after 0.1 s.*ann"
+            ):
                 await heard.until(lambda observation: BOB in observation.nodes, "bob")
 
     asyncio.run(scenario())
@@ -83,7 +85,9 @@ def test_expect_tells_what_came_instead():
     async def scenario():
         links = RecordingLinks(deadline_s=0.1)
         links.up(BOB)
-        with pytest.raises(AssertionError, match=r"expected up of ann@127.0.0.1 number 1 within 0.1 s; .*bob"):
+        with pytest.raises(
+            AssertionError, match=r"expected up of ann@127.0.0.1 number 1 within 0.1 s; .*bob"
+        ):
             await links.expect("up", ANN.key)
 
     asyncio.run(scenario())

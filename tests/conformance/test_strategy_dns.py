@@ -51,14 +51,18 @@ class TestKubernetesDns(ByServer):
     @pytest.fixture
     def strategy(self):
         options = {"resolver": self.server.resolver, "polling_interval_s": 0.05}
-        return KubernetesDnsStrategy(service="web", namespace="shop", application_name="app", **options)
+        return KubernetesDnsStrategy(
+            service="web", namespace="shop", application_name="app", **options
+        )
 
 
 class TestKubernetesDnsSrv(ByServer):
     @pytest.fixture
     def strategy(self):
         options = {"resolver": self.server.resolver, "polling_interval_s": 0.05}
-        return KubernetesDnsSrvStrategy(service="web", namespace="shop", application_name="app", **options)
+        return KubernetesDnsSrvStrategy(
+            service="web", namespace="shop", application_name="app", **options
+        )
 
 
 class TestDnsBySystem(StrategyConformance):

@@ -32,7 +32,9 @@ class EpmdConformance(StrategyConformance):
 class TestEpmd(EpmdConformance):
     @pytest.fixture
     def strategy(self):
-        return EpmdStrategy(hosts=("ann@127.0.0.1", "bob@127.0.0.1", "cat@127.0.0.1"), **self.options)
+        return EpmdStrategy(
+            hosts=("ann@127.0.0.1", "bob@127.0.0.1", "cat@127.0.0.1"), **self.options
+        )
 
 
 class TestLocalEpmd(EpmdConformance):

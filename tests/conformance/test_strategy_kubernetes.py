@@ -3,7 +3,16 @@
 from typing import ClassVar
 
 import pytest
-from kubernetes_api import ENDPOINTS, PODS, SLICES, KubernetesApi, endpoint_slice, endpoints, in_thread, pod
+from kubernetes_api import (
+    ENDPOINTS,
+    PODS,
+    SLICES,
+    KubernetesApi,
+    endpoint_slice,
+    endpoints,
+    in_thread,
+    pod,
+)
 
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.testing import StrategyConformance
@@ -25,7 +34,9 @@ class Reading(StrategyConformance):
         with in_thread(self.api) as self.in_api:
             for plural, objects in OBJECTS.items():
                 self.in_api(self.api.put(plural, *objects))
-            yield KubernetesStrategy(kubeconfig=self.api.kubeconfig(tmp_path / "kubeconfig"), **self.options)
+            yield KubernetesStrategy(
+                kubeconfig=self.api.kubeconfig(tmp_path / "kubeconfig"), **self.options
+            )
 
     def break_source(self):
         self.in_api(self.api.stop())

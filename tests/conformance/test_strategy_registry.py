@@ -37,6 +37,17 @@ class TestRegistry(StrategyConformance):
         self.server.start()
 
     def litter_source(self):
-        litter = ["", "no JSON", "null", "[" * 15_000, '{"node": {"name": 1}}', '{"node": {"name": "no-host"}}', 7, None]
+        litter = [
+            "",
+            "no JSON",
+            "null",
+            "[" * 15_000,
+            '{"node": {"name": 1}}',
+            '{"node": {"name": "no-host"}}',
+            7,
+            None,
+        ]
         for place in ("a", "z"):  # before all entries, and after them
-            self.server.keys.update({f"{place}/{number}": (value, float("inf")) for number, value in enumerate(litter)})
+            self.server.keys.update(
+                {f"{place}/{number}": (value, float("inf")) for number, value in enumerate(litter)}
+            )

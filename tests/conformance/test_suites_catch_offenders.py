@@ -1,9 +1,16 @@
-"""Each rule of a suite can fail: an implementation breaks it, and ``test_offending_*`` show that it fails there only."""
+"""Each rule of a suite can fail: an implementation breaks it, and ``test_offending_*`` show that it
+fails there only.
+"""
 
 import pytest
 from offenders import offenders_in
 
-from cluster_kit.testing import ConnectorConformance, NetworkConformance, StrategyConformance, TopologyConformance
+from cluster_kit.testing import (
+    ConnectorConformance,
+    NetworkConformance,
+    StrategyConformance,
+    TopologyConformance,
+)
 
 MODULES = {
     ConnectorConformance: ["offending_connectors", "offending_unix_connectors"],

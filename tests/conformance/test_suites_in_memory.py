@@ -1,4 +1,6 @@
-"""The parts that use no network but the one they are given, held to their suites in memory, in virtual time."""
+"""The parts that use no network but the one they are given, held to their suites in memory, in
+virtual time.
+"""
 
 import pytest
 from made_up_certificates import Authority

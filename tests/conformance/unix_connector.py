@@ -1,4 +1,6 @@
-"""The connector over Unix sockets that ``cluster-kit new connector`` writes, as a module, and the suite that it comes with."""
+"""The connector over Unix sockets that ``cluster-kit new connector`` writes, as a module, and the
+suite that it comes with.
+"""
 
 import importlib.util
 import sys
@@ -11,7 +13,9 @@ FILES = distribution("connector", "unix")
 
 
 def load(path, **known):
-    """Return a module of the new distribution, which finds the modules in ``known`` by their names."""
+    """Return a module of the new distribution, which finds the modules in ``known`` by their
+    names.
+    """
     with tempfile.TemporaryDirectory(prefix="unix-") as folder:
         file = Path(folder, "written.py")
         file.write_text(FILES[PurePosixPath(path)])

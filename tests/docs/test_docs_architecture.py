@@ -1,4 +1,6 @@
-"""The page on architecture names functions, files and layers that exist; a renaming has to touch it."""
+"""The page on architecture names functions, files and layers that exist; a renaming has to touch
+it.
+"""
 
 import ast
 import re
@@ -16,7 +18,12 @@ def functions_of(file):
     tree = ast.parse((PACKAGE / file).read_text())
     classes = {"": tree} | {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     kinds = ast.FunctionDef | ast.AsyncFunctionDef
-    return {(name, each.name) for name, body in classes.items() for each in body.body if isinstance(each, kinds)}
+    return {
+        (name, each.name)
+        for name, body in classes.items()
+        for each in body.body
+        if isinstance(each, kinds)
+    }
 
 
 @pytest.mark.parametrize(("file", "owner", "function"), STEPS)

@@ -1,4 +1,6 @@
-"""What the docs show works: commands are taken by their programs, links lead somewhere, no block is of an unknown kind."""
+"""What the docs show works: commands are taken by their programs, links lead somewhere, no block is
+of an unknown kind.
+"""
 
 import configparser
 import json
@@ -42,7 +44,18 @@ LANGUAGES = {
 WORDS = {Outcome.OK: "healthy", Outcome.EMPTY: "alone", Outcome.FAILED: "sick"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OTHERS = {  # programs of others, whose options are theirs to check
-    *("avahi-browse", "avahi-publish", "cat", "cd", "chown", "cp", "firewall-cmd", "git", "kill", "kubectl"),
+    *(
+        "avahi-browse",
+        "avahi-publish",
+        "cat",
+        "cd",
+        "chown",
+        "cp",
+        "firewall-cmd",
+        "git",
+        "kill",
+        "kubectl",
+    ),
     *("mv", "mypy", "nft", "rsync", "ruff", "systemctl", "twine", "ufw", "umask"),
 }
 
@@ -79,18 +92,25 @@ def test_json_is_as_the_doctor_prints_it(block):
             [outcome] = [each for each in Outcome if WORDS[each] == shown["verdict"]]
             report.verdict(Verdict(outcome, shown["because"]))
         else:
-            finding = Finding(outcome=Outcome(shown["outcome"]), **{key: shown[key] for key in ("asked", "got", "cause")})
+            finding = Finding(
+                outcome=Outcome(shown["outcome"]),
+                **{key: shown[key] for key in ("asked", "got", "cause")},
+            )
             report.entry(Entry(shown["source"], shown["step"], finding))
         assert printed == [line]
 
 
 def test_hosts_file_of_erlang_is_read():
-    assert [parse_hosts(block.text) for block in blocks("erlang")] == [("web1.example", "web2.example")]
+    assert [parse_hosts(block.text) for block in blocks("erlang")] == [
+        ("web1.example", "web2.example")
+    ]
 
 
 def commands(block):
     """Yield the words of each command in a block, without redirections, comments and output."""
-    lines = [line for line in block.text.splitlines() if line.startswith("$ ")] or block.text.splitlines()
+    lines = [
+        line for line in block.text.splitlines() if line.startswith("$ ")
+    ] or block.text.splitlines()
     for line in lines:
         lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
@@ -140,13 +160,19 @@ def _pip(order, *arguments):
 def _tox(*arguments):
     ini = configparser.ConfigParser(interpolation=None)
     ini.read(ROOT / "tox.ini")
-    known = {section.removeprefix("testenv:") for section in ini.sections()} | {"py311", "py312", "py313"}
+    known = {section.removeprefix("testenv:") for section in ini.sections()} | {
+        "py311",
+        "py312",
+        "py313",
+    }
     for names in (after for before, after in pairwise(arguments) if before == "-e"):
         assert set(names.split(",")) <= known | {"simulation", "simulation-long"}
 
 
 def _files_exist(*arguments):
-    for path in (each.partition("::")[0] for each in arguments if "/" in each or each.endswith(".py")):
+    for path in (
+        each.partition("::")[0] for each in arguments if "/" in each or each.endswith(".py")
+    ):
         assert (ROOT / path).exists(), path
 
 
@@ -173,7 +199,8 @@ CONTRIBUTING = PAGES["CONTRIBUTING.md"]
 
 
 @pytest.mark.parametrize(
-    "command", re.findall(r"^\|[^|]+\| `([^`|]+)` \|", CONTRIBUTING.partition("## Where")[0], re.MULTILINE)
+    "command",
+    re.findall(r"^\|[^|]+\| `([^`|]+)` \|", CONTRIBUTING.partition("## Where")[0], re.MULTILINE),
 )
 def test_checks_are_as_shown(command):
     for program, *arguments in commands(Block("", 0, "console", command)):
@@ -181,9 +208,13 @@ def test_checks_are_as_shown(command):
 
 
 def test_files_of_the_guide_for_contributors_are_there():
-    named = re.findall(r"`((?:\.ci|benchmarks|cluster_kit|docs|examples|plugins|tests)/[\w./-]*)`", CONTRIBUTING)
+    named = re.findall(
+        r"`((?:\.ci|benchmarks|cluster_kit|docs|examples|plugins|tests)/[\w./-]*)`", CONTRIBUTING
+    )
     assert len(named) > 40
-    assert not [path for path in named if path != "tests/fuzz/crashes/" and not (ROOT / path).exists()]
+    assert not [
+        path for path in named if path != "tests/fuzz/crashes/" and not (ROOT / path).exists()
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES)

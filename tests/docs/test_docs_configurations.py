@@ -35,7 +35,9 @@ def read(tmp_path, monkeypatch):
     monkeypatch.setenv("HOST_IP", "127.0.0.1")  # docs/deployment.md has a unit that sets it
     links = sys.modules["myapp.links"]
     links.connect = links.disconnect = links.list_nodes = lambda *arguments: None
-    [strategy] = [text for text in texts("docs/plugins.md", "python") if "class InventoryStrategy" in text]
+    [strategy] = [
+        text for text in texts("docs/plugins.md", "python") if "class InventoryStrategy" in text
+    ]
     exec(strategy, vars(sys.modules["inventory"]))
     return lambda text: _read(_local(text, tmp_path), tmp_path)
 
@@ -47,7 +49,9 @@ def _local(text, folder):
     text = re.sub(r"^( *secret_file:) \S+", rf"\1 {secret}", text, flags=re.MULTILINE)
     text = text.replace("strategy: inventory", "strategy: inventory:InventoryStrategy")
     if re.search("^certs: ", text, re.MULTILINE):
-        text = re.sub(r"^certs: \S+", f"certs: {certificates(text, folder)}", text, flags=re.MULTILINE)
+        text = re.sub(
+            r"^certs: \S+", f"certs: {certificates(text, folder)}", text, flags=re.MULTILINE
+        )
     return text
 
 

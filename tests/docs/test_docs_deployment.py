@@ -1,4 +1,6 @@
-"""The recipes for deployment fit each other, the command line, and what ``cluster-kit manifest`` prints."""
+"""The recipes for deployment fit each other, the command line, and what ``cluster-kit manifest``
+prints.
+"""
 
 import configparser
 import json
@@ -19,7 +21,9 @@ from cluster_kit.strategies.gossip import GossipStrategy
 PAGE = "docs/deployment.md"
 [UNIT] = texts(PAGE, "ini")
 [DOCKERFILE] = texts(PAGE, "dockerfile")
-[MAP, DEPLOYMENT] = yaml.safe_load_all(next(text for text in texts(PAGE, "yaml") if "kind: Deployment" in text))
+[MAP, DEPLOYMENT] = yaml.safe_load_all(
+    next(text for text in texts(PAGE, "yaml") if "kind: Deployment" in text)
+)
 CONFIGURATION = yaml.safe_load(MAP["data"]["cluster.yaml"])
 POD = DEPLOYMENT["spec"]["template"]["spec"]
 [CONTAINER] = POD["containers"]
@@ -42,21 +46,42 @@ def test_unit_starts_a_node():
 def test_unit_is_one_for_systemd(tmp_path):
     path = tmp_path / "shop-node.service"
     path.write_text(
-        re.sub(r"^User=.*$", "User=root", UNIT.replace("/opt/shop/bin/cluster-kit", str(COMMAND)), flags=re.MULTILINE)
+        re.sub(
+            r"^User=.*$",
+            "User=root",
+            UNIT.replace("/opt/shop/bin/cluster-kit", str(COMMAND)),
+            flags=re.MULTILINE,
+        )
     )
-    done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
-    assert (done.returncode, [line for line in done.stderr.splitlines() if path.name in line]) == (0, [])
+    done = subprocess.run(
+        ["systemd-analyze", "verify", path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, [line for line in done.stderr.splitlines() if path.name in line]) == (
+        0,
+        [],
+    )
 
 
 def test_container_starts_a_node_with_extras_that_exist():
     accepts(ENTRYPOINT)
     [extra] = re.findall(r"pip install .*'/src\[(\w+)\]'", DOCKERFILE)
-    assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert (
+        extra
+        in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    )
 
 
 def test_pod_has_what_the_manifest_asks_for():
-    printed = CliRunner().invoke(main, ["manifest", "kubernetes", "--name", "web", "--service-account", "web"]).output
-    lines = printed.rpartition("# In the Deployment")[2].partition("# In cluster.yaml")[0].splitlines()[1:]
+    printed = (
+        CliRunner()
+        .invoke(main, ["manifest", "kubernetes", "--name", "web", "--service-account", "web"])
+        .output
+    )
+    lines = (
+        printed.rpartition("# In the Deployment")[2]
+        .partition("# In cluster.yaml")[0]
+        .splitlines()[1:]
+    )
     asked = yaml.safe_load("\n".join(line.removeprefix("#") for line in lines))["spec"]["template"]
     assert POD["serviceAccountName"] == asked["spec"]["serviceAccountName"]
     assert POD["securityContext"].items() >= asked["spec"]["securityContext"].items()
@@ -64,21 +89,31 @@ def test_pod_has_what_the_manifest_asks_for():
     [wanted] = asked["spec"]["containers"]
     assert CONTAINER["ports"] == wanted["ports"]
     assert CONTAINER["env"] == wanted["env"]
-    plain = [{key: value for key, value in mount.items() if value} for mount in wanted["volumeMounts"]]
+    plain = [
+        {key: value for key, value in mount.items() if value} for mount in wanted["volumeMounts"]
+    ]
     assert all(mount in CONTAINER["volumeMounts"] for mount in plain)
     assert all(volume in POD["volumes"] for volume in asked["spec"]["volumes"])
 
 
 def test_pod_finds_itself_and_its_files():
-    assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
+    assert (
+        DEPLOYMENT["spec"]["selector"]["matchLabels"]
+        == DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
+    )
     mounted = {mount["name"]: mount["mountPath"] for mount in CONTAINER["volumeMounts"]}
     assert mounted.keys() == {volume["name"] for volume in POD["volumes"]}
     assert CONFIGURATION["secret_file"] == f"{mounted['cluster-secret']}/secret"
     assert ENTRYPOINT[-1] == f"{mounted['config']}/cluster.yaml"
-    assert CONFIGURATION["topologies"]["pods"]["connector"]["port"] == CONTAINER["ports"][0]["containerPort"]
+    assert (
+        CONFIGURATION["topologies"]["pods"]["connector"]["port"]
+        == CONTAINER["ports"][0]["containerPort"]
+    )
 
 
-@pytest.mark.parametrize("default", [GossipStrategy().port, GossipStrategy().multicast_addr, 5353, 4369])
+@pytest.mark.parametrize(
+    "default", [GossipStrategy().port, GossipStrategy().multicast_addr, 5353, 4369]
+)
 def test_ports_are_those_of_the_code(default):
     table = PAGES[PAGE].partition("| what | protocol and port |")[2].partition("\n\n")[0]
     assert re.search(rf"\b{re.escape(str(default))}\b", table)

@@ -1,4 +1,6 @@
-"""Every block of Python in the docs runs: programs as they stand, fragments with what their page takes for granted."""
+"""Every block of Python in the docs runs: programs as they stand, fragments with what their page
+takes for granted.
+"""
 
 import asyncio
 import json
@@ -13,7 +15,16 @@ import pytest
 from docs_pages import blocks, texts
 from waiting import until
 
-from cluster_kit import IGNORED, AsyncSupervisor, ConfigError, Gone, Node, Seen, Supervisor, load_config
+from cluster_kit import (
+    IGNORED,
+    AsyncSupervisor,
+    ConfigError,
+    Gone,
+    Node,
+    Seen,
+    Supervisor,
+    load_config,
+)
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.testing import FakeDiscovery, Listener
 
@@ -27,7 +38,8 @@ def run(code, **names):
 
 
 def test_no_python_block_is_missing_here():
-    elsewhere = {"README.md": 1, "docs/index.md": 1, "docs/tutorial.md": 1, "docs/embedding.md": 6}  # test_docs_run.py
+    # test_docs_run.py
+    elsewhere = {"README.md": 1, "docs/index.md": 1, "docs/tutorial.md": 1, "docs/embedding.md": 6}
     elsewhere["docs/testing.md"] = len(texts("docs/testing.md", "python"))  # test_docs_testing.py
     here = {
         "docs/callback.md": 1,
@@ -59,16 +71,25 @@ def test_callback():
 
 def test_configuration():
     typed, comparison = texts("docs/configuration.md", "python")
-    assert load_config(run(typed)["config"], PluginRegistry.load()).topologies["lan"].child_spec.max_restarts == 5
+    assert (
+        load_config(run(typed)["config"], PluginRegistry.load())
+        .topologies["lan"]
+        .child_spec.max_restarts
+        == 5
+    )
     assert run(comparison)["Node"] is Node
 
 
 def test_deployment(monkeypatch):
     logging_, metrics = texts("docs/deployment.md", "python")
-    with Supervisor({"topologies": {"lan": {"strategy": "static", "config": {"nodes": []}}}}) as cluster:
+    with Supervisor(
+        {"topologies": {"lan": {"strategy": "static", "config": {"nodes": []}}}}
+    ) as cluster:
         lines = list(run(metrics)["metrics"](cluster))
     assert 'cluster_kit_links{topology="lan"} 0' in lines
-    assert all(re.fullmatch(r'cluster_kit_[a-z_]+\{topology="lan"\} \d+(\.\d+)?', line) for line in lines)
+    assert all(
+        re.fullmatch(r'cluster_kit_[a-z_]+\{topology="lan"\} \d+(\.\d+)?', line) for line in lines
+    )
     logger = logging.getLogger("cluster_kit")
     monkeypatch.setattr(logger, "level", logger.level)
     run(logging_)
@@ -79,7 +100,9 @@ def test_operating(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("cluster.yaml").write_text(json.dumps(LOCAL))
     changing, leaving = texts("docs/operating.md", "python")
-    with Supervisor({"topologies": {"old": {"strategy": "static", "config": {"nodes": []}}}}) as supervisor:
+    with Supervisor(
+        {"topologies": {"old": {"strategy": "static", "config": {"nodes": []}}}}
+    ) as supervisor:
         changes = run(changing, supervisor=supervisor)["changes"]
         assert (changes.added, changes.removed) == (("lan",), ("old",))
         assert list(supervisor.status()) == ["lan"]
@@ -142,22 +165,35 @@ def test_mdns(capsys):
 def test_plugins(tmp_path, monkeypatch):
     inventory, checking, hooks, _, _, diagnose, specs = texts("docs/plugins.md", "python")
     assert run(hooks)["cluster_kit_strategies"]()["inventory"].endswith(":InventoryStrategy")
-    [spec] = run("from cluster_kit import hookimpl\n" + specs)["cluster_kit_topology_specs"]().values()
+    [spec] = run("from cluster_kit import hookimpl\n" + specs)[
+        "cluster_kit_topology_specs"
+    ]().values()
     load_config({"topologies": {"lan": spec}}, PluginRegistry.load())
 
-    monkeypatch.setitem(sys.modules, "inventory", ModuleType("inventory"))  # a dataclass looks for its own
-    names = run(inventory.replace("from cluster_kit import", "from cluster_kit import Finding, Outcome,"), __name__="inventory")
+    # a dataclass looks for its own
+    monkeypatch.setitem(sys.modules, "inventory", ModuleType("inventory"))
+    names = run(
+        inventory.replace("from cluster_kit import", "from cluster_kit import Finding, Outcome,"),
+        __name__="inventory",
+    )
     strategy = names["InventoryStrategy"]
-    with pytest.raises(ConfigError, match=r"^path: invalid value 'list\.yaml': expected a JSON file"):
+    with pytest.raises(
+        ConfigError, match=r"^path: invalid value 'list\.yaml': expected a JSON file"
+    ):
         run(checking)["__post_init__"](strategy(path=Path("list.yaml")))
     strategy.diagnose = run(f"from __future__ import annotations\n{diagnose}", **names)["diagnose"]
     (tmp_path / "list.json").write_text("[]")
 
     async def findings(path):
-        return [finding async for finding in strategy(path=path).diagnose(FakeDiscovery(Node(name="a@h")))]
+        return [
+            finding
+            async for finding in strategy(path=path).diagnose(FakeDiscovery(Node(name="a@h")))
+        ]
 
     assert asyncio.run(findings(tmp_path / "list.json"))
-    assert [finding.outcome for finding in asyncio.run(findings(tmp_path / "none.json"))] == ["failed"]
+    assert [finding.outcome for finding in asyncio.run(findings(tmp_path / "none.json"))] == [
+        "failed"
+    ]
 
 
 def test_registry(tmp_path, monkeypatch):

@@ -9,12 +9,20 @@ import pytest
 from cluster_kit import hookspecs
 
 PLUGINS_MD = Path(__file__).parents[2] / "docs" / "plugins.md"
-HOOKS = {name: function for name, function in vars(hookspecs).items() if hasattr(function, f"{hookspecs.PROJECT}_spec")}
+HOOKS = {
+    name: function
+    for name, function in vars(hookspecs).items()
+    if hasattr(function, f"{hookspecs.PROJECT}_spec")
+}
 
 
 def documented() -> dict[str, list[str]]:
-    """Return the arguments of each hook that has a heading such as ``### `cluster_kit_node_up(topology, node)```."""
-    headings = re.findall(r"^#+ `(cluster_kit_\w+)\(([^)]*)\)`$", PLUGINS_MD.read_text(), re.MULTILINE)
+    """Return the arguments of each hook that has a heading such as ``###
+    `cluster_kit_node_up(topology, node)```.
+    """
+    headings = re.findall(
+        r"^#+ `(cluster_kit_\w+)\(([^)]*)\)`$", PLUGINS_MD.read_text(), re.MULTILINE
+    )
     return {name: re.findall(r"\w+", arguments) for name, arguments in headings}
 
 
@@ -34,6 +42,6 @@ def test_only_hooks_that_exist_are_documented():
 @pytest.mark.parametrize("name", HOOKS)
 def test_hook_names_a_working_example(name):
     root = PLUGINS_MD.parents[1]
-    examples = re.findall(r"Example: ``([\w/.-]+)``", inspect.getdoc(HOOKS[name]))
+    examples = re.findall(r"Example:\s+``([\w/.-]+)``", inspect.getdoc(HOOKS[name]))
     assert examples
     assert all((root / example).exists() for example in examples)

@@ -31,7 +31,8 @@ def classes(module: object, root: type) -> list[type]:
 
 def call(cls: type, *inherited: str) -> str:
     """Return how a table shows a class: as a call with its fields."""
-    return f"`{cls.__name__}({', '.join(name for name in cls.__dataclass_fields__ if name not in inherited)})`"
+    fields = [name for name in cls.__dataclass_fields__ if name not in inherited]
+    return f"`{cls.__name__}({', '.join(fields)})`"
 
 
 def test_events():
@@ -51,13 +52,16 @@ def test_errors():
 
 
 def test_reasons():
-    assert first("docs/events.md", "reason", "meaning") == [f"`{reason}`" for reason in events.Reason]
+    assert first("docs/events.md", "reason", "meaning") == [
+        f"`{reason}`" for reason in events.Reason
+    ]
 
 
 def test_reasons_of_connect_errors():
     table = rows("docs/events.md", "reason", "meaning", "tends to pass")
     assert {reason: passes.startswith("yes") for reason, _, passes in table} == {
-        f"`{reason}`": errors.ConnectError("", reason=reason).retryable for reason in errors.ConnectReason
+        f"`{reason}`": errors.ConnectError("", reason=reason).retryable
+        for reason in errors.ConnectReason
     }
 
 

@@ -1,4 +1,6 @@
-"""The page of the protocols is true: its tables are the code's, and its bytes are read and made by the code."""
+"""The page of the protocols is true: its tables are the code's, and its bytes are read and made by
+the code.
+"""
 
 import importlib
 import json
@@ -43,13 +45,17 @@ def plain(value):
 
 def captured():
     """Yield each example: its title, its bytes, and its value as JSON has it."""
-    for title, body in re.findall(r"^```text\n# ([^\n]+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+    for title, body in re.findall(
+        r"^```text\n# ([^\n]+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+    ):
         *lines, value = body.splitlines()
         yield pytest.param(bytes.fromhex("".join(lines)), json.loads(value), id=title)
 
 
 FRAMES = [each for each in captured() if not each.id.startswith(("gossip", "topic", "sealed"))]
-PAYLOADS = [each for each in captured() if each.id.startswith("topic") and each.id != "topic greeting"]
+PAYLOADS = [
+    each for each in captured() if each.id.startswith("topic") and each.id != "topic greeting"
+]
 GREETINGS = [each for each in captured() if each.id == "topic greeting"]
 DATAGRAMS = [each for each in captured() if each.id.startswith("gossip")]
 SEALED = [each for each in captured() if each.id.startswith("sealed")]
@@ -73,14 +79,18 @@ def test_captured_frame_is_read_and_made_by_our_code(data, value):
 
 
 def test_each_frame_is_captured():
-    assert {each.values[1][0] for each in FRAMES} == {cls.__struct_config__.tag for cls in TYPE_OF.values()}
+    assert {each.values[1][0] for each in FRAMES} == {
+        cls.__struct_config__.tag for cls in TYPE_OF.values()
+    }
 
 
 @pytest.mark.parametrize(("data", "value"), PAYLOADS)
 def test_captured_payload(data, value):
     assert plain(msgpack.unpackb(data)) == value
     records = topics.decode(data)
-    assert [type(record).__struct_config__.tag for record in records] == [plain[0] for plain in value]
+    assert [type(record).__struct_config__.tag for record in records] == [
+        plain[0] for plain in value
+    ]
     assert topics.encode(records) == data
 
 
@@ -127,13 +137,16 @@ def test_captured_sealed_datagram_is_read_and_made_by_our_code(data, value):
 
 
 def test_types_of_frames():
-    assert {name: int(number) for number, name, *_ in table("type", "frame", "fields", "said by")} == {
-        name: cls.__struct_config__.tag for name, cls in TYPE_OF.items()
-    }
+    assert {
+        name: int(number) for number, name, *_ in table("type", "frame", "fields", "said by")
+    } == {name: cls.__struct_config__.tag for name, cls in TYPE_OF.items()}
 
 
 def test_types_of_records():
-    told = {name: (int(number), parts) for number, name, parts, _ in table("type", "record", "parts", "meaning")}
+    told = {
+        name: (int(number), parts)
+        for number, name, parts, _ in table("type", "record", "parts", "meaning")
+    }
     assert {name: number for name, (number, _) in told.items()} == {
         name: cls.__struct_config__.tag for name, cls in RECORD_OF.items()
     }
@@ -143,7 +156,9 @@ def test_types_of_records():
 
 
 def test_parts_of_a_greeting():
-    assert len(table("#", "part", "as", "of the greeting")) == len(topics.Greeting.__struct_fields__)
+    assert len(table("#", "part", "as", "of the greeting")) == len(
+        topics.Greeting.__struct_fields__
+    )
 
 
 def test_states():
@@ -160,7 +175,12 @@ def test_cases_of_arbitration():
         {"accepted": {Role.ACCEPTOR}, "dialled": {Role.DIALLER}},
         {"none": {None}, "answered": {State.ANSWERED}, "up": {State.UP}},
         {"any": {None, *Process}, "same": {Process.SAME}, "other": {Process.OTHER}},
-        {"any": set(Sign), "nothing": {Sign.NONE}, "heard": {Sign.HEARD}, "came up": {Sign.CONFIRMED}},
+        {
+            "any": set(Sign),
+            "nothing": {Sign.NONE},
+            "heard": {Sign.HEARD},
+            "came up": {Sign.CONFIRMED},
+        },
         {
             "any": {None, State.SILENT, State.GREETED},
             "none, or hello not out": {None, State.SILENT},
@@ -169,13 +189,25 @@ def test_cases_of_arbitration():
         {"any": set(Name), "ours": {Name.OURS}, "theirs": {Name.THEIRS}},
     ]
     told = {}
-    heads = ("newcomer", "incumbent", "its process", "learnt since", "our own dial", "lower name", "verdict")
+    heads = (
+        "newcomer",
+        "incumbent",
+        "its process",
+        "learnt since",
+        "our own dial",
+        "lower name",
+        "verdict",
+    )
     for *cells, verdict in table(*heads):
         sides = [words[cell] for words, cell in zip(meaning, cells, strict=True)]
         told |= {Case(*case): Verdict[verdict.upper()] for case in product(*sides)}
     everything = product(*(set().union(*words.values()) for words in meaning))
-    cases = {Case(*case): [row.verdict for row in CASES if row.fits(Case(*case))] for case in everything}
-    assert {case: [verdict] for case, verdict in told.items()} == {case: verdict for case, verdict in cases.items() if verdict}
+    cases = {
+        Case(*case): [row.verdict for row in CASES if row.fits(Case(*case))] for case in everything
+    }
+    assert {case: [verdict] for case, verdict in told.items()} == {
+        case: verdict for case, verdict in cases.items() if verdict
+    }
 
 
 @pytest.mark.parametrize(("what", "bound", "constant"), table("what", "bound", "constant"))
@@ -185,7 +217,10 @@ def test_bounds(what, bound, constant):
 
 
 def test_reasons_of_goodbyes():
-    reasons = {reason.strip("`") for reason, *_ in table("reason", "said by", "the receiver reports the link down as")}
+    reasons = {
+        reason.strip("`")
+        for reason, *_ in table("reason", "said by", "the receiver reports the link down as")
+    }
     assert reasons - {"anything else"} == set(Farewell)
 
 

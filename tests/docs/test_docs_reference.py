@@ -19,10 +19,18 @@ UNIONS = {
 
 
 def described():
-    """Return the names for which the page has a directive, of modules each name that they define."""
+    """Return the names for which the page has a directive, of modules each name that they
+    define.
+    """
     names = set(re.findall(r"^\.\. auto(?:class|function):: [\w.]+\.(\w+)$", PAGE, re.MULTILINE))
-    for module in map(import_module, re.findall(r"^\.\. automodule:: ([\w.]+)$", PAGE, re.MULTILINE)):
-        names |= {name for name, each in vars(module).items() if getattr(each, "__module__", None) == module.__name__}
+    for module in map(
+        import_module, re.findall(r"^\.\. automodule:: ([\w.]+)$", PAGE, re.MULTILINE)
+    ):
+        names |= {
+            name
+            for name, each in vars(module).items()
+            if getattr(each, "__module__", None) == module.__name__
+        }
     return names
 
 
@@ -36,12 +44,18 @@ def properties():
     """Return the schema of every key and option by its place."""
     schema = json_schema(PluginRegistry.load())
     entry = schema["$defs"]["topology_entry"]["properties"]
-    levels = {"": schema["properties"], "topologies.x": entry, "child_spec": entry["child_spec"]["properties"]}
+    levels = {
+        "": schema["properties"],
+        "topologies.x": entry,
+        "child_spec": entry["child_spec"]["properties"],
+    }
     for kind in ("strategy", "connector", "topology"):
         for form in schema["$defs"][kind]["anyOf"]:
             name = form.get("properties", {}).get("name", {})
             if "const" in name:
-                levels[name["const"]] = {key: each for key, each in form["properties"].items() if key != "name"}
+                levels[name["const"]] = {
+                    key: each for key, each in form["properties"].items() if key != "name"
+                }
     return {f"{level}.{key}": each for level, keys in levels.items() for key, each in keys.items()}
 
 

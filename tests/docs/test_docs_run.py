@@ -1,4 +1,6 @@
-"""The tutorial, followed to the letter, and the programs of the embedding guide, run as they stand."""
+"""The tutorial, followed to the letter, and the programs of the embedding guide, run as they
+stand.
+"""
 
 import secrets
 import signal
@@ -14,7 +16,9 @@ from docs_pages import texts
 def own():
     """Return a function that makes a text's cluster one that is this test's alone."""
     mark = secrets.token_hex(6)
-    return lambda text: text.replace("cluster: tutorial", f"cluster: {mark}").replace('"tutorial"', f'"{mark}"')
+    return lambda text: text.replace("cluster: tutorial", f"cluster: {mark}").replace(
+        '"tutorial"', f'"{mark}"'
+    )
 
 
 @pytest.fixture
@@ -32,7 +36,9 @@ def start(tmp_path):
 
 def test_two_nodes_of_the_tutorial_find_each_other(start, own, tmp_path):
     (tmp_path / "cluster.yaml").write_text(own(texts("docs/tutorial.md", "yaml")[0]))
-    [commands] = [block for block in texts("docs/tutorial.md", "console") if "cluster-kit run" in block]
+    [commands] = [
+        block for block in texts("docs/tutorial.md", "console") if "cluster-kit run" in block
+    ]
     a, b = (start(COMMAND, *line.split()[1:]) for line in commands.splitlines())
     a.until(lambda: any("b@127.0.0.1 is up" in line for line in a.lines), "b is up")
     b.until(lambda: any("a@127.0.0.1 is up" in line for line in b.lines), "a is up")
@@ -60,7 +66,9 @@ def test_program_of_the_guide_runs(number, tmp_path):
     if "async def main" in program:
         program += "\n\nimport asyncio\n\nasyncio.run(main())\n"
     command = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 

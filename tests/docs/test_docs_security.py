@@ -1,4 +1,6 @@
-"""The page on security is true as far as that can be told: the tests that it names are there, and its example is one."""
+"""The page on security is true as far as that can be told: the tests that it names are there, and
+its example is one.
+"""
 
 import re
 import subprocess
@@ -14,12 +16,20 @@ from cluster_kit.security.names import trust_domain_of
 
 NAME = "docs/security.md"
 PAGE, TESTS = PAGES[NAME], ROOT / "tests"
-NAMED = sorted(set(re.findall(r"`((?:unit|property|integration|simulation|faults|fuzz)/\w+\.py)(?:::(\w+))?`", PAGE)))
+NAMED = sorted(
+    set(
+        re.findall(
+            r"`((?:unit|property|integration|simulation|faults|fuzz)/\w+\.py)(?:::(\w+))?`", PAGE
+        )
+    )
+)
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
 def test_named_test_is_there(file, name):
-    assert re.search(rf"^ *(async )?def {name or 'test_'}", (TESTS / file).read_text(), re.MULTILINE)
+    assert re.search(
+        rf"^ *(async )?def {name or 'test_'}", (TESTS / file).read_text(), re.MULTILINE
+    )
 
 
 def test_all_that_look_like_tests_are_looked_at():
@@ -27,7 +37,9 @@ def test_all_that_look_like_tests_are_looked_at():
 
 
 def test_example_of_a_secret():
-    [(secret, cluster, id_)] = re.findall(r"The secret `([^`]+)` in the cluster `([^`]+)` has the id `([^`]+)`", PAGE)
+    [(secret, cluster, id_)] = re.findall(
+        r"The secret `([^`]+)` in the cluster `([^`]+)` has the id `([^`]+)`", PAGE
+    )
     assert derive(secret, cluster).id.hex() == id_
 
 
@@ -38,12 +50,19 @@ def commands(word):
 
 
 def test_authority_is_replaced_as_shown(tmp_path):
-    """After each step, the folders are such as nodes take, and at the end of the new authority alone."""
+    """After each step, the folders are such as nodes take, and at the end of the new authority
+    alone.
+    """
 
     def run(command):
         command = command.replace("cluster-kit ", f"'{COMMAND}' ")
-        subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True, capture_output=True, timeout=60)
-        return {host: read_certificate_files(CertificatePaths.within(tmp_path / "pki" / host), host) for host in hosts}
+        subprocess.run(
+            ["sh", "-ec", command], cwd=tmp_path, check=True, capture_output=True, timeout=60
+        )
+        return {
+            host: read_certificate_files(CertificatePaths.within(tmp_path / "pki" / host), host)
+            for host in hosts
+        }
 
     make, _ = commands("rsync")
     hosts = re.findall(r"10\.\S+?(?=,)", make)
@@ -60,7 +79,9 @@ def test_examples_for_cert_manager_ask_for_what_nodes_take():
     [domain] = [block["trust_domain"] for block in blocks if "trust_domain" in block]
     [spec] = [block["spec"] for block in blocks if block.get("kind") == "Certificate"]
     [[volume]] = [block["volumes"] for block in blocks if "volumes" in block]
-    asked = {name.partition("/")[2]: value for name, value in volume["csi"]["volumeAttributes"].items()}
+    asked = {
+        name.partition("/")[2]: value for name, value in volume["csi"]["volumeAttributes"].items()
+    }
     for usages in (spec["usages"], asked["key-usages"].split(",")):
         assert usages == ["digital signature", "server auth", "client auth"]
     for uri in (*spec["uris"], re.sub(r"\$\{\w+\}", "shop", asked["uri-sans"])):

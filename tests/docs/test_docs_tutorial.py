@@ -1,4 +1,6 @@
-"""The tutorial of docs/plugins.md, followed to the letter, ends in a strategy that passes its tests and is found."""
+"""The tutorial of docs/plugins.md, followed to the letter, ends in a strategy that passes its tests
+and is found.
+"""
 
 import os
 import subprocess
@@ -25,10 +27,16 @@ def folder(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text(block)
     [metadata] = texts(PAGE, "toml")
-    entry_points = metadata[metadata.index("[project.entry-points") :].replace("project.entry-points.", "").replace('"', "")
+    entry_points = (
+        metadata[metadata.index("[project.entry-points") :]
+        .replace("project.entry-points.", "")
+        .replace('"', "")
+    )
     info = tmp_path / "cluster_kit_acme-0.1.0.dist-info"  # what an installation would leave
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cluster-kit-acme\nVersion: 0.1.0\n")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: cluster-kit-acme\nVersion: 0.1.0\n"
+    )
     (info / "entry_points.txt").write_text(entry_points)
     return tmp_path
 
@@ -36,7 +44,9 @@ def folder(tmp_path):
 def run(folder, *arguments):
     command = [sys.executable, *arguments]
     environment = os.environ | {"PYTHONPATH": str(folder)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_strategy_of_the_tutorial_passes_its_tests(folder):
@@ -46,6 +56,9 @@ def test_strategy_of_the_tutorial_passes_its_tests(folder):
 
 
 def test_strategy_of_the_tutorial_is_found(folder):
-    code = "from cluster_kit.plugins import PluginRegistry; print(PluginRegistry.load().resolve('strategy', 'inventory'))"
+    code = (
+        "from cluster_kit.plugins import PluginRegistry; "
+        "print(PluginRegistry.load().resolve('strategy', 'inventory'))"
+    )
     done = run(folder, "-c", code)
     assert done.stdout == "<class 'cluster_kit_acme.inventory.InventoryStrategy'>\n", done.stderr

@@ -1,7 +1,9 @@
-"""An application for tests to kill, freeze and fork: runs a supervisor of the JSON configuration given, prints events as JSON.
+"""An application for tests to kill, freeze and fork: runs a supervisor of the JSON configuration
+given, prints events as JSON.
 
-Besides the events it prints its workers' pids once all serve, and understands one command a line on standard input:
-``gil SECONDS`` holds the interpreter lock, ``forget`` ends without stopping the supervisor, ``stop`` ends properly.
+Besides the events it prints its workers' pids once all serve, and understands one command a line on
+standard input: ``gil SECONDS`` holds the interpreter lock, ``forget`` ends without stopping the
+supervisor, ``stop`` ends properly.
 """
 
 import json
@@ -16,7 +18,8 @@ from cluster_kit import Supervisor
 
 def main() -> None:
     supervisor = Supervisor(json.loads(sys.argv[1]))
-    events = supervisor.subscribe()  # before the first link can be up, which would then be in the snapshot only
+    # before the first link can be up, which would then be in the snapshot only
+    events = supervisor.subscribe()
     supervisor.start()
     say(event="pids", pids={name: status.pid for name, status in supervisor.status().items()})
     threading.Thread(target=report, args=(events,), daemon=True).start()
@@ -26,7 +29,10 @@ def main() -> None:
             hold_the_gil(int(rest[0]))
             say(event="released")
         elif word == "status":
-            say(event="status", restarts={name: status.restarts for name, status in supervisor.status().items()})
+            say(
+                event="status",
+                restarts={name: status.restarts for name, status in supervisor.status().items()},
+            )
         elif word == "forget":
             return
         elif word == "stop":
@@ -47,7 +53,9 @@ def report(events):
 
 
 def say(**fields):
-    """Write past ``sys.stdout``, whose lock a thread may hold for good that is cut off when the interpreter ends."""
+    """Write past ``sys.stdout``, whose lock a thread may hold for good that is cut off when the
+    interpreter ends.
+    """
     os.write(1, f"{json.dumps(fields)}\n".encode())
 
 

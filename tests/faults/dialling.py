@@ -1,4 +1,6 @@
-"""Strangers that dial a node that holds a secret, each in its own way; none of them may hear a word of the link protocol."""
+"""Strangers that dial a node that holds a secret, each in its own way; none of them may hear a word
+of the link protocol.
+"""
 
 import asyncio
 import contextlib
@@ -30,7 +32,8 @@ class Strangers:
     Args:
         folder: For keys and certificates.
         cluster: Their name for the salt of a guess, and in a hello.
-        secret: The right one: it is what a member has that turns, who can certify itself and nothing more.
+        secret: The right one: it is what a member has that turns, who can certify itself and
+            nothing more.
         victim: The name of a node of the cluster.
 
     Attributes:
@@ -45,10 +48,14 @@ class Strangers:
         self.heard = []
         right = derive(secret, cluster)
         self._member = _unverifying(SecretTrust(f"mallory@{HOST}", Keyring(right)).dialling)
-        self._wrong = _unverifying(SecretTrust(victim, Keyring(derive("a guess", cluster))).dialling)
+        self._wrong = _unverifying(
+            SecretTrust(victim, Keyring(derive("a guess", cluster))).dialling
+        )
         self._nobody = _unverifying(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         self._expired = _forged(folder / "expired", victim, right, days=-10)
-        self._self_signed = _forged(folder / "self-signed", victim, right, days=10, signs_itself=True)
+        self._self_signed = _forged(
+            folder / "self-signed", victim, right, days=10, signs_itself=True
+        )
         self._client_hello = client_hello()
         self.kinds = {
             "random bytes": self._random_bytes,
@@ -64,7 +71,7 @@ class Strangers:
             "oversize frame": self._oversize_frame,
         }
 
-    # -- without TLS -----------------------------------------------------------------------------------------------------------
+    # -- without TLS -------------------------------------------------------------------------------
 
     async def _random_bytes(self, address):
         await self._say(address, self._random.randbytes(self._random.randint(1, 2000)))
@@ -75,7 +82,9 @@ class Strangers:
         await self._say(address, data)
 
     async def _slow(self, address):
-        await self._say(address, *(self._client_hello[at : at + 1] for at in range(len(self._client_hello))))
+        await self._say(
+            address, *(self._client_hello[at : at + 1] for at in range(len(self._client_hello)))
+        )
 
     async def _half_open(self, address):
         await self._say(address)
@@ -84,13 +93,20 @@ class Strangers:
         await self._say(address, self._client_hello)
 
     async def _say(self, address, *pieces):
-        """Say something, and wait until the node hangs up or patience ends; what it may answer is TLS."""
+        """Say something, and wait until the node hangs up or patience ends; what it may answer is
+        TLS.
+        """
         with contextlib.suppress(*_TURNED_AWAY):
             async with _dialled(address) as (reader, writer):
                 hang_up = asyncio.create_task(reader.read())
                 for piece in pieces:
                     writer.write(piece)
-                    if hang_up in (await asyncio.wait([hang_up], timeout=_DRIP_S if len(pieces) > 1 else 0))[0]:
+                    if (
+                        hang_up
+                        in (
+                            await asyncio.wait([hang_up], timeout=_DRIP_S if len(pieces) > 1 else 0)
+                        )[0]
+                    ):
                         break
                 await self._wait(hang_up)
 
@@ -102,7 +118,7 @@ class Strangers:
         with contextlib.suppress(asyncio.CancelledError):
             assert (await hang_up)[:1] in (b"", b"\x15", b"\x16"), "an answer that is not TLS"
 
-    # -- with TLS --------------------------------------------------------------------------------------------------------------
+    # -- with TLS ----------------------------------------------------------------------------------
 
     def _with(self, context):
         return lambda address: self._introduce(address, context, self._victim)
@@ -120,7 +136,9 @@ class Strangers:
     async def _introduce(self, address, context, name):
         node = Node(name=name, address=f"{HOST}:1", boot_id=BootId.new())
         identity = Identity.of(node, self._fence, leaving=False, wanted=True)
-        await self._speak(address, context, encode(Hello(magic=MAGIC, version=VERSION, identity=identity)))
+        await self._speak(
+            address, context, encode(Hello(magic=MAGIC, version=VERSION, identity=identity))
+        )
 
     async def _speak(self, address, context, words):
         """Say something under TLS, and hear until the node hangs up."""
@@ -155,12 +173,16 @@ def client_hello():
     """Return what anybody can say first by TLS."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
-        _unverifying(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)).wrap_bio(incoming, outgoing).do_handshake()
+        _unverifying(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)).wrap_bio(
+            incoming, outgoing
+        ).do_handshake()
     return outgoing.read()
 
 
 def _forged(path, name, right, *, days, signs_itself=False):
-    """Return a context with a certificate that seems to be of the right authority, all of which is public but its key."""
+    """Return a context with a certificate that seems to be of the right authority, all of which is
+    public but its key.
+    """
     key = Ed25519PrivateKey.generate()
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"cluster_kit {right.id.hex()}")])
     authority = x509.load_der_x509_certificate(Authority(right.authority, "").certificate)
@@ -175,11 +197,18 @@ def _forged(path, name, right, *, days, signs_itself=False):
         .not_valid_before(now - datetime.timedelta(days=20))
         .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri_of(name))]), critical=True)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False
+        )
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri_of(name))]),
+            critical=True,
+        )
         .sign(key if signs_itself else Ed25519PrivateKey.generate(), None)
     )
-    key_pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     path.write_bytes(leaf.public_bytes(serialization.Encoding.PEM) + key_pem)
     context = _unverifying(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     context.load_cert_chain(path)

@@ -1,4 +1,6 @@
-"""Opens connections to HOST PORT without end, NUMBER at once, says hello in TLS on each and no more; until it is killed."""
+"""Opens connections to HOST PORT without end, NUMBER at once, says hello in TLS on each and no
+more; until it is killed.
+"""
 
 import selectors
 import socket

@@ -1,4 +1,6 @@
-"""A member that holds the secret, links as any other does, and says on its links whatever a test wants."""
+"""A member that holds the secret, links as any other does, and says on its links whatever a test
+wants.
+"""
 
 import asyncio
 import threading
@@ -80,7 +82,9 @@ class Mallory:
     async def _link(self):
         local = Node(name=self._name, boot_id=BootId.new())
         security = Security(local, Keyring(derive(self._talk.secret, self._talk.cluster)))
-        links = self.links = _Links(fence=Fence(self._talk.cluster, "lan"), boot_id=local.boot_id, security=security)
+        links = self.links = _Links(
+            fence=Fence(self._talk.cluster, "lan"), boot_id=local.boot_id, security=security
+        )
         links.greeting, links.hears = self._told, self._hear
         self._said = self._arrived = 0
         self.heard = []

@@ -1,4 +1,6 @@
-"""Plugins that do what plugins should not, each in its own way; named by ``misbehaving:Class`` in configurations."""
+"""Plugins that do what plugins should not, each in its own way; named by ``misbehaving:Class`` in
+configurations.
+"""
 
 import asyncio
 import contextlib
@@ -65,7 +67,9 @@ REGISTERED_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry(Strategy):
-    """A registry whose entries expire, in a file of words: names that are there, ``fails``, ``raises``."""
+    """A registry whose entries expire, in a file of words: names that are there, ``fails``,
+    ``raises``.
+    """
 
     path: str
 
@@ -77,7 +81,11 @@ class Registry(Strategy):
             for word in self.words():
                 if word == "raises":
                     raise RuntimeError("lost my mind")
-                yield Failed(DiscoveryError("registry: no answer")) if word == "fails" else Seen(Node(word), REGISTERED_S)
+                yield (
+                    Failed(DiscoveryError("registry: no answer"))
+                    if word == "fails"
+                    else Seen(Node(word), REGISTERED_S)
+                )
             await asyncio.sleep(REGISTERED_S / 10)
 
 
@@ -427,6 +435,8 @@ class StartsApplications(Strategy):
         except ClusterKitError as exc:
             said = str(exc)
         command = [sys.executable, "-c", STARTS_A_PROGRAM]
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30)
+        done = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, timeout=30
+        )
         self.told.write_text(f"{said}\n{done.stdout or done.stderr}")
         yield Found([])

@@ -1,7 +1,8 @@
 """An application for tests to kill, freeze and flood, whose topics do what whoever runs it says.
 
-Standard input has one command a line, ``[NAME, ARGUMENTS]`` as JSON; standard output one result a line. What it hears on the
-topics of ``record``, and what it says by ``speak``, it writes to files, which are whole whenever it is killed.
+Standard input has one command a line, ``[NAME, ARGUMENTS]`` as JSON; standard output one result a
+line. What it hears on the topics of ``record``, and what it says by ``speak``, it writes to files,
+which are whole whenever it is killed.
 """
 
 import hashlib
@@ -15,9 +16,18 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from cluster_kit import ClusterKitError, Gap, NodeDown, NodeUp, NotSentError, Supervisor, TopologyRestarted
+from cluster_kit import (
+    ClusterKitError,
+    Gap,
+    NodeDown,
+    NodeUp,
+    NotSentError,
+    Supervisor,
+    TopologyRestarted,
+)
 
-RECORD = struct.Struct("<BBBQq")  # what it is, the topic, the sender, which run of that, and a number
+# what it is, the topic, the sender, which run of that, and a number
+RECORD = struct.Struct("<BBBQq")
 HANDED_OVER, PERHAPS, REFUSED, HEARD, LOST = range(5)
 NOBODY_KNOWS = -1
 
@@ -66,7 +76,7 @@ class Application:
     def stop(self):
         self.supervisor.stop()
 
-    # -- hearing ---------------------------------------------------------------------------------------------------------------
+    # -- hearing -----------------------------------------------------------------------------------
 
     def subscribe(self, topic, **bounds):
         self._subscriptions[topic] = self.supervisor.topic(topic).subscribe(**bounds)
@@ -121,25 +131,31 @@ class Application:
             if topic is None:
                 continue
             subscription = self.supervisor.topic(topic).subscribe()
-            threading.Thread(target=self._record, args=(number, subscription, names, file), daemon=True).start()
+            threading.Thread(
+                target=self._record, args=(number, subscription, names, file), daemon=True
+            ).start()
 
     def _record(self, topic, subscription, names, file):
         for item in subscription:
             sender = names.index(item.sender.name)
             if isinstance(item, Gap):
-                record = RECORD.pack(LOST, topic, sender, 0, NOBODY_KNOWS if item.lost is None else item.lost)
+                record = RECORD.pack(
+                    LOST, topic, sender, 0, NOBODY_KNOWS if item.lost is None else item.lost
+                )
             else:
                 record = RECORD.pack(HEARD, topic, sender, *item.data)
             os.write(file, record)
 
-    # -- saying ----------------------------------------------------------------------------------------------------------------
+    # -- saying ------------------------------------------------------------------------------------
 
     def publish(self, topic, data):
         return self.supervisor.topic(topic).publish(data)
 
     def speak_small(self, topic):
         """Begin to publish small messages, which hold their time, each few milliseconds."""
-        self._speaker = threading.Thread(target=self._speak_small, args=(self.supervisor.topic(topic),), daemon=True)
+        self._speaker = threading.Thread(
+            target=self._speak_small, args=(self.supervisor.topic(topic),), daemon=True
+        )
         self._speaker.start()
 
     def _speak_small(self, topic):
@@ -163,7 +179,9 @@ class Application:
         return _result(lambda: self.supervisor.topic(topic).send(to, bytes(size)))
 
     def publish_many(self, topic, count, each_s, size=100):
-        """Publish numbered messages, at least ``each_s`` apart, and return how many were handed over, and in which time."""
+        """Publish numbered messages, at least ``each_s`` apart, and return how many were handed
+        over, and in which time.
+        """
         speaker, padding = self.supervisor.topic(topic), "x" * size
         began_s, handed_over = time.monotonic(), 0
         for number in range(count):
@@ -176,19 +194,29 @@ class Application:
     def greet(self, topic):
         """Publish to whom it is linked from now on, at the moment when that is told."""
         greet = self.supervisor.topic(topic).publish
-        self.supervisor.subscribe(lambda event: isinstance(event, NodeUp) and greet(f"on the link to {event.node.name}"))
+        self.supervisor.subscribe(
+            lambda event: isinstance(event, NodeUp) and greet(f"on the link to {event.node.name}")
+        )
 
     def send(self, to, topic, data, timeout_s=5):
         return _result(lambda: self.supervisor.topic(topic).send(to, data, timeout_s=timeout_s))
 
     def speak(self, topics, path, count, each_s):
-        """Begin to say numbered messages on topics: each has its name, and to whom to send, or how many listen."""
-        self._speaker = threading.Thread(target=self._speak, args=(topics, path, count, each_s), daemon=True)
+        """Begin to say numbered messages on topics: each has its name, and to whom to send, or how
+        many listen.
+        """
+        self._speaker = threading.Thread(
+            target=self._speak, args=(topics, path, count, each_s), daemon=True
+        )
         self._speaker.start()
 
     def _speak(self, topics, path, count, each_s):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        speakers = [(number, self.supervisor.topic(pair[0]), pair[1]) for number, pair in enumerate(topics) if pair is not None]
+        speakers = [
+            (number, self.supervisor.topic(pair[0]), pair[1])
+            for number, pair in enumerate(topics)
+            if pair is not None
+        ]
         numbers, began_s = [0] * len(topics), time.monotonic()
 
         def say(number, topic, to):
@@ -219,14 +247,16 @@ class Application:
         return HANDED_OVER
 
     def end_speech(self):
-        """Have each topic's last message said once there are no faults any more, and wait until that is done."""
+        """Have each topic's last message said once there are no faults any more, and wait until
+        that is done.
+        """
         self._faults_are_over.set()
         self._speaker.join()
 
     def speaks(self):
         return self._speaks
 
-    # -- questions -------------------------------------------------------------------------------------------------------------
+    # -- questions ---------------------------------------------------------------------------------
 
     def answer(self, topic, how):
         self.supervisor.topic(topic).answer(getattr(self, f"_{how}"))
@@ -255,7 +285,9 @@ class Application:
     def ask_many(self, to, topic, count, timeout_s):
         """Ask all at once; return how often each came of it."""
         with ThreadPoolExecutor(count) as threads:
-            ends = list(threads.map(lambda number: self.ask(to, topic, number, timeout_s), range(count)))
+            ends = list(
+                threads.map(lambda number: self.ask(to, topic, number, timeout_s), range(count))
+            )
         return Counter(end.get("error", "value") for end in ends)
 
 

@@ -1,4 +1,6 @@
-"""Applications in processes of their own that talk to each other under a secret, and are killed, frozen and measured."""
+"""Applications in processes of their own that talk to each other under a secret, and are killed,
+frozen and measured.
+"""
 
 import contextlib
 import json
@@ -38,8 +40,12 @@ class Talker:
         )
         self._results = SimpleQueue()
         self._readers = [
-            threading.Thread(target=self._take, args=(self.process.stdout, self._results.put), daemon=True),
-            threading.Thread(target=self._take, args=(self.process.stderr, self.log.append), daemon=True),
+            threading.Thread(
+                target=self._take, args=(self.process.stdout, self._results.put), daemon=True
+            ),
+            threading.Thread(
+                target=self._take, args=(self.process.stderr, self.log.append), daemon=True
+            ),
         ]
         for reader in self._readers:
             reader.start()
@@ -58,7 +64,9 @@ class Talker:
         try:
             return json.loads(self._results.get(timeout=timeout_s))
         except Empty:
-            raise AssertionError(f"{self.name} gives no answer; it said: {''.join(self.log[-30:])}") from None
+            raise AssertionError(
+                f"{self.name} gives no answer; it said: {''.join(self.log[-30:])}"
+            ) from None
 
     def do(self, command, **arguments):
         self.begin(command, **arguments)
@@ -67,7 +75,7 @@ class Talker:
     def start(self, nodes=1):
         self.worker = self.do("start", nodes=nodes)
 
-    # -- what befalls it -------------------------------------------------------------------------------------------------------
+    # -- what befalls it ---------------------------------------------------------------------------
 
     def signal(self, number, *, worker=True):
         """Signal the application, and its worker too unless told otherwise."""
@@ -125,11 +133,21 @@ class Talk:
             each.end()
 
     def config(self, name, **connector):
-        entry = {"strategy": {"name": "gossip", "port": self.port}, "connector": {"name": "tcp", **connector}}
-        return {"node": f"{name}@127.0.0.1", "cluster": self.cluster, "secret": self.secret, "topologies": {"lan": entry}}
+        entry = {
+            "strategy": {"name": "gossip", "port": self.port},
+            "connector": {"name": "tcp", **connector},
+        }
+        return {
+            "node": f"{name}@127.0.0.1",
+            "cluster": self.cluster,
+            "secret": self.secret,
+            "topologies": {"lan": entry},
+        }
 
     def make(self, name, **connector):
-        """Run an application that is not started yet, in place of one of that name if there was one."""
+        """Run an application that is not started yet, in place of one of that name if there was
+        one.
+        """
         talker = self.talkers[name] = Talker(self.config(name, **connector))
         return talker
 

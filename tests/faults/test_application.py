@@ -1,4 +1,6 @@
-"""What happens to the application happens to nobody else: killed, frozen, forked, forgetful, or holding its lock."""
+"""What happens to the application happens to nobody else: killed, frozen, forked, forgetful, or
+holding its lock.
+"""
 
 import contextlib
 import json
@@ -48,7 +50,9 @@ class App:
                 event = self._fresh.get(timeout=max(0.01, deadline_s - time.monotonic()))
             except queue.Empty:
                 pytest.fail(f"no {kind} {fields} within {timeout_s} s; heard: {self.lines[-20:]}")
-            if event["event"] == kind and all(event.get(key) == value for key, value in fields.items()):
+            if event["event"] == kind and all(
+                event.get(key) == value for key, value in fields.items()
+            ):
                 return event
 
     def say(self, text):
@@ -96,7 +100,9 @@ def kinds(app, *wanted):
     return [(e["event"], e.get("node")) for e in app.lines if e["event"] in wanted]
 
 
-@pytest.mark.parametrize("sick", ["BlocksTheLoop", "SpinsTheLoop", "HoldsTheLock", "NeverSaysGoodbye", "Knows"])
+@pytest.mark.parametrize(
+    "sick", ["BlocksTheLoop", "SpinsTheLoop", "HoldsTheLock", "NeverSaysGoodbye", "Knows"]
+)
 def test_no_worker_outlives_a_killed_application(apps, sick):
     app = apps("a", lan=GOSSIP, sick={"strategy": f"misbehaving:{sick}", "connector": "none"})
     app.process.kill()
@@ -154,7 +160,10 @@ def test_frozen_node_is_told_silent_and_back_exactly_once(apps):
         assert member.wait("NodeDown", node="c@127.0.0.1")["reason"] == "silent"
     c.signal_all(signal.SIGCONT)
     for member in (a, b):
-        until(lambda member=member: kinds(member, "NodeUp").count(("NodeUp", "c@127.0.0.1")) == 2, "healed")
+        until(
+            lambda member=member: kinds(member, "NodeUp").count(("NodeUp", "c@127.0.0.1")) == 2,
+            "healed",
+        )
         assert kinds(member, "NodeDown") == [("NodeDown", "c@127.0.0.1")]
         assert kinds(member, "NodeUp").count(("NodeUp", "c@127.0.0.1")) == 2
 
@@ -176,7 +185,9 @@ def test_node_restarted_at_once_under_its_name_is_back(apps):
     b.signal_all(signal.SIGKILL)
     apps("b").wait("NodeUp", node="a@127.0.0.1")
     until(lambda: len(kinds(a, "NodeUp")) == 2, "b is back")
-    assert kinds(a, "NodeUp", "NodeDown") == [(kind, "b@127.0.0.1") for kind in ("NodeUp", "NodeDown", "NodeUp")]
+    assert kinds(a, "NodeUp", "NodeDown") == [
+        (kind, "b@127.0.0.1") for kind in ("NodeUp", "NodeDown", "NodeUp")
+    ]
 
 
 def test_two_topologies_in_one_process_on_one_port_form_apart(apps):
@@ -195,17 +206,24 @@ supervisor = Supervisor(json.loads(sys.argv[1])).start()
 child = os.fork()  # has its copies of all descriptors, the pipes to the workers included
 if child == 0:
     signal.pause()
-print(json.dumps({"child": child, "workers": [status.pid for status in supervisor.status().values()]}), flush=True)
+workers = [status.pid for status in supervisor.status().values()]
+print(json.dumps({"child": child, "workers": workers}), flush=True)
 signal.pause()
 """
 
 
 @pytest.mark.parametrize("sick", ["Knows", "BlocksTheLoop", "HoldsTheLock"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
-def test_no_worker_outlives_an_application_whose_forked_child_lives_on(bench, monkeypatch, sick, number):
+def test_no_worker_outlives_an_application_whose_forked_child_lives_on(
+    bench, monkeypatch, sick, number
+):
     monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
-    config = json.dumps(bench.config("a", sick={"strategy": f"misbehaving:{sick}", "connector": "none"}))
-    app = subprocess.Popen([sys.executable, "-W", "ignore", "-c", FORKS, config], stdout=subprocess.PIPE, text=True)
+    config = json.dumps(
+        bench.config("a", sick={"strategy": f"misbehaving:{sick}", "connector": "none"})
+    )
+    app = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", FORKS, config], stdout=subprocess.PIPE, text=True
+    )
     told = json.loads(app.stdout.readline())
     try:
         app.send_signal(number)

@@ -1,4 +1,6 @@
-"""Peers beside a thousand addresses where nothing ever answers: what is dead must not hold up what lives."""
+"""Peers beside a thousand addresses where nothing ever answers: what is dead must not hold up what
+lives.
+"""
 
 import contextlib
 import socket
@@ -16,7 +18,9 @@ PATIENCE_S = 90  # of each dial: whoever had to wait for these would wait for a 
 
 @pytest.fixture
 def black_holes():
-    """Addresses of this machine at which the kernel drops every SYN, as the queue of the listening socket is full."""
+    """Addresses of this machine at which the kernel drops every SYN, as the queue of the listening
+    socket is full.
+    """
     with contextlib.ExitStack() as stack:
         hole = stack.enter_context(socket.socket())
         hole.bind(("0.0.0.0", 0))
@@ -38,8 +42,15 @@ def port():
 
 
 def config(cluster, name, nodes, port=0):
-    lan = {"strategy": {"name": "static", "nodes": nodes}, "connector": {"name": "tcp", "port": port}}
-    return {"node": name, "cluster": cluster, "topologies": {"lan": lan | {"connect_timeout_s": PATIENCE_S}}}
+    lan = {
+        "strategy": {"name": "static", "nodes": nodes},
+        "connector": {"name": "tcp", "port": port},
+    }
+    return {
+        "node": name,
+        "cluster": cluster,
+        "topologies": {"lan": lan | {"connect_timeout_s": PATIENCE_S}},
+    }
 
 
 def test_living_peer_is_linked_and_linked_again(bench, black_holes, port):

@@ -1,4 +1,6 @@
-"""Secret files that are changed in each way that there is, on real nodes that go over to another secret: no link is lost."""
+"""Secret files that are changed in each way that there is, on real nodes that go over to another
+secret: no link is lost.
+"""
 
 import secrets
 from collections import Counter
@@ -134,7 +136,9 @@ def hold(watched, *held):
 
     def all_do():
         links = [node.status()["lan"].links for node in watched.nodes.values()]
-        return all(len(each) == others and {link.secrets for link in each} == {ids} for each in links)
+        return all(
+            len(each) == others and {link.secrets for link in each} == {ids} for each in links
+        )
 
     until(all_do, f"all hold {ids}", TAKEN_IN_S)
 
@@ -150,7 +154,9 @@ def test_rotation_loses_no_link_however_the_files_are_changed(watched, files, ca
             file.put(content(type(file), held))
         hold(watched, *held)
     watched.unharmed()
-    told = Counter(record.node for record in caplog.records if "changed the secrets" in record.getMessage())
+    told = Counter(
+        record.node for record in caplog.records if "changed the secrets" in record.getMessage()
+    )
     assert told == dict.fromkeys(watched.nodes, 3), "half of a file was taken in"
     watched.start(9, secret=new).wait_for(len(written) + 1, timeout_s=FORMATION_S)
     watched.unharmed(9)
@@ -166,9 +172,14 @@ def test_secret_of_odd_bytes_is_the_same_however_its_line_ends(watched, files):
 
 def test_secret_of_odd_bytes_is_changed_by_keys(watched, tmp_path):
     """It is alone in its file, since a newline may be one of its bytes."""
-    file, new = new_file(tmp_path / "secret", ODD.encode(errors="surrogateescape")), secrets.token_hex(32)
+    file, new = (
+        new_file(tmp_path / "secret", ODD.encode(errors="surrogateescape")),
+        secrets.token_hex(32),
+    )
     for number in (1, 2):
-        watched.start(number, secret=None, secret_file=str(file)).wait_for(number, timeout_s=FORMATION_S)
+        watched.start(number, secret=None, secret_file=str(file)).wait_for(
+            number, timeout_s=FORMATION_S
+        )
     watched.began()
     for keys in (
         {"secret": None, "secret_file": str(file), "previous_secrets": [new]},

@@ -49,7 +49,9 @@ def years_of(event):
 def is_off(process):
     """Whether the workers of a node have its clock, too."""
     workers = psutil.Process(process.process.pid).children(recursive=True)
-    return workers and all("libfaketime" in Path(f"/proc/{worker.pid}/maps").read_text() for worker in workers)
+    return workers and all(
+        "libfaketime" in Path(f"/proc/{worker.pid}/maps").read_text() for worker in workers
+    )
 
 
 def linked(running, clocks, times=None):
@@ -64,11 +66,14 @@ def test_nodes_whose_clocks_are_years_apart_link(cluster, environ):
     topologies = {"lan": {"strategy": {"name": "gossip", "port": free_port()}}}
     file = cluster.write("secret.yaml", topologies, secret=secrets.token_hex(32))
     clocks = {f"n{number}@127.0.0.{number}": years for number, years in enumerate(YEARS, 1)}
-    running = {name: cluster.run(name, file=file, env=environ(years)) for name, years in clocks.items()}
+    running = {
+        name: cluster.run(name, file=file, env=environ(years)) for name, years in clocks.items()
+    }
     linked(running, clocks)
     assert all(is_off(node) for name, node in running.items() if clocks[name])
     ahead = max(clocks, key=clocks.get)
     running[ahead].signal_all(signal.SIGKILL)
     running[ahead].wait()
-    running[ahead], clocks[ahead] = cluster.run(ahead, file=file), 0  # once its clock is set right, its run seems the older one
+    # once its clock is set right, its run seems the older one
+    running[ahead], clocks[ahead] = cluster.run(ahead, file=file), 0
     linked(running, clocks, {ahead: 2})

@@ -1,4 +1,6 @@
-"""One host that takes all the connections it can get from a node: others get in, and no link goes down."""
+"""One host that takes all the connections it can get from a node: others get in, and no link goes
+down.
+"""
 
 import secrets
 import subprocess
@@ -33,8 +35,13 @@ def test_host_with_hundreds_of_half_open_connections_crowds_out_nobody(cluster):
 
         def start(place, *seeds):
             nodes = [f"{seed.address}:{PORT}" for seed in seeds]
-            entry = {"strategy": {"name": "static", "nodes": nodes}, "connector": {"name": "tcp", "port": PORT}}
-            return cluster.keep(Hosted(place, cluster.write(f"{place.name}.yaml", {"lan": entry}, secret=secret)))
+            entry = {
+                "strategy": {"name": "static", "nodes": nodes},
+                "connector": {"name": "tcp", "port": PORT},
+            }
+            return cluster.keep(
+                Hosted(place, cluster.write(f"{place.name}.yaml", {"lan": entry}, secret=secret))
+            )
 
         secret = secrets.token_hex(32)
         node = start(crowded)
@@ -43,7 +50,13 @@ def test_host_with_hundreds_of_half_open_connections_crowds_out_nobody(cluster):
         [worker] = psutil.Process(node.process.pid).children()
         before = worker.num_fds()
         flood = attacker.run(
-            [sys.executable, Path(__file__).with_name("half_open.py"), crowded.address, PORT, AT_ONCE],
+            [
+                sys.executable,
+                Path(__file__).with_name("half_open.py"),
+                crowded.address,
+                PORT,
+                AT_ONCE,
+            ],
             stdout=subprocess.PIPE,
         )
         assert flood.stdout.readline() == b"begun\n"

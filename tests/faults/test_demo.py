@@ -1,4 +1,6 @@
-"""``cluster-kit demo`` shows everything, and however it ends it leaves nothing behind: ``conftest`` looks for that."""
+"""``cluster-kit demo`` shows everything, and however it ends it leaves nothing behind: ``conftest``
+looks for that.
+"""
 
 import os
 import signal
@@ -61,7 +63,9 @@ def on_terminal(*command):
     """Run a small demo on a terminal and return all that it shows."""
     terminal, theirs = os.openpty()
     environ = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
-    with subprocess.Popen([*command, "demo", "--nodes", "2", "--once"], stdout=theirs, stderr=theirs, env=environ) as process:
+    with subprocess.Popen(
+        [*command, "demo", "--nodes", "2", "--once"], stdout=theirs, stderr=theirs, env=environ
+    ) as process:
         os.close(theirs)
         shown = "".join(iter(lambda: read(terminal), ""))
         assert process.wait() == 0
@@ -76,7 +80,9 @@ def read(terminal):
         return ""
 
 
-@pytest.mark.parametrize("moment", ["3 nodes are started", "are killed", "is started again", "are frozen", "is thawed"])
+@pytest.mark.parametrize(
+    "moment", ["3 nodes are started", "are killed", "is started again", "are frozen", "is thawed"]
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_demo_says_so(demo, moment, number):
     demo.until_printed(moment)

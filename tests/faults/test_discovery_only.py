@@ -1,4 +1,6 @@
-"""With connector ``none`` discovery has the say: what it learns of a node that is up is shown, and each change is an event."""
+"""With connector ``none`` discovery has the say: what it learns of a node that is up is shown, and
+each change is an event.
+"""
 
 import os
 import signal
@@ -37,7 +39,9 @@ def test_run_that_takes_the_place_of_a_killed_one_is_down_and_up(bench):
         assert (down.node.boot_id, down.reason) == (before.boot_id, Reason.REPLACED)
         now = next_of(events, NodeUp, node=B).node
     assert now.boot_id > before.boot_id
-    until(lambda: a.nodes() == a.nodes(state="known") == (now,), "the new run to be shown everywhere")
+    until(
+        lambda: a.nodes() == a.nodes(state="known") == (now,), "the new run to be shown everywhere"
+    )
 
 
 @pytest.mark.parametrize("connector", ["none", "callback"])
@@ -50,13 +54,23 @@ def test_node_without_a_boot_id_is_another_run_at_another_address(bench, tmp_pat
         copy.replace(hosts)
 
     says("127.0.0.1:4001")
-    links = {"connector": "none"} if connector == "none" else {"connect": "misbehaving:links_to_anybody"}
-    a = bench.start("a", lan={"strategy": {"name": "hosts_file", "path": str(hosts), "interval_s": 0.05}, **links})
+    links = (
+        {"connector": "none"}
+        if connector == "none"
+        else {"connect": "misbehaving:links_to_anybody"}
+    )
+    a = bench.start(
+        "a",
+        lan={"strategy": {"name": "hosts_file", "path": str(hosts), "interval_s": 0.05}, **links},
+    )
     a.wait_for(2, timeout_s=30)
     with a.subscribe() as events:
         says("127.0.0.1:4002")
         down = next_of(events, NodeDown, node=B)
         assert (down.node.address, down.reason) == ("127.0.0.1:4001", Reason.REPLACED)
         assert next_of(events, NodeUp, node=B).node.address == "127.0.0.1:4002"
-    until(lambda: [node.address for node in a.nodes(state="known")] == ["127.0.0.1:4002"], "the new address to be known")
+    until(
+        lambda: [node.address for node in a.nodes(state="known")] == ["127.0.0.1:4002"],
+        "the new address to be known",
+    )
     assert [node.address for node in a.nodes()] == ["127.0.0.1:4002"]

@@ -1,4 +1,6 @@
-"""Eight nodes by gossip on loopback; each thing that happens to one is told by all others exactly once, and nothing else is."""
+"""Eight nodes by gossip on loopback; each thing that happens to one is told by all others exactly
+once, and nothing else is.
+"""
 
 import signal
 
@@ -22,17 +24,25 @@ def full(name):
 
 
 def linked(nodes):
-    """Wait until every node has told that it links to every other, and check that it told nothing else."""
+    """Wait until every node has told that it links to every other, and check that it told nothing
+    else.
+    """
     others = len(nodes) - 1
     for name, node in nodes.items():
         node.until(lambda node=node: len(node.heard(*LINKS)) >= others, "a full mesh")
-        assert sorted(node.heard(*LINKS)) == sorted(("node_up", full(other)) for other in nodes if other != name)
+        assert sorted(node.heard(*LINKS)) == sorted(
+            ("node_up", full(other)) for other in nodes if other != name
+        )
 
 
 def told_by_all(nodes, event, name, *, before):
-    """Check that ``event`` of a node is all that the others tell after what they had told ``before``; return their reasons."""
+    """Check that ``event`` of a node is all that the others tell after what they had told
+    ``before``; return their reasons.
+    """
     for observer, node in nodes.items():
-        node.until(lambda node=node, n=before[observer]: len(node.heard(*LINKS)) > n, f"{event} of {name}")
+        node.until(
+            lambda node=node, n=before[observer]: len(node.heard(*LINKS)) > n, f"{event} of {name}"
+        )
         assert node.heard(*LINKS)[before[observer] :] == [(event, full(name))]
     return {node.wait_for(event, node=full(name)).get("reason") for node in nodes.values()}
 
@@ -63,7 +73,9 @@ def test_everything_that_happens_is_told_exactly_once(cluster):
     before = so_far(nodes)
     frozen.signal_all(signal.SIGCONT)
     told_by_all(nodes, "node_up", "n7", before=before)
-    frozen.until(lambda: len(frozen.heard("node_up")) == 7 + 1 + 7, "the thawed node links to all again")
+    frozen.until(
+        lambda: len(frozen.heard("node_up")) == 7 + 1 + 7, "the thawed node links to all again"
+    )
     nodes["n7"] = frozen
 
     leaving = nodes.pop("n6")

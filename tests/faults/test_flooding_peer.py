@@ -1,4 +1,6 @@
-"""A linked peer that changes all the time: the application hears of it now and then, and of the last state in any case."""
+"""A linked peer that changes all the time: the application hears of it now and then, and of the
+last state in any case.
+"""
 
 import socket
 import time
@@ -10,7 +12,17 @@ from waiting import next_of, until
 from cluster_kit import NodeDown, NodeUp, NodeUpdated
 from cluster_kit.membership.news import BURST, INTERVAL_S, UPDATES
 from cluster_kit.node import BootId, Fence, Node, split_address
-from cluster_kit.wire.frames import Answer, Confirm, FrameReader, Goodbye, Hello, Identity, Update, decode, encode
+from cluster_kit.wire.frames import (
+    Answer,
+    Confirm,
+    FrameReader,
+    Goodbye,
+    Hello,
+    Identity,
+    Update,
+    decode,
+    encode,
+)
 from cluster_kit.wire.link import Farewell
 
 pytestmark = pytest.mark.once
@@ -95,6 +107,8 @@ def test_link_that_flaps_becomes_few_events_and_the_last_one_arrives(ann, fence)
         last, told = BootId(FLAPS + 1, FLAPS + 1), []
         while not told or told[-1].node.boot_id != last:
             told.append(next_of(events, NodeUp | NodeDown, node=NAME))
-        assert [type(event) for event in told] == [(NodeUp, NodeDown)[turn % 2] for turn in range(len(told))]
+        assert [type(event) for event in told] == [
+            (NodeUp, NodeDown)[turn % 2] for turn in range(len(told))
+        ]
         assert len(told) <= 2 * (BURST + 1 + (time.monotonic() - began_s) / INTERVAL_S)
         assert len(told) < 2 * FLAPS

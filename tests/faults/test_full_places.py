@@ -1,4 +1,6 @@
-"""Connections that take all places for handshakes at a node with a secret: they cost it little memory, and others get in."""
+"""Connections that take all places for handshakes at a node with a secret: they cost it little
+memory, and others get in.
+"""
 
 import contextlib
 import selectors
@@ -20,7 +22,8 @@ HELLO = client_hello()
 WORDS = {
     "whole": HELLO,
     "cut off": HELLO[:-1],
-    "in part": HELLO[:3] + (len(HELLO) - 6).to_bytes(2) + HELLO[5:-1],  # the end is to come in another record
+    # the end is to come in another record
+    "in part": HELLO[:3] + (len(HELLO) - 6).to_bytes(2) + HELLO[5:-1],
     "plain": b"\x00\x00\x00\x05\x95abcd",
     "long": b"\x16\x03\x01\x40\x00" + bytes(4091),
 }
@@ -34,7 +37,9 @@ def watched(caplog):
 
 
 class Crowd(threading.Thread):
-    """Takes all places of a node at once, says one thing on each connection, and hears until all are hung up on."""
+    """Takes all places of a node at once, says one thing on each connection, and hears until all
+    are hung up on.
+    """
 
     def __init__(self, address, words):
         super().__init__()
@@ -46,7 +51,9 @@ class Crowd(threading.Thread):
     def run(self):
         with contextlib.ExitStack() as opened, selectors.DefaultSelector() as selector:
             for _ in range(PLACES):
-                sock = opened.enter_context(socket.create_connection(self._address, source_address=(HOST, 0)))
+                sock = opened.enter_context(
+                    socket.create_connection(self._address, source_address=(HOST, 0))
+                )
                 selector.register(sock, selectors.EVENT_READ)
                 sock.sendall(self._words)
             self.taken.set()

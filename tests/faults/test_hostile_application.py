@@ -1,4 +1,6 @@
-"""What the application does to its supervisor: handlers and callbacks that raise or block, odd values, stops at odd moments."""
+"""What the application does to its supervisor: handlers and callbacks that raise or block, odd
+values, stops at odd moments.
+"""
 
 import asyncio
 import contextlib
@@ -16,13 +18,28 @@ from pathlib import Path
 import pytest
 from waiting import next_of, until
 
-from cluster_kit import AsyncSupervisor, ClusterKitError, CommandError, NodeDown, NodeUp, Supervisor, TopologyRestarted
+from cluster_kit import (
+    AsyncSupervisor,
+    ClusterKitError,
+    CommandError,
+    NodeDown,
+    NodeUp,
+    Supervisor,
+    TopologyRestarted,
+)
 from cluster_kit.supervisor import calls, waiting
 from cluster_kit.supervisor.status import State
 
-HANGS = {"lan": {"strategy": "gossip", "connector": "misbehaving:HangsInStart", "child_spec": {"shutdown_s": 0.5}}}
+HANGS = {
+    "lan": {
+        "strategy": "gossip",
+        "connector": "misbehaving:HangsInStart",
+        "child_spec": {"shutdown_s": 0.5},
+    }
+}
 DEADLINE_S = 30.0
-FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # that is the point
+# that is the point
+FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 class Handler(logging.Handler):
@@ -116,7 +133,9 @@ def test_callback_that_does_not_return_is_named_and_left_behind(bench, gate, cap
     ids=["object", "lambda", "bytes", "none"],
 )
 def test_odd_argument_is_refused_where_it_is_given(bench, command, arguments):
-    a = bench.start("a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"})
+    a = bench.start(
+        "a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"}
+    )
     with pytest.raises(TypeError, match="call: "):
         a.call("lan", command, **arguments)
     assert a.call("lan", "add", a=1, b=2) == 3
@@ -124,7 +143,9 @@ def test_odd_argument_is_refused_where_it_is_given(bench, command, arguments):
 
 @pytest.mark.parametrize("timeout_s", ["3", None, float("nan"), True])
 def test_odd_timeout_is_refused(bench, timeout_s):
-    a = bench.start("a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"})
+    a = bench.start(
+        "a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"}
+    )
     with pytest.raises(TypeError, match="expected a number of seconds"):
         a.call("lan", "add", timeout_s=timeout_s, a=1, b=2)
     if timeout_s is not None:
@@ -136,7 +157,9 @@ def test_odd_timeout_is_refused(bench, timeout_s):
 
 
 def test_endless_timeout_is_as_long_as_it_takes(bench):
-    a = bench.start("a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"})
+    a = bench.start(
+        "a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"}
+    )
     assert a.call("lan", "add", timeout_s=float("inf"), a=1, b=2) == 3
 
 
@@ -152,7 +175,9 @@ def test_order_that_cannot_be_sent_costs_one_worker_and_no_other_topology(bench)
 def test_supervising_thread_that_fails_leaves_no_worker_and_says_so(bench):
     a = bench.start("a")
     os.close(a._loop._selector.fileno())
-    with pytest.raises(ClusterKitError, match="its thread failed, all topologies are stopped: OSError"):
+    with pytest.raises(
+        ClusterKitError, match="its thread failed, all topologies are stopped: OSError"
+    ):
         a.join(DEADLINE_S)
     assert a.status()["lan"].state is State.STOPPED
 
@@ -211,7 +236,9 @@ def test_asyncio_start_that_is_cancelled_leaves_nothing(bench):
     asyncio.run(give_up())
 
 
-@pytest.mark.parametrize("name", ["cluster-kit-logs", "cluster-kit-events", "cluster-kit-supervisor"])
+@pytest.mark.parametrize(
+    "name", ["cluster-kit-logs", "cluster-kit-events", "cluster-kit-supervisor"]
+)
 def test_supervisor_that_gets_no_thread_says_so_and_leaves_nothing(bench, monkeypatch, name):
     start = threading.Thread.start
 
@@ -221,7 +248,9 @@ def test_supervisor_that_gets_no_thread_says_so_and_leaves_nothing(bench, monkey
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(ClusterKitError, match="can't start new thread: see 'ulimit -n' and 'ulimit -u'"):
+    with pytest.raises(
+        ClusterKitError, match="can't start new thread: see 'ulimit -n' and 'ulimit -u'"
+    ):
         bench.start("a")
 
 
@@ -235,7 +264,10 @@ def test_what_is_ordered_while_a_worker_starts_is_not_lost(bench):
     for number in range(20):  # some before the successor runs, some while it starts
         a.update_metadata({"number": str(number)})
         threading.Event().wait(0.02)
-    until(lambda: [dict(node.metadata) for node in b.nodes()] == [{"number": "19"}], "the last metadata")
+    until(
+        lambda: [dict(node.metadata) for node in b.nodes()] == [{"number": "19"}],
+        "the last metadata",
+    )
 
 
 CLOSES_EVERYTHING = """
@@ -261,7 +293,10 @@ def test_closed_descriptors_end_the_supervisor_and_are_told(bench):
     command = [sys.executable, "-c", CLOSES_EVERYTHING, json.dumps(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines() == [
-        "supervisor: its thread failed, all topologies are stopped: OSError: [Errno 9] Bad file descriptor",
+        (
+            "supervisor: its thread failed, all topologies are stopped: OSError: [Errno 9] Bad "
+            "file descriptor"
+        ),
         "['stopped', 'stopped']",
     ]
 
@@ -292,7 +327,10 @@ def test_import_path_may_hold_what_python_skips(bench, monkeypatch):
 
 def test_worker_that_cannot_be_started_is_an_error_of_start(bench, monkeypatch):
     monkeypatch.setattr(multiprocessing.spawn, "get_executable", lambda: b"/nowhere/python")
-    with pytest.raises(ClusterKitError, match=r"topology 'lan': cannot start a worker with '/nowhere/python': no such file"):
+    with pytest.raises(
+        ClusterKitError,
+        match=r"topology 'lan': cannot start a worker with '/nowhere/python': no such file",
+    ):
         bench.start("a")
 
 
@@ -334,7 +372,9 @@ def test_supervisor_made_before_a_fork_runs_in_the_child(bench):
 
 
 def test_asyncio_stop_does_not_wait_behind_calls(bench):
-    config = bench.config("a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"})
+    config = bench.config(
+        "a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"}
+    )
 
     async def scenario():
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
@@ -357,7 +397,8 @@ def test_interrupts_leave_no_lock_held(bench):
     try:
         for _ in range(300):
             with contextlib.suppress(KeyboardInterrupt):
-                signal.setitimer(signal.ITIMER_REAL, 0.0005)  # in here, as a slow machine may take that long to enter
+                # in here, as a slow machine may take that long to enter
+                signal.setitimer(signal.ITIMER_REAL, 0.0005)
                 while True:
                     a.nodes()
             assert not a._bus.entered

@@ -1,9 +1,11 @@
-"""Floods of connections against real nodes that hold a secret: nobody is let in, nobody is lost, nothing grows.
+"""Floods of connections against real nodes that hold a secret: nobody is let in, nobody is lost,
+nothing grows.
 
 ``tox -e attacks`` opens 10,000 of them.
 
-A certificate that is out of date is of a wrong authority here. One of the right authority is let in whatever its dates say,
-since whoever holds the secret could make it for any time: ``unit/test_wire_tls.py::test_clocks_may_be_years_apart``.
+A certificate that is out of date is of a wrong authority here. One of the right authority is let in
+whatever its dates say, since whoever holds the secret could make it for any time:
+``unit/test_wire_tls.py::test_clocks_may_be_years_apart``.
 """
 
 import asyncio
@@ -35,7 +37,9 @@ def watched(caplog):
 
 
 class Flood(threading.Thread):
-    """Strangers of all kinds in turn dial nodes, until there were enough and the flood is told to end."""
+    """Strangers of all kinds in turn dial nodes, until there were enough and the flood is told to
+    end.
+    """
 
     def __init__(self, strangers, addresses):
         super().__init__()
@@ -94,7 +98,9 @@ def test_wrong_secret_that_dials_in_a_loop_changes_nothing(watched):
         links.security = Security(local, Keyring(derive("a guess", watched.cluster)))
         connector = TcpConnector()
         await connector.start(local, links)
-        targets = itertools.cycle(Node(name=name, address=address) for name, address in watched.addresses().items())
+        targets = itertools.cycle(
+            Node(name=name, address=address) for name, address in watched.addresses().items()
+        )
         for target in itertools.islice(targets, CONNECTIONS):
             with pytest.raises(ConnectError) as refused:
                 await connector.connect(target)

@@ -1,4 +1,5 @@
-"""Floods of datagrams against real nodes that hold a secret: nobody is let in, nobody is lost, nothing grows.
+"""Floods of datagrams against real nodes that hold a secret: nobody is let in, nobody is lost,
+nothing grows.
 
 ``tox -e attacks`` sends 100,000 of each kind.
 """
@@ -26,7 +27,9 @@ def watched(caplog):
 
 @pytest.fixture
 def recordings(watched):
-    """Form a cluster of three, and return what was said meanwhile, also by one who has left since."""
+    """Form a cluster of three, and return what was said meanwhile, also by one who has left
+    since.
+    """
     with Recorder(watched.port) as recorder:
         watched.form(1, 2, 3)
         gone = watched.start(4)
@@ -35,8 +38,13 @@ def recordings(watched):
         gone.stop()
         del watched.nodes[watched.name(4)]
         for node in watched.nodes.values():
-            until(lambda node=node: len(node.nodes()) == 2 and len(node.nodes(state="known")) == 2, "it is forgotten")
-    assert {host for _, (host, _) in recorder.heard} == {f"127.0.0.{number}" for number in (1, 2, 3, 4)}
+            until(
+                lambda node=node: len(node.nodes()) == 2 and len(node.nodes(state="known")) == 2,
+                "it is forgotten",
+            )
+    assert {host for _, (host, _) in recorder.heard} == {
+        f"127.0.0.{number}" for number in (1, 2, 3, 4)
+    }
     return recorder.heard
 
 

@@ -1,4 +1,5 @@
-"""A member that holds the secret lies to applications: it costs its victim nothing that lasts, and nobody else anything.
+"""A member that holds the secret lies to applications: it costs its victim nothing that lasts, and
+nobody else anything.
 
 ``tox -e attacks`` says a million of each.
 """
@@ -50,7 +51,9 @@ def victim(ann):
 
 @contextmanager
 def unharmed(talk, growth=8 * MIB):
-    """Check that an attack leaves memory and log as they were, and honest topics alone, while it goes on and after it."""
+    """Check that an attack leaves memory and log as they were, and honest topics alone, while it
+    goes on and after it.
+    """
     ann, bob = talk.talkers["ann"], talk.talkers["bob"]
     _speak_honestly(ann, bob)
     before, lines, worker = ann.memory(), len(ann.log), ann.worker
@@ -74,7 +77,9 @@ def test_topics_that_are_announced_without_end(talk, ann, victim):
         mallory.say(OPENING)
         for start in range(0, MANY, 200):
             topics = [f"{number:0>200}" for number in range(start, start + 200)]
-            mallory.flood(wire.encode([wire.Interested(topic, EVERYTHING["hostile"]) for topic in topics]))
+            mallory.flood(
+                wire.encode([wire.Interested(topic, EVERYTHING["hostile"]) for topic in topics])
+            )
         until(lambda: "listens to more than 1024 topics" in "".join(ann.log), "it is ignored")
         assert mallory.is_linked
 
@@ -91,7 +96,9 @@ def test_topics_that_come_and_go(talk, ann, victim):
 
 
 def test_runs_without_end_that_listen_to_much(talk, ann, victim):
-    """Each is remembered for a while, as it may come back; but not what it listens to, which is up to it."""
+    """Each is remembered for a while, as it may come back; but not what it listens to, which is up
+    to it.
+    """
     topics = {f"{number:0>200}": EVERYTHING["hostile"] for number in range(1024)}
     with unharmed(talk), Mallory(talk, victim, greeting(topics)) as mallory:
         for run in range(RUNS):
@@ -111,7 +118,12 @@ def test_runs_without_end_that_say_much_to_who_does_not_read(talk, ann, victim):
             mallory.link(greeting(run=own))
             mallory.say(wire.Opening(own, 0))
             for start in range(1, 20_001, 2000):
-                mallory.say(*(wire.Said(number_of_topic, number, b"\xc0") for number in range(start, start + 2000)))
+                mallory.say(
+                    *(
+                        wire.Said(number_of_topic, number, b"\xc0")
+                        for number in range(start, start + 2000)
+                    )
+                )
         until(lambda: ann.do("queued", topic="hostile") >= 10_000, "the queue is full")
     ann.do("empty", topic="hostile")
 
@@ -122,20 +134,31 @@ def test_questions_without_end_whose_answers_are_not_taken(talk, victim, topic):
         mallory.say(OPENING)
         data = b"\xc5\x07\xd0" + bytes(2000)
         for start in range(0, MANY, 25):
-            mallory.say(*(wire.Asked(number, topic, 60_000, data) for number in range(start, start + 25)))
+            mallory.say(
+                *(wire.Asked(number, topic, 60_000, data) for number in range(start, start + 25))
+            )
 
 
 def test_questions_that_nobody_can_answer_as_fast(talk, ann, victim):
-    """All threads that answer are taken up by one member's questions; it has so many, and others are told that."""
+    """All threads that answer are taken up by one member's questions; it has so many, and others
+    are told that.
+    """
     with Mallory(talk, victim, greeting()) as mallory:
         mallory.say(OPENING)
         for start in range(0, MANY, 500):
-            mallory.say(*(wire.Asked(number, "waits", 1, b"\xc0") for number in range(start, start + 500)))
-        declined = until(lambda: [r for r in mallory.records() if isinstance(r, wire.Declined)], "it is declined")
+            mallory.say(
+                *(wire.Asked(number, "waits", 1, b"\xc0") for number in range(start, start + 500))
+            )
+        declined = until(
+            lambda: [r for r in mallory.records() if isinstance(r, wire.Declined)], "it is declined"
+        )
         assert "busy" in declined[0].reason
         ann.do("let_go")
         until(
-            lambda: talk.talkers["bob"].do("ask", to=ann.name, topic="echoes", data=7).get("value") == 7, "others are answered"
+            lambda: (
+                talk.talkers["bob"].do("ask", to=ann.name, topic="echoes", data=7).get("value") == 7
+            ),
+            "others are answered",
         )
     with unharmed(talk):
         pass
@@ -156,13 +179,16 @@ def test_answers_to_what_nobody_asked(talk, victim):
         mallory.say(OPENING)
         for start in range(0, MANY, 150):
             records = [
-                (wire.Answered(n, b"\xc0"), wire.Raised(n, "no"), wire.Declined(n, "no")) for n in range(start, start + 50)
+                (wire.Answered(n, b"\xc0"), wire.Raised(n, "no"), wire.Declined(n, "no"))
+                for n in range(start, start + 50)
             ]
             mallory.say(*(record for row in records for record in row))
 
 
 @pytest.mark.parametrize(
-    "lie", [wire.Heard(PLENTY), wire.Taken(1, PLENTY), wire.Opening(b"o" * 16, 0), wire.Closing()], ids=repr
+    "lie",
+    [wire.Heard(PLENTY), wire.Taken(1, PLENTY), wire.Opening(b"o" * 16, 0), wire.Closing()],
+    ids=repr,
 )
 def test_lies_end_the_talk_and_nothing_else(talk, ann, victim, lie):
     with unharmed(talk), Mallory(talk, victim, greeting(EVERYTHING)) as mallory:
@@ -199,7 +225,10 @@ def test_more_than_there_is_room_for(talk, ann, victim):
         mallory.say(OPENING)
         for start in range(1, MANY, 30):
             mallory.say(
-                *(wire.Said(number_of_topic, number, b"\xc5\x07\xd0" + bytes(2000)) for number in range(start, start + 30))
+                *(
+                    wire.Said(number_of_topic, number, b"\xc5\x07\xd0" + bytes(2000))
+                    for number in range(start, start + 30)
+                )
             )
         until(lambda: ann.do("queued", topic="hostile") > 4000, "the queue is full")
     ann.do("empty", topic="hostile")
@@ -211,7 +240,10 @@ def test_flood_while_the_application_is_frozen(talk, ann, victim):
     with unharmed(talk, growth=24 * MIB), Mallory(talk, victim, greeting()) as mallory:
         number_of_topic = mallory.told.interests["hostile"].stream
         mallory.say(OPENING)
-        said = [wire.Said(number_of_topic, number, b"\xc5\x07\xd0" + bytes(2000)) for number in range(1, 31)]
+        said = [
+            wire.Said(number_of_topic, number, b"\xc5\x07\xd0" + bytes(2000))
+            for number in range(1, 31)
+        ]
         with ann.frozen():
             for _ in range(MANY // 30):
                 mallory.flood(wire.encode(said))
@@ -232,7 +264,10 @@ def test_links_without_end_while_the_application_is_frozen(talk, ann, victim):
                 mallory.unlink()
                 mallory.link()
             assert ann.memory()[1] - before < 24 * MIB
-        until(lambda: ann.do("nodes", topic=f"{7:0>250}") == ["mallory@127.0.0.1"], "the last of them is known")
+        until(
+            lambda: ann.do("nodes", topic=f"{7:0>250}") == ["mallory@127.0.0.1"],
+            "the last of them is known",
+        )
 
 
 def test_who_takes_nothing(talk, ann, victim):
@@ -243,7 +278,12 @@ def test_who_takes_nothing(talk, ann, victim):
         handed_over, _ = ann.do("publish_many", topic="hostile", count=MANY, each_s=0, size=1000)
         assert handed_over < 12_000
         assert (
-            ann.do("send", to="mallory@127.0.0.1", topic="hostile", data="x" * 1000, timeout_s=0.1)["error"] == "NotSentError"
+            ann.do("send", to="mallory@127.0.0.1", topic="hostile", data="x" * 1000, timeout_s=0.1)[
+                "error"
+            ]
+            == "NotSentError"
         )
-        asked = ann.do("ask_many", to="mallory@127.0.0.1", topic="hostile", count=300, timeout_s=0.2)
+        asked = ann.do(
+            "ask_many", to="mallory@127.0.0.1", topic="hostile", count=300, timeout_s=0.2
+        )
         assert asked.keys() <= {"NotSentError", "UnansweredError"}

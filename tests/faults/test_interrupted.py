@@ -1,4 +1,6 @@
-"""Ctrl-C while a command still imports: it ends as shells expect, without a word, and leaves nothing behind."""
+"""Ctrl-C while a command still imports: it ends as shells expect, without a word, and leaves
+nothing behind.
+"""
 
 import signal
 import subprocess
@@ -85,7 +87,9 @@ def test_run_that_still_imports_ends_without_a_word(cluster, tmp_path, module):
     ],
 )
 def test_every_command_that_still_imports_ends_without_a_word(cluster, tmp_path, module, command):
-    done = interrupted(module, *(cluster.file if each == "FILE" else each for each in command), cwd=tmp_path)
+    done = interrupted(
+        module, *(cluster.file if each == "FILE" else each for each in command), cwd=tmp_path
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster.yaml"]
 
@@ -99,7 +103,18 @@ def test_run_that_has_begun_leaves_with_a_goodbye(cluster):
 
 def test_interrupt_that_is_to_be_ignored_is_ignored(cluster):
     done = subprocess.run(
-        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", AT_IMPORT, "yaml", "check", cluster.file],
+        [
+            "sh",
+            "-c",
+            'trap "" INT; exec "$@"',
+            "sh",
+            sys.executable,
+            "-c",
+            AT_IMPORT,
+            "yaml",
+            "check",
+            cluster.file,
+        ],
         capture_output=True,
         text=True,
         timeout=60,

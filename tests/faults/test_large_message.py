@@ -1,4 +1,6 @@
-"""A message of 64 MiB among small ones, which it delays by little; and one that is longer than is allowed."""
+"""A message of 64 MiB among small ones, which it delays by little; and one that is longer than is
+allowed.
+"""
 
 import pytest
 from talking import Talk

@@ -1,4 +1,6 @@
-"""What a supervisor with topics leaves behind: nothing. And what is interrupted amid a call, which goes on all the same."""
+"""What a supervisor with topics leaves behind: nothing. And what is interrupted amid a call, which
+goes on all the same.
+"""
 
 import asyncio
 import itertools
@@ -36,7 +38,11 @@ def configs():
 def left():
     """Return what a process has: threads, descriptors, children."""
     process = psutil.Process()
-    return {thread.name for thread in threading.enumerate()}, process.num_fds(), {child.pid for child in process.children()}
+    return (
+        {thread.name for thread in threading.enumerate()},
+        process.num_fds(),
+        {child.pid for child in process.children()},
+    )
 
 
 def nothing_more(before):
@@ -65,7 +71,10 @@ def use(ann, bob):
         await asyncio.sleep(0)
         return message.data
 
-    until(lambda: ann.topic("cache").nodes() and len(ann.topic("async").nodes(answering=True)) == 1, "all is known")
+    until(
+        lambda: ann.topic("cache").nodes() and len(ann.topic("async").nodes(answering=True)) == 1,
+        "all is known",
+    )
     for number in range(100):
         assert ann.topic("cache").publish(number) == 1
     assert [items.get(DEADLINE_S).data for _ in range(100)] == list(range(100))
@@ -140,7 +149,12 @@ def test_child_of_a_running_supervisor_can_do_nothing_with_its_topics(configs):
         if child == 0:
             code = 1
             try:
-                for call in (lambda: cache.publish(1), lambda: cache.send("bob@127.0.0.1", 1), cache.subscribe, items.get):
+                for call in (
+                    lambda: cache.publish(1),
+                    lambda: cache.send("bob@127.0.0.1", 1),
+                    cache.subscribe,
+                    items.get,
+                ):
                     with pytest.raises(ClusterKitError, match="make one in each process"):
                         call()
                 code = 0
@@ -157,7 +171,9 @@ from cluster_kit import ClusterKitError, Supervisor
 
 ann, bob = (Supervisor(config) for config in json.loads(sys.argv[1]))
 items = bob.topic("cache").subscribe()
-bob.topic("stock").answer(lambda message: threading.Event().wait(60) if message.data is None else message.data)
+bob.topic("stock").answer(
+    lambda message: threading.Event().wait(60) if message.data is None else message.data
+)
 with ann, bob:
     ann.wait_for(2, timeout_s=30)
     cache, stock = ann.topic("cache"), ann.topic("stock")
@@ -221,7 +237,9 @@ def test_interrupted_calls_cost_what_is_told_and_no_more(configs):
     with ExitStack() as running:
         ann, bob = link(running, configs)
         heard = []
-        bob.topic("cache").subscribe(lambda item: heard.append(None if isinstance(item, Gap) else item.data))
+        bob.topic("cache").subscribe(
+            lambda item: heard.append(None if isinstance(item, Gap) else item.data)
+        )
         bob.topic("stock").answer(lambda message: message.data)
         cache, stock = ann.topic("cache"), ann.topic("stock")
         until(lambda: cache.nodes() and stock.nodes(answering=True), "bob listens")
@@ -247,4 +265,7 @@ def test_interrupted_calls_cost_what_is_told_and_no_more(configs):
         until(lambda: heard[-1:] == ["last"], "the last one is heard")
         numbers = [each for each in heard[:-1] if each is not None]
         assert numbers == sorted(set(numbers))
-        print(f"\n{next(said)} said, {interrupts} interrupts, {len(numbers)} heard, {heard.count(None)} gaps")
+        print(
+            f"\n{next(said)} said, {interrupts} interrupts, {len(numbers)} heard, "
+            f"{heard.count(None)} gaps"
+        )

@@ -1,7 +1,9 @@
-"""Five nodes talk while links are cut and held up, workers killed, nodes frozen, applications killed and restarted.
+"""Five nodes talk while links are cut and held up, workers killed, nodes frozen, applications
+killed and restarted.
 
-Senders and receivers write down what they say and hear; afterwards it is judged: nothing twice, nothing out of order, nothing
-for the sender itself, and whatever was handed over and did not come is in a gap. ``tox -e attacks`` says a million messages.
+Senders and receivers write down what they say and hear; afterwards it is judged: nothing twice,
+nothing out of order, nothing for the sender itself, and whatever was handed over and did not come
+is in a gap. ``tox -e attacks`` says a million messages.
 """
 
 import asyncio
@@ -28,7 +30,9 @@ BREATH_S = 1.0 if FULL else 0.4  # between two faults
 
 
 class Routes(threading.Thread):
-    """The ways to all nodes, each through a socket of this process, where it can be cut; a context manager."""
+    """The ways to all nodes, each through a socket of this process, where it can be cut; a context
+    manager.
+    """
 
     def __init__(self, names):
         super().__init__()
@@ -50,7 +54,9 @@ class Routes(threading.Thread):
 
     def cut(self):
         """Cut some ways, whatever is on them."""
-        self._loop.call_soon_threadsafe(lambda: [self._cut(way) for way in list(self._ways) if random.random() < 0.5])
+        self._loop.call_soon_threadsafe(
+            lambda: [self._cut(way) for way in list(self._ways) if random.random() < 0.5]
+        )
 
     def _cut(self, way):
         for writer in way:
@@ -113,7 +119,11 @@ class Conversation:
 
     def __init__(self, talk, routes, folder):
         self.names = [f"{name}@127.0.0.1" for name in NAMES]
-        self.topics = ["all", *(f"to {name}" for name in NAMES), *(f"for {name} alone" for name in NAMES)]
+        self.topics = [
+            "all",
+            *(f"to {name}" for name in NAMES),
+            *(f"for {name} alone" for name in NAMES),
+        ]
         self.folder = folder
         self._talk = talk
         self._routes = routes
@@ -134,8 +144,13 @@ class Conversation:
         return talker
 
     def speak(self, name, count):
-        own = [[topic, self._receiver(topic)] if f" {name}" not in topic else None for topic in self.topics]
-        self._talk.talkers[name].do("speak", topics=own, path=self._file("said", name), count=count, each_s=EACH_S)
+        own = [
+            [topic, self._receiver(topic)] if f" {name}" not in topic else None
+            for topic in self.topics
+        ]
+        self._talk.talkers[name].do(
+            "speak", topics=own, path=self._file("said", name), count=count, each_s=EACH_S
+        )
 
     def _receiver(self, topic):
         """Return how many listen to a topic, or to whom it is sent."""
@@ -155,7 +170,7 @@ class Conversation:
         said = sum(len(self.records("said", name, run)) for run in range(1, self._runs[name]))
         self.speak(name, max(1, MESSAGES // len(NAMES) - said))
 
-    # -- the judgement ---------------------------------------------------------------------------------------------------------
+    # -- the judgement -----------------------------------------------------------------------------
 
     def records(self, what, name, run):
         file = self.folder / f"{what}-{name}-{run}"
@@ -177,9 +192,15 @@ class Conversation:
             for _, topic, _, token, number in self.records("said", name, self._runs[name]):
                 last[token, topic] = (number, name)
         for name in NAMES:
-            heard = {record[3:] for record in self.records("heard", name, self._runs[name]) if record[0] == HEARD}
+            heard = {
+                record[3:]
+                for record in self.records("heard", name, self._runs[name])
+                if record[0] == HEARD
+            }
             mine = [
-                (token, number) for (token, topic), (number, by) in last.items() if by != name and self._is_for(topic, name)
+                (token, number)
+                for (token, topic), (number, by) in last.items()
+                if by != name and self._is_for(topic, name)
             ]
             if not heard.issuperset(mine):
                 return False
@@ -189,7 +210,9 @@ class Conversation:
         return topic == 0 or f" {name}" in self.topics[topic]
 
     def judge(self):
-        """Check all that was heard; return how many messages were, and how many are in gaps that count them."""
+        """Check all that was heard; return how many messages were, and how many are in gaps that
+        count them.
+        """
         said, heard, counted = self.said(), 0, 0
         for name, runs in self._runs.items():
             for run in range(1, runs + 1):
@@ -198,7 +221,12 @@ class Conversation:
                     assert self.names[sender] != f"{name}@127.0.0.1", "it hears itself"
                     streams[topic, sender].append((kind, token, number))
                 for (topic, sender), items in streams.items():
-                    stream = Stream(f"{name} {run}, '{self.topics[topic]}' of {self.names[sender]}", topic, said, run == 1)
+                    stream = Stream(
+                        f"{name} {run}, '{self.topics[topic]}' of {self.names[sender]}",
+                        topic,
+                        said,
+                        run == 1,
+                    )
                     for item in items:
                         stream.take(*item)
                     heard, counted = heard + stream.heard, counted + stream.counted
@@ -246,7 +274,9 @@ class Stream:
             missing += self._handed_over(self._token, self._last)
         if self._from_start or self._token is not None:
             missing += self._handed_over(token, 0, number)
-        assert not missing or self._gaps, f"{self._what}: nothing tells that {missing[:5]} are missing, of the last run or this"
+        assert not missing or self._gaps, (
+            f"{self._what}: nothing tells that {missing[:5]} are missing, of the last run or this"
+        )
 
     def _check_gap(self, token, last, number):
         handed_over = self._handed_over(token, last, number)
@@ -268,7 +298,9 @@ class Stream:
 
 
 def faults(conversation, talk, routes):
-    """Do what befalls clusters, each a few times, in no certain order, until all have spoken; at least once each."""
+    """Do what befalls clusters, each a few times, in no certain order, until all have spoken; at
+    least once each.
+    """
     chance = random.Random()
 
     def anybody():
@@ -310,7 +342,12 @@ def test_nothing_twice_nothing_out_of_order_and_every_loss_is_told(tmp_path):
             talker.done()
         until(conversation.has_all_last, "everybody has heard the last of everybody", DEADLINE_S)
         heard, counted = conversation.judge()
-        outcomes = [outcome for numbers in conversation.said().values() for outcome in numbers.values()]
-        print(f"\n{len(outcomes)} said, of which {outcomes.count(REFUSED)} to nobody; {heard} heard, {counted} in gaps: {done}")
+        outcomes = [
+            outcome for numbers in conversation.said().values() for outcome in numbers.values()
+        ]
+        print(
+            f"\n{len(outcomes)} said, of which {outcomes.count(REFUSED)} to nobody; {heard} heard, "
+            f"{counted} in gaps: {done}"
+        )
         assert heard > MESSAGES / 2
         assert counted

@@ -1,4 +1,6 @@
-"""What is started as a worker and is none: said at once, by name, and never an application once more."""
+"""What is started as a worker and is none: said at once, by name, and never an application once
+more.
+"""
 
 import asyncio
 import multiprocessing.spawn
@@ -23,15 +25,24 @@ ALONE = {"topologies": {"lan": {"strategy": {"name": "static", "nodes": []}}}}
 SAYS = 'fd="${!#}"; printf %%b "%s" >&"$fd"; exec sleep 60'  # a worker's last argument is its pipe
 
 NO_WORKERS = {
-    "refuses the options": ("echo \"invalid option -- 'B'\" >&2; exit 1", "exited with code 1, and never proved"),
+    "refuses the options": (
+        "echo \"invalid option -- 'B'\" >&2; exit 1",
+        "exited with code 1, and never proved",
+    ),
     "exits at once": ("exit 0", "exited with code 0, and never proved"),
     "says garbage": (SAYS % "What?", r"said b'What\?' where"),
     "says much garbage": (SAYS % ("What?" * 1000), r"said b'What"),
     "says what is no greeting of ours": (SAYS % "cluster-kit worker cpython-27\\n", "cpython-27"),
     "crashes": ("kill -SEGV $$", "was killed by signal 11, and never proved"),
-    "is killed": ("kill -KILL $$", "was killed by signal 9 before it said anything: is memory short"),
+    "is killed": (
+        "kill -KILL $$",
+        "was killed by signal 9 before it said anything: is memory short",
+    ),
     "forks and exits": (f'{sys.executable} "$@" & exit 0', "exited with code 0, and never proved"),
-    "prints to standard output": ("echo Python 3.13.0; exit 3", "exited with code 3, and never proved"),
+    "prints to standard output": (
+        "echo Python 3.13.0; exit 3",
+        "exited with code 3, and never proved",
+    ),
 }
 
 
@@ -62,26 +73,40 @@ def test_start_says_which_program_is_no_worker_and_what_to_do(executable, script
 def test_program_that_says_nothing_is_killed_in_time(executable, monkeypatch):
     monkeypatch.setattr(lifecycle, "GREET_S", 1.0)
     executable("exec sleep 60")
-    with pytest.raises(ClusterKitError, match="said nothing for 1 s, and never proved"), Supervisor(ALONE):
+    with (
+        pytest.raises(ClusterKitError, match="said nothing for 1 s, and never proved"),
+        Supervisor(ALONE),
+    ):
         pass
 
 
 def test_interpreter_that_cannot_load_the_package_is_an_error_of_start(monkeypatch):
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if "site-packages" not in entry])
-    with pytest.raises(ClusterKitError, match="exited with code 1 before it had loaded cluster_kit"), Supervisor(ALONE):
+    with (
+        pytest.raises(ClusterKitError, match="exited with code 1 before it had loaded cluster_kit"),
+        Supervisor(ALONE),
+    ):
         pass
 
 
 @pytest.mark.parametrize("executable", [None, b""])
 def test_without_an_executable_the_error_says_so(monkeypatch, executable):
     monkeypatch.setattr(multiprocessing.spawn, "_python_exe", executable)
-    with pytest.raises(ClusterKitError, match=r"sys\.executable is .*set_executable"), Supervisor(ALONE):
+    with (
+        pytest.raises(ClusterKitError, match=r"sys\.executable is .*set_executable"),
+        Supervisor(ALONE),
+    ):
         pass
 
 
 def test_executable_that_is_gone_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(tmp_path))  # a folder
-    with pytest.raises(ClusterKitError, match=f"'{tmp_path}': permission denied: name .*set_executable"), Supervisor(ALONE):
+    with (
+        pytest.raises(
+            ClusterKitError, match=f"'{tmp_path}': permission denied: name .*set_executable"
+        ),
+        Supervisor(ALONE),
+    ):
         pass
 
 
@@ -91,7 +116,9 @@ def test_asyncio_start_says_the_same(executable):
         asyncio.run(AsyncSupervisor(ALONE).start())
 
 
-def test_executable_that_goes_bad_later_is_logged_and_tried_again(executable, bench, monkeypatch, caplog):
+def test_executable_that_goes_bad_later_is_logged_and_tried_again(
+    executable, bench, monkeypatch, caplog
+):
     a = bench.start("a", lan={"strategy": {"name": "static", "nodes": []}})
     executable("exit 1")
     os.kill(a.status()["lan"].pid, 9)
@@ -133,19 +160,29 @@ except ClusterKitError as exc:
 """
 
 
-@pytest.mark.parametrize("launcher", ["", "#!/bin/sh\nexec env -i {program}\n"], ids=["itself", "by a launcher that cleans up"])
+@pytest.mark.parametrize(
+    "launcher",
+    ["", "#!/bin/sh\nexec env -i {program}\n"],
+    ids=["itself", "by a launcher that cleans up"],
+)
 def test_program_that_is_its_own_interpreter_does_not_multiply(tmp_path, launcher):
     program, log = tmp_path / "program.py", tmp_path / "log"
     executable = tmp_path / "launcher" if launcher else program
     executable.write_text(launcher.format(program=program))
-    program.write_text(PROGRAM.format(python=sys.executable, log=str(log), config=ALONE, executable=str(executable)))
+    program.write_text(
+        PROGRAM.format(
+            python=sys.executable, log=str(log), config=ALONE, executable=str(executable)
+        )
+    )
     for each in (program, executable):
         each.chmod(0o755)
     done = subprocess.run([program], capture_output=True, timeout=60)
     assert done.returncode == 1
     began, began_again, refused, said = log.read_text().splitlines()
     assert began == began_again == "began"
-    assert refused.startswith("supervisor: this process was started as a worker, and runs the program from its beginning")
+    assert refused.startswith(
+        "supervisor: this process was started as a worker, and runs the program from its beginning"
+    )
     assert f"'{executable}' exited with code 1, and never proved" in said
 
 
@@ -153,9 +190,13 @@ def test_plugin_of_a_worker_may_start_programs_and_not_be_one(bench, tmp_path):
     told = tmp_path / "told"
     strategy = {"name": "misbehaving:StartsApplications", "told": str(told)}
     bench.start("a", lan={"strategy": strategy, "connector": "none"})
-    until(lambda: told.exists() and len(told.read_text().splitlines()) == 2, "both told", timeout_s=60)
+    until(
+        lambda: told.exists() and len(told.read_text().splitlines()) == 2, "both told", timeout_s=60
+    )
     here, program = told.read_text().splitlines()
-    assert here.startswith("supervisor: this process is a worker, and can't be an application as well")
+    assert here.startswith(
+        "supervisor: this process is a worker, and can't be an application as well"
+    )
     assert program == "it runs"
 
 

@@ -1,4 +1,6 @@
-"""Plugins that raise what is no Exception, return what is no node, and tell what nobody can read: nothing ends in silence."""
+"""Plugins that raise what is no Exception, return what is no node, and tell what nobody can read:
+nothing ends in silence.
+"""
 
 import logging
 
@@ -36,7 +38,9 @@ def test_strategy_that_raises_oddly_is_restarted_and_degraded(bench, what):
 
 @pytest.mark.parametrize("plugin", ["CancelsItself", "HangsWhenClosed"])
 def test_strategy_that_ends_oddly_is_restarted_and_degraded(bench, plugin):
-    a = bench.start("a", **topology(f"misbehaving:{plugin}", child_spec={"max_restarts": 2, "max_seconds": 60}))
+    a = bench.start(
+        "a", **topology(f"misbehaving:{plugin}", child_spec={"max_restarts": 2, "max_seconds": 60})
+    )
     assert "raised" in next_of(a.subscribe(), TopologyDegraded).error
     assert a.status()["lan"].restarts == 0
 
@@ -54,7 +58,9 @@ def test_connector_that_connects_oddly_is_asked_again(bench, what):
 
 def test_connector_that_goes_on_when_cancelled_is_not_asked_twice_at_a_time(bench, caplog):
     strategy = {"name": KNOWS_MANY, "count": 2}
-    a = bench.start("a", **topology(strategy, "misbehaving:GoesOnWhenCancelled", connect_timeout_s=0.1))
+    a = bench.start(
+        "a", **topology(strategy, "misbehaving:GoesOnWhenCancelled", connect_timeout_s=0.1)
+    )
     until(lambda: "a plugin goes on 1 s after it was cancelled" in caplog.text, "the complaint")
     a.wait_for(2, timeout_s=30)
     a.update_metadata({"still": "here"})
@@ -99,9 +105,14 @@ def test_order_that_the_worker_cannot_read_costs_that_worker(bench):
 
 def test_message_that_the_supervisor_cannot_read_costs_that_worker(bench):
     a = bench.start(
-        "a", wan={"strategy": "misbehaving:Knows", "connector": "none"}, **topology("misbehaving:SendsTheUnreadable")
+        "a",
+        wan={"strategy": "misbehaving:Knows", "connector": "none"},
+        **topology("misbehaving:SendsTheUnreadable"),
     )
-    assert "sent what cannot be read: OwnBase" in next_of(a.subscribe(), TopologyRestarted, topology="lan").error
+    assert (
+        "sent what cannot be read: OwnBase"
+        in next_of(a.subscribe(), TopologyRestarted, topology="lan").error
+    )
     assert a.status()["wan"].restarts == 0
 
 
@@ -115,7 +126,12 @@ def test_endless_twins_are_told_once(bench, caplog):
 
 def test_connector_that_raises_for_every_node_is_logged_once(bench, caplog):
     caplog.set_level(logging.WARNING)
-    a = bench.start("a", **topology(KNOWS_MANY, {"name": "misbehaving:ConnectsOddly", "what": "own"}))
+    a = bench.start(
+        "a", **topology(KNOWS_MANY, {"name": "misbehaving:ConnectsOddly", "what": "own"})
+    )
     until(lambda: len(set(a.call("lan", "tried"))) == 200, "a try of each")
     a.stop()
-    assert len([record for record in caplog.records if "the connector raised for" in record.message]) == 1
+    assert (
+        len([record for record in caplog.records if "the connector raised for" in record.message])
+        == 1
+    )

@@ -19,7 +19,9 @@ def until_linked(nodes, times):
     for node in nodes:
         for other in nodes:
             if other is not node:
-                node.wait_for("node_up", times=times[other is nodes[0] or node is nodes[0]], node=other.name)
+                node.wait_for(
+                    "node_up", times=times[other is nodes[0] or node is nodes[0]], node=other.name
+                )
 
 
 def test_node_cut_off_for_longer_than_any_judge_waits_is_told_once_and_heals(cluster):

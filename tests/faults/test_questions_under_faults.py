@@ -1,4 +1,6 @@
-"""What comes of a question when something befalls who is asked: each of the four ends, in good time."""
+"""What comes of a question when something befalls who is asked: each of the four ends, in good
+time.
+"""
 
 import signal
 import time

@@ -1,4 +1,5 @@
-"""Up means reachable: whoever has just joined is reached by what is said at that moment, and reaches others.
+"""Up means reachable: whoever has just joined is reached by what is said at that moment, and
+reaches others.
 
 ``tox -e attacks`` has fifty nodes join.
 """
@@ -25,8 +26,13 @@ def test_who_has_just_joined_is_reached_and_reaches():
             bob.start(2)
             assert bob.do("publish", topic="hello", data="after the wait") == 1
             heard = ann.do("read", topic="hello", count=2, of=bob.name)
-            assert sorted(heard) == [["message", "after the wait"], ["message", f"on the link to {ann.name}"]]
-            assert bob.do("read", topic="hello", count=1) == [["message", f"on the link to {bob.name}"]]
+            assert sorted(heard) == [
+                ["message", "after the wait"],
+                ["message", f"on the link to {ann.name}"],
+            ]
+            assert bob.do("read", topic="hello", count=1) == [
+                ["message", f"on the link to {bob.name}"]
+            ]
             bob.do("stop")
             del talk.talkers[f"bob{number}"]
             bob.end()

@@ -1,4 +1,6 @@
-"""A machine on which nothing can be written: a read-only root, as containers have it, and no folder for temporary files."""
+"""A machine on which nothing can be written: a read-only root, as containers have it, and no folder
+for temporary files.
+"""
 
 import os
 import shutil
@@ -31,7 +33,8 @@ import threading
 from cluster_kit import Supervisor
 
 logging.basicConfig()
-config = {"node": "x@127.0.0.1", "cluster": sys.argv[1], "topologies": {"lan": {"strategy": "gossip"}}}
+topologies = {"lan": {"strategy": "gossip"}}
+config = {"node": "x@127.0.0.1", "cluster": sys.argv[1], "topologies": topologies}
 with Supervisor(config, control=True) as supervisor:
     print(supervisor.status()["lan"].pid is not None)
 print([thread.name for thread in threading.enumerate()])
@@ -52,7 +55,9 @@ def cluster(tmp_path):
 
 
 def read_only(*command, writable=""):
-    """Return what runs ``command`` where nothing but ``writable``, which is empty then, can be written to."""
+    """Return what runs ``command`` where nothing but ``writable``, which is empty then, can be
+    written to.
+    """
     return ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(writable), *map(str, command)]
 
 
@@ -62,7 +67,9 @@ def run_to_end(*command):
 
 class ReadOnlyRun(Run):
     def __init__(self, file, writable=""):
-        command = read_only(COMMAND, "run", file, "--name", "a@127.0.0.1", "--events", "json", writable=writable)
+        command = read_only(
+            COMMAND, "run", file, "--name", "a@127.0.0.1", "--events", "json", writable=writable
+        )
         super(Run, self).__init__(*command, cwd="/")
 
     def status(self):
@@ -77,25 +84,32 @@ def test_node_runs_without_a_control_socket_and_says_so(cluster):
     node.until(lambda: node.errors, "the warning")
     [warning] = node.errors
     assert (
-        "WARNING cluster-kit: control: no control socket, 'cluster-kit status' won't see this process: there is no" in warning
+        "WARNING cluster-kit: control: no control socket, 'cluster-kit status' won't see this "
+        "process: there is no" in warning
     )
     assert warning.endswith("set XDG_RUNTIME_DIR to a folder of yours that can be written to")
     asked = node.status()
     assert asked.returncode == 1
     assert asked.stderr.startswith(
-        "cluster-kit: status: no supervisor of yours runs on this machine, or it has no control socket"
+        "cluster-kit: status: no supervisor of yours runs on this machine, or it has no control "
+        "socket"
     )
-    assert asked.stderr.endswith("there is no folder for control sockets: set XDG_RUNTIME_DIR, the same for both\n")
+    assert asked.stderr.endswith(
+        "there is no folder for control sockets: set XDG_RUNTIME_DIR, the same for both\n"
+    )
     node.signal(signal.SIGINT)
     assert node.wait() == 0
 
 
-def test_folder_for_temporary_files_is_not_needed_where_there_is_one_for_sockets(cluster, tmp_path_factory, monkeypatch):
+def test_folder_for_temporary_files_is_not_needed_where_there_is_one_for_sockets(
+    cluster, tmp_path_factory, monkeypatch
+):
     folder = tmp_path_factory.mktemp("run")  # a short path: 107 bytes is all that a socket may have
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     node = cluster.keep(ReadOnlyRun(cluster.file, writable=folder))
     node.wait_for("ready")
-    until(lambda: node.status().returncode == 0, "an answer")  # the socket is opened once the node is ready
+    # the socket is opened once the node is ready
+    until(lambda: node.status().returncode == 0, "an answer")
     asked = node.status()
     assert (asked.returncode, asked.stderr) == (0, "")
     assert asked.stdout.startswith("a@127.0.0.1: process")
@@ -119,11 +133,17 @@ def test_demo_needs_no_folder():
 def test_commands_that_write_say_why_they_cannot():
     done = run_to_end(COMMAND, "new", "strategy", "thing")
     assert done.returncode == 1
-    expected = "cluster-kit: new: cannot write to 'cluster-kit-thing': read-only file system; see --directory\n"
+    expected = (
+        "cluster-kit: new: cannot write to 'cluster-kit-thing': read-only file system; see "
+        "--directory\n"
+    )
     assert done.stderr == expected
     done = run_to_end(COMMAND, "certs", "pki", "10.0.0.1")
     assert done.returncode == 1
-    expected = "cluster-kit: certs: cannot write to 'pki': read-only file system; name a folder that you can write to\n"
+    expected = (
+        "cluster-kit: certs: cannot write to 'pki': read-only file system; name a folder that you "
+        "can write to\n"
+    )
     assert done.stderr == expected
 
 

@@ -1,4 +1,6 @@
-"""Relays between real nodes, and clusters that share a secret: nobody is linked to anybody else than who is there."""
+"""Relays between real nodes, and clusters that share a secret: nobody is linked to anybody else
+than who is there.
+"""
 
 import asyncio
 import itertools
@@ -40,12 +42,15 @@ class Relays(threading.Thread):
     def __init__(self):
         super().__init__()
         self.addresses = {}
-        self.tried = dict.fromkeys(("reflects", "leads back", "changes", "joins", "crosses", "splices"), 0)
+        self.tried = dict.fromkeys(
+            ("reflects", "leads back", "changes", "joins", "crosses", "splices"), 0
+        )
         self.behind = self.back = None
         self.pass_on = False
         self._are_up = threading.Event()
         self._waiting = {}
-        self._places = itertools.count(7, 5)  # a length, then something that nobody notices at once, and so on
+        # a length, then something that nobody notices at once, and so on
+        self._places = itertools.count(7, 5)
 
     def __enter__(self):
         self.start()
@@ -96,12 +101,16 @@ class Relays(threading.Thread):
         elif kind == "leads back":
             await self._pipe(caller, await self._dial(self.back))
         elif kind == "changes":
-            await self._pipe(caller, await self._dial(self.behind), _with_one_bit_changed(next(self._places)))
+            await self._pipe(
+                caller, await self._dial(self.behind), _with_one_bit_changed(next(self._places))
+            )
         else:
             await self._of_two(kind, caller)
 
     async def _of_two(self, kind, caller):
-        """Wait for another one who dials, and join the two, or cross their ways to the node behind."""
+        """Wait for another one who dials, and join the two, or cross their ways to the node
+        behind.
+        """
         if (waiting := self._waiting.pop(kind, None)) is None:
             self._waiting[kind] = (caller, done := self._loop.create_future())
             await done
@@ -117,7 +126,9 @@ class Relays(threading.Thread):
                 done.set_result(None)
 
     async def _cross(self, one, other):
-        """Bring what one says to the node behind, and what that answers to the other one; and the reverse."""
+        """Bring what one says to the node behind, and what that answers to the other one; and the
+        reverse.
+        """
         behind = [await self._dial(self.behind)]
         try:
             behind.append(await self._dial(self.behind))
@@ -142,7 +153,9 @@ class Relays(threading.Thread):
 
     async def _pipe(self, one, other, change=lambda data: data):
         try:
-            await _first_of(self._copy(one[0], other[1], change), self._copy(other[0], one[1], change))
+            await _first_of(
+                self._copy(one[0], other[1], change), self._copy(other[0], one[1], change)
+            )
         finally:
             for _, writer in (one, other):
                 writer.transport.abort()
@@ -198,13 +211,29 @@ def test_relay_links_nobody_but_those_at_its_ends(watched, caplog):
         watched.start(2, {"name": "static", "nodes": list(dialled.values())})
         until(lambda: all(watched.addresses().values()), "all listen")
         for _ in range(TIMES):
-            relays.splice(watched.addresses()[watched.name(1)], watched.addresses()[watched.name(2)])
-        until(lambda: min(relays.tried.values()) >= TIMES, f"all were tried: {relays.tried}", DEADLINE_S)
+            relays.splice(
+                watched.addresses()[watched.name(1)], watched.addresses()[watched.name(2)]
+            )
+        until(
+            lambda: min(relays.tried.values()) >= TIMES,
+            f"all were tried: {relays.tried}",
+            DEADLINE_S,
+        )
         assert links(watched) == set()
-        at, broken = f"cannot link to '{relays.addresses['changes']}': ", "its TLS handshake is broken: "
-        until(lambda: any(at + broken in message for message in caplog.messages), "a warning of the one that changes bytes")
+        at, broken = (
+            f"cannot link to '{relays.addresses['changes']}': ",
+            "its TLS handshake is broken: ",
+        )
+        until(
+            lambda: any(at + broken in message for message in caplog.messages),
+            "a warning of the one that changes bytes",
+        )
         told = [message for message in caplog.messages if broken in message]
-        assert not [message for message in told if "look for what changes the bytes" not in message or "secret" in message]
+        assert not [
+            message
+            for message in told
+            if "look for what changes the bytes" not in message or "secret" in message
+        ]
         relays.pass_on = True
         for node in watched.nodes.values():
             node.wait_for(3, timeout_s=FORMATION_S)
@@ -230,8 +259,16 @@ def test_clusters_and_groups_that_share_a_secret_keep_apart(watched):
     expected = {
         one: {other_group: ConnectReason.FOREIGN, other_cluster: ConnectReason.AUTH},
         two: {other_group: ConnectReason.FOREIGN, other_cluster: ConnectReason.AUTH},
-        other_group: {one: ConnectReason.FOREIGN, two: ConnectReason.FOREIGN, other_cluster: ConnectReason.AUTH},
+        other_group: {
+            one: ConnectReason.FOREIGN,
+            two: ConnectReason.FOREIGN,
+            other_cluster: ConnectReason.AUTH,
+        },
         other_cluster: dict.fromkeys((one, two, other_group), ConnectReason.AUTH),
     }
-    until(lambda: {name: why_not(name) for name in watched.nodes} == expected, "all to have tried", DEADLINE_S)
+    until(
+        lambda: {name: why_not(name) for name in watched.nodes} == expected,
+        "all to have tried",
+        DEADLINE_S,
+    )
     assert links(watched) == {(one, two), (two, one)}

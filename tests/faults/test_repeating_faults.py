@@ -53,7 +53,9 @@ def test_asyncio_callback_that_raises_for_each_event(bench, caplog):
 
 
 def test_strategy_that_raises_now_and_then(bench, caplog):
-    a = bench.start("a", lan=topology("RaisesNowAndThen", child_spec={"max_restarts": 100, "max_seconds": 0.05}))
+    a = bench.start(
+        "a", lan=topology("RaisesNowAndThen", child_spec={"max_restarts": 100, "max_seconds": 0.05})
+    )
     next_of(a.subscribe(), NodeFound, node="done@127.0.0.1")
     a.stop()
     first, last = of_kind(caplog, "RaisesNowAndThen' raised RuntimeError")

@@ -1,4 +1,6 @@
-"""``os.execv`` in the middle of a supervisor's life: another program goes on with its workers as children."""
+"""``os.execv`` in the middle of a supervisor's life: another program goes on with its workers as
+children.
+"""
 
 import json
 import os
@@ -22,19 +24,27 @@ PROGRAM = textwrap.dedent("""\
     worker = supervisor.status()["lan"].pid
     if left:
         os.execv(sys.executable, [sys.executable, __file__, sys.argv[1], str(left - 1)])
-    print(json.dumps([worker, [[child.pid, child.status()] for child in psutil.Process().children()]]))
+    children = psutil.Process().children()
+    print(json.dumps([worker, [[child.pid, child.status()] for child in children]]))
     supervisor.stop()
     """)
 
 
-@pytest.mark.parametrize("strategy", ["misbehaving:Knows", "misbehaving:BlocksTheLoop", "misbehaving:HoldsTheLock"])
+@pytest.mark.parametrize(
+    "strategy", ["misbehaving:Knows", "misbehaving:BlocksTheLoop", "misbehaving:HoldsTheLock"]
+)
 def test_no_worker_of_the_former_program_is_left(tmp_path, monkeypatch, bench, strategy):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     config = bench.config("a", lan={"strategy": strategy, "connector": "none"})
     restarts = "1" if "Holds" in strategy else "5"
-    done = subprocess.run([sys.executable, program, json.dumps(config), restarts], capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, program, json.dumps(config), restarts],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
     worker, children = json.loads(done.stdout or done.stderr)
     assert [pid for pid, _ in children] == [worker], children
 

@@ -1,4 +1,6 @@
-"""Five nodes, drained and restarted one after the other: no link between others is touched, none to a ready node fails."""
+"""Five nodes, drained and restarted one after the other: no link between others is touched, none to
+a ready node fails.
+"""
 
 import logging
 import re
@@ -50,7 +52,13 @@ def heard_until(subscription, kind, name, timeout_s=60.0):
 
 
 def failed_links(caplog):
-    """Return to whom a link failed, by what the workers have logged; of two that dial each other at once, one dial counts."""
-    lines = [record.getMessage() for record in caplog.records if "that one counts" not in record.getMessage()]
+    """Return to whom a link failed, by what the workers have logged; of two that dial each other at
+    once, one dial counts.
+    """
+    lines = [
+        record.getMessage()
+        for record in caplog.records
+        if "that one counts" not in record.getMessage()
+    ]
     found = (re.search(r"cannot link to (\S+?)(?: at \S+)?:", line) for line in lines)
     return {match[1] for match in found if match}

@@ -1,4 +1,5 @@
-"""Real processes that go over to another secret under load, one of which is stopped amid that: no other link is lost.
+"""Real processes that go over to another secret under load, one of which is stopped amid that: no
+other link is lost.
 
 ``tox -e attacks`` does so with fifty nodes.
 """
@@ -44,7 +45,10 @@ class Rotating(Cluster):
         return self.run(name, file=self.write(f"n{number}.yaml", **self._keys(name)))
 
     def _keys(self, name):
-        return {"topologies": {"lan": {"strategy": self._gossip}}, "secret_file": str(self._files[name])}
+        return {
+            "topologies": {"lan": {"strategy": self._gossip}},
+            "secret_file": str(self._files[name]),
+        }
 
     def put(self, *held, nodes=None):
         """Give nodes another file, all of them by default."""
@@ -64,7 +68,9 @@ class Rotating(Cluster):
 
 
 class Load(threading.Thread):
-    """A node that changes its metadata all the time, and one that comes and goes; each time it must be linked to all."""
+    """A node that changes its metadata all the time, and one that comes and goes; each time it must
+    be linked to all.
+    """
 
     def __init__(self, cluster):
         super().__init__()
@@ -90,7 +96,8 @@ class Load(threading.Thread):
         try:
             while not self._may_end.is_set():
                 with Supervisor(self._cluster.config(GUEST, like="n2@127.0.0.2")) as guest:
-                    guest.wait_for(NODES + 1, timeout_s=FORMATION_S)  # but for one that may be stopped
+                    # but for one that may be stopped
+                    guest.wait_for(NODES + 1, timeout_s=FORMATION_S)
                 self.visits += 1
         except Exception as exc:  # noqa: BLE001 - ``end`` raises it
             self.failure = exc
@@ -122,11 +129,17 @@ def links(node, names):
 def until_told(node, expected, name):
     """Wait until a node has told this of the link to another one, in order."""
     told = [f"node_{each}" for each in expected]
-    node.until(lambda: [event for event, other in node.heard(*told) if other == name] == told, f"{told}", FORMATION_S)
+    node.until(
+        lambda: [event for event, other in node.heard(*told) if other == name] == told,
+        f"{told}",
+        FORMATION_S,
+    )
 
 
 def is_safe(file):
-    """Whether a first node may have this file, and nobody is absent but for the guest, which is so at times."""
+    """Whether a first node may have this file, and nobody is absent but for the guest, which is so
+    at times.
+    """
     verdict = cluster_kit("rotate", "n1", "--check", file).stdout.splitlines()[-1]
     return verdict.startswith("safe for") and verdict.partition("; absent: ")[2] in ("", GUEST)
 
@@ -156,7 +169,11 @@ def test_rotation_under_load_loses_no_link_and_who_sleeps_through_its_middle_ret
             until_told(cluster.nodes[name], ["up", "down"], sleeper)
             assert cluster.nodes[name].wait_for("node_down", node=sleeper)["reason"] == "silent"
         before = load.visits
-        until(lambda: load.visits > before + 1 or load.failure, "a visit under the new secret", FORMATION_S)
+        until(
+            lambda: load.visits > before + 1 or load.failure,
+            "a visit under the new secret",
+            FORMATION_S,
+        )
         cluster.nodes[sleeper].signal_all(signal.SIGCONT)
         for name in awake:
             until_told(cluster.nodes[name], ["up", "down", "up"], sleeper)
@@ -166,7 +183,11 @@ def test_rotation_under_load_loses_no_link_and_who_sleeps_through_its_middle_ret
         cluster.put(new)
         until_safe(new, secrets.token_hex(32))
         before = load.visits
-        until(lambda: load.visits > before + 1 or load.failure, "a visit under the new secret alone", FORMATION_S)
+        until(
+            lambda: load.visits > before + 1 or load.failure,
+            "a visit under the new secret alone",
+            FORMATION_S,
+        )
     finally:
         load.end()
     for name in awake:

@@ -1,4 +1,6 @@
-"""One topology with several strategies: a node is known while any vouches for it, and one that fails takes nobody away."""
+"""One topology with several strategies: a node is known while any vouches for it, and one that
+fails takes nobody away.
+"""
 
 import os
 import signal
@@ -15,7 +17,9 @@ from cluster_kit.supervisor.status import State
 
 pytestmark = pytest.mark.once
 
-BOB, CAT, DAN, EVE = (f"{name}@127.0.0.1:{port}" for port, name in enumerate(["bob", "cat", "dan", "eve"], 45002))
+BOB, CAT, DAN, EVE = (
+    f"{name}@127.0.0.1:{port}" for port, name in enumerate(["bob", "cat", "dan", "eve"], 45002)
+)
 
 
 def name_of(entry):
@@ -71,7 +75,9 @@ def losses(events):
 
 
 def looking(bench, *strategies, **keys):
-    """Start a supervisor that only looks; return it once somebody of each file is known, and its events from then on."""
+    """Start a supervisor that only looks; return it once somebody of each file is known, and its
+    events from then on.
+    """
     supervisor = bench.start("ann", lan={"strategy": list(strategies), "connector": "none", **keys})
     until(lambda: {name_of(CAT), name_of(DAN)} <= known(supervisor), "both files to be read")
     events = supervisor.subscribe()
@@ -79,7 +85,7 @@ def looking(bench, *strategies, **keys):
     return supervisor, events
 
 
-# -- a node is known while any source vouches for it ---------------------------------------------------------------------------
+# -- a node is known while any source vouches for it -----------------------------------------------
 
 
 def test_node_is_lost_when_the_last_source_that_vouched_takes_it_back(bench, one, two):
@@ -143,7 +149,11 @@ def test_node_told_by_its_address_here_and_its_name_there_is_one(bench, one, two
 
 
 def test_strategy_that_raises_keeps_what_it_had_told_and_disturbs_no_other(bench, one, two):
-    raising = {"name": "misbehaving:RaisesOnThirdAnswer", "peer": "peer@127.0.0.1", "address": "127.0.0.1:45009"}
+    raising = {
+        "name": "misbehaving:RaisesOnThirdAnswer",
+        "peer": "peer@127.0.0.1",
+        "address": "127.0.0.1:45009",
+    }
     ann, events = looking(bench, one.strategy, raising, two.strategy)
     until(lambda: ann.status()["lan"].state is State.DEGRADED, "it to raise too often")
     assert "one too many" in sources(ann)["misbehaving:RaisesOnThirdAnswer#2"]
@@ -165,7 +175,9 @@ def test_never_prune_holds_for_all_sources(bench, one, two):
 
 
 def test_worker_that_is_killed_while_a_source_is_broken_loses_nobody(bench, one, two):
-    """The successor keeps what was handed over to it for as long as a source fails, and no longer."""
+    """The successor keeps what was handed over to it for as long as a source fails, and no
+    longer.
+    """
     ann, events = looking(bench, one.strategy, two.strategy, "misbehaving:ForgetsSoon")
     one.write("web\n")
     until(lambda: sources(ann)["hosts_file"], "the fault to be told")
@@ -179,7 +191,7 @@ def test_worker_that_is_killed_while_a_source_is_broken_loses_nobody(bench, one,
     assert next_of(events, NodeLost).node.name == name_of(CAT)
 
 
-# -- every form of a strategy --------------------------------------------------------------------------------------------------
+# -- every form of a strategy ----------------------------------------------------------------------
 
 
 def test_every_form_may_stand_in_a_list(bench, one, two):
@@ -190,7 +202,10 @@ def test_every_form_may_stand_in_a_list(bench, one, two):
         StaticStrategy(nodes=(EVE,)),
     ]
     ann, _ = looking(bench, *strategies)
-    until(lambda: known(ann) == {name_of(entry) for entry in (BOB, CAT, DAN, EVE)}, "all sources to be heard")
+    until(
+        lambda: known(ann) == {name_of(entry) for entry in (BOB, CAT, DAN, EVE)},
+        "all sources to be heard",
+    )
     assert list(sources(ann)) == [
         "gossip",
         "hosts_file#2",
@@ -199,7 +214,7 @@ def test_every_form_may_stand_in_a_list(bench, one, two):
     ]
 
 
-# -- with links ----------------------------------------------------------------------------------------------------------------
+# -- with links ------------------------------------------------------------------------------------
 
 
 def a_port():
@@ -209,7 +224,9 @@ def a_port():
 
 
 def test_gossip_and_a_file_together(bench, one):
-    """A node says goodbye in gossip, is still in the file, and comes back; then the file breaks; then it is taken out."""
+    """A node says goodbye in gossip, is still in the file, and comes back; then the file breaks;
+    then it is taken out.
+    """
     port = a_port()
     one.holds(f"bob@127.0.0.1:{port}")
     strategies = {"strategy": ["gossip", one.strategy]}
@@ -237,9 +254,13 @@ def test_gossip_and_a_file_together(bench, one):
 
 
 def test_node_that_is_in_the_file_alone_is_linked_to_and_let_go(bench, one, two):
-    """It sends no multicast and lists nobody: it is found by the file, and hears of us by the link."""
+    """It sends no multicast and lists nobody: it is found by the file, and hears of us by the
+    link.
+    """
     port = a_port()
-    bob = bench.start("bob", lan={"strategy": two.strategy, "connector": {"name": "tcp", "port": port}})
+    bob = bench.start(
+        "bob", lan={"strategy": two.strategy, "connector": {"name": "tcp", "port": port}}
+    )
     two.write("# nobody\n")
     one.holds(f"127.0.0.1:{port}")
     ann = bench.start("ann", lan={"strategy": [one.strategy, "gossip"]})

@@ -1,4 +1,6 @@
-"""On a network whose packets take 60 to 140 ms, and overtake each other: nothing is told that is not so."""
+"""On a network whose packets take 60 to 140 ms, and overtake each other: nothing is told that is
+not so.
+"""
 
 import signal
 
@@ -6,7 +8,11 @@ import pytest
 from cli_process import Cluster, Hosted
 from slow_lan import TUN, slow_lan
 
-pytestmark = [pytest.mark.once, pytest.mark.netns, pytest.mark.skipif(not TUN.exists(), reason=f"there is no {TUN}")]
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.netns,
+    pytest.mark.skipif(not TUN.exists(), reason=f"there is no {TUN}"),
+]
 
 LINKS = ("node_leaving", "node_up", "node_down")
 
@@ -41,5 +47,10 @@ def test_rolling_restart_on_a_slow_network_touches_no_other_link(cluster):
                     ("node_up", after.name),
                 ]
                 assert other.errors == []
-        downs = [event["reason"] for node in nodes for event in node.events if event["event"] == "node_down"]
+        downs = [
+            event["reason"]
+            for node in nodes
+            for event in node.events
+            if event["event"] == "node_down"
+        ]
         assert set(downs) <= {"left", "closed"}  # a reset may overtake a goodbye; never "silent"

@@ -1,4 +1,5 @@
-"""Readers that sleep and applications that are frozen under many messages cost their node a queue, and nobody else anything.
+"""Readers that sleep and applications that are frozen under many messages cost their node a queue,
+and nobody else anything.
 
 ``tox -e attacks`` has them sleep for a minute.
 """
@@ -15,7 +16,9 @@ SECONDS = 60 if FULL else 3
 EACH_S = 0.0001  # between two messages
 MIB = 1 << 20
 QUEUE = {"max_messages": 20_000, "max_bytes": 4 * MIB}
-PYTHONS_SHARE = 250  # bytes that Python takes for each message besides its own, where it is queued and where it is counted
+# bytes that Python takes for each message besides its own, where it is queued and where it is
+# counted
+PYTHONS_SHARE = 250
 MOST_QUEUED = 4 * MIB + 2 * QUEUE["max_messages"] * PYTHONS_SHARE
 BOUND_S = 2.0  # for what takes milliseconds on an idle machine
 
@@ -56,7 +59,10 @@ def test_reader_that_sleeps_costs_a_queue(talk):
     handed_over, took_s = bob.done(SECONDS * 20)
     assert count / took_s > (9_000 if FULL else 3_000)
     application, worker = (after - was for after, was in zip(ann.memory(), before, strict=True))
-    print(f"\n{count / took_s:.0f} messages a second; application {application / MIB:.1f} MiB, worker {worker / MIB:.1f} MiB")
+    print(
+        f"\n{count / took_s:.0f} messages a second; application {application / MIB:.1f} MiB, "
+        f"worker {worker / MIB:.1f} MiB"
+    )
     assert application < MOST_QUEUED
     assert worker < 8 * MIB
     assert ann.do("events") == events, "no link was lost, and no worker"
@@ -81,7 +87,10 @@ def test_frozen_application_whose_worker_lives(talk):
         failed = bob.do("send", to=ann.name, topic="slow", data=7, timeout_s=0.2)
         assert failed["error"] == "NotSentError"
         assert failed["s"] < BOUND_S
-        assert bob.do("ask", to=ann.name, topic="echo", data=7, timeout_s=0.2)["error"] in ("NotSentError", "UnansweredError")
+        assert bob.do("ask", to=ann.name, topic="echo", data=7, timeout_s=0.2)["error"] in (
+            "NotSentError",
+            "UnansweredError",
+        )
         worker = ann.memory()[1] - before[1]
         print(f"\n{handed_over} handed over; worker {worker / MIB:.1f} MiB")
         assert worker < 8 * MIB

@@ -1,4 +1,6 @@
-"""What happens in one topology stays there: workers die, block, flood and hang, and the application is told the truth."""
+"""What happens in one topology stays there: workers die, block, flood and hang, and the application
+is told the truth.
+"""
 
 import os
 import signal
@@ -73,7 +75,13 @@ def test_roster_is_handed_over_so_that_nobody_is_lost_or_found_twice(bench):
 def test_strategy_that_raises_is_degraded_and_its_link_stays_up(bench):
     peer = bench.start("peer", flaky={"strategy": "misbehaving:Knows"})
     address = peer.status()["flaky"].address
-    flaky = {"strategy": {"name": "misbehaving:RaisesOnThirdAnswer", "peer": "peer@127.0.0.1", "address": address}}
+    flaky = {
+        "strategy": {
+            "name": "misbehaving:RaisesOnThirdAnswer",
+            "peer": "peer@127.0.0.1",
+            "address": address,
+        }
+    }
     a = bench.start("a", lan=GOSSIP, flaky=flaky)
     a.wait_for(2, topology="flaky", timeout_s=30)
     events = a.subscribe()
@@ -95,19 +103,27 @@ def drain(events):
 @pytest.mark.parametrize("plugin", ["BlocksTheLoop", "SpinsTheLoop"])
 def test_blocked_worker_is_replaced_and_its_neighbour_never_notices(bench, plugin):
     b = bench.start("b")
-    a = bench.start("a", lan=GOSSIP, sick={"strategy": f"misbehaving:{plugin}", "connector": "none"})
+    a = bench.start(
+        "a", lan=GOSSIP, sick={"strategy": f"misbehaving:{plugin}", "connector": "none"}
+    )
     a.wait_for(2, topology="lan", timeout_s=30)
     events = a.subscribe()
     assert "blocks its event loop" in next_of(events, TopologyRestarted, topology="sick").error
     status = a.status()
     assert status["lan"].restarts == 0
     assert (linked(a), linked(b)) == (NAMES[1:], NAMES[:1])
-    assert not [event for event in drain(events) if event.topology == "lan" and isinstance(event, NodeDown)]
+    assert not [
+        event for event in drain(events) if event.topology == "lan" and isinstance(event, NodeDown)
+    ]
 
 
 def test_worker_whose_plugin_exits_is_crash_looping_and_still_retried(bench):
     spec = {"max_seconds": 60}  # starts may be slow
-    a = bench.start("a", lan=GOSSIP, sick={"strategy": "misbehaving:ExitsTheProcess", "connector": "none", "child_spec": spec})
+    a = bench.start(
+        "a",
+        lan=GOSSIP,
+        sick={"strategy": "misbehaving:ExitsTheProcess", "connector": "none", "child_spec": spec},
+    )
     events = a.subscribe(topology="sick")
     next_of(events, TopologyDegraded, timeout_s=60)
     status = a.status()
@@ -120,7 +136,10 @@ def test_worker_whose_plugin_exits_is_crash_looping_and_still_retried(bench):
 def test_crash_loop_is_over_once_a_worker_has_served_for_long_enough(bench, tmp_path, monkeypatch):
     monkeypatch.setenv("CLUSTER_KIT_TEST_COUNT", str(tmp_path / "count"))
     spec = {"max_restarts": 1, "max_seconds": 5}
-    a = bench.start("a", sick={"strategy": "misbehaving:ServesForAWhile", "connector": "none", "child_spec": spec})
+    a = bench.start(
+        "a",
+        sick={"strategy": "misbehaving:ServesForAWhile", "connector": "none", "child_spec": spec},
+    )
     events = a.subscribe()
     next_of(events, TopologyRecovered, timeout_s=60)
     status = a.status()["sick"]
@@ -130,7 +149,9 @@ def test_crash_loop_is_over_once_a_worker_has_served_for_long_enough(bench, tmp_
 
 def test_topology_that_cannot_select_is_an_error_of_start(bench):
     with pytest.raises(ConfigError, match="topology raised RuntimeError: no choice"):
-        bench.start("a", sick={"strategy": "misbehaving:Knows", "topology": "misbehaving:CannotSelect"})
+        bench.start(
+            "a", sick={"strategy": "misbehaving:Knows", "topology": "misbehaving:CannotSelect"}
+        )
 
 
 @pytest.mark.parametrize("plugin", ["RaisesSystemExit", "YieldsNonsense"])
@@ -142,20 +163,31 @@ def test_strategy_that_misbehaves_otherwise_costs_no_worker(bench, plugin):
 
 def test_escalation_stops_the_supervisor_and_join_raises(bench):
     spec = {"max_restarts": 1, "max_seconds": 60, "escalate": True}
-    a = bench.start("a", sick={"strategy": "misbehaving:ExitsTheProcess", "connector": "none", "child_spec": spec})
+    a = bench.start(
+        "a",
+        sick={"strategy": "misbehaving:ExitsTheProcess", "connector": "none", "child_spec": spec},
+    )
     with pytest.raises(RestartLimitError, match="code 3") as caught:
         a.join(60)
     assert caught.value.topology == "sick"
 
 
 def start_one_that_exits(bench, plugin, restart):
-    sick = {"strategy": f"misbehaving:{plugin}", "connector": "none", "child_spec": {"restart": restart}}
+    sick = {
+        "strategy": f"misbehaving:{plugin}",
+        "connector": "none",
+        "child_spec": {"restart": restart},
+    }
     return bench.start("a", lan=GOSSIP, sick=sick)
 
 
 @pytest.mark.parametrize(
     ("restart", "plugin", "code"),
-    [("transient", "ExitsNormally", 0), ("temporary", "ExitsNormally", 0), ("temporary", "ExitsTheProcess", 3)],
+    [
+        ("transient", "ExitsNormally", 0),
+        ("temporary", "ExitsNormally", 0),
+        ("temporary", "ExitsTheProcess", 3),
+    ],
 )
 def test_worker_that_exits_so_is_not_replaced(bench, restart, plugin, code):
     a = start_one_that_exits(bench, plugin, restart)
@@ -168,7 +200,11 @@ def test_worker_that_exits_so_is_not_replaced(bench, restart, plugin, code):
 
 @pytest.mark.parametrize(
     ("restart", "plugin", "code"),
-    [("permanent", "ExitsNormally", 0), ("permanent", "ExitsTheProcess", 3), ("transient", "ExitsTheProcess", 3)],
+    [
+        ("permanent", "ExitsNormally", 0),
+        ("permanent", "ExitsTheProcess", 3),
+        ("transient", "ExitsTheProcess", 3),
+    ],
 )
 def test_worker_that_exits_so_is_replaced(bench, restart, plugin, code):
     a = start_one_that_exits(bench, plugin, restart)
@@ -191,7 +227,9 @@ def test_topology_that_has_ended_can_be_removed_and_its_nodes_are_lost(bench, ca
     assert next_of(events, NodeLost, node="gone@127.0.0.1").reason is Reason.SHUTDOWN
     assert a.status().keys() == {"lan"}
     a.stop()
-    assert not [record for record in caplog.records if "supervising it failed" in record.getMessage()]
+    assert not [
+        record for record in caplog.records if "supervising it failed" in record.getMessage()
+    ]
 
 
 def test_topology_that_has_ended_starts_again_when_it_is_replaced(bench):
@@ -205,7 +243,11 @@ def test_topology_that_has_ended_starts_again_when_it_is_replaced(bench):
 
 def test_flood_is_capped_told_once_and_starves_nobody(bench, caplog):
     b = bench.start("b")
-    a = bench.start("a", lan=GOSSIP, flood={"strategy": "misbehaving:Floods", "connector": "none", "max_nodes": 500})
+    a = bench.start(
+        "a",
+        lan=GOSSIP,
+        flood={"strategy": "misbehaving:Floods", "connector": "none", "max_nodes": 500},
+    )
     a.wait_for(2, topology="lan", timeout_s=60)
     a.wait_for(501, topology="flood", timeout_s=60)
     until(lambda: [r for r in caplog.records if "max_nodes" in r.getMessage()], "cap told")
@@ -217,7 +259,11 @@ def test_flood_is_capped_told_once_and_starves_nobody(bench, caplog):
 
 def test_connector_that_hangs_in_connect_hangs_alone(bench):
     bench.start("b")
-    hangs = {"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect", "connect_timeout_s": 0.2}
+    hangs = {
+        "strategy": "misbehaving:Knows",
+        "connector": "misbehaving:HangsInConnect",
+        "connect_timeout_s": 0.2,
+    }
     a = bench.start("a", lan=GOSSIP, sick=hangs)
     a.wait_for(2, topology="lan", timeout_s=30)
     a.wait_for(2, topology="sick", state="known", timeout_s=30)
@@ -227,7 +273,11 @@ def test_connector_that_hangs_in_connect_hangs_alone(bench):
 
 def test_connector_that_cannot_start_is_an_error_of_start_that_leaves_nothing(bench):
     with pytest.raises(ConfigError, match="RuntimeError: no way"):
-        bench.start("a", lan=GOSSIP, sick={"strategy": "misbehaving:Knows", "connector": "misbehaving:CannotStart"})
+        bench.start(
+            "a",
+            lan=GOSSIP,
+            sick={"strategy": "misbehaving:Knows", "connector": "misbehaving:CannotStart"},
+        )
 
 
 def test_port_in_use_is_one_line_that_names_the_port(bench):
@@ -240,7 +290,11 @@ def test_port_in_use_is_one_line_that_names_the_port(bench):
 
 @pytest.fixture
 def called(bench):
-    sick = {"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect", "connect_timeout_s": 0.2}
+    sick = {
+        "strategy": "misbehaving:Knows",
+        "connector": "misbehaving:HangsInConnect",
+        "connect_timeout_s": 0.2,
+    }
     return bench.start("a", sick=sick)
 
 
@@ -315,4 +369,7 @@ def test_status_names_every_source_and_tells_a_name_conflict(bench):
     first = bench.start("a")
     assert first.status()["lan"].sources == {"gossip": None}
     second = bench.start("a")
-    until(lambda: "name conflict" in (second.status()["lan"].last_error or ""), "the conflict in the status")
+    until(
+        lambda: "name conflict" in (second.status()["lan"].last_error or ""),
+        "the conflict in the status",
+    )

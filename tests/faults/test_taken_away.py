@@ -1,4 +1,6 @@
-"""Everything works without what only Linux has: where a seccomp profile refuses it, and where it doesn't exist, as on macOS."""
+"""Everything works without what only Linux has: where a seccomp profile refuses it, and where it
+doesn't exist, as on macOS.
+"""
 
 import json
 import signal
@@ -31,7 +33,8 @@ APP = textwrap.dedent("""\
             os.kill(a.status()["lan"].pid, signal.SIGKILL)
             next(event for event in events if isinstance(event, NodeDown))
             next(event for event in events if isinstance(event, NodeUp))
-        print(json.dumps({"gone": gone, "worker": a.status()["lan"].pid, "restarts": a.status()["lan"].restarts}), flush=True)
+        lan = a.status()["lan"]
+        print(json.dumps({"gone": gone, "worker": lan.pid, "restarts": lan.restarts}), flush=True)
         signal.pause()
     """)
 
@@ -69,11 +72,19 @@ def alive(pid):
 
 
 def test_nodes_link_a_worker_is_replaced_and_none_outlives_the_application(run, bench):
-    apps = [run(json.dumps(bench.config("a", lan=GOSSIP)), "kill"), run(json.dumps(bench.config("b", lan=GOSSIP)))]
+    apps = [
+        run(json.dumps(bench.config("a", lan=GOSSIP)), "kill"),
+        run(json.dumps(bench.config("b", lan=GOSSIP))),
+    ]
     told = [json.loads(app.stdout.readline()) for app in apps]
     assert all(each["gone"] for each in told)
     assert [each["restarts"] for each in told] == [1, 0]
-    status = subprocess.run([sys.executable, "-m", "cluster_kit.cli", "status"], capture_output=True, text=True, timeout=60)
+    status = subprocess.run(
+        [sys.executable, "-m", "cluster_kit.cli", "status"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert "a@127.0.0.1" in status.stdout, status.stderr
     for app in apps:
         app.kill()

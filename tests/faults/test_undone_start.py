@@ -1,4 +1,6 @@
-"""Whatever is raised in the midst of a start, wherever: nothing is left of it. The fixture that every test has looks."""
+"""Whatever is raised in the midst of a start, wherever: nothing is left of it. The fixture that
+every test has looks.
+"""
 
 import asyncio
 import itertools
@@ -25,7 +27,16 @@ TWO = {
 }
 PARTS = (SupervisingLoop, Delivery, LogRelay, Supervisor, Keychain, FileWatch)
 TRACED = {each.__init__.__code__.co_filename for each in PARTS}
-STARTING = {"_start", "start", "_start_threads", "_open_control", "begin", "_begun", "keyring", "open"}
+STARTING = {
+    "_start",
+    "start",
+    "_start_threads",
+    "_open_control",
+    "begin",
+    "_begun",
+    "keyring",
+    "open",
+}
 
 STEPS = {
     "beginning with the keys": (Keychain, "begin"),
@@ -41,7 +52,12 @@ STEPS = {
     "opening the control socket": (ControlSocket, "open"),
     "finding a folder for it": (control, "control_folders"),
 }
-ERRORS = [FileNotFoundError(2, "no usable temporary directory"), MemoryError("none"), KeyboardInterrupt(), SystemExit(3)]
+ERRORS = [
+    FileNotFoundError(2, "no usable temporary directory"),
+    MemoryError("none"),
+    KeyboardInterrupt(),
+    SystemExit(3),
+]
 
 
 def raising(error):
@@ -69,7 +85,9 @@ def test_step_that_raises_undoes_those_before(monkeypatch, step, error):
 @pytest.mark.parametrize("number", range(1, 6))
 @pytest.mark.parametrize("begun", [False, True], ids=["refused", "interrupted"])
 def test_thread_that_cannot_be_started_is_undone(monkeypatch, number, begun):
-    """The log's, that of delivery, the loop's; and one for each worker, which may be had at a second try."""
+    """The log's, that of delivery, the loop's; and one for each worker, which may be had at a
+    second try.
+    """
     count, start = itertools.count(1), threading.Thread.start
 
     def limited(thread):
@@ -102,7 +120,9 @@ def test_worker_that_cannot_be_had_undoes_the_other(monkeypatch, step):
         return real(*args, **kwargs)
 
     monkeypatch.setattr(owner, step, limited)
-    with pytest.raises(ClusterKitError, match=r"topology 'two': cannot start a worker: resource .* see 'ulimit -u'"):
+    with pytest.raises(
+        ClusterKitError, match=r"topology 'two': cannot start a worker: resource .* see 'ulimit -u'"
+    ):
         Supervisor(TWO).start()
 
 
@@ -114,7 +134,11 @@ class Interrupter:
 
     def __call__(self, frame, event, _):
         code = frame.f_code
-        if code.co_filename not in TRACED or code.co_name not in STARTING or code is Supervisor.start.__code__:
+        if (
+            code.co_filename not in TRACED
+            or code.co_name not in STARTING
+            or code is Supervisor.start.__code__
+        ):
             return None  # at its last line, an interrupt is as good as after it
         if event == "line":
             self.left -= 1

@@ -1,7 +1,8 @@
 """One node with a wrong secret among real ones: both sides say so within a minute, once a minute.
 
-By gossip each names the other with its address. Over a link, who dials names whom it dials. Who is dialled knows an address and
-no name, since TLS ends before a dialler that doesn't believe it has shown anything of itself.
+By gossip each names the other with its address. Over a link, who dials names whom it dials. Who is
+dialled knows an address and no name, since TLS ends before a dialler that doesn't believe it has
+shown anything of itself.
 
 ``tox -e attacks`` waits for the second minute as well.
 """
@@ -42,9 +43,15 @@ def pairs(watched, right, wrong):
 
 
 def comes_back_each_minute(caplog, pattern, expected):
-    """Wait for the second warning of each, in the full attack; there are no more than one a minute."""
+    """Wait for the second warning of each, in the full attack; there are no more than one a
+    minute.
+    """
     if FULL:
-        until(lambda: all(len(told(caplog, pattern)[pair]) > 1 for pair in expected), "the second warnings", 2 * WITHIN_S)
+        until(
+            lambda: all(len(told(caplog, pattern)[pair]) > 1 for pair in expected),
+            "the second warnings",
+            2 * WITHIN_S,
+        )
     for times in told(caplog, pattern).values():
         assert all(later - earlier > 59 for earlier, later in itertools.pairwise(times))
 
@@ -61,7 +68,9 @@ def test_gossip_says_so_at_both_ends_by_name_and_address(watched, caplog):
             return Counter(host for _, (host, _) in recorder.heard)
 
         first = beats()
-        until(lambda: all(beats()[host] >= first[host] + HEARTBEATS for host in first), "heartbeats")
+        until(
+            lambda: all(beats()[host] >= first[host] + HEARTBEATS for host in first), "heartbeats"
+        )
     assert told(caplog, pattern).keys() == expected
     comes_back_each_minute(caplog, pattern, expected)
     for number in (1, 2, 3):
@@ -78,7 +87,9 @@ def test_who_dials_says_so_by_name_and_address_and_who_is_dialled_by_address(wat
     watched.start(2, {"name": "static", "nodes": [entry]}, secret="a guess")
     by_name = rf"cannot link to '(n1@\S+)' at '{re.escape(address)}': it does not hold our secret"
     by_address = r"a node at (127\.0\.0\.\d+) is not let in: it does not accept our secret"
-    until(lambda: told(caplog, by_name) and told(caplog, by_address), "both sides to say so", WITHIN_S)
+    until(
+        lambda: told(caplog, by_name) and told(caplog, by_address), "both sides to say so", WITHIN_S
+    )
     assert told(caplog, by_name).keys() == {(dialler, dialled)}
     [(teller, _)] = told(caplog, by_address)
     assert teller == dialled
@@ -93,7 +104,9 @@ def test_who_dials_several_names_each_of_them(watched, caplog):
     for number in (1, 3, 4):
         watched.start(number, {"name": "static", "nodes": []})
     until(lambda: all(watched.addresses().values()), "they listen")
-    entries = [f"{name.partition('@')[0]}@{address}" for name, address in watched.addresses().items()]
+    entries = [
+        f"{name.partition('@')[0]}@{address}" for name, address in watched.addresses().items()
+    ]
     watched.start(2, {"name": "static", "nodes": entries}, secret="a guess")
     pattern = r"cannot link to '(n\d@\S+)' at '\S+': it does not hold our secret"
     until(lambda: len(told(caplog, pattern)) == len(listed), "all to be named", WITHIN_S / 2)
@@ -108,7 +121,9 @@ def test_nodes_that_dial_each_other_both_say_so_by_name_and_address(watched, cap
     ports = {number: free_port() for number in (1, 2)}
     for number, other in ((1, 2), (2, 1)):
         nodes = [f"n{other}@127.0.0.{other}:{ports[other]}"]
-        watched.start(number, {"name": "static", "nodes": nodes}, secret=f"guess {number}", port=ports[number])
+        watched.start(
+            number, {"name": "static", "nodes": nodes}, secret=f"guess {number}", port=ports[number]
+        )
     pattern = r"cannot link to '(n\d@(\S+))' at '\2:\d+': it does not hold our secret"
     expected = pairs(watched, (1,), wrong=2)
     until(lambda: told(caplog, pattern).keys() == expected, "both to say so", WITHIN_S)

@@ -1,7 +1,8 @@
-"""Real nodes that hold a secret, on loopback addresses of their own, watched for whatever an attack changes.
+"""Real nodes that hold a secret, on loopback addresses of their own, watched for whatever an attack
+changes.
 
-``CLUSTER_KIT_FULL_ATTACKS=1``, as ``tox -e attacks`` has it, makes attacks in full, which takes many minutes; without it there
-are a few thousand datagrams and a few hundred connections.
+``CLUSTER_KIT_FULL_ATTACKS=1``, as ``tox -e attacks`` has it, makes attacks in full, which takes
+many minutes; without it there are a few thousand datagrams and a few hundred connections.
 """
 
 import os
@@ -27,10 +28,15 @@ _STAMP_BYTES = 60  # of time, level and logger before each message
 
 
 def free_port():
-    """Return a port that is free for datagrams and connections, below those that the kernel gives to clients."""
+    """Return a port that is free for datagrams and connections, below those that the kernel gives
+    to clients.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as listener:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+            socket.socket() as listener,
+        ):
             try:
                 datagrams.bind(("127.0.0.1", port))
                 listener.bind(("127.0.0.1", port))
@@ -68,8 +74,17 @@ class Watched:
 
     def config(self, number, strategy=None, *, port=0, group=None, **keys):
         strategy = strategy or {"name": "gossip", "port": self.port}
-        entry = {"strategy": strategy, "connector": {"name": "tcp", "port": port}, **({"group": group} if group else {})}
-        given = {"node": self.name(number), "cluster": self.cluster, "secret": self.secret, "topologies": {"lan": entry}}
+        entry = {
+            "strategy": strategy,
+            "connector": {"name": "tcp", "port": port},
+            **({"group": group} if group else {}),
+        }
+        given = {
+            "node": self.name(number),
+            "cluster": self.cluster,
+            "secret": self.secret,
+            "topologies": {"lan": entry},
+        }
         return {key: value for key, value in (given | keys).items() if value is not None}
 
     def start(self, number, strategy=None, **keys):
@@ -98,7 +113,10 @@ class Watched:
 
     def began(self):
         """Watch from now on, the nodes that run now, which have told all that they know."""
-        until(lambda: all(self._told(name) == self.nodes.keys() - {name} for name in self.nodes), "all to be told")
+        until(
+            lambda: all(self._told(name) == self.nodes.keys() - {name} for name in self.nodes),
+            "all to be told",
+        )
         self.events.clear()
         self._caplog.clear()
         self._workers = [psutil.Process(node.status()["lan"].pid) for node in self.nodes.values()]
@@ -113,9 +131,14 @@ class Watched:
                 continue
             assert isinstance(event, NodeFound | NodeUp), f"{name} told {event}"
             assert event.node.name in (new if name in old else {*new, *old}), f"{name} told {event}"
-        assert [worker.pid for worker in self._workers] == [self.nodes[name].status()["lan"].pid for name in old]
+        assert [worker.pid for worker in self._workers] == [
+            self.nodes[name].status()["lan"].pid for name in old
+        ]
         most = [number + len(newcomers) for number in self._descriptors]
-        until(lambda: all(w.num_fds() <= m for w, m in zip(self._workers, most, strict=True)), f"descriptors: {most}")
+        until(
+            lambda: all(w.num_fds() <= m for w, m in zip(self._workers, most, strict=True)),
+            f"descriptors: {most}",
+        )
         growth = [after / before for before, after in zip(self._rss, self._memory(), strict=True)]
         assert max(growth) <= MAX_GROWTH, f"memory grew by {growth} from {self._rss}"
         assert self.log_bytes() < MAX_LOG_BYTES, "\n".join(self._caplog.messages[:50])
@@ -161,7 +184,9 @@ class Recorder:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._sock.bind((GROUP, port))
         self._sock.setsockopt(
-            socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP) + socket.inet_aton("127.0.0.1")
+            socket.IPPROTO_IP,
+            socket.IP_ADD_MEMBERSHIP,
+            socket.inet_aton(GROUP) + socket.inet_aton("127.0.0.1"),
         )
         self._sock.settimeout(0.2)
         self._thread = threading.Thread(target=self._record)
@@ -184,7 +209,9 @@ class Recorder:
 
 
 class Sockets:
-    """The UDP sockets of this machine at some ports, as the kernel counts what waits in them and what it dropped."""
+    """The UDP sockets of this machine at some ports, as the kernel counts what waits in them and
+    what it dropped.
+    """
 
     def __init__(self, ports):
         self._ports = {f"{port:04X}" for port in ports}
@@ -196,7 +223,10 @@ class Sockets:
 
     def are_read(self):
         """Wait until little waits to be read."""
-        until(lambda: self._sum(4, lambda queues: int(queues.partition(":")[2], 16)) < 1 << 16, "datagrams to be read")
+        until(
+            lambda: self._sum(4, lambda queues: int(queues.partition(":")[2], 16)) < 1 << 16,
+            "datagrams to be read",
+        )
 
     def _sum(self, column, number=int):
         rows = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]

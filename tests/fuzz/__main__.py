@@ -1,6 +1,7 @@
 """Fuzzes decoders under atheris, one after another, each in a process of its own.
 
-Keeps in the corpus what reaches code that nothing else there reaches, so that the suite tries it ever after.
+Keeps in the corpus what reaches code that nothing else there reaches, so that the suite tries it
+ever after.
 """
 
 import argparse
@@ -53,11 +54,17 @@ def main(arguments: Sequence[str]) -> int:
     if options.replay is not None:
         return replay(options.replay)
     if find_spec("atheris") is None:
-        print("atheris is not installed: run it as 'tox -e fuzz', which needs CPython 3.11 to 3.13 on Linux", file=sys.stderr)
+        print(
+            "atheris is not installed: run it as 'tox -e fuzz', which needs CPython 3.11 to 3.13 "
+            "on Linux",
+            file=sys.stderr,
+        )
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        broken = [name for name in options.targets or TARGETS if not told(TARGETS[name], options.seconds)]
+        broken = [
+            name for name in options.targets or TARGETS if not told(TARGETS[name], options.seconds)
+        ]
     except KeyboardInterrupt:
         print("\ninterrupted; what was found of the last target is not kept", file=sys.stderr)
         return 130
@@ -68,18 +75,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tox -e fuzz --",
         description=__doc__,
-        epilog=f"Targets: {', '.join(TARGETS)}. A new one is an entry of TARGETS in one of tests/fuzz/fuzz_*.py.",
+        epilog=(
+            f"Targets: {', '.join(TARGETS)}. A new one is an entry of TARGETS in one of "
+            "tests/fuzz/fuzz_*.py."
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("seconds", nargs="?", type=_seconds, default=10, help="for each target; 10 by default")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", type=_target, help="all of them by default")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="try one input, from the folder of its target, and end")
+    parser.add_argument(
+        "seconds", nargs="?", type=_seconds, default=10, help="for each target; 10 by default"
+    )
+    parser.add_argument(
+        "targets", nargs="*", metavar="TARGET", type=_target, help="all of them by default"
+    )
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="try one input, from the folder of its target, and end",
+    )
     return parser
 
 
 def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 6 and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected whole seconds, then targets, such as '60 frames tls'")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected whole seconds, then targets, such as '60 frames tls'"
+        )
     return int(text)
 
 
@@ -96,7 +117,10 @@ def replay(file: Path) -> int:
         print(f"{file}: expected a file in a folder that has the name of a target", file=sys.stderr)
         return 2
     understood = target.check(file.read_bytes())
-    print(f"{target.name}: all is well, the input {'is understood' if understood else 'means nothing'}")
+    print(
+        f"{target.name}: all is well, the input "
+        f"{'is understood' if understood else 'means nothing'}"
+    )
     return 0
 
 
@@ -109,7 +133,8 @@ def told(target: Target, seconds: int) -> bool:
     took_s = time.monotonic() - began_s
     print(
         f"{took_s:4.0f} s{outcome.runs:10} runs{outcome.features:6} features"
-        f"{outcome.new:4} new of {outcome.total} in the corpus{'  BROKEN' if outcome.last_words else ''}",
+        f"{outcome.new:4} new of {outcome.total} in the "
+        f"corpus{'  BROKEN' if outcome.last_words else ''}",
         flush=True,
     )
     if outcome.last_words:
@@ -128,15 +153,27 @@ def fuzzed(target: Target, seconds: int, folder: Path) -> Outcome:
         (folder / "seeds" / name_of(seed)).write_bytes(seed)
     for path in kept(target):
         shutil.copy(path, folder / "work")
-    code, said = run(target, [f"-max_total_time={seconds}", "-artifact_prefix=crash/", "work", "seeds"], folder, seconds + 60)
-    found = [path.read_bytes() for path in (folder / "crash").iterdir() if not path.name.startswith("slow-unit")]
+    code, said = run(
+        target,
+        [f"-max_total_time={seconds}", "-artifact_prefix=crash/", "work", "seeds"],
+        folder,
+        seconds + 60,
+    )
+    found = [
+        path.read_bytes()
+        for path in (folder / "crash").iterdir()
+        if not path.name.startswith("slow-unit")
+    ]
     broken = last_words(said) if code or found else ""
     if not broken:
         merged_code, merged = run(target, ["-merge=1", "seeds", "work"], folder, MERGE_S)
         broken = last_words(merged) if merged_code else ""
     if not broken:
         seeds = set(map(name_of, target.seeds))
-        keep(target, (path.read_bytes() for path in (folder / "seeds").iterdir() if path.name not in seeds))
+        keep(
+            target,
+            (path.read_bytes() for path in (folder / "seeds").iterdir() if path.name not in seeds),
+        )
     after = {path.name for path in kept(target)}
     statistics = dict(_STATISTIC.findall(said))
     return Outcome(
@@ -149,10 +186,19 @@ def fuzzed(target: Target, seconds: int, folder: Path) -> Outcome:
     )
 
 
-def run(target: Target, arguments: Sequence[str], folder: Path, timeout_s: float) -> tuple[int, str]:
-    """Run libFuzzer in ``folder``; return how it ended and what it said. Nothing of it is left, whatever happens."""
-    environ = {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # so that none comes when it has been started and is not known yet
+def run(
+    target: Target, arguments: Sequence[str], folder: Path, timeout_s: float
+) -> tuple[int, str]:
+    """Run libFuzzer in ``folder``; return how it ended and what it said. Nothing of it is left,
+    whatever happens.
+    """
+    environ = {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "TMPDIR": str(folder / "tmp"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    # so that none comes when it has been started and is not known yet
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         process = subprocess.Popen(
             [sys.executable, str(HERE.absolute() / "fuzz_engine.py"), target.name, *arguments],
@@ -169,7 +215,13 @@ def run(target: Target, arguments: Sequence[str], folder: Path, timeout_s: float
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             said, _ = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as exc:
-            return 1, f"{(exc.output or b'').decode(errors='replace')}\nit did not end within {timeout_s:g} s"
+            return (
+                1,
+                (
+                    f"{(exc.output or b'').decode(errors='replace')}\nit did not end within "
+                    f"{timeout_s:g} s"
+                ),
+            )
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -182,9 +234,13 @@ def run(target: Target, arguments: Sequence[str], folder: Path, timeout_s: float
 
 
 def last_words(said: str) -> str:
-    """Return what is worth reading of libFuzzer's words: all from the exception on, without its progress."""
+    """Return what is worth reading of libFuzzer's words: all from the exception on, without its
+    progress.
+    """
     start = max(0, said.find("=== Uncaught Python exception"))
-    lines = [line for line in said[start:].splitlines() if not re.match(r"#\d+\s|stat::|INFO: ", line)]
+    lines = [
+        line for line in said[start:].splitlines() if not re.match(r"#\d+\s|stat::|INFO: ", line)
+    ]
     return "\n".join(lines[-60:]) or "it ended without a word"
 
 

@@ -24,17 +24,29 @@ from cluster_kit.wire.sealing import AUTH_TAG_BYTES, SEALED_HEADER, NotOpened, S
 SOURCES = (Endpoint("10.0.0.9", 45892), Endpoint("fe80::9%eth0", 45892))
 FENCE = Fence("shop", "lan")
 MAX_PLAIN_BYTES = 3900  # sealed, it fits into a datagram
-ANN = Node(name="ann@10.0.0.1", address="10.0.0.1:4370", metadata={"zone": "a"}, boot_id=BootId(1, 2))
+ANN = Node(
+    name="ann@10.0.0.1", address="10.0.0.1:4370", metadata={"zone": "a"}, boot_id=BootId(1, 2)
+)
 NODES = (
     ANN,
     Node(name="bob@host.example", address="unix:/run/bob.sock", boot_id=BootId(3, 4)),
-    Node(name="cat@fe80::7", address="[fe80::7%eth1]:4370", metadata={"k": "v" * 300, "": "\u00e9="}, boot_id=BootId(5, 6)),
+    Node(
+        name="cat@fe80::7",
+        address="[fe80::7%eth1]:4370",
+        metadata={"k": "v" * 300, "": "\u00e9="},
+        boot_id=BootId(5, 6),
+    ),
 )
-PACKETS = tuple(Packet.of(node, FENCE, kind, leaving=kind is Kind.ANSWER) for node, kind in zip(NODES, Kind, strict=False))
+PACKETS = tuple(
+    Packet.of(node, FENCE, kind, leaving=kind is Kind.ANSWER)
+    for node, kind in zip(NODES, Kind, strict=False)
+)
 
 
 def check_gossip(datagram: bytes) -> bool:
-    """A packet is encoded to what decodes to its equal, and tells of a node wherever it comes from."""
+    """A packet is encoded to what decodes to its equal, and tells of a node wherever it comes
+    from.
+    """
     try:
         packet = gossip.decode(datagram)
     except RemoteProtocolError:
@@ -44,7 +56,10 @@ def check_gossip(datagram: bytes) -> bool:
     for source in SOURCES:
         node = packet.node(source)
         assert (node.name, node.boot_id) == (packet.name, packet.boot_id)
-        assert sum(len(key.encode()) + len(value.encode()) for key, value in node.metadata.items()) <= MAX_METADATA_BYTES
+        assert (
+            sum(len(key.encode()) + len(value.encode()) for key, value in node.metadata.items())
+            <= MAX_METADATA_BYTES
+        )
     if len(datagram) <= MAX_DATAGRAM_BYTES - 64:  # what was left out of it may be added
         again = gossip.encode(packet)
         assert gossip.decode(again) == packet
@@ -95,7 +110,7 @@ def check_sealing(datagram: bytes) -> bool:
     return clear is not None
 
 
-# -- what a node makes of them -------------------------------------------------------------------------------------------------
+# -- what a node makes of them ---------------------------------------------------------------------
 
 BOB = Node(name="bob@10.0.0.2", address="10.0.0.2:4370", boot_id=BootId(3, 4))
 
@@ -109,13 +124,17 @@ def engine() -> GossipEngine:
 
 def sealed_engine() -> SealedEngine:
     sealing = Sealing("bob@10.0.0.2", BootId(3, 4), keyring(1))
-    begun = SealedEngine(engine(), sealing, fence=FENCE, ttl_s=10.0, random=lambda: 0.5, key=bytes(range(32)))
+    begun = SealedEngine(
+        engine(), sealing, fence=FENCE, ttl_s=10.0, random=lambda: 0.5, key=bytes(range(32))
+    )
     begun.hears_at(Endpoint("10.0.0.2", 45892))
     return begun
 
 
 def check_engine(datagram: bytes) -> bool:
-    """Without secrets, whoever says who he is is seen, or lost, or ignored for a reason of one line."""
+    """Without secrets, whoever says who he is is seen, or lost, or ignored for a reason of one
+    line.
+    """
     actions = engine().receive([Datagram(datagram, SOURCES[0])], 2.0)
     for action in actions:
         assert isinstance(action, Seen | Leaving | Gone | Send | Sooner | Ignored | Distrusted)
@@ -125,14 +144,20 @@ def check_engine(datagram: bytes) -> bool:
 
 
 def check_sealed_engine(data: bytes) -> bool:
-    """Nobody is seen by a first datagram: neither one that isn't sealed, nor one of a member that proves to be no recording."""
+    """Nobody is seen by a first datagram: neither one that isn't sealed, nor one of a member that
+    proves to be no recording.
+    """
     sent = OURS.seal(data[:MAX_PLAIN_BYTES], FENCE, 2.0)
     understood = False
     for datagram in (data, sent):
         begun = sealed_engine()
         actions = [*begun.receive([Datagram(datagram, SOURCES[0])], 2.0), *begun.tick(3.0)]
         assert not any(isinstance(action, Seen | Leaving | Gone) for action in actions)
-        assert all(len(action.datagram) <= MAX_DATAGRAM_BYTES for action in actions if isinstance(action, Send))
+        assert all(
+            len(action.datagram) <= MAX_DATAGRAM_BYTES
+            for action in actions
+            if isinstance(action, Send)
+        )
         understood = any(isinstance(action, Send) and action.to is not None for action in actions)
     return understood
 
@@ -145,7 +170,12 @@ def check_ear(data: bytes) -> bool:
     heard = False
     for ctx in ear_context:
         ear = TrafficSorter(ctx)
-        ear.hear([Datagram(each, SOURCES[0]) for each in (data, OURS.seal(data[:MAX_PLAIN_BYTES], FENCE, 2.0))])
+        ear.hear(
+            [
+                Datagram(each, SOURCES[0])
+                for each in (data, OURS.seal(data[:MAX_PLAIN_BYTES], FENCE, 2.0))
+            ]
+        )
         assert all(text.isprintable() for text in (*ear.nodes, *ear.others, *ear.others.values()))
         heard = heard or bool(ear.nodes)
     return heard
@@ -164,7 +194,10 @@ def check_txt(text: bytes) -> bool:
     except RemoteProtocolError:
         return False
     assert told.node.name is not None
-    assert sum(len(key.encode()) + len(value.encode()) for key, value in told.node.metadata.items()) <= MAX_METADATA_BYTES
+    assert (
+        sum(len(key.encode()) + len(value.encode()) for key, value in told.node.metadata.items())
+        <= MAX_METADATA_BYTES
+    )
     again = records.encode(told)
     assert len(again) <= MAX_TEXT_BYTES
     assert records.decode(again) == told
@@ -202,7 +235,10 @@ TARGETS = (
     ),
     Target(
         name="gossip-engine",
-        of=("cluster_kit.strategies.gossip.engine:GossipEngine.receive", "cluster_kit.strategies.gossip.engine:read"),
+        of=(
+            "cluster_kit.strategies.gossip.engine:GossipEngine.receive",
+            "cluster_kit.strategies.gossip.engine:read",
+        ),
         check=check_engine,
         seeds=tuple(map(gossip.encode, PACKETS)),
         form=MSGPACK._replace(head_bytes=len(HEADER)),
@@ -211,7 +247,14 @@ TARGETS = (
         name="gossip-sealed",
         of=("cluster_kit.strategies.gossip.sealed:SealedEngine.receive",),
         check=check_sealed_engine,
-        seeds=(PLAIN, envelope.encode(Envelope(host="10.0.0.1", port=4370, nonce=bytes(range(16)), echo=bytes(range(16, 32))))),
+        seeds=(
+            PLAIN,
+            envelope.encode(
+                Envelope(
+                    host="10.0.0.1", port=4370, nonce=bytes(range(16)), echo=bytes(range(16, 32))
+                )
+            ),
+        ),
         form=MSGPACK,
     ),
     Target(

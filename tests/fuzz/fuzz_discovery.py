@@ -43,7 +43,7 @@ MARKER = Marker(FENCE, BootId(1, 2), "10.0.0.1")
 REGISTRATION = Registration(name="ann", port=4370, extra=encode_marker(MARKER))
 EPMD_PORT = struct.pack(">I", 4369)
 
-# -- EPMD ----------------------------------------------------------------------------------------------------------------------
+# -- EPMD ------------------------------------------------------------------------------------------
 
 
 def check_registered(data: bytes) -> bool:
@@ -62,13 +62,22 @@ def check_registered(data: bytes) -> bool:
 
 def answer_about(found: Registration) -> bytes:
     """Write PORT2_RESP as the documentation of EPMD has it."""
-    details = struct.pack(">HBBHH", found.port, found.node_type, found.protocol, found.highest_version, found.lowest_version)
+    details = struct.pack(
+        ">HBBHH",
+        found.port,
+        found.node_type,
+        found.protocol,
+        found.highest_version,
+        found.lowest_version,
+    )
     fields = (found.name.encode(), found.extra)
     return b"w\0" + details + b"".join(struct.pack(">H", len(each)) + each for each in fields)
 
 
 def check_port(answer: bytes) -> bool:
-    """What is read stands there, byte for byte, and is a node or nobody's for a reason that can be shown."""
+    """What is read stands there, byte for byte, and is a node or nobody's for a reason that can be
+    shown.
+    """
     try:
         found = read_port(answer)
     except RemoteProtocolError:
@@ -128,7 +137,7 @@ def check_marker(extra: bytes) -> bool:
     return True
 
 
-# -- name servers --------------------------------------------------------------------------------------------------------------
+# -- name servers ----------------------------------------------------------------------------------
 
 NAME = dns.name.from_text("web.shop.test.")
 QUERY_ID = 1
@@ -140,23 +149,33 @@ RECORDS = {
 
 
 def dns_answer(kind: RecordType, records: list[str]) -> bytes:
-    response = dns.message.make_response(dns.message.make_query(NAME, kind.value, id=QUERY_ID), recursion_available=True)
+    response = dns.message.make_response(
+        dns.message.make_query(NAME, kind.value, id=QUERY_ID), recursion_available=True
+    )
     if records:
         response.answer.append(dns.rrset.from_text(NAME, 30, "IN", kind, *records))
     if kind is RecordType.SRV:
-        response.additional.append(dns.rrset.from_text("web-0.shop.test.", 30, "IN", "A", "127.0.0.2"))
+        response.additional.append(
+            dns.rrset.from_text("web-0.shop.test.", 30, "IN", "A", "127.0.0.2")
+        )
     return response.to_wire()
 
 
 def check_dns(kind: RecordType, data: bytes) -> bool:
-    """Whatever dnspython takes for an answer is a reply that makes sense, and an answer of the source."""
+    """Whatever dnspython takes for an answer is a reply that makes sense, and an answer of the
+    source.
+    """
     query = dns.message.make_query(NAME, kind.value, id=QUERY_ID)
     try:
         message = dns.message.from_wire(QUERY_ID.to_bytes(2, "big") + data[2:])
         if not query.is_response(message):
             return False
         answer = dns.resolver.Answer(
-            NAME, dns.rdatatype.from_text(kind), dns.rdataclass.IN, message, nameserver="Do53:127.0.0.1@53"
+            NAME,
+            dns.rdatatype.from_text(kind),
+            dns.rdataclass.IN,
+            message,
+            nameserver="Do53:127.0.0.1@53",
         )
     except (dns.exception.DNSException, ValueError):  # what its resolver takes for garbage
         return False
@@ -164,20 +183,33 @@ def check_dns(kind: RecordType, data: bytes) -> bool:
     assert (reply.status is ReplyStatus.FOUND) == bool(reply.addresses or reply.services)
     assert reply.said or reply.status is ReplyStatus.FOUND
     if kind is RecordType.SRV:
-        located = dict.fromkeys(targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",)))
-        assert isinstance(nodes_of_services("web.shop.test", reply, located, basename="web"), Answer)
+        located = dict.fromkeys(
+            targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",))
+        )
+        assert isinstance(
+            nodes_of_services("web.shop.test", reply, located, basename="web"), Answer
+        )
     else:
-        assert by_family("web.shop.test", {kind: reply}, lambda address: Node(address=join_address(address, 1)))
+        assert by_family(
+            "web.shop.test", {kind: reply}, lambda address: Node(address=join_address(address, 1))
+        )
     return reply.status is ReplyStatus.FOUND
 
 
-# -- stores --------------------------------------------------------------------------------------------------------------------
+# -- stores ----------------------------------------------------------------------------------------
 
 BOOT = BootId(1, 2)
 ANN = Node(name="ann@10.0.0.1", address="10.0.0.1:4370", metadata={"zone": "a"}, boot_id=BOOT)
 ENTRIES = (
     Entry(node=ANN, boot_id=BOOT, fence=FENCE, ttl_s=10.0, state="here", renewal=7),
-    Entry(node=ANN.evolve(address=None, metadata={}), boot_id=BOOT, fence=FENCE, ttl_s=0.5, state="gone", renewal=0),
+    Entry(
+        node=ANN.evolve(address=None, metadata={}),
+        boot_id=BOOT,
+        fence=FENCE,
+        ttl_s=0.5,
+        state="gone",
+        renewal=0,
+    ),
 )
 
 
@@ -199,13 +231,21 @@ def dns_target(kind: RecordType) -> Target:
         name=f"dns-{kind.lower()}",
         of=("cluster_kit.strategies.dns.server:ServerResolver",),
         check=partial(check_dns, kind),
-        seeds=(dns_answer(kind, RECORDS[kind]), dns_answer(kind, RECORDS[kind][:1]), dns_answer(kind, [])),
+        seeds=(
+            dns_answer(kind, RECORDS[kind]),
+            dns_answer(kind, RECORDS[kind][:1]),
+            dns_answer(kind, []),
+        ),
         max_bytes=600,
     )
 
 
-def epmd_target(name: str, read: Callable[[bytes], object], check: Callable[[bytes], bool], *seeds: bytes) -> Target:
-    return Target(name=f"epmd-{name}", of=(f"{read.__module__}:{read.__name__}",), check=check, seeds=seeds)
+def epmd_target(
+    name: str, read: Callable[[bytes], object], check: Callable[[bytes], bool], *seeds: bytes
+) -> Target:
+    return Target(
+        name=f"epmd-{name}", of=(f"{read.__module__}:{read.__name__}",), check=check, seeds=seeds
+    )
 
 
 TARGETS = (
@@ -219,15 +259,26 @@ TARGETS = (
         b"w\1",
     ),
     epmd_target(
-        "names", read_names, check_names, EPMD_PORT + b"name ann at port 4370\nname b\xc3\xa9 at port 1 at port 2\n", EPMD_PORT
+        "names",
+        read_names,
+        check_names,
+        EPMD_PORT + b"name ann at port 4370\nname b\xc3\xa9 at port 1 at port 2\n",
+        EPMD_PORT,
     ),
     epmd_target(
         "dump",
         read_dump,
         check_dump,
-        EPMD_PORT + "".join(dumped(Dumped(n, 1, active=n < "b")) for n in ("a", "b", "a b>")).encode(),
+        EPMD_PORT
+        + "".join(dumped(Dumped(n, 1, active=n < "b")) for n in ("a", "b", "a b>")).encode(),
     ),
-    epmd_target("marker", decode_marker, check_marker, encode_marker(MARKER), encode_marker(MARKER) + b"later"),
+    epmd_target(
+        "marker",
+        decode_marker,
+        check_marker,
+        encode_marker(MARKER),
+        encode_marker(MARKER) + b"later",
+    ),
     *map(dns_target, RecordType),
     Target(
         name="registry-entry",

@@ -1,7 +1,9 @@
-"""Runs one target under libFuzzer, in a process of its own: ``python fuzz_engine.py TARGET [libFuzzer's arguments]``.
+"""Runs one target under libFuzzer, in a process of its own: ``python fuzz_engine.py TARGET
+[libFuzzer's arguments]``.
 
-Coverage is that of cluster_kit only: what is written in C, such as msgspec and OpenSSL, is not seen into. That is why targets
-say what form their inputs have, of which values are changed as well as bytes.
+Coverage is that of cluster_kit only: what is written in C, such as msgspec and OpenSSL, is not seen
+into. That is why targets say what form their inputs have, of which values are changed as well as
+bytes.
 """
 
 import shlex
@@ -25,7 +27,8 @@ def fuzz(target: Target, arguments: list[str]) -> None:
     def check(data: bytes) -> None:
         target.check(data)
 
-    again = shlex.join([sys.executable, __file__, target.name])  # libFuzzer has a shell start it again for each step of a merge
+    # libFuzzer has a shell start it again for each step of a merge
+    again = shlex.join([sys.executable, __file__, target.name])
     options = [f"-max_len={target.max_bytes}", "-timeout=20", "-print_final_stats=1"]
     if target.form is None:
         atheris.Setup([again, *options, *arguments], check)

@@ -39,11 +39,13 @@ def file_of(content: bytes) -> Iterator[Path]:
         yield path
 
 
-# -- lists of hosts ------------------------------------------------------------------------------------------------------------
+# -- lists of hosts --------------------------------------------------------------------------------
 
 
 def check_hosts_file(content: bytes) -> bool:
-    """Lines are nodes, or faults with their numbers; what is listed is listed again from the nodes."""
+    """Lines are nodes, or faults with their numbers; what is listed is listed again from the
+    nodes.
+    """
     listing = parse(content)
     lines = [fault.line for fault in listing.faults]
     assert lines == sorted(set(lines))
@@ -82,12 +84,14 @@ def check_resolv_conf(content: bytes) -> bool:
     with file_of(content) as path:
         settings, domains = read_settings(str(path)), search_domains(str(path))
     assert all(settings)
-    assert not any(character.isspace() for words in settings for word in words for character in word)
+    assert not any(
+        character.isspace() for words in settings for word in words for character in word
+    )
     assert domains == [] or ["search", *domains] in settings or ["domain", *domains] in settings
     return bool(domains)
 
 
-# -- configuration -------------------------------------------------------------------------------------------------------------
+# -- configuration ---------------------------------------------------------------------------------
 
 CONFIGURATION = b"""\
 node: web@${HOST:-127.0.0.1}
@@ -101,7 +105,9 @@ topologies:
     topology: k_regular
     child_spec: {restart: permanent, max_restarts: 3}
   wan:
-    strategy: [{name: dns, query: web.shop.example, port: 4370}, {name: static, nodes: [ann@10.0.0.1:1]}]
+    strategy:
+      - {name: dns, query: web.shop.example, port: 4370}
+      - {name: static, nodes: [ann@10.0.0.1:1]}
     group: g
 """
 DOCUMENTS = (
@@ -112,14 +118,17 @@ DOCUMENTS = (
 
 
 def refused(read: Callable[[str], Read], path: Path, content: bytes) -> Read | None:
-    """Return what is read of a file, ``None`` where it is refused, in words that can be shown, at a place in it."""
+    """Return what is read of a file, ``None`` where it is refused, in words that can be shown, at a
+    place in it.
+    """
     try:
         return read(str(path))
     except ConfigError as exc:
         lines = len(re.findall(rb"\r\n|[\n\r]|\xc2\x85|\xe2\x80[\xa8\xa9]", content)) + 1
         for error in exc.errors:
             assert "\n" not in str(error)
-            assert error.line is None or 1 <= error.line <= lines + 1  # for libyaml the end is a line of its own
+            # for libyaml the end is a line of its own
+            assert error.line is None or 1 <= error.line <= lines + 1
         return None
 
 
@@ -133,7 +142,9 @@ def escaped(value: Any) -> Any:
 
 
 def check_yaml(content: bytes) -> bool:
-    """A document without faults is written to one that is read as its equal, and nothing in it is an object of Python's."""
+    """A document without faults is written to one that is read as its equal, and nothing in it is
+    an object of Python's.
+    """
     with file_of(content) as path:
         document = refused(lambda file: read_yaml(file, ENVIRON), path, content)
         if document is None or document.errors or has_faults(document.data):
@@ -190,7 +201,7 @@ def check_script(content: bytes) -> bool:
     return True
 
 
-# -- secrets -------------------------------------------------------------------------------------------------------------------
+# -- secrets ---------------------------------------------------------------------------------------
 
 
 def check_secret_file(content: bytes) -> bool:
@@ -205,12 +216,14 @@ def check_secret_file(content: bytes) -> bool:
             return False
     secrets = [secret.reveal().encode(errors="surrogateescape") for secret in found.secrets]
     assert 1 <= len(secrets) <= MAX_SECRETS
-    assert secrets == list(dict.fromkeys(line.removesuffix(b"\r") for line in content.split(b"\n") if line.strip()))
+    assert secrets == list(
+        dict.fromkeys(line.removesuffix(b"\r") for line in content.split(b"\n") if line.strip())
+    )
     assert not found.exposed
     return True
 
 
-# -- certificates --------------------------------------------------------------------------------------------------------------
+# -- certificates ----------------------------------------------------------------------------------
 
 NAMES = ("tls.crt", "tls.key", "ca.crt")
 NOW = datetime.now(UTC)
@@ -221,7 +234,9 @@ FILES = (LEAF.chain, LEAF.key, ISSUER.trusted)
 
 
 def check_certificate_files(content: bytes) -> bool:
-    """One of the three is another: which it is, the first byte says. No error shows any of a key."""
+    """One of the three is another: which it is, the first byte says. No error shows any of a
+    key.
+    """
     which, other = content[:1], content[1:]
     files = [other if which == bytes([number]) else file for number, file in enumerate(FILES)]
     with tempfile.TemporaryDirectory(prefix="ck-fuzz-") as folder:
@@ -234,22 +249,37 @@ def check_certificate_files(content: bytes) -> bool:
         except ConfigError as exc:
             shown = str(exc).replace(folder, "").encode()
             assert files != list(FILES)
-            assert not any(line in shown for line in files[1].split(b"\n") if len(line) > 12 and b"-----" not in line)
+            assert not any(
+                line in shown
+                for line in files[1].split(b"\n")
+                if len(line) > 12 and b"-----" not in line
+            )
             return False
     assert found.titles
     assert found.content.chain.startswith(b"-----BEGIN CERTIFICATE-----")
     return True
 
 
-def target(name: str, of: Callable[..., object], check: Callable[[bytes], bool], *seeds: bytes) -> Target:
+def target(
+    name: str, of: Callable[..., object], check: Callable[[bytes], bool], *seeds: bytes
+) -> Target:
     return Target(name=name, of=(f"{of.__module__}:{of.__qualname__}",), check=check, seeds=seeds)
 
 
 TARGETS = (
     target(
-        "hosts-file", parse, check_hosts_file, b"\xef\xbb\xbf# web\n\nann@10.0.0.1:4370 # a\r\n[fe80::7]:1\nweb.example:4370\n"
+        "hosts-file",
+        parse,
+        check_hosts_file,
+        b"\xef\xbb\xbf# web\n\nann@10.0.0.1:4370 # a\r\n[fe80::7]:1\nweb.example:4370\n",
     ),
-    target("erlang-hosts", parse_hosts, check_erlang, b"% ours\n'host1.example'. \"10.0.0.1\".\nhost2 .\n", b"'a.b'.'c'.\n"),
+    target(
+        "erlang-hosts",
+        parse_hosts,
+        check_erlang,
+        b"% ours\n'host1.example'. \"10.0.0.1\".\nhost2 .\n",
+        b"'a.b'.'c'.\n",
+    ),
     target(
         "resolv-conf",
         search_domains,
@@ -268,5 +298,7 @@ TARGETS = (
         b"\x01-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
         b"\x00-----BEGIN CERTIFICATE-----\nAAAA\n",
     ),
-    target("secret-file", read_secret_file, check_secret_file, b"new\r\nold\n", b"\0\xff" * 16, b"\n"),
+    target(
+        "secret-file", read_secret_file, check_secret_file, b"new\r\nold\n", b"\0\xff" * 16, b"\n"
+    ),
 )

@@ -11,7 +11,13 @@ from fuzz_target import JSON, JSON_LINES, Target
 from cluster_kit.abc import Found, Gone, Leaving
 from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
-from cluster_kit.strategies.kubernetes.access import _UNUSABLE, _KeyFiles, _load, _refuse_unknown, _user_of
+from cluster_kit.strategies.kubernetes.access import (
+    _UNUSABLE,
+    _KeyFiles,
+    _load,
+    _refuse_unknown,
+    _user_of,
+)
 from cluster_kit.strategies.kubernetes.api_errors import MAX_TEXT, ApiError, error_of
 from cluster_kit.strategies.kubernetes.exec_plugin import ExecCredential
 from cluster_kit.strategies.kubernetes.lines import LineSplitter
@@ -31,16 +37,31 @@ SLICE = {
     "metadata": META,
     "addressType": "IPv4",
     "endpoints": [
-        {"addresses": ["10.0.0.7"], "conditions": {"ready": True}, "hostname": "web-0", "targetRef": TARGET},
+        {
+            "addresses": ["10.0.0.7"],
+            "conditions": {"ready": True},
+            "hostname": "web-0",
+            "targetRef": TARGET,
+        },
         {"addresses": ["10.0.0.8"], "conditions": {"ready": None, "terminating": True}},
     ],
     "ports": PORTS,
 }
-WHOLE = {"metadata": META, "subsets": [{"addresses": [{"ip": "10.0.0.7", "targetRef": TARGET}], "ports": PORTS}]}
+WHOLE = {
+    "metadata": META,
+    "subsets": [{"addresses": [{"ip": "10.0.0.7", "targetRef": TARGET}], "ports": PORTS}],
+}
 POD = {
     "metadata": META | {"deletionTimestamp": None},
-    "spec": {"hostname": "web-0", "containers": [{"ports": [{"name": "link", "containerPort": 4370}]}]},
-    "status": {"phase": "Running", "podIP": "fd00::7", "conditions": [{"type": "Ready", "status": "True"}]},
+    "spec": {
+        "hostname": "web-0",
+        "containers": [{"ports": [{"name": "link", "containerPort": 4370}]}],
+    },
+    "status": {
+        "phase": "Running",
+        "podIP": "fd00::7",
+        "conditions": [{"type": "Ready", "status": "True"}],
+    },
 }
 OBJECTS = (SLICE, SLICE, WHOLE, POD)
 STATUS = {
@@ -57,7 +78,10 @@ def page_of(found: object) -> bytes:
 
 def watch_of(found: object) -> bytes:
     events = [{"type": kind, "object": found} for kind in ("ADDED", "MODIFIED", "DELETED")]
-    events += [{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "43"}}}, {"type": "ERROR", "object": STATUS}]
+    events += [
+        {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "43"}}},
+        {"type": "ERROR", "object": STATUS},
+    ]
     return b"".join(JSON.write(event) + b"\n" for event in events)
 
 
@@ -74,7 +98,7 @@ def session() -> KubernetesSession:
         loop.close()
 
 
-# -- answers -------------------------------------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------
 
 
 def check_lines(data: bytes) -> bool:
@@ -83,12 +107,18 @@ def check_lines(data: bytes) -> bool:
     assert whole == [line for line in data.split(b"\n")[:-1] if line.strip()]
     for size in (1, 7):
         lines = LineSplitter()
-        assert [line for start in range(0, len(data), size) for line in lines.feed(data[start : start + size])] == whole
+        assert [
+            line
+            for start in range(0, len(data), size)
+            for line in lines.feed(data[start : start + size])
+        ] == whole
     return bool(whole)
 
 
 def check_watch(data: bytes) -> bool:
-    """The first byte is the kind of object; a line is taken in whole, or is an error of the API that is one line of text."""
+    """The first byte is the kind of object; a line is taken in whole, or is an error of the API
+    that is one line of text.
+    """
     resource = RESOURCES[(data or b"\0")[0] % len(RESOURCES)]
     following = session()
     heard = 0
@@ -114,7 +144,9 @@ def assert_tells_of_nodes(following: KubernetesSession) -> None:
 
 
 def check_page(data: bytes) -> bool:
-    """The first byte is the kind of object; a page is taken in, or refused as what can't be read."""
+    """The first byte is the kind of object; a page is taken in, or refused as what can't be
+    read.
+    """
     resource: Resource = RESOURCES[(data or b"\0")[0] % len(RESOURCES)]
     try:
         page = msgspec.json.decode(data[1:], type=resource.page)
@@ -122,7 +154,9 @@ def check_page(data: bytes) -> bool:
         return False
     assert page.metadata.resource_version is not None
     following = session()
-    following._view.replace([(each.metadata.name, resource.read(each, OPTIONS.port)) for each in page.items or ()])
+    following._view.replace(
+        [(each.metadata.name, resource.read(each, OPTIONS.port)) for each in page.items or ()]
+    )
     assert_tells_of_nodes(following)
     return True
 
@@ -138,7 +172,9 @@ def check_status(data: bytes) -> bool:
 
 
 def check_small(data: bytes) -> bool:
-    """What is read of other answers, and of what credential plugins print, is of its type or can't be read."""
+    """What is read of other answers, and of what credential plugins print, is of its type or can't
+    be read.
+    """
     understood = False
     for kind in (Group, Versioned, ExecCredential):
         try:
@@ -150,18 +186,25 @@ def check_small(data: bytes) -> bool:
     return understood
 
 
-# -- files ---------------------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 KUBECONFIG = {
     "current-context": "shop",
-    "clusters": [{"name": "c", "cluster": {"server": "https://10.0.0.1", "certificate-authority-data": "Y2E="}}],
+    "clusters": [
+        {
+            "name": "c",
+            "cluster": {"server": "https://10.0.0.1", "certificate-authority-data": "Y2E="},
+        }
+    ],
     "users": [{"name": "u", "user": {"client-certificate": "tls.crt", "client-key-data": "a2V5"}}],
     "contexts": [{"name": "shop", "context": {"cluster": "c", "user": "u", "namespace": "shop"}}],
 }
 
 
 def check_kubeconfig(data: bytes) -> bool:
-    """A kubeconfig is a mapping whose files are given by absolute paths, or refused; nothing stays in the file system."""
+    """A kubeconfig is a mapping whose files are given by absolute paths, or refused; nothing stays
+    in the file system.
+    """
     with tempfile.TemporaryDirectory(prefix="ck-fuzz-") as folder:
         path = Path(folder, "config")
         path.write_bytes(data)
@@ -213,7 +256,9 @@ TARGETS = (
         seeds=(
             JSON.write({"versions": [{"version": "v1"}]}),
             JSON.write({"metadata": META}),
-            JSON.write({"status": {"token": "t", "clientCertificateData": "c", "clientKeyData": None}}),
+            JSON.write(
+                {"status": {"token": "t", "clientCertificateData": "c", "clientKeyData": None}}
+            ),
         ),
         form=JSON,
     ),

@@ -42,7 +42,9 @@ from cluster_kit.wire.link import Link, Role, State
 from cluster_kit.wire.tls import Tls
 
 IDENTITY = Identity.of(
-    Node(name="ann@10.0.0.1", address="10.0.0.1:4370", metadata={"zone": "a"}, boot_id=BootId(1, 2)),
+    Node(
+        name="ann@10.0.0.1", address="10.0.0.1:4370", metadata={"zone": "a"}, boot_id=BootId(1, 2)
+    ),
     Fence("shop", "lan"),
     leaving=False,
     wanted=True,
@@ -60,14 +62,19 @@ FRAMES: tuple[Frame, ...] = (
     Update(metadata={"zone": "b"}, leaving=True),
     Goodbye(reason="conflict", rival=(3, 4)),
     App(payload=MSGPACK.write(["topic", b"payload"])),
-    Peers(hints=[Hint(name="bob@host.example", address="[fe80::7]:4370", boot=(5, 6)), Hint("cat@h", "unix:/run/cat", None)]),
+    Peers(
+        hints=[
+            Hint(name="bob@host.example", address="[fe80::7]:4370", boot=(5, 6)),
+            Hint("cat@h", "unix:/run/cat", None),
+        ]
+    ),
     Secrets(ids=[b"12345678", b"abcdefgh"]),
     Greeting(data=b"I am free"),
     Message(payload=b"\x00\xff"),
 )
 
 
-# -- one frame -----------------------------------------------------------------------------------------------------------------
+# -- one frame -------------------------------------------------------------------------------------
 
 
 def check_frame(body: bytes) -> bool:
@@ -83,7 +90,11 @@ def check_frame(body: bytes) -> bool:
         assert decode(again[HEADER_BYTES:]) == frame
         assert encode(frame) == again
     match frame:
-        case Hello(identity=Identity() as identity) | Answer(identity=identity) | Refusal(identity=Identity() as identity):
+        case (
+            Hello(identity=Identity() as identity)
+            | Answer(identity=identity)
+            | Refusal(identity=Identity() as identity)
+        ):
             assert identity.name == identity.node().name
             assert_metadata(identity.metadata)
         case Update(metadata=metadata):
@@ -102,10 +113,13 @@ def check_frame(body: bytes) -> bool:
 
 
 def assert_metadata(metadata: dict[str, str]) -> None:
-    assert sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items()) <= MAX_METADATA_BYTES
+    assert (
+        sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
+        <= MAX_METADATA_BYTES
+    )
 
 
-# -- streams -------------------------------------------------------------------------------------------------------------------
+# -- streams ---------------------------------------------------------------------------------------
 
 
 def pieces_of(data: bytes, size: int) -> Iterator[bytes]:
@@ -127,9 +141,12 @@ def cut(data: bytes, size: int, limit: int) -> tuple[list[bytes], type[Exception
 
 
 def check_reader(data: bytes) -> bool:
-    """A stream is cut into the same frames however it comes in, and they are what it was made of."""
+    """A stream is cut into the same frames however it comes in, and they are what it was made
+    of.
+    """
     bodies, error = cut(data, len(data), 64)
-    if error is not UntrustedError:  # two bytes more may tell that it is TLS, which is a remote protocol error as well
+    # two bytes more may tell that it is TLS, which is a remote protocol error as well
+    if error is not UntrustedError:
         assert cut(data, 1, 64) == cut(data, 7, 64) == (bodies, error)
     whole = b"".join(len(body).to_bytes(HEADER_BYTES, "big") + body for body in bodies)
     assert data.startswith(whole)
@@ -137,7 +154,9 @@ def check_reader(data: bytes) -> bool:
     return bool(bodies)
 
 
-def hear(data: bytes, size: int, role: Role, state: State) -> tuple[list[Frame], State, type[Exception] | None]:
+def hear(
+    data: bytes, size: int, role: Role, state: State
+) -> tuple[list[Frame], State, type[Exception] | None]:
     link = Link(role)
     link.state = state
     heard: list[Frame] = []
@@ -146,7 +165,10 @@ def hear(data: bytes, size: int, role: Role, state: State) -> tuple[list[Frame],
             heard += link.receive(piece)
         except RemoteProtocolError as exc:
             return heard, link.state, type(exc)
-        assert len(link._reader._pending) < HEADER_BYTES + MAX_FRAME_BYTES or link.state is State.CLOSED
+        assert (
+            len(link._reader._pending) < HEADER_BYTES + MAX_FRAME_BYTES
+            or link.state is State.CLOSED
+        )
     return heard, link.state, None
 
 
@@ -163,7 +185,7 @@ def check_link(data: bytes) -> bool:
     return bool(heard)
 
 
-# -- TLS -----------------------------------------------------------------------------------------------------------------------
+# -- TLS -------------------------------------------------------------------------------------------
 
 SECRET = b"what only members may hear"
 ANN, BOB = SecretTrust("ann@10.0.0.1", keyring(1)), SecretTrust("bob@10.0.0.2", keyring(1))
@@ -200,7 +222,9 @@ def heard_by(end: Tls, data: bytes, size: int) -> tuple[bytes, type[Exception] |
 
 
 def check_tls(data: bytes) -> bool:
-    """The first byte is the end that hears the rest, which never proves anything, and is refused or not in any pieces."""
+    """The first byte is the end that hears the rest, which never proves anything, and is refused or
+    not in any pieces.
+    """
     which = data[:1] > b"\x7f"
     assert begins_tls(data[1 : len(data) // 2]) in (None, begins_tls(data[1:]))
     heard, error = heard_by(ends()[which], data[1:], len(data))
@@ -221,7 +245,10 @@ TARGETS = (
         name="frame-reader",
         of=("cluster_kit.wire.frames:FrameReader",),
         check=check_reader,
-        seeds=(b"".join(encode(frame) for frame in FRAMES[3:8]), b"\0\0\0\x03abc\0\0\0\0\0\0\0\x01d\0"),
+        seeds=(
+            b"".join(encode(frame) for frame in FRAMES[3:8]),
+            b"\0\0\0\x03abc\0\0\0\0\0\0\0\x01d\0",
+        ),
     ),
     Target(
         name="link",
@@ -230,7 +257,12 @@ TARGETS = (
         seeds=(
             b"\x82" + encode(FRAMES[0]),  # an acceptor that has heard nothing
             # one that has answered
-            b"\x84" + b"".join(map(encode, (FRAMES[13], FRAMES[4], *FRAMES[5:9], FRAMES[12], FRAMES[14], FRAMES[9]))),
+            b"\x84"
+            + b"".join(
+                map(
+                    encode, (FRAMES[13], FRAMES[4], *FRAMES[5:9], FRAMES[12], FRAMES[14], FRAMES[9])
+                )
+            ),
             # a dialler that has said hello
             b"\x01" + b"".join(map(encode, (FRAMES[13], FRAMES[2], FRAMES[9]))),
             # one whose link is up

@@ -33,7 +33,7 @@ RECORDS: tuple[wire.Record, ...] = (
 )
 
 
-# -- records -------------------------------------------------------------------------------------------------------------------
+# -- records ---------------------------------------------------------------------------------------
 
 
 def check_records(payload: bytes) -> bool:
@@ -79,11 +79,13 @@ def check_greeting(data: bytes) -> bool:
     return True
 
 
-# -- an application that hears them --------------------------------------------------------------------------------------------
+# -- an application that hears them ----------------------------------------------------------------
 
 
 def check_messenger(data: bytes) -> bool:
-    """Whatever is said on a link, a message comes once and in order, and the application goes on."""
+    """Whatever is said on a link, a message comes once and in order, and the application goes
+    on.
+    """
     messenger = Messenger(b"m" * wire.RUN_BYTES, max_message_bytes=MAX_MESSAGE_BYTES)
     messenger.listen("t", Interest(messages=10, bytes=1000, answers=True))
     greeting = wire.encode_greeting(wire.Greeting(RUN, MAX_MESSAGE_BYTES, {"t": WANTED}))
@@ -97,7 +99,9 @@ def check_messenger(data: bytes) -> bool:
         for payload in framed(Form(bytes, bytes)).read(data):
             for outcome in messenger.receive(1, payload):
                 if hasattr(outcome, "number"):
-                    assert outcome.number > last or (outcome.number == last and not hasattr(outcome, "data"))
+                    assert outcome.number > last or (
+                        outcome.number == last and not hasattr(outcome, "data")
+                    )
                     last = outcome.number
                     messenger.mark_read(outcome.stream, outcome.number)
                 elif isinstance(outcome, Asked):
@@ -113,7 +117,7 @@ def check_messenger(data: bytes) -> bool:
     return arrived > 0
 
 
-# -- data ----------------------------------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------
 
 
 def check_data(body: bytes) -> bool:
@@ -136,14 +140,23 @@ TARGETS = (
         name="message-records",
         of=("cluster_kit.wire.topics:decode",),
         check=check_records,
-        seeds=(wire.encode(RECORDS), *(wire.encode([record]) for record in RECORDS), MSGPACK.write([[99, "later"], [14]])),
+        seeds=(
+            wire.encode(RECORDS),
+            *(wire.encode([record]) for record in RECORDS),
+            MSGPACK.write([[99, "later"], [14]]),
+        ),
         form=MSGPACK,
     ),
     Target(
         name="message-parts",
         of=("cluster_kit.wire.topics:decode_sliced",),
         check=check_sliced,
-        seeds=tuple(map(wire.encode_record, (wire.Said(1, 1, b"x"), wire.Asked(1, "t", 1, b"x"), wire.Answered(1, b"x")))),
+        seeds=tuple(
+            map(
+                wire.encode_record,
+                (wire.Said(1, 1, b"x"), wire.Asked(1, "t", 1, b"x"), wire.Answered(1, b"x")),
+            )
+        ),
         form=MSGPACK,
     ),
     Target(
@@ -151,7 +164,9 @@ TARGETS = (
         of=("cluster_kit.wire.topics:decode_greeting",),
         check=check_greeting,
         seeds=(
-            wire.encode_greeting(wire.Greeting(RUN, 2**20, {"t": WANTED, "u": wire.Interest(2, 0, 0, True)})),
+            wire.encode_greeting(
+                wire.Greeting(RUN, 2**20, {"t": WANTED, "u": wire.Interest(2, 0, 0, True)})
+            ),
             wire.encode_greeting(wire.Greeting(RUN, 0, {})),
         ),
         form=MSGPACK,
@@ -160,7 +175,10 @@ TARGETS = (
         name="messenger",
         of=("cluster_kit.topics.messenger:Messenger", "cluster_kit.topics.dispatcher:Dispatcher"),
         check=check_messenger,
-        seeds=(payloads(RECORDS[:5], RECORDS[5:12], RECORDS[12:]), payloads(RECORDS[:1], RECORDS[9:11], RECORDS[3:5])),
+        seeds=(
+            payloads(RECORDS[:5], RECORDS[5:12], RECORDS[12:]),
+            payloads(RECORDS[:1], RECORDS[9:11], RECORDS[3:5]),
+        ),
         form=framed(MSGPACK),
     ),
     Target(

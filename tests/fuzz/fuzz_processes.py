@@ -1,4 +1,6 @@
-"""Targets: what other processes of the same user say, over the control socket and over the pipe of a worker."""
+"""Targets: what other processes of the same user say, over the control socket and over the pipe of
+a worker.
+"""
 
 import json
 import socket
@@ -17,7 +19,13 @@ from cluster_kit.supervisor.control import MAX_QUESTION_BYTES, _read_line, descr
 from cluster_kit.supervisor.control_files import Wanted
 from cluster_kit.worker.__main__ import GREETING
 
-ANSWER = describe(Node(name="ann@10.0.0.1", metadata={"zone": "a"}), "shop", {}, leaving=False, secrets=[b"12345678"])
+ANSWER = describe(
+    Node(name="ann@10.0.0.1", metadata={"zone": "a"}),
+    "shop",
+    {},
+    leaving=False,
+    secrets=[b"12345678"],
+)
 
 
 def check_answer(heard: bytes) -> bool:
@@ -32,7 +40,9 @@ def check_answer(heard: bytes) -> bool:
 
 
 def check_question(data: bytes) -> bool:
-    """A line is read up to its end, and of what has none no more than came in one piece beyond the limit."""
+    """A line is read up to its end, and of what has none no more than came in one piece beyond the
+    limit.
+    """
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(data)
@@ -49,14 +59,17 @@ def said(*messages: Any) -> bytes:
 
 
 def received(data: bytes, size: int) -> tuple[list[Any], str | None, bool]:
-    """Return the messages of a channel, why it ended, and whether its other end gave the greeting."""
+    """Return the messages of a channel, why it ended, and whether its other end gave the
+    greeting.
+    """
     ours, theirs = socket.socketpair()
     messages: list[Any] = []
     with theirs:
         channel = SocketChannel(ours, GREETING)
         try:
             for start in range(0, len(data), size):
-                with suppress(BrokenPipeError):  # it takes nothing more once it has heard what it can't read
+                # it takes nothing more once it has heard what it can't read
+                with suppress(BrokenPipeError):
                     theirs.sendall(data[start : start + size])
                 messages += channel.receive()
             theirs.shutdown(socket.SHUT_WR)
@@ -71,9 +84,12 @@ def received(data: bytes, size: int) -> tuple[list[Any], str | None, bool]:
 def check_pipe(data: bytes) -> bool:
     """Nothing is unpickled before the greeting, and the same is heard however it comes in.
 
-    Made-up pickles run what code they like, and come from our own processes only: JSON stands in for them.
+    Made-up pickles run what code they like, and come from our own processes only: JSON stands in
+    for them.
     """
-    with patch.object(reader, "pickle", SimpleNamespace(loads=lambda body: json.loads(bytes(body)))):
+    with patch.object(
+        reader, "pickle", SimpleNamespace(loads=lambda body: json.loads(bytes(body)))
+    ):
         messages, _, greeted = received(data, max(1, len(data)))
         for size in (3, 50):
             assert received(data, size)[::2] == (messages, greeted)
@@ -87,7 +103,10 @@ TARGETS = (
         name="control-answer",
         of=("cluster_kit.supervisor.control:read_answer",),
         check=check_answer,
-        seeds=(json.dumps(ANSWER).encode() + b"\n", JSON.write({"node": "x", "pid": 7, "cluster": "c"})),
+        seeds=(
+            json.dumps(ANSWER).encode() + b"\n",
+            JSON.write({"node": "x", "pid": 7, "cluster": "c"}),
+        ),
         form=JSON,
     ),
     Target(

@@ -1,4 +1,6 @@
-"""What a fuzz target is, and how inputs are made of others. One table of them serves both Hypothesis and atheris."""
+"""What a fuzz target is, and how inputs are made of others. One table of them serves both
+Hypothesis and atheris.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ import msgspec
 
 
 class Form(NamedTuple):
-    """How an input is taken apart into plain values and put together again; ``read`` raises ``ValueError`` where it can't.
+    """How an input is taken apart into plain values and put together again; ``read`` raises
+    ``ValueError`` where it can't.
 
     ``head_bytes`` of an input come before that, and stay as they are.
     """
@@ -56,7 +59,8 @@ class Target:
     Attributes:
         name: What it is chosen by; its corpus is in the folder of that name.
         of: The decoders that it stands for, as ``module:name``.
-        check: Decodes an input, and raises unless all holds that must; returns whether the input meant anything.
+        check: Decodes an input, and raises unless all holds that must; returns whether the input
+            meant anything.
         seeds: Valid inputs, each of which means something.
         form: Of the valid inputs, if they are plain values in a form that libFuzzer can't see into.
         max_bytes: Of an input, somewhat more than the decoder takes where that is little.
@@ -70,7 +74,15 @@ class Target:
     max_bytes: int = 4200
 
 
-MODULES = ("fuzz_links", "fuzz_messages", "fuzz_datagrams", "fuzz_discovery", "fuzz_files", "fuzz_processes", "fuzz_kubernetes")
+MODULES = (
+    "fuzz_links",
+    "fuzz_messages",
+    "fuzz_datagrams",
+    "fuzz_discovery",
+    "fuzz_files",
+    "fuzz_processes",
+    "fuzz_kubernetes",
+)
 
 
 def find(name: str) -> Target:
@@ -79,7 +91,17 @@ def find(name: str) -> Target:
     return next(target for target in targets if target.name == name)
 
 
-_ODD_BYTES = (b"\0", b"\n", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\xe2\x80\xa8")
+_ODD_BYTES = (
+    b"\0",
+    b"\n",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\xff\xff\xff\xff",
+    b"\xc3\x28",
+    b"\xed\xa0\x80",
+    b"\xe2\x80\xa8",
+)
 _ODD_VALUES = (
     None,
     True,
@@ -106,7 +128,9 @@ def mutated(target: Target, data: bytes, random: Random) -> bytes:
     """Return ``data`` with some things in it changed."""
     for _ in range(random.randint(1, 3)):
         data = (
-            _form_changed(target.form, data, random) if target.form and random.random() < 0.7 else _bytes_changed(data, random)
+            _form_changed(target.form, data, random)
+            if target.form and random.random() < 0.7
+            else _bytes_changed(data, random)
         )
     return data[: target.max_bytes]
 
@@ -166,7 +190,11 @@ def _value_changed(value: Any, random: Random) -> Any:
                 return rest | {random.choice(["", "x" * 300, "\u2028", "name"]): value[key]}
         return rest | {key: _value_changed(value[key], random)}
     if isinstance(value, str | bytes) and value and random.random() < 0.5:
-        return value * random.choice([2, 100]) if random.random() < 0.3 else value[: random.randrange(len(value))]
+        return (
+            value * random.choice([2, 100])
+            if random.random() < 0.3
+            else value[: random.randrange(len(value))]
+        )
     if isinstance(value, int) and random.random() < 0.5:
         return value + random.choice([1, -1, 2**32, 2**63])
     return random.choice(_ODD_VALUES)

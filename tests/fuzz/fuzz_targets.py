@@ -7,7 +7,9 @@ from pathlib import Path
 from fuzz_target import MODULES, Target
 
 CORPUS = Path(__file__).parent / "corpus"
-TARGETS: dict[str, Target] = {target.name: target for module in MODULES for target in import_module(module).TARGETS}
+TARGETS: dict[str, Target] = {
+    target.name: target for module in MODULES for target in import_module(module).TARGETS
+}
 
 
 def kept(target: Target) -> Iterator[Path]:

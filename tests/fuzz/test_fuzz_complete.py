@@ -1,4 +1,6 @@
-"""The table of targets has every decoder: whoever adds one adds a target, or says here why there is none."""
+"""The table of targets has every decoder: whoever adds one adds a target, or says here why there is
+none.
+"""
 
 import ast
 import importlib
@@ -54,8 +56,8 @@ NOT_DECODERS = {
     "security.certificates:Authority.certify": "a key of our own",
     "security.certificates:pem_of_certificate": "writes what Authority made",
     "security.certificates:pem_of_key": "writes what Authority made",
-    "security.issuing:load_certificates": "a file of the user's own authority, which cryptography reads",
-    "security.issuing:load_key": "a file of the user's own authority, which cryptography reads",
+    "security.issuing:load_certificates": "a file of the user's own authority, for cryptography",
+    "security.issuing:load_key": "a file of the user's own authority, for cryptography",
     "security.key_files:as_file": "writes",
     "security.keys:derive": "any bytes are a secret",
     "security.links:ProtectedStream.received": "hands on to Tls.receive",
@@ -118,27 +120,38 @@ READ_NO_FORM = {
 
 @cache
 def modules():
-    """Return the name within the package and the syntax tree of each module that may be handed what others made."""
+    """Return the name within the package and the syntax tree of each module that may be handed what
+    others made.
+    """
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        parts = [part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"]
+        parts = [
+            part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"
+        ]
         if parts and parts[0] != "testing":
             found.append((".".join(parts), ast.parse(path.read_text())))
     return found
 
 
 def functions(body, prefix=""):
-    """Yield the public functions and methods of public classes, each with its name in the module."""
+    """Yield the public functions and methods of public classes, each with its name in the
+    module.
+    """
     for each in body:
         if isinstance(each, ast.ClassDef) and not each.name.startswith("_"):
             yield from functions(each.body, f"{prefix}{each.name}.")
-        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and not each.name.startswith("_"):
+        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and not each.name.startswith(
+            "_"
+        ):
             yield f"{prefix}{each.name}", each
 
 
 def takes_bytes(function):
     arguments = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
-    return any(each.annotation is not None and BYTES.search(ast.unparse(each.annotation)) for each in arguments)
+    return any(
+        each.annotation is not None and BYTES.search(ast.unparse(each.annotation))
+        for each in arguments
+    )
 
 
 def stands_for(name):
@@ -148,7 +161,12 @@ def stands_for(name):
 
 
 def test_whatever_takes_bytes_has_a_target_or_needs_none():
-    taking = {f"{module}:{name}" for module, tree in modules() for name, each in functions(tree.body) if takes_bytes(each)}
+    taking = {
+        f"{module}:{name}"
+        for module, tree in modules()
+        for name, each in functions(tree.body)
+        if takes_bytes(each)
+    }
     assert {name for name in taking if not stands_for(name)} == NOT_DECODERS.keys()
 
 
@@ -156,7 +174,11 @@ def test_whatever_reads_a_form_has_a_target_or_needs_none():
     reading = {
         module
         for module, tree in modules()
-        if any(READS.search(ast.unparse(each.func)) for each in ast.walk(tree) if isinstance(each, ast.Call))
+        if any(
+            READS.search(ast.unparse(each.func))
+            for each in ast.walk(tree)
+            if isinstance(each, ast.Call)
+        )
     }
     covered = {decoder.partition(":")[0].removeprefix("cluster_kit.") for decoder in STAND_FOR}
     assert reading - covered == READ_NO_FORM.keys()

@@ -58,7 +58,9 @@ command = loaded()
 
 @pytest.fixture
 def environ(tmp_path):
-    """Return an environment with a folder for what is passing, and with a stand-in for atheris, which few Pythons have."""
+    """Return an environment with a folder for what is passing, and with a stand-in for atheris,
+    which few Pythons have.
+    """
     for name in ("passing", "modules"):
         (tmp_path / name).mkdir()
     (tmp_path / "modules" / "atheris.py").write_text(STAND_IN)
@@ -75,7 +77,11 @@ def test_corpus_has_room_for_the_small_ones():
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["0"], "expected whole seconds"), (["frames"], "expected whole seconds"), (["5", "frame"], "there are frames, ")],
+    [
+        (["0"], "expected whole seconds"),
+        (["frames"], "expected whole seconds"),
+        (["5", "frame"], "there are frames, "),
+    ],
 )
 def test_wrong_arguments_are_told(arguments, told, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -111,7 +117,9 @@ def test_input_that_breaks_a_target_is_kept_and_shown_again(tmp_path, monkeypatc
 
 def test_what_is_new_is_kept(tmp_path, environ, monkeypatch, capsys):
     monkeypatch.setattr(command, "CORPUS", tmp_path / "corpus")
-    monkeypatch.setattr(command, "kept", lambda target: sorted((tmp_path / "corpus" / target.name).glob("*")))
+    monkeypatch.setattr(
+        command, "kept", lambda target: sorted((tmp_path / "corpus" / target.name).glob("*"))
+    )
     monkeypatch.setattr(sys, "path", [str(tmp_path / "modules"), *sys.path])
     assert command.told(TARGETS["frame-reader"], 1)
     assert "7 runs     9 features   1 new of 1 in the corpus\n" in capsys.readouterr().out

@@ -1,4 +1,6 @@
-"""No input breaks what must hold of a decoder: neither a random one, nor a changed one, nor one that was kept."""
+"""No input breaks what must hold of a decoder: neither a random one, nor a changed one, nor one
+that was kept.
+"""
 
 from random import Random
 

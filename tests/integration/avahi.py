@@ -1,4 +1,5 @@
-"""Debian's avahi-daemon, with a D-Bus and a file system for its pid of its own, on one interface of this host or of a place.
+"""Debian's avahi-daemon, with a D-Bus and a file system for its pid of its own, on one interface of
+this host or of a place.
 
 It needs root, for a mount namespace: mark tests with ``netns``.
 """
@@ -19,7 +20,8 @@ BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration
 <busconfig>
   <listen>unix:path={folder}/bus</listen>
   <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/><allow user="*"/>
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/><allow own="*"/><allow user="*"/>
   </policy>
 </busconfig>
 """
@@ -32,7 +34,10 @@ use-ipv6=no
 publish-workstation=no
 publish-hinfo=no
 """
-IN_ITS_OWN_RUN = "mount -t tmpfs none /run && exec avahi-daemon -f {folder}/avahi.conf --no-drop-root --no-chroot --no-rlimits"
+IN_ITS_OWN_RUN = (
+    "mount -t tmpfs none /run && exec avahi-daemon -f {folder}/avahi.conf --no-drop-root "
+    "--no-chroot --no-rlimits"
+)
 
 
 class Avahi:
@@ -52,16 +57,25 @@ class Avahi:
     def run(self, *command):
         """Run a program to its end, and return what it printed."""
         command = self._place.command(command) if self._place else command
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=DEADLINE_S).stdout
+        return subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=DEADLINE_S
+        ).stdout
 
     def publish(self, name, service_type, port, *strings):
         """Publish a service until the daemon ends or the returned process is killed."""
-        publishing = self.start("avahi-publish", "-s", name, service_type.removesuffix(".local."), str(port), *strings)
-        publishing.until(lambda: any("Established" in line for line in publishing.lines + publishing.errors), "its name")
+        publishing = self.start(
+            "avahi-publish", "-s", name, service_type.removesuffix(".local."), str(port), *strings
+        )
+        publishing.until(
+            lambda: any("Established" in line for line in publishing.lines + publishing.errors),
+            "its name",
+        )
         return publishing
 
     def resolved(self, service_type):
-        """Return the fields of each service of a type that it resolves: host, address, port and strings come last."""
+        """Return the fields of each service of a type that it resolves: host, address, port and
+        strings come last.
+        """
         printed = self.run("avahi-browse", "-p", "-r", "-t", service_type.removesuffix(".local."))
         return [line.split(";") for line in printed.splitlines() if line.startswith("=")]
 
@@ -79,10 +93,20 @@ def avahi(require, folder: Path, interface="lo", place=None):
     (folder / "avahi.conf").write_text(CONFIGURATION.format(host=daemon.host, interface=interface))
     try:
         daemon.start(
-            "dbus-daemon", "--config-file", folder / "bus.conf", "--nofork", "--nopidfile", "--print-address"
+            "dbus-daemon",
+            "--config-file",
+            folder / "bus.conf",
+            "--nofork",
+            "--nopidfile",
+            "--print-address",
         ).until_printed("unix:")
-        running = daemon.start("unshare", "--mount", "sh", "-c", IN_ITS_OWN_RUN.format(folder=folder))
-        running.until(lambda: any("Server startup complete" in line for line in running.errors), "avahi-daemon to be ready")
+        running = daemon.start(
+            "unshare", "--mount", "sh", "-c", IN_ITS_OWN_RUN.format(folder=folder)
+        )
+        running.until(
+            lambda: any("Server startup complete" in line for line in running.errors),
+            "avahi-daemon to be ready",
+        )
         yield daemon
     finally:
         daemon.end()

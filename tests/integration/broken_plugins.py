@@ -44,21 +44,36 @@ FAILED = {
     "throws": ("class Own(BaseException): pass\nraise Own('up')", "Own: up, in "),
     "interrupts": ("raise KeyboardInterrupt", "its code ended the process"),
     "dies": ("import os; os._exit(0)", "its code ended the process"),
-    "crashes": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "its code ended the process"),
+    "crashes": (
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        "its code ended the process",
+    ),
     "misspelt": ("def x(:", "SyntaxError: invalid syntax (misspelt.py, line 13)"),
-    "circular": ("import circular_b", "ImportError: cannot import name 'Own' from partially initialized module 'circular'"),
+    "circular": (
+        "import circular_b",
+        "ImportError: cannot import name 'Own' from partially initialized module 'circular'",
+    ),
     "mutable": (
         "@dataclass\nclass Mine(Finder):\n    hosts: list = []",
-        "ValueError: mutable default <class 'list'> for field hosts is not allowed: use default_factory, in ",
+        (
+            "ValueError: mutable default <class 'list'> for field hosts is not allowed: use "
+            "default_factory, in "
+        ),
     ),
     "bare_field": (
         "@dataclass\nclass Mine(Finder):\n    port = field(default=5)",
         "TypeError: 'port' is a field but has no type annotation, in ",
     ),
-    "no_hooks": ("", "TypeError: it implements no hook: mark its functions with @cluster_kit.hookimpl"),
+    "no_hooks": (
+        "",
+        "TypeError: it implements no hook: mark its functions with @cluster_kit.hookimpl",
+    ),
     "unmarked": (
         "@hookimpl\ndef cluster_kit_event(event): pass\ndef cluster_kit_strategies(): return {}",
-        "TypeError: cluster_kit_strategies is not marked as a hook: put @cluster_kit.hookimpl above it",
+        (
+            "TypeError: cluster_kit_strategies is not marked as a hook: put @cluster_kit.hookimpl "
+            "above it"
+        ),
     ),
     "unknown_hook": (
         "@hookimpl\ndef cluster_kit_nodeup(node): pass",
@@ -66,7 +81,10 @@ FAILED = {
     ),
     "arguments": (
         "@hookimpl\ndef cluster_kit_node_down(topology, peer): pass",
-        "TypeError: cluster_kit_node_down has the argument 'peer', which it is not given: it may take topology, node, reason",
+        (
+            "TypeError: cluster_kit_node_down has the argument 'peer', which it is not given: it "
+            "may take topology, node, reason"
+        ),
     ),
     "no_mapping": (
         "@hookimpl\ndef cluster_kit_strategies(): return Finder",
@@ -74,11 +92,15 @@ FAILED = {
     ),
     "spaces": (
         "@hookimpl\ndef cluster_kit_strategies(): return {'My Finder': Finder}",
-        "ValueError: cluster_kit_strategies offers 'My Finder': expected lower-case letters, digits and '_'",
+        (
+            "ValueError: cluster_kit_strategies offers 'My Finder': expected lower-case letters, "
+            "digits and '_'"
+        ),
     ),
     "dirs": ("def __dir__(): raise RuntimeError('no look')", "RuntimeError: no look, in "),
 }
-# What is wrong with its strategy: the source of class ``Own``, and how the line about it begins, after ``'X:Own' ``.
+# What is wrong with its strategy: the source of class ``Own``, and how the line about it begins,
+# after ``'X:Own' ``.
 BROKEN = {
     "nothing": ("class Own(Strategy): pass", "it does not implement 'discover'"),
     "plain_poll": (
@@ -90,7 +112,10 @@ BROKEN = {
         "'discover' must be an async generator: 'async def' with 'yield'",
     ),
     "annotated": (
-        "class Own(Strategy):\n    async def discover(self, ctx) -> AsyncIterator[Observation]: return Found([])",
+        (
+            "class Own(Strategy):\n    async def discover(self, ctx) -> "
+            "AsyncIterator[Observation]: return Found([])"
+        ),
         "'discover' must be an async generator: 'async def' with 'yield'",
     ),
     "generator": (
@@ -101,17 +126,32 @@ BROKEN = {
         "class Own(Strategy):\n    async def discover(self): yield Found([])",
         "'discover' is called with (ctx), which it does not take: too many positional arguments",
     ),
-    "no_method": ("class Own(Finder):\n    discover = property(lambda self: 1 / 0)", "'discover' is of type property"),
+    "no_method": (
+        "class Own(Finder):\n    discover = property(lambda self: 1 / 0)",
+        "'discover' is of type property",
+    ),
     "listed": (
         "@dataclass\nclass Own(Finder):\n    hosts: list[str] = field(default_factory=list)",
-        "option 'hosts' of Own: no configuration can give a value of type list[str]: use tuple[str, ...]",
+        (
+            "option 'hosts' of Own: no configuration can give a value of type list[str]: use "
+            "tuple[str, ...]"
+        ),
     ),
     "chosen": (
-        "class Mode(Enum):\n    FAST = 'fast'\n    SLOW = 'slow'\n@dataclass\nclass Own(Finder):\n    mode: Mode = Mode.FAST",
-        "option 'mode' of Own: no configuration can give a value of type Mode: use Literal['fast', 'slow']",
+        (
+            "class Mode(Enum):\n    FAST = 'fast'\n    SLOW = 'slow'\n@dataclass\nclass "
+            "Own(Finder):\n    mode: Mode = Mode.FAST"
+        ),
+        (
+            "option 'mode' of Own: no configuration can give a value of type Mode: use "
+            "Literal['fast', 'slow']"
+        ),
     ),
     "deep": (
-        "@dataclass\nclass Part:\n    at: complex\n@dataclass\nclass Own(Finder):\n    parts: tuple[Part, ...] = ()",
+        (
+            "@dataclass\nclass Part:\n    at: complex\n@dataclass\nclass Own(Finder):\n    parts: "
+            "tuple[Part, ...] = ()"
+        ),
         "option 'at' of Part: no configuration can give a value of type complex",
     ),
     "unresolved": (
@@ -124,24 +164,39 @@ BROKEN = {
     ),
     "hiding": (
         "@dataclass\nclass Own(Finder):\n    diagnose: bool = False",
-        "'diagnose' is of type bool: expected a method; option 'diagnose' takes the place of the method of that name",
+        (
+            "'diagnose' is of type bool: expected a method; option 'diagnose' takes the place of "
+            "the method of that name"
+        ),
     ),
     "bare": (
         "@dataclass\nclass Own(Finder):\n    port = 5",
         "'port' has no annotation, so it is no option: write 'port: int = 5', or ClassVar[int]",
     ),
-    "undecorated": ("class Own(Finder):\n    port: int", "'port' would be options of a dataclass: decorate it with @dataclass"),
+    "undecorated": (
+        "class Own(Finder):\n    port: int",
+        "'port' would be options of a dataclass: decorate it with @dataclass",
+    ),
     "aliased": (
-        "@dataclass\nclass Own(Finder):\n    port: int = field(default=5, metadata={'aliases': 'old'})",
+        (
+            "@dataclass\nclass Own(Finder):\n    port: int = field(default=5, metadata={'aliases': "
+            "'old'})"
+        ),
         "option 'port': its metadata 'aliases' is 'old': expected a tuple of names",
     ),
     "constructed": (
         "class Own(Finder):\n    def __init__(self, url): pass",
-        "its constructor does not take exactly the fields of a dataclass, which are the options: missing a required",
+        (
+            "its constructor does not take exactly the fields of a dataclass, which are the "
+            "options: missing a required"
+        ),
     ),
     "initvar": (
         "@dataclass\nclass Own(Finder):\n    url: InitVar[str]",
-        "its constructor does not take exactly the fields of a dataclass, which are the options: missing a required",
+        (
+            "its constructor does not take exactly the fields of a dataclass, which are the "
+            "options: missing a required"
+        ),
     ),
     "metaclass": (
         """
@@ -159,6 +214,9 @@ BROKEN = {
             async def discover(self, ctx):
                 async for each in super().discover(ctx): yield each
         """,
-        "'discover' uses super(), which @dataclass(slots=True) breaks: write super(Own, self), or leave slots=True out",
+        (
+            "'discover' uses super(), which @dataclass(slots=True) breaks: write super(Own, self), "
+            "or leave slots=True out"
+        ),
     ),
 }

@@ -1,5 +1,5 @@
-"""Runs strategy ``dns`` with the system's resolver: ``diagnose`` prints its findings; ``discover`` what it observes, until the
-end of standard input closes it.
+"""Runs strategy ``dns`` with the system's resolver: ``diagnose`` prints its findings; ``discover``
+what it observes, until the end of standard input closes it.
 """
 
 import asyncio
@@ -24,7 +24,11 @@ async def diagnose(strategy):
 async def observe(strategy):
     async with aclosing(strategy.discover(FakeDiscovery(LOCAL))) as said:
         async for each in said:
-            word = sorted(node.address for node in each.nodes) if isinstance(each, Found) else str(each.error)
+            word = (
+                sorted(node.address for node in each.nodes)
+                if isinstance(each, Found)
+                else str(each.error)
+            )
             print(json.dumps(word), flush=True)
 
 
@@ -39,4 +43,8 @@ async def discover(strategy):
     await asyncio.wait([observing])
 
 
-asyncio.run({"diagnose": diagnose, "discover": discover}[sys.argv[1]](DnsStrategy(**json.loads(sys.argv[2]))))
+asyncio.run(
+    {"diagnose": diagnose, "discover": discover}[sys.argv[1]](
+        DnsStrategy(**json.loads(sys.argv[2]))
+    )
+)

@@ -1,4 +1,6 @@
-"""Drives processes of ``strategy_peer.py``: those that run ``gossip``, and what others share with them."""
+"""Drives processes of ``strategy_peer.py``: those that run ``gossip``, and what others share with
+them.
+"""
 
 import json
 import secrets
@@ -15,7 +17,12 @@ SCRIPT = Path(__file__).with_name("strategy_peer.py")
 def options(**given):
     """Return options of a network that no other test is on."""
     group = f"239.{secrets.randbelow(256)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
-    return {"multicast_addr": group, "port": 20_000 + secrets.randbelow(10_000), "interval_s": 0.3, "ttl_s": 3.0} | given
+    return {
+        "multicast_addr": group,
+        "port": 20_000 + secrets.randbelow(10_000),
+        "interval_s": 0.3,
+        "ttl_s": 3.0,
+    } | given
 
 
 class Peer(Process):
@@ -23,7 +30,9 @@ class Peer(Process):
 
     def __init__(self, name, given, place=None, *, strategy, **popen):
         command = [sys.executable, SCRIPT, strategy, name, json.dumps(given)]
-        super().__init__(*(place.command(command) if place else command), stdin=subprocess.PIPE, **popen)
+        super().__init__(
+            *(place.command(command) if place else command), stdin=subprocess.PIPE, **popen
+        )
         self.name = name
 
     def said(self, **fields):
@@ -31,7 +40,9 @@ class Peer(Process):
         return [line for line in map(json.loads, self.lines) if fields.items() <= line.items()]
 
     def expect(self, *, since=0, **fields):
-        """Wait for a line that has these fields, later than the first ``since`` of them; return it."""
+        """Wait for a line that has these fields, later than the first ``since`` of them; return
+        it.
+        """
         self.until(lambda: len(self.said(**fields)) > since, fields)
         return self.said(**fields)[since]
 

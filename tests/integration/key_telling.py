@@ -37,9 +37,13 @@ class KeyTelling(Connector):
 
     @command
     def surroundings(self):
-        """Return environment and command line as anybody of this user can read them, and as the worker has them."""
+        """Return environment and command line as anybody of this user can read them, and as the
+        worker has them.
+        """
         own = Path("/proc/self")
-        read = [(own / name).read_bytes().decode(errors="replace") for name in ("environ", "cmdline")]
+        read = [
+            (own / name).read_bytes().decode(errors="replace") for name in ("environ", "cmdline")
+        ]
         return [*read, repr(dict(os.environ)), repr(self.links.security.__dict__)]
 
     @command

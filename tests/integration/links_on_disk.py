@@ -1,4 +1,6 @@
-"""An application whose links are files in a folder: who looks there sees them, whichever worker made them."""
+"""An application whose links are files in a folder: who looks there sees them, whichever worker
+made them.
+"""
 
 import asyncio
 import os

@@ -16,8 +16,20 @@ def a_type():
 
 def diagnosed(name, service_type, place=None, **given):
     """Return what a diagnosis finds out, as mappings."""
-    command = [sys.executable, SCRIPT, "mdns", name, json.dumps({"service_type": service_type, "diagnose": True} | given)]
-    done = subprocess.run(place.command(command) if place else command, capture_output=True, text=True, timeout=60, check=True)
+    command = [
+        sys.executable,
+        SCRIPT,
+        "mdns",
+        name,
+        json.dumps({"service_type": service_type, "diagnose": True} | given),
+    ]
+    done = subprocess.run(
+        place.command(command) if place else command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -25,7 +37,9 @@ def diagnosed(name, service_type, place=None, **given):
 def peers():
     """Yield a function that starts peers, and end them."""
     with processes(strategy="mdns") as start:
-        yield lambda name, service_type, place=None, **given: start(name, {"service_type": service_type} | given, place)
+        yield lambda name, service_type, place=None, **given: start(
+            name, {"service_type": service_type} | given, place
+        )
 
 
 def all_see_each_other(peers):

@@ -1,4 +1,5 @@
-"""A process that runs a strategy and prints what it observes: ``strategy_peer.py STRATEGY NAME OPTIONS``.
+"""A process that runs a strategy and prints what it observes: ``strategy_peer.py STRATEGY NAME
+OPTIONS``.
 
 It prints one JSON object a line. Each line on its standard input changes the node, as does
 ``{"leaving": true}`` or ``{"metadata": {...}}``; at the end of the input it leaves. Some keys of
@@ -20,7 +21,11 @@ from cluster_kit.testing import FakeDiscovery
 def plain(observation):
     match observation:
         case Seen(node=node, ttl_s=ttl_s):
-            told = {"address": node.address, "metadata": dict(node.metadata), "boot": str(node.boot_id)}
+            told = {
+                "address": node.address,
+                "metadata": dict(node.metadata),
+                "boot": str(node.boot_id),
+            }
             return {"seen": node.name, "ttl_s": round(ttl_s), **told}
         case Leaving(name=name):
             return {"leaving": name}
@@ -38,7 +43,9 @@ async def obey(ctx):
     """Change as the standard input says, until it ends."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     async for line in reader:
         order = json.loads(line)
         local = ctx.local.evolve(metadata=order["metadata"]) if "metadata" in order else None
@@ -54,7 +61,14 @@ async def observe(strategy, ctx):
 
 async def diagnose(strategy, ctx):
     async for finding in strategy.diagnose(ctx):
-        say({"outcome": finding.outcome, "asked": finding.asked, "got": finding.got, "cause": finding.cause})
+        say(
+            {
+                "outcome": finding.outcome,
+                "asked": finding.asked,
+                "got": finding.got,
+                "cause": finding.cause,
+            }
+        )
 
 
 async def main(strategy, name, options):

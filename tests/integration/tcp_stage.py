@@ -1,4 +1,6 @@
-"""Nodes with a ``tcp`` connector: in this event loop, and each in a process of its own that is driven by lines of JSON."""
+"""Nodes with a ``tcp`` connector: in this event loop, and each in a process of its own that is
+driven by lines of JSON.
+"""
 
 import asyncio
 import json
@@ -26,9 +28,21 @@ def at(sock):
 class Local:
     """A node in this event loop."""
 
-    def __init__(self, basename, *, boot_id=None, fence=FENCE, network=None, address="127.0.0.1", keyring=None, **options):
+    def __init__(
+        self,
+        basename,
+        *,
+        boot_id=None,
+        fence=FENCE,
+        network=None,
+        address="127.0.0.1",
+        keyring=None,
+        **options,
+    ):
         self.connector = TcpConnector(**options)
-        self.links = RecordingLinks(fence=fence, boot_id=boot_id, deadline_s=DEADLINE_S, network=network)
+        self.links = RecordingLinks(
+            fence=fence, boot_id=boot_id, deadline_s=DEADLINE_S, network=network
+        )
         self.node = Node(name=f"{basename}@{address}", boot_id=self.links.boot_id)
         self.name = self.node.name
         self.links.security = Security(self.node, keyring)
@@ -76,19 +90,30 @@ class Remote:
         """Start a node, and have it gone at the end of the block."""
         boot_id = boot_id or BootId.new()
         options |= {"port": int(address.rpartition(":")[2])} if address else {}
-        setup = {"basename": basename, "boot_id": [boot_id.started_ms, boot_id.nonce], "options": options}
+        setup = {
+            "basename": basename,
+            "boot_id": [boot_id.started_ms, boot_id.nonce],
+            "options": options,
+        }
         process = await asyncio.create_subprocess_exec(
-            sys.executable, __file__, json.dumps(setup), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable,
+            __file__,
+            json.dumps(setup),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         try:
             started = await cls._line(process)
-            yield cls(process, Node(name=started["name"], address=started["address"], boot_id=boot_id))
+            yield cls(
+                process, Node(name=started["name"], address=started["address"], boot_id=boot_id)
+            )
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGCONT)
                 process.stdin.close()
             await process.wait()
-            process._transport.close()  # else its pipes are closed when it is collected, with a ResourceWarning
+            # else its pipes are closed when it is collected, with a ResourceWarning
+            process._transport.close()
 
     @staticmethod
     async def _line(process):
@@ -133,7 +158,10 @@ class Remote:
 class PrintingLinks(RecordingLinks):
     def _keep(self, report):
         name, reason = report.node.name if report.node else None, report.reason
-        print(json.dumps({"kind": report.kind, "name": name, "reason": reason, "data": report.data}), flush=True)
+        print(
+            json.dumps({"kind": report.kind, "name": name, "reason": reason, "data": report.data}),
+            flush=True,
+        )
 
 
 class PrintingHandler(logging.Handler):

@@ -1,4 +1,6 @@
-"""Broken plugins of many kinds, installed side by side: each is told with its cure, and none breaks anything else."""
+"""Broken plugins of many kinds, installed side by side: each is told with its cure, and none breaks
+anything else.
+"""
 
 import os
 
@@ -45,18 +47,32 @@ def test_plugin_that_fails_is_told_with_its_cause(shown, name):
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_offer_that_cannot_work_is_told_with_its_cure(shown, name):
-    assert line_of(shown, name).startswith(f"strategy '{name}': '{name}:Own' cannot work as a strategy: {BROKEN[name][1]}")
+    assert line_of(shown, name).startswith(
+        f"strategy '{name}': '{name}:Own' cannot work as a strategy: {BROKEN[name][1]}"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("missing", "No module named 'missing_module', which its entry point 'missing_module.hooks' names: correct that"),
+        (
+            "missing",
+            (
+                "No module named 'missing_module', which its entry point 'missing_module.hooks' "
+                "names: correct that"
+            ),
+        ),
         (
             "missing_object",
-            "module 'missing_object' has no attribute 'plugin', which its entry point 'missing_object:plugin' names: correct",
+            (
+                "module 'missing_object' has no attribute 'plugin', which its entry point "
+                "'missing_object:plugin' names: correct"
+            ),
         ),
-        ("odd_value", "its entry point is 'not a module': expected package.module or package.module:object"),
+        (
+            "odd_value",
+            "its entry point is 'not a module': expected package.module or package.module:object",
+        ),
     ],
 )
 def test_entry_point_that_leads_nowhere_is_told_with_its_cure(shown, name, told):
@@ -64,14 +80,22 @@ def test_entry_point_that_leads_nowhere_is_told_with_its_cure(shown, name, told)
 
 
 def test_what_works_is_shown_as_working_beside_them(shown):
-    statuses = {line.split()[0]: line.split()[3] for line in shown if f" {VERSION} " in line and "): " not in line}
+    statuses = {
+        line.split()[0]: line.split()[3]
+        for line in shown
+        if f" {VERSION} " in line and "): " not in line
+    }
     assert {name for name, status in statuses.items() if status == "loaded"} == {"works"}
     assert {name for name, status in statuses.items() if status == "broken"} == set(BROKEN)
     assert "loaded" in shown[1]
 
 
 def test_all_that_is_broken_can_be_left_out_as_it_is_told(shown, installed):
-    [cure] = [line for line in shown if line.startswith("repair or uninstall what is broken, or leave it out: ")]
+    [cure] = [
+        line
+        for line in shown
+        if line.startswith("repair or uninstall what is broken, or leave it out: ")
+    ]
     name, _, value = cure.partition("out: ")[2].partition("=")
     done = cluster_kit("plugins", env=installed | {name: value})
     assert (done.returncode, done.stderr) == (0, "")
@@ -93,14 +117,20 @@ def check(tmp_path, strategy, environment):
 def test_check_tells_the_same_with_plugin_and_distribution(tmp_path, bearable, name):
     done = check(tmp_path, name, bearable)
     assert done.returncode == 2
-    told = f"strategy '{name}' of plugin {name} ({name} {VERSION}): '{name}:Own' cannot work as a strategy: {BROKEN[name][1]}"
+    told = (
+        f"strategy '{name}' of plugin {name} ({name} {VERSION}): '{name}:Own' cannot work as a "
+        f"strategy: {BROKEN[name][1]}"
+    )
     assert f": topologies.lan.strategy: {told}" in done.stderr
 
 
 def test_check_tells_which_plugin_failed(tmp_path, bearable):
     done = check(tmp_path, "raises", bearable)
     assert done.returncode == 2
-    assert f"plugin raises (raises {VERSION}) failed: ZeroDivisionError: division by zero, in " in done.stderr
+    assert (
+        f"plugin raises (raises {VERSION}) failed: ZeroDivisionError: division by zero, in "
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize("strategy", ["works", "gossip"])
@@ -108,7 +138,7 @@ def test_what_is_not_broken_can_be_used_beside_them(tmp_path, bearable, strategy
     assert check(tmp_path, strategy, bearable).returncode == 0
 
 
-# -- clashes, commands and ready-made topologies -------------------------------------------------------------------------------
+# -- clashes, commands and ready-made topologies ---------------------------------------------------
 
 CLASHES = """
 @hookimpl
@@ -146,7 +176,9 @@ def cluster_kit_connectors():
 
 
 def written_in(name):
-    return f"; it is written in the ready-made topology '{name}' of plugin others (others {VERSION})"
+    return (
+        f"; it is written in the ready-made topology '{name}' of plugin others (others {VERSION})"
+    )
 
 
 @pytest.fixture
@@ -169,19 +201,28 @@ def test_names_that_clash_are_told_and_a_built_in_keeps_its_own(site, tmp_path):
     assert done.returncode == 1
     for name in ("one", "two"):
         said = f"{name} ({name} {VERSION}): strategy "
-        assert f"{said}'gossip' is left out: a built-in has that name, choose another\n" in done.stdout
-        assert f"{said}'twice' is offered by one (one {VERSION}) and two (two {VERSION}): block or uninstall" in done.stdout
+        assert (
+            f"{said}'gossip' is left out: a built-in has that name, choose another\n" in done.stdout
+        )
+        assert (
+            f"{said}'twice' is offered by one (one {VERSION}) and two (two {VERSION}): block or "
+            "uninstall" in done.stdout
+        )
     environment = os.environ | {"PYTHONPATH": str(site)}
     assert check(tmp_path, "gossip", environment).returncode == 0
     assert check(tmp_path, "twice", environment).returncode == 2
-    assert check(tmp_path, "twice", environment | {"CLUSTER_KIT_BLOCK_PLUGINS": "two"}).returncode == 0
+    assert (
+        check(tmp_path, "twice", environment | {"CLUSTER_KIT_BLOCK_PLUGINS": "two"}).returncode == 0
+    )
 
 
 def test_commands_and_ready_made_topologies_are_checked(site):
     install(site, "others", OTHERS)
     done = plugins_in(site)
     prefix = f"others (others {VERSION}): "
-    told = [line.removeprefix(prefix) for line in done.stdout.splitlines() if line.startswith(prefix)]
+    told = [
+        line.removeprefix(prefix) for line in done.stdout.splitlines() if line.startswith(prefix)
+    ]
     assert done.returncode == 1
     assert "No module named 'others_part'; install it" in told[4]
     assert told == [
@@ -189,9 +230,16 @@ def test_commands_and_ready_made_topologies_are_checked(site):
         "command 'meter': it is a class, and no click command: decorate it with @click.command()",
         "command 'run' is never called: cluster-kit has a command of that name, choose another",
         "command 'word': it is a str, and no click command: decorate it with @click.command()",
-        "connector 'lazy': cannot import 'others_part:Link': ModuleNotFoundError: " + told[4].partition("Error: ")[2],
-        f"spec 'misspelt': misspelt.strategy: unknown strategy 'gosip': did you mean 'gossip'?{written_in('misspelt')}",
-        f"spec 'typed': typed.config.port: invalid value 'many': expected int, got str{written_in('typed')}",
+        "connector 'lazy': cannot import 'others_part:Link': ModuleNotFoundError: "
+        + told[4].partition("Error: ")[2],
+        (
+            "spec 'misspelt': misspelt.strategy: unknown strategy 'gosip': did you mean "
+            f"'gossip'?{written_in('misspelt')}"
+        ),
+        (
+            "spec 'typed': typed.config.port: invalid value 'many': expected int, got "
+            f"str{written_in('typed')}"
+        ),
         f"spec 'typed': typed.max_nodes: invalid value 0: expected at least 1{written_in('typed')}",
     ]
 
@@ -207,7 +255,9 @@ def test_commands_and_ready_made_topologies_are_checked(site):
 def test_check_says_who_wrote_a_faulty_ready_made_topology(site, tmp_path, name, told):
     install(site, "others", OTHERS)
     file = tmp_path / "cluster.yaml"
-    file.write_text(f"topologies: {{lan: {{use: {name}}}, own: {{use: fine, max_nodes: 0, strategy: gossip}}}}")
+    file.write_text(
+        f"topologies: {{lan: {{use: {name}}}, own: {{use: fine, max_nodes: 0, strategy: gossip}}}}"
+    )
     done = cluster_kit("check", file, env=os.environ | {"PYTHONPATH": str(site)})
     assert f"{told}{written_in(name)}\n" in done.stderr
     assert "topologies.own.max_nodes: invalid value 0: expected at least 1\n" in done.stderr
@@ -225,18 +275,33 @@ def test_part_that_ends_the_process_when_it_is_built_hides_nothing(site, fault):
 
 
 def test_what_a_part_says_of_itself_is_checked(site, tmp_path):
-    install(site, "says", "class Own(Finder):\n    partial = property(lambda self: 1 / 0)\n    announces = 'yes'")
-    told = [line.partition("): ")[2] for line in plugins_in(site).stdout.splitlines() if "): " in line]
+    install(
+        site,
+        "says",
+        "class Own(Finder):\n    partial = property(lambda self: 1 / 0)\n    announces = 'yes'",
+    )
+    told = [
+        line.partition("): ")[2] for line in plugins_in(site).stdout.splitlines() if "): " in line
+    ]
     assert told[0] == "strategy 'says': 'announces' is 'yes': expected True or False"
-    assert told[1].startswith("strategy 'says': 'partial' cannot be read: ZeroDivisionError: division by zero, in ")
+    assert told[1].startswith(
+        "strategy 'says': 'partial' cannot be read: ZeroDivisionError: division by zero, in "
+    )
     done = check(tmp_path, "says", os.environ | {"PYTHONPATH": str(site)})
     assert done.returncode == 2
-    assert f"Own of plugin says (says {VERSION}) cannot be used: 'partial' cannot be read: ZeroDivisionError" in done.stderr
+    assert (
+        f"Own of plugin says (says {VERSION}) cannot be used: 'partial' cannot be read: "
+        "ZeroDivisionError" in done.stderr
+    )
 
 
 @pytest.mark.parametrize("method", ["__post_init__(self)", "serves_on(self, host)"])
 def test_check_blames_the_plugin_for_what_its_code_raises(site, tmp_path, method):
-    install(site, "raising", f"@dataclass\nclass Own(Finder):\n    def {method}: raise SystemExit('odd')")
+    install(
+        site,
+        "raising",
+        f"@dataclass\nclass Own(Finder):\n    def {method}: raise SystemExit('odd')",
+    )
     done = check(tmp_path, "raising", os.environ | {"PYTHONPATH": str(site)})
     assert done.returncode == 2
     assert f"Own of plugin raising (raising {VERSION}) cannot " in done.stderr
@@ -245,7 +310,12 @@ def test_check_blames_the_plugin_for_what_its_code_raises(site, tmp_path, method
 
 def test_module_that_hangs_hides_nothing(site, monkeypatch):
     install(site, "hangs", "import threading; threading.Event().wait()")
-    install(site, "later", "class Own(Finder):\n    def __init__(self):\n        import threading; threading.Event().wait()")
+    install(
+        site,
+        "later",
+        "class Own(Finder):\n    def __init__(self):\n        import threading; "
+        "threading.Event().wait()",
+    )
     install(site, "works", "class Own(Finder): pass")
     monkeypatch.setattr("cluster_kit.cli.plugins.survey.STEP_S", 2.0)
     monkeypatch.syspath_prepend(site)
@@ -256,7 +326,9 @@ def test_module_that_hangs_hides_nothing(site, monkeypatch):
 
 
 def test_what_plugins_print_is_no_part_of_the_table(site):
-    install(site, "prints", "print('hello')\nimport os\nos.write(1, b'ahoy')\nclass Own(Finder): pass")
+    install(
+        site, "prints", "print('hello')\nimport os\nos.write(1, b'ahoy')\nclass Own(Finder): pass"
+    )
     done = plugins_in(site)
     assert done.returncode == 0
     assert done.stdout.startswith("PLUGIN")

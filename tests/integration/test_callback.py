@@ -34,7 +34,9 @@ def folder(tmp_path):
 
 @pytest.fixture
 def supervisor(folder, tmp_path):
-    functions = {name: [MODULE, name, [str(folder)]] for name in ("connect", "disconnect", "list_nodes")}
+    functions = {
+        name: [MODULE, name, [str(folder)]] for name in ("connect", "disconnect", "list_nodes")
+    }
     hosts = tmp_path / "hosts"
     hosts.write_text("".join(f"{name}@127.0.0.1:{port}\n" for name, port in PORTS.items()))
     entry = {
@@ -57,11 +59,20 @@ def up(supervisor):
 def test_links_are_opened_listed_and_closed(supervisor, folder, tmp_path):
     until(lambda: up(supervisor) == linked(folder) == full("ann", "bob"), "ann and bob linked")
     (folder / "late").touch()
-    until(lambda: up(supervisor) == linked(folder) == full("ann", "bob", "late"), "the late one linked")
+    until(
+        lambda: up(supervisor) == linked(folder) == full("ann", "bob", "late"),
+        "the late one linked",
+    )
     (folder / "guest@127.0.0.1").touch()
-    until(lambda: up(supervisor) == full("ann", "bob", "late", "guest"), "a link that somebody else opened")
+    until(
+        lambda: up(supervisor) == full("ann", "bob", "late", "guest"),
+        "a link that somebody else opened",
+    )
     (tmp_path / "hosts").write_text("bob@127.0.0.1:4002\n")
-    until(lambda: linked(folder) == up(supervisor) == full("bob", "guest"), "ann and the late one unlinked")
+    until(
+        lambda: linked(folder) == up(supervisor) == full("bob", "guest"),
+        "ann and the late one unlinked",
+    )
     supervisor.stop()
     assert linked(folder) == set()
 

@@ -1,4 +1,6 @@
-"""A canary in place of the secret goes wherever a secret goes; whatever anybody can see is searched for it."""
+"""A canary in place of the secret goes wherever a secret goes; whatever anybody can see is searched
+for it.
+"""
 
 import json
 import logging
@@ -69,17 +71,31 @@ def test_commands_show_none(cluster, keys):
     node = cluster.run("a", file=file)
     node.wait_for("ready")
     wait = ("--wait", "0.1")
-    for command in (["check", file], ["status"], ["status", "--json"], ["doctor", file, *wait], ["nodes", file, *wait]):
+    for command in (
+        ["check", file],
+        ["status"],
+        ["status", "--json"],
+        ["doctor", file, *wait],
+        ["nodes", file, *wait],
+    ):
         done = cluster_kit(*command)
         assert done.stdout + done.stderr
         assert_silent(done.stdout, done.stderr)
     good = file.read_text()
-    for fault in ("previous_secrets: 5", "secret_file: /none", "node: x", "topologies: {lan: {strategy: nonsense}}"):
+    for fault in (
+        "previous_secrets: 5",
+        "secret_file: /none",
+        "node: x",
+        "topologies: {lan: {strategy: nonsense}}",
+    ):
         file.write_text(f"{good[:-1]}, {fault}}}")
         assert_silent(*vars(cluster_kit("check", file)).values())
         number = len(node.errors)
         node.signal(signal.SIGHUP)
-        node.until(lambda number=number: any("reload" in line for line in node.errors[number:]), "the fault")
+        node.until(
+            lambda number=number: any("reload" in line for line in node.errors[number:]),
+            "the fault",
+        )
     file.write_text(good.replace(CANARY, OLDER) if "secret_file" not in keys else good)
     node.signal(signal.SIGTERM)
     assert node.wait() == 0
@@ -159,7 +175,9 @@ class TestInAProgram:
             assert_silent(raised.value)
             supervisor.call("lan", "crash")
             until(lambda: supervisor.status()["lan"].restarts, "another worker")
-            assert_silent(pickle.dumps(supervisor._make_start(supervisor._config.topologies["lan"], ())))
+            assert_silent(
+                pickle.dumps(supervisor._make_start(supervisor._config.topologies["lan"], ()))
+            )
             assert_silent(repr(supervisor._make_start(supervisor._config.topologies["lan"], ())))
         assert events
         assert_silent(events, caplog.text)
@@ -180,9 +198,15 @@ class TestInAProgram:
         assert_silent(caplog.text, *_frames(raised.value))
 
     def test_tracebacks_with_local_variables_show_none(self, config):
-        for fault in ({"node": "x"}, {"topologies": {"lan": {"strategy": "nonsense"}}}, {"previous_secrets": [5]}):
+        for fault in (
+            {"node": "x"},
+            {"topologies": {"lan": {"strategy": "nonsense"}}},
+            {"previous_secrets": [5]},
+        ):
             faulty = {**config, **fault}
-            faulty = {key: Secret(value) if key == "secret" else value for key, value in faulty.items()}
+            faulty = {
+                key: Secret(value) if key == "secret" else value for key, value in faulty.items()
+            }
             if "previous_secrets" not in fault:
                 faulty["previous_secrets"] = [Secret(OLDER)]
             with pytest.raises(ConfigError) as raised:
@@ -199,7 +223,11 @@ class TestKeyOfACertificate:
 
     @pytest.fixture
     def assert_silent(self, certs):
-        lines = [line for line in (certs / "tls.key").read_text().splitlines() if not line.startswith("-")]
+        lines = [
+            line
+            for line in (certs / "tls.key").read_text().splitlines()
+            if not line.startswith("-")
+        ]
         assert len(lines) > 2
 
         def assert_silent(*texts):
@@ -214,19 +242,34 @@ class TestKeyOfACertificate:
         file = cluster.write("good.yaml", static(), certs=str(certs))
         node = cluster.run("a", file=file)
         node.wait_for("ready")
-        for command in (["check", file], ["status"], ["status", "--json"], ["doctor", file, "--wait", "0.1"]):
+        for command in (
+            ["check", file],
+            ["status"],
+            ["status", "--json"],
+            ["doctor", file, "--wait", "0.1"],
+        ):
             done = cluster_kit(*command)
             assert str(certs) in done.stdout or command[0] == "doctor"
             assert_silent(done.stdout, done.stderr)
-        told = json.loads(cluster_kit("status", "--json", "--cluster", cluster.name).stdout)["certificates"]
+        told = json.loads(cluster_kit("status", "--json", "--cluster", cluster.name).stdout)[
+            "certificates"
+        ]
         assert (told["key"], told["names"]) == (str(certs / "tls.key"), ["127.0.0.1"])
         key = (certs / "tls.key").read_bytes()
-        for fault in (key[:100], key + key[:150], key * 300, key.replace(b"BEGIN PRIVATE", b"BEGIN")):
+        for fault in (
+            key[:100],
+            key + key[:150],
+            key * 300,
+            key.replace(b"BEGIN PRIVATE", b"BEGIN"),
+        ):
             write(certs / "tls.key", fault)
             done = cluster_kit("check", file)
             assert done.returncode == 2
             assert_silent(done.stdout, done.stderr)
-        node.until(lambda: any("the last good ones stay in use" in line for line in node.errors), "a word on it")
+        node.until(
+            lambda: any("the last good ones stay in use" in line for line in node.errors),
+            "a word on it",
+        )
         node.signal(signal.SIGHUP)
         node.until(lambda: any("reload: " in line for line in node.errors), "the fault")
         for worker in psutil.Process(node.process.pid).children(recursive=True):
@@ -237,10 +280,19 @@ class TestKeyOfACertificate:
 
     def test_program_and_worker_show_none(self, certs, assert_silent, caplog):
         caplog.set_level(logging.DEBUG)
-        config = {"node": "a@127.0.0.1", "topologies": static(connector=KeyTelling), "certs": str(certs)}
+        config = {
+            "node": "a@127.0.0.1",
+            "topologies": static(connector=KeyTelling),
+            "certs": str(certs),
+        }
         with Supervisor(config) as supervisor:
             assert_silent(*supervisor.call("lan", "surroundings"))
-            assert_silent(supervisor.status(), vars(supervisor), supervisor._config, supervisor._keychain.keyring())
+            assert_silent(
+                supervisor.status(),
+                vars(supervisor),
+                supervisor._config,
+                supervisor._keychain.keyring(),
+            )
             assert_silent(repr(supervisor._make_start(supervisor._config.topologies["lan"], ())))
         assert_silent(caplog.text)
 
@@ -272,6 +324,8 @@ def test_programs_that_workers_start_inherit_none(monkeypatch):
 def test_helper_finds_a_canary():
     with pytest.raises(AssertionError):
         assert_silent(Node(name="a@127.0.0.1", metadata={"canary": CANARY}).metadata)
-    done = subprocess.run([sys.executable, "-c", f"print({OLDER!r})"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"print({OLDER!r})"], capture_output=True, text=True, check=True
+    )
     with pytest.raises(AssertionError):
         assert_silent(done.stdout)

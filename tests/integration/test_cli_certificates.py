@@ -1,4 +1,6 @@
-"""What commands tell of certificates from files: where they come from, for whom they are, and until when."""
+"""What commands tell of certificates from files: where they come from, for whom they are, and until
+when.
+"""
 
 import signal
 from datetime import datetime, timedelta
@@ -32,13 +34,20 @@ def words(text):
 def test_check_tells_of_them(cluster, certs):
     done = cluster_kit("check", cluster.write("good.yaml", STATIC, certs=str(certs)))
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"certificates '{certs}': for 127.0.0.1, web.example.org, valid until 20" in words(done.stdout)
+    assert f"certificates '{certs}': for 127.0.0.1, web.example.org, valid until 20" in words(
+        done.stdout
+    )
     assert "secret none: gossip is not sealed" in words(done.stdout)
 
 
 def test_check_tells_of_a_trust_domain(cluster, certs):
     write_folder(certs, AUTHORITY.certificates("spiffe://example.org/web"))
-    done = cluster_kit("check", cluster.write("good.yaml", STATIC, certs=str(certs), trust_domain="example.org", secret="s"))
+    done = cluster_kit(
+        "check",
+        cluster.write(
+            "good.yaml", STATIC, certs=str(certs), trust_domain="example.org", secret="s"
+        ),
+    )
     assert "for spiffe://example.org/web, valid until " in done.stdout
     assert "UTC; nodes of the trust domain 'example.org' are believed" in done.stdout
     assert "secret given" in words(done.stdout)
@@ -55,7 +64,10 @@ def test_check_tells_their_faults_in_their_place(cluster, certs):
     file = cluster.write("faulty.yaml", STATIC, node="a@127.0.0.9", certs=str(certs))
     done = cluster_kit("check", file)
     assert done.returncode == 2
-    expected = f"certs: cannot use '{certs}/tls.crt': its certificate does not name '127.0.0.9', the host of this node, but"
+    expected = (
+        f"certs: cannot use '{certs}/tls.crt': its certificate does not name '127.0.0.9', the host "
+        "of this node, but"
+    )
     assert expected in done.stderr
     assert f"{file}:1:" in done.stderr
 
@@ -69,7 +81,10 @@ def test_status_tells_of_them(cluster, certs):
     node.wait_for("ready")
     ask = ("status", "a", "--cluster", cluster.name)
     until(lambda: cluster_kit(*ask).returncode == 0, "an answer")
-    assert f"  certificate '{certs}/tls.crt': for 127.0.0.1, web.example.org, valid until 20" in cluster_kit(*ask).stdout
+    assert (
+        f"  certificate '{certs}/tls.crt': for 127.0.0.1, web.example.org, valid until 20"
+        in cluster_kit(*ask).stdout
+    )
     told = cluster_kit(*ask, "--json").stdout
     assert '"secrets": [], "certificates": {"cert": ' in told
 
@@ -78,7 +93,10 @@ def test_status_tells_of_those_that_took_their_place(cluster, certs):
     node = cluster.run("a", file=cluster.write("good.yaml", STATIC, certs=str(certs)))
     node.wait_for("ready")
     write_folder(certs, AUTHORITY.certificates("127.0.0.1", until=99 * DAY))
-    node.until(lambda: any("changed the certificates" in line for line in node.errors), "a word on the new one")
+    node.until(
+        lambda: any("changed the certificates" in line for line in node.errors),
+        "a word on the new one",
+    )
     day = f"{datetime.now().astimezone() + timedelta(days=99):%Y-%m}"
     assert f"valid until {day}" in cluster_kit("status", "a", "--cluster", cluster.name).stdout
 
@@ -90,7 +108,12 @@ def test_hangup_takes_them_in(cluster, certs, tmp_path):
     other = write_folder(tmp_path / "other", AUTHORITY.certificates("127.0.0.1"))
     cluster.write("good.yaml", STATIC, certs=str(other))
     node.signal(signal.SIGHUP)
-    node.until(lambda: any("changed the certificates" in line and "reload" in line for line in node.errors), "the reload")
+    node.until(
+        lambda: any(
+            "changed the certificates" in line and "reload" in line for line in node.errors
+        ),
+        "the reload",
+    )
 
 
 def test_doctor_proves_itself_by_them(cluster, certs):

@@ -1,4 +1,6 @@
-"""``cluster-kit certs``: an authority and certificates that other programs accept, whole or not at all."""
+"""``cluster-kit certs``: an authority and certificates that other programs accept, whole or not at
+all.
+"""
 
 import errno
 import fcntl
@@ -29,7 +31,9 @@ def pki(tmp_path):
 
 
 def run(*arguments):
-    """Run the command in this process, which is a matter of milliseconds, and return how it ended."""
+    """Run the command in this process, which is a matter of milliseconds, and return how it
+    ended.
+    """
     return CliRunner().invoke(main, ["certs", *map(str, arguments)])
 
 
@@ -46,26 +50,41 @@ def refused(*arguments, code=1):
 
 
 def content(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def openssl(*arguments):
     if shutil.which("openssl") is None:
         pytest.skip("no openssl here")
-    return subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["openssl", *map(str, arguments)], capture_output=True, text=True, timeout=60
+    )
 
 
 def verified(authority, leaf, *also):
     """Whether openssl accepts a certificate, strictly and for both ends of a link."""
     purposes = ("sslserver", "sslclient")
     done = [
-        openssl("verify", "-x509_strict", "-purpose", purpose, "-CAfile", authority, *also, leaf / "tls.crt")
+        openssl(
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            purpose,
+            "-CAfile",
+            authority,
+            *also,
+            leaf / "tls.crt",
+        )
         for purpose in purposes
     ]
     return all(each.returncode == 0 for each in done)
 
 
-# -- what there is -------------------------------------------------------------------------------------------------------------
+# -- what there is ---------------------------------------------------------------------------------
 
 
 def test_authority_and_leaves_are_where_they_are_said_to_be(pki):
@@ -76,7 +95,9 @@ def test_authority_and_leaves_are_where_they_are_said_to_be(pki):
         os.umask(umask)
     assert (done.returncode, done.stderr) == (0, "")
     *rows, key, _, configuration = done.stdout.splitlines()
-    in_days = {days: f"until {datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}" for days in (90, 3650)}
+    in_days = {
+        days: f"until {datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}" for days in (90, 3650)
+    }
     assert [re.split("  +", row) for row in rows] == [
         [f"{pki}/ca.crt", in_days[3650], "the new authority"],
         [f"{pki}/{HOST}", in_days[90], f"{HOST}, shop-1.example"],
@@ -84,7 +105,9 @@ def test_authority_and_leaves_are_where_they_are_said_to_be(pki):
     ]
     assert key.startswith(f"{pki}/ca.key is for you alone")
     assert configuration == f"certs: {pki}/{HOST}"
-    modes = {str(path.relative_to(pki)): stat.S_IMODE(path.stat().st_mode) for path in pki.rglob("*")}
+    modes = {
+        str(path.relative_to(pki)): stat.S_IMODE(path.stat().st_mode) for path in pki.rglob("*")
+    }
     leaves = {f"{host}/{name}": mode for host in (HOST, "fd00::5") for name, mode in FILES.items()}
     assert modes == {HOST: 0o700, "fd00::5": 0o700, "ca.crt": 0o644, "ca.key": 0o600, **leaves}
     assert stat.S_IMODE(pki.stat().st_mode) == 0o700
@@ -95,14 +118,24 @@ def test_authority_and_leaves_are_where_they_are_said_to_be(pki):
     ("hosts", "accepted", "not_accepted"),
     [
         (f"{HOST},shop-1.example", ("-verify_ip", HOST), ("-verify_ip", "10.0.0.2")),
-        (f"{HOST},shop-1.example", ("-verify_hostname", "shop-1.example"), ("-verify_hostname", "example")),
+        (
+            f"{HOST},shop-1.example",
+            ("-verify_hostname", "shop-1.example"),
+            ("-verify_hostname", "example"),
+        ),
         ("fd00:0::5", ("-verify_ip", "fd00::5"), ("-verify_ip", "fd00::6")),
         ("shop@fe80::1%eth0", ("-verify_ip", "fe80::1"), ("-verify_ip", "fe80::2")),
         ("LocalHost.", ("-verify_hostname", "localhost"), ("-verify_ip", "127.0.0.1")),
-        ("shop@xn--caf-dma.example", ("-verify_hostname", "xn--caf-dma.example"), ("-verify_hostname", "cafe.example")),
+        (
+            "shop@xn--caf-dma.example",
+            ("-verify_hostname", "xn--caf-dma.example"),
+            ("-verify_hostname", "cafe.example"),
+        ),
     ],
 )
-def test_openssl_accepts_a_certificate_for_the_names_of_its_machine(pki, hosts, accepted, not_accepted):
+def test_openssl_accepts_a_certificate_for_the_names_of_its_machine(
+    pki, hosts, accepted, not_accepted
+):
     made(pki, hosts)
     [leaf] = [path.parent for path in pki.glob("*/tls.crt")]
     assert leaf.name == accepted[1] or hosts.startswith(leaf.name)
@@ -158,8 +191,13 @@ def test_two_machines_speak_with_each_other_by_them(pki):
 
 def test_spiffe_id_is_the_only_uri(pki):
     printed = made(pki, f"shop-1.example,{HOST}", "--trust-domain", "example.org")
-    leaf = openssl("x509", "-in", pki / "shop-1.example" / "tls.crt", "-noout", "-ext", "subjectAltName").stdout
-    assert leaf.split("\n")[1].strip() == f"DNS:shop-1.example, IP Address:{HOST}, URI:spiffe://example.org/shop-1.example"
+    leaf = openssl(
+        "x509", "-in", pki / "shop-1.example" / "tls.crt", "-noout", "-ext", "subjectAltName"
+    ).stdout
+    assert (
+        leaf.split("\n")[1].strip()
+        == f"DNS:shop-1.example, IP Address:{HOST}, URI:spiffe://example.org/shop-1.example"
+    )
     assert printed.endswith(f"certs: {pki}/shop-1.example\ntrust_domain: example.org\n")
 
 
@@ -175,11 +213,16 @@ def test_without_a_host_there_is_an_authority_alone(pki):
 def test_nodes_run_with_them_and_take_in_renewed_ones(pki, tmp_path):
     made(pki, "127.0.0.1,localhost")
     with Cluster(tmp_path) as cluster:
-        file = cluster.write("certified.yaml", {"lan": {"strategy": "gossip"}}, certs=str(pki / "127.0.0.1"))
+        file = cluster.write(
+            "certified.yaml", {"lan": {"strategy": "gossip"}}, certs=str(pki / "127.0.0.1")
+        )
         ann, bob = (cluster.run(name, file=file) for name in ("ann@127.0.0.1", "bob@localhost"))
         ann.wait_for("node_up", node="bob@localhost")
         made(pki, "--renew", "--days", 2)
-        told = f"certificates: '{pki}/127.0.0.1', valid until {datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"
+        told = (
+            f"certificates: '{pki}/127.0.0.1', valid until "
+            f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"
+        )
         for node in (ann, bob):
             node.until(lambda node=node: any(told in line for line in node.errors), told)
         carl = cluster.run("carl@localhost", file=file)
@@ -189,7 +232,7 @@ def test_nodes_run_with_them_and_take_in_renewed_ones(pki, tmp_path):
         assert not [line for line in carl.errors if "certificate" in line]
 
 
-# -- what was there before -----------------------------------------------------------------------------------------------------
+# -- what was there before -------------------------------------------------------------------------
 
 
 def test_authority_that_is_there_is_used(pki):
@@ -203,7 +246,9 @@ def test_authority_that_is_there_is_used(pki):
 def test_leaf_that_is_there_is_refused_and_nothing_is_made(pki):
     made(pki, HOST)
     before = content(pki)
-    assert f"'{pki}/{HOST}' is there already, and may be in use: add --renew" in refused(pki, "shop-2.example", HOST)
+    assert f"'{pki}/{HOST}' is there already, and may be in use: add --renew" in refused(
+        pki, "shop-2.example", HOST
+    )
     assert content(pki) == before
     assert {path.name for path in pki.iterdir()} == {"ca.crt", "ca.key", HOST}
 
@@ -212,7 +257,9 @@ def test_leaf_that_is_there_is_refused_and_nothing_is_made(pki):
 def test_whatever_is_in_the_place_of_a_leaf_stays(pki, what):
     made(pki)
     place = pki / HOST
-    {"file": place.touch, "link": lambda: place.symlink_to("nowhere"), "folder": place.mkdir}[what]()
+    {"file": place.touch, "link": lambda: place.symlink_to("nowhere"), "folder": place.mkdir}[
+        what
+    ]()
     for also in ([], ["--renew"]):
         assert str(place) in refused(pki, HOST, *also)
     assert os.path.lexists(place)
@@ -223,11 +270,20 @@ def test_renewal_keeps_names_and_authority_and_changes_the_key(pki):
     made(pki, f"{HOST},shop-1.example", "--trust-domain", "example.org", "--days", 1)
     before = content(pki)
     for also, names in (([], ""), ([HOST], ""), ([f"{HOST},new.example"], "new.example, ")):
-        assert f"{HOST}, {names}shop-1.example, spiffe://example.org/{HOST}" in made(pki, "--renew", *also)
+        assert f"{HOST}, {names}shop-1.example, spiffe://example.org/{HOST}" in made(
+            pki, "--renew", *also
+        )
     after = content(pki)
-    assert {name for name in after if after[name] != before[name]} == {f"{HOST}/tls.crt", f"{HOST}/tls.key"}
-    assert verified(pki / "ca.crt", pki / HOST, "-verify_hostname", "shop-1.example", "-attime", in_days(80))
-    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(pki / HOST / "tls.crt", pki / HOST / "tls.key")
+    assert {name for name in after if after[name] != before[name]} == {
+        f"{HOST}/tls.crt",
+        f"{HOST}/tls.key",
+    }
+    assert verified(
+        pki / "ca.crt", pki / HOST, "-verify_hostname", "shop-1.example", "-attime", in_days(80)
+    )
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
+        pki / HOST / "tls.crt", pki / HOST / "tls.key"
+    )
 
 
 def in_days(days):
@@ -287,19 +343,25 @@ def test_nothing_to_renew(pki):
 
 
 def test_cluster_goes_over_to_another_authority(pki, tmp_path):
-    """By the steps that the docs show; after each of them, old and new leaves accept one another."""
+    """By the steps that the docs show; after each of them, old and new leaves accept one
+    another.
+    """
     made(pki, HOST, "shop-2.example")
     following = tmp_path / "next"
     made(following)
 
     def renewed():
-        """Renew one machine after the other, and see that the two understand each other at any time."""
+        """Renew one machine after the other, and see that the two understand each other at any
+        time.
+        """
         for host in (HOST, "shop-2.example"):
             made(pki, "--renew", host)
             assert verified(pki / HOST / "ca.crt", pki / "shop-2.example")
             assert verified(pki / "shop-2.example" / "ca.crt", pki / HOST)
 
-    (pki / "ca.crt").write_bytes((pki / "ca.crt").read_bytes() + (following / "ca.crt").read_bytes())
+    (pki / "ca.crt").write_bytes(
+        (pki / "ca.crt").read_bytes() + (following / "ca.crt").read_bytes()
+    )
     renewed()
     shutil.copy(following / "ca.key", pki / "ca.key")
     renewed()
@@ -308,7 +370,7 @@ def test_cluster_goes_over_to_another_authority(pki, tmp_path):
     assert verified(following / "ca.crt", pki / HOST)
 
 
-# -- what can't be used --------------------------------------------------------------------------------------------------------
+# -- what can't be used ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -347,13 +409,17 @@ def test_machine_is_named_once(pki):
     assert "named twice" in refused(pki, HOST, f"{HOST},shop-1.example", code=2)
 
 
-@pytest.mark.parametrize("domain", ["", "Example.org", "example.org/x", "spiffe://example.org", "x" * 256])
+@pytest.mark.parametrize(
+    "domain", ["", "Example.org", "example.org/x", "spiffe://example.org", "x" * 256]
+)
 def test_trust_domain_that_cannot_be_one_is_refused(pki, domain):
     assert "expected lower-case letters" in refused(pki, HOST, "--trust-domain", domain, code=2)
 
 
 def test_address_that_no_spiffe_id_can_hold_is_refused(pki):
-    assert "'shop-1.example,fd00::5'" in refused(pki, "fd00::5", "--trust-domain", "example.org", code=2)
+    assert "'shop-1.example,fd00::5'" in refused(
+        pki, "fd00::5", "--trust-domain", "example.org", code=2
+    )
     assert not pki.exists()
 
 
@@ -363,7 +429,9 @@ def certificate(*keys, days_ago=0):
 
 
 KEY = new_key()
-LEAF = Issuer(KEY, [self_signed(KEY, datetime.now(UTC))]).issue(Names((HOST,)), 90, datetime.now(UTC))
+LEAF = Issuer(KEY, [self_signed(KEY, datetime.now(UTC))]).issue(
+    Names((HOST,)), 90, datetime.now(UTC)
+)
 
 
 @pytest.mark.parametrize(
@@ -393,7 +461,9 @@ def test_key_that_others_can_read_is_warned_about(pki):
     made(pki)
     assert run(pki, HOST).stderr == ""
     (pki / "ca.key").chmod(0o640)
-    assert run(pki, "shop-2.example").stderr.startswith(f"cluster-kit: certs: others can read '{pki}/ca.key'")
+    assert run(pki, "shop-2.example").stderr.startswith(
+        f"cluster-kit: certs: others can read '{pki}/ca.key'"
+    )
 
 
 def test_leaf_that_ends_early_is_warned_about(pki):
@@ -423,14 +493,16 @@ def test_two_at_once_are_kept_apart(pki):
     made(pki, HOST)
 
 
-# -- what fails in between -----------------------------------------------------------------------------------------------------
+# -- what fails in between -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("folder", ["none/pki", "file"])
 def test_place_that_cannot_be_written_to_is_told(tmp_path, folder):
     (tmp_path / "file").touch()
     error = refused(tmp_path / folder, HOST)
-    assert re.search(r"cannot write to '.*': (no such file or directory|not a directory); name a folder", error)
+    assert re.search(
+        r"cannot write to '.*': (no such file or directory|not a directory); name a folder", error
+    )
     assert set(content(tmp_path)) == {"file"}
 
 
@@ -449,7 +521,9 @@ def test_nothing_is_left_of_files_that_cannot_be_filled(pki):
     ids=["full", "Ctrl-C"],
 )
 def test_nothing_has_changed_where_it_ends_before_its_time(pki, monkeypatch, number, error, code):
-    """That is: in the midst of writing any of the files, and before all of them are moved to their places."""
+    """That is: in the midst of writing any of the files, and before all of them are moved to their
+    places.
+    """
     made(pki, HOST)
     before = content(pki)
     for folder in (pki, pki.with_name("new")):
@@ -464,7 +538,11 @@ def test_nothing_has_changed_where_it_ends_before_its_time(pki, monkeypatch, num
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fsync)
-            done = run(folder, "--renew", HOST, "shop-2.example") if folder == pki else run(folder, HOST, "shop-2.example")
+            done = (
+                run(folder, "--renew", HOST, "shop-2.example")
+                if folder == pki
+                else run(folder, HOST, "shop-2.example")
+            )
         assert (done.exit_code, done.stdout) == (code, "")
     assert content(pki) == before
     assert [path.name for path in pki.parent.iterdir()] == ["pki"]

@@ -37,7 +37,9 @@ def file(tmp_path, monkeypatch):
 
 
 def broken_plugin(folder):
-    """Return an environment in which a distribution with a plugin that fails at import is installed."""
+    """Return an environment in which a distribution with a plugin that fails at import is
+    installed.
+    """
     (folder / "acme_plugin.py").write_text("raise RuntimeError('not today')\n")
     info = folder / "acme-1.2.dist-info"
     info.mkdir()
@@ -46,7 +48,7 @@ def broken_plugin(folder):
     return {"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}
 
 
-# -- help and version ----------------------------------------------------------------------------------------------------------
+# -- help and version ------------------------------------------------------------------------------
 
 
 def test_version():
@@ -85,7 +87,7 @@ def test_unknown_command_is_named():
     assert "runn" in done.stderr
 
 
-# -- check ---------------------------------------------------------------------------------------------------------------------
+# -- check -----------------------------------------------------------------------------------------
 
 
 def test_check_shows_what_would_run(file):
@@ -105,11 +107,24 @@ def test_check_shows_what_would_run(file):
 
 
 def test_check_shows_what_a_topology_is_bound_by(cluster):
-    file = cluster.write("bound.yaml", {"lan": {"strategy": "gossip", "prune": False, "max_nodes": 5, "remember_s": 60}})
+    file = cluster.write(
+        "bound.yaml",
+        {"lan": {"strategy": "gossip", "prune": False, "max_nodes": 5, "remember_s": 60}},
+    )
     rows = {
-        line.split()[0]: line.split()[1] for line in cluster_kit("check", file).stdout.splitlines() if line.startswith("  ")
+        line.split()[0]: line.split()[1]
+        for line in cluster_kit("check", file).stdout.splitlines()
+        if line.startswith("  ")
     }
-    assert rows.items() >= {"prune": "False", "max_nodes": "5", "connect_timeout_s": "5.0", "remember_s": "60.0"}.items()
+    assert (
+        rows.items()
+        >= {
+            "prune": "False",
+            "max_nodes": "5",
+            "connect_timeout_s": "5.0",
+            "remember_s": "60.0",
+        }.items()
+    )
 
 
 def test_check_tells_every_fault(tmp_path):
@@ -117,7 +132,10 @@ def test_check_tells_every_fault(tmp_path):
     faulty.write_text("clutser: x\ntopologies:\n  lan:\n    strategy: gosip\n")
     done = cluster_kit("check", faulty)
     assert done.returncode == 2
-    assert [line.split(" ")[0] for line in done.stderr.splitlines()] == [f"{faulty}:1:1:", f"{faulty}:4:15:"]
+    assert [line.split(" ")[0] for line in done.stderr.splitlines()] == [
+        f"{faulty}:1:1:",
+        f"{faulty}:4:15:",
+    ]
     assert "did you mean 'cluster'" in done.stderr
     assert "did you mean 'gossip'" in done.stderr
 
@@ -133,25 +151,33 @@ def test_file_in_a_folder_that_is_gone_is_one_line(tmp_path, command):
     (tmp_path / "gone").mkdir()
     script = 'cd "$1" && rmdir "$1" && exec "$2" "$3" cluster.yaml'
     done = subprocess.run(
-        ["sh", "-c", script, "sh", tmp_path / "gone", COMMAND, command], capture_output=True, text=True, timeout=60
+        ["sh", "-c", script, "sh", tmp_path / "gone", COMMAND, command],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert "cluster.yaml" in line
 
 
-@pytest.mark.parametrize(("name", "node"), [(None, "web@127.0.0.2"), ("b", "b@127.0.0.2"), ("b@127.0.0.3", "b@127.0.0.3")])
+@pytest.mark.parametrize(
+    ("name", "node"),
+    [(None, "web@127.0.0.2"), ("b", "b@127.0.0.2"), ("b@127.0.0.3", "b@127.0.0.3")],
+)
 def test_basename_alone_takes_the_host_of_the_file(file, monkeypatch, name, node):
     monkeypatch.setenv("HOST", "127.0.0.2")
     config, _ = read_configuration(str(file), name)
     assert config.node == node
 
 
-# -- nodes ---------------------------------------------------------------------------------------------------------------------
+# -- nodes -----------------------------------------------------------------------------------------
 
 
 def test_nodes_finds_who_is_there_without_being_noticed(cluster):
-    file = cluster.write("tagged.yaml", {"lan": {"strategy": "gossip"}}, node="a@127.0.0.1", metadata={"zone": "x"})
+    file = cluster.write(
+        "tagged.yaml", {"lan": {"strategy": "gossip"}}, node="a@127.0.0.1", metadata={"zone": "x"}
+    )
     a, b = cluster.run("a@127.0.0.1", file=file), cluster.run("b", file=file)
     address = a.wait_for("ready")["address"]
     b.wait_for("node_up", node="a@127.0.0.1")
@@ -169,7 +195,9 @@ def test_nodes_says_why_nobody_may_be_there(cluster):
     done = cluster_kit("nodes", cluster.file, "--wait", "0.5")
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
-    assert line.startswith(f"cluster-kit: nodes: nobody found within 0.5 s in cluster '{cluster.name}'")
+    assert line.startswith(
+        f"cluster-kit: nodes: nobody found within 0.5 s in cluster '{cluster.name}'"
+    )
 
 
 def test_nodes_tells_a_sick_source(cluster):
@@ -179,19 +207,23 @@ def test_nodes_tells_a_sick_source(cluster):
         "    async def discover(self, ctx):\n"
         "        yield Failed(DiscoveryError('sick: no answer'))\n"
     )
-    done = cluster_kit("nodes", cluster.write("sick.yaml", {"lan": {"strategy": "sick:Sick"}}), "--wait", "1")
+    done = cluster_kit(
+        "nodes", cluster.write("sick.yaml", {"lan": {"strategy": "sick:Sick"}}), "--wait", "1"
+    )
     assert done.returncode == 1
     assert done.stderr == "cluster-kit: nodes: nobody found: lan: sick: no answer\n"
 
 
-# -- plugins -------------------------------------------------------------------------------------------------------------------
+# -- plugins ---------------------------------------------------------------------------------------
 
 
 def test_plugins_shows_what_is_offered():
     done = cluster_kit("plugins")
     assert done.returncode == 0
     assert "cluster_kit.strategies  built in" in done.stdout
-    assert "strategy: dns, dns_srv, epmd, erlang_hosts, gossip, hosts_file, kubernetes" in done.stdout
+    assert (
+        "strategy: dns, dns_srv, epmd, erlang_hosts, gossip, hosts_file, kubernetes" in done.stdout
+    )
 
 
 def test_plugins_shows_what_is_broken(tmp_path):
@@ -204,9 +236,13 @@ def test_plugins_shows_what_is_broken(tmp_path):
 
 
 def test_strict_plugins_fail_in_one_line(tmp_path, file):
-    done = cluster_kit("check", file, env=broken_plugin(tmp_path) | {"CLUSTER_KIT_STRICT_PLUGINS": "1"})
+    done = cluster_kit(
+        "check", file, env=broken_plugin(tmp_path) | {"CLUSTER_KIT_STRICT_PLUGINS": "1"}
+    )
     assert done.returncode == 1
-    assert done.stderr.startswith("cluster-kit: plugin acme (acme 1.2): RuntimeError: not today, in ")
+    assert done.stderr.startswith(
+        "cluster-kit: plugin acme (acme 1.2): RuntimeError: not today, in "
+    )
     assert done.stderr.count("\n") == 1
 
 
@@ -226,7 +262,14 @@ def test_output_that_cannot_be_written_is_one_line(file, arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["check FILE", "doctor FILE --wait 0.1", "nodes FILE --wait 0.1", "plugins", "manifest kubernetes"]
+    "arguments",
+    [
+        "check FILE",
+        "doctor FILE --wait 0.1",
+        "nodes FILE --wait 0.1",
+        "plugins",
+        "manifest kubernetes",
+    ],
 )
 def test_standard_streams_that_are_closed_are_no_hindrance(file, arguments):
     line = f'exec "{COMMAND}" {arguments.replace("FILE", str(file))} <&- >&-'

@@ -24,7 +24,8 @@ class Quiet(Strategy):
 class Says(Quiet):
     async def diagnose(self, ctx):
         yield Finding(asked="the phone book", got="3 pages")
-        yield Finding(asked="page 4", got="torn out", outcome=Outcome.FAILED, cause="a child had it; buy another")
+        cause = "a child had it; buy another"
+        yield Finding(asked="page 4", got="torn out", outcome=Outcome.FAILED, cause=cause)
 
 class Sick(Strategy):
     async def discover(self, ctx):
@@ -71,14 +72,16 @@ def doctor(file, *options):
 
 
 def verdicts(told):
-    return {each["topology"]: (each["verdict"], each["because"]) for each in told if "verdict" in each}
+    return {
+        each["topology"]: (each["verdict"], each["because"]) for each in told if "verdict" in each
+    }
 
 
 def of(step, told):
     return [each for each in told if each.get("step") == step]
 
 
-# -- beside real nodes ---------------------------------------------------------------------------------------------------------
+# -- beside real nodes -----------------------------------------------------------------------------
 
 
 def test_linked_nodes_are_healthy_and_notice_nothing(cluster):
@@ -90,7 +93,10 @@ def test_linked_nodes_are_healthy_and_notice_nothing(cluster):
     code, told = doctor(file)
     assert verdicts(told) == {"lan": ("healthy", "2 nodes can be linked to")}
     assert code == 0
-    assert [each["asked"].split(" ")[0] for each in of("node", told)] == ["a@127.0.0.1", "b@127.0.0.1"]
+    assert [each["asked"].split(" ")[0] for each in of("node", told)] == [
+        "a@127.0.0.1",
+        "b@127.0.0.1",
+    ]
     b.signal(signal.SIGTERM)
     a.wait_for("node_down", node="b@127.0.0.1")  # whatever there was to tell before has been told
     assert {(event["event"], event["node"]) for event in a.events[before:]} <= {
@@ -127,10 +133,14 @@ def test_list_of_addresses_tells_who_answers_at_each(cluster):
     a = cluster.run("a@127.0.0.1", file=everywhere).wait_for("ready")["address"]
     b = cluster.run("b@127.0.0.1", file=everywhere).wait_for("ready")["address"]
     port = b.rpartition(":")[2]
-    code, told = doctor(cluster.write("list.yaml", {"web": static(a, f"x@127.0.0.1:{port}", "127.0.0.1:1")}))
+    code, told = doctor(
+        cluster.write("list.yaml", {"web": static(a, f"x@127.0.0.1:{port}", "127.0.0.1:1")})
+    )
     assert code == 1
     assert verdicts(told)["web"][0] == "sick"
-    assert verdicts(told)["web"][1].startswith("2 of 3 nodes cannot be linked to: 127.0.0.1:1: refused")
+    assert verdicts(told)["web"][1].startswith(
+        "2 of 3 nodes cannot be linked to: 127.0.0.1:1: refused"
+    )
     assert {each["asked"]: each["got"].partition(" in ")[0] for each in of("node", told)} == {
         "127.0.0.1:1": "refused",
         a: "answers as a@127.0.0.1",
@@ -139,7 +149,9 @@ def test_list_of_addresses_tells_who_answers_at_each(cluster):
 
 
 def test_frozen_node_is_told_apart_from_a_missing_one(cluster):
-    a = cluster.run("a@127.0.0.1", file=cluster.write("nodes.yaml", {"web": {"strategy": "plugin:Quiet"}}))
+    a = cluster.run(
+        "a@127.0.0.1", file=cluster.write("nodes.yaml", {"web": {"strategy": "plugin:Quiet"}})
+    )
     address = a.wait_for("ready")["address"]
     a.signal_all(signal.SIGSTOP)
     code, told = doctor(cluster.write("list.yaml", {"web": static(address, connect_timeout_s=1)}))
@@ -149,32 +161,46 @@ def test_frozen_node_is_told_apart_from_a_missing_one(cluster):
 
 
 def test_list_of_this_node_alone_is_alone(cluster):
-    code, told = doctor(cluster.write("list.yaml", {"web": static("a@127.0.0.1:4000")}, node="a@127.0.0.1"))
+    code, told = doctor(
+        cluster.write("list.yaml", {"web": static("a@127.0.0.1:4000")}, node="a@127.0.0.1")
+    )
     assert code == 1
-    alone = "static: nodes in its list: 1 in all, 0 of them not this one: the list names nobody but this node; add the others"
+    alone = (
+        "static: nodes in its list: 1 in all, 0 of them not this one: the list names nobody but "
+        "this node; add the others"
+    )
     assert verdicts(told) == {"web": ("alone", alone)}
 
 
 def test_node_that_serves_nowhere_is_told_before_others_are_blamed(cluster):
     file = cluster.write(
-        "away.yaml", {"web": static("b@192.0.2.2:4000", connect_timeout_s=0.5)}, node="a@192.0.2.1", insecure=True
+        "away.yaml",
+        {"web": static("b@192.0.2.2:4000", connect_timeout_s=0.5)},
+        node="a@192.0.2.1",
+        insecure=True,
     )
     code, told = doctor(file)
     assert code == 1
     [finding] = of("connector", told)
     assert (finding["outcome"], finding["got"]) == ("failed", "192.0.2.1")
-    assert verdicts(told)["web"][1].startswith("connector: where this node serves: 192.0.2.1: no interface of this machine")
+    assert verdicts(told)["web"][1].startswith(
+        "connector: where this node serves: 192.0.2.1: no interface of this machine"
+    )
 
 
-# -- the command ---------------------------------------------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------------------
 
 
 def test_people_get_marks_causes_and_verdicts_in_the_order_of_the_file(cluster):
-    file = cluster.write("shop.yaml", {"web": {"strategy": "plugin:Says"}, "fixed": static("127.0.0.1:1")})
+    file = cluster.write(
+        "shop.yaml", {"web": {"strategy": "plugin:Says"}, "fixed": static("127.0.0.1:1")}
+    )
     done = cluster_kit("doctor", file, "--wait", "0.2")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"{file} has no fault; looking from 127.0.0.1 in cluster '{cluster.name}'")
+    assert lines[0].startswith(
+        f"{file} has no fault; looking from 127.0.0.1 in cluster '{cluster.name}'"
+    )
     assert lines[2:7] == [
         "topology web, group 'web'",
         "  plugin:Says",
@@ -189,7 +215,11 @@ def test_people_get_marks_causes_and_verdicts_in_the_order_of_the_file(cluster):
 def test_every_source_of_a_topology_is_examined_by_its_name(cluster):
     strategies = ["plugin:Says", {"name": "static", "nodes": ["127.0.0.1:1"]}, "plugin:Sick"]
     _, told = doctor(cluster.write("shop.yaml", {"web": {"strategy": strategies}}), "--wait", "0.2")
-    assert [each["source"] for each in of("discovery", told)] == ["plugin:Says", "static#2", "plugin:Sick#3"]
+    assert [each["source"] for each in of("discovery", told)] == [
+        "plugin:Says",
+        "static#2",
+        "plugin:Sick#3",
+    ]
 
 
 def test_faulty_file_is_told_as_check_does(cluster):
@@ -211,7 +241,11 @@ def test_ending_it_with_control_c_leaves_nothing_behind(cluster):
 
 
 def test_being_killed_leaves_nothing_behind(cluster):
-    process = cluster.keep(Process(COMMAND, "doctor", cluster.write("shop.yaml", {"web": {"strategy": "plugin:Blocks"}})))
+    process = cluster.keep(
+        Process(
+            COMMAND, "doctor", cluster.write("shop.yaml", {"web": {"strategy": "plugin:Blocks"}})
+        )
+    )
     process.until_printed("the phone book")
     process.signal(signal.SIGKILL)
     process.wait()
@@ -229,7 +263,11 @@ def test_terminal_gets_colours_and_nothing_is_left_of_the_sign_of_life(cluster):
     ours, theirs = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "60", "LINES": "40"}
     with subprocess.Popen(
-        [COMMAND, "doctor", file, "--wait", "0.3"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+        [COMMAND, "doctor", file, "--wait", "0.3"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
     ):
         os.close(theirs)
         shown = read_all(ours)
@@ -249,7 +287,7 @@ def read_all(fd):
     return output.decode()
 
 
-# -- plugins -------------------------------------------------------------------------------------------------------------------
+# -- plugins ---------------------------------------------------------------------------------------
 
 
 def test_strategy_with_nothing_to_say_is_judged_by_what_it_discovers(cluster):
@@ -265,7 +303,9 @@ def test_strategy_with_nothing_to_say_is_judged_by_what_it_discovers(cluster):
         ("Blocks", "blocks the event loop of its process for more than 10 s"),
     ],
 )
-def test_plugin_that_ends_or_blocks_its_process_is_a_finding_and_its_neighbours_are_examined(cluster, strategy, got):
+def test_plugin_that_ends_or_blocks_its_process_is_a_finding_and_its_neighbours_are_examined(
+    cluster, strategy, got
+):
     file = cluster.write("shop.yaml", {"web": {"strategy": [f"plugin:{strategy}", "plugin:Sick"]}})
     code, told = doctor(file, "--wait", "0.2")
     assert code == 1
@@ -274,6 +314,12 @@ def test_plugin_that_ends_or_blocks_its_process_is_a_finding_and_its_neighbours_
 
 
 def test_what_a_plugin_prints_is_kept_from_the_findings(cluster):
-    done = cluster_kit("doctor", cluster.write("shop.yaml", {"web": {"strategy": "plugin:Prints"}}), "--json", "--wait", "0.2")
+    done = cluster_kit(
+        "doctor",
+        cluster.write("shop.yaml", {"web": {"strategy": "plugin:Prints"}}),
+        "--json",
+        "--wait",
+        "0.2",
+    )
     assert [json.loads(line)["topology"] for line in done.stdout.splitlines()] == ["web"] * 3
     assert done.stderr == "a word\n"

@@ -1,6 +1,7 @@
 """``cluster-kit new``: what it writes works as it is, and it spoils nothing that is there.
 
-That a new plugin of each kind can be installed, and passes its tests then, is tried by ``.ci/test_plugins.py``.
+That a new plugin of each kind can be installed, and passes its tests then, is tried by
+``.ci/test_plugins.py``.
 """
 
 import os
@@ -27,20 +28,27 @@ def test_a_new_plugin_passes_its_tests(tmp_path, kind):
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "cluster-kit-acme-inc"
     assert [f"  {path}" for path in written(folder)] == sorted(done.stdout.splitlines()[1:-1])
-    info = folder / "src" / "cluster_kit_acme_inc-0.1.0.dist-info"  # what an installation would leave
+    # what an installation would leave
+    info = folder / "src" / "cluster_kit_acme_inc-0.1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cluster-kit-acme-inc\nVersion: 0.1.0\n")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: cluster-kit-acme-inc\nVersion: 0.1.0\n"
+    )
     (info / "entry_points.txt").write_text("[cluster_kit]\nacme_inc = cluster_kit_acme_inc.hooks\n")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     environment = os.environ | {"PYTHONPATH": str(folder / "src")}
-    tested = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    tested = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert tested.returncode == 0, tested.stdout
     assert "passed" in tested.stdout
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_left_to_fill_in(tmp_path, kind):
-    assert cluster_kit("new", kind, "acme", "--directory", tmp_path / "deep" / "down").returncode == 0
+    assert (
+        cluster_kit("new", kind, "acme", "--directory", tmp_path / "deep" / "down").returncode == 0
+    )
     for path in (tmp_path / "deep" / "down").rglob("*"):
         assert not any(mark in path.name for mark in ("PACKAGE", "MODULE", ".in"))
         assert path.is_dir() or "$" not in path.read_text()
@@ -72,7 +80,12 @@ def test_name_that_cannot_be_used_is_refused(tmp_path, kind, name, why):
 
 @pytest.mark.parametrize(
     ("git_name", "holder"),
-    [(b"Ann Example", "Ann Example"), ("J\u00f6rg $HOME".encode(), "J\u00f6rg $HOME"), (b"", "YOUR NAME"), (None, "YOUR NAME")],
+    [
+        (b"Ann Example", "Ann Example"),
+        ("J\u00f6rg $HOME".encode(), "J\u00f6rg $HOME"),
+        (b"", "YOUR NAME"),
+        (None, "YOUR NAME"),
+    ],
 )
 def test_licence_names_who_git_knows(tmp_path, git_name, holder):
     config = tmp_path / "gitconfig"
@@ -86,7 +99,9 @@ def test_licence_names_who_git_knows(tmp_path, git_name, holder):
 
 
 def test_licence_has_a_placeholder_where_there_is_no_git(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "PATH"} | {"PATH": str(tmp_path)}
+    environment = {name: value for name, value in os.environ.items() if name != "PATH"} | {
+        "PATH": str(tmp_path)
+    }
     assert cluster_kit("new", "command", "acme", cwd=tmp_path, env=environment).returncode == 0
     assert "YOUR NAME" in (tmp_path / "cluster-kit-acme" / "LICENSE").read_text()
 
@@ -96,7 +111,9 @@ def test_command_has_dashes_where_its_package_has_none(tmp_path):
     assert done.stdout.startswith("command 'say-hello' in cluster-kit-say-hello:\n")
     assert (
         '"say-hello": "cluster_kit_say_hello.say_hello:command"'
-        in (tmp_path / "cluster-kit-say-hello" / "src" / "cluster_kit_say_hello" / "hooks.py").read_text()
+        in (
+            tmp_path / "cluster-kit-say-hello" / "src" / "cluster_kit_say_hello" / "hooks.py"
+        ).read_text()
     )
 
 

@@ -28,7 +28,9 @@ class Node:
             "topologies": {"lan": {"strategy": {"name": "gossip", "port": port}}},
         }
         self.supervisor = stack.enter_context(Supervisor(config, control=True))
-        self.supervisor.subscribe(lambda event: self.downs.append(event) if isinstance(event, NodeDown) else None)
+        self.supervisor.subscribe(
+            lambda event: self.downs.append(event) if isinstance(event, NodeDown) else None
+        )
 
     def put(self, *secrets):
         """Put a new file in the place of the old one, as most programs write files."""
@@ -49,7 +51,10 @@ def nodes(tmp_path, monkeypatch):
     port = free_port()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     with ExitStack() as stack:
-        pair = [Node(name, number, tmp_path, port, stack) for number, name in enumerate(("ann", "bob"), 1)]
+        pair = [
+            Node(name, number, tmp_path, port, stack)
+            for number, name in enumerate(("ann", "bob"), 1)
+        ]
         for node in pair:
             node.supervisor.wait_for(2)
         yield pair
@@ -69,7 +74,10 @@ def test_each_step_is_safe_once_all_have_taken_the_last_one_and_no_link_is_lost(
         return cluster_kit("rotate", "ann", "--check", file)
 
     def all_hold(uses, accepts):
-        until(lambda: set(held(cluster_kit("rotate", "ann")).values()) == {(uses, accepts)}, f"all use {uses}")
+        until(
+            lambda: set(held(cluster_kit("rotate", "ann")).values()) == {(uses, accepts)},
+            f"all use {uses}",
+        )
 
     now = held(cluster_kit("rotate", "ann"))
     assert now.keys() == {"ann@127.0.0.1", "bob@127.0.0.2"}
@@ -81,7 +89,10 @@ def test_each_step_is_safe_once_all_have_taken_the_last_one_and_no_link_is_lost(
     assert check(OLD, NEW).returncode == 0
     for node in nodes:
         node.put(OLD, NEW)
-    until(lambda: "-" not in {accepts for _, accepts in held(cluster_kit("rotate", "ann")).values()}, "all accept the new one")
+    until(
+        lambda: "-" not in {accepts for _, accepts in held(cluster_kit("rotate", "ann")).values()},
+        "all accept the new one",
+    )
     [(_, new)] = set(held(cluster_kit("rotate", "ann")).values())
 
     assert check(NEW, OLD).returncode == 0
@@ -96,15 +107,24 @@ def test_each_step_is_safe_once_all_have_taken_the_last_one_and_no_link_is_lost(
     assert [node.downs for node in nodes] == [[], []]
 
 
-def test_secret_that_is_dropped_too_early_is_warned_about_by_name_and_no_link_is_lost(nodes, caplog):
+def test_secret_that_is_dropped_too_early_is_warned_about_by_name_and_no_link_is_lost(
+    nodes, caplog
+):
     ann, bob = nodes
 
     def told():
-        return [(each.node, each.getMessage()) for each in caplog.records if "dropped a secret" in each.getMessage()]
+        return [
+            (each.node, each.getMessage())
+            for each in caplog.records
+            if "dropped a secret" in each.getMessage()
+        ]
 
     ann.put(OLD, NEW)
     bob.put(OLD, NEW)
-    until(lambda: "-" not in {accepts for _, accepts in held(cluster_kit("rotate", "ann")).values()}, "all accept the new one")
+    until(
+        lambda: "-" not in {accepts for _, accepts in held(cluster_kit("rotate", "ann")).values()},
+        "all accept the new one",
+    )
     ann.put(NEW)
     until(told, "a warning", 60)
     [(teller, text)] = told()

@@ -122,7 +122,10 @@ def test_hangup_of_its_terminal_makes_it_leave(cluster):
         a = cluster.run("a", stdin=its)
         a.wait_for("ready")
         a.signal(signal.SIGHUP)
-        a.until(lambda: any("changed nothing" in line for line in a.errors), "an order, while the terminal is there")
+        a.until(
+            lambda: any("changed nothing" in line for line in a.errors),
+            "an order, while the terminal is there",
+        )
     finally:
         os.close(its)
         os.close(ours)
@@ -131,10 +134,18 @@ def test_hangup_of_its_terminal_makes_it_leave(cluster):
 
 
 def test_link_that_can_never_be_is_told(cluster):
-    b = cluster.run("b", file=cluster.write("b.yaml", {"web": {"strategy": "static", "config": {"nodes": []}}}))
+    b = cluster.run(
+        "b", file=cluster.write("b.yaml", {"web": {"strategy": "static", "config": {"nodes": []}}})
+    )
     nodes = [f"z@{b.wait_for('ready')['address']}"]
-    a = cluster.run("a", file=cluster.write("a.yaml", {"web": {"strategy": "static", "config": {"nodes": nodes}}}))
-    a.until(lambda: any("WARNING web: cannot link to z@127.0.0.1" in line for line in a.errors), "that, with the cause")
+    a = cluster.run(
+        "a",
+        file=cluster.write("a.yaml", {"web": {"strategy": "static", "config": {"nodes": nodes}}}),
+    )
+    a.until(
+        lambda: any("WARNING web: cannot link to z@127.0.0.1" in line for line in a.errors),
+        "that, with the cause",
+    )
     assert any("b@127.0.0.1" in line for line in a.errors)
 
 
@@ -148,7 +159,9 @@ def test_repeated_sigterm_is_no_hurry(cluster):
 
 def test_signal_is_obeyed_while_a_part_hangs_at_the_start(cluster):
     child_spec = {"shutdown_s": 0.5}
-    topologies = {"lan": {"strategy": "gossip", "connector": "parts:NeverStarts", "child_spec": child_spec}}
+    topologies = {
+        "lan": {"strategy": "gossip", "connector": "parts:NeverStarts", "child_spec": child_spec}
+    }
     a = cluster.run("a", file=cluster.write("hangs.yaml", topologies))
     a.until(lambda: "starting" in a.errors, "the connector's start")
     a.signal(signal.SIGTERM)
@@ -156,7 +169,9 @@ def test_signal_is_obeyed_while_a_part_hangs_at_the_start(cluster):
 
 
 def test_second_ctrl_c_ends_it_at_once(cluster):
-    topologies = {"lan": {"strategy": "gossip", "connector": "parts:Stays", "child_spec": {"shutdown_s": 600}}}
+    topologies = {
+        "lan": {"strategy": "gossip", "connector": "parts:Stays", "child_spec": {"shutdown_s": 600}}
+    }
     a = cluster.run("a", file=cluster.write("stays.yaml", topologies))
     a.wait_for("ready")
     a.signal(signal.SIGINT)
@@ -223,7 +238,9 @@ def test_closed_standard_streams_are_no_hindrance(cluster):
 def test_output_that_cannot_be_written_is_one_line(cluster):
     with Path("/dev/full").open("wb") as full:
         command = [COMMAND, "run", str(cluster.file), "--name", "a"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S)
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S
+        )
     assert done.returncode == 1
     assert done.stderr == "cluster-kit: run: cannot print events: No space left on device\n"
 
@@ -258,7 +275,9 @@ def test_other_name_does_not_lead_off_loopback(cluster):
 
 
 def test_topology_that_escalates_ends_it(cluster):
-    topologies = {"lan": {"strategy": "parts:Exits", "child_spec": {"max_restarts": 1, "escalate": True}}}
+    topologies = {
+        "lan": {"strategy": "parts:Exits", "child_spec": {"max_restarts": 1, "escalate": True}}
+    }
     a = cluster.run("a", file=cluster.write("exits.yaml", topologies))
     assert a.wait() == 1
     assert a.errors[-1].startswith("cluster-kit: topology 'lan': more than 1 restarts")
@@ -270,7 +289,8 @@ def test_second_process_of_a_name_is_told_once_with_the_cure(cluster):
     second = cluster.run("a")
     second.wait_for("topology_event", kind="name_conflict")
     text = (
-        "name conflict: two live processes use the name 'a@127.0.0.1': give each process a name of its own, "
+        "name conflict: two live processes use the name 'a@127.0.0.1': give each process a name of "
+        "its own, "
         "by 'node' in its configuration or by 'cluster-kit run --name'"
     )
     second.until(lambda: [line for line in second.errors if line.endswith(text)], "the warning")

@@ -66,13 +66,18 @@ def test_check_says_where_it_comes_from_and_warns(tmp_path):
     path = tmp_path / "secret"
     cluster_kit("secret", "-o", path)
     file = tmp_path / "cluster.yaml"
-    file.write_text(f"secret_file: {path}\nprevious_secrets: [weak]\ntopologies: {{lan: {{strategy: gossip}}}}\n")
+    file.write_text(
+        f"secret_file: {path}\nprevious_secrets: [weak]\ntopologies: "
+        f"{{lan: {{strategy: gossip}}}}\n"
+    )
     path.chmod(0o644)
     done = cluster_kit("check", file)
     assert done.returncode == 0
     assert f"secret    the first line of '{path}'; 1 more accepted" in done.stdout
     told = done.stderr.splitlines()
-    assert told[0].startswith(f"cluster-kit: check: secret_file: everybody on this machine can read '{path}'")
+    assert told[0].startswith(
+        f"cluster-kit: check: secret_file: everybody on this machine can read '{path}'"
+    )
     assert told[1].startswith("cluster-kit: check: previous secret 1 has at most 19 bits")
 
 
@@ -99,9 +104,14 @@ class Asking(Strategy):
 """
 
 
-@pytest.mark.parametrize(("key", "protects"), [("secret: weak", "True"), ("insecure: false", "False")])
+@pytest.mark.parametrize(
+    ("key", "protects"), [("secret: weak", "True"), ("insecure: false", "False")]
+)
 def test_doctor_examines_with_the_keys(tmp_path, key, protects):
     (tmp_path / "asking.py").write_text(ASKING)
     file = tmp_path / "cluster.yaml"
     file.write_text(f"{key}\ntopologies: {{lan: {{strategy: 'asking:Asking'}}}}\n")
-    assert f"whether there is a secret: {protects}" in cluster_kit("doctor", file, "--wait", "0.1").stdout
+    assert (
+        f"whether there is a secret: {protects}"
+        in cluster_kit("doctor", file, "--wait", "0.1").stdout
+    )

@@ -25,7 +25,9 @@ GOSSIP = {"topologies": {"lan": {"strategy": "gossip"}}}
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """Have all sockets of this test in a folder of its own, and nobody else's where it looks as well."""
+    """Have all sockets of this test in a folder of its own, and nobody else's where it looks as
+    well.
+    """
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -40,7 +42,9 @@ def cluster(tmp_path):
 
 @pytest.fixture
 def run(cluster, folder):
-    """Return what starts a node and waits until it can be asked, which is not before it is ready."""
+    """Return what starts a node and waits until it can be asked, which is not before it is
+    ready.
+    """
 
     def run(name):
         node = cluster.run(name)
@@ -67,7 +71,11 @@ def test_running_nodes_are_told_with_their_links(run):
     lan = status["topologies"]["lan"]
     assert (lan["state"], lan["restarts"], lan["sources"]) == ("ready", 0, {"gossip": None})
     assert lan["address"] == a.wait_for("ready")["address"]
-    assert [each["node"] for each in lan["links"]] == [each["node"] for each in lan["known"]] == ["b@127.0.0.1"]
+    assert (
+        [each["node"] for each in lan["links"]]
+        == [each["node"] for each in lan["known"]]
+        == ["b@127.0.0.1"]
+    )
     assert lan["links"][0]["age_s"] >= 0
 
 
@@ -77,7 +85,10 @@ def test_nodes_that_cannot_be_linked_are_told_with_the_reason(cluster, run):
         dead = f"127.0.0.1:{unused.getsockname()[1]}"
         topologies = {"lan": {"strategy": "static", "config": {"nodes": [f"dead@{dead}"]}}}
         a = cluster.run("a", file=cluster.write("dead.yaml", topologies))
-        a.until(lambda: any("dead@127.0.0.1 is not linked: refused, " in line for line in a.errors), "the reason in the log")
+        a.until(
+            lambda: any("dead@127.0.0.1 is not linked: refused, " in line for line in a.errors),
+            "the reason in the log",
+        )
         [status] = told("a")
         [unlinked] = status["topologies"]["lan"]["unlinked"]
         assert (unlinked["node"], unlinked["reason"]) == ("dead@127.0.0.1", "refused")
@@ -115,10 +126,16 @@ def test_unknown_node_is_a_failure_that_names_those_that_are_there(run):
 
 
 def test_programs_are_told_where_they_want_to_be(folder):
-    with Supervisor(GOSSIP | {"node": "x@127.0.0.1", "metadata": {"zone": "a"}}, control=True) as supervisor:
+    with Supervisor(
+        GOSSIP | {"node": "x@127.0.0.1", "metadata": {"zone": "a"}}, control=True
+    ) as supervisor:
         supervisor.drain()
         [status] = told("x")
-        assert (status["pid"], status["metadata"], status["leaving"]) == (os.getpid(), {"zone": "a"}, True)
+        assert (status["pid"], status["metadata"], status["leaving"]) == (
+            os.getpid(),
+            {"zone": "a"},
+            True,
+        )
         with Supervisor(GOSSIP | {"node": "y@127.0.0.1"}):
             assert [each["node"] for each in told()] == ["x@127.0.0.1"]
     assert list(folder.iterdir()) == []
@@ -136,7 +153,10 @@ def test_folder_of_others_is_not_trusted(folder, caplog):
         each.mkdir(mode=0o755)
     with Supervisor(GOSSIP, control=True):
         assert [*folder.iterdir(), *other.iterdir()] == []
-    assert f"won't see this process: '{folder}': it is not a folder that only its user can enter" in caplog.text
+    assert (
+        f"won't see this process: '{folder}': it is not a folder that only its user can enter"
+        in caplog.text
+    )
     done = cluster_kit("status")
     assert done.returncode == 1
     assert f"cannot use '{folder}': it is not a folder that only its user can enter" in done.stderr
@@ -182,7 +202,10 @@ def test_killed_process_leaves_no_socket_for_long(run, folder):
     a.wait()
     assert len(list(folder.iterdir())) == 1
     run("b")
-    until(lambda: [each["node"] for each in ask_all([])] == ["b@127.0.0.1"], "b tells of itself, and a is gone")
+    until(
+        lambda: [each["node"] for each in ask_all([])] == ["b@127.0.0.1"],
+        "b tells of itself, and a is gone",
+    )
     assert len(list(folder.iterdir())) == 1
 
 
@@ -191,7 +214,9 @@ def test_who_asks_oddly_or_hangs_holds_up_nobody_for_long(folder, monkeypatch):
     with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
         [path] = folder.iterdir()
         asking = [socket.socket(socket.AF_UNIX) for _ in range(4)]
-        for each, question in zip(asking, (b"", b"stat", b"x" * 1000, b"GET / HTTP/1.1\r\n\r\n"), strict=True):
+        for each, question in zip(
+            asking, (b"", b"stat", b"x" * 1000, b"GET / HTTP/1.1\r\n\r\n"), strict=True
+        ):
             each.connect(str(path))
             each.sendall(question)
         assert [each["node"] for each in told()] == ["x@127.0.0.1"]
@@ -244,7 +269,9 @@ def test_one_that_starts_is_not_taken_for_one_that_was_left_behind(folder, monke
         control.close()
 
 
-def test_without_means_for_a_thread_there_is_no_socket_and_the_node_runs(folder, monkeypatch, caplog):
+def test_without_means_for_a_thread_there_is_no_socket_and_the_node_runs(
+    folder, monkeypatch, caplog
+):
     start = threading.Thread.start
 
     def refuse(thread):
@@ -287,7 +314,9 @@ def test_socket_that_opens_after_the_order_to_stop_is_closed(folder, monkeypatch
 
 
 def test_a_file_s_supervisor_can_tell_of_itself(cluster):
-    with Supervisor.from_file(cluster.write("x.yaml", GOSSIP["topologies"], node="x@127.0.0.1"), control=True):
+    with Supervisor.from_file(
+        cluster.write("x.yaml", GOSSIP["topologies"], node="x@127.0.0.1"), control=True
+    ):
         assert [each["node"] for each in told()] == ["x@127.0.0.1"]
 
 
@@ -302,7 +331,9 @@ def test_path_that_is_too_long_costs_the_socket_only(monkeypatch, tmp_path, capl
 
 
 class StandIn:
-    """A listening socket in the place of a supervisor's, for ``node``; it answers when it is told to, if ever."""
+    """A listening socket in the place of a supervisor's, for ``node``; it answers when it is told
+    to, if ever.
+    """
 
     def __init__(self, folder, node, cluster="x"):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -340,7 +371,11 @@ class StandIn:
 
 
 def test_nobody_is_asked_who_was_not_asked_for(folder):
-    with StandIn(folder, "a@h") as a, StandIn(folder, "b@h") as b, StandIn(folder, "a@h", "y") as other:
+    with (
+        StandIn(folder, "a@h") as a,
+        StandIn(folder, "b@h") as b,
+        StandIn(folder, "a@h", "y") as other,
+    ):
         asked = threading.Thread(target=answer_each, args=([a],))
         asked.start()
         assert [each["node"] for each in told("--cluster", "x", "a")] == ["a@h"]
@@ -378,10 +413,15 @@ def test_several_names_and_a_cluster_choose(cluster, run, tmp_path, folder):
         done = cluster_kit("status", "a", "z", "--cluster", cluster.name)
         assert done.returncode == 1
         assert done.stdout.startswith("a@127.0.0.1: process")
-        assert f"no supervisor of yours is 'z' in cluster {cluster.name!r}; running: a@127.0.0.1 (" in done.stderr
+        assert (
+            f"no supervisor of yours is 'z' in cluster {cluster.name!r}; running: a@127.0.0.1 ("
+            in done.stderr
+        )
         done = cluster_kit("status", "--cluster", "nowhere")
         assert done.returncode == 1
-        assert "no supervisor of yours is in cluster 'nowhere'; running: a@127.0.0.1 (" in done.stderr
+        assert (
+            "no supervisor of yours is in cluster 'nowhere'; running: a@127.0.0.1 (" in done.stderr
+        )
 
 
 def test_stopped_node_that_was_asked_for_is_told_and_is_a_failure(run):
@@ -390,7 +430,8 @@ def test_stopped_node_that_was_asked_for_is_told_and_is_a_failure(run):
     done = cluster_kit("status", "b", "a@127.0.0.1")
     assert done.returncode == 1
     assert done.stdout.startswith("b@127.0.0.1: process")
-    assert done.stderr == f"cluster-kit: status: process {a.process.pid} does not answer: it hangs, or is stopped\n"
+    why = f"process {a.process.pid} does not answer: it hangs, or is stopped"
+    assert done.stderr == f"cluster-kit: status: {why}\n"
     assert cluster_kit("status", b.process.pid).stderr == ""
 
 
@@ -414,7 +455,9 @@ def looks_often(monkeypatch):
 
 
 def kernel_lists(path):
-    return any(line.split()[-1] == str(path) for line in Path("/proc/net/unix").read_text().splitlines())
+    return any(
+        line.split()[-1] == str(path) for line in Path("/proc/net/unix").read_text().splitlines()
+    )
 
 
 def test_kernel_knows_the_socket_by_the_name_of_its_file(folder):
@@ -445,7 +488,10 @@ def test_socket_whose_file_is_gone_is_replaced(folder, looks_often, clean):
             path.unlink()
         if clean == "folder":
             folder.rmdir()
-        until(lambda: [each["node"] for each in ask_all([])] == ["x@127.0.0.1"], "it can be asked again")
+        until(
+            lambda: [each["node"] for each in ask_all([])] == ["x@127.0.0.1"],
+            "it can be asked again",
+        )
         [new] = [each for each in folder.iterdir() if each.is_socket()]
         assert kernel_lists(new)
         assert new.stat().st_mode & 0o777 == 0o600

@@ -19,7 +19,9 @@ from cluster_kit import Supervisor
 pytestmark = pytest.mark.once
 
 NODES = [f"n{number:02}@127.0.0.1:{4000 + number}" for number in range(40)]
-STATIC = {"lan": {"strategy": "static", "config": {"nodes": [each.partition("@")[2] for each in NODES]}}}
+STATIC = {
+    "lan": {"strategy": "static", "config": {"nodes": [each.partition("@")[2] for each in NODES]}}
+}
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +38,20 @@ def cluster(tmp_path):
 
 
 class Terminal:
-    """A terminal of some size with ``cluster-kit watch`` in it; what it shows is read as a real one does."""
+    """A terminal of some size with ``cluster-kit watch`` in it; what it shows is read as a real one
+    does.
+    """
 
     def __init__(self, cluster, *arguments, lines=12, columns=100):
         self._ours, self._its = pty.openpty()
         self.resize(lines, columns)
         self.before = termios.tcgetattr(self._its)
         self.raw = ""
-        self.watch = cluster.keep(Process(COMMAND, "watch", "--interval", "0.1", *arguments, stdin=self._its, stdout=self._its))
+        self.watch = cluster.keep(
+            Process(
+                COMMAND, "watch", "--interval", "0.1", *arguments, stdin=self._its, stdout=self._its
+            )
+        )
 
     def resize(self, lines, columns):
         self._lines = lines
@@ -60,7 +68,9 @@ class Terminal:
         return re.split("\r+\n", whole[-1]) if whole else []
 
     def until(self, condition, timeout_s=30.0):
-        """Wait until the screen is as ``condition`` says; it never has more lines than the terminal."""
+        """Wait until the screen is as ``condition`` says; it never has more lines than the
+        terminal.
+        """
         deadline_s = time.monotonic() + timeout_s
         while not condition(self.screen):
             assert time.monotonic() < deadline_s, f"not seen: {self.screen}"
@@ -121,11 +131,19 @@ def test_who_goes_is_kept_with_time_and_reason(cluster):
     b = cluster.run("b")
     terminal.until(lambda lines: "1 supervisor, 1 topology, 1 of 1 node linked" in lines[:1])
     b.signal_all(signal.SIGKILL)
-    terminal.until(lambda lines: any(re.search(r"b@127\.0\.0\.1 .* gone \d+ s ago: closed", line) for line in lines))
+    terminal.until(
+        lambda lines: any(
+            re.search(r"b@127\.0\.0\.1 .* gone \d+ s ago: closed", line) for line in lines
+        )
+    )
     assert "1 gone within the last minute" in terminal.screen[0]
     a.signal(signal.SIGTERM)
     a.wait()
-    shown = terminal.until(lambda lines: any(re.search(r"a@127\.0\.0\.1: process \d+ ended \d+ s ago", line) for line in lines))
+    shown = terminal.until(
+        lambda lines: any(
+            re.search(r"a@127\.0\.0\.1: process \d+ ended \d+ s ago", line) for line in lines
+        )
+    )
     assert any("no supervisor of yours" in line for line in shown)
     terminal.watch.signal(signal.SIGINT)
     assert terminal.close() == 0

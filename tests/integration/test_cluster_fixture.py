@@ -13,7 +13,9 @@ BY_THEMSELVES = ["-p", "no:cacheprovider", "-W", "error"]
 def run_pytest(folder, text, *options):
     (folder / "test_it.py").write_text(text)
     command = [sys.executable, "-m", "pytest", *BY_THEMSELVES, *options, "test_it.py"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=100, check=False
+    )
 
 
 def test_it_starts_nodes_that_are_linked(cluster):
@@ -46,7 +48,9 @@ def test_two_clusters_do_not_meet():
 
 
 def test_nodes_take_the_topology_that_is_asked_for(cluster):
-    nodes = cluster.start(3, state="known", topology={"name": "k_regular", "k": 2}, connector="none")
+    nodes = cluster.start(
+        3, state="known", topology={"name": "k_regular", "k": 2}, connector="none"
+    )
     assert all(len(node.nodes(state="known")) == 2 for node in nodes)
 
 
@@ -75,7 +79,12 @@ import sys
 
 def test_cheap(request):
     ours = sorted(name for name in sys.modules if name.startswith("cluster_kit"))
-    assert ours == ["cluster_kit", "cluster_kit._version", "cluster_kit.testing", "cluster_kit.testing.pytest_plugin"]
+    assert ours == [
+        "cluster_kit",
+        "cluster_kit._version",
+        "cluster_kit.testing",
+        "cluster_kit.testing.pytest_plugin",
+    ]
 
 def test_there(cluster):
     assert cluster.nodes == []
@@ -89,9 +98,21 @@ def test_the_plugin_can_be_left_out(tmp_path):
     assert "fixture 'cluster' not found" in run.stdout
 
 
-@pytest.mark.parametrize("early", ["import cluster_kit", "import cluster_kit.testing.pytest_plugin"])
+@pytest.mark.parametrize(
+    "early", ["import cluster_kit", "import cluster_kit.testing.pytest_plugin"]
+)
 def test_pytest_starts_where_the_package_was_imported_before(tmp_path, early):
     (tmp_path / "test_it.py").write_text("def test_it(): pass")
-    script = f"{early}, pytest, sys; sys.exit(pytest.main(['-W', 'error', '-p', 'no:cacheprovider', 'test_it.py']))"
-    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    script = (
+        f"{early}, pytest, sys; sys.exit(pytest.main(['-W', 'error', '-p', 'no:cacheprovider', "
+        "'test_it.py']))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert run.returncode == 0, run.stdout + run.stderr

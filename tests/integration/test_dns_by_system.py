@@ -1,4 +1,6 @@
-"""Strategy ``dns`` by the system's own resolver, in mount namespaces with a resolv.conf and a hosts file of their own."""
+"""Strategy ``dns`` by the system's own resolver, in mount namespaces with a resolv.conf and a hosts
+file of their own.
+"""
 
 import json
 import random
@@ -11,7 +13,10 @@ from cli_process import Process
 from dns_hostile import HostileServer
 
 SCRIPT = Path(__file__).with_name("dns_by_system.py")
-MOUNTED = 'mount --bind "$0/resolv.conf" /etc/resolv.conf && mount --bind "$0/hosts" /etc/hosts && exec "$@"'
+MOUNTED = (
+    'mount --bind "$0/resolv.conf" /etc/resolv.conf && '
+    'mount --bind "$0/hosts" /etc/hosts && exec "$@"'
+)
 WEB, DB = "web.shop.test", "db.shop.test"
 pytestmark = [pytest.mark.once, pytest.mark.netns]  # that is: as root
 TWO = ["127.0.0.2:4370", "127.0.0.3:4370"]
@@ -21,7 +26,11 @@ DNS_PORT = 53
 @pytest.fixture
 def server(require):
     require("unshare")
-    records = {(WEB, "A"): ["127.0.0.2", "127.0.0.3"], (DB, "A"): ["127.0.0.4"], (DB, "AAAA"): ["::1"]}
+    records = {
+        (WEB, "A"): ["127.0.0.2", "127.0.0.3"],
+        (DB, "A"): ["127.0.0.4"],
+        (DB, "AAAA"): ["::1"],
+    }
     address = f"127.{random.randint(64, 250)}.{random.randint(1, 250)}.{random.randint(1, 250)}"
     with HostileServer(records, address=address, port=DNS_PORT) as server:
         yield server
@@ -34,10 +43,23 @@ def start(server, tmp_path):
 
     def start(query=WEB, *, hosts="", timeout_s=1, search="", doing="discover", **options):
         address = server.resolver.partition(":")[0]
-        (tmp_path / "resolv.conf").write_text(f"nameserver {address}\n{search}\noptions timeout:{timeout_s} attempts:1\n")
+        (tmp_path / "resolv.conf").write_text(
+            f"nameserver {address}\n{search}\noptions timeout:{timeout_s} attempts:1\n"
+        )
         (tmp_path / "hosts").write_text(hosts)
         given = json.dumps({"query": query, "port": 4370, "interval_s": 0.05, **options})
-        command = ["unshare", "-m", "sh", "-c", MOUNTED, tmp_path, sys.executable, SCRIPT, doing, given]
+        command = [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            MOUNTED,
+            tmp_path,
+            sys.executable,
+            SCRIPT,
+            doing,
+            given,
+        ]
         started.append(Process(*command, stdin=subprocess.PIPE))
         return started[-1]
 
@@ -56,7 +78,12 @@ def until_found(process, *addresses, after=0):
 
 def until_failed(process, text, times=1):
     before = len(said(process))
-    process.until(lambda: sum(text in each for each in said(process)[before:] if isinstance(each, str)) >= times, text)
+    process.until(
+        lambda: (
+            sum(text in each for each in said(process)[before:] if isinstance(each, str)) >= times
+        ),
+        text,
+    )
 
 
 def test_addresses_of_both_families_are_nodes(start):
@@ -69,7 +96,11 @@ def test_addresses_of_one_family_are_no_fault(start):
 
 
 def test_hosts_file_is_honoured(start):
-    until_found(start("lan.test", hosts="127.0.0.7 lan.test\n127.0.0.8 lan.test\n"), "127.0.0.7:4370", "127.0.0.8:4370")
+    until_found(
+        start("lan.test", hosts="127.0.0.7 lan.test\n127.0.0.8 lan.test\n"),
+        "127.0.0.7:4370",
+        "127.0.0.8:4370",
+    )
 
 
 def test_search_domains_are_honoured(start):
@@ -87,7 +118,9 @@ def test_no_answer_takes_nobody_away(server, start, manner):
     assert [] not in said(process)
 
 
-@pytest.mark.parametrize(("manner", "words"), [("nxdomain", "there is no such name"), ("nodata", "it has no A records")])
+@pytest.mark.parametrize(
+    ("manner", "words"), [("nxdomain", "there is no such name"), ("nodata", "it has no A records")]
+)
 def test_an_answer_with_nobody_is_believed_when_it_repeats(server, start, manner, words):
     process = start(confirmations=1, family="ipv4")
     until_found(process, *TWO)
@@ -171,7 +204,9 @@ def test_a_record_beside_a_wildcard_is_an_answer(start):
 
 
 @pytest.mark.usefixtures("wildcards")
-@pytest.mark.parametrize("domain", ["shop", "corp", "alias"], ids=["no wildcard", "wildcard", "alias"])
+@pytest.mark.parametrize(
+    "domain", ["shop", "corp", "alias"], ids=["no wildcard", "wildcard", "alias"]
+)
 @pytest.mark.parametrize("records", [[], ["127.0.0.6"]], ids=["without addresses", "with one"])
 def test_a_top_level_domain_does_not_stand_before_a_short_name(server, start, domain, records):
     server.records["app", "SOA"] = ["ns.app. mail.app. 1 3600 600 86400 60"]
@@ -206,7 +241,9 @@ def test_the_system_is_diagnosed_with_what_the_servers_add(start, server):
 def test_a_failure_of_the_system_is_told_in_the_servers_words(start, server):
     server.manner = "servfail"
     _, a, _ = findings(start(doing="diagnose"))
-    assert a["got"].endswith(f"temporary failure in name resolution: {server.resolver} answers SERVFAIL")
+    assert a["got"].endswith(
+        f"temporary failure in name resolution: {server.resolver} answers SERVFAIL"
+    )
     assert a["outcome"] == "failed"
     assert "look at its log" in a["cause"]
 
@@ -219,11 +256,15 @@ def test_a_whole_name_of_the_hosts_file_is_not_completed_by_a_search_domain(star
 
 @pytest.mark.usefixtures("wildcards")
 def test_the_hosts_file_wins_over_a_wildcard(start):
-    process = start("other", hosts="127.0.0.9 mine.corp.test other\n", search="search corp.test", family="ipv4")
+    process = start(
+        "other", hosts="127.0.0.9 mine.corp.test other\n", search="search corp.test", family="ipv4"
+    )
     until_found(process, "127.0.0.9:4370")
     assert said(process)[0] == ["127.0.0.9:4370"]
 
 
 def test_a_search_domain_that_completes_a_name_is_told_by_the_system_as_well(start):
     _, a, _ = findings(start("web", search="search shop.test", doing="diagnose"))
-    assert a["got"].startswith("2 records: 127.0.0.2, 127.0.0.3; completed by search domain 'shop.test'")
+    assert a["got"].startswith(
+        "2 records: 127.0.0.2, 127.0.0.3; completed by search domain 'shop.test'"
+    )

@@ -1,4 +1,6 @@
-"""``diagnose`` of the DNS strategies: each question and what came of it, empty and failed told apart, and the likely cause."""
+"""``diagnose`` of the DNS strategies: each question and what came of it, empty and failed told
+apart, and the likely cause.
+"""
 
 import asyncio
 
@@ -20,7 +22,9 @@ WEB, SERVICE = "web.shop.test", "web.shop.svc.cluster.local"
 @pytest.fixture(autouse=True)
 def resolv_conf(monkeypatch, tmp_path):
     path = tmp_path / "resolv.conf"
-    path.write_text("nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local\noptions ndots:5\n")
+    path.write_text(
+        "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local\noptions ndots:5\n"
+    )
     monkeypatch.delenv("CLUSTER_DOMAIN", raising=False)
     monkeypatch.setattr("cluster_kit.strategies.dns.diagnosis.RESOLV_CONF", str(path))
     monkeypatch.setattr("cluster_kit.strategies.dns.server.RESOLV_CONF", str(path))
@@ -31,7 +35,9 @@ def resolv_conf(monkeypatch, tmp_path):
 
 @pytest.fixture
 def server():
-    with HostileServer({(WEB, "A"): ["10.1.2.3", "10.1.2.4"], (SERVICE, "A"): ["10.1.2.3", "10.1.2.4"]}) as server:
+    with HostileServer(
+        {(WEB, "A"): ["10.1.2.3", "10.1.2.4"], (SERVICE, "A"): ["10.1.2.3", "10.1.2.4"]}
+    ) as server:
         yield server
 
 
@@ -44,19 +50,29 @@ def diagnosed(strategy):
 
 
 def dns(server, query=WEB, **options):
-    return DnsStrategy(query=query, port=4370, **{"resolver": server.resolver, "interval_s": 60.0, **options})
+    return DnsStrategy(
+        query=query, port=4370, **{"resolver": server.resolver, "interval_s": 60.0, **options}
+    )
 
 
 def test_the_option_resolver_is_told_with_the_search_domains(server):
     whom = diagnosed(dns(server))[0]
     assert whom.asked == "which name servers the option resolver names"
-    assert whom.got == f"{server.resolver}; search domains shop.svc.cluster.local, svc.cluster.local"
+    assert (
+        whom.got == f"{server.resolver}; search domains shop.svc.cluster.local, svc.cluster.local"
+    )
 
 
 def test_each_kind_is_told(server):
     _, a, aaaa = diagnosed(dns(server))
-    assert (a.asked, a.got) == (f"A of {WEB!r} at {server.resolver}", "2 records: 10.1.2.3, 10.1.2.4; time to live 30 s")
-    assert (aaaa.asked, aaaa.got) == (f"AAAA of {WEB!r} at {server.resolver}", "it has no AAAA records")
+    assert (a.asked, a.got) == (
+        f"A of {WEB!r} at {server.resolver}",
+        "2 records: 10.1.2.3, 10.1.2.4; time to live 30 s",
+    )
+    assert (aaaa.asked, aaaa.got) == (
+        f"AAAA of {WEB!r} at {server.resolver}",
+        "it has no AAAA records",
+    )
     assert a.outcome is aaaa.outcome is Outcome.OK  # one family is enough
     assert a.cause is aaaa.cause is None
 
@@ -67,7 +83,13 @@ def test_records_that_outlive_the_interval_are_a_warning(server):
     assert "30 s" in a.cause
 
 
-FAILURES = {"servfail": "log", "refused": "resolver", "silent": "drops", "garbage": "drops", "cut": "cuts TCP"}
+FAILURES = {
+    "servfail": "log",
+    "refused": "resolver",
+    "silent": "drops",
+    "garbage": "drops",
+    "cut": "cuts TCP",
+}
 
 
 @pytest.mark.parametrize(("manner", "cure"), FAILURES.items())
@@ -94,7 +116,8 @@ def test_a_short_name_without_search_domains_is_explained(server, resolv_conf):
 
 
 def test_one_name_server_of_several_that_is_down_is_a_warning(server, monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 5.0)  # for the second server's turn to come
+    # for the second server's turn to come
+    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 5.0)
     whom, a, _ = diagnosed(dns(server, resolver=f"127.0.0.1:1 {server.resolver}"))
     assert (whom.outcome, a.outcome) == (Outcome.OK, Outcome.OK)
     assert whom.cause.startswith("127.0.0.1:1 does not answer: questions that go there")
@@ -109,12 +132,16 @@ def test_a_name_server_that_nobody_named_is_the_finding(resolv_conf):
 
 def test_a_service_with_a_cluster_ip_is_suspected(server):
     server.records[SERVICE, "A"] = ["10.96.0.7"]
-    strategy = KubernetesDnsStrategy(service="web", namespace="shop", port=4370, resolver=server.resolver)
+    strategy = KubernetesDnsStrategy(
+        service="web", namespace="shop", port=4370, resolver=server.resolver
+    )
     assert "not headless" in diagnosed(strategy)[1].cause
 
 
 def test_a_missing_service_is_explained(server):
-    strategy = KubernetesDnsStrategy(service="nope", namespace="shop", port=4370, resolver=server.resolver)
+    strategy = KubernetesDnsStrategy(
+        service="nope", namespace="shop", port=4370, resolver=server.resolver
+    )
     finding = diagnosed(strategy)[1]
     assert finding.outcome is Outcome.EMPTY
     assert "publishNotReadyAddresses" in finding.cause
@@ -133,14 +160,24 @@ def services(server):
 
 
 def srv(server, **options):
-    return KubernetesDnsSrvStrategy(service="web", namespace="shop", resolver=server.resolver, **options)
+    return KubernetesDnsSrvStrategy(
+        service="web", namespace="shop", resolver=server.resolver, **options
+    )
 
 
 def test_services_are_told_and_what_they_stand_for(services):
     _, records, nodes = diagnosed(srv(services, application_name="app", polling_interval_s=60.0))
     assert records.got == "2 records: web-0.shop.test:4370, web-1.shop.test:4370; time to live 30 s"
-    assert nodes.got == "2 nodes: app@web-0.shop.test (10.1.2.3:4370), app@web-1.shop.test (10.1.2.4:4370)"
-    assert [records.outcome, records.cause, nodes.outcome, nodes.cause] == [Outcome.OK, None, Outcome.OK, None]
+    assert (
+        nodes.got
+        == "2 nodes: app@web-0.shop.test (10.1.2.3:4370), app@web-1.shop.test (10.1.2.4:4370)"
+    )
+    assert [records.outcome, records.cause, nodes.outcome, nodes.cause] == [
+        Outcome.OK,
+        None,
+        Outcome.OK,
+        None,
+    ]
 
 
 def test_targets_without_address_are_told(services):

@@ -1,4 +1,6 @@
-"""The DNS strategies with Debian's ``named``, whose zone changes, and which is killed and started again."""
+"""The DNS strategies with Debian's ``named``, whose zone changes, and which is killed and started
+again.
+"""
 
 import asyncio
 
@@ -27,23 +29,32 @@ def named(require, tmp_path):
 
 def told(strategy, scenario):
     async def run():
-        async with asyncio.timeout(60), Listener(strategy, FakeDiscovery(LOCAL), deadline_s=30) as heard:
+        async with (
+            asyncio.timeout(60),
+            Listener(strategy, FakeDiscovery(LOCAL), deadline_s=30) as heard,
+        ):
             await scenario(heard)
 
     asyncio.run(run())
 
 
 def is_found(*addresses):
-    return lambda each: isinstance(each, Found) and {node.address for node in each.nodes} == set(addresses)
+    return lambda each: (
+        isinstance(each, Found) and {node.address for node in each.nodes} == set(addresses)
+    )
 
 
 async def found(heard, *addresses):
-    await heard.until(is_found(*addresses), f"the nodes {addresses}", since=max(0, len(heard.observations) - 1))
+    await heard.until(
+        is_found(*addresses), f"the nodes {addresses}", since=max(0, len(heard.observations) - 1)
+    )
 
 
 async def failed(heard, text=""):
     since = len(heard.observations)
-    await heard.until(lambda each: isinstance(each, Failed) and text in str(each.error), "a failure", since=since)
+    await heard.until(
+        lambda each: isinstance(each, Failed) and text in str(each.error), "a failure", since=since
+    )
 
 
 async def during(change, *arguments):
@@ -85,7 +96,9 @@ def test_a_killed_server_takes_nobody_away_and_is_used_again_when_it_is_back(nam
         named.kill()
         await failed(heard)
         await failed(heard)
-        assert not [each for each in heard.observations if isinstance(each, Found) and len(each.nodes) < 2]
+        assert not [
+            each for each in heard.observations if isinstance(each, Found) and len(each.nodes) < 2
+        ]
         await during(named.start)
         await during(named.rewrite, "web A 127.0.0.7")
         await found(heard, "127.0.0.7:4370")
@@ -94,7 +107,12 @@ def test_a_killed_server_takes_nobody_away_and_is_used_again_when_it_is_back(nam
 
 
 def test_services_come_with_their_addresses(named):
-    services = ["_web._tcp SRV 0 5 4370 a", "_web._tcp SRV 10 5 4371 b", "a A 127.0.0.2", "b A 127.0.0.3"]
+    services = [
+        "_web._tcp SRV 0 5 4370 a",
+        "_web._tcp SRV 10 5 4371 b",
+        "a A 127.0.0.2",
+        "b A 127.0.0.3",
+    ]
 
     async def scenario(heard):
         await during(named.rewrite, *services)
@@ -102,18 +120,28 @@ def test_services_come_with_their_addresses(named):
         await during(named.rewrite, *services[1:])
         await found(heard, "127.0.0.3:4371")
 
-    told(DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1), scenario)
+    told(
+        DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1),
+        scenario,
+    )
 
 
 def test_a_hundred_services_are_one_answer(named):
     numbers = range(100)  # more of one name named doesn't take
-    records = [line for n in numbers for line in (f"_web._tcp SRV 0 5 4370 web-{n}", f"web-{n} A 127.1.0.{n}")]
+    records = [
+        line
+        for n in numbers
+        for line in (f"_web._tcp SRV 0 5 4370 web-{n}", f"web-{n} A 127.1.0.{n}")
+    ]
 
     async def scenario(heard):
         await during(named.rewrite, *records)
         await found(heard, *(f"127.1.0.{n}:4370" for n in numbers))
 
-    told(DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1), scenario)
+    told(
+        DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1),
+        scenario,
+    )
 
 
 # Search domains
@@ -209,7 +237,12 @@ def test_processes_that_share_a_name_and_a_port_form_a_cluster(named, tmp_path):
     port = free_port()
     lan = {
         "strategy": "dns",
-        "config": {"query": "web.shop.test", "port": port, "resolver": named.resolver, "interval_s": 0.3},
+        "config": {
+            "query": "web.shop.test",
+            "port": port,
+            "resolver": named.resolver,
+            "interval_s": 0.3,
+        },
         "connector": {"name": "tcp", "port": port},
     }
     with Cluster(tmp_path) as cluster:
@@ -235,7 +268,12 @@ def test_names_by_basename_are_those_of_the_nodes(named, tmp_path):
     port = free_port()
     lan = {
         "strategy": "dns",
-        "config": {"query": "web.shop.test", "port": port, "node_basename": "web", "resolver": named.resolver},
+        "config": {
+            "query": "web.shop.test",
+            "port": port,
+            "node_basename": "web",
+            "resolver": named.resolver,
+        },
         "connector": {"name": "tcp", "port": port},
     }
     with Cluster(tmp_path) as cluster:

@@ -1,4 +1,6 @@
-"""What strategies ``dns`` and ``dns_srv`` make of name servers on a bad day: only an answer takes anybody away."""
+"""What strategies ``dns`` and ``dns_srv`` make of name servers on a bad day: only an answer takes
+anybody away.
+"""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -18,7 +20,9 @@ WEB, DB = "web.shop.test", "db.shop.test"
 
 @pytest.fixture
 def server():
-    with HostileServer({(WEB, "A"): ["127.0.0.2", "127.0.0.3"], (DB, "A"): ["127.0.0.4"], (DB, "AAAA"): ["::1"]}) as server:
+    with HostileServer(
+        {(WEB, "A"): ["127.0.0.2", "127.0.0.3"], (DB, "A"): ["127.0.0.4"], (DB, "AAAA"): ["::1"]}
+    ) as server:
         yield server
 
 
@@ -28,7 +32,9 @@ def _impatient(monkeypatch):
 
 
 def dns(server, query=WEB, **options):
-    return DnsStrategy(query=query, port=4370, resolver=server.resolver, **{"interval_s": 0.05, **options})
+    return DnsStrategy(
+        query=query, port=4370, resolver=server.resolver, **{"interval_s": 0.05, **options}
+    )
 
 
 def srv(server, query="_web._tcp.shop.test", **options):
@@ -56,7 +62,11 @@ class Story:
         since = len(self.heard.observations)
         for _ in range(times):
             error = await self.heard.until(
-                lambda observation: isinstance(observation, Failed) and text in str(observation.error), text, since=since
+                lambda observation: (
+                    isinstance(observation, Failed) and text in str(observation.error)
+                ),
+                text,
+                since=since,
             )
             since = self.heard.observations.index(error, since) + 1
 
@@ -257,7 +267,10 @@ def test_each_record_is_a_node_at_its_target_and_port_whatever_its_priority(serv
 
 
 def test_targets_that_come_along_are_not_asked_for(services):
-    services.additional = [("a.shop.test.", 30, "IN", "A", "127.0.0.2"), ("b.shop.test.", 30, "IN", "A", "127.0.0.3")]
+    services.additional = [
+        ("a.shop.test.", 30, "IN", "A", "127.0.0.2"),
+        ("b.shop.test.", 30, "IN", "A", "127.0.0.3"),
+    ]
 
     async def scenario(story):
         await story.found(*BOTH)
@@ -315,8 +328,12 @@ def test_a_node_on_ipv6_takes_the_targets_ipv6_address(services):
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("text", [b"nameserver 127.0.0.1\nsearch a..b\n", b"nameserver 300.1.1.1\n", b"\xff\xfe", b""])
-def test_a_resolv_conf_of_no_use_is_a_failure_unless_servers_are_named(server, text, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "text", [b"nameserver 127.0.0.1\nsearch a..b\n", b"nameserver 300.1.1.1\n", b"\xff\xfe", b""]
+)
+def test_a_resolv_conf_of_no_use_is_a_failure_unless_servers_are_named(
+    server, text, tmp_path, monkeypatch
+):
     path = tmp_path / "resolv.conf"
     path.write_bytes(text)
     monkeypatch.setattr("cluster_kit.strategies.dns.server.RESOLV_CONF", str(path))

@@ -28,7 +28,12 @@ class Nodes:
 
     def config(self, name, **metadata):
         topologies = {"lan": {"strategy": "gossip"}}
-        return {"node": f"{name}@127.0.0.1", "metadata": metadata, "topologies": topologies, **self._common}
+        return {
+            "node": f"{name}@127.0.0.1",
+            "metadata": metadata,
+            "topologies": topologies,
+            **self._common,
+        }
 
     def start(self, name, **metadata):
         node = Supervisor(self.config(name, **metadata))
@@ -81,23 +86,35 @@ def names(nodes):
     return [node.name for node in nodes]
 
 
-# -- owners --------------------------------------------------------------------------------------------------------------------
+# -- owners ----------------------------------------------------------------------------------------
 
 
 def test_all_nodes_agree_who_owns_a_key(nodes):
-    ann, bob, cid = (nodes.start(name, role=role) for name, role in [("ann", "cache"), ("bob", "cache"), ("cid", "web")])
+    ann, bob, cid = (
+        nodes.start(name, role=role)
+        for name, role in [("ann", "cache"), ("bob", "cache"), ("cid", "web")]
+    )
     keys = [f"user:{i}" for i in range(200)]
     owners = {key: ann.owner(key).name for key in keys}
     assert set(owners.values()) == {"ann@127.0.0.1", "bob@127.0.0.1", "cid@127.0.0.1"}
-    assert owners == {key: bob.owner(key).name for key in keys} == {key: cid.owner(key).name for key in keys}
-    assert {cid.owner(key, where={"role": "cache"}).name for key in keys} == {"ann@127.0.0.1", "bob@127.0.0.1"}
+    assert (
+        owners
+        == {key: bob.owner(key).name for key in keys}
+        == {key: cid.owner(key).name for key in keys}
+    )
+    assert {cid.owner(key, where={"role": "cache"}).name for key in keys} == {
+        "ann@127.0.0.1",
+        "bob@127.0.0.1",
+    }
     assert names(bob.owners("user:7", 3)) == names(ann.owners("user:7", 9))
     assert len(ann.owners("user:7", 2)) == 2
     own = next(key for key in keys if owners[key] == "ann@127.0.0.1")
     assert ann.owner(own) == ann.local
     nodes.stop(cid)
     until(lambda: len(ann.nodes()) == 1, "cid is gone")
-    assert all(ann.owner(key).name == owner for key, owner in owners.items() if owner != "cid@127.0.0.1")
+    assert all(
+        ann.owner(key).name == owner for key, owner in owners.items() if owner != "cid@127.0.0.1"
+    )
 
 
 def test_nobody_owns_what_no_node_is_meant_for(nodes):
@@ -113,7 +130,7 @@ def test_owners_are_known_of_a_running_supervisor_only(nodes):
         ann.owner("k")
 
 
-# -- duties --------------------------------------------------------------------------------------------------------------------
+# -- duties ----------------------------------------------------------------------------------------
 
 
 def test_the_oldest_has_the_duty_and_hands_it_on(nodes, log):
@@ -121,11 +138,17 @@ def test_the_oldest_has_the_duty_and_hands_it_on(nodes, log):
     at_bob = Worker(bob, log)
     assert log.get(timeout=DEADLINE_S) == ("in", "bob@127.0.0.1")
     at_ann = Worker(ann, log)
-    assert [log.get(timeout=DEADLINE_S) for _ in range(2)] == [("out", "bob@127.0.0.1"), ("in", "ann@127.0.0.1")]
+    assert [log.get(timeout=DEADLINE_S) for _ in range(2)] == [
+        ("out", "bob@127.0.0.1"),
+        ("in", "ann@127.0.0.1"),
+    ]
     assert at_ann.duty.held
     again = Worker(bob, log)
     at_ann.leave.set()
-    assert [log.get(timeout=DEADLINE_S) for _ in range(2)] == [("out", "ann@127.0.0.1"), ("in", "bob@127.0.0.1")]
+    assert [log.get(timeout=DEADLINE_S) for _ in range(2)] == [
+        ("out", "ann@127.0.0.1"),
+        ("in", "bob@127.0.0.1"),
+    ]
     again.leave.set()
     for each in (at_ann, at_bob, again):
         each.join(DEADLINE_S)
@@ -138,7 +161,8 @@ def test_an_older_one_waits_until_the_holder_has_stopped(nodes, log):
         at_ann = Worker(ann, log)
         assert not duty.wait(DEADLINE_S)
         assert not duty.held
-        with pytest.raises(WaitTimeoutError, match=r"once 'other': not acquired within 0.3 s"):  # time for a mistake
+        # time for a mistake
+        with pytest.raises(WaitTimeoutError, match=r"once 'other': not acquired within 0.3 s"):
             bob.once("other", min_nodes=3, timeout_s=0.3).__enter__()
         assert log.empty()
     assert log.get(timeout=DEADLINE_S) == ("in", "ann@127.0.0.1")
@@ -151,7 +175,10 @@ def test_a_holder_that_dies_is_followed(nodes, log):
     assert log.get(timeout=DEADLINE_S) == ("in", "ann@127.0.0.1")
     at_bob = Worker(bob, log)
     os.kill(ann.status()["lan"].pid, signal.SIGKILL)
-    assert sorted(log.get(timeout=DEADLINE_S) for _ in range(2)) == [("in", "bob@127.0.0.1"), ("out", "ann@127.0.0.1")]
+    assert sorted(log.get(timeout=DEADLINE_S) for _ in range(2)) == [
+        ("in", "bob@127.0.0.1"),
+        ("out", "ann@127.0.0.1"),
+    ]
     for each in (at_ann, at_bob):
         each.leave.set()
 
@@ -173,7 +200,9 @@ def test_too_few_nodes_have_no_holder(nodes, log):
 def test_one_process_is_one_candidate(nodes):
     ann = nodes.start("ann")
     with ann.once("nightly"):
-        with pytest.raises(ClusterKitError, match="once 'nightly': this process has that duty already"):
+        with pytest.raises(
+            ClusterKitError, match="once 'nightly': this process has that duty already"
+        ):
             ann.once("nightly").__enter__()
         with ann.once("hourly") as other:
             assert other.held
@@ -255,7 +284,9 @@ def test_asyncio_programs_have_duties_too(nodes):
                 assert duty.held
             with pytest.raises(WaitTimeoutError):
                 await ann.once("nightly", min_nodes=2, timeout_s=0.01).__aenter__()
-            assert (await ann.owner("k")).name == (await ann.owners("k", 2))[0].name == "ann@127.0.0.1"
+            assert (
+                (await ann.owner("k")).name == (await ann.owners("k", 2))[0].name == "ann@127.0.0.1"
+            )
             async with asyncio.timeout(DEADLINE_S), ann.once("nightly") as duty:
                 asyncio.get_running_loop().call_later(0.05, asyncio.create_task, ann.stop())
                 assert not await duty.wait()
@@ -263,7 +294,9 @@ def test_asyncio_programs_have_duties_too(nodes):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("name", "message"), [("", "has 0 bytes"), ("x" * 250, "has 250 bytes: expected 1 to 249")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("", "has 0 bytes"), ("x" * 250, "has 250 bytes: expected 1 to 249")]
+)
 def test_a_duty_has_a_name(nodes, name, message):
     with pytest.raises(ValueError, match=message):
         Supervisor(nodes.config("ann")).once(name)

@@ -1,4 +1,6 @@
-"""Real ``cluster-kit run`` processes form a cluster over Debian's EPMD, and keep it whatever becomes of EPMD."""
+"""Real ``cluster-kit run`` processes form a cluster over Debian's EPMD, and keep it whatever
+becomes of EPMD.
+"""
 
 import signal
 
@@ -81,7 +83,9 @@ def test_links_outlive_epmd_and_registrations_return(cluster, server):
 
 def test_nodes_start_without_epmd_and_link_when_it_comes(cluster, server):
     server.kill()
-    file = cluster.write("epmd.yaml", {"lan": STRATEGIES["local_epmd"] | {"config": {"interval_s": 0.2}}})
+    file = cluster.write(
+        "epmd.yaml", {"lan": STRATEGIES["local_epmd"] | {"config": {"interval_s": 0.2}}}
+    )
     runs = [cluster.run(name, file=file) for name in ("a", "b")]
     for run in runs:
         run.wait_for("ready")
@@ -103,7 +107,10 @@ def test_other_clusters_are_not_seen(cluster, server, tmp_path):
         stranger = other.run("x", file=other.write("other.yaml", {"lan": STRATEGIES["local_epmd"]}))
         server.until(lambda names: "x" in names, "x")
         done = cluster_kit("nodes", cluster.folder / "epmd.yaml", "--wait", "2")
-        assert [line.split()[1] for line in done.stdout.splitlines()[1:]] == ["a@127.0.0.1", "b@127.0.0.1"], done.stderr
+        assert [line.split()[1] for line in done.stdout.splitlines()[1:]] == [
+            "a@127.0.0.1",
+            "b@127.0.0.1",
+        ], done.stderr
         stranger.wait_for("ready")
         assert stranger.heard("node_found", "node_up") == []
 

@@ -1,4 +1,6 @@
-"""``diagnose`` says of each step what was asked, what came of it, and what to do where that is nothing."""
+"""``diagnose`` says of each step what was asked, what came of it, and what to do where that is
+nothing.
+"""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -35,7 +37,9 @@ def diagnose(server, strategy, *nodes, local=ANN):
     async def scenario():
         async with asyncio.timeout(2 * DEADLINE_S), AsyncExitStack() as stack:
             for ctx in nodes:
-                await stack.enter_async_context(Listener(LocalEpmdStrategy(epmd_port=server.port), ctx))
+                await stack.enter_async_context(
+                    Listener(LocalEpmdStrategy(epmd_port=server.port), ctx)
+                )
                 await ctx.has_announced.wait()
             return [finding async for finding in strategy.diagnose(FakeDiscovery(local, **LOOKING))]
 
@@ -60,7 +64,9 @@ def test_registered_name_is_found(server):
 
 
 def test_name_that_is_nearly_that_of_another_is_told(server):
-    finding = of(diagnose(server, listed(server, "web@127.0.0.1"), running("web1@127.0.0.1")), "web@")
+    finding = of(
+        diagnose(server, listed(server, "web@127.0.0.1"), running("web1@127.0.0.1")), "web@"
+    )
     assert (finding.got, finding.outcome) == ("not registered", Outcome.EMPTY)
     assert "knows 'web1'" in finding.cause
 
@@ -68,24 +74,34 @@ def test_name_that_is_nearly_that_of_another_is_told(server):
 def test_name_that_was_registered_is_told(server):
     diagnose(server, listed(server, "bob@127.0.0.1"), running("bob@127.0.0.1"))
     server.until(lambda names: not names, "nobody")
-    finding = of(diagnose(server, listed(server, "bob@127.0.0.1"), running("eve@127.0.0.1")), "bob@")
+    finding = of(
+        diagnose(server, listed(server, "bob@127.0.0.1"), running("eve@127.0.0.1")), "bob@"
+    )
     assert "until its process ended" in finding.cause
 
 
 def test_unknown_name_is_told_with_those_that_are_known(server):
-    finding = of(diagnose(server, listed(server, "bob@127.0.0.1"), running("eve@127.0.0.1")), "bob@")
+    finding = of(
+        diagnose(server, listed(server, "bob@127.0.0.1"), running("eve@127.0.0.1")), "bob@"
+    )
     assert "knows only eve" in finding.cause
 
 
 def test_name_under_another_host_name_is_told(server):
-    finding = of(diagnose(server, listed(server, "bob@localhost"), running("bob@127.0.0.1")), "bob@")
+    finding = of(
+        diagnose(server, listed(server, "bob@localhost"), running("bob@127.0.0.1")), "bob@"
+    )
     assert finding.outcome is Outcome.EMPTY
     assert "it calls itself bob@127.0.0.1" in finding.cause
 
 
 @pytest.mark.parametrize("strategy", ["listed", "all"])
 def test_foreign_node_is_told_with_both_fences(server, strategy):
-    chosen = listed(server, "bob@127.0.0.1") if strategy == "listed" else LocalEpmdStrategy(epmd_port=server.port)
+    chosen = (
+        listed(server, "bob@127.0.0.1")
+        if strategy == "listed"
+        else LocalEpmdStrategy(epmd_port=server.port)
+    )
     foreign = running("bob@127.0.0.1", fence=Fence("elsewhere", "conformance"))
     finding = of(diagnose(server, chosen, foreign), "bob@")
     assert finding.outcome is Outcome.EMPTY
@@ -99,7 +115,9 @@ def test_empty_epmd_is_empty_not_failed(server):
 
 
 def test_epmd_that_knows_only_us_is_empty(server):
-    finding = of(diagnose(server, LocalEpmdStrategy(epmd_port=server.port), running(ANN.name)), ": names")
+    finding = of(
+        diagnose(server, LocalEpmdStrategy(epmd_port=server.port), running(ANN.name)), ": names"
+    )
     assert (finding.got, finding.outcome) == ("no name but our own", Outcome.EMPTY)
 
 
@@ -107,7 +125,9 @@ def test_epmd_that_is_down_is_told(server):
     server.kill()
     findings = diagnose(server, listed(server, "bob@127.0.0.1", "cat@host.invalid"))
     assert {finding.outcome for finding in findings} == {Outcome.FAILED}
-    assert f"epmd -port {server.port} -daemon" in of(findings, f"127.0.0.1:{server.port}: names").cause
+    assert (
+        f"epmd -port {server.port} -daemon" in of(findings, f"127.0.0.1:{server.port}: names").cause
+    )
     assert "does not resolve" in of(findings, "host.invalid").cause
 
 
@@ -118,21 +138,30 @@ def test_name_of_ours_that_is_free_is_told(server):
 
 
 def test_name_of_ours_that_we_hold_is_told(server):
-    finding = of(diagnose(server, LocalEpmdStrategy(epmd_port=server.port), running(ANN.name)), "our own name 'ann'")
+    finding = of(
+        diagnose(server, LocalEpmdStrategy(epmd_port=server.port), running(ANN.name)),
+        "our own name 'ann'",
+    )
     assert finding.outcome is Outcome.OK
     assert finding.got == "registered by a running process of this cluster, port 45002"
 
 
-@pytest.mark.parametrize("holder", [running("ann@127.0.0.1", fence=Fence("other", "x")), running("ann@127.0.0.3")])
+@pytest.mark.parametrize(
+    "holder", [running("ann@127.0.0.1", fence=Fence("other", "x")), running("ann@127.0.0.3")]
+)
 def test_name_of_ours_that_another_holds_is_told(server, holder):
-    finding = of(diagnose(server, LocalEpmdStrategy(epmd_port=server.port), holder), "our own name 'ann'")
+    finding = of(
+        diagnose(server, LocalEpmdStrategy(epmd_port=server.port), holder), "our own name 'ann'"
+    )
     assert finding.outcome is Outcome.FAILED
     assert finding.got.startswith("taken by a node")
 
 
 def test_epmd_on_loopback_only_is_told(server):
     local = Node(name="ann@192.0.2.1", address="192.0.2.1:45001")  # TEST-NET-1: no host has it
-    findings = diagnose(server, LocalEpmdStrategy(epmd_port=server.port, deadline_s=1.0), local=local)
+    findings = diagnose(
+        server, LocalEpmdStrategy(epmd_port=server.port, deadline_s=1.0), local=local
+    )
     finding = of(findings, "as other hosts ask")
     assert finding.outcome is Outcome.FAILED
     assert "ERL_EPMD_ADDRESS" in finding.cause
@@ -141,7 +170,10 @@ def test_epmd_on_loopback_only_is_told(server):
 def test_list_of_nobody_else_is_told(server, tmp_path):
     path = tmp_path / ".hosts.erlang"
     path.write_text("% nobody yet\n")
-    for strategy in (listed(server, ANN.name), ErlangHostsStrategy(path=path, epmd_port=server.port)):
+    for strategy in (
+        listed(server, ANN.name),
+        ErlangHostsStrategy(path=path, epmd_port=server.port),
+    ):
         finding = of(diagnose(server, strategy), "nodes that it names")
         assert (finding.got, finding.outcome) == ("nobody else", Outcome.EMPTY)
 
@@ -157,7 +189,9 @@ def test_diagnosis_announces_nothing_and_leaves_nothing(server):
     async def scenario():
         async with leaves_nothing():
             ctx = FakeDiscovery(ANN)
-            assert [finding async for finding in LocalEpmdStrategy(epmd_port=server.port).diagnose(ctx)]
+            assert [
+                finding async for finding in LocalEpmdStrategy(epmd_port=server.port).diagnose(ctx)
+            ]
             assert not ctx.has_announced.is_set()
 
     asyncio.run(scenario())
@@ -165,5 +199,14 @@ def test_diagnosis_announces_nothing_and_leaves_nothing(server):
 
 
 def test_each_text_is_one_line(server):
-    findings = diagnose(server, listed(server, "bob@127.0.0.1", "cat@host.invalid", "x@127.0.0.1"), running("bob@127.0.0.1"))
-    assert not [text for finding in findings for text in (finding.asked, finding.got, finding.cause or "") if "\n" in text]
+    findings = diagnose(
+        server,
+        listed(server, "bob@127.0.0.1", "cat@host.invalid", "x@127.0.0.1"),
+        running("bob@127.0.0.1"),
+    )
+    assert not [
+        text
+        for finding in findings
+        for text in (finding.asked, finding.got, finding.cause or "")
+        if "\n" in text
+    ]

@@ -1,4 +1,6 @@
-"""Real Erlang nodes beside ours at one EPMD: each side sees the other's registration, and takes it for what it is."""
+"""Real Erlang nodes beside ours at one EPMD: each side sees the other's registration, and takes it
+for what it is.
+"""
 
 import asyncio
 import contextlib
@@ -54,18 +56,27 @@ def test_erlang_node_is_found_at_its_distribution_port(server, tmp_path, index):
         strategy = strategies(server.port, tmp_path)[index]
         expected = Node(name="b@127.0.0.1", address=f"127.0.0.1:{server.names()['b']}")
         async with Listener(strategy, FakeDiscovery(ANN)) as ann:
-            assert await ann.until(lambda each: isinstance(each, Found) and each.nodes, "b") == Found([expected])
+            assert await ann.until(
+                lambda each: isinstance(each, Found) and each.nodes, "b"
+            ) == Found([expected])
 
     with Erl(server, "b@127.0.0.1", tmp_path):
         run(scenario)
 
 
-def test_our_registration_is_seen_by_erlang_as_a_node_of_no_version_that_it_speaks(server, tmp_path):
+def test_our_registration_is_seen_by_erlang_as_a_node_of_no_version_that_it_speaks(
+    server, tmp_path
+):
     async def scenario():
         ctx = FakeDiscovery(ANN)
         async with Listener(LocalEpmdStrategy(epmd_port=server.port), ctx):
             await ctx.has_announced.wait()
-            assert erl.evaluate("lists:sort(element(2, net_adm:names('127.0.0.1')))").count("{[97,110,110],45001}") == 1
+            assert (
+                erl.evaluate("lists:sort(element(2, net_adm:names('127.0.0.1')))").count(
+                    "{[97,110,110],45001}"
+                )
+                == 1
+            )
             assert erl.evaluate('erl_epmd:port_please("ann", "127.0.0.1")') == "{port,45001,0}"
 
     with Erl(server, "b@127.0.0.1", tmp_path) as erl:
@@ -75,7 +86,10 @@ def test_our_registration_is_seen_by_erlang_as_a_node_of_no_version_that_it_spea
 def test_name_that_an_erlang_node_holds_is_told(server, tmp_path):
     async def scenario():
         async with Listener(LocalEpmdStrategy(epmd_port=server.port), FakeDiscovery(ANN)) as ann:
-            await ann.until(lambda each: "an Erlang node, port" in str(getattr(each, "error", "")), "the holder's name")
+            await ann.until(
+                lambda each: "an Erlang node, port" in str(getattr(each, "error", "")),
+                "the holder's name",
+            )
 
     with Erl(server, "ann@127.0.0.1", tmp_path):
         run(scenario)
@@ -120,7 +134,13 @@ def test_host_file_is_read_as_erlang_reads_it(require, tmp_path):
         folder.mkdir(parents=True)
         (folder / ".hosts.erlang").write_text(text)
     command = ["erl", "-noshell", "-eval", READ_ALL.replace("FOLDERS", str(folders))]
-    done = subprocess.run(command, env=os.environ | {"HOME": str(tmp_path)}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command,
+        env=os.environ | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert list(map(_as_erlang_prints_it, TEXTS)) == done.stdout.splitlines()
 
 

@@ -1,4 +1,6 @@
-"""What else may listen at EPMD's port: garbage, silence, cuts and floods fail one look-up, and disturb nothing else."""
+"""What else may listen at EPMD's port: garbage, silence, cuts and floods fail one look-up, and
+disturb nothing else.
+"""
 
 import asyncio
 import contextlib
@@ -33,7 +35,9 @@ def run(scenario):
 
 @contextlib.asynccontextmanager
 async def serving(host, port, behave, **options):
-    """Let ``behave(request, writer)`` answer at ``host``; it is cancelled at the end of the block."""
+    """Let ``behave(request, writer)`` answer at ``host``; it is cancelled at the end of the
+    block.
+    """
     tasks, is_over = set(), False
 
     async def serve(reader, writer):
@@ -44,7 +48,9 @@ async def serving(host, port, behave, **options):
             pass
 
     def accept(reader, writer):
-        """Take in a connection, of which nothing is left whether or not its task has begun by the end."""
+        """Take in a connection, of which nothing is left whether or not its task has begun by the
+        end.
+        """
         if is_over:
             writer.transport.abort()
             return
@@ -75,7 +81,9 @@ def answering(answers):
     return behave
 
 
-honest = answering({b"n": LISTING + b"name bob at port 4711\n", b"z": FOUND_BOB, b"x": b"y\x01\x00c"})
+honest = answering(
+    {b"n": LISTING + b"name bob at port 4711\n", b"z": FOUND_BOB, b"x": b"y\x01\x00c"}
+)
 
 
 async def silent(request, writer):
@@ -105,7 +113,9 @@ HOSTILE = {
     "cut listing": answering({b"n": LISTING + b"name bob at port 47", b"z": FOUND_BOB}),
     "cut entry": answering({b"n": LISTING + b"name bob at port 4711\n", b"z": FOUND_BOB[:-3]}),
     "another entry": answering({b"n": LISTING + b"name eve at port 4711\n", b"z": FOUND_BOB}),
-    "long entry": answering({b"n": LISTING + b"name bob at port 1\n", b"z": FOUND_BOB + bytes(MAX_PORT_ANSWER_BYTES)}),
+    "long entry": answering(
+        {b"n": LISTING + b"name bob at port 1\n", b"z": FOUND_BOB + bytes(MAX_PORT_ANSWER_BYTES)}
+    ),
     "too many names": answering({b"n": LISTING + b"name x at port 1\n" * 5000, b"z": FOUND_BOB}),
     "long listing": answering({b"n": LISTING + bytes(2 * MAX_LISTING_BYTES)}),
     "flood": flooding,
@@ -121,7 +131,10 @@ def test_hostile_epmd_is_a_failed_lookup(behave):
     async def scenario():
         port = free_port()
         strategy = LocalEpmdStrategy(epmd_port=port, interval_s=0.1, deadline_s=0.5, register=False)
-        async with serving("127.0.0.1", port, behave), Listener(strategy, FakeDiscovery(ANN)) as ann:
+        async with (
+            serving("127.0.0.1", port, behave),
+            Listener(strategy, FakeDiscovery(ANN)) as ann,
+        ):
             failed = await ann.until(lambda each: isinstance(each, Failed), "a failure")
             assert f"127.0.0.1:{port}" in str(failed.error)
             assert len(str(failed.error)) < 500
@@ -142,7 +155,10 @@ def test_cause_is_named(behaviour, cause):
     async def scenario():
         port = free_port()
         strategy = LocalEpmdStrategy(epmd_port=port, deadline_s=0.5, register=False)
-        async with serving("127.0.0.1", port, HOSTILE[behaviour]), Listener(strategy, FakeDiscovery(ANN)) as ann:
+        async with (
+            serving("127.0.0.1", port, HOSTILE[behaviour]),
+            Listener(strategy, FakeDiscovery(ANN)) as ann,
+        ):
             assert cause in str(await ann.until(lambda _: True, "a failure"))
 
     run(scenario)
@@ -178,7 +194,12 @@ def test_what_was_known_is_kept_while_an_epmd_is_hostile(behave, tmp_path):
         port, path = free_port(), tmp_path / ".hosts.erlang"
         path.write_text("'127.0.0.2'.\n")
         strategy = ErlangHostsStrategy(
-            path=path, epmd_port=port, interval_s=0.1, deadline_s=0.5, gone_after_s=0.0, register=False
+            path=path,
+            epmd_port=port,
+            interval_s=0.1,
+            deadline_s=0.5,
+            gone_after_s=0.0,
+            register=False,
         )
         async with Listener(strategy, FakeDiscovery(ANN)) as ann:
             async with serving("127.0.0.2", port, honest):
@@ -187,7 +208,11 @@ def test_what_was_known_is_kept_while_an_epmd_is_hostile(behave, tmp_path):
             async with serving("127.0.0.2", port, behave):
                 await ann.until(lambda each: isinstance(each, Failed), "a failure", since=since)
                 await ann.hear(lambda _: False, within_s=0.5)
-            assert not [each for each in ann.observations[since:] if isinstance(each, Found) and each != Found([BOB])]
+            assert not [
+                each
+                for each in ann.observations[since:]
+                if isinstance(each, Found) and each != Found([BOB])
+            ]
 
     run(scenario)
 
@@ -195,7 +220,9 @@ def test_what_was_known_is_kept_while_an_epmd_is_hostile(behave, tmp_path):
 def test_answers_of_any_size_cost_little_memory():
     async def scenario():
         port = free_port()
-        strategy = LocalEpmdStrategy(epmd_port=port, interval_s=0.05, deadline_s=5.0, register=False)
+        strategy = LocalEpmdStrategy(
+            epmd_port=port, interval_s=0.05, deadline_s=5.0, register=False
+        )
         async with serving("127.0.0.1", port, flooding):
             tracemalloc.start()
             try:
@@ -222,7 +249,10 @@ def test_registrations_that_are_cut_at_once_are_not_repeated_in_a_storm():
                 await writer.drain()
 
         strategy = LocalEpmdStrategy(epmd_port=port, interval_s=60.0)
-        async with serving("127.0.0.1", port, accept_and_cut), Listener(strategy, FakeDiscovery(ANN)):
+        async with (
+            serving("127.0.0.1", port, accept_and_cut),
+            Listener(strategy, FakeDiscovery(ANN)),
+        ):
             await asyncio.wait_for(many.wait(), DEADLINE_S)
             assert asyncio.get_running_loop().time() - began_s > 0.5
 
@@ -247,7 +277,9 @@ async def beside_the_mute(port, behave):
 
 
 def finds(node):
-    return lambda each: isinstance(each, Found) and {found.address for found in each.nodes} == {node}
+    return lambda each: (
+        isinstance(each, Found) and {found.address for found in each.nodes} == {node}
+    )
 
 
 def test_two_hundred_that_don_t_answer_hold_up_nobody():

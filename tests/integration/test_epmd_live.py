@@ -1,4 +1,6 @@
-"""The EPMD strategies with Debian's real EPMD: who is found, and what happens while EPMD is down, stopped or restarted."""
+"""The EPMD strategies with Debian's real EPMD: who is found, and what happens while EPMD is down,
+stopped or restarted.
+"""
 
 import asyncio
 import itertools
@@ -57,7 +59,9 @@ def finds(*nodes):
 
 
 def local(server, **options):
-    return LocalEpmdStrategy(**({"epmd_port": server.port, "interval_s": 0.1, "gone_after_s": 0.3} | options))
+    return LocalEpmdStrategy(
+        **({"epmd_port": server.port, "interval_s": 0.1, "gone_after_s": 0.3} | options)
+    )
 
 
 # The codec and the client against the real thing
@@ -66,7 +70,9 @@ def local(server, **options):
 def test_registration_is_found_listed_and_dumped(server):
     async def scenario():
         epmd = Epmd("127.0.0.1", server.port, DEADLINE_S)
-        mine = Registration(name="née", port=4711, node_type=NodeType.HIDDEN, extra=bytes(range(256)))
+        mine = Registration(
+            name="née", port=4711, node_type=NodeType.HIDDEN, extra=bytes(range(256))
+        )
         async with epmd.answering():
             registered, _, writer = await epmd.register(mine)
             assert registered.result == 0
@@ -114,9 +120,14 @@ def test_many_names_are_all_asked_for(server):
     async def scenario():
         epmd = Epmd("127.0.0.1", server.port, DEADLINE_S)
         async with epmd.answering():
-            held = [await epmd.register(Registration(name=f"n{number}", port=1000 + number)) for number in range(100)]
+            held = [
+                await epmd.register(Registration(name=f"n{number}", port=1000 + number))
+                for number in range(100)
+            ]
             found = await epmd.find_all(await epmd.names())
-            assert {(entry.name, entry.port) for entry in found} == {(f"n{number}", 1000 + number) for number in range(100)}
+            assert {(entry.name, entry.port) for entry in found} == {
+                (f"n{number}", 1000 + number) for number in range(100)
+            }
             for _, _, writer in held:
                 writer.close()
 
@@ -148,7 +159,10 @@ def test_running_node_is_registered_and_a_closed_one_is_not(server):
 )
 def test_node_that_is_not_to_be_registered_finds_others_all_the_same(server, options, ctx):
     async def scenario():
-        async with Listener(local(server), FakeDiscovery(BOB)), Listener(local(server, **options), ctx) as ann:
+        async with (
+            Listener(local(server), FakeDiscovery(BOB)),
+            Listener(local(server, **options), ctx) as ann,
+        ):
             await ann.until(finds(BOB), "bob")
             assert ctx.has_announced.is_set()
             assert server.names() == {"bob": 45002}
@@ -171,14 +185,21 @@ def test_newcomer_asks_as_soon_as_it_is_registered(server):
 
 def test_of_nodes_that_start_together_each_pair_has_one_that_finds_the_other(server):
     async def scenario():
-        nodes = [Node(name=f"n{number}@127.0.0.1", address=f"127.0.0.1:{46000 + number}") for number in range(8)]
+        nodes = [
+            Node(name=f"n{number}@127.0.0.1", address=f"127.0.0.1:{46000 + number}")
+            for number in range(8)
+        ]
         strategy = local(server, interval_s=3600.0)
         listeners = {node: Listener(strategy, FakeDiscovery(node)) for node in nodes}
         try:
             for listener in listeners.values():
                 await listener.__aenter__()
             pairs = list(itertools.combinations(nodes, 2))
-            await eventually(lambda: all(listeners[a].vouched_for(b) or listeners[b].vouched_for(a) for a, b in pairs))
+            await eventually(
+                lambda: all(
+                    listeners[a].vouched_for(b) or listeners[b].vouched_for(a) for a, b in pairs
+                )
+            )
         finally:
             for listener in listeners.values():
                 await listener.close()
@@ -193,8 +214,13 @@ def test_name_that_is_taken_is_a_failure_that_names_the_holder(server):
         async with Listener(local(server), other):
             await other.has_announced.wait()
             async with Listener(local(server), ctx) as ann:
-                failed = await ann.until(lambda observation: isinstance(observation, Failed), "a failure")
-                assert "refuses our name 'ann': a node of cluster 'other', group 'lan', port 45009" in str(failed.error)
+                failed = await ann.until(
+                    lambda observation: isinstance(observation, Failed), "a failure"
+                )
+                assert (
+                    "refuses our name 'ann': a node of cluster 'other', group 'lan', port 45009"
+                    in str(failed.error)
+                )
                 assert ctx.has_announced.is_set()
 
     run(scenario)
@@ -236,7 +262,10 @@ def test_node_that_could_not_register_at_first_asks_as_soon_as_it_is_registered(
     async def scenario():
         server.kill()
         strategy = local(server, interval_s=3600.0)
-        async with Listener(strategy, FakeDiscovery(ANN)) as ann, Listener(strategy, FakeDiscovery(BOB)) as bob:
+        async with (
+            Listener(strategy, FakeDiscovery(ANN)) as ann,
+            Listener(strategy, FakeDiscovery(BOB)) as bob,
+        ):
             for listener in (ann, bob):
                 await listener.until(failed_for("EPMD is not running there"), "a failure")
             server.start()
@@ -248,7 +277,10 @@ def test_node_that_could_not_register_at_first_asks_as_soon_as_it_is_registered(
 def test_restarted_epmd_gets_all_registrations_back_and_nobody_is_lost(server):
     async def scenario():
         strategy = local(server, gone_after_s=DEADLINE_S)
-        async with Listener(strategy, FakeDiscovery(ANN)) as ann, Listener(strategy, FakeDiscovery(BOB)) as bob:
+        async with (
+            Listener(strategy, FakeDiscovery(ANN)) as ann,
+            Listener(strategy, FakeDiscovery(BOB)) as bob,
+        ):
             await ann.until(finds(BOB), "bob")
             await bob.until(finds(ANN), "ann")
             sinces = len(ann.observations), len(bob.observations)
@@ -259,7 +291,9 @@ def test_restarted_epmd_gets_all_registrations_back_and_nobody_is_lost(server):
                 server.start()
                 await eventually(lambda: server.names().keys() == {"ann", "bob"})
             for listener, other, since in ((ann, BOB, sinces[0]), (bob, ANN, sinces[1])):
-                answers = [each for each in listener.observations[since:] if isinstance(each, Found)]
+                answers = [
+                    each for each in listener.observations[since:] if isinstance(each, Found)
+                ]
                 assert answers
                 assert all(keys(answer) == {other.key} for answer in answers)
 
@@ -269,14 +303,23 @@ def test_restarted_epmd_gets_all_registrations_back_and_nobody_is_lost(server):
 def test_epmd_that_is_stopped_takes_nobody_back(server):
     async def scenario():
         strategy = local(server, deadline_s=0.5)
-        async with Listener(strategy, FakeDiscovery(ANN)) as ann, Listener(strategy, FakeDiscovery(BOB)):
+        async with (
+            Listener(strategy, FakeDiscovery(ANN)) as ann,
+            Listener(strategy, FakeDiscovery(BOB)),
+        ):
             await ann.until(finds(BOB), "bob")
             since = len(ann.observations)
             server.signal(signal.SIGSTOP)
             await ann.until(failed_for("no answer within 0.5 s"), "a failure")
             server.signal(signal.SIGCONT)
-            await ann.until(lambda observation: isinstance(observation, Found), "an answer", since=since)
-            assert not [each for each in ann.observations[since:] if isinstance(each, Found) and keys(each) != {BOB.key}]
+            await ann.until(
+                lambda observation: isinstance(observation, Found), "an answer", since=since
+            )
+            assert not [
+                each
+                for each in ann.observations[since:]
+                if isinstance(each, Found) and keys(each) != {BOB.key}
+            ]
 
     run(scenario)
 
@@ -292,10 +335,15 @@ def test_one_epmd_that_is_down_hides_nobody_at_the_others(server):
         async with Listener(strategy, FakeDiscovery(ANN)) as ann:
             async with Listener(strategy, FakeDiscovery(BOB)):
                 await ann.until(finds(BOB), "bob")
-                for cause in (f"127.0.0.2:{server.port}: connection refused", "the host name does not resolve"):
+                for cause in (
+                    f"127.0.0.2:{server.port}: connection refused",
+                    "the host name does not resolve",
+                ):
                     await ann.until(failed_for(cause), cause)
                 since = len(ann.observations)
-            await ann.until(lambda observation: observation == Found([]), "bob to be gone", since=since)
+            await ann.until(
+                lambda observation: observation == Found([]), "bob to be gone", since=since
+            )
             await ann.until(failed_for("127.0.0.2"), "the failure to be told again", since=since)
 
     run(scenario)
@@ -303,7 +351,9 @@ def test_one_epmd_that_is_down_hides_nobody_at_the_others(server):
 
 def test_name_that_is_not_registered_is_gone_only_when_that_is_confirmed(server):
     async def scenario():
-        strategy = EpmdStrategy(hosts=("bob@127.0.0.1",), epmd_port=server.port, interval_s=0.1, gone_after_s=0.5)
+        strategy = EpmdStrategy(
+            hosts=("bob@127.0.0.1",), epmd_port=server.port, interval_s=0.1, gone_after_s=0.5
+        )
         async with Listener(strategy, FakeDiscovery(ANN)) as ann:
             async with Listener(strategy, FakeDiscovery(BOB)):
                 await ann.until(finds(BOB), "bob")
@@ -311,11 +361,15 @@ def test_name_that_is_not_registered_is_gone_only_when_that_is_confirmed(server)
             async with Listener(strategy, again := FakeDiscovery(BOB)):
                 await again.has_announced.wait()
                 await ann.until(
-                    lambda each: isinstance(each, Found) and again.local in each.nodes, "bob's next run", since=since
+                    lambda each: isinstance(each, Found) and again.local in each.nodes,
+                    "bob's next run",
+                    since=since,
                 )
                 assert Found([]) not in ann.observations[since:]
                 since = len(ann.observations)
-            await ann.until(lambda observation: observation == Found([]), "bob to be gone", since=since)
+            await ann.until(
+                lambda observation: observation == Found([]), "bob to be gone", since=since
+            )
 
     run(scenario)
 
@@ -326,7 +380,10 @@ def test_name_that_is_not_registered_is_gone_only_when_that_is_confirmed(server)
 def test_foreign_nodes_are_ignored(server):
     async def scenario():
         foreign = FakeDiscovery(CAT, fence=Fence("conformance", "other"))
-        async with Listener(local(server), foreign) as cat, Listener(local(server), FakeDiscovery(BOB)):
+        async with (
+            Listener(local(server), foreign) as cat,
+            Listener(local(server), FakeDiscovery(BOB)),
+        ):
             await foreign.has_announced.wait()
             async with Listener(local(server), FakeDiscovery(ANN)) as ann:
                 await ann.until(finds(BOB), "bob")
@@ -338,7 +395,10 @@ def test_foreign_nodes_are_ignored(server):
 
 def test_boot_tells_the_runs_of_a_node_apart(server):
     async def scenario():
-        async with Listener(local(server), FakeDiscovery(ANN)) as ann, Listener(local(server), bob := FakeDiscovery(BOB)):
+        async with (
+            Listener(local(server), FakeDiscovery(ANN)) as ann,
+            Listener(local(server), bob := FakeDiscovery(BOB)),
+        ):
             found = await ann.until(finds(BOB), "bob")
             assert found == Found([bob.local])
 
@@ -348,7 +408,10 @@ def test_boot_tells_the_runs_of_a_node_apart(server):
 def test_node_of_this_host_with_another_host_name_is_found_by_its_own(server):
     async def scenario():
         other = Node(name="bob@127.0.0.7", address="127.0.0.7:45002")
-        async with Listener(local(server), FakeDiscovery(ANN)) as ann, Listener(local(server), bob := FakeDiscovery(other)):
+        async with (
+            Listener(local(server), FakeDiscovery(ANN)) as ann,
+            Listener(local(server), bob := FakeDiscovery(other)),
+        ):
             assert await ann.until(finds(other), "bob") == Found([bob.local])
 
     run(scenario)
@@ -358,7 +421,10 @@ def test_change_of_the_host_file_is_followed(server, tmp_path):
     async def scenario():
         path = tmp_path / ".hosts.erlang"
         strategy = ErlangHostsStrategy(path=path, epmd_port=server.port, interval_s=0.1)
-        async with Listener(strategy, FakeDiscovery(ANN)) as ann, Listener(strategy, FakeDiscovery(BOB)):
+        async with (
+            Listener(strategy, FakeDiscovery(ANN)) as ann,
+            Listener(strategy, FakeDiscovery(BOB)),
+        ):
             await ann.until(failed_for("no host file"), "a failure")
             path.write_text("'127.0.0.1'.\n")
             await ann.until(finds(BOB), "bob")
@@ -376,7 +442,9 @@ def test_host_file_without_hosts_is_an_answer(tmp_path):
     async def scenario():
         path = tmp_path / ".hosts.erlang"
         path.write_text("% nobody yet\n")
-        async with Listener(ErlangHostsStrategy(path=path, register=False), FakeDiscovery(ANN)) as ann:
+        async with Listener(
+            ErlangHostsStrategy(path=path, register=False), FakeDiscovery(ANN)
+        ) as ann:
             assert await ann.until(lambda _: True, "an answer") == Found([])
 
     run(scenario)
@@ -386,7 +454,10 @@ def test_address_that_epmd_cannot_carry_is_named(server):
     async def scenario():
         ctx = FakeDiscovery(ANN.evolve(address="unix:/run/ann.sock"))
         async with Listener(local(server), ctx) as ann:
-            await ann.until(failed_for("cannot register 'unix:/run/ann.sock': EPMD carries nothing but a port"), "the failure")
+            await ann.until(
+                failed_for("cannot register 'unix:/run/ann.sock': EPMD carries nothing but a port"),
+                "the failure",
+            )
             await asyncio.wait_for(ctx.has_announced.wait(), DEADLINE_S)
 
     run(scenario)

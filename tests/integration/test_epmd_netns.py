@@ -1,4 +1,6 @@
-"""Hosts with an EPMD each: network namespaces on a bridge, and a real ``cluster-kit run`` in each of them."""
+"""Hosts with an EPMD each: network namespaces on a bridge, and a real ``cluster-kit run`` in each
+of them.
+"""
 
 import os
 
@@ -52,7 +54,10 @@ def test_host_that_is_cut_off_is_kept_by_those_who_cannot_ask_it(lab, cluster):
     lab.nodes[0].cut()
     for other in others:
         assert other.wait_for("node_down", node=cut.name)["reason"] == "silent"
-        other.until(lambda other=other: any("EPMD at 10.203.0.1:4369: no" in line for line in other.errors), "the cause")
+        other.until(
+            lambda other=other: any("EPMD at 10.203.0.1:4369: no" in line for line in other.errors),
+            "the cause",
+        )
     lab.nodes[0].heal()
     for other in others:
         other.wait_for("node_up", times=2, node=cut.name)
@@ -61,4 +66,6 @@ def test_host_that_is_cut_off_is_kept_by_those_who_cannot_ask_it(lab, cluster):
 
 def test_epmd_that_serves_loopback_only_is_named(lab, cluster):
     for node in start(lab, cluster, "epmd", {"ERL_EPMD_ADDRESS": "127.0.0.1"}):
-        node.until(lambda node=node: any("(ERL_EPMD_ADDRESS)" in line for line in node.errors), "the cause")
+        node.until(
+            lambda node=node: any("(ERL_EPMD_ADDRESS)" in line for line in node.errors), "the cause"
+        )

@@ -1,4 +1,6 @@
-"""The chat example in a real browser: what is said at one node reaches the browsers of all others."""
+"""The chat example in a real browser: what is said at one node reaches the browsers of all
+others.
+"""
 
 import secrets
 import shutil
@@ -36,7 +38,9 @@ def start():
 
 @pytest.fixture
 def mark():
-    """What no other chat on this machine has in its nodes' names: those of the example are open to all."""
+    """What no other chat on this machine has in its nodes' names: those of the example are open to
+    all.
+    """
     return secrets.token_hex(4)
 
 
@@ -45,13 +49,27 @@ def browser(require, monkeypatch, tmp_path):
     require("chromedriver")
     require("chromium")
     selenium = pytest.importorskip("selenium.webdriver")
-    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+    for variable in (
+        "http_proxy",
+        "https_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ):
         monkeypatch.delenv(variable, raising=False)
     options = selenium.ChromeOptions()
-    for switch in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}"):
+    for switch in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ):
         options.add_argument(switch)
     options.binary_location = shutil.which("chromium")
-    driver = selenium.Chrome(options=options, service=selenium.ChromeService(shutil.which("chromedriver")))
+    driver = selenium.Chrome(
+        options=options, service=selenium.ChromeService(shutil.which("chromedriver"))
+    )
     yield Browser(driver)
     driver.quit()
 
@@ -75,7 +93,9 @@ class Browser:
 
     def shown(self, node):
         self._driver.switch_to.window(self._tabs[node.url])
-        return self._driver.execute_script("return [...document.querySelectorAll('li')].map(each => each.textContent)")
+        return self._driver.execute_script(
+            "return [...document.querySelectorAll('li')].map(each => each.textContent)"
+        )
 
     def close(self, node):
         self._driver.switch_to.window(self._tabs.pop(node.url))
@@ -90,7 +110,9 @@ def answers(url):
 
 
 def says_until_shown(browser, speaker, text, *hearers):
-    """Say it again and again until all have it: a node that has just come or gone may miss something."""
+    """Say it again and again until all have it: a node that has just come or gone may miss
+    something.
+    """
 
     def all_have_it():
         browser.say(speaker, text)

@@ -44,7 +44,11 @@ def book(tmp_path):
     for listener in listeners:
         listener.close()
     path = tmp_path / "phonebook.txt"
-    path.write_text("".join(f"{name}@127.0.0.1 127.0.0.1:{port}\n" for name, port in zip("abc", ports, strict=True)))
+    path.write_text(
+        "".join(
+            f"{name}@127.0.0.1 127.0.0.1:{port}\n" for name, port in zip("abc", ports, strict=True)
+        )
+    )
     return [os.environ | {"PHONE_BOOK": str(path), "PORT": str(port)} for port in ports]
 
 
@@ -91,7 +95,8 @@ def test_homemade_strategy_and_topology(start, book):
     for neighbour in "ac":
         b.wait_for("node_up", node=f"{neighbour}@127.0.0.1")
     a.wait_for("node_up", node="b@127.0.0.1")
-    linked = {"Snapshot b@127.0.0.1", "NodeUp b@127.0.0.1"}  # the link may be up before the program listens
+    # the link may be up before the program listens
+    linked = {"Snapshot b@127.0.0.1", "NodeUp b@127.0.0.1"}
     c.until(lambda: linked & set(c.lines), "b is up")
     a.wait_for("node_found", node="c@127.0.0.1")
     assert a.heard("node_up") == [("node_up", "b@127.0.0.1")]
@@ -131,7 +136,10 @@ def test_a_cache_loads_once_and_drops_everywhere(start, names):
     nodes[1].until_printed("told: 1")
     for node in nodes:
         node.say("get apple")
-        node.until(lambda node=node: sum(line.startswith("apple of ") for line in node.lines) == 2, "a fresh apple")
+        node.until(
+            lambda node=node: sum(line.startswith("apple of ") for line in node.lines) == 2,
+            "a fresh apple",
+        )
     assert sum(line == "loading apple" for node in nodes for line in node.lines) == 2
 
 
@@ -139,7 +147,14 @@ def test_backends_are_listed_while_they_run(start, names, tmp_path):
     folder = EXAMPLES / "backends"
     lists = [tmp_path / "a.conf", tmp_path / "b.conf"]
     a, b = (
-        start(Run, "cluster.yaml", "--name", name, cwd=folder, env=os.environ | {"HTTP_PORT": port, "BACKENDS": str(path)})
+        start(
+            Run,
+            "cluster.yaml",
+            "--name",
+            name,
+            cwd=folder,
+            env=os.environ | {"HTTP_PORT": port, "BACKENDS": str(path)},
+        )
         for name, port, path in zip(names, ["8001", "8002"], lists, strict=True)
     )
     a.wait_for("node_up", node=f"{names[1]}@127.0.0.1")
@@ -154,7 +169,9 @@ def test_backends_are_listed_while_they_run(start, names, tmp_path):
 
 def test_homemade_names_the_ports_of_its_phone_book():
     folder = EXAMPLES / "homemade"
-    ports = [line.rpartition(":")[2] for line in (folder / "phonebook.txt").read_text().splitlines()]
+    ports = [
+        line.rpartition(":")[2] for line in (folder / "phonebook.txt").read_text().splitlines()
+    ]
     assert ports[0] in (folder / "cluster.yaml").read_text()
     assert ports[2] in (folder / "app.py").read_text()
 
@@ -173,7 +190,9 @@ def test_pool_grows_and_shrinks_and_does_each_job_once(start):
 
     assert boss.wait(120) == 0
     done = [line.partition(",")[0] for line in boss.lines if " primes below " in line]
-    assert sorted(int(line.rpartition(" ")[2]) for line in done) == [10_000 * number for number in range(1, 31)]
+    assert sorted(int(line.rpartition(" ")[2]) for line in done) == [
+        10_000 * number for number in range(1, 31)
+    ]
     assert "1229 primes below 10000" in done
     for worker in workers.values():
         worker.signal(signal.SIGINT)

@@ -37,7 +37,8 @@ def main(config, kill):
             next(event for event in events if isinstance(event, NodeDown))
             next(event for event in events if isinstance(event, NodeUp))
         status = cluster.status()["lan"]
-        print(json.dumps({"worker": status.pid, "restarts": status.restarts, "sources": list(status.sources)}), flush=True)
+        seen = {"worker": status.pid, "restarts": status.restarts, "sources": list(status.sources)}
+        print(json.dumps(seen), flush=True)
         sys.stdin.read()
 
 
@@ -63,9 +64,20 @@ SPEC = """
 a = Analysis([{program!r}], pathex=[{folder!r}], hookspath={hooks!r}, excludes={excludes!r})
 pyz = PYZ(a.pure)
 EXE(pyz, a.scripts, a.binaries, a.datas, name="one-file")
-COLLECT(EXE(pyz, a.scripts, exclude_binaries=True, name="program"), a.binaries, a.datas, name="one-folder")
+program = EXE(pyz, a.scripts, exclude_binaries=True, name="program")
+COLLECT(program, a.binaries, a.datas, name="one-folder")
 """
-EXCLUDED = ["kubernetes", "aiohttp", "zeroconf", "dns", "cryptography", "rich", "hypothesis", "pytest", "cluster_kit.testing"]
+EXCLUDED = [
+    "kubernetes",
+    "aiohttp",
+    "zeroconf",
+    "dns",
+    "cryptography",
+    "rich",
+    "hypothesis",
+    "pytest",
+    "cluster_kit.testing",
+]
 PROGRAMS = ["one-file", "one-folder/program"]
 
 
@@ -83,13 +95,19 @@ def built(tmp_path_factory, require):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: frozen-plugin\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[cluster_kit]\nfrozen = frozen_plugin\n")
     spec = folder / "program.spec"
-    spec.write_text(SPEC.format(program=str(program), folder=str(folder), hooks=get_hook_dirs(), excludes=EXCLUDED))
+    spec.write_text(
+        SPEC.format(
+            program=str(program), folder=str(folder), hooks=get_hook_dirs(), excludes=EXCLUDED
+        )
+    )
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])),
         "PYINSTALLER_CONFIG_DIR": str(folder / "cache"),
     }
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN", str(spec)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=BUILD_S)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=BUILD_S
+    )
     assert done.returncode == 0, done.stderr
     yield folder / "dist"
     shutil.rmtree(folder)
@@ -98,11 +116,19 @@ def built(tmp_path_factory, require):
 @contextlib.contextmanager
 def running(program, name, *arguments):
     topology = {"strategy": ["gossip", "nobody"]}
-    config = {"node": f"{name}@127.0.0.1", "cluster": f"frozen-{os.getpid()}", "topologies": {"lan": topology}}
+    config = {
+        "node": f"{name}@127.0.0.1",
+        "cluster": f"frozen-{os.getpid()}",
+        "topologies": {"lan": topology},
+    }
     # a program of one file unpacks itself into a folder that it leaves behind when it is killed
     environment = os.environ | {"CONFIG": json.dumps(config), "TMPDIR": str(program.parent)}
     process = subprocess.Popen(
-        [str(program), *arguments], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [str(program), *arguments],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with process:
         try:
@@ -131,7 +157,8 @@ def test_frozen_program_that_is_killed_leaves_no_worker(built, program):
         for process in (a, b):
             json.loads(process.stdout.readline())  # both see each other, before either is gone
         for process in (a, b):
-            process.send_signal(signal.SIGKILL)  # of what is left, the fixture that every test has tells
+            # of what is left, the fixture that every test has tells
+            process.send_signal(signal.SIGKILL)
 
 
 @pytest.mark.timeout(BUILD_S + TIMEOUT_S)
@@ -141,11 +168,21 @@ def test_program_that_forgets_the_hook_says_so_and_does_not_multiply(built, prog
     monkeypatch.setenv("CONFIG", json.dumps({"topologies": {"lan": {"strategy": "gossip"}}}))
     done = subprocess.run([built / program], capture_output=True, text=True, timeout=TIMEOUT_S)
     assert done.returncode == 1
-    assert done.stderr.count("this process was started as a worker, and runs the program from its beginning") == 1
+    assert (
+        done.stderr.count(
+            "this process was started as a worker, and runs the program from its beginning"
+        )
+        == 1
+    )
     assert done.stderr.count("Failed to execute script") == 2
-    assert "never proved to be one: a frozen program calls multiprocessing.freeze_support() first of all" in done.stderr
+    assert (
+        "never proved to be one: a frozen program calls multiprocessing.freeze_support() first of "
+        "all" in done.stderr
+    )
 
 
 def test_the_distribution_tells_pyinstaller_of_its_hook():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["pyinstaller40"] == {"hook-dirs": "cluster_kit.__pyinstaller:get_hook_dirs"}
+    assert project["entry-points"]["pyinstaller40"] == {
+        "hook-dirs": "cluster_kit.__pyinstaller:get_hook_dirs"
+    }

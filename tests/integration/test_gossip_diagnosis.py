@@ -59,7 +59,8 @@ def speaking(given, datagram):
         "import socket, time\n"
         "sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
         "sock.bind(('127.0.0.1', 0))\n"
-        "sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton('127.0.0.1'))\n"
+        "sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, "
+        "socket.inet_aton('127.0.0.1'))\n"
         "while True:\n"
         f"    sock.sendto({datagram!r}, {(given['multicast_addr'], given['port'])!r})\n"
         "    time.sleep(0.05)\n"
@@ -69,7 +70,7 @@ def speaking(given, datagram):
         process.kill()
 
 
-# -- who is there --------------------------------------------------------------------------------------------------------------
+# -- who is there ----------------------------------------------------------------------------------
 
 
 def test_alone_every_step_is_in_order_and_nobody_is_there():
@@ -102,15 +103,21 @@ def test_foreign_cluster_is_the_cause_where_it_is_all_that_is_heard():
     last = diagnosed_beside(options(), discovery(BOB, Fence("shop-test", "lan")))[-1]
     assert last.outcome is Outcome.EMPTY
     assert last.cause == (
-        "only others are heard: cluster 'shop-test', group 'lan' from 127.0.0.1: give both the same cluster and group, "
+        "only others are heard: cluster 'shop-test', group 'lan' from 127.0.0.1: give both the "
+        "same cluster and group, "
         "or leave them out"
     )
 
 
 def test_foreign_cluster_is_a_remark_beside_nodes_of_ours():
-    last = diagnosed_beside(options(), discovery(BOB), discovery(CAT, Fence("shop-test", "lan")))[-1]
+    last = diagnosed_beside(options(), discovery(BOB), discovery(CAT, Fence("shop-test", "lan")))[
+        -1
+    ]
     assert last.outcome is Outcome.OK
-    assert last.got == "1 node: bob@127.0.0.1; ignored: cluster 'shop-test', group 'lan' from 127.0.0.1"
+    assert (
+        last.got
+        == "1 node: bob@127.0.0.1; ignored: cluster 'shop-test', group 'lan' from 127.0.0.1"
+    )
 
 
 def test_libcluster_on_this_port_is_recognised():
@@ -121,7 +128,7 @@ def test_libcluster_on_this_port_is_recognised():
     assert "libcluster's own gossip from 127.0.0.1" in last.cause
 
 
-# -- what is in the way --------------------------------------------------------------------------------------------------------
+# -- what is in the way ----------------------------------------------------------------------------
 
 
 def test_port_that_is_not_shared_names_who_holds_it():
@@ -147,7 +154,7 @@ def test_host_without_an_address_failed_first():
     assert "no-such-host.invalid" in finding.cause
 
 
-# -- what others notice of it --------------------------------------------------------------------------------------------------
+# -- what others notice of it ----------------------------------------------------------------------
 
 
 def test_others_hear_nothing_of_a_diagnosis(caplog):
@@ -167,7 +174,7 @@ def test_others_hear_nothing_of_a_diagnosis(caplog):
     assert caplog.messages == []
 
 
-# -- between hosts -------------------------------------------------------------------------------------------------------------
+# -- between hosts ---------------------------------------------------------------------------------
 
 DIAGNOSE = """
 import asyncio, json, sys
@@ -201,12 +208,19 @@ def test_alone_on_a_network_the_usual_obstacles_are_named():
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize(("state", "got"), [("down", "eth0: it is down"), ("multicast off", "eth0: it carries no multicast")])
+@pytest.mark.parametrize(
+    ("state", "got"),
+    [("down", "eth0: it is down"), ("multicast off", "eth0: it carries no multicast")],
+)
 def test_interface_that_can_not_be_used_failed(state, got):
     with Lab(1) as lab:
         place = lab.nodes[0]
         assert place.run(["ip", "link", "set", "eth0", *state.split()]).wait() == 0
-        assert diagnosed_at(place, options())[-1][:3] == ["failed", f"interface of {place.address}", got]
+        assert diagnosed_at(place, options())[-1][:3] == [
+            "failed",
+            f"interface of {place.address}",
+            got,
+        ]
 
 
 @pytest.mark.netns

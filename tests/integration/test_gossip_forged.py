@@ -1,4 +1,6 @@
-"""What somebody on the network can do in the name of others, who speak gossip over TCP links: part nobody who is linked."""
+"""What somebody on the network can do in the name of others, who speak gossip over TCP links: part
+nobody who is linked.
+"""
 
 import signal
 import socket
@@ -25,7 +27,9 @@ class Mallory:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         membership = socket.inet_aton(self._group[0]) + socket.inet_aton("127.0.0.1")
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        self._socket.setsockopt(
+            socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1")
+        )
         self._socket.bind(self._group)
         self._socket.settimeout(DEADLINE_S)
 
@@ -53,7 +57,8 @@ def cluster(tmp_path):
 
 
 NAMES = ("ann@127.0.0.1", "bob@127.0.0.1", "cid@127.0.0.1")
-ROUNDS = 3  # so that a link that is given up in one of them is down before all have heard the last one
+# so that a link that is given up in one of them is down before all have heard the last one
+ROUNDS = 3
 NOBODY_PORT = 1
 
 
@@ -72,13 +77,21 @@ def later_run_is_leaving(packet):
 
 def stranger(packet, number):
     """Return the same of a node that nobody has heard of, and that nobody can be linked to."""
-    return replace(packet, kind=Kind.HEARTBEAT, name=f"zoe{number}@127.0.0.1", boot=(1, number), port=NOBODY_PORT)
+    return replace(
+        packet,
+        kind=Kind.HEARTBEAT,
+        name=f"zoe{number}@127.0.0.1",
+        boot=(1, number),
+        port=NOBODY_PORT,
+    )
 
 
 @pytest.mark.parametrize("forged", [goodbye, leaving, later_run_is_leaving])
 def test_forged_words_part_no_linked_nodes(cluster, forged):
     given = options()
-    file = cluster.write("forged.yaml", {"lan": {"strategy": "gossip", "connector": "tcp", "config": given}})
+    file = cluster.write(
+        "forged.yaml", {"lan": {"strategy": "gossip", "connector": "tcp", "config": given}}
+    )
     runs = {name: cluster.run(name, file=file) for name in NAMES}
     pairs = [(run, other) for name, run in runs.items() for other in NAMES if other != name]
     with Mallory(given) as mallory:
@@ -91,7 +104,8 @@ def test_forged_words_part_no_linked_nodes(cluster, forged):
             last = stranger(overheard[0], number)
             mallory.say(last)
             for run in runs.values():
-                run.wait_for("node_found", node=last.name)  # so it has heard all that was said before
+                # so it has heard all that was said before
+                run.wait_for("node_found", node=last.name)
             assert [run.heard("node_down") for run in runs.values()] == [[], [], []]
     downs = []
     for name in NAMES[:-1]:
@@ -100,5 +114,6 @@ def test_forged_words_part_no_linked_nodes(cluster, forged):
         assert leaver.wait() == 0, leaver.errors
         downs.append(("node_down", name))
         for run in runs.values():
-            run.wait_for("node_down", node=name, reason="left")  # which it says over the link, so that has been up until now
+            # which it says over the link, so that has been up until now
+            run.wait_for("node_down", node=name, reason="left")
             assert run.heard("node_down") == downs

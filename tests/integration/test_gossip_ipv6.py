@@ -24,7 +24,14 @@ BRISK = {"interval_s": 0.3, "ttl_s": 3.0}
 
 def options(**given):
     """Return options of a group that no other test is on."""
-    return BRISK | {"multicast_addr": f"ff12::{secrets.randbelow(65536):x}", "port": 20_000 + secrets.randbelow(10_000)} | given
+    return (
+        BRISK
+        | {
+            "multicast_addr": f"ff12::{secrets.randbelow(65536):x}",
+            "port": 20_000 + secrets.randbelow(10_000),
+        }
+        | given
+    )
 
 
 @contextmanager
@@ -74,14 +81,24 @@ def test_who_is_on_another_interface_is_not_heard():
     with lab_of(2) as lab, gossipers() as start:
         here, there = lab.nodes
         add = "ip link add eth1 type veth peer name end; ip link set end up; ip link set eth1 up"
-        assert here.run(["sh", "-c", f"{add}; ip addr add fd00:cc::1/64 dev eth1 nodad"]).wait() == 0
+        assert (
+            here.run(["sh", "-c", f"{add}; ip addr add fd00:cc::1/64 dev eth1 nodad"]).wait() == 0
+        )
         given = options()
         apart = start("apart@fd00:cc::1", given, here)
         apart.boot()
-        one, two = start(f"one@{here.address6}", given, here), start(f"two@{there.address6}", given, there)
+        one, two = (
+            start(f"one@{here.address6}", given, here),
+            start(f"two@{there.address6}", given, there),
+        )
         meet([one, two])
         one.hears_again(two, times=4)
-        assert apart.said(seen=one.name) == apart.said(seen=two.name) == one.said(seen=apart.name) == []
+        assert (
+            apart.said(seen=one.name)
+            == apart.said(seen=two.name)
+            == one.said(seen=apart.name)
+            == []
+        )
 
 
 def test_host_whose_ipv6_is_switched_off_is_told_so_and_heard_once_it_is_on():
@@ -89,7 +106,10 @@ def test_host_whose_ipv6_is_switched_off_is_told_so_and_heard_once_it_is_on():
         here, there = lab.nodes
         switch = "echo {} > /proc/sys/net/ipv6/conf/eth0/disable_ipv6"
         assert here.run(["sh", "-c", switch.format(1)]).wait() == 0
-        one, two = start(f"one@{here.address6}", BRISK, here), start(f"two@{there.address6}", BRISK, there)
+        one, two = (
+            start(f"one@{here.address6}", BRISK, here),
+            start(f"two@{there.address6}", BRISK, there),
+        )
         one.until(one.failures, "a failure")
         assert "'fd00:cb::1': no interface has that address" in one.failures()[0]
         assert "10.203.0.1 (eth0)" in one.failures()[0]
@@ -100,7 +120,9 @@ def test_host_whose_ipv6_is_switched_off_is_told_so_and_heard_once_it_is_on():
 
 def test_a_cluster_forms_by_ipv6_alone(tmp_path):
     with Cluster(tmp_path) as cluster, lab_of(2) as lab:
-        file = cluster.write("hosts.yaml", {"lan": {"strategy": {"name": "gossip", **BRISK}}}, insecure=True)
+        file = cluster.write(
+            "hosts.yaml", {"lan": {"strategy": {"name": "gossip", **BRISK}}}, insecure=True
+        )
         one, two = (cluster.keep(Hosted(place, file, place.address6)) for place in lab.nodes)
         assert one.wait_for("node_up", node=two.name)["address"].startswith("[fd00:cb::2]:")
         two.wait_for("node_up", node=one.name)
@@ -120,7 +142,9 @@ def test_kernel_without_ipv6_is_told_with_the_way_out(monkeypatch):
     async def scenario():
         ctx = FakeDiscovery(Node(name="ann@fd00::1"), network=Machine())
         async with Listener(GossipStrategy(), ctx) as heard:
-            failed = await heard.until(lambda observation: isinstance(observation, Failed), "a failure")
+            failed = await heard.until(
+                lambda observation: isinstance(observation, Failed), "a failure"
+            )
             assert "this machine has no IPv6; use a host with an IPv4 address" in str(failed.error)
 
     monkeypatch.setattr(datagrams, "number_of", lambda _: 1)

@@ -51,7 +51,10 @@ def test_firewall_is_reported_and_the_node_is_heard_again_without_it(require):
     require("nft")
     with Lab(2) as lab, gossipers() as start:
         one, other = on_each_node(start, lab, options())
-        for rule in ("add table inet t", "add chain inet t out { type filter hook output priority 0; policy drop; }"):
+        for rule in (
+            "add table inet t",
+            "add chain inet t out { type filter hook output priority 0; policy drop; }",
+        ):
             assert lab.nodes[0].run(["nft", rule]).wait() == 0
         one.until(one.failures, "a failure")
         assert "a firewall forbids it" in one.failures()[0]

@@ -1,4 +1,6 @@
-"""Sealed gossip on real sockets: recordings, other secrets, floods, and what the diagnosis makes of them."""
+"""Sealed gossip on real sockets: recordings, other secrets, floods, and what the diagnosis makes of
+them.
+"""
 
 import asyncio
 import logging
@@ -103,7 +105,11 @@ def test_recordings_of_one_who_left_are_nothing_to_one_who_has_just_started():
                     await asyncio.sleep(0)
             async with Listener(gossip, discovery(CAT)):
                 await ann.until(sees(CAT), "cat")
-            assert {observation.node.name for observation in ann.observations if isinstance(observation, Seen)} == {CAT.name}
+            assert {
+                observation.node.name
+                for observation in ann.observations
+                if isinstance(observation, Seen)
+            } == {CAT.name}
 
     run(scenario)
 
@@ -120,7 +126,9 @@ def test_forged_goodbye_is_nothing():
             goodbye = encode(Packet.of(bob_ctx.local, FENCE, Kind.GOODBYE, leaving=True))
             with sender() as sock:
                 sock.sendto(goodbye, (given["multicast_addr"], given["port"]))
-                sock.sendto(forger.seal(goodbye, FENCE, 1e9), (given["multicast_addr"], given["port"]))
+                sock.sendto(
+                    forger.seal(goodbye, FENCE, 1e9), (given["multicast_addr"], given["port"])
+                )
             async with Listener(gossip, discovery(CAT)):
                 await ann.until(sees(CAT), "cat")
             assert all(isinstance(observation, Seen) for observation in ann.observations[:-1])
@@ -151,8 +159,11 @@ def test_whose_secret_differs_is_warned_about_once_by_name_and_address(ours, the
             assert not ann.vouched_for(BOB)
 
     run(scenario)
-    expected = f"gossip: {BOB.name} at 127.0.0.1: {why}; give all nodes of a cluster the same secret"
-    assert [record.getMessage() for record in caplog.records].count(expected) == 2  # ann and cat, once each
+    expected = (
+        f"gossip: {BOB.name} at 127.0.0.1: {why}; give all nodes of a cluster the same secret"
+    )
+    # ann and cat, once each
+    assert [record.getMessage() for record in caplog.records].count(expected) == 2
     assert len(caplog.records) == 4  # bob about each of them
 
 
@@ -166,14 +177,18 @@ def test_made_up_names_do_not_fill_the_log(caplog):
             with sender() as sock:
                 for number in range(3000):
                     forger = Sealing(f"made-up-{number}@127.0.0.1", BootId(number, 1), OTHER)
-                    sock.sendto(forger.seal(b"", FENCE, 0.0), (given["multicast_addr"], given["port"]))
+                    sock.sendto(
+                        forger.seal(b"", FENCE, 0.0), (given["multicast_addr"], given["port"])
+                    )
                     await asyncio.sleep(0)
             async with Listener(gossip, discovery(BOB)):
                 await ann.until(sees(BOB), "bob")
 
     run(scenario)
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert len([record for record in warnings if "made-up" in record.getMessage()]) <= 2 * MOST_AT_ONCE
+    assert (
+        len([record for record in warnings if "made-up" in record.getMessage()]) <= 2 * MOST_AT_ONCE
+    )
     assert len(caplog.records) <= 2 * (MOST_AT_ONCE + 2)
 
 
@@ -183,7 +198,10 @@ def test_two_topologies_of_one_worker_keep_apart_what_they_hear():
     async def scenario():
         web, db = Fence("shop", "web"), Fence("shop", "db")
         ann_web, ann_db = (FakeDiscovery(ANN, fence=fence, keyring=OURS) for fence in (web, db))
-        bob_web, cat_db = FakeDiscovery(BOB, fence=web, keyring=OURS), FakeDiscovery(CAT, fence=db, keyring=OURS)
+        bob_web, cat_db = (
+            FakeDiscovery(BOB, fence=web, keyring=OURS),
+            FakeDiscovery(CAT, fence=db, keyring=OURS),
+        )
         async with (
             Listener(gossip, ann_web) as web_heard,
             Listener(gossip, ann_db) as db_heard,
@@ -198,7 +216,7 @@ def test_two_topologies_of_one_worker_keep_apart_what_they_hear():
     run(scenario)
 
 
-# -- diagnosis -----------------------------------------------------------------------------------------------------------------
+# -- diagnosis -------------------------------------------------------------------------------------
 
 
 def diagnosed_beside(others, ring=OURS):
@@ -211,7 +229,9 @@ def diagnosed_beside(others, ring=OURS):
             for ctx in others:
                 await gossiping.enter_async_context(Listener(gossip, ctx))
                 await ctx.has_announced.wait()
-            return [finding async for finding in gossip.diagnose(discovery(ANN, ring, announce=False))]
+            return [
+                finding async for finding in gossip.diagnose(discovery(ANN, ring, announce=False))
+            ]
 
     findings = run(scenario)
     assert "heard back in" in findings[-2].got
@@ -219,7 +239,9 @@ def diagnosed_beside(others, ring=OURS):
 
 
 def test_diagnosis_hears_sealed_nodes():
-    assert diagnosed_beside([discovery(BOB), discovery(CAT)]).got == f"2 nodes: {BOB.name}, {CAT.name}"
+    assert (
+        diagnosed_beside([discovery(BOB), discovery(CAT)]).got == f"2 nodes: {BOB.name}, {CAT.name}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,18 +250,31 @@ def test_diagnosis_hears_sealed_nodes():
         (
             OURS,
             discovery(BOB, OTHER),
-            f"{BOB.name} with a secret that this node doesn't have from 127.0.0.1: give both the same",
+            (
+                f"{BOB.name} with a secret that this node doesn't have from 127.0.0.1: "
+                "give both the same"
+            ),
         ),
         (
             None,
             discovery(BOB, OTHER),
-            f"{BOB.name} with a secret that this node doesn't have from 127.0.0.1: give both the same",
+            (
+                f"{BOB.name} with a secret that this node doesn't have from 127.0.0.1: "
+                "give both the same"
+            ),
         ),
-        (OURS, discovery(BOB, None), f"{BOB.name} without a secret from 127.0.0.1: give it the secret of this node"),
+        (
+            OURS,
+            discovery(BOB, None),
+            f"{BOB.name} without a secret from 127.0.0.1: give it the secret of this node",
+        ),
         (
             OURS,
             FakeDiscovery(BOB, fence=Fence("other", "lan"), keyring=OURS),
-            "sealed gossip of another cluster or group from 127.0.0.1: give both the same cluster and group",
+            (
+                "sealed gossip of another cluster or group from 127.0.0.1: give both the same "
+                "cluster and group"
+            ),
         ),
     ],
     ids=["another secret", "none here", "none there", "foreign"],

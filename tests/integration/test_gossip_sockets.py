@@ -1,4 +1,6 @@
-"""Gossip on real sockets in one process: what reaches whom, what can go wrong, and what a flood does."""
+"""Gossip on real sockets in one process: what reaches whom, what can go wrong, and what a flood
+does.
+"""
 
 import asyncio
 import logging
@@ -57,7 +59,7 @@ def heartbeat(node, fence=FENCE):
     return encode(Packet.of(node, fence, Kind.HEARTBEAT, leaving=False))
 
 
-# -- what reaches whom ---------------------------------------------------------------------------------------------------------
+# -- what reaches whom -----------------------------------------------------------------------------
 
 
 def test_two_topologies_of_one_process_share_a_port():
@@ -103,7 +105,10 @@ def test_source_is_the_address_of_a_node_that_announces_none():
         async with Listener(GossipStrategy(**given), ctx) as ann:
             await ctx.has_announced.wait()
             with sender("127.0.0.9") as sock:
-                sock.sendto(heartbeat(BOB.evolve(address="0.0.0.0:4002")), (given["multicast_addr"], given["port"]))
+                sock.sendto(
+                    heartbeat(BOB.evolve(address="0.0.0.0:4002")),
+                    (given["multicast_addr"], given["port"]),
+                )
             seen = await ann.until(lambda observation: isinstance(observation, Seen), "bob")
             assert seen.node == BOB.evolve(address="127.0.0.9:4002")
 
@@ -158,7 +163,9 @@ class Late(SystemNetwork):
         await asyncio.sleep(self.LATE_S)
         datagrams = await super().join(group, max_bytes=max_bytes)
         loop, listen, send = asyncio.get_running_loop(), datagrams.listen, datagrams.send
-        datagrams.listen = lambda hear: listen(lambda heard: loop.call_later(self.LATE_S, hear, heard))
+        datagrams.listen = lambda hear: listen(
+            lambda heard: loop.call_later(self.LATE_S, hear, heard)
+        )
         datagrams.send = lambda *sent: loop.call_later(self.LATE_S, send, *sent)
         return datagrams
 
@@ -167,14 +174,17 @@ def test_nodes_meet_on_a_network_that_is_late():
     gossip = GossipStrategy(**options())
 
     async def scenario():
-        async with Listener(gossip, discovery(ANN, network=Late())) as ann, Listener(gossip, discovery(BOB)) as bob:
+        async with (
+            Listener(gossip, discovery(ANN, network=Late())) as ann,
+            Listener(gossip, discovery(BOB)) as bob,
+        ):
             await ann.until(sees(BOB), "bob")
             await bob.until(sees(ANN), "ann")
 
     run(scenario)
 
 
-# -- ending --------------------------------------------------------------------------------------------------------------------
+# -- ending ----------------------------------------------------------------------------------------
 
 
 def test_goodbye_is_sent_before_closing_returns():
@@ -215,7 +225,7 @@ def test_failing_run_says_no_goodbye_since_it_starts_again():
     run(scenario)
 
 
-# -- a source in trouble -------------------------------------------------------------------------------------------------------
+# -- a source in trouble ---------------------------------------------------------------------------
 
 
 def failure(given, local=ANN, kind=DiscoveryError):
@@ -266,7 +276,10 @@ def test_host_without_address_is_reported():
 
 def test_loopback_of_ipv6_is_refused():
     message = failure({}, Node(name="ann@::1"), ConfigError)
-    assert "'::1': Linux carries no IPv6 multicast on loopback; use an IPv4 host such as 127.0.0.1" in message
+    assert (
+        "'::1': Linux carries no IPv6 multicast on loopback; use an IPv4 host such as 127.0.0.1"
+        in message
+    )
 
 
 UNPRIVILEGED = """
@@ -291,11 +304,13 @@ asyncio.run(main())
 def test_missing_permission_is_reported():
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 2:
         pytest.skip("here any user may use any port")
-    done = subprocess.run([sys.executable, "-c", UNPRIVILEGED], capture_output=True, text=True, timeout=DEADLINE_S)
+    done = subprocess.run(
+        [sys.executable, "-c", UNPRIVILEGED], capture_output=True, text=True, timeout=DEADLINE_S
+    )
     assert "no permission; choose a port above 1023" in done.stdout, done.stderr
 
 
-# -- floods --------------------------------------------------------------------------------------------------------------------
+# -- floods ----------------------------------------------------------------------------------------
 
 
 def test_flood_starves_neither_the_gossip_nor_its_event_loop():
@@ -336,7 +351,9 @@ def test_foreigners_and_garbage_are_logged_once_in_a_while(caplog):
         async with Listener(GossipStrategy(**given), ctx) as ann:
             await ctx.has_announced.wait()
             with sender() as sock:
-                for datagram in [heartbeat(BOB, Fence("other", "lan")), b"garbage"] * 50 + [heartbeat(CAT)]:
+                for datagram in [heartbeat(BOB, Fence("other", "lan")), b"garbage"] * 50 + [
+                    heartbeat(CAT)
+                ]:
                     sock.sendto(datagram, (given["multicast_addr"], given["port"]))
             await ann.until(sees(CAT), "cat")
 

@@ -1,4 +1,6 @@
-"""A user whose number is not in passwd, without HOME, in a directory that is gone: as containers run that take any number."""
+"""A user whose number is not in passwd, without HOME, in a directory that is gone: as containers
+run that take any number.
+"""
 
 import json
 import os
@@ -47,7 +49,9 @@ def doctor(tmp_path, leave):
         path.write_text(json.dumps({"node": "a@127.0.0.1", "topologies": {"web": topology}}))
         command = [*AS_NOBODY_KNOWN, COMMAND, "doctor", path]
         environ = ENVIRON | ({"HOME": str(home)} if home else {})
-        done = subprocess.run(command, preexec_fn=leave, env=environ, capture_output=True, text=True, timeout=90)
+        done = subprocess.run(
+            command, preexec_fn=leave, env=environ, capture_output=True, text=True, timeout=90
+        )
         assert "a fault of the plugin" not in done.stdout + done.stderr
         return done
 
@@ -78,7 +82,11 @@ def test_kubernetes_works_with_a_kubeconfig_of_which_the_path_is_whole(doctor, t
     api = KubernetesApi()
     with in_thread(api) as run:
         run(api.put(SLICES, endpoint_slice("s", "10.0.0.7")))
-        done = doctor("kubernetes", service_name="web", kubeconfig=str(api.kubeconfig(tmp_path / "kubeconfig")))
+        done = doctor(
+            "kubernetes",
+            service_name="web",
+            kubeconfig=str(api.kubeconfig(tmp_path / "kubeconfig")),
+        )
     assert "nodes it discovers: 1" in done.stdout
 
 

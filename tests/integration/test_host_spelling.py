@@ -48,7 +48,9 @@ def test_nodes_meet_by_an_erlang_host_file_in_mixed_case(cluster, require, monke
     require("epmd")
     hosts = cluster.folder / ".hosts.erlang"
     hosts.write_text("'LocalHost'.\n")
-    file = cluster.write("c.yaml", {"lan": {"strategy": "erlang_hosts", "config": {"path": str(hosts)}}})
+    file = cluster.write(
+        "c.yaml", {"lan": {"strategy": "erlang_hosts", "config": {"path": str(hosts)}}}
+    )
     with EpmdServer() as server:
         monkeypatch.setenv("ERL_EPMD_PORT", str(server.port))
         a, b = (cluster.run(f"{name}@localhost", file=file) for name in "ab")

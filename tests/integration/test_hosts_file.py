@@ -49,7 +49,9 @@ class Watched:
 
     async def recovers(self, *nodes):
         """As ``tells``, after failures."""
-        answer = await self.heard.until(lambda told: isinstance(told, Found), f"exactly {nodes}", since=self.since)
+        answer = await self.heard.until(
+            lambda told: isinstance(told, Found), f"exactly {nodes}", since=self.since
+        )
         self.since = len(self.heard.observations)
         assert answer == Found(nodes)
 
@@ -58,7 +60,9 @@ def watching(path, scenario, found=(), interval_s=0.05):
     async def bounded():
         strategy = HostsFileStrategy(path=path, interval_s=interval_s)
         async with asyncio.timeout(3 * DEADLINE_S):
-            async with Listener(strategy, FakeDiscovery(ANN, found=frozenset(found)), deadline_s=DEADLINE_S) as heard:
+            async with Listener(
+                strategy, FakeDiscovery(ANN, found=frozenset(found)), deadline_s=DEADLINE_S
+            ) as heard:
                 await scenario(Watched(heard, path))
             if heard.error:
                 raise heard.error
@@ -73,7 +77,7 @@ def path(tmp_path):
     return path
 
 
-# -- the ways to edit a file ---------------------------------------------------------------------------------------------------
+# -- the ways to edit a file -----------------------------------------------------------------------
 
 
 def rewrite(path, text):
@@ -178,7 +182,7 @@ def test_a_new_address_of_a_node_is_told(path):
     watching(path, scenario)
 
 
-# -- explicitly nobody, and what is no answer ----------------------------------------------------------------------------------
+# -- explicitly nobody, and what is no answer ------------------------------------------------------
 
 
 def test_comments_alone_mean_nobody(path):
@@ -206,7 +210,9 @@ def test_faulty_file_is_a_failed_look_up_until_it_is_mended(path, text, line, ca
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         path.write_bytes(text.encode(errors="surrogateescape"))
-        failed = await watched.heard.until(lambda told: isinstance(told, Failed) and cause in str(told.error), cause)
+        failed = await watched.heard.until(
+            lambda told: isinstance(told, Failed) and cause in str(told.error), cause
+        )
         assert str(failed.error).startswith(f"hosts_file: {path}:{line}: ")
         assert not [told for told in watched.heard.observations[1:] if isinstance(told, Found)]
         watched.since = len(watched.heard.observations)
@@ -248,7 +254,9 @@ def test_file_that_cannot_be_read_is_a_failed_look_up_until_it_is_back(path, spo
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         spoil(path)
-        failed = await watched.heard.until(lambda told: isinstance(told, Failed) and cause in str(told.error), cause)
+        failed = await watched.heard.until(
+            lambda told: isinstance(told, Failed) and cause in str(told.error), cause
+        )
         assert str(failed.error).startswith(f"hosts_file: {path}: ")
         watched.since = len(watched.heard.observations)
         path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
@@ -267,7 +275,7 @@ def test_file_may_be_missing_at_first(tmp_path):
     watching(tmp_path / "hosts", scenario)
 
 
-# -- half written, and whole to look at ----------------------------------------------------------------------------------------
+# -- half written, and whole to look at ------------------------------------------------------------
 
 
 def removals(observations):
@@ -277,11 +285,15 @@ def removals(observations):
 
 
 def test_file_that_is_written_line_by_line_takes_nobody_away(path, monkeypatch):
-    """After each line it looks whole. The strategy's looks and the writer's lines are made to alternate."""
+    """After each line it looks whole. The strategy's looks and the writer's lines are made to
+    alternate.
+    """
     text = content(*[node(f"n{number}", 46000 + number) for number in range(20)])
 
     async def scenario(watched):
-        await watched.heard.until(lambda told: isinstance(told, Found) and len(told.nodes) == 20, "all of them")
+        await watched.heard.until(
+            lambda told: isinstance(told, Found) and len(told.nodes) == 20, "all of them"
+        )
         with path.open("w", buffering=1) as file:
             for line in text.splitlines(keepends=True):
                 file.write(line)
@@ -320,8 +332,12 @@ def test_file_that_never_holds_still_is_a_failed_look_up(path, monkeypatch):
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         monkeypatch.setattr(FileReader, "read", rewritten)
-        await watched.heard.until(lambda told: isinstance(told, Failed), "that it changes all the time")
-        assert "changes all the time; write a copy of it" in str(watched.heard.observations[-1].error)
+        await watched.heard.until(
+            lambda told: isinstance(told, Failed), "that it changes all the time"
+        )
+        assert "changes all the time; write a copy of it" in str(
+            watched.heard.observations[-1].error
+        )
         monkeypatch.setattr(FileReader, "read", read)
         watched.since = len(watched.heard.observations)
         await watched.recovers(DAN)
@@ -344,7 +360,7 @@ def test_run_after_one_that_raised_takes_nobody_away_by_a_file_that_is_being_wri
     timer.join()
 
 
-# -- a file system that hangs --------------------------------------------------------------------------------------------------
+# -- a file system that hangs ----------------------------------------------------------------------
 
 
 def test_file_system_that_hangs_holds_up_one_thread_and_nobody_else(path, monkeypatch):
@@ -360,8 +376,12 @@ def test_file_system_that_hangs_holds_up_one_thread_and_nobody_else(path, monkey
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         monkeypatch.setattr(FileReader, "read", hang)
-        await watched.heard.until(lambda _: len(watched.heard.observations) > 4, "that it hangs, several times")
-        assert "no answer within 0.05 s; its file system hangs" in str(watched.heard.observations[-1].error)
+        await watched.heard.until(
+            lambda _: len(watched.heard.observations) > 4, "that it hangs, several times"
+        )
+        assert "no answer within 0.05 s; its file system hangs" in str(
+            watched.heard.observations[-1].error
+        )
         assert len(hanging) == 1
         watched.since = len(watched.heard.observations)
         path.write_text(content(BOB, CAT, DAN))
@@ -371,12 +391,14 @@ def test_file_system_that_hangs_holds_up_one_thread_and_nobody_else(path, monkey
     watching(path, scenario)
 
 
-# -- diagnosis -----------------------------------------------------------------------------------------------------------------
+# -- diagnosis -------------------------------------------------------------------------------------
 
 
 def diagnosed(path, local=ANN):
     async def collect():
-        return [finding async for finding in HostsFileStrategy(path=path).diagnose(FakeDiscovery(local))]
+        return [
+            finding async for finding in HostsFileStrategy(path=path).diagnose(FakeDiscovery(local))
+        ]
 
     return asyncio.run(collect())
 
@@ -418,7 +440,9 @@ def test_diagnosis_of_a_file_system_that_hangs(path, monkeypatch):
     monkeypatch.setattr(FileReader, "read", lambda self: back.wait(DEADLINE_S))
 
     async def collect():
-        findings = [finding async for finding in HostsFileStrategy(path=path).diagnose(FakeDiscovery(ANN))]
+        findings = [
+            finding async for finding in HostsFileStrategy(path=path).diagnose(FakeDiscovery(ANN))
+        ]
         back.set()
         return findings
 

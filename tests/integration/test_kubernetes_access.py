@@ -1,4 +1,6 @@
-"""How strategy ``kubernetes`` reaches the API server: certificates, tokens, and what it says where they are of no use."""
+"""How strategy ``kubernetes`` reaches the API server: certificates, tokens, and what it says where
+they are of no use.
+"""
 
 import asyncio
 import base64
@@ -75,7 +77,8 @@ def api(authority, tmp_path):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.pem.decode())
     context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
     context.verify_mode = ssl.CERT_OPTIONAL
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on; kube-apiserver isn't so strict
+    # the default from Python 3.13 on; kube-apiserver isn't so strict
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return KubernetesApi(ssl_context=context)
 
 
@@ -91,7 +94,9 @@ def account(authority, tmp_path):
 
 
 def run(api, scenario, **options):
-    """Run a scenario with the server and a strategy that listens to it; options may be made of the server once it serves."""
+    """Run a scenario with the server and a strategy that listens to it; options may be made of the
+    server once it serves.
+    """
 
     async def main():
         await api.put(SLICES, endpoint_slice("s", "10.0.0.1"))
@@ -105,7 +110,9 @@ def run(api, scenario, **options):
 
 
 async def found(heard, since=0):
-    await heard.until(lambda each: isinstance(each, Found) and each.nodes, "to find somebody", since=since)
+    await heard.until(
+        lambda each: isinstance(each, Found) and each.nodes, "to find somebody", since=since
+    )
     assert not [each for each in heard.observations[since:] if isinstance(each, Failed)]
 
 
@@ -156,7 +163,9 @@ class TestServiceAccount:
 
         run(api, scenario, **in_pod)
 
-    def test_a_ca_that_is_replaced_is_used_once_the_old_one_is_of_no_use(self, api, account, authority, in_pod):
+    def test_a_ca_that_is_replaced_is_used_once_the_old_one_is_of_no_use(
+        self, api, account, authority, in_pod
+    ):
         (account / "ca.crt").write_bytes(Authority().pem)
 
         async def scenario(heard):
@@ -169,7 +178,13 @@ class TestServiceAccount:
     @pytest.mark.parametrize("file", ["ca.crt", "token"])
     def test_a_missing_file_is_a_failure(self, api, account, in_pod, file):
         (account / file).unlink()
-        run(api, failed(f"{account / file}': no such file or directory; mount the service account's token"), **in_pod)
+        run(
+            api,
+            failed(
+                f"{account / file}': no such file or directory; mount the service account's token"
+            ),
+            **in_pod,
+        )
 
     def test_an_empty_ca_is_a_failure(self, api, account, in_pod):
         (account / "ca.crt").write_text("")
@@ -213,8 +228,14 @@ class TestServiceAccount:
 
 
 def with_plugin(api, authority, folder):
-    """Return what writes a kubeconfig with a credential plugin that prints the file ``credential``."""
-    plugin = {"command": "cat", "args": [str(folder / "credential")], "apiVersion": "client.authentication.k8s.io/v1"}
+    """Return what writes a kubeconfig with a credential plugin that prints the file
+    ``credential``.
+    """
+    plugin = {
+        "command": "cat",
+        "args": [str(folder / "credential")],
+        "apiVersion": "client.authentication.k8s.io/v1",
+    }
     data = {"certificate-authority-data": encoded(authority.pem)}
     return lambda: api.kubeconfig(folder / "kubeconfig", user={"exec": plugin}, **data)
 
@@ -226,7 +247,9 @@ class TestKubeconfig:
 
         def kubeconfig():
             return api.kubeconfig(
-                tmp_path / "kubeconfig", user={"tokenFile": "token"}, **{"certificate-authority": "ca.crt"}
+                tmp_path / "kubeconfig",
+                user={"tokenFile": "token"},
+                **{"certificate-authority": "ca.crt"},
             )  # relative to the file
 
         async def scenario(heard):
@@ -240,7 +263,9 @@ class TestKubeconfig:
 
         run(api, scenario, kubeconfig=kubeconfig)
 
-    def test_a_client_certificate_says_who_we_are_and_leaves_no_file(self, api, authority, tmp_path, monkeypatch):
+    def test_a_client_certificate_says_who_we_are_and_leaves_no_file(
+        self, api, authority, tmp_path, monkeypatch
+    ):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
         (tmp_path / "tmp").mkdir()
         api.certificates = {"jane": "jane"}
@@ -275,19 +300,25 @@ class TestKubeconfig:
 
         run(api, scenario, kubeconfig=with_plugin(api, authority, tmp_path))
 
-    def test_without_keys_in_it_no_folder_for_temporary_files_is_needed(self, api, authority, tmp_path, monkeypatch):
+    def test_without_keys_in_it_no_folder_for_temporary_files_is_needed(
+        self, api, authority, tmp_path, monkeypatch
+    ):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
         (tmp_path / "ca.crt").write_bytes(authority.pem)
         ca = {"certificate-authority": "ca.crt"}
         run(api, found, kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig", **ca))
 
-    def test_keys_that_cannot_be_written_are_told_with_the_cure(self, api, authority, tmp_path, monkeypatch):
+    def test_keys_that_cannot_be_written_are_told_with_the_cure(
+        self, api, authority, tmp_path, monkeypatch
+    ):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
         data = {"certificate-authority-data": encoded(authority.pem)}
         told = "there is no folder to write keys to (no such file or directory); set TMPDIR"
         run(api, failed(told), kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig", **data))
 
-    def test_a_credential_plugin_is_asked_again_when_its_token_is_refused(self, api, authority, tmp_path):
+    def test_a_credential_plugin_is_asked_again_when_its_token_is_refused(
+        self, api, authority, tmp_path
+    ):
         (tmp_path / "credential").write_text(json.dumps({"status": {"token": TOKEN}}))
 
         async def scenario(heard):
@@ -305,7 +336,11 @@ class TestKubeconfig:
         def kubeconfig():
             return api.kubeconfig(tmp_path / "kubeconfig", **{"insecure-skip-tls-verify": True})
 
-        run(api, failed("sets insecure-skip-tls-verify: the server's certificate is always verified"), kubeconfig=kubeconfig)
+        run(
+            api,
+            failed("sets insecure-skip-tls-verify: the server's certificate is always verified"),
+            kubeconfig=kubeconfig,
+        )
 
     def test_the_context_has_the_namespace(self, api, authority, tmp_path):
         data = {"certificate-authority-data": encoded(authority.pem)}
@@ -314,7 +349,11 @@ class TestKubeconfig:
             await api.until_watched()
             assert "/namespaces/shop/" in api.watched[0].path
 
-        run(api, scenario, kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig", namespace="shop", **data))
+        run(
+            api,
+            scenario,
+            kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig", namespace="shop", **data),
+        )
 
     def test_a_proxy_on_this_host_needs_no_certificate(self, tmp_path):
         api = KubernetesApi()
@@ -351,7 +390,10 @@ class TestKubeconfig:
     def test_a_file_that_is_no_yaml_is_told_by_the_line_and_not_by_what_it_holds(self, tmp_path):
         path = tmp_path / "kubeconfig"
         path.write_text("users:\n- user:\n    token: hush: hush\n")
-        told = f"cannot use the kubeconfig '{path}': line 3: mapping values are not allowed here; try it with"
+        told = (
+            f"cannot use the kubeconfig '{path}': line 3: mapping values are not allowed here; try "
+            "it with"
+        )
         run(KubernetesApi(), failed(told), kubeconfig=path)
 
     def test_credentials_in_the_address_are_refused(self, tmp_path):
@@ -360,7 +402,11 @@ class TestKubeconfig:
         def kubeconfig():
             return api.kubeconfig(tmp_path / "kubeconfig", server="https://jane:hush@10.0.0.1:6443")
 
-        run(api, failed("has credentials in the address of its server: put them into its users"), kubeconfig=kubeconfig)
+        run(
+            api,
+            failed("has credentials in the address of its server: put them into its users"),
+            kubeconfig=kubeconfig,
+        )
 
     def test_a_token_that_can_t_be_sent_is_a_failure(self, tmp_path):
         api = KubernetesApi()
@@ -372,7 +418,12 @@ class TestKubeconfig:
 
     def test_a_context_that_is_not_there_is_a_failure(self, tmp_path):
         api = KubernetesApi()
-        run(api, failed("production"), kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig"), context="production")
+        run(
+            api,
+            failed("production"),
+            kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig"),
+            context="production",
+        )
 
     def test_a_token_goes_nowhere_in_the_clear(self, tmp_path):
         api = KubernetesApi()
@@ -380,7 +431,9 @@ class TestKubeconfig:
         def kubeconfig():
             return api.kubeconfig(tmp_path / "kubeconfig", server="http://10.0.0.1:8080")
 
-        run(api, failed("leads to 'http://10.0.0.1:8080': expected https://"), kubeconfig=kubeconfig)
+        run(
+            api, failed("leads to 'http://10.0.0.1:8080': expected https://"), kubeconfig=kubeconfig
+        )
 
 
 class ConnectProxy:
@@ -421,7 +474,9 @@ class ConnectProxy:
 
 
 class TestProxy:
-    """The API server is at 0.0.0.0: that is this host, but it is no loopback address, which would never need a proxy."""
+    """The API server is at 0.0.0.0: that is this host, but it is no loopback address, which would
+    never need a proxy.
+    """
 
     @pytest.fixture(autouse=True)
     def environment(self, monkeypatch):
@@ -431,7 +486,10 @@ class TestProxy:
     @pytest.fixture
     def run_through(self, api, authority, tmp_path, monkeypatch):
         def run_through(proxy, scenario, *, proxy_url=False, **environ):
-            data = {"certificate-authority-data": encoded(authority.pem), "tls-server-name": "127.0.0.1"}
+            data = {
+                "certificate-authority-data": encoded(authority.pem),
+                "tls-server-name": "127.0.0.1",
+            }
 
             def kubeconfig():
                 for name, value in environ.items():
@@ -461,7 +519,9 @@ class TestProxy:
 
     @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
     @pytest.mark.parametrize("no_proxy", ["10.0.0.0/8, 0.0.0.0/8", "*", "0.0.0.0"])
-    def test_networks_and_hosts_in_no_proxy_are_reached_without_it(self, run_through, name, no_proxy):
+    def test_networks_and_hosts_in_no_proxy_are_reached_without_it(
+        self, run_through, name, no_proxy
+    ):
         proxy = ConnectProxy()
         run_through(proxy, found, HTTPS_PROXY=None, **{name: no_proxy})
         assert not proxy.asked
@@ -473,19 +533,28 @@ class TestProxy:
 
     def test_a_proxy_that_refuses_is_named_without_its_password(self, run_through):
         async def scenario(heard):
-            await failed("(HTTPS_PROXY): the proxy answers 403 Forbidden: if the API server is to be reached without it, add "
-                         "0.0.0.0 to NO_PROXY")(heard)  # fmt: skip
+            await failed(
+                "(HTTPS_PROXY): the proxy answers 403 Forbidden: if the API server is to be "
+                "reached without it, add 0.0.0.0 to NO_PROXY"
+            )(heard)
             assert "hush" not in repr(heard.observations)
 
         run_through(ConnectProxy("403 Forbidden"), scenario, HTTPS_PROXY=None)
 
     def test_a_proxy_that_is_down_is_named(self, run_through):
-        told = "through proxy http://127.0.0.1:9 (https_proxy): the proxy can't be reached (connection refused)"
+        told = (
+            "through proxy http://127.0.0.1:9 (https_proxy): the proxy can't be reached "
+            "(connection refused)"
+        )
         run_through(ConnectProxy(), failed(told), https_proxy="http://jane:hush@127.0.0.1:9")
 
     def test_a_proxy_whose_name_does_not_resolve_is_named(self, run_through):
-        told = "through proxy http://nosuch.invalid:3128 (HTTPS_PROXY): the proxy can't be reached ("
-        run_through(ConnectProxy(), failed(told), HTTPS_PROXY="http://jane:hush@nosuch.invalid:3128")
+        told = (
+            "through proxy http://nosuch.invalid:3128 (HTTPS_PROXY): the proxy can't be reached ("
+        )
+        run_through(
+            ConnectProxy(), failed(told), HTTPS_PROXY="http://jane:hush@nosuch.invalid:3128"
+        )
 
     def test_a_proxy_of_a_kind_that_can_t_be_used_is_a_failure(self, run_through):
         told = "HTTPS_PROXY names the proxy 'socks5://127.0.0.1:9': expected http://host:port"
@@ -504,7 +573,9 @@ def test_a_server_that_does_not_answer_is_a_failure(tmp_path, monkeypatch):
         server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         api.port = server.sockets[0].getsockname()[1]
         async with asyncio.timeout(60), server:
-            strategy = KubernetesStrategy(service_name="web", kubeconfig=api.kubeconfig(tmp_path / "kubeconfig"))
+            strategy = KubernetesStrategy(
+                service_name="web", kubeconfig=api.kubeconfig(tmp_path / "kubeconfig")
+            )
             async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
                 await failed("no answer within 0.5 s: is the address right")(heard)
 
@@ -529,7 +600,9 @@ def test_a_server_that_sends_us_to_another_is_a_failure(tmp_path):
             kubeconfig = other.kubeconfig(tmp_path / "kubeconfig", server=url)
             strategy = KubernetesStrategy(service_name="web", kubeconfig=kubeconfig)
             async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
-                await failed(f"{url} sends us on to {other.url}: give the address of the API server itself")(heard)
+                await failed(
+                    f"{url} sends us on to {other.url}: give the address of the API server itself"
+                )(heard)
         assert {each.token for each in other.asked} == {None}
 
     asyncio.run(main())
@@ -564,7 +637,8 @@ def test_a_name_that_does_not_resolve_is_a_failure(account):
         KubernetesApi(),
         failed(
             "API server https://nobody.invalid.:443: name or service not known",
-            "API server https://nobody.invalid.:443: temporary failure in name resolution",  # there is no name server
+            # there is no name server
+            "API server https://nobody.invalid.:443: temporary failure in name resolution",
         ),
         service_account_path=account,
         master="nobody.invalid.",

@@ -3,7 +3,16 @@
 import asyncio
 
 import pytest
-from kubernetes_api import PODS, SERVICES, SLICES, KubernetesApi, endpoint, endpoint_slice, pod, service
+from kubernetes_api import (
+    PODS,
+    SERVICES,
+    SLICES,
+    KubernetesApi,
+    endpoint,
+    endpoint_slice,
+    pod,
+    service,
+)
 
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import Node
@@ -11,7 +20,10 @@ from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.testing.stand_ins import FakeDiscovery
 
 OK, EMPTY, FAILED = Outcome.OK, Outcome.EMPTY, Outcome.FAILED
-NO_SERVICE = "there is no Service 'web' in namespace 'default' (there are: none): correct service_name or namespace"
+NO_SERVICE = (
+    "there is no Service 'web' in namespace 'default' (there are: none): correct service_name or "
+    "namespace"
+)
 
 
 @pytest.fixture
@@ -31,12 +43,16 @@ def findings(api, tmp_path):
                 options.setdefault("kubeconfig", api.kubeconfig(tmp_path / "kubeconfig"))
                 if not serving:
                     await api.stop()
-                strategy = KubernetesStrategy(**({} if "selector" in options else {"service_name": "web"}) | options)
+                strategy = KubernetesStrategy(
+                    **({} if "selector" in options else {"service_name": "web"}) | options
+                )
                 ctx = FakeDiscovery(Node(name="me@10.0.0.9"))
                 return [finding async for finding in strategy.diagnose(ctx)]
 
         found = asyncio.run(main())
-        assert all("\n" not in text for each in found for text in (each.asked, each.got, each.cause or ""))
+        assert all(
+            "\n" not in text for each in found for text in (each.asked, each.got, each.cause or "")
+        )
         assert all((each.cause is None) == (each.outcome is OK) for each in found)
         return found
 
@@ -53,10 +69,16 @@ def test_each_step_of_a_cluster_that_works(api, findings):
     assert reach.got.endswith("/kubeconfig, context 'test'; looking in namespace 'default'")
     assert version.got == "v1.31.4"
     assert what.got == "endpointslices.discovery.k8s.io v1"
-    assert listed.asked == ("list endpointslices.discovery.k8s.io in namespace 'default' where kubernetes.io/service-name=web")
+    assert listed.asked == (
+        "list endpointslices.discovery.k8s.io in namespace 'default' where "
+        "kubernetes.io/service-name=web"
+    )
     assert listed.got == "endpointslices: 2; addresses: 1 ready, 1 unready, 1 terminating"
     assert port.got == "4000"
-    assert (watch.asked, watch.got) == ("watch endpointslices.discovery.k8s.io in namespace 'default'", "allowed")
+    assert (watch.asked, watch.got) == (
+        "watch endpointslices.discovery.k8s.io in namespace 'default'",
+        "allowed",
+    )
     assert {each.outcome for each in (reach, version, what, listed, port, watch)} == {OK}
 
 
@@ -111,29 +133,44 @@ class TestNobody:
         )
 
     def test_service_whose_selector_fits_nobody(self, findings):
-        objects = [(SERVICES, service("web", {"app": "web", "tier": "a"})), (PODS, pod("a", "10.0.0.1"))]
+        objects = [
+            (SERVICES, service("web", {"app": "web", "tier": "a"})),
+            (PODS, pod("a", "10.0.0.1")),
+        ]
         assert empty(findings(objects)) == (
             "the selector of Service 'web', 'app=web,tier=a', fits no pods in namespace 'default'"
         )
 
     def test_service_whose_pods_have_no_address_yet(self, findings):
-        objects = [(SERVICES, service("web", {"app": "web"})), (SLICES, endpoint_slice("s")), (PODS, pod("a", None))]
-        assert empty(findings(objects)) == "the selector of Service 'web' fits 1 pods, and none of them has an address yet"
+        objects = [
+            (SERVICES, service("web", {"app": "web"})),
+            (SLICES, endpoint_slice("s")),
+            (PODS, pod("a", None)),
+        ]
+        assert (
+            empty(findings(objects))
+            == "the selector of Service 'web' fits 1 pods, and none of them has an address yet"
+        )
 
     def test_selector_that_was_meant_for_pods(self, findings):
         objects = [(SERVICES, service("shop", {"app": "web"})), (PODS, pod("a", "10.0.0.1"))]
         cause = empty(findings(objects, selector="app=web"))
-        assert cause.startswith("no Service in namespace 'default' carries the labels 'app=web' (there are: shop)")
+        assert cause.startswith(
+            "no Service in namespace 'default' carries the labels 'app=web' (there are: shop)"
+        )
         assert "set 'ip_lookup_mode: pods', or name the Service in service_name" in cause
 
     def test_selector_that_fits_services_without_endpoints(self, findings):
         objects = [(SLICES, endpoint_slice("s", labels=[("app", "web")]))]
-        assert empty(findings(objects, selector="app=web")).startswith("the Services that the selector fits have no endpoints")
+        assert empty(findings(objects, selector="app=web")).startswith(
+            "the Services that the selector fits have no endpoints"
+        )
 
     def test_selector_that_fits_no_pods(self, findings):
         objects = [(PODS, pod("a", "10.0.0.1")), (PODS, pod("b", "10.0.0.2"))]
         assert empty(findings(objects, selector="app=wbe", ip_lookup_mode="pods")) == (
-            "of the 2 pods in namespace 'default', none with an address carries the labels 'app=wbe'"
+            "of the 2 pods in namespace 'default', none with an address carries the labels "
+            "'app=wbe'"
         )
 
     def test_namespace_without_pods(self, findings):
@@ -155,7 +192,9 @@ class TestNobody:
 
 class TestPort:
     def test_port_that_nobody_has(self, findings):
-        finding = findings([(SLICES, endpoint_slice("s", "10.0.0.1", ports=[("http", 80)]))], port="cluster")[4]
+        finding = findings(
+            [(SLICES, endpoint_slice("s", "10.0.0.1", ports=[("http", 80)]))], port="cluster"
+        )[4]
         assert (finding.asked, finding.outcome) == ("the port 'cluster'", EMPTY)
         assert finding.got == "EndpointSlice 's' has the ports 80 ('http')"
         assert finding.cause.startswith("set port to ")
@@ -169,12 +208,17 @@ class TestPort:
 
     def test_pods_without_ports_are_found_by_a_number(self, findings):
         objects = [(PODS, pod("a", "10.0.0.1", ports=()))]
-        assert findings(objects, selector="app=web", ip_lookup_mode="pods", port=4000)[4].got == "4000"
+        assert (
+            findings(objects, selector="app=web", ip_lookup_mode="pods", port=4000)[4].got == "4000"
+        )
 
 
 def test_nobody_who_is_ready(findings):
-    listed = findings([(SLICES, endpoint_slice("s", endpoint("10.0.0.2", ready=False)))], count_unready=False)[3]
+    listed = findings(
+        [(SLICES, endpoint_slice("s", endpoint("10.0.0.2", ready=False)))], count_unready=False
+    )[3]
     assert listed.outcome is EMPTY
     assert listed.cause.startswith(
-        "none of them passes its readiness probe, and count_unready is false; see kubectl describe pod"
+        "none of them passes its readiness probe, and count_unready is false; see kubectl describe "
+        "pod"
     )

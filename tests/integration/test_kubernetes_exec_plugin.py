@@ -1,4 +1,6 @@
-"""Credential plugins of a kubeconfig: what they give is used, what they fail at is told, and nothing of them is left."""
+"""Credential plugins of a kubeconfig: what they give is used, what they fail at is told, and
+nothing of them is left.
+"""
 
 import asyncio
 import json
@@ -45,7 +47,9 @@ def asked(entry, folder):
 
 
 def ends(pid):
-    """Whether it comes to its end, as what was killed does at once; a zombie that nobody has asked after yet has."""
+    """Whether it comes to its end, as what was killed does at once; a zombie that nobody has asked
+    after yet has.
+    """
     deadline_s = time.monotonic() + 10
     while time.monotonic() < deadline_s:
         try:
@@ -68,7 +72,9 @@ def test_its_token_is_what_the_server_is_asked_with(plugin, tmp_path):
             kubeconfig = api.kubeconfig(tmp_path / "kubeconfig", user={"exec": entry})
             strategy = KubernetesStrategy(service_name="web", kubeconfig=kubeconfig)
             async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
-                await heard.until(lambda each: isinstance(each, Found) and each.nodes, "to find somebody")
+                await heard.until(
+                    lambda each: isinstance(each, Found) and each.nodes, "to find somebody"
+                )
         assert {each.token for each in api.asked} == {"of-the-plugin"}
 
     asyncio.run(main())
@@ -77,12 +83,19 @@ def test_its_token_is_what_the_server_is_asked_with(plugin, tmp_path):
 def test_it_is_told_what_is_asked_for_and_gets_its_arguments_and_variables(plugin, tmp_path):
     entry = plugin(
         "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
-        "token = [sys.argv[1], os.environ['REGION'], info['kind'], info['apiVersion'], info['spec']]\n"
+        "token = [sys.argv[1], os.environ['REGION'], info['kind'], info['apiVersion'], "
+        "info['spec']]\n"
         "print(json.dumps({'status': {'token': json.dumps(token)}}))",
         args=["get-token"],
         env=[{"name": "REGION", "value": "north"}],
     )
-    assert json.loads(asked(entry, tmp_path).token) == ["get-token", "north", "ExecCredential", VERSION, {"interactive": False}]
+    assert json.loads(asked(entry, tmp_path).token) == [
+        "get-token",
+        "north",
+        "ExecCredential",
+        VERSION,
+        {"interactive": False},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -104,19 +117,30 @@ def test_what_is_of_no_use_is_told_with_its_cause(plugin, tmp_path, script, told
     assert told in str(caught.value)
 
 
-@pytest.mark.parametrize("entry", [None, {}, {"command": "x"}, {"command": 3, "apiVersion": VERSION}], ids=str)
+@pytest.mark.parametrize(
+    "entry", [None, {}, {"command": "x"}, {"command": 3, "apiVersion": VERSION}], ids=str
+)
 def test_an_entry_that_makes_no_sense_is_told(entry, tmp_path):
     with pytest.raises(ApiError, match="credential plugin 'exec' is of no use"):
         asked(entry, tmp_path)
 
 
 def test_a_program_that_is_missing_is_told_with_the_hint_of_its_makers(tmp_path):
-    entry = {"command": "no-such-plugin", "apiVersion": VERSION, "installHint": "install it\nfrom here"}
-    with pytest.raises(ApiError, match="can't be started: No such file or directory; install it from here"):
+    entry = {
+        "command": "no-such-plugin",
+        "apiVersion": VERSION,
+        "installHint": "install it\nfrom here",
+    }
+    with pytest.raises(
+        ApiError, match="can't be started: No such file or directory; install it from here"
+    ):
         asked(entry, tmp_path)
 
 
-HANGS = "child = subprocess.Popen(['sleep', '60'])\nopen('{}', 'w').write(str(child.pid))\ntime.sleep(60)"
+HANGS = (
+    "child = subprocess.Popen(['sleep', '60'])\nopen('{}', "
+    "'w').write(str(child.pid))\ntime.sleep(60)"
+)
 
 
 def test_one_that_hangs_is_ended_with_its_children(plugin, tmp_path, monkeypatch):

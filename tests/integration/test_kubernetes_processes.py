@@ -1,4 +1,6 @@
-"""Nodes as real processes, each on a loopback address of its own as pods are, find each other by the API server."""
+"""Nodes as real processes, each on a loopback address of its own as pods are, find each other by
+the API server.
+"""
 
 import socket
 
@@ -34,9 +36,19 @@ def cluster(tmp_path, api, port):
     with Cluster(tmp_path) as cluster:
 
         def start(host, **config):
-            options = {"service_name": "web", "kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig")), "port": "cluster"}
-            topology = {"strategy": "kubernetes", "config": options | config, "connector": {"name": "tcp", "port": port}}
-            return cluster.run(f"web@{host}", file=cluster.write(f"{host}.json", {"pods": topology}))
+            options = {
+                "service_name": "web",
+                "kubeconfig": str(api.kubeconfig(tmp_path / "kubeconfig")),
+                "port": "cluster",
+            }
+            topology = {
+                "strategy": "kubernetes",
+                "config": options | config,
+                "connector": {"name": "tcp", "port": port},
+            }
+            return cluster.run(
+                f"web@{host}", file=cluster.write(f"{host}.json", {"pods": topology})
+            )
 
         yield start
 
@@ -69,7 +81,8 @@ def test_a_terminating_pod_is_leaving_until_it_is_gone(api, cluster, port, confi
     node, other = cluster(one, **config), cluster(two, **config)
     node.wait_for("node_up", node=f"web@{two}")
     other.wait_for("node_up", node=f"web@{one}")
-    for each, peer in ((node, two), (other, one)):  # a link that the peer has dialled may be up before
+    # a link that the peer has dialled may be up before
+    for each, peer in ((node, two), (other, one)):
         each.until(lambda each=each, peer=peer: knows(each, f"web@{peer}"), f"to find {peer}")
     api.run(api.put(SLICES, pods(port, one, endpoint(two, terminating=True))))
     node.wait_for("node_leaving", node=f"web@{two}")
@@ -101,6 +114,9 @@ def test_a_forbidden_list_is_told_with_its_cure_and_heals(api, cluster, port):
     api.denied = {("list", SLICES), ("watch", SLICES)}
     api.run(api.put(SLICES, pods(port, one, two)))
     node, _ = cluster(one), cluster(two)
-    node.until(lambda: any("kubectl create role cluster-kit -n default" in line for line in node.errors), "the cure")
+    node.until(
+        lambda: any("kubectl create role cluster-kit -n default" in line for line in node.errors),
+        "the cure",
+    )
     api.denied = set()
     node.wait_for("node_up", node=f"web@{two}")

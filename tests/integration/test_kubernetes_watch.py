@@ -25,8 +25,9 @@ from cluster_kit.testing.stand_ins import FakeDiscovery
 
 DEADLINE_S = 30.0
 FORBIDDEN = (
-    'endpointslices.discovery.k8s.io is forbidden: User "system:serviceaccount:default:default" cannot {verb} resource '
-    '"endpointslices" in API group "discovery.k8s.io" in the namespace "default"'
+    'endpointslices.discovery.k8s.io is forbidden: User "system:serviceaccount:default:default" '
+    'cannot {verb} resource "endpointslices" in API group '
+    '"discovery.k8s.io" in the namespace "default"'
 )
 
 
@@ -49,7 +50,11 @@ def run(api, tmp_path):
 
     def run(scenario, objects=(), plural=SLICES, **options):
         async def main():
-            async with asyncio.timeout(90), api.serving(), listening(api, tmp_path, **options) as heard:
+            async with (
+                asyncio.timeout(90),
+                api.serving(),
+                listening(api, tmp_path, **options) as heard,
+            ):
                 await scenario(heard)
 
         async def prepared():
@@ -69,7 +74,10 @@ def in_time(monkeypatch):
 
 @asynccontextmanager
 async def listening(api, tmp_path, host="10.0.0.1", found=frozenset(), **options):
-    options = {"service_name": "web", "kubeconfig": api.kubeconfig(tmp_path / "kubeconfig")} | options
+    options = {
+        "service_name": "web",
+        "kubeconfig": api.kubeconfig(tmp_path / "kubeconfig"),
+    } | options
     ctx = FakeDiscovery(Node(name=f"me@{host}"), found=found)
     async with Heard(KubernetesStrategy(**options), ctx, deadline_s=DEADLINE_S) as heard:
         yield heard
@@ -95,19 +103,33 @@ class Heard(Listener):
 
     async def until_known(self, *keys, since=0):
         def told(observation):
-            return isinstance(observation, Found) and {node.key for node in observation.nodes} == set(keys)
+            return isinstance(observation, Found) and {
+                node.key for node in observation.nodes
+            } == set(keys)
 
         return await self.until(told, f"to know {keys}", since=since)
 
     async def until_failed(self, text="", since=0):
-        return await self.until(lambda each: isinstance(each, Failed) and text in str(each.error), f"{text!r}", since=since)
+        return await self.until(
+            lambda each: isinstance(each, Failed) and text in str(each.error),
+            f"{text!r}",
+            since=since,
+        )
 
     def never_lost(self, *keys):
         """Assert that who was told once was told ever after."""
-        known = [{node.key for node in each.nodes} for each in self.observations if isinstance(each, Found)]
+        known = [
+            {node.key for node in each.nodes}
+            for each in self.observations
+            if isinstance(each, Found)
+        ]
         assert known
         assert all(set(keys) <= each for each in known), known
-        assert not [each for each in self.observations if isinstance(each, Gone | Leaving) and each.name in keys]
+        assert not [
+            each
+            for each in self.observations
+            if isinstance(each, Gone | Leaving) and each.name in keys
+        ]
 
 
 def address(*numbers):
@@ -191,7 +213,10 @@ class TestListing:
         async def scenario(heard):
             await heard.until_known(*address(1))
             query = api.requests("list")[0].query
-            assert (query["resourceVersion"], query["resourceVersionMatch"]) == ("0", "NotOlderThan")
+            assert (query["resourceVersion"], query["resourceVersionMatch"]) == (
+                "0",
+                "NotOlderThan",
+            )
             assert "limit" not in query
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")], use_cached_resources=True)
@@ -237,7 +262,11 @@ class TestWatching:
     def test_slices_of_other_services_are_none_of_ours(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
-            await api.put(SLICES, endpoint_slice("other", "10.0.0.7", service="other"), endpoint_slice("t", "10.0.0.2"))
+            await api.put(
+                SLICES,
+                endpoint_slice("other", "10.0.0.7", service="other"),
+                endpoint_slice("t", "10.0.0.2"),
+            )
             await heard.until_known(*address(1, 2))
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
@@ -288,7 +317,9 @@ class TestWatching:
             await heard.watching(api)
             [watch] = api.watches
             watch.stall()
-            await api.put(SLICES, endpoint_slice("s", "10.0.0.1", "10.0.0.2"), endpoint_slice("t", "10.0.0.3"))
+            await api.put(
+                SLICES, endpoint_slice("s", "10.0.0.1", "10.0.0.2"), endpoint_slice("t", "10.0.0.3")
+            )
             if way == "end":
                 watch._held.set()
                 await watch.end()
@@ -340,7 +371,9 @@ class TestWatching:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
-    def test_a_watch_that_is_held_back_on_the_way_is_made_up_for_by_lists(self, api, run, monkeypatch):
+    def test_a_watch_that_is_held_back_on_the_way_is_made_up_for_by_lists(
+        self, api, run, monkeypatch
+    ):
         monkeypatch.setattr("cluster_kit.strategies.kubernetes.client.ANSWER_S", 0.5)
         api.answer("watch", 502, "BadGateway", times=2, after_s=5.0)
 
@@ -404,12 +437,24 @@ class TestWatching:
             await heard.until_known("10.9.9.9:4000", *(f"{ip}:4000" for ip in ips))
             assert len(heard.observations) < 60
             since = len(heard.observations)
-            await api.put(PODS, *(pod(f"p{number}", ip, ports=[("cluster", 4001)]) for number, ip in enumerate(ips)))
+            await api.put(
+                PODS,
+                *(
+                    pod(f"p{number}", ip, ports=[("cluster", 4001)])
+                    for number, ip in enumerate(ips)
+                ),
+            )
             await heard.until_known("10.9.9.9:4000", *(f"{ip}:4001" for ip in ips), since=since)
             assert len(heard.observations) - since < 60
             heard.never_lost("10.9.9.9:4000")
 
-        run(scenario, [pod("stable", "10.9.9.9")], plural=PODS, ip_lookup_mode="pods", selector="app=web")
+        run(
+            scenario,
+            [pod("stable", "10.9.9.9")],
+            plural=PODS,
+            ip_lookup_mode="pods",
+            selector="app=web",
+        )
 
 
 class TestExpiry:
@@ -515,7 +560,9 @@ class TestOutage:
             await heard.until_failed("connection refused")
             backup = api.version - 1
             api.restore(backup)
-            await api.put(SLICES, endpoint_slice("s1", "10.0.0.8"), endpoint_slice("s2", "10.0.0.9"))
+            await api.put(
+                SLICES, endpoint_slice("s1", "10.0.0.8"), endpoint_slice("s2", "10.0.0.9")
+            )
             await api.start()
             await heard.until_known(*address(8, 9))
 
@@ -535,7 +582,9 @@ class TestOutage:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1"), endpoint_slice("t", "10.0.0.2")])
 
-    def test_a_store_that_is_empty_after_a_restart_of_the_strategy_drops_nobody_at_first(self, api, run, monkeypatch):
+    def test_a_store_that_is_empty_after_a_restart_of_the_strategy_drops_nobody_at_first(
+        self, api, run, monkeypatch
+    ):
         monkeypatch.setattr("cluster_kit.strategies.kubernetes.session.DOUBT_S", 0.5)
         earlier = frozenset({Node(address="10.0.0.1:4000")})
 
@@ -597,7 +646,10 @@ class TestOutage:
 
     def test_a_server_that_is_not_ready_yet_is_asked_again(self, api, run):
         api.answer(
-            "get", 503, "ServiceUnavailable", "the request has been made before all known HTTP paths have been installed"
+            "get",
+            503,
+            "ServiceUnavailable",
+            "the request has been made before all known HTTP paths have been installed",
         )
         api.answer("list", 500, "InternalError", "etcdserver: request timed out")
 
@@ -616,7 +668,10 @@ class TestRights:
             await heard.until_failed(FORBIDDEN.format(verb="list"))
             [message] = heard.failures
             assert message.startswith("kubernetes: ")
-            assert "cluster-kit manifest kubernetes --namespace default --service-account default" in message
+            assert (
+                "cluster-kit manifest kubernetes --namespace default --service-account default"
+                in message
+            )
             assert heard.known is None
             api.denied = set()
             await heard.until_known(*address(1))
@@ -643,8 +698,14 @@ class TestRights:
             await api.put(SLICES, endpoint_slice("s", "10.0.0.2"))
             await heard.until_known(*address(2))
             assert not heard.failures
-            [told] = [record.getMessage() for record in caplog.records if record.name == "cluster_kit.kubernetes"]
-            assert told.startswith(f"kubernetes: polling every 0.5 s: {FORBIDDEN.format(verb='watch')}")
+            [told] = [
+                record.getMessage()
+                for record in caplog.records
+                if record.name == "cluster_kit.kubernetes"
+            ]
+            assert told.startswith(
+                f"kubernetes: polling every 0.5 s: {FORBIDDEN.format(verb='watch')}"
+            )
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")], polling_interval_s=0.5)
 
@@ -662,7 +723,9 @@ class TestRights:
         run(scenario, [endpoint_slice("s", "10.0.0.1")], polling_interval_s=0.5)
 
     def test_slices_are_read_where_the_server_does_not_say_what_it_has(self, api, run):
-        api.answer("get", 403, "Forbidden", 'forbidden: User "x" cannot get path "/apis/discovery.k8s.io"')
+        api.answer(
+            "get", 403, "Forbidden", 'forbidden: User "x" cannot get path "/apis/discovery.k8s.io"'
+        )
 
         async def scenario(heard):
             await heard.until_known(*address(1))
@@ -689,7 +752,9 @@ class TestForms:
             await heard.until_known(*address(1, 2))
             await api.until_watched()
             assert api.requests("list", ENDPOINTS)[0].query["fieldSelector"] == "metadata.name=web"
-            await api.put(ENDPOINTS, endpoints("web", ["10.0.0.2"]), endpoints("other", ["10.0.0.7"]))
+            await api.put(
+                ENDPOINTS, endpoints("web", ["10.0.0.2"]), endpoints("other", ["10.0.0.7"])
+            )
             await heard.until_known(*address(2))
 
         run(scenario, [endpoints("web", ["10.0.0.1"], ["10.0.0.2"])], plural=ENDPOINTS)
@@ -701,7 +766,9 @@ class TestForms:
             await heard.watching(api)
             api.slice_versions = ("v1",)
             await api.watches[0].end()
-            await api.until(lambda: any("/v1/" in each.path for each in api.watched), "a watch of v1")
+            await api.until(
+                lambda: any("/v1/" in each.path for each in api.watched), "a watch of v1"
+            )
             await api.put(SLICES, endpoint_slice("s", "10.0.0.1", "10.0.0.2"))
             await heard.until_known(*address(1, 2))
             heard.never_lost(*address(1))
@@ -712,28 +779,50 @@ class TestForms:
         async def scenario(heard):
             await heard.until_known("web@10.0.0.1", "web@10.0.0.2")
             await api.until_watched()
-            await api.put(PODS, pod("b", "10.0.0.2", deleted=True), pod("d", "10.0.0.4", labels=[("app", "other")]))
+            await api.put(
+                PODS,
+                pod("b", "10.0.0.2", deleted=True),
+                pod("d", "10.0.0.4", labels=[("app", "other")]),
+            )
             await heard.until(lambda each: each == Leaving("web@10.0.0.2"), "b to be leaving")
             await api.delete(PODS, "b")
             await heard.until_known("web@10.0.0.1")
             await api.put(PODS, pod("a", "10.0.0.1", labels=[("app", "other")]))
             await heard.until_known()
 
-        objects = [pod("a", "10.0.0.1"), pod("b", "10.0.0.2", ready=False), pod("c", None, phase="Pending")]
-        run(scenario, objects, plural=PODS, ip_lookup_mode="pods", selector="app=web", node_basename="web", port=4000)
+        objects = [
+            pod("a", "10.0.0.1"),
+            pod("b", "10.0.0.2", ready=False),
+            pod("c", None, phase="Pending"),
+        ]
+        run(
+            scenario,
+            objects,
+            plural=PODS,
+            ip_lookup_mode="pods",
+            selector="app=web",
+            node_basename="web",
+            port=4000,
+        )
 
     def test_a_terminating_endpoint_is_leaving_until_it_is_gone(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
-            await api.put(SLICES, endpoint_slice("s", endpoint("10.0.0.1", terminating=True), "10.0.0.2"))
-            await heard.until(lambda each: each == Leaving("10.0.0.1:4000"), "10.0.0.1 to be leaving")
+            await api.put(
+                SLICES, endpoint_slice("s", endpoint("10.0.0.1", terminating=True), "10.0.0.2")
+            )
+            await heard.until(
+                lambda each: each == Leaving("10.0.0.1:4000"), "10.0.0.1 to be leaving"
+            )
             assert heard.known == set(address(1, 2))
             await api.put(SLICES, endpoint_slice("s", "10.0.0.2"))
             await heard.until_known(*address(2))
 
         run(scenario, [endpoint_slice("s", "10.0.0.1", "10.0.0.2")])
 
-    @pytest.mark.parametrize(("host", "key"), [("10.0.0.1", "web@10.0.0.1"), ("fd00::1", "web@fd00::1")])
+    @pytest.mark.parametrize(
+        ("host", "key"), [("10.0.0.1", "web@10.0.0.1"), ("fd00::1", "web@fd00::1")]
+    )
     def test_a_pod_of_both_families_is_one_node_of_ours(self, run, host, key):
         async def scenario(heard):
             await heard.until_known(key)
@@ -748,7 +837,9 @@ class TestForms:
         async def scenario(heard):
             await heard.watching(api)
             await api.put(SLICES, endpoint_slice("s", "10.0.0.1", ports=[("http", 80)]))
-            await heard.until_failed("EndpointSlice 's' has the ports 80 ('http'): set port to the number, or the name")
+            await heard.until_failed(
+                "EndpointSlice 's' has the ports 80 ('http'): set port to the number, or the name"
+            )
             heard.never_lost(*address(1))
             await api.put(SLICES, endpoint_slice("s", "10.0.0.2"))
             await heard.until_known(*address(2), since=len(heard.observations))
@@ -757,7 +848,9 @@ class TestForms:
 
 
 class TestRestoredStore:
-    """The store is restored from an older backup: versions run backwards, and another history takes their place."""
+    """The store is restored from an older backup: versions run backwards, and another history takes
+    their place.
+    """
 
     @pytest.mark.parametrize("cached", [False, True])
     @pytest.mark.parametrize("changes", [1, 20], ids=["behind what we know", "ahead of it again"])
@@ -765,7 +858,10 @@ class TestRestoredStore:
         async def scenario(heard):
             await heard.watching(api)
             backup = api.version
-            await api.put(SLICES, *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)))
+            await api.put(
+                SLICES,
+                *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)),
+            )
             await heard.until_known(*address(1, *range(10, 15)))
             await api.stop()
             await heard.until_failed("connection refused")
@@ -786,7 +882,10 @@ class TestRestoredStore:
         async def scenario(heard):
             await heard.watching(api)
             backup = api.version
-            await api.put(SLICES, *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)))
+            await api.put(
+                SLICES,
+                *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)),
+            )
             await heard.until_known(*address(1, *range(10, 15)))
             [watch] = api.watches
             watch.stall()
@@ -800,11 +899,16 @@ class TestRestoredStore:
 
     @pytest.mark.parametrize("passed", [0, 20], ids=["at our version", "ahead of it"])
     @pytest.mark.parametrize("cached", [False, True])
-    def test_a_watch_that_ends_in_good_order_before_its_time_is_enough(self, api, run, passed, cached):
+    def test_a_watch_that_ends_in_good_order_before_its_time_is_enough(
+        self, api, run, passed, cached
+    ):
         async def scenario(heard):
             await heard.watching(api)
             backup = api.version
-            await api.put(SLICES, *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)))
+            await api.put(
+                SLICES,
+                *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)),
+            )
             await heard.until_known(*address(1, *range(10, 15)))
             [watch] = api.watches
             watch.stall()
@@ -822,7 +926,10 @@ class TestRestoredStore:
         async def scenario(heard):
             await heard.watching(api)
             backup = api.version
-            await api.put(SLICES, *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)))
+            await api.put(
+                SLICES,
+                *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)),
+            )
             await heard.until_known(*address(1, *range(10, 15)))
             [watch] = api.watches
             watch.stall()
@@ -862,7 +969,9 @@ class TestRestoredStore:
         async def scenario(heard):
             await heard.watching(api)
             backup = api.version
-            await api.put(SLICES, endpoint_slice("lost", "10.0.0.2"), endpoint_slice("lost-too", "10.0.0.3"))
+            await api.put(
+                SLICES, endpoint_slice("lost", "10.0.0.2"), endpoint_slice("lost-too", "10.0.0.3")
+            )
             await heard.until_known(*address(1, 2, 3))
             api.restore(backup)
             await api.put(SLICES, endpoint_slice("new", "10.0.0.4"))

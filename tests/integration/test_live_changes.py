@@ -33,7 +33,12 @@ def start():
             return running.enter_context(Supervisor(start.config(name, **topologies)))
 
         def config(name, metadata=(), **topologies):
-            return {"node": f"{name}@127.0.0.1", "cluster": cluster, "metadata": dict(metadata), "topologies": topologies}
+            return {
+                "node": f"{name}@127.0.0.1",
+                "cluster": cluster,
+                "metadata": dict(metadata),
+                "topologies": topologies,
+            }
 
         start.config = config
         yield start
@@ -77,7 +82,10 @@ def test_what_is_removed_leaves_and_is_forgotten(start):
     a.remove_topology("wan")
     assert not psutil.pid_exists(pid)
     down = next_of(events, NodeDown, topology="wan", node="b@127.0.0.1")
-    assert (down.reason, next_of(events, NodeLost, topology="wan").reason) == ("shutdown", "shutdown")
+    assert (down.reason, next_of(events, NodeLost, topology="wan").reason) == (
+        "shutdown",
+        "shutdown",
+    )
     assert isinstance(list(own)[-1], NodeLost)  # it has ended
     assert next_of(theirs, NodeDown, node="a@127.0.0.1").reason == "left"
     for ask in (a.nodes, a.subscribe):
@@ -119,7 +127,10 @@ def test_the_only_one_is_replaced(start, free_port):
     next_of(events, NodeUp, node="b@127.0.0.1")
     assert a.status()["lan"].pid != pid
     assert a.status()["lan"].restarts == 0
-    until(lambda: [node.address for node in b.nodes()] == [f"127.0.0.1:{free_port}"], "b is linked with the new worker")
+    until(
+        lambda: [node.address for node in b.nodes()] == [f"127.0.0.1:{free_port}"],
+        "b is linked with the new worker",
+    )
 
 
 def test_events_are_numbered_on_through_a_replacement(start):
@@ -175,7 +186,11 @@ def test_what_cannot_serve_after_a_reload_is_tried_again(start):
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match="cannot listen"):
             a.reload(start.config("a", lan=lan(connector={"name": "tcp", "port": port})))
-    until(lambda: a.status()["lan"].address == f"127.0.0.1:{port}", "it serves once the port is free", 60)
+    until(
+        lambda: a.status()["lan"].address == f"127.0.0.1:{port}",
+        "it serves once the port is free",
+        60,
+    )
 
 
 def test_metadata_goes_to_everybody(start):
@@ -184,7 +199,8 @@ def test_metadata_goes_to_everybody(start):
     a.reload(start.config("a", metadata={"zone": "b"}, lan=lan()))
     until(lambda: dict(b.nodes()[0].metadata) == {"zone": "b"}, "b knows the new metadata")
     a.update_metadata({"zone": "c"})
-    assert not a.reload(start.config("a", metadata={"zone": "b"}, lan=lan()))  # what the application has set stays
+    # what the application has set stays
+    assert not a.reload(start.config("a", metadata={"zone": "b"}, lan=lan()))
     assert dict(a.local.metadata) == {"zone": "c"}
 
 

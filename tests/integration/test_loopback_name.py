@@ -1,4 +1,6 @@
-"""A node whose own name is loopback, as Debian enters it in /etc/hosts: it says so, and so does the doctor."""
+"""A node whose own name is loopback, as Debian enters it in /etc/hosts: it says so, and so does the
+doctor.
+"""
 
 import json
 import signal
@@ -10,7 +12,10 @@ from cli_process import COMMAND, Process
 pytestmark = pytest.mark.once
 
 HOSTS = "127.0.0.1 localhost\n127.0.1.1 myhost.example myhost\n192.0.2.9 far.example\n"
-CAUSE = "other machines can't reach it there: name the node by an address that they reach, or correct /etc/hosts"
+CAUSE = (
+    "other machines can't reach it there: name the node by an address that they reach, or correct "
+    "/etc/hosts"
+)
 
 
 @pytest.fixture
@@ -18,7 +23,16 @@ def command(tmp_path):
     """Return a function that makes a command run with a hosts file of its own."""
     (tmp_path / "hosts").write_text(HOSTS)
     script = 'mount --bind "$0" /etc/hosts && exec "$@"'
-    place = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, tmp_path / "hosts"]
+    place = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        tmp_path / "hosts",
+    ]
     try:
         subprocess.run([*place, "true"], check=True, capture_output=True, timeout=30)
     except (OSError, subprocess.CalledProcessError) as exc:
@@ -39,7 +53,9 @@ def test_a_node_that_runs_warns(command):
     node = Process(*command("run"))
     try:
         told = "others are told to dial myhost.example:"
-        node.until(lambda: any(told in line and CAUSE in line for line in node.errors), "the warning")
+        node.until(
+            lambda: any(told in line and CAUSE in line for line in node.errors), "the warning"
+        )
         node.until_printed("web: ready at myhost.example:")
         node.signal(signal.SIGTERM)
         assert node.wait() == 0
@@ -67,7 +83,9 @@ def test_a_node_that_listens_everywhere_does_not_warn(command):
 def test_the_doctor_tells(command, nodes, verdict):
     options = {"capture_output": True, "text": True, "timeout": 90}
     done = subprocess.run(command("doctor", nodes=nodes), **options)
-    assert "where this node serves: myhost.example is 127.0.1.1, on this machine only" in done.stdout
+    assert (
+        "where this node serves: myhost.example is 127.0.1.1, on this machine only" in done.stdout
+    )
     assert ("are on other machines" in done.stdout) is (nodes == ["far.example:9"])
     assert verdict in done.stdout
     assert "call failed" not in done.stdout
@@ -82,7 +100,11 @@ def test_the_doctor_tells(command, nodes, verdict):
     ],
 )
 def test_the_doctor_tells_of_a_node_that_listens_everywhere_as_well(command, connector, warns):
-    done = subprocess.run(command("doctor", **connector), capture_output=True, text=True, timeout=90)
+    done = subprocess.run(
+        command("doctor", **connector), capture_output=True, text=True, timeout=90
+    )
     told = "where this node serves: others are told to dial myhost"
     assert (told in done.stdout) is warns
-    assert ("make sure that it has another address elsewhere, or set advertise" in done.stdout) is warns
+    assert (
+        "make sure that it has another address elsewhere, or set advertise" in done.stdout
+    ) is warns

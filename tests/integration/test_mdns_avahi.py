@@ -1,4 +1,6 @@
-"""avahi-daemon is the other party: it resolves our services, we find its, and both share the port of one host."""
+"""avahi-daemon is the other party: it resolves our services, we find its, and both share the port
+of one host.
+"""
 
 import json
 
@@ -28,10 +30,21 @@ def test_avahi_resolves_our_service_with_all_that_it_tells(loopback):
         boot = one.boot()
         one.change(metadata={"zone": "a"})
         start("bob@127.0.0.1", service_type).until_printed('"zone": "a"')
-        (ann,) = [fields for fields in loopback.resolved(service_type) if "ann@127.0.0.1" in fields[-1]]
+        (ann,) = [
+            fields for fields in loopback.resolved(service_type) if "ann@127.0.0.1" in fields[-1]
+        ]
         assert ann[7:9] == ["127.0.0.1", "4000"]
-        told = set(json.loads(f"[{ann[-1].replace(chr(34) + ' ' + chr(34), chr(34) + ',' + chr(34))}]"))
-        assert {"txtvers=1", "name=ann@127.0.0.1", "cluster=test", "group=lan", f"boot={boot}", "m.zone=a"} <= told
+        told = set(
+            json.loads(f"[{ann[-1].replace(chr(34) + ' ' + chr(34), chr(34) + ',' + chr(34))}]")
+        )
+        assert {
+            "txtvers=1",
+            "name=ann@127.0.0.1",
+            "cluster=test",
+            "group=lan",
+            f"boot={boot}",
+            "m.zone=a",
+        } <= told
 
 
 def test_service_that_avahi_publishes_is_found_until_it_is_withdrawn(loopback):
@@ -40,7 +53,9 @@ def test_service_that_avahi_publishes_is_found_until_it_is_withdrawn(loopback):
         one = start("ann@127.0.0.1", service_type)
         one.boot()
         publishing = loopback.publish("published by hand", service_type, 4001, *TOLD)
-        one.expect(seen="web@127.0.0.1", address="127.0.0.1:4001", boot=BOOT, metadata={"zone": "b"})
+        one.expect(
+            seen="web@127.0.0.1", address="127.0.0.1:4001", boot=BOOT, metadata={"zone": "b"}
+        )
         publishing.end()
         one.expect(gone="web@127.0.0.1", reason="left", boot=BOOT)
 
@@ -60,7 +75,9 @@ def test_avahi_sees_that_we_leave(loopback):
         browsing = loopback.start("avahi-browse", "-p", service_type.removesuffix(".local."))
         browsing.until(lambda: any(line.startswith("+") for line in browsing.lines), "our service")
         one.close()
-        browsing.until(lambda: any(line.startswith("-") for line in browsing.lines), "that it has left")
+        browsing.until(
+            lambda: any(line.startswith("-") for line in browsing.lines), "that it has left"
+        )
 
 
 def test_nodes_see_each_other_beside_avahi(loopback):

@@ -1,4 +1,6 @@
-"""Real clusters over mdns on loopback: processes of ``cluster-kit run`` find each other, link, leave and die."""
+"""Real clusters over mdns on loopback: processes of ``cluster-kit run`` find each other, link,
+leave and die.
+"""
 
 import signal
 
@@ -16,13 +18,16 @@ def cluster(tmp_path):
 
 
 def start(cluster, names, **topology):
-    """Return the configuration of one cluster, and its running nodes by name, each knows and is linked to all others."""
+    """Return the configuration of one cluster, and its running nodes by name, each knows and is
+    linked to all others.
+    """
     config = {"service_type": a_type(), "ttl_s": 5}
     file = cluster.write("mdns.yaml", {"lan": {"strategy": "mdns", "config": config} | topology})
     runs = {name: cluster.run(name, file=file) for name in names}
     for name, run in runs.items():
         for other in runs.keys() - {name}:
-            run.wait_for("node_found", node=other)  # one that dialled first is linked, and not known yet
+            # one that dialled first is linked, and not known yet
+            run.wait_for("node_found", node=other)
             run.wait_for("node_up", node=other)
     return file, runs
 

@@ -56,7 +56,10 @@ def test_interface_that_goes_is_reported_and_used_again_when_it_is_back():
         one, other = on_each_node(start, lab)
         lab.nodes[0].unplug()
         one.until(one.failures, "a failure")
-        assert f"interface '{lab.nodes[0].address}': no interface has that address" in one.failures()[0]
+        assert (
+            f"interface '{lab.nodes[0].address}': no interface has that address"
+            in one.failures()[0]
+        )
         lab.nodes[0].plug()
         one.hears_again(other)
         other.hears_again(one)
@@ -76,7 +79,12 @@ def test_interface_that_comes_late_is_used():
 
 def test_port_that_another_program_holds_is_reported_and_used_when_it_is_free():
     with Lab(2) as lab, peers() as start:
-        holder = lab.nodes[0].run([sys.executable, "-c", HOLD_PORT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        holder = lab.nodes[0].run(
+            [sys.executable, "-c", HOLD_PORT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert holder.stdout.readline() == "held\n"
         service_type = a_type()
         one, other = (start(f"web@{place.address}", service_type, place) for place in lab.nodes)
@@ -104,7 +112,11 @@ def test_firewall_is_reported_and_the_node_is_seen_without_it(require, direction
     require("nft")
     with Lab(2) as lab, peers() as start:
         run(lab.nodes[0], "nft", "add table inet t")
-        run(lab.nodes[0], "nft", f"add chain inet t c {{ type filter hook {direction} priority 0; policy drop; }}")
+        run(
+            lab.nodes[0],
+            "nft",
+            f"add chain inet t c {{ type filter hook {direction} priority 0; policy drop; }}",
+        )
         service_type = a_type()
         one, other = (start(f"web@{place.address}", service_type, place) for place in lab.nodes)
         one.until(one.failures, "a failure")
@@ -118,15 +130,21 @@ def test_firewall_is_reported_and_the_node_is_seen_without_it(require, direction
 
 
 def test_only_the_chosen_interface_is_used():
-    """A node on loopback neither hears nor is heard on the others, though another node has joined the group there."""
+    """A node on loopback neither hears nor is heard on the others, though another node has joined
+    the group there.
+    """
     with Lab(2) as lab, peers() as start:
         service_type = a_type()
         outside = [start(f"web@{place.address}", service_type, place) for place in lab.nodes]
         inside = [start(f"n{number}@127.0.0.1", service_type, lab.nodes[0]) for number in range(2)]
         all_see_each_other(outside)
         all_see_each_other(inside)
-        assert {line["seen"] for peer in inside for line in peer.said() if "seen" in line} == {peer.name for peer in inside}
-        assert {line["seen"] for peer in outside for line in peer.said() if "seen" in line} == {peer.name for peer in outside}
+        assert {line["seen"] for peer in inside for line in peer.said() if "seen" in line} == {
+            peer.name for peer in inside
+        }
+        assert {line["seen"] for peer in outside for line in peer.said() if "seen" in line} == {
+            peer.name for peer in outside
+        }
 
 
 @pytest.mark.parametrize("ip_version", ["v6", "all"])
@@ -137,7 +155,8 @@ def test_hosts_see_each_other_by_ipv6(ip_version):
         service_type = a_type()
         names = [f"web@fd00::{number}" for number in (1, 2)]
         started = [
-            start(name, service_type, place, ip_version=ip_version) for name, place in zip(names, lab.nodes, strict=True)
+            start(name, service_type, place, ip_version=ip_version)
+            for name, place in zip(names, lab.nodes, strict=True)
         ]
         all_see_each_other(started)
         assert started[0].said(seen=names[1], address="[fd00::2]:4000")
@@ -152,7 +171,10 @@ def test_hosts_with_nothing_but_link_local_addresses_see_each_other():
             run(place, "ip", "addr", "add", f"fe80::{number}/64", "dev", "eth0", "nodad")
         service_type = a_type()
         names = [f"web@fe80::{number}%eth0" for number in (1, 2)]
-        one, other = (start(name, service_type, place, ip_version="v6") for name, place in zip(names, lab.nodes, strict=True))
+        one, other = (
+            start(name, service_type, place, ip_version="v6")
+            for name, place in zip(names, lab.nodes, strict=True)
+        )
         all_see_each_other([one, other])
         (address,) = {line["address"] for line in one.said(seen=other.name)}
         assert re.fullmatch(r"\[fe80::2%[0-9]+\]:4000", address)
@@ -172,4 +194,7 @@ def test_diagnosis_names_who_is_there_and_who_is_ignored():
         assert "cluster 'other', group 'lan' is foreign" in found[2]["got"]
         (_, _, alone) = diagnosed(f"web@{here.address}", service_type, here, cluster="third")
         assert alone["outcome"] == "empty"
-        assert "cluster 'test', group 'lan' is foreign: give both the same cluster and group" in alone["cause"]
+        assert (
+            "cluster 'test', group 'lan' is foreign: give both the same cluster and group"
+            in alone["cause"]
+        )

@@ -40,7 +40,11 @@ def test_closed_process_is_gone_for_all():
         first, *others = mesh(start, 3)
         first.close()
         for peer in others:
-            assert peer.expect(gone=first.name) == {"gone": first.name, "reason": "left", "boot": first.boot()}
+            assert peer.expect(gone=first.name) == {
+                "gone": first.name,
+                "reason": "left",
+                "boot": first.boot(),
+            }
 
 
 def test_killed_process_says_no_goodbye_and_is_not_seen_again():
@@ -112,12 +116,20 @@ def test_other_clusters_and_types_are_not_seen():
     with peers() as start:
         service_type = a_type()
         one = start("a@127.0.0.1", service_type)
-        others = [start("b@127.0.0.1", service_type, cluster="foreign"), start("c@127.0.0.1", a_type())]
+        others = [
+            start("b@127.0.0.1", service_type, cluster="foreign"),
+            start("c@127.0.0.1", a_type()),
+        ]
         friend = start("d@127.0.0.1", service_type)
         for each in others:
             each.boot()
         all_see_each_other([one, friend])
-        assert [line for each in (one, friend, *others) for line in each.said() if line.get("seen", "")[:1] in ("b", "c")] == []
+        assert [
+            line
+            for each in (one, friend, *others)
+            for line in each.said()
+            if line.get("seen", "")[:1] in ("b", "c")
+        ] == []
 
 
 def test_looking_registers_nothing():
@@ -175,7 +187,10 @@ def test_diagnosis_names_a_foreign_cluster():
         start("b@127.0.0.1", service_type).boot()
         found = diagnosed("a@127.0.0.1", service_type, cluster="other")[-1]
         assert found["outcome"] == "empty"
-        assert "cluster 'test', group 'lan' is foreign: give both the same cluster and group" in found["cause"]
+        assert (
+            "cluster 'test', group 'lan' is foreign: give both the same cluster and group"
+            in found["cause"]
+        )
 
 
 def test_diagnosis_tells_that_loopback_reaches_this_machine_only():
@@ -208,12 +223,22 @@ def name(*labels):
 
 def answer(*records):
     header = struct.pack(">HHHHHH", 0, 0x8400, 0, len(records), 0, 0)
-    parts = [owner + struct.pack(">HHIH", kind, 0x8001, ttl, len(data)) + data for owner, kind, ttl, data in records]
+    parts = [
+        owner + struct.pack(">HHIH", kind, 0x8001, ttl, len(data)) + data
+        for owner, kind, ttl, data in records
+    ]
     return header + b"".join(parts)
 
 
 HOSTILE_LABELS = (b"a\nb", b"\xff" * 60, b"x" * 63, b"a.b", b"\0", "\u202e".encode())
-HOSTILE_TEXTS = (b"", b"\xff", b"\x00" * 200, b"\x09txtvers=1", b"\xffname=" + b"@" * 250, b"\x05\xff\xfe=\xff\xfe" * 30)
+HOSTILE_TEXTS = (
+    b"",
+    b"\xff",
+    b"\x00" * 200,
+    b"\x09txtvers=1",
+    b"\xffname=" + b"@" * 250,
+    b"\x05\xff\xfe=\xff\xfe" * 30,
+)
 
 
 def test_hostile_records_do_no_harm(wire):
@@ -229,7 +254,12 @@ def test_hostile_records_do_no_harm(wire):
                     wire(
                         answer(
                             (name(*suffix), 12, ttl, instance),
-                            (instance, 33, ttl, struct.pack(">HHH", 0, 0, 65535) + name(b"host", b"local")),
+                            (
+                                instance,
+                                33,
+                                ttl,
+                                struct.pack(">HHH", 0, 0, 65535) + name(b"host", b"local"),
+                            ),
                             (instance, 16, ttl, text),
                             (name(b"host", b"local"), 1, ttl, b"\0\0\0\0"),
                         )
@@ -249,10 +279,21 @@ def test_goodbye_to_a_service_alone_is_heard(wire):
         service_type = a_type()
         one = start("a@127.0.0.1", service_type)
         one.boot()
-        told = Announcement(node=Node(name="x@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
-        instance, host = name(b"x", *service_type.rstrip(".").encode().split(b".")), name(b"x", b"local")
+        told = Announcement(
+            node=Node(name="x@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan")
+        )
+        instance, host = (
+            name(b"x", *service_type.rstrip(".").encode().split(b".")),
+            name(b"x", b"local"),
+        )
         service = struct.pack(">HHH", 0, 0, 4000) + host
-        wire(answer((instance, 33, 120, service), (instance, 16, 120, encode(told)), (host, 1, 120, b"\x7f\0\0\1")))
+        wire(
+            answer(
+                (instance, 33, 120, service),
+                (instance, 16, 120, encode(told)),
+                (host, 1, 120, b"\x7f\0\0\1"),
+            )
+        )
         one.expect(seen="x@127.0.0.1")
         wire(answer((instance, 33, 0, service)))
         one.expect(gone="x@127.0.0.1", reason="left")
@@ -266,7 +307,10 @@ def test_stranger_cannot_make_a_node_from_nothing_but_valid_records(wire):
         one.boot()
         suffix = tuple(label.encode() for label in service_type.rstrip(".").split("."))
         for number, address in enumerate((b"\0\0\0\0", b"\xe0\0\0\1", b"\x7f\0\0\1")):
-            told = Announcement(node=Node(name=f"x{number}@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
+            told = Announcement(
+                node=Node(name=f"x{number}@127.0.0.1", boot_id=BootId.new()),
+                fence=Fence("test", "lan"),
+            )
             instance, host = name(b"x%d" % number, *suffix), name(b"x%d" % number, b"local")
             wire(
                 answer(

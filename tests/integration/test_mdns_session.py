@@ -51,7 +51,10 @@ def test_dns_that_fails_later_changes_nothing(monkeypatch):
             await looks.some_more()
             changed = ctx.local.evolve(metadata={"zone": "b"})
             ctx.change(local=changed)
-            seen = await bob.until(lambda each: isinstance(each, Seen) and each.node.metadata == {"zone": "b"}, "the change")
+            seen = await bob.until(
+                lambda each: isinstance(each, Seen) and each.node.metadata == {"zone": "b"},
+                "the change",
+            )
             assert seen.node.address == "127.0.0.1:4000"
             assert not [each for each in ann.observations if isinstance(each, Failed)]
 
@@ -68,7 +71,9 @@ def test_host_that_cannot_be_looked_up_at_first_is_used_when_it_can(monkeypatch)
             broken.setattr(session, "look_up", no_dns)
             async with Listener(strategy, ctx) as ann:
                 failed = await ann.until(lambda each: isinstance(each, Failed), "a failure")
-                assert "cannot announce 'localhost:4000': its host has no address" in str(failed.error)
+                assert "cannot announce 'localhost:4000': its host has no address" in str(
+                    failed.error
+                )
                 broken.undo()
                 async with asyncio.timeout(20):
                     await ctx.has_announced.wait()
@@ -79,8 +84,12 @@ def test_host_that_cannot_be_looked_up_at_first_is_used_when_it_can(monkeypatch)
 def test_address_that_dns_cannot_carry_is_named():
     async def scenario():
         strategy = MdnsStrategy(service_type=f"_ck{secrets.token_hex(4)}._tcp.local.")
-        async with Listener(strategy, FakeDiscovery(ANN.evolve(address="unix:/run/ann.sock"))) as ann:
+        async with Listener(
+            strategy, FakeDiscovery(ANN.evolve(address="unix:/run/ann.sock"))
+        ) as ann:
             failed = await ann.until(lambda each: isinstance(each, Failed), "the failure")
-            assert "cannot announce 'unix:/run/ann.sock': DNS carries a host and a port" in str(failed.error)
+            assert "cannot announce 'unix:/run/ann.sock': DNS carries a host and a port" in str(
+                failed.error
+            )
 
     asyncio.run(scenario())

@@ -1,4 +1,6 @@
-"""``Supervisor(observe=True)`` looks, and is no node: nobody hears of it, nobody counts it, no plugin's hook is called."""
+"""``Supervisor(observe=True)`` looks, and is no node: nobody hears of it, nobody counts it, no
+plugin's hook is called.
+"""
 
 import asyncio
 import json
@@ -11,7 +13,14 @@ import sys
 import pytest
 from waiting import until
 
-from cluster_kit import AsyncSupervisor, ConfigError, Supervisor, TopologyEvent, WaitTimeoutError, hookimpl
+from cluster_kit import (
+    AsyncSupervisor,
+    ConfigError,
+    Supervisor,
+    TopologyEvent,
+    WaitTimeoutError,
+    hookimpl,
+)
 from cluster_kit.plugins import PluginRegistry
 
 FORKS = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -45,7 +54,11 @@ def listening():
 
 
 def gossip(node="a@127.0.0.1"):
-    return {"node": node, "cluster": f"observed-{os.getpid()}", "topologies": {"lan": {"strategy": "gossip"}}}
+    return {
+        "node": node,
+        "cluster": f"observed-{os.getpid()}",
+        "topologies": {"lan": {"strategy": "gossip"}},
+    }
 
 
 def test_the_node_of_the_file_is_seen_and_has_no_rival(listening, caplog):
@@ -59,7 +72,9 @@ def test_the_node_of_the_file_is_seen_and_has_no_rival(listening, caplog):
         assert re.fullmatch(r"onlooker-\d+-[0-9a-f]{8}@127\.0\.0\.1", str(observer.local))
         assert observer.status()["lan"].last_error is None
         assert a.nodes(state="known") == a.nodes() == ()
-        with pytest.raises(WaitTimeoutError, match=r"1 of 2 nodes are up after 0\.1 s: a@127\.0\.0\.1$"):
+        with pytest.raises(
+            WaitTimeoutError, match=r"1 of 2 nodes are up after 0\.1 s: a@127\.0\.0\.1$"
+        ):
             observer.wait_for(2, timeout_s=0.1)
         with pytest.raises(ConfigError, match=r"allows 10000$"):
             observer.wait_for(10_001)

@@ -1,4 +1,6 @@
-"""One known address leads to the whole cluster: linked peers tell each other whom they are linked to."""
+"""One known address leads to the whole cluster: linked peers tell each other whom they are linked
+to.
+"""
 
 import asyncio
 import signal
@@ -55,7 +57,10 @@ def settle(nodes, topology):
     for name, node in nodes.items():
         us = Node(name=full(name))
         peers = {peer.name for peer in topology.select(us, frozenset(everybody - {us}))}
-        node.until(lambda node=node, peers=peers: linked(node) == peers, f"{name} linked to {sorted(peers)} only")
+        node.until(
+            lambda node=node, peers=peers: linked(node) == peers,
+            f"{name} linked to {sorted(peers)} only",
+        )
 
 
 def stop_all(nodes):
@@ -67,7 +72,8 @@ def stop_all(nodes):
 
 @pytest.mark.parametrize(
     ("topology", "meant", "killed"),
-    [("full_mesh", FullMeshTopology(), "n1"), ("ring", RingTopology(), "n4")],  # the list of seeds keeps a dead one known
+    # the list of seeds keeps a dead one known
+    [("full_mesh", FullMeshTopology(), "n1"), ("ring", RingTopology(), "n4")],
 )
 def test_one_seed_leads_to_all_and_whoever_dies_is_not_needed(start, topology, meant, killed):
     nodes = {"n1": start("n1", topology=topology)}
@@ -116,7 +122,10 @@ def test_without_exchange_each_node_knows_whom_its_own_list_has(start):
     seed.until(lambda: len(linked(seed)) == len(others), "linked to all")
     stop_all([seed, *others])
     assert [linked(node) | {full("n1")} for node in others] == [{full("n1")}] * len(others)
-    assert {name for node in others for _, name in node.heard("node_found")} <= {seed.address, full("n1")}
+    assert {name for node in others for _, name in node.heard("node_found")} <= {
+        seed.address,
+        full("n1"),
+    }
 
 
 def test_a_peer_that_does_not_exchange_is_linked_to_all_the_same(start):
@@ -130,13 +139,20 @@ def test_a_peer_that_does_not_exchange_is_linked_to_all_the_same(start):
 
 def test_hints_come_over_the_first_link():
     async def scenario():
-        async with asyncio.timeout(DEADLINE_S), Local("ann", exchange=True) as ann, Local("bob", exchange=True) as bob:
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            Local("ann", exchange=True) as ann,
+            Local("bob", exchange=True) as bob,
+        ):
             await bob.link(ann)
             async with Local("cat", exchange=True) as cat:
                 await cat.link(ann)
                 about_bob = await cat.links.expect("hint", bob.name)
                 about_cat = await bob.links.expect("hint", cat.name)
-                assert (about_bob.node.address, about_bob.node.boot_id) == (bob.node.address, bob.node.boot_id)
+                assert (about_bob.node.address, about_bob.node.boot_id) == (
+                    bob.node.address,
+                    bob.node.boot_id,
+                )
                 assert about_cat.node.address == cat.node.address
 
     asyncio.run(scenario())

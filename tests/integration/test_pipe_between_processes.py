@@ -1,4 +1,6 @@
-"""A pipe between two processes: threads write to it, interrupted by a signal handler that writes, too, and raises."""
+"""A pipe between two processes: threads write to it, interrupted by a signal handler that writes,
+too, and raises.
+"""
 
 import json
 import random
@@ -49,11 +51,15 @@ def payload(number):
 
 @pytest.fixture
 def writer():
-    """One end of a pipe, whose other end is in a process that tells what it has heard once the pipe is closed."""
+    """One end of a pipe, whose other end is in a process that tells what it has heard once the pipe
+    is closed.
+    """
     ours, theirs = socket.socketpair()
     with theirs:
         command = [sys.executable, "-c", READER, str(theirs.fileno())]
-        reader = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdout=subprocess.PIPE, text=True)
+        reader = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdout=subprocess.PIPE, text=True
+        )
     channel = SocketChannel(ours)
 
     def close():

@@ -48,7 +48,9 @@ def test_nodes_lists_what_is_found_and_tells_which_source_fails(cluster, one, tw
         ["bob@127.0.0.1", "127.0.0.1:45002"],
     ]
     [line] = done.stderr.splitlines()
-    assert line.startswith(f"cluster-kit: nodes: lan: hosts_file#2: hosts_file: {two}:2: cannot use 'web'")
+    assert line.startswith(
+        f"cluster-kit: nodes: lan: hosts_file#2: hosts_file: {two}:2: cannot use 'web'"
+    )
 
 
 def test_nodes_tells_every_source_that_fails_where_nobody_is_found(cluster, one, two):
@@ -65,10 +67,15 @@ def test_doctor_examines_each_and_the_broken_one_makes_the_topology_sick(cluster
     done = cluster_kit("doctor", write(cluster, one, two), "--json", "--wait", "0.5")
     assert done.returncode == 1
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    [fault] = [each for each in told if each.get("step") == "source" and each["outcome"] == "failed"]
+    [fault] = [
+        each for each in told if each.get("step") == "source" and each["outcome"] == "failed"
+    ]
     assert (fault["source"], fault["asked"]) == ("hosts_file#2", f"{two}:2")
     assert fault["cause"].startswith("correct the line")
-    assert {each["source"] for each in told if each.get("step") == "discovery"} == {"hosts_file", "hosts_file#2"}
+    assert {each["source"] for each in told if each.get("step") == "discovery"} == {
+        "hosts_file",
+        "hosts_file#2",
+    }
     assert told[-1]["verdict"] == "sick"
     assert told[-1]["because"].startswith(f"hosts_file#2: {two}:2: cannot use 'web'")
 
@@ -82,10 +89,18 @@ def test_doctor_of_a_file_with_this_node_alone_is_alone(cluster, one):
 def test_log_names_the_source_that_fails(cluster, one, two):
     run = cluster.run("ann@127.0.0.1", file=write(cluster, one, two))
     run.wait_for("ready")
-    run.until(lambda: any("hosts_file#2: source failed: " in line and f"{two}:2" in line for line in run.errors), "the fault")
+    run.until(
+        lambda: any(
+            "hosts_file#2: source failed: " in line and f"{two}:2" in line for line in run.errors
+        ),
+        "the fault",
+    )
     copy = two.with_name("copy")
     copy.write_text("dan@127.0.0.1:45004\n")
     copy.replace(two)
-    run.until(lambda: any("hosts_file#2: source works again" in line for line in run.errors), "the recovery")
+    run.until(
+        lambda: any("hosts_file#2: source works again" in line for line in run.errors),
+        "the recovery",
+    )
     run.wait_for("node_found", node="dan@127.0.0.1")
     assert not [line for line in run.errors if "hosts_file: source failed" in line]

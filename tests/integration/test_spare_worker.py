@@ -47,7 +47,8 @@ def test_one_that_died_meanwhile_is_replaced():
         worker.wait(10)
         with Supervisor(CONFIG, spare=spare) as supervisor:
             until(
-                lambda: all(status.state is State.READY for status in supervisor.status().values()), "every topology is ready"
+                lambda: all(status.state is State.READY for status in supervisor.status().values()),
+                "every topology is ready",
             )
 
 
@@ -60,7 +61,9 @@ def test_without_means_for_a_process_there_is_none(monkeypatch: pytest.MonkeyPat
         assert spare.take() is None
 
 
-def test_it_prepares_while_it_waits_for_its_orders_and_not_where_they_are_there(monkeypatch: pytest.MonkeyPatch):
+def test_it_prepares_while_it_waits_for_its_orders_and_not_where_they_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+):
     supervisor, worker = map(SocketChannel, socket.socketpair())
     with closing(supervisor), closing(worker):
         loaded: list[str] = []
@@ -93,9 +96,10 @@ CALLED_OTHERWISE = r"""
 import subprocess
 import sys
 
-RENAMED = "from pathlib import Path; Path('/proc/self/comm').write_bytes(bytes([97, 255])); print(flush=True); input()"
+RENAMED = "open('/proc/self/comm', 'wb').write(bytes([97, 255])); print(flush=True); input()"
+PIPE = subprocess.PIPE
 
-with subprocess.Popen([sys.executable, "-c", RENAMED], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+with subprocess.Popen([sys.executable, "-c", RENAMED], stdin=PIPE, stdout=PIPE) as child:
     child.stdout.readline()  # it is called so by now
     from cluster_kit.supervisor import reaper
 
@@ -104,9 +108,13 @@ with subprocess.Popen([sys.executable, "-c", RENAMED], stdin=subprocess.PIPE, st
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="only Linux tells what a process is called")
+@pytest.mark.skipif(
+    not Path("/proc/self/comm").exists(), reason="only Linux tells what a process is called"
+)
 def test_child_may_be_called_what_is_no_text():
-    done = subprocess.run([sys.executable, "-c", CALLED_OTHERWISE], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", CALLED_OTHERWISE], capture_output=True, text=True, timeout=60
+    )
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 

@@ -1,4 +1,6 @@
-"""Certificates from files in real supervisors: which one each worker has, and that files which change lose no link."""
+"""Certificates from files in real supervisors: which one each worker has, and that files which
+change lose no link.
+"""
 
 import logging
 from datetime import timedelta
@@ -24,7 +26,9 @@ def start():
     running = []
 
     def config(**keys):
-        topologies = {"lan": {"strategy": "static", "config": {"nodes": []}, "connector": KeyTelling}}
+        topologies = {
+            "lan": {"strategy": "static", "config": {"nodes": []}, "connector": KeyTelling}
+        }
         return {"cluster": "certificates", "node": "a@127.0.0.1", "topologies": topologies, **keys}
 
     def start(**keys):
@@ -39,12 +43,17 @@ def start():
 
 @pytest.fixture
 def join(start):
-    """Return a function that starts a node at an address of loopback, linked to ``peers`` by tcp."""
+    """Return a function that starts a node at an address of loopback, linked to ``peers`` by
+    tcp.
+    """
 
     def join(name, certs, *peers, **keys):
         nodes = [peer.status()["lan"].address for peer in peers]
         return start(
-            node=name, certs=str(certs), topologies={"lan": {"strategy": "static", "config": {"nodes": nodes}}}, **keys
+            node=name,
+            certs=str(certs),
+            topologies={"lan": {"strategy": "static", "config": {"nodes": nodes}}},
+            **keys,
         )
 
     return join
@@ -97,7 +106,10 @@ class TestWhatAWorkerHas:
         assert a.call("wan", "chain").encode() == renewed.chain
         before = pid(a)
         a.call("lan", "crash")
-        until(lambda: pid(a) not in (before, None) and a.status()["lan"].state == "ready", "another worker")
+        until(
+            lambda: pid(a) not in (before, None) and a.status()["lan"].state == "ready",
+            "another worker",
+        )
         assert chain(a) == renewed.chain
 
     def test_reload_takes_others_in_without_another_worker(self, start, tmp_path):
@@ -136,13 +148,17 @@ class TestFilesThatChange:
     def folder(self, tmp_path):
         return write_folder(tmp_path / "certs", new())
 
-    def test_what_cannot_be_used_leaves_the_last_good_ones_and_is_told_once(self, start, folder, told):
+    def test_what_cannot_be_used_leaves_the_last_good_ones_and_is_told_once(
+        self, start, folder, told
+    ):
         good = new()
         write_folder(folder, good)
         a = start(certs=str(folder))
         whole = new()
         (folder / "tls.crt").write_bytes(whole.chain[:100])
-        told("tls.crt': it ends inside a PEM block; write all of it; the last good ones stay in use")
+        told(
+            "tls.crt': it ends inside a PEM block; write all of it; the last good ones stay in use"
+        )
         write(folder / "tls.crt", whole.chain)
         told("tls.key': it is not the key of the first certificate")
         write_folder(folder, new(since=timedelta(days=-9), until=timedelta(days=-1)))
@@ -172,7 +188,9 @@ class TestFilesThatChange:
         renewed = new()
         write_folder(folder, renewed)
         until(lambda: chain(a) == renewed.chain, "the new one", TAKEN_IN_S)
-        assert told.times("watching files of secrets and certificates fails, and is tried again") == 1
+        assert (
+            told.times("watching files of secrets and certificates fails, and is tried again") == 1
+        )
         assert told.times("RuntimeError: a fault of ours") == 1
 
     def test_certificate_that_nobody_replaces_is_warned_about(self, start, folder, told):
@@ -182,7 +200,9 @@ class TestFilesThatChange:
         assert told.times(" expired on ") == 1
 
     def test_three_files_are_watched_as_well(self, start, folder):
-        a = start(cert=str(folder / "tls.crt"), key=str(folder / "tls.key"), ca=str(folder / "ca.crt"))
+        a = start(
+            cert=str(folder / "tls.crt"), key=str(folder / "tls.key"), ca=str(folder / "ca.crt")
+        )
         renewed = new()
         write_folder(folder, renewed)
         until(lambda: chain(a) == renewed.chain, "the new one", TAKEN_IN_S)
@@ -199,8 +219,15 @@ class TestLinks:
 
     def test_nodes_link_by_a_trust_domain_whatever_their_hosts(self, join, tmp_path):
         certificates = [new(f"spiffe://example.org/{name}") for name in "ab"]
-        a = join("a@127.0.0.2", write_folder(tmp_path / "a", certificates[0]), trust_domain="example.org")
-        b = join("b@127.0.0.3", write_folder(tmp_path / "b", certificates[1]), a, trust_domain="example.org")
+        a = join(
+            "a@127.0.0.2", write_folder(tmp_path / "a", certificates[0]), trust_domain="example.org"
+        )
+        b = join(
+            "b@127.0.0.3",
+            write_folder(tmp_path / "b", certificates[1]),
+            a,
+            trust_domain="example.org",
+        )
         b.wait_for(2, timeout_s=30)
 
     def test_nodes_with_both_ask_both_of_each_other(self, join, tmp_path):

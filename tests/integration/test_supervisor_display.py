@@ -26,7 +26,9 @@ def test_one_that_was_not_started_says_so(kind):
 
 def test_one_that_runs_and_one_that_has_stopped_name_their_topologies():
     with Supervisor(CONFIG) as supervisor:
-        assert repr(supervisor) in {f"<Supervisor a@127.0.0.1: lan {state}>" for state in ("starting", "ready")}
+        assert repr(supervisor) in {
+            f"<Supervisor a@127.0.0.1: lan {state}>" for state in ("starting", "ready")
+        }
         address = supervisor.status()["lan"].address
         assert f"<td>{address}</td>" in supervisor._repr_html_()
     assert repr(supervisor) == "<Supervisor a@127.0.0.1: lan stopped>"
@@ -44,16 +46,23 @@ def test_asyncio_twin_looks_the_same():
 
 def test_table_has_a_row_for_each_topology():
     nodes = [Node("b@h", "h:2"), Node("c@h", "h:3")]
-    table = as_table("a", [status(nodes), status(name="wan", state=State.DEGRADED, last_error="no route")])
+    table = as_table(
+        "a", [status(nodes), status(name="wan", state=State.DEGRADED, last_error="no route")]
+    )
     assert table.count("<tr>") == 3
-    assert "<td>lan</td><td>ready</td><td>h:1</td><td>2</td><td>2</td><td>b@h, c@h</td><td></td>" in table
+    assert (
+        "<td>lan</td><td>ready</td><td>h:1</td><td>2</td><td>2</td><td>b@h, c@h</td><td></td>"
+        in table
+    )
     assert "<td>wan</td><td>degraded</td>" in table
     assert "<td>no route</td>" in table
 
 
 def test_what_comes_from_elsewhere_is_escaped():
     evil = "<script>alert('x & y')</script>"
-    table = as_table(evil, [status([Node("<b>@h", "h:2")], name=evil, last_error=evil, address=evil)])
+    table = as_table(
+        evil, [status([Node("<b>@h", "h:2")], name=evil, last_error=evil, address=evil)]
+    )
     assert "<script>" not in table
     assert "<b>" not in table
     assert table.count("&lt;script&gt;alert(&#x27;x &amp; y&#x27;)&lt;/script&gt;") == 4

@@ -1,4 +1,6 @@
-"""Secrets in real supervisors: which keys each worker has, and that it gets others without an end of its life."""
+"""Secrets in real supervisors: which keys each worker has, and that it gets others without an end
+of its life.
+"""
 
 import logging
 import secrets
@@ -27,7 +29,8 @@ def start():
 
     def config(*names, **keys):
         topologies = {
-            name: {"strategy": "static", "config": {"nodes": []}, "connector": KeyTelling} for name in names or ("lan",)
+            name: {"strategy": "static", "config": {"nodes": []}, "connector": KeyTelling}
+            for name in names or ("lan",)
         }
         return {"cluster": "keys", "node": "a@127.0.0.1", "topologies": topologies, **keys}
 
@@ -129,7 +132,11 @@ def test_file_that_is_replaced_is_taken_in(start, file, caplog):
     caplog.set_level(logging.INFO, "cluster_kit")
     a = start("lan", "wan", secret_file=str(file), previous_secrets=["older"])
     before = pids(a)
-    for content, expected in {"old\nnew\n": ["old", "new"], "new\nold\n": ["new", "old"], "new\n": ["new"]}.items():
+    for content, expected in {
+        "old\nnew\n": ["old", "new"],
+        "new\nold\n": ["new", "old"],
+        "new\n": ["new"],
+    }.items():
         write(file, content)
         until_keys(a, *expected, "older", name="wan")
         until_keys(a, *expected, "older")
@@ -137,10 +144,14 @@ def test_file_that_is_replaced_is_taken_in(start, file, caplog):
     until(lambda: f"secret_file: '{file}' changed the secrets" in caplog.text, "a word on it")
 
 
-def test_file_that_is_written_in_place_is_taken_in_when_it_is_whole(start, file, monkeypatch, caplog):
+def test_file_that_is_written_in_place_is_taken_in_when_it_is_whole(
+    start, file, monkeypatch, caplog
+):
     caplog.set_level(logging.INFO, "cluster_kit")
     looks = []
-    monkeypatch.setattr(file_watch, "read_secret_file", lambda path: looks.append(path) or read_secret_file(path))
+    monkeypatch.setattr(
+        file_watch, "read_secret_file", lambda path: looks.append(path) or read_secret_file(path)
+    )
     a = start(secret_file=str(file))
     with file.open("w") as stream:  # which empties it
         stream.write("ne")
@@ -178,7 +189,11 @@ def test_file_that_cannot_be_used_leaves_all_as_it_was_and_is_told_once(start, f
     assert keys(a) == ids("old")
     write(file, "new")
     until_keys(a, "new")
-    told = [record.getMessage() for record in caplog.records if "the secrets stay as they are" in record.getMessage()]
+    told = [
+        record.getMessage()
+        for record in caplog.records
+        if "the secrets stay as they are" in record.getMessage()
+    ]
     assert len(told) == 3
 
 
@@ -203,7 +218,10 @@ def test_keys_that_cannot_be_made_fail_the_start(start, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(keychain, "derive", derive)
-    with pytest.raises(ClusterKitError, match="secret: its keys cannot be made by scrypt: MemoryError: it takes 32 MiB"):
+    with pytest.raises(
+        ClusterKitError,
+        match="secret: its keys cannot be made by scrypt: MemoryError: it takes 32 MiB",
+    ):
         start(secret="hunter2")
 
 

@@ -1,4 +1,6 @@
-"""The system's network where no other has anything like it: its errors, its descriptors, its addresses."""
+"""The system's network where no other has anything like it: its errors, its descriptors, its
+addresses.
+"""
 
 import asyncio
 import errno
@@ -98,9 +100,14 @@ def few_descriptors():
 
 
 def test_every_errno_of_the_contract_has_its_fault():
-    told = {number: faults.network_error(OSError(number, os.strerror(number))).fault for number in errno.errorcode}
+    told = {
+        number: faults.network_error(OSError(number, os.strerror(number))).fault
+        for number in errno.errorcode
+    }
     assert told[errno.EIO] is NetworkFault.FAILED
-    known = set(told.values()) | {faults.network_error(socket.gaierror(socket.EAI_NONAME, "Name unknown")).fault}
+    known = set(told.values()) | {
+        faults.network_error(socket.gaierror(socket.EAI_NONAME, "Name unknown")).fault
+    }
     assert known == set(NetworkFault)
 
 
@@ -146,7 +153,9 @@ def test_port_in_use():
 
 
 def test_socket_that_connects_to_itself_is_refused(monkeypatch):
-    """The kernel does that where the port dialled is the ephemeral one it picks; here it is bound to it beforehand."""
+    """The kernel does that where the port dialled is the ephemeral one it picks; here it is bound
+    to it beforehand.
+    """
     ports = []
 
     class Bound(socket.socket):
@@ -260,7 +269,9 @@ def test_reader_that_raises_loses_its_stream(caplog):
                 raise ValueError("a fault of ours")
 
         told = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: told.append(context["exception"])
+        )
         broken, whole = Broken(there), Collector(here)
         here.send(b"x")
         await ended(broken)
@@ -292,7 +303,9 @@ def test_what_the_system_does_not_take_is_kept_and_sent_when_it_does():
     run(scenario)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel what it has not sent yet")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="asks the Linux kernel what it has not sent yet"
+)
 def test_kernel_keeps_little_that_it_does_not_send():
     async def scenario(network):
         here, there = await pair(network)
@@ -328,7 +341,9 @@ def test_abort_with_unsent_bytes_ends_at_once_and_once():
 
 
 def test_what_came_in_before_a_reset_is_received_though_a_send_found_out_first():
-    """Whoever leaves says goodbye and closes; where it has not read everything before, its system resets the connection."""
+    """Whoever leaves says goodbye and closes; where it has not read everything before, its system
+    resets the connection.
+    """
 
     async def scenario(network):
         here, there = await pair(network)
@@ -438,7 +453,9 @@ def test_address_of_the_link_has_its_interface():
         assert network.has_address(address)
         assert await network.resolve(address) == [address]
         here, there = await pair(network, Endpoint(address, 0))
-        assert {end.host for stream in (here, there) for end in (stream.here, stream.there)} == {address}
+        assert {end.host for stream in (here, there) for end in (stream.here, stream.there)} == {
+            address
+        }
         here.abort()
         there.abort()
 
@@ -447,7 +464,14 @@ def test_address_of_the_link_has_its_interface():
 
 @pytest.mark.parametrize(
     ("address", "is_ours"),
-    [("127.0.0.1", True), ("127.8.9.10", True), ("0.0.0.0", True), ("192.0.2.1", False), ("2001:db8::1", False), ("x", False)],
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("0.0.0.0", True),
+        ("192.0.2.1", False),
+        ("2001:db8::1", False),
+        ("x", False),
+    ],
 )
 def test_has_address(address, is_ours):
     assert SystemNetwork().has_address(address) is is_ours
@@ -507,7 +531,9 @@ def test_group_port_of_a_program_that_does_not_share_it():
     async def scenario(network):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("230.1.1.251", 0))
-            group = Group("230.1.1.251", sock.getsockname()[1], via="127.0.0.1", heard_on="127.0.0.1")
+            group = Group(
+                "230.1.1.251", sock.getsockname()[1], via="127.0.0.1", heard_on="127.0.0.1"
+            )
             with pytest.raises(NetworkError) as caught:
                 await network.join(group, max_bytes=100)
             assert caught.value.fault is NetworkFault.IN_USE
@@ -520,7 +546,9 @@ def test_datagrams_are_heard_in_order_and_no_more_after_a_pause():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))
             port = sock.getsockname()[1]
-        here = await network.join(Group("230.1.1.251", port, via="127.0.0.1", heard_on="127.0.0.1"), max_bytes=2)
+        here = await network.join(
+            Group("230.1.1.251", port, via="127.0.0.1", heard_on="127.0.0.1"), max_bytes=2
+        )
         calls = []
         news = asyncio.Event()
 
@@ -540,7 +568,9 @@ def test_datagrams_are_heard_in_order_and_no_more_after_a_pause():
             await asyncio.sleep(0)
             assert len(calls) == count + 1
             assert len(calls[-1]) <= BATCH
-        assert [datagram for call in calls for datagram in call] == [(data[:3], here.here) for data in sent]
+        assert [datagram for call in calls for datagram in call] == [
+            (data[:3], here.here) for data in sent
+        ]
         here.send(b"5" * 65000, here.here._replace(host="127.0.0.2"))
         with pytest.raises(NetworkError) as caught:
             here.send(b"6" * 70000)
@@ -553,7 +583,9 @@ def test_datagrams_are_heard_in_order_and_no_more_after_a_pause():
 
 def test_datagrams_that_are_closed_may_be_paused():
     async def scenario(network):
-        datagrams = await network.join(Group("239.192.7.9", 45999, via="127.0.0.1", heard_on="127.0.0.1"), max_bytes=10)
+        datagrams = await network.join(
+            Group("239.192.7.9", 45999, via="127.0.0.1", heard_on="127.0.0.1"), max_bytes=10
+        )
         datagrams.listen(lambda *_: None)
         datagrams.close()
         datagrams.pause()

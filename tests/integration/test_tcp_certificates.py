@@ -1,4 +1,6 @@
-"""Links under certificates from files: who is let in, and what both ends are told where they don't trust each other."""
+"""Links under certificates from files: who is let in, and what both ends are told where they don't
+trust each other.
+"""
 
 import asyncio
 from itertools import pairwise
@@ -39,9 +41,15 @@ def run(scenario):
 MEMBERS = {
     "certificates": [ring(GOOD)] * 2,
     "both": [ring(GOOD, 1)] * 2,
-    "authority in the middle": [ring(Authority("middle", issuer=ROOT).certificates(HERE)), ring(GOOD)],
+    "authority in the middle": [
+        ring(Authority("middle", issuer=ROOT).certificates(HERE)),
+        ring(GOOD),
+    ],
     "rsa and ed25519": [ring(ROOT.certificates(HERE, kind=kind)) for kind in ("rsa", "ed25519")],
-    "trust domain": [ring(ROOT.certificates(f"spiffe://example.org/{each}", trust_domain="example.org")) for each in "ab"],
+    "trust domain": [
+        ring(ROOT.certificates(f"spiffe://example.org/{each}", trust_domain="example.org"))
+        for each in "ab"
+    ],
 }
 
 
@@ -67,7 +75,9 @@ def test_members_with_a_machine_each_link(secrets):
             host = lan.host(f"10.0.0.{number}", names=[f"n{number}.shop"])
             address = f"n{number}.shop" if name == "*.shop" else name
             options = {"network": host, "address": address, "boot_id": BootId(number, 0)}
-            nodes.append(Local(f"n{number}", keyring=ring(ROOT.certificates(name), *secrets), **options))
+            nodes.append(
+                Local(f"n{number}", keyring=ring(ROOT.certificates(name), *secrets), **options)
+            )
         for node in nodes:
             await node.__aenter__()
         for one, other in ((0, 1), (1, 2), (2, 0)):
@@ -78,8 +88,14 @@ def test_members_with_a_machine_each_link(secrets):
     run_virtually(scenario())
 
 
-NO_AUTHORITY = "its certificate is of no authority in our ca file: give both nodes certificates of an authority"
-OUR_NO_AUTHORITY = "our certificate is of no authority in its ca file (alert unknown ca): give both nodes certificates"
+NO_AUTHORITY = (
+    "its certificate is of no authority in our ca file: give both nodes certificates of an "
+    "authority"
+)
+OUR_NO_AUTHORITY = (
+    "our certificate is of no authority in its ca file (alert unknown ca): give both nodes "
+    "certificates"
+)
 STRANGERS = {  # what ann holds, what she is told, what bob says of her, who has GOOD
     "expired": (
         ring(ROOT.certificates(HERE, since=-2 * DAY, until=-DAY)),
@@ -91,20 +107,41 @@ STRANGERS = {  # what ann holds, what she is told, what bob says of her, who has
         "it does not accept our certificate (alert bad certificate): see the log of that node",
         "its certificate, or that of its authority, is not valid yet: check the clocks",
     ),
-    "wrong authority": (ring(OTHER.certificates(HERE, authorities=(ROOT,))), OUR_NO_AUTHORITY, NO_AUTHORITY),
-    "self-signed": (ring(OTHER.certificates(HERE, own=True, authorities=(ROOT,))), OUR_NO_AUTHORITY, NO_AUTHORITY),
+    "wrong authority": (
+        ring(OTHER.certificates(HERE, authorities=(ROOT,))),
+        OUR_NO_AUTHORITY,
+        NO_AUTHORITY,
+    ),
+    "self-signed": (
+        ring(OTHER.certificates(HERE, own=True, authorities=(ROOT,))),
+        OUR_NO_AUTHORITY,
+        NO_AUTHORITY,
+    ),
     "purpose": (
         ring(ROOT.certificates(HERE, purposes=SERVER)),
-        "our certificate is for another purpose than TLS between nodes (alert unsupported certificate): have it issued",
-        "its certificate is for another purpose than TLS between nodes: have it issued for serverAuth and clientAuth",
+        (
+            "our certificate is for another purpose than TLS between nodes (alert unsupported "
+            "certificate): have it issued"
+        ),
+        (
+            "its certificate is for another purpose than TLS between nodes: have it issued for "
+            "serverAuth and clientAuth"
+        ),
     ),
     "nothing": (
         None,
-        "it has a secret or certificates that this node lacks: give both nodes the same secret, or certificates",
+        (
+            "it has a secret or certificates that this node lacks: give both nodes the same "
+            "secret, or certificates"
+        ),
         "it has no certificate, and this node has one: give both nodes certificates",
     ),
     "secret only": (keyring(1), "it does not hold our secret", OUR_NO_AUTHORITY),
-    "both": (ring(GOOD, 1), "it has no secret, and this node has one", "it has a secret or certificates that this node lacks"),
+    "both": (
+        ring(GOOD, 1),
+        "it has no secret, and this node has one",
+        "it has a secret or certificates that this node lacks",
+    ),
 }
 
 
@@ -130,11 +167,19 @@ def test_stranger_is_told_apart_at_both_ends(how, caplog):
 @pytest.mark.parametrize(
     ("bobs", "why", "whys"),
     [
-        (ring(ROOT.certificates(HERE, purposes=CLIENT)), STRANGERS["purpose"][2], STRANGERS["purpose"][1]),
+        (
+            ring(ROOT.certificates(HERE, purposes=CLIENT)),
+            STRANGERS["purpose"][2],
+            STRANGERS["purpose"][1],
+        ),
         (ring(OTHER.certificates(HERE, authorities=(ROOT,))), NO_AUTHORITY, OUR_NO_AUTHORITY),
         (None, STRANGERS["nothing"][2], STRANGERS["nothing"][1]),
         (keyring(1), NO_AUTHORITY, "it does not accept our secret"),
-        (ring(GOOD, 1), "it has a secret or certificates that this node lacks", "it has no secret, and this node has one"),
+        (
+            ring(GOOD, 1),
+            "it has a secret or certificates that this node lacks",
+            "it has no secret, and this node has one",
+        ),
     ],
     ids=["purpose", "wrong authority", "nothing", "secret only", "both"],
 )
@@ -156,7 +201,10 @@ def test_stranger_that_is_dialled_is_told_apart_at_both_ends(bobs, why, whys, ca
         (keyring(1), "it does not hold our secret"),
         (ring(GOOD), "it has a secret or certificates that this node lacks"),
         (ring(GOOD, 2), "it does not hold our secret"),
-        (ring(OTHER.certificates(HERE, authorities=(ROOT,)), 1), "our certificate is of no authority in its ca file"),
+        (
+            ring(OTHER.certificates(HERE, authorities=(ROOT,)), 1),
+            "our certificate is of no authority in its ca file",
+        ),
     ],
     ids=["only secret", "only certificates", "other secret", "other authority"],
 )
@@ -183,9 +231,15 @@ def test_certificate_of_another_host_is_refused_at_once(lied_to, secrets, caplog
             else:
                 error = await refusal(honest, wrong)
                 assert error.reason is ConnectReason.NAME
-                assert "its certificate is for '10.0.0.9', 'eve.example' only; have it issued for '127.0.0.1'" in str(error)
+                assert (
+                    "its certificate is for '10.0.0.9', 'eve.example' only; have it issued for "
+                    "'127.0.0.1'" in str(error)
+                )
             (line,) = await until_told(caplog)
-            assert "it calls itself 'eve@127.0.0.1', and its certificate is for '10.0.0.9', 'eve.example' only" in line
+            assert (
+                "it calls itself 'eve@127.0.0.1', and its certificate is for '10.0.0.9', "
+                "'eve.example' only" in line
+            )
             assert honest.links.of("up") == []
 
     run(scenario)
@@ -193,11 +247,17 @@ def test_certificate_of_another_host_is_refused_at_once(lied_to, secrets, caplog
 
 def test_member_of_another_trust_domain_is_refused(caplog):
     async def scenario():
-        rings = [ring(ROOT.certificates(f"spiffe://{each}/web", trust_domain=each)) for each in ("example.org", "example.com")]
+        rings = [
+            ring(ROOT.certificates(f"spiffe://{each}/web", trust_domain=each))
+            for each in ("example.org", "example.com")
+        ]
         async with Local("ann", keyring=rings[0]) as ann, Local("bob", keyring=rings[1]) as bob:
             error = await refusal(ann, bob)
             assert error.reason is ConnectReason.AUTH
-            assert "is of no member of the trust domain 'example.org', but of 'spiffe://example.com/web'" in str(error)
+            assert (
+                "is of no member of the trust domain 'example.org', but of 'spiffe://example.com/web'"
+                in str(error)
+            )
             assert (
                 "no member of the trust domain 'example.com', but of 'spiffe://example.org/web'"
                 in (await until_told(caplog))[0]
@@ -227,7 +287,8 @@ def test_relay_with_a_certificate_of_its_own_is_not_believed():
             with pytest.raises(ConnectError) as raised:
                 await ann.connector.connect(target)
             await standing
-            assert raised.value.reason in (ConnectReason.NAME, ConnectReason.RESET)  # whoever of the two notices first
+            # whoever of the two notices first
+            assert raised.value.reason in (ConnectReason.NAME, ConnectReason.RESET)
             assert ann.links.of("up") == bob.links.of("up") == []
             await listener.close()
 
@@ -273,7 +334,10 @@ def test_links_stay_when_certificates_change_and_new_ones_use_the_new():
 
 def test_node_is_tried_with_certificates():
     async def scenario():
-        async with Local("bob", keyring=ring(GOOD)) as bob, Local("eve", keyring=ring(ROOT.certificates("else"))) as eve:
+        async with (
+            Local("bob", keyring=ring(GOOD)) as bob,
+            Local("eve", keyring=ring(ROOT.certificates("else"))) as eve,
+        ):
             ann = Node(name="ann@127.0.0.1", boot_id=BootId(5, 5))
 
             async def tried(node, keyring):

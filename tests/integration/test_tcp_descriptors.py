@@ -1,4 +1,6 @@
-"""A process that has no descriptor left for those who dial it: it keeps its links, and takes them in once it can."""
+"""A process that has no descriptor left for those who dial it: it keeps its links, and takes them
+in once it can.
+"""
 
 import asyncio
 import resource

@@ -20,7 +20,9 @@ from cluster_kit.wire.frames import Answer, Confirm, Hello, Ping, Refusal, encod
 
 
 async def forgotten(*kinds):
-    """Wait until nothing refers to objects of these classes, but for the one that the record of an error has."""
+    """Wait until nothing refers to objects of these classes, but for the one that the record of an
+    error has.
+    """
     while True:
         gc.collect()
         if sum(isinstance(each, kinds) for each in gc.get_objects()) <= 1:
@@ -151,7 +153,9 @@ def test_flood_of_links_leaves_room_for_those_that_discovery_knows(monkeypatch, 
             assert (await one_more.hear()).reason == "full"
             foreigner = await stack.enter_async_context(Stranger(ann.node))
             foreigner.say(hello(fence=Fence("elsewhere", "web")))
-            assert await foreigner.hear() == Refusal(reason="foreign"), "it is not told who refuses it"
+            assert await foreigner.hear() == Refusal(reason="foreign"), (
+                "it is not told who refuses it"
+            )
             async with Local("bob") as bob:
                 with pytest.raises(ConnectError) as caught:
                     await bob.connect(ann)
@@ -161,7 +165,11 @@ def test_flood_of_links_leaves_room_for_those_that_discovery_knows(monkeypatch, 
                 await bob.link(ann)
                 await ann.links.expect("up", bob.name)
             assert len(ann.links.of("up")) == 11
-            assert [record.message for record in caplog.records if "no room for another link" in record.message][1:] == []
+            assert [
+                record.message
+                for record in caplog.records
+                if "no room for another link" in record.message
+            ][1:] == []
             assert "no room for another link" in caplog.text
 
     run(scenario)
@@ -173,7 +181,9 @@ def test_hundreds_of_local_nodes_may_dial_at_once():
             strangers = [Stranger(ann.node) for _ in range(200)]
             await asyncio.gather(*(stranger.__aenter__() for stranger in strangers))
             for number, stranger in enumerate(strangers):
-                stranger.say(hello(node=Node(name=f"n{number}@127.0.0.1", boot_id=BootId(number, 0))))
+                stranger.say(
+                    hello(node=Node(name=f"n{number}@127.0.0.1", boot_id=BootId(number, 0)))
+                )
             answers = await asyncio.gather(*(stranger.hear() for stranger in strangers))
             assert {type(answer) for answer in answers} == {Answer}
             for stranger in strangers:
@@ -212,7 +222,9 @@ def test_unknown_frames_are_skipped_on_a_link():
     async def scenario():
         async with Local("ann") as ann, Stranger(ann.node) as stranger:
             await stranger.link()
-            stranger.writer.write(b"\x00\x00\x00\x04\x92\xcc\xc8\xc0" + encode(Ping(token=77, rtt_us=0)))
+            stranger.writer.write(
+                b"\x00\x00\x00\x04\x92\xcc\xc8\xc0" + encode(Ping(token=77, rtt_us=0))
+            )
             assert (await stranger.hear()).token == 77
             assert ann.links.ups_and_downs(MALLORY.name) == ["up"]
 
@@ -228,7 +240,9 @@ def test_peer_that_does_not_read_is_dropped_before_it_costs_much():
             number = 0
             while not ann.links.of("down"):
                 number += 1
-                await ann.connector.update(ann.node.evolve(metadata={"n": f"{number:0>1000}"}), leaving=False)
+                await ann.connector.update(
+                    ann.node.evolve(metadata={"n": f"{number:0>1000}"}), leaving=False
+                )
                 if number % 100 == 0:
                     await asyncio.sleep(0)
             assert ann.links.of("down")[0].reason is Reason.CLOSED
@@ -280,7 +294,12 @@ async def breaks_its_link(ann, number):
 
 @pytest.mark.parametrize(
     ("misbehave", "times"),
-    [(says_garbage, 10_000), (has_our_name, 10_000), (has_the_name_of_a_linked_process, 1000), (breaks_its_link, 1000)],
+    [
+        (says_garbage, 10_000),
+        (has_our_name, 10_000),
+        (has_the_name_of_a_linked_process, 1000),
+        (breaks_its_link, 1000),
+    ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
 def test_endless_names_and_boots_fill_neither_the_log_nor_memory(misbehave, times, caplog):
@@ -289,7 +308,8 @@ def test_endless_names_and_boots_fill_neither_the_log_nor_memory(misbehave, time
             for number in range(times):
                 await misbehave(ann, number)
             await forgotten(Connection, Session)
-            assert len(ann.links.of("event")) + len(caplog.records) == 1  # the worker logs the event of a conflict
+            # the worker logs the event of a conflict
+            assert len(ann.links.of("event")) + len(caplog.records) == 1
 
     with caplog.at_level(logging.DEBUG, "cluster_kit"):
         run(scenario)

@@ -1,4 +1,6 @@
-"""What strangers and broken peers can do by greetings and messages, and what a peer can that doesn't read: nothing."""
+"""What strangers and broken peers can do by greetings and messages, and what a peer can that
+doesn't read: nothing.
+"""
 
 import asyncio
 import logging
@@ -13,7 +15,16 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
 from cluster_kit.testing.leaks import close_server
-from cluster_kit.wire.frames import GREETING_BYTES, Answer, Confirm, Greeting, Message, Ping, Pong, encode
+from cluster_kit.wire.frames import (
+    GREETING_BYTES,
+    Answer,
+    Confirm,
+    Greeting,
+    Message,
+    Ping,
+    Pong,
+    encode,
+)
 
 OTHER = Node(name="other@127.0.0.1", boot_id=BootId(6, 6))
 STUCK_S = 1.0
@@ -22,7 +33,10 @@ MANY = 300  # messages: 20 MB, more than the kernel takes for who doesn't read
 
 def greets(greeting):
     """Return the frames of a greeting, in pieces of the greatest size."""
-    return [Greeting(greeting[start : start + GREETING_BYTES]) for start in range(0, len(greeting), GREETING_BYTES)]
+    return [
+        Greeting(greeting[start : start + GREETING_BYTES])
+        for start in range(0, len(greeting), GREETING_BYTES)
+    ]
 
 
 @pytest.mark.parametrize("piece", [1, GREETING_BYTES])
@@ -80,7 +94,13 @@ def test_longest_greeting_is_taken_from_who_has_the_feature_only():
             assert await stranger.hear() == Greeting(b"hello")
             up = await ann.links.expect("up", MALLORY.name)
             assert (up.greeting, up.told) == (longest, b"hello")
-            other.say(hello(node=OTHER), *greets(b"nobody asked"), Confirm(), Message(b"nor for this"), Ping(token=7, rtt_us=0))
+            other.say(
+                hello(node=OTHER),
+                *greets(b"nobody asked"),
+                Confirm(),
+                Message(b"nor for this"),
+                Ping(token=7, rtt_us=0),
+            )
             assert isinstance(await other.hear(), Answer)
             up = await ann.links.expect("up", OTHER.name)
             assert (up.greeting, up.told) == (None, b"")
@@ -108,7 +128,9 @@ def test_greeting_and_message_out_of_order_end_the_connection(frames):
             stranger.say(*frames())
             await stranger.shut_out()
             assert ann.links.of("message") == []
-            await ann.links.until(lambda: ann.links.ups_and_downs(MALLORY.name) in ([], ["up", "down"]), "no link")
+            await ann.links.until(
+                lambda: ann.links.ups_and_downs(MALLORY.name) in ([], ["up", "down"]), "no link"
+            )
 
     run(scenario)
 

@@ -1,4 +1,6 @@
-"""The whole connector on a network in memory, in virtual time: what takes long, or can't be arranged on real sockets."""
+"""The whole connector on a network in memory, in virtual time: what takes long, or can't be
+arranged on real sockets.
+"""
 
 import asyncio
 from itertools import permutations
@@ -11,7 +13,15 @@ from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
-from cluster_kit.testing import BlackHole, Cut, Delay, Drop, MemoryNetwork, SlowReader, run_virtually
+from cluster_kit.testing import (
+    BlackHole,
+    Cut,
+    Delay,
+    Drop,
+    MemoryNetwork,
+    SlowReader,
+    run_virtually,
+)
 
 
 class Lan:
@@ -24,7 +34,9 @@ class Lan:
     def node(self, basename, **options):
         number = len(self.nodes) + 1
         host = self.network.host(f"10.0.0.{number}", names=[basename])
-        node = Local(basename, network=host, address=host.addresses[0], boot_id=BootId(number, 0), **options)
+        node = Local(
+            basename, network=host, address=host.addresses[0], boot_id=BootId(number, 0), **options
+        )
         self.nodes.append(node)
         return node
 
@@ -82,7 +94,9 @@ def test_peer_behind_a_cut_is_silent_in_time_and_linked_again_after():
         cut = lan.network.add(Cut())
         for one, other in ((ann, bob), (bob, ann)):
             assert await one.down(other) is Reason.SILENT
-        assert asyncio.get_running_loop().time() - since_s == pytest.approx(ann.connector.silent_s, abs=1.0)
+        assert asyncio.get_running_loop().time() - since_s == pytest.approx(
+            ann.connector.silent_s, abs=1.0
+        )
         lan.network.remove(cut)
         await ann.link(bob)
         await bob.links.expect("up", ann.name, count=2)
@@ -97,7 +111,8 @@ def test_messages_to_a_slow_reader_delay_no_sign_of_life_for_long():
     async def scenario():
         lan = Lan()
         ann, bob = await mesh(lan, 2, silent_s=5.0)
-        lan.network.add(SlowReader(200_000))  # bytes a second: what is under way in the window takes a good second
+        # bytes a second: what is under way in the window takes a good second
+        lan.network.add(SlowReader(200_000))
 
         async def send():
             while True:
@@ -106,7 +121,10 @@ def test_messages_to_a_slow_reader_delay_no_sign_of_life_for_long():
         sending = asyncio.create_task(send())
         await asyncio.sleep(60)
         assert ann.history(bob) == bob.history(ann) == ["up"]
-        assert sum(len(report.data) for report in bob.links.of("message", ann.name)) > 60 * 200_000 * 0.9
+        assert (
+            sum(len(report.data) for report in bob.links.of("message", ann.name))
+            > 60 * 200_000 * 0.9
+        )
         assert max(report.data for report in ann.links.of("rtt", bob.name)) < 3.0
         await ann.connector.stop()
         with pytest.raises(ConnectError, match="it is lost"):
@@ -121,7 +139,12 @@ def test_address_that_swallows_dials_does_not_hold_up_the_next():
         lan = Lan()
         ann = lan.node("ann")
         hole = lan.network.host("10.0.1.1", names=["seed"])
-        bob = Local("bob", network=lan.network.host("10.0.1.2", names=["seed"]), address="10.0.1.2", port=4370)
+        bob = Local(
+            "bob",
+            network=lan.network.host("10.0.1.2", names=["seed"]),
+            address="10.0.1.2",
+            port=4370,
+        )
         lan.network.add(BlackHole(), target=hole)
         async with ann, bob:
             since_s = asyncio.get_running_loop().time()
@@ -172,7 +195,10 @@ def test_mesh_on_a_lossy_network_has_one_link_per_pair_and_tells_the_same_twice(
             nodes = await mesh(lan, 6, keyring=ring)
             await asyncio.sleep(20)
             for one, other in permutations(nodes, 2):
-                assert (one.history(other)[-1], other.history(one)[-1]) in {("up", "up"), ("down", "down")}
+                assert (one.history(other)[-1], other.history(one)[-1]) in {
+                    ("up", "up"),
+                    ("down", "down"),
+                }
             for node in nodes:
                 await node.connector.stop()
             return [(node.links.reports, node.links.network.traffic) for node in nodes]

@@ -43,7 +43,9 @@ def test_mesh_that_dials_itself_at_once_has_one_link_per_pair_and_no_flap(round_
             for one, other in itertools.permutations(nodes, 2):
                 await one.links.expect("up", other.name)
             for one, other in itertools.permutations(nodes, 2):
-                await other.connector.update(other.node.evolve(metadata={"round": str(round_)}), leaving=False)
+                await other.connector.update(
+                    other.node.evolve(metadata={"round": str(round_)}), leaving=False
+                )
                 await one.links.expect("updated", other.name)
                 assert one.history(other) == ["up"]
 
@@ -77,7 +79,10 @@ def test_two_dials_of_unknown_name_to_one_peer_share_a_link():
 
 def test_both_ends_learn_the_round_trip_time():
     async def scenario():
-        async with Local("ann", heartbeat_s=0.05, silent_s=DEADLINE_S) as ann, Local("bob", silent_s=DEADLINE_S) as bob:
+        async with (
+            Local("ann", heartbeat_s=0.05, silent_s=DEADLINE_S) as ann,
+            Local("bob", silent_s=DEADLINE_S) as bob,
+        ):
             await ann.connect(bob)
             for one, other in ((ann, bob), (bob, ann)):
                 report = await one.links.expect("rtt", other.name)
@@ -139,7 +144,11 @@ def test_metadata_that_changes_during_the_handshake_is_told():
             await ann.connector.update(ann.node.evolve(metadata={"zone": "z"}), leaving=False)
             told = await bob.links.expect("updated", ann.name)
             assert told.node.metadata == {"zone": "z"}
-            assert (told.node.name, told.node.address, told.node.boot_id) == (ann.name, ann.node.address, ann.links.boot_id)
+            assert (told.node.name, told.node.address, told.node.boot_id) == (
+                ann.name,
+                ann.node.address,
+                ann.links.boot_id,
+            )
 
     run(scenario)
 
@@ -155,9 +164,13 @@ class TestNameConflict:
                 assert str(newer.links.boot_id) in str(caught.value)
                 assert str(older.links.boot_id) in str(caught.value)
                 expected = {"name": older.name, "boot_id": str(newer.links.boot_id)}
-                assert [report.data for report in bob.links.of("event")] == [("name_conflict", expected)]
+                assert [report.data for report in bob.links.of("event")] == [
+                    ("name_conflict", expected)
+                ]
                 expected = {"name": older.name, "boot_id": str(older.links.boot_id)}
-                assert [report.data for report in newer.links.of("event")] == [("name_conflict", expected)]
+                assert [report.data for report in newer.links.of("event")] == [
+                    ("name_conflict", expected)
+                ]
                 assert bob.history(older) == older.history(bob) == ["up"]
                 assert newer.history(bob) == []
 
@@ -244,7 +257,9 @@ class TestFailure:
 
     def test_peer_hangs_up(self):
         async def scenario():
-            server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+            server = await asyncio.start_server(
+                lambda reader, writer: writer.close(), "127.0.0.1", 0
+            )
             async with server, Local("ann") as ann:
                 with pytest.raises(ConnectError) as caught:
                     await ann.connector.connect(at(server.sockets[0]))

@@ -28,7 +28,9 @@ def run(scenario):
 
 
 async def tried(node, *, local=ANN, fence=FENCE, **options):
-    return await TcpConnector(**options).diagnose(node, FakeDiscovery(local, fence=fence, announce=False))
+    return await TcpConnector(**options).diagnose(
+        node, FakeDiscovery(local, fence=fence, announce=False)
+    )
 
 
 def tried_bob(local=ANN, fence=FENCE, change=lambda bob: bob):
@@ -37,10 +39,15 @@ def tried_bob(local=ANN, fence=FENCE, change=lambda bob: bob):
     async def scenario():
         async with Local("bob") as bob:
             finding = await tried(change(bob.node), local=local, fence=fence)
-            async with Local("cat") as cat:  # once this link is up, everything about the trial has been seen
+            # once this link is up, everything about the trial has been seen
+            async with Local("cat") as cat:
                 await cat.link(bob)
                 await bob.links.expect("up", cat.name)
-            reports = [report for report in bob.links.reports if report.node is None or report.node.name != cat.name]
+            reports = [
+                report
+                for report in bob.links.reports
+                if report.node is None or report.node.name != cat.name
+            ]
         return finding, reports
 
     return run(scenario)
@@ -60,7 +67,7 @@ async def acceptor(answer):
         yield at(server.sockets[0])
 
 
-# -- who answers ---------------------------------------------------------------------------------------------------------------
+# -- who answers -----------------------------------------------------------------------------------
 
 
 def test_node_that_could_be_linked_to_is_ok_and_reports_nothing(caplog):
@@ -112,7 +119,7 @@ def test_node_that_is_about_to_leave_is_no_failure():
     assert (finding.outcome, finding.got) == (Outcome.OK, "about to leave, takes no new links")
 
 
-# -- who doesn't ---------------------------------------------------------------------------------------------------------------
+# -- who doesn't -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -130,7 +137,9 @@ def test_nobody_listening_failed(closed_port):
 
 @pytest.mark.parametrize("name", [None, ANN.name])
 def test_own_address_with_nobody_listening_is_this_node(closed_port, name):
-    finding = run(lambda: tried(Node(name=name, address=f"127.0.0.1:{closed_port}"), port=closed_port))
+    finding = run(
+        lambda: tried(Node(name=name, address=f"127.0.0.1:{closed_port}"), port=closed_port)
+    )
     assert (finding.outcome, finding.got) == (Outcome.EMPTY, "this node itself, which does not run")
 
 
@@ -141,7 +150,11 @@ def test_unresolvable_host_failed():
 
 def test_node_without_address_failed():
     finding = run(lambda: tried(Node(name="bob@127.0.0.1")))
-    assert (finding.outcome, finding.got, finding.asked) == (Outcome.FAILED, "unreachable", "bob@127.0.0.1")
+    assert (finding.outcome, finding.got, finding.asked) == (
+        Outcome.FAILED,
+        "unreachable",
+        "bob@127.0.0.1",
+    )
 
 
 async def hangs_up(reader, writer):
@@ -161,7 +174,8 @@ async def says_goodbye_out_of_order(reader, writer):
 
 
 @pytest.mark.parametrize(
-    ("answer", "got"), [(hangs_up, "reset"), (speaks_http, "protocol"), (says_goodbye_out_of_order, "protocol")]
+    ("answer", "got"),
+    [(hangs_up, "reset"), (speaks_http, "protocol"), (says_goodbye_out_of_order, "protocol")],
 )
 def test_stranger_at_the_address_failed(answer, got):
     async def scenario():

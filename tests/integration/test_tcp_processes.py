@@ -24,10 +24,14 @@ def run(scenario):
 
 def test_killed_process_is_down_at_once():
     async def scenario():
-        async with Local("ann", heartbeat_s=DEADLINE_S, silent_s=3 * DEADLINE_S) as ann, Remote.start("bob") as bob:
+        async with (
+            Local("ann", heartbeat_s=DEADLINE_S, silent_s=3 * DEADLINE_S) as ann,
+            Remote.start("bob") as bob,
+        ):
             await ann.connect(bob)
             await bob.kill()
-            assert await ann.down(bob) is Reason.CLOSED  # by its end alone: it can't be silent for so long
+            # by its end alone: it can't be silent for so long
+            assert await ann.down(bob) is Reason.CLOSED
 
     run(scenario)
 
@@ -81,7 +85,10 @@ def test_process_thawed_after_many_dials_is_linked_once():
 def test_nobody_is_judged_when_everybody_was_stopped():
     async def scenario():
         async with AsyncExitStack() as stack:
-            peers = [await stack.enter_async_context(Remote.start(name)) for name in ("ann", "bob", "cat")]
+            peers = [
+                await stack.enter_async_context(Remote.start(name))
+                for name in ("ann", "bob", "cat")
+            ]
             ann, bob, cat = peers
             for one, other in ((ann, bob), (bob, cat), (cat, ann)):
                 assert await one.connect(other) is None
@@ -116,7 +123,9 @@ def test_restart_within_a_blink_is_one_down_and_one_up():
 
 
 def test_restart_with_the_clock_set_back_replaces_a_link_that_is_dead():
-    """The old process is frozen, not ended: only its silence shows that it is out of the running."""
+    """The old process is frozen, not ended: only its silence shows that it is out of the
+    running.
+    """
 
     async def scenario():
         async with Local("ann") as ann, Remote.start("bob", boot_id=BootId(9, 9)) as bob:

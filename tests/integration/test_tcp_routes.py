@@ -1,4 +1,6 @@
-"""Addresses that lead to several nodes, back to ourselves, or to somebody who claims that they do."""
+"""Addresses that lead to several nodes, back to ourselves, or to somebody who claims that they
+do.
+"""
 
 import asyncio
 import contextlib
@@ -35,7 +37,9 @@ def names(monkeypatch):
     real = SystemNetwork.resolve
 
     async def resolve(network, host):
-        return [address for each in names.get(host, [host]) for address in await real(network, each)]
+        return [
+            address for each in names.get(host, [host]) for address in await real(network, each)
+        ]
 
     monkeypatch.setattr(SystemNetwork, "resolve", resolve)
     return names
@@ -85,7 +89,9 @@ def balancer(*nodes):
     addresses = [split_address(node.address) for node in nodes]
 
     async def forward(reader, writer):
-        there, back = await asyncio.open_connection(*(addresses.pop(0) if len(addresses) > 1 else addresses[0]))
+        there, back = await asyncio.open_connection(
+            *(addresses.pop(0) if len(addresses) > 1 else addresses[0])
+        )
         with contextlib.closing(back):
             await asyncio.gather(pump(reader, back), pump(there, writer))
 
@@ -98,7 +104,7 @@ async def refusal_of(node, target):
     return caught.value
 
 
-# -- names with several addresses ----------------------------------------------------------------------------------------------
+# -- names with several addresses ------------------------------------------------------------------
 
 
 def test_name_that_resolves_to_ourselves_first_leads_to_the_next(names):
@@ -164,7 +170,9 @@ def test_address_that_this_machine_cannot_dial_is_passed_over(names, monkeypatch
 
     async def dial(network, to):
         if to.host == "127.0.0.2":
-            raise NetworkError("address family not supported by protocol", fault=NetworkFault.UNSUPPORTED)
+            raise NetworkError(
+                "address family not supported by protocol", fault=NetworkFault.UNSUPPORTED
+            )
         return await real(network, to)
 
     monkeypatch.setattr(SystemNetwork, "dial", dial)
@@ -188,12 +196,16 @@ def test_of_several_reasons_the_one_that_may_pass_is_given(names):
     run(scenario)
 
 
-# -- ourselves, and who says so ------------------------------------------------------------------------------------------------
+# -- ourselves, and who says so --------------------------------------------------------------------
 
 
 def test_balancer_that_leads_back_to_us_leads_to_another_the_next_time():
     async def scenario():
-        async with Local("ann") as ann, Local("bob") as bob, serving(balancer(ann.node, bob.node)) as address:
+        async with (
+            Local("ann") as ann,
+            Local("bob") as bob,
+            serving(balancer(ann.node, bob.node)) as address,
+        ):
             error = await refusal_of(ann, Node(address=address))
             assert (error.reason, error.retryable) == (ConnectReason.SELF, True)
             assert (await ann.connector.connect(Node(address=address))).name == bob.name
@@ -223,14 +235,18 @@ def test_false_self_of_a_stranger_keeps_nobody_from_being_dialled():
 
 def test_address_that_a_peer_claims_is_dialled_all_the_same():
     async def scenario():
-        async with Local("ann") as ann, Local("bob") as bob, Local("eve", advertise=bob.node.address) as eve:
+        async with (
+            Local("ann") as ann,
+            Local("bob") as bob,
+            Local("eve", advertise=bob.node.address) as eve,
+        ):
             await eve.link(ann)
             assert (await ann.connector.connect(Node(address=bob.node.address))).name == bob.name
 
     run(scenario)
 
 
-# -- as hosts meet it ----------------------------------------------------------------------------------------------------------
+# -- as hosts meet it ------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -248,7 +264,9 @@ def host_names(tmp_path):
             for place in lab.nodes:
                 ordered = [place, *(other for other in lab.nodes if other is not place)]
                 folder = made.enter_context(etc_of(place))
-                (folder / "hosts").write_text("".join(f"{each.address} {SEED}\n" for each in ordered))
+                (folder / "hosts").write_text(
+                    "".join(f"{each.address} {SEED}\n" for each in ordered)
+                )
 
         yield write
 
@@ -268,7 +286,10 @@ def etc_of(place):
 
 @pytest.mark.netns
 def test_hosts_that_share_a_seed_name_which_is_each_of_them_form_a_cluster(cluster, host_names):
-    lan = {"strategy": {"name": "static", "nodes": [f"{SEED}:4470"]}, "connector": {"name": "tcp", "port": 4470}}
+    lan = {
+        "strategy": {"name": "static", "nodes": [f"{SEED}:4470"]},
+        "connector": {"name": "tcp", "port": 4470},
+    }
     file = cluster.write("seed.yaml", {"lan": lan}, insecure=True)
     with Lab(3) as lab:
         host_names(lab, 4470)

@@ -1,4 +1,6 @@
-"""A node links to another implementation of the protocol: this one, of docs/protocol.md and ``msgpack`` alone."""
+"""A node links to another implementation of the protocol: this one, of docs/protocol.md and
+``msgpack`` alone.
+"""
 
 import asyncio
 import struct
@@ -12,13 +14,38 @@ from cluster_kit.events import Reason
 from cluster_kit.node import Node, split_address
 from cluster_kit.testing.leaks import close_server
 
-HELLO, ANSWER, REFUSAL, CONFIRM, PING, PONG, WANT, UPDATE, GOODBYE, APP, PEERS, SECRETS, GREETING, MESSAGE = range(1, 15)
+(
+    HELLO,
+    ANSWER,
+    REFUSAL,
+    CONFIRM,
+    PING,
+    PONG,
+    WANT,
+    UPDATE,
+    GOODBYE,
+    APP,
+    PEERS,
+    SECRETS,
+    GREETING,
+    MESSAGE,
+) = range(1, 15)
 BOOT = [1_700_000_000_000, 7]
 OTHER = "eve@127.0.0.1"
 
 
 def identity(wanted=True, features=()):
-    return ["shop", "web", OTHER, BOOT, "127.0.0.1:4370", {"lang": "other"}, False, wanted, list(features)]
+    return [
+        "shop",
+        "web",
+        OTHER,
+        BOOT,
+        "127.0.0.1:4370",
+        {"lang": "other"},
+        False,
+        wanted,
+        list(features),
+    ]
 
 
 class Wire:
@@ -102,7 +129,9 @@ def test_link_that_the_other_implementation_accepts():
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         async with server, Local("ann") as ann:
             host, port = server.sockets[0].getsockname()
-            assert (await ann.connector.connect(Node(name=OTHER, address=f"{host}:{port}"))).metadata == {"lang": "other"}
+            assert (
+                await ann.connector.connect(Node(name=OTHER, address=f"{host}:{port}"))
+            ).metadata == {"lang": "other"}
             assert await ann.down(Node(name=OTHER)) is Reason.LEFT
 
     run(scenario)
@@ -169,12 +198,16 @@ def test_messages_with_the_other_implementation_that_accepts(features, greeting)
                     await ann.connector.send(peer, b"hello")
             assert await ann.down(Node(name=OTHER)) is Reason.LEFT
             assert heard == ([b"I am ann", b"hello"] if features else [])
-            assert [report.data for report in ann.links.of("message")] == ([b"hello"] if features else [])
+            assert [report.data for report in ann.links.of("message")] == (
+                [b"hello"] if features else []
+            )
 
     run(scenario)
 
 
-@pytest.mark.parametrize(("reason", "retryable"), [("leaving", True), ("foreign", False), ("of a later release", True)])
+@pytest.mark.parametrize(
+    ("reason", "retryable"), [("leaving", True), ("foreign", False), ("of a later release", True)]
+)
 def test_refusal_by_the_other_implementation(reason, retryable):
     async def refuse(reader, writer):
         wire = Wire(reader, writer)
@@ -202,10 +235,14 @@ class Crossing:
         self._accepted = asyncio.Queue()
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(lambda *ends: self._accepted.put(Wire(*ends)), "127.0.0.1", 0)
+        self._server = await asyncio.start_server(
+            lambda *ends: self._accepted.put(Wire(*ends)), "127.0.0.1", 0
+        )
         await self.node.__aenter__()
         host, port = self._server.sockets[0].getsockname()
-        self.linking = asyncio.create_task(self.node.connector.connect(Node(name=OTHER, address=f"{host}:{port}")))
+        self.linking = asyncio.create_task(
+            self.node.connector.connect(Node(name=OTHER, address=f"{host}:{port}"))
+        )
         self.theirs = await self._accepted.get()
         await self.theirs.hear(HELLO)
         return self

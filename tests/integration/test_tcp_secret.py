@@ -1,4 +1,6 @@
-"""Links under a secret: who is let in, what both ends are told where they don't trust each other, and what strangers can do."""
+"""Links under a secret: who is let in, what both ends are told where they don't trust each other,
+and what strangers can do.
+"""
 
 import asyncio
 import gc
@@ -86,7 +88,12 @@ def test_node_with_another_secret_is_told_apart_at_both_ends(caplog):
             error = await refusal(ann, bob)
             assert error.reason is ConnectReason.AUTH
             assert error.retryable
-            for part in (bob.name, bob.node.address, "it does not hold our secret", "give both nodes the same secret"):
+            for part in (
+                bob.name,
+                bob.node.address,
+                "it does not hold our secret",
+                "give both nodes the same secret",
+            ):
                 assert part in str(error)
             (line,) = await until_told(caplog)
             assert "127.0.0.1" in line
@@ -114,8 +121,18 @@ def test_node_that_is_not_believed_is_told_so(caplog):
 @pytest.mark.parametrize(
     ("anns", "bobs", "why", "whys"),
     [
-        (None, keyring(1), "it has a secret or certificates that this node lacks", "it has no secret, and this node has one"),
-        (keyring(1), None, "it has no secret, and this node has one", "it has a secret or certificates that this node lacks"),
+        (
+            None,
+            keyring(1),
+            "it has a secret or certificates that this node lacks",
+            "it has no secret, and this node has one",
+        ),
+        (
+            keyring(1),
+            None,
+            "it has no secret, and this node has one",
+            "it has a secret or certificates that this node lacks",
+        ),
     ],
     ids=["dialler", "acceptor"],
 )
@@ -124,7 +141,10 @@ def test_which_end_has_no_secret_is_told_at_both_ends(caplog, anns, bobs, why, w
         async with node("ann", anns) as ann, node("bob", bobs) as bob:
             error = await refusal(ann, bob)
             assert error.reason is ConnectReason.AUTH
-            assert f"{bob.name!r} at {bob.node.address!r}: {why}: give both nodes the same secret" in str(error)
+            assert (
+                f"{bob.name!r} at {bob.node.address!r}: {why}: give both nodes the same secret"
+                in str(error)
+            )
             (line,) = await until_told(caplog)
             assert whys in line
             assert ann.links.reports == bob.links.reports == []
@@ -160,7 +180,10 @@ def test_member_can_speak_for_itself_only(lied_to, caplog):
             else:
                 error = await refusal(honest, liar)
                 assert error.reason is ConnectReason.NAME
-                assert "calls itself 'mallory@127.0.0.1', and has proved to be 'eve@127.0.0.1'" in str(error)
+                assert (
+                    "calls itself 'mallory@127.0.0.1', and has proved to be 'eve@127.0.0.1'"
+                    in str(error)
+                )
             assert "proved to be 'eve@127.0.0.1'" in (await until_told(caplog))[0]
             assert honest.links.of("up") == []
 
@@ -178,7 +201,9 @@ def test_refusal_of_one_who_has_proved_nothing_is_not_believed(reason):
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         async with server, node("ann", keyring(1)) as ann:
-            target = Node(name="bob@127.0.0.1", address=f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            target = Node(
+                name="bob@127.0.0.1", address=f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            )
             with pytest.raises(ConnectError) as raised:
                 await ann.connector.connect(target)
             assert raised.value.reason is ConnectReason.AUTH
@@ -190,7 +215,8 @@ def test_refusal_of_one_who_has_proved_nothing_is_not_believed(reason):
 def test_hello_of_one_who_has_proved_nothing_is_not_believed():
     async def scenario():
         async with node("ann", keyring(1)) as ann:
-            identity = Identity.of(ann.node, FENCE, leaving=False, wanted=True)  # our own name and boot
+            # our own name and boot
+            identity = Identity.of(ann.node, FENCE, leaving=False, wanted=True)
             reader, writer = await asyncio.open_connection(*split_address(ann.node.address))
             writer.write(encode(Hello(magic=MAGIC, version=VERSION, identity=identity)))
             assert (await reader.read())[:1] == b"\x15"  # an alert, and nothing else
@@ -215,7 +241,10 @@ def test_who_says_hello_and_no_more_is_hung_up_on(monkeypatch):
     monkeypatch.setattr(hub, "HANDSHAKE_S", 0.3)
 
     async def scenario():
-        async with node("ann", keyring(1), heartbeat_s=0.1) as ann, node("bob", keyring(1), heartbeat_s=0.1) as bob:
+        async with (
+            node("ann", keyring(1), heartbeat_s=0.1) as ann,
+            node("bob", keyring(1), heartbeat_s=0.1) as bob,
+        ):
             await bob.connect(ann)
             reader, writer = await asyncio.open_connection(*split_address(ann.node.address))
             writer.write(hello_of_a_client())
@@ -255,7 +284,9 @@ def test_node_is_tried_under_its_secret():
             ann = Node(name="ann@127.0.0.1", boot_id=BOOT)
             outcomes = {}
             for secret in (1, 2, None):
-                ctx = FakeDiscovery(ann, fence=FENCE, announce=False, keyring=secret and keyring(secret))
+                ctx = FakeDiscovery(
+                    ann, fence=FENCE, announce=False, keyring=secret and keyring(secret)
+                )
                 outcomes[secret] = await TcpConnector().diagnose(bob.node, ctx)
             assert outcomes[1].outcome is Outcome.OK
             assert (outcomes[2].outcome, outcomes[2].got) == (Outcome.FAILED, "auth")
@@ -307,19 +338,26 @@ def handshakes_and_links():
 
 def test_member_has_its_turn_in_a_crowd_of_those_who_say_hello_and_no_more():
     async def scenario():
-        async with node("ann", keyring(1)) as ann, node("bob", keyring(1)) as bob, node("cat", keyring(1)) as cat:
+        async with (
+            node("ann", keyring(1)) as ann,
+            node("bob", keyring(1)) as bob,
+            node("cat", keyring(1)) as cat,
+        ):
             await bob.link(ann)
             before = handshakes_and_links()
             with ExitStack() as opened:
                 for _ in range(admission.MAX_HALF_OPEN - 1):
-                    sock = opened.enter_context(socket.create_connection(split_address(ann.node.address)))
+                    sock = opened.enter_context(
+                        socket.create_connection(split_address(ann.node.address))
+                    )
                     sock.send(hello_of_a_client())
                 queue = ann.connector._hub._admission._queue
                 async with asyncio.timeout(DEADLINE_S):
                     while len(queue._waiting) < admission.MAX_HALF_OPEN - 1 - MAX_AT_ONCE:  # noqa: ASYNC110 - no event tells of it
                         await asyncio.sleep(0)
                 await cat.connect(ann)
-                assert handshakes_and_links() <= before + MAX_AT_ONCE + 2  # one link more has two ends here
+                # one link more has two ends here
+                assert handshakes_and_links() <= before + MAX_AT_ONCE + 2
             assert ann.history(bob) == ["up"]
 
     run(scenario)
@@ -332,7 +370,9 @@ def test_connector_that_stops_waits_for_nobody_s_turn(monkeypatch):
     async def scenario():
         async with node("ann", keyring(1)) as ann:
             for _ in range(admission.MAX_HALF_OPEN_PER_HOST):
-                ann.connector._hub._admission._key_exchanges.wait_s("127.0.0.1", asyncio.get_running_loop().time())
+                ann.connector._hub._admission._key_exchanges.wait_s(
+                    "127.0.0.1", asyncio.get_running_loop().time()
+                )
             reader, writer = await asyncio.open_connection(*split_address(ann.node.address))
             while not ann.connector._hub._sessions:  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0)

@@ -70,7 +70,8 @@ def test_port_in_use():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(
-            ConfigError, match=f"tcp: cannot listen on '127.0.0.1:{port}': the port is in use; choose"
+            ConfigError,
+            match=f"tcp: cannot listen on '127.0.0.1:{port}': the port is in use; choose",
         ) as caught:
             announced(port=port)
     assert "\n" not in str(caught.value)
@@ -105,11 +106,20 @@ def test_serves_on_its_host_else_on_that_of_the_name():
         ({"host": "$(POD_IP)"}, "host '$(POD_IP)': '$(POD_IP)' is not expanded"),
         ({"host": "10.0.0.5:4370"}, "host '10.0.0.5:4370': a port does not belong"),
         ({"host": "eth0"}, "host 'eth0': it is a network interface"),
-        ({"advertise": "http://x"}, "advertise: invalid value 'http://x': expected host or host:port; "),
-        ({"advertise": "$POD_IP:4000"}, "advertise: invalid value '$POD_IP:4000': expected host or host:port; "),
+        (
+            {"advertise": "http://x"},
+            "advertise: invalid value 'http://x': expected host or host:port; ",
+        ),
+        (
+            {"advertise": "$POD_IP:4000"},
+            "advertise: invalid value '$POD_IP:4000': expected host or host:port; ",
+        ),
         ({"advertise": "0.0.0.0"}, "advertise: invalid value '0.0.0.0': it means every interface"),
         ({"advertise": "[::]:4000"}, "means every interface"),
-        ({"advertise": "host:port"}, "advertise: invalid value 'host:port': expected host or host:port"),
+        (
+            {"advertise": "host:port"},
+            "advertise: invalid value 'host:port': expected host or host:port",
+        ),
         ({"advertise": "a b"}, "advertise: invalid value 'a b'"),
         ({"advertise": ""}, "advertise: invalid value ''"),
         ({"heartbeat_s": 0}, "heartbeat_s: invalid value 0: expected more than 0 seconds"),
@@ -144,4 +154,7 @@ def test_node_without_an_address_is_told_of_once(caplog):
 
     asyncio.run(scenario())
     [record] = caplog.records
-    assert record.getMessage() == "web@10.0.0.1: no address known; tell its strategy on which port its nodes serve"
+    assert (
+        record.getMessage()
+        == "web@10.0.0.1: no address known; tell its strategy on which port its nodes serve"
+    )

@@ -35,7 +35,9 @@ def alive():
 
 
 def both(ring, authority=ROOT):
-    return Keyring(ring.current, ring.previous, authority.certificates("127.0.0.1", authorities=(ROOT,)))
+    return Keyring(
+        ring.current, ring.previous, authority.certificates("127.0.0.1", authorities=(ROOT,))
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,13 @@ def both(ring, authority=ROOT):
         (both(keyring(1)), both(keyring(2)), False),
         (both(keyring(1)), both(keyring(1), Authority("strange")), False),
     ],
-    ids=["members", "strangers", "members with both", "strangers by the secret", "strangers by the certificate"],
+    ids=[
+        "members",
+        "strangers",
+        "members with both",
+        "strangers by the secret",
+        "strangers by the certificate",
+    ],
 )
 def test_lost_streams_are_freed_without_a_collection_of_garbage(no_collection, anns, bobs, trusted):
     async def scenario():

@@ -1,4 +1,6 @@
-"""A protected stream against programs that know nothing of it: ``openssl`` as a server and as a client."""
+"""A protected stream against programs that know nothing of it: ``openssl`` as a server and as a
+client.
+"""
 
 import asyncio
 import re
@@ -49,18 +51,33 @@ def run(scenario):
 
 
 def files(folder, secret):
-    """Write what a member has that made its certificate by hand; return the options that name it."""
-    authority, seed = Authority(keys(secret).authority, f"cluster_kit {keys(secret).id.hex()}"), bytes(range(32))
+    """Write what a member has that made its certificate by hand; return the options that name
+    it.
+    """
+    authority, seed = (
+        Authority(keys(secret).authority, f"cluster_kit {keys(secret).id.hex()}"),
+        bytes(range(32)),
+    )
     leaf = authority.certify(seed, "cluster-kit://other@10.0.0.9")
     (folder / "own.pem").write_bytes(pem_of_certificate(leaf) + pem_of_key(seed))
     (folder / "ca.pem").write_bytes(pem_of_certificate(authority.certificate))
-    return ("-cert", folder / "own.pem", "-key", folder / "own.pem", "-CAfile", folder / "ca.pem", *STRICT)
+    return (
+        "-cert",
+        folder / "own.pem",
+        "-key",
+        folder / "own.pem",
+        "-CAfile",
+        folder / "ca.pem",
+        *STRICT,
+    )
 
 
 async def openssl(*options):
     pipe = asyncio.subprocess.PIPE
     command = ("openssl", *map(str, options))
-    return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.STDOUT
+    )
 
 
 async def ended(process):
@@ -72,12 +89,24 @@ async def ended(process):
 @pytest.mark.parametrize("secret", [1, 2])
 def test_server_of_openssl_is_dialled(tmp_path, secret):
     async def scenario():
-        process = await openssl("s_server", "-accept", "127.0.0.1:0", "-naccept", "1", "-Verify", "1", *files(tmp_path, secret))
+        process = await openssl(
+            "s_server",
+            "-accept",
+            "127.0.0.1:0",
+            "-naccept",
+            "1",
+            "-Verify",
+            "1",
+            *files(tmp_path, secret),
+        )
         try:
             while (port := PORT.match(await process.stdout.readline())) is None:
                 pass
             stream = await SystemNetwork().dial(Endpoint("127.0.0.1", int(port[1])))
-            stream, heard = LinkTrust("ann@10.0.0.1", keyring(1)).protect(stream, dialled=True), Heard()
+            stream, heard = (
+                LinkTrust("ann@10.0.0.1", keyring(1)).protect(stream, dialled=True),
+                Heard(),
+            )
             stream.start(heard)
             if secret == 2:
                 await heard.until(lambda: heard.has_ended)
@@ -104,9 +133,13 @@ def test_client_of_openssl_is_accepted(tmp_path, secret):
         accepted = asyncio.Queue()
         listener = await SystemNetwork().listen(Endpoint("127.0.0.1", 0))
         listener.start(accepted.put_nowait)
-        process = await openssl("s_client", "-connect", f"127.0.0.1:{listener.here.port}", *files(tmp_path, secret))
+        process = await openssl(
+            "s_client", "-connect", f"127.0.0.1:{listener.here.port}", *files(tmp_path, secret)
+        )
         try:
-            stream = LinkTrust("ann@10.0.0.1", keyring(1)).protect(await accepted.get(), dialled=False)
+            stream = LinkTrust("ann@10.0.0.1", keyring(1)).protect(
+                await accepted.get(), dialled=False
+            )
             heard = Heard()
             stream.start(heard)
             stream.send(b"from ann\n")
@@ -130,7 +163,7 @@ def test_client_of_openssl_is_accepted(tmp_path, secret):
     run(scenario)
 
 
-# -- certificates from files ---------------------------------------------------------------------------------------------------
+# -- certificates from files -----------------------------------------------------------------------
 
 ROOT, STRANGE = RealAuthority("root"), RealAuthority("strange")
 OURS = Keyring(certificates=ROOT.certificates("127.0.0.1", "ann.example"))
@@ -147,13 +180,27 @@ THEIRS = {
 
 
 def own_files(folder, authority, options):
-    """Write what an ordinary program has; return the options that name it, by which it also checks the name of ours."""
+    """Write what an ordinary program has; return the options that name it, by which it also checks
+    the name of ours.
+    """
     leaf, key = authority.leaf("other.example", **options)
-    for name, data in (("tls.crt", pem(leaf)), ("tls.key", pem_of_any_key(key)), ("ca.crt", ROOT.pem)):
+    for name, data in (
+        ("tls.crt", pem(leaf)),
+        ("tls.key", pem_of_any_key(key)),
+        ("ca.crt", ROOT.pem),
+    ):
         (folder / name).write_bytes(data)
     names = ("-cert", "tls.crt", "-key", "tls.key", "-CAfile", "ca.crt")
     paths = (option if option.startswith("-") else folder / option for option in names)
-    return (*paths, "-verify_return_error", "-verify_ip", "127.0.0.1", "-verify_hostname", "ann.example", "-tls1_3")
+    return (
+        *paths,
+        "-verify_return_error",
+        "-verify_ip",
+        "127.0.0.1",
+        "-verify_hostname",
+        "ann.example",
+        "-tls1_3",
+    )
 
 
 @pytest.mark.parametrize("how", THEIRS)
@@ -162,12 +209,16 @@ def test_server_of_openssl_with_a_certificate_is_dialled(tmp_path, how):
 
     async def scenario():
         named = own_files(tmp_path, authority, options)
-        process = await openssl("s_server", "-accept", "127.0.0.1:0", "-naccept", "1", "-Verify", "1", *named)
+        process = await openssl(
+            "s_server", "-accept", "127.0.0.1:0", "-naccept", "1", "-Verify", "1", *named
+        )
         try:
             while (port := PORT.match(await process.stdout.readline())) is None:
                 pass
             stream = await SystemNetwork().dial(Endpoint("127.0.0.1", int(port[1])))
-            await talked(LinkTrust("ann@127.0.0.1", OURS).protect(stream, dialled=True), process, why)
+            await talked(
+                LinkTrust("ann@127.0.0.1", OURS).protect(stream, dialled=True), process, why
+            )
         finally:
             await ended(process)
 
@@ -185,7 +236,11 @@ def test_client_of_openssl_with_a_certificate_is_accepted(tmp_path, how):
         named = own_files(tmp_path, authority, options)
         process = await openssl("s_client", "-connect", f"127.0.0.1:{listener.here.port}", *named)
         try:
-            await talked(LinkTrust("ann@127.0.0.1", OURS).protect(await accepted.get(), dialled=False), process, why)
+            await talked(
+                LinkTrust("ann@127.0.0.1", OURS).protect(await accepted.get(), dialled=False),
+                process,
+                why,
+            )
         finally:
             await listener.close()
             await ended(process)

@@ -29,7 +29,9 @@ DEADLINE_S = 30
 
 
 class Nodes:
-    """Nodes of a cluster of their own, made but not started, so that their topics can be there from the first moment."""
+    """Nodes of a cluster of their own, made but not started, so that their topics can be there from
+    the first moment.
+    """
 
     def __init__(self, running):
         self._running = running
@@ -77,7 +79,9 @@ def test_what_is_published_after_the_wait_reaches(nodes):
 
 
 def test_what_is_published_on_a_join_reaches(nodes):
-    """Twenty nodes join one, five at a time, which makes sixty links; whoever sees another come up greets it at once."""
+    """Twenty nodes join one, five at a time, which makes sixty links; whoever sees another come up
+    greets it at once.
+    """
     ann = nodes.make("ann")
     at_ann = _greeted(ann)
     ann.start()
@@ -90,7 +94,9 @@ def test_what_is_published_on_a_join_reaches(nodes):
         names = {each.local.name for each in joining}
         assert _senders(at_ann, ann, len(names)) == names
         for each, subscription in zip(joining, heard, strict=True):
-            assert _senders(subscription, each, len(names)) == names - {each.local.name} | {ann.local.name}
+            assert _senders(subscription, each, len(names)) == names - {each.local.name} | {
+                ann.local.name
+            }
         for each in starting:
             each.join()
         for each in joining:
@@ -119,7 +125,10 @@ def test_each_hears_each_other_in_order(nodes):
     three = [nodes.make(name) for name in ("ann", "bob", "eve")]
     heard = [each.topic("cache").subscribe() for each in three]
     nodes.start(*three)
-    publishers = [threading.Thread(target=_publish_many, args=(each.topic("cache"), each.local.name)) for each in three]
+    publishers = [
+        threading.Thread(target=_publish_many, args=(each.topic("cache"), each.local.name))
+        for each in three
+    ]
     for each in publishers:
         each.start()
     for own, subscription in zip(three, heard, strict=True):
@@ -149,7 +158,11 @@ def test_to_one_by_its_name_or_to_this_very_run(nodes):
     assert [item.data for item in read(heard, 2)] == [1, 2]
     bob.stop()
     until(lambda: ann.nodes() == (), "bob has left")
-    for call in (lambda: cache.send(first, 3), lambda: cache.send("bob@127.0.0.1", 3), lambda: cache.ask(first, 3)):
+    for call in (
+        lambda: cache.send(first, 3),
+        lambda: cache.send("bob@127.0.0.1", 3),
+        lambda: cache.ask(first, 3),
+    ):
         with pytest.raises(NotLinkedError):
             call()
     again = nodes.make("bob")
@@ -260,7 +273,9 @@ def test_worker_that_is_killed_loses_what_is_told_and_doubles_nothing(nodes, who
 
 
 def _check_accounted_for(items, handed_over):
-    """Check that what was handed over arrived once and in order, or is within a gap that counts it."""
+    """Check that what was handed over arrived once and in order, or is within a gap that counts
+    it.
+    """
     place = {number: index for index, number in enumerate(handed_over)}
     expected, gap = 0, None
     for item in items:
@@ -271,7 +286,9 @@ def _check_accounted_for(items, handed_over):
         index = place[item.data]
         assert index >= expected, f"{item.data} came twice, or late"
         if index > expected:
-            assert gap is not None, f"{index - expected} are missing before {item.data}, and nobody says so"
+            assert gap is not None, (
+                f"{index - expected} are missing before {item.data}, and nobody says so"
+            )
         if gap is not None and gap.lost is not None:
             assert gap.lost == index - expected
         expected, gap = index + 1, None
@@ -316,7 +333,10 @@ def test_callback_hears_in_a_thread_of_its_own(nodes):
     ann.topic("cache").publish(1)
     until(lambda: heard == [(1, "cluster-kit-topic")], "the callback is called")
     ann.update_metadata({"zone": "b"})
-    until(lambda: any(getattr(event, "node", None) and event.node.metadata for event in events), "events go on")
+    until(
+        lambda: any(getattr(event, "node", None) and event.node.metadata for event in events),
+        "events go on",
+    )
     let_go.set()
 
 
@@ -339,28 +359,38 @@ def test_asyncio(nodes):
             await cache.send("bob@127.0.0.1", 100)
             assert [(await anext(items)).data for _ in range(101)] == list(range(101))
             assert await ann.topic("stock").ask("bob@127.0.0.1", 7) == [7, True]
-            assert await ann.topic("stock").ask_all(7) == {node: [7, True] for node in await ann.nodes()}
+            assert await ann.topic("stock").ask_all(7) == {
+                node: [7, True] for node in await ann.nodes()
+            }
         assert [item async for item in items] == []
         assert [item.data for item in called] == list(range(101))
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
 
 
-# -- which topology ------------------------------------------------------------------------------------------------------------
+# -- which topology --------------------------------------------------------------------------------
 
 
 def test_links_that_carry_nothing_have_no_topics(nodes):
     bare = nodes.make("ann", lan={"strategy": "gossip", "connector": "none"})
-    with pytest.raises(ConfigError, match=r"no topology carries messages, .* \('none'\): use connector 'tcp'"):
+    with pytest.raises(
+        ConfigError, match=r"no topology carries messages, .* \('none'\): use connector 'tcp'"
+    ):
         bare.topic("cache")
-    with pytest.raises(ConfigError, match="'lan' carries no messages, as its connector 'none' doesn't: use connector 'tcp'"):
+    with pytest.raises(
+        ConfigError,
+        match="'lan' carries no messages, as its connector 'none' doesn't: use connector 'tcp'",
+    ):
         bare.topic("cache", topology="lan")
     with pytest.raises(ClusterKitError, match="topology 'wan': not configured"):
         bare.topic("cache", topology="wan")
 
 
 def test_callback_connector_has_no_topics(nodes):
-    called = nodes.make("ann", lan={"strategy": "gossip", "connect": "builtins:print", "disconnect": "builtins:print"})
+    called = nodes.make(
+        "ann",
+        lan={"strategy": "gossip", "connect": "builtins:print", "disconnect": "builtins:print"},
+    )
     with pytest.raises(ConfigError, match=r"'callback'.*use connector 'tcp'"):
         called.topic("cache")
 
@@ -369,7 +399,10 @@ def test_the_one_topology_that_carries_is_found_and_of_several_one_is_named(node
     none = {"strategy": "gossip", "connector": "none"}
     assert nodes.make("ann", lan={"strategy": "gossip"}, far=none).topic("cache").topology == "lan"
     both = nodes.make("bob", lan={"strategy": "gossip"}, wan={"strategy": "gossip"})
-    with pytest.raises(ConfigError, match="several topologies carry messages: name one of them as topology=: lan, wan"):
+    with pytest.raises(
+        ConfigError,
+        match="several topologies carry messages: name one of them as topology=: lan, wan",
+    ):
         both.topic("cache")
     assert repr(both.topic("cache", topology="wan")) == "<Topic 'cache' of topology 'wan'>"
 
@@ -385,21 +418,31 @@ def test_what_is_no_name_is_refused(nodes, name):
         nodes.make("ann").topic(name)
 
 
-# -- before, after and amid ----------------------------------------------------------------------------------------------------
+# -- before, after and amid ------------------------------------------------------------------------
 
 
 def test_before_the_start_and_after_the_stop(nodes):
     ann = nodes.make("ann")
     cache = ann.topic("cache")
     heard = cache.subscribe()
-    for call in (lambda: cache.publish(1), lambda: cache.send("b@h", 1), lambda: cache.ask("b@h", 1), cache.nodes):
+    for call in (
+        lambda: cache.publish(1),
+        lambda: cache.send("b@h", 1),
+        lambda: cache.ask("b@h", 1),
+        cache.nodes,
+    ):
         with pytest.raises(ClusterKitError, match="not started"):
             call()
     ann.start()
     assert cache.publish(1) == 0
     ann.stop()
     assert list(heard) == []
-    for call in (lambda: cache.publish(1), lambda: cache.send("b@h", 1), cache.subscribe, lambda: cache.answer(print)):
+    for call in (
+        lambda: cache.publish(1),
+        lambda: cache.send("b@h", 1),
+        cache.subscribe,
+        lambda: cache.answer(print),
+    ):
         with pytest.raises(ClusterKitError, match="the supervisor has stopped"):
             call()
 
@@ -411,7 +454,9 @@ def test_topology_that_is_replaced_keeps_its_topics(nodes):
     nodes.start(ann, bob)
     ann.topic("cache").publish(1)
     assert heard.get(DEADLINE_S).data == 1
-    bob.replace_topology("lan", {"strategy": "gossip", "connector": {"name": "tcp", "max_message_bytes": 2000}})
+    bob.replace_topology(
+        "lan", {"strategy": "gossip", "connector": {"name": "tcp", "max_message_bytes": 2000}}
+    )
     ann.wait_for(2, timeout_s=DEADLINE_S)
     until(ann.topic("cache").nodes, "bob is linked anew")
     assert ann.topic("stock").nodes() == ()
@@ -424,7 +469,9 @@ def test_topology_that_is_replaced_keeps_its_topics(nodes):
 
 
 def test_topology_that_is_removed_ends_its_topics(nodes):
-    ann = nodes.make("ann", lan={"strategy": "gossip"}, far={"strategy": "gossip", "connector": "none"})
+    ann = nodes.make(
+        "ann", lan={"strategy": "gossip"}, far={"strategy": "gossip", "connector": "none"}
+    )
     cache = ann.topic("cache")
     heard = cache.subscribe()
     ann.start()

@@ -1,4 +1,6 @@
-"""Real nodes link to those whom their topology picks, and to others when somebody leaves, dies or joins."""
+"""Real nodes link to those whom their topology picks, and to others when somebody leaves, dies or
+joins.
+"""
 
 import re
 import signal
@@ -32,7 +34,10 @@ def full(name):
 def meant(topology, names):
     """Return whom each node is to be linked to when all know each other."""
     everybody = frozenset(Node(name=full(name)) for name in names)
-    return {node.name: {peer.name for peer in topology.select(node, everybody - {node})} for node in everybody}
+    return {
+        node.name: {peer.name for peer in topology.select(node, everybody - {node})}
+        for node in everybody
+    }
 
 
 def up(node):
@@ -47,7 +52,10 @@ def settle(nodes, topology):
     """Wait until each node is linked as meant."""
     for name, peers in meant(topology, nodes).items():
         node = nodes[name.partition("@")[0]]
-        node.until(lambda node=node, peers=peers: up(node) == peers, f"{name} linked to {sorted(peers)} only")
+        node.until(
+            lambda node=node, peers=peers: up(node) == peers,
+            f"{name} linked to {sorted(peers)} only",
+        )
 
 
 def stop_all(nodes):
@@ -66,8 +74,12 @@ def stop_all(nodes):
     ],
     ids=["k_regular", "ring", "star"],
 )
-def test_eight_nodes_link_as_meant_and_anew_when_one_leaves_dies_or_joins(cluster, configured, topology, leaves):
-    cluster.file = cluster.write("other.yaml", {"lan": {"strategy": "gossip", "topology": configured}})
+def test_eight_nodes_link_as_meant_and_anew_when_one_leaves_dies_or_joins(
+    cluster, configured, topology, leaves
+):
+    cluster.file = cluster.write(
+        "other.yaml", {"lan": {"strategy": "gossip", "topology": configured}}
+    )
     nodes = {name: cluster.run(name) for name in NAMES}
     settle(nodes, topology)
 
@@ -90,10 +102,16 @@ def test_nodes_listed_by_address_only_learn_all_names_and_keep_the_links_that_ar
     ports = [listener.getsockname()[1] for listener in listeners]
     for listener in listeners:
         listener.close()
-    source = {"strategy": "static", "config": {"nodes": [f"127.0.0.1:{port}" for port in ports]}, "topology": "ring"}
+    source = {
+        "strategy": "static",
+        "config": {"nodes": [f"127.0.0.1:{port}" for port in ports]},
+        "topology": "ring",
+    }
     nodes = {}
     for name, port in zip(NAMES, ports, strict=True):
-        file = cluster.write(f"{name}.yaml", {"lan": source | {"connector": {"name": "tcp", "port": port}}})
+        file = cluster.write(
+            f"{name}.yaml", {"lan": source | {"connector": {"name": "tcp", "port": port}}}
+        )
         nodes[name] = cluster.run(name, file=file)
     settle(nodes, RingTopology())
     stop_all(nodes)
@@ -124,9 +142,13 @@ def test_wait_for_in_a_ring_counts_neighbours_or_everybody(start):
         node.wait_for(5, state="known", timeout_s=DEADLINE_S)
         node.wait_for(3, timeout_s=DEADLINE_S)
     assert names(ring[0].nodes(state="known")) == [full(name) for name in "bcde"]
-    with pytest.raises(ConfigError, match=r"4 nodes can never be up: .* allows 3, this one .*state='known'"):
+    with pytest.raises(
+        ConfigError, match=r"4 nodes can never be up: .* allows 3, this one .*state='known'"
+    ):
         ring[0].wait_for(4)
-    with pytest.raises(ConfigError, match=r"20000 nodes can never be up: .* allows 3, this one included$"):
+    with pytest.raises(
+        ConfigError, match=r"20000 nodes can never be up: .* allows 3, this one included$"
+    ):
         ring[0].wait_for(20_000)
 
 
@@ -139,7 +161,9 @@ def test_wait_for_in_k_regular_is_bounded_by_k(start):
 
 
 def said_in_vain(node, n):
-    """Wait for links that are not meant, until there are none left of the time before all knew each other."""
+    """Wait for links that are not meant, until there are none left of the time before all knew each
+    other.
+    """
     deadline_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline_s:
         try:
@@ -157,4 +181,7 @@ def test_wait_for_in_a_star_counts_spokes_at_the_hub_and_hubs_at_a_spoke(start, 
     for node in (spoke, other):
         node.wait_for(3, state="known", timeout_s=DEADLINE_S)
         node.wait_for(2, timeout_s=DEADLINE_S)
-    assert re.search(r"2 of 3 nodes are up after .*; 3 are known, linked or not: state='known'", said_in_vain(spoke, 3))
+    assert re.search(
+        r"2 of 3 nodes are up after .*; 3 are known, linked or not: state='known'",
+        said_in_vain(spoke, 3),
+    )

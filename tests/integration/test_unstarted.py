@@ -1,4 +1,6 @@
-"""What a supervisor answers before it was started and after it has stopped: never that nobody is there."""
+"""What a supervisor answers before it was started and after it has stopped: never that nobody is
+there.
+"""
 
 import asyncio
 
@@ -17,7 +19,12 @@ from cluster_kit.supervisor.status import State
 
 CONFIG = {
     "node": "ann@127.0.0.1",
-    "topologies": {"lan": {"strategy": {"name": "static", "nodes": ["bob@127.0.0.1:4370"]}, "connector": "none"}},
+    "topologies": {
+        "lan": {
+            "strategy": {"name": "static", "nodes": ["bob@127.0.0.1:4370"]},
+            "connector": "none",
+        }
+    },
 }
 QUESTIONS = {
     "nodes": lambda face: face.nodes(),
@@ -30,7 +37,10 @@ BEFORE = {"status": lambda face: face.status(), "join": lambda face: face.join(6
 
 @pytest.mark.parametrize("question", {**QUESTIONS, **BEFORE}.values(), ids={**QUESTIONS, **BEFORE})
 def test_before_start_every_question_is_refused(question):
-    with pytest.raises(ClusterKitError, match=r"^supervisor: not started: use `with Supervisor\(\.\.\.\)`, or call start\(\)"):
+    with pytest.raises(
+        ClusterKitError,
+        match=r"^supervisor: not started: use `with Supervisor\(\.\.\.\)`, or call start\(\)",
+    ):
         question(Supervisor(CONFIG))
 
     async def scenario():

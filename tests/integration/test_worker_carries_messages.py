@@ -1,4 +1,6 @@
-"""What applications say goes through their workers and over a link: each worker in this process, the connector a stand-in."""
+"""What applications say goes through their workers and over a link: each worker in this process,
+the connector a stand-in.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,7 +13,14 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import NodeDown, NodeUp, Reason
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
-from cluster_kit.worker.messages import Forwarded, Greeting, Happened, LinkClosed, LinkOpened, Serving
+from cluster_kit.worker.messages import (
+    Forwarded,
+    Greeting,
+    Happened,
+    LinkClosed,
+    LinkOpened,
+    Serving,
+)
 
 
 class Switchboard(Connector):
@@ -68,7 +77,13 @@ class Knows(Strategy):
     names: tuple
 
     async def discover(self, ctx):
-        yield Found([Node(name=f"{name}@127.0.0.1") for name in self.names if f"{name}@127.0.0.1" != ctx.local.name])
+        yield Found(
+            [
+                Node(name=f"{name}@127.0.0.1")
+                for name in self.names
+                if f"{name}@127.0.0.1" != ctx.local.name
+            ]
+        )
 
 
 class Board:
@@ -87,7 +102,11 @@ class Board:
 
 
 def about_links(member):
-    return [each for each in member.said if isinstance(each, LinkOpened | LinkClosed | Parcel | Forwarded)]
+    return [
+        each
+        for each in member.said
+        if isinstance(each, LinkOpened | LinkClosed | Parcel | Forwarded)
+    ]
 
 
 async def linked(board):
@@ -111,7 +130,9 @@ def test_a_link_is_told_before_its_node_and_with_the_greeting_of_its_peer():
             assert link.greeting == two.worker._start.greeting
             assert not link.outdated
             first = next(
-                each for each in one.said if isinstance(each, Happened) and any(isinstance(e, NodeUp) for e in each.events)
+                each
+                for each in one.said
+                if isinstance(each, Happened) and any(isinstance(e, NodeUp) for e in each.events)
             )
             assert one.said.index(link) < one.said.index(first)
             [serving] = [each for each in one.said if isinstance(each, Serving)]
@@ -127,9 +148,13 @@ def test_parcels_arrive_in_order_and_both_applications_are_told_of_the_end():
         payloads = [str(number).encode() * 100 for number in range(200)]
         for payload in payloads:
             a.channel.send_parcel(opened(a).link, payload)
-        await b.until(lambda b: b.heard(Parcel) and b.said[-1] == Parcel(opened(b).link, payloads[-1]))
+        await b.until(
+            lambda b: b.heard(Parcel) and b.said[-1] == Parcel(opened(b).link, payloads[-1])
+        )
         assert [each.payload for each in b.said if isinstance(each, Parcel)] == payloads
-        await a.until(lambda a: sum(each.parcels for each in a.said if isinstance(each, Forwarded)) == 200)
+        await a.until(
+            lambda a: sum(each.parcels for each in a.said if isinstance(each, Forwarded)) == 200
+        )
         assert await b.stop()
         await a.until(lambda a: any(isinstance(each, NodeDown) for each in a.events))
         for member in (a, b):

@@ -1,4 +1,6 @@
-"""Workers need no process of their own: several of them in one event loop, whose supervisor is a test."""
+"""Workers need no process of their own: several of them in one event loop, whose supervisor is a
+test.
+"""
 
 import asyncio
 
@@ -9,7 +11,15 @@ from worker_member import DEADLINE_S, EndedError, run
 
 from cluster_kit.events import NodeDown, NodeFound, Reason
 from cluster_kit.security.keys import Certificates, Keyring
-from cluster_kit.worker.messages import Announced, CannotServe, Drain, Inspect, Renew, Reply, Serving
+from cluster_kit.worker.messages import (
+    Announced,
+    CannotServe,
+    Drain,
+    Inspect,
+    Renew,
+    Reply,
+    Serving,
+)
 from cluster_kit.worker.worker import EXIT_BROKEN
 
 
@@ -23,10 +33,15 @@ def test_they_form_a_cluster_and_one_leaves(gossip):
         nodes = [start(name, gossip) for name in "abc"]
         names = [f"{name}@127.0.0.1" for name in "abc"]
         for node, name in zip(nodes, names, strict=True):
-            await node.until(lambda node, own=name: node.up() == [each for each in names if each != own])
+            await node.until(
+                lambda node, own=name: node.up() == [each for each in names if each != own]
+            )
             assert node.heard(Serving)
             await node.until(lambda node: node.heard(Announced))
-            assert len({event.node.boot_id for event in node.events if isinstance(event, NodeFound)}) == 2
+            assert (
+                len({event.node.boot_id for event in node.events if isinstance(event, NodeFound)})
+                == 2
+            )
         assert await nodes[2].stop()
         for node in nodes[:2]:
             await node.until(lambda node: len(node.up()) == 1)
@@ -50,7 +65,9 @@ def test_the_end_of_its_supervisor_is_its_own(gossip):
     run(scenario)
 
 
-def test_certificates_that_can_t_be_used_after_all_leave_the_last_good_ones_and_are_told(gossip, caplog):
+def test_certificates_that_can_t_be_used_after_all_leave_the_last_good_ones_and_are_told(
+    gossip, caplog
+):
     broken = Keyring(keys(2), certificates=Certificates(b"", b"", b""))
 
     async def scenario(start):
@@ -61,9 +78,13 @@ def test_certificates_that_can_t_be_used_after_all_leave_the_last_good_ones_and_
         node.channel.send(Inspect(1))
         await node.until(lambda node: node.heard(Reply))
         assert node.worker.here.security.secret_ids == keyring(1).ids
-        told = [record.getMessage() for record in caplog.records if record.name == "cluster_kit.worker"]
+        told = [
+            record.getMessage() for record in caplog.records if record.name == "cluster_kit.worker"
+        ]
         assert len(told) == 2
-        assert told[0].startswith("the new secrets or certificates can't be used: the last ones stay: ")
+        assert told[0].startswith(
+            "the new secrets or certificates can't be used: the last ones stay: "
+        )
         node.channel.send(Renew(keyring(3, 1)))
         node.said.clear()
         node.channel.send(Inspect(2))
@@ -88,7 +109,9 @@ def test_what_cannot_be_read_is_the_end_of_its_process(gossip):
         node = start("a", gossip)
         await node.until(lambda node: node.heard(Serving))
         raised = []
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: raised.append(type(context["exception"])))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: raised.append(type(context["exception"]))
+        )
         node.channel.send(Unreadable())
         async with asyncio.timeout(DEADLINE_S):
             assert await node.process.code == EXIT_BROKEN

@@ -39,9 +39,9 @@ class Member:
     def __init__(self, name, config, keyring=None, *, greeting=b""):
         loop = asyncio.get_running_loop()
         start = Start(
-            topology=load_config({"node": f"{name}@127.0.0.1", "insecure": True, "topologies": {"lan": config}}).topologies[
-                "lan"
-            ],
+            topology=load_config(
+                {"node": f"{name}@127.0.0.1", "insecure": True, "topologies": {"lan": config}}
+            ).topologies["lan"],
             local=Node(name=f"{name}@127.0.0.1"),
             fence=Fence("test", "lan"),
             announce=True,
@@ -58,7 +58,9 @@ class Member:
         self._news = asyncio.Event()
         self.channel, far = MemoryChannel.pair(pickled=True)
         self._far = far
-        self.worker = Worker(start, [], far, loop, self.stopping, network=SystemNetwork(), process=self.process)
+        self.worker = Worker(
+            start, [], far, loop, self.stopping, network=SystemNetwork(), process=self.process
+        )
         self.channel.attach(loop, hear=self._hear, ended=lambda fault: None, relieved=lambda: None)
         self.running = loop.create_task(self.worker.main())
 

@@ -1,7 +1,8 @@
-"""Applications that talk by links that are cut, slow and never reorder: whatever happens, the laws of messages hold.
+"""Applications that talk by links that are cut, slow and never reorder: whatever happens, the laws
+of messages hold.
 
-Each application takes what happens to it from its inbox, in order and in its own time. A link carries payloads on two wires;
-what is on them when it is cut is lost.
+Each application takes what happens to it from its inbox, in order and in its own time. A link
+carries payloads on two wires; what is on them when it is cut is lost.
 """
 
 from collections import Counter, defaultdict, deque
@@ -42,7 +43,9 @@ class Link:
 
 @dataclass(eq=False)
 class Account:
-    """What one application knows of one stream; ``number`` is ``None`` where it was told that nobody can know."""
+    """What one application knows of one stream; ``number`` is ``None`` where it was told that
+    nobody can know.
+    """
 
     stream: IncomingStream
     number: int | None = 0
@@ -76,9 +79,11 @@ class World:
         self.numbers = count(1)
         self.links: dict[int, Link] = {}
         self.apps: dict[str, App] = {}
-        self.sent: Counter[tuple[bytes, bytes, str]] = Counter()  # numbers used: sender, receiver, topic
+        # numbers used: sender, receiver, topic
+        self.sent: Counter[tuple[bytes, bytes, str]] = Counter()
         self.used: Counter[tuple[bytes, bytes, str]] = Counter()  # the same, in all epochs
-        self.told: Counter[tuple[bytes, bytes, str]] = Counter()  # what arrived or was counted as lost
+        # what arrived or was counted as lost
+        self.told: Counter[tuple[bytes, bytes, str]] = Counter()
         self.all_linked = False
         self.epochs: dict[tuple[bytes, bytes], int] = {}  # by which sender and receiver know them
         self.app_of: dict[bytes, App] = {}
@@ -89,17 +94,23 @@ class World:
         serial = next(self.numbers)
         run = serial.to_bytes(16, "big")
         node = Node(name, f"h:{serial}", boot_id=BootId(serial, 1))
-        app = self.apps[name] = self.app_of[run] = App(name, run, Messenger(run, max_message_bytes=MAX_BYTES), node)
+        app = self.apps[name] = self.app_of[run] = App(
+            name, run, Messenger(run, max_message_bytes=MAX_BYTES), node
+        )
         self.listen(name, STEADY, WINDOWS[0])
         return app
 
-    # -- what may happen -------------------------------------------------------------------------------------------------------
+    # -- what may happen ---------------------------------------------------------------------------
 
     def listen(self, name: str, topic: str, interest: Interest | None) -> None:
         app = self.apps[name]
         app.messenger.listen(topic, interest)
         if topic == FICKLE:
-            app.unread = deque(each for each in app.unread if each[0].topic != FICKLE) if interest is None else app.unread
+            app.unread = (
+                deque(each for each in app.unread if each[0].topic != FICKLE)
+                if interest is None
+                else app.unread
+            )
             if interest is None:
                 app.fickle_accounts.clear()
         if interest is not None:
@@ -233,7 +244,7 @@ class World:
             if name in link.ends:
                 self.cut(number)
 
-    # -- what comes of it ------------------------------------------------------------------------------------------------------
+    # -- what comes of it --------------------------------------------------------------------------
 
     def content(self, app: App, kind: str, size: int) -> bytes:
         head = app.run + kind.encode().ljust(8) + next(self.numbers).to_bytes(8, "big")
@@ -257,7 +268,10 @@ class World:
     def data_bytes(payload: bytes) -> int:
         return (
             len(payload)
-            if any(type(record).__name__ in ("Said", "Part", "Asked", "Answered") for record in decode(payload))
+            if any(
+                type(record).__name__ in ("Said", "Part", "Asked", "Answered")
+                for record in decode(payload)
+            )
             else 0
         )
 
@@ -292,7 +306,8 @@ class World:
         run = self.run_heard(app, outcome)
         accounts = app.fickle_accounts if outcome.topic == FICKLE else app.accounts
         account = accounts.setdefault((run, outcome.topic), Account(outcome.stream))
-        if account.stream is not outcome.stream:  # the sender counts anew, or this end has forgotten it
+        # the sender counts anew, or this end has forgotten it
+        if account.stream is not outcome.stream:
             account.stream, account.number = outcome.stream, 0
         return account
 
@@ -301,7 +316,11 @@ class World:
         return outcome.sender.boot_id.started_ms.to_bytes(16, "big")
 
     def arrived(self, app: App, arrived: Arrived) -> None:
-        run, kind, serial = arrived.data[:16], arrived.data[16:24].decode(), int.from_bytes(arrived.data[24:32], "big")
+        run, kind, serial = (
+            arrived.data[:16],
+            arrived.data[16:24].decode(),
+            int.from_bytes(arrived.data[24:32], "big"),
+        )
         assert run == self.run_heard(app, arrived)
         assert run != app.run, "nothing for the sender itself"
         account = self.account(app, arrived)
@@ -321,16 +340,20 @@ class World:
         account = self.account(app, missing)
         if missing.lost is None:
             account.number = None
-            assert not (self.all_linked and self.run_heard(app, missing) in self.living()), "what can be counted is counted"
+            assert not (self.all_linked and self.run_heard(app, missing) in self.living()), (
+                "what can be counted is counted"
+            )
         else:
             assert missing.lost > 0
             if account.number is not None:
-                assert missing.number - missing.lost == account.number, "no more is told than is missing"
+                assert missing.number - missing.lost == account.number, (
+                    "no more is told than is missing"
+                )
             account.number = missing.number
             self.told[self.run_heard(app, missing), app.run, missing.topic] += missing.lost
         app.unread.append((missing.stream, missing.number, -1))
 
-    # -- the end ---------------------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def settle(self) -> None:
         """Heal everything, read everything, and see that all is accounted for and nobody waits."""
@@ -379,7 +402,9 @@ class World:
             if topic == STEADY and receiver in living and is_settled:
                 account = app.accounts.get((sender, topic))
                 assert account is not None
-                assert account.number in (None, number), f"{sender.hex()[-2:]} to {app.name}: {account.number} of {number}"
+                assert account.number in (None, number), (
+                    f"{sender.hex()[-2:]} to {app.name}: {account.number} of {number}"
+                )
         for key, number in self.told.items():
             assert number <= self.used[key], "no more is told than was said"
 
@@ -388,7 +413,10 @@ def play(world: World, steps) -> None:
     """Do one thing after another; each step is four numbers."""
     for what, who, whom, much in steps:
         names = list(world.apps)
-        name, peer = names[who % len(names)], names[(who + 1 + whom % (len(names) - 1)) % len(names)]
+        name, peer = (
+            names[who % len(names)],
+            names[(who + 1 + whom % (len(names) - 1)) % len(names)],
+        )
         links = [number for number, link in world.links.items() if link.is_alive]
         topic = FICKLE if much % 5 == 4 else STEADY
         step = Step(world, name, peer, topic, SIZES[much % len(SIZES)], who, whom, much)
@@ -437,13 +465,17 @@ def tick(step: Step) -> None:
 
 
 def listen_now_and_then(step: Step) -> None:
-    step.world.listen(step.name, FICKLE, None if step.much % 2 else WINDOWS[step.whom % len(WINDOWS)])
+    step.world.listen(
+        step.name, FICKLE, None if step.much % 2 else WINDOWS[step.whom % len(WINDOWS)]
+    )
 
 
 DEEDS = {
     **dict.fromkeys((6, 7, 8), lambda step: step.world.process(step.name, step.much % 12)),
     **dict.fromkeys((9, 10, 11), lambda step: step.world.publish(step.name, step.topic, step.size)),
-    **dict.fromkeys((12, 13), lambda step: step.world.send(step.name, step.peer, step.topic, step.size)),
+    **dict.fromkeys(
+        (12, 13), lambda step: step.world.send(step.name, step.peer, step.topic, step.size)
+    ),
     14: lambda step: step.world.ask(step.name, step.peer, step.size),
     **dict.fromkeys((15, 16, 17), lambda step: step.world.read(step.name, step.much % 9)),
     18: lambda step: step.world.answer(step.name, step.much),
@@ -458,4 +490,7 @@ DEEDS = {
 
 def random_steps(random: Random, steps: int):
     """Return a script of so many steps."""
-    return [(random.randrange(25), random.randrange(6), random.randrange(6), random.randrange(60)) for _ in range(steps)]
+    return [
+        (random.randrange(25), random.randrange(6), random.randrange(6), random.randrange(60))
+        for _ in range(steps)
+    ]

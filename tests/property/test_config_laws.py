@@ -1,4 +1,6 @@
-"""Laws of configuration: whatever stands in a document, the answer is a value or a ``ConfigError`` that points into it."""
+"""Laws of configuration: whatever stands in a document, the answer is a value or a ``ConfigError``
+that points into it.
+"""
 
 import copy
 import re
@@ -77,7 +79,14 @@ VALID: dict[str, Any] = {
     "topologies": {
         "lan": {
             "strategy": "finder",
-            "config": {"port": 1, "ports": [1, 2], "tags": {"a": "b"}, "secret": "s", "ratio": 0.5, "mode": "b"},
+            "config": {
+                "port": 1,
+                "ports": [1, 2],
+                "tags": {"a": "b"},
+                "secret": "s",
+                "ratio": 0.5,
+                "mode": "b",
+            },
             "connector": {"name": "tcp"},
             "topology": "full_mesh",
             "child_spec": {"restart": "permanent", "max_restarts": 3},
@@ -89,10 +98,21 @@ VALID: dict[str, Any] = {
 }
 
 scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["finder", "a:b", "${X}"])
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["finder", "a:b", "${X}"])
 )
-keys = st.text(max_size=8) | st.sampled_from(["port", "name", "strategy", "config", "secret", "connect", "lan", "<<"])
-junk = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=8)
+keys = st.text(max_size=8) | st.sampled_from(
+    ["port", "name", "strategy", "config", "secret", "connect", "lan", "<<"]
+)
+junk = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=8,
+)
 
 
 def paths(value, path=()):
@@ -140,7 +160,9 @@ def written(document, folder):
 
 def lines_of(file):
     """Return the lines of a file as YAML 1.1 counts them."""
-    return [f"{line}\n" for line in re.split("\r\n|[\n\r\x85\u2028\u2029]", file.read_bytes().decode())]
+    return [
+        f"{line}\n" for line in re.split("\r\n|[\n\r\x85\u2028\u2029]", file.read_bytes().decode())
+    ]
 
 
 def test_unmutated_document_is_valid():
@@ -150,9 +172,12 @@ def test_unmutated_document_is_valid():
 @settings(deadline=None)
 @given(mutated())
 def test_dict_gives_a_value_or_errors_that_point_into_it(document):
-    known = {format_path(path) for path in paths(document)} | {f"topologies.{name}.{part}" for name, part in defaults(document)}
+    known = {format_path(path) for path in paths(document)} | {
+        f"topologies.{name}.{part}" for name, part in defaults(document)
+    }
     for error in errors_of(document):
-        assert error.path in known or error.path.removesuffix("[0]") in known  # one value may stand for a list of one
+        # one value may stand for a list of one
+        assert error.path in known or error.path.removesuffix("[0]") in known
         assert "\n" not in str(error)
 
 
@@ -174,7 +199,9 @@ def test_file_has_the_same_errors_as_the_dict_each_with_its_place(document):
         lines = len(lines_of(file))
         from_file = errors_of(file)
     if "${" not in str(read):
-        assert sorted(error.path for error in from_file) == sorted(error.path for error in errors_of(read))
+        assert sorted(error.path for error in from_file) == sorted(
+            error.path for error in errors_of(read)
+        )
     for error in from_file:
         assert error.file == str(file)
         assert 1 <= error.line <= lines
@@ -204,7 +231,10 @@ def test_any_file_gives_a_value_or_a_configuration_error(content):
         assert all("\n" not in str(error) for error in errors_of(file))
 
 
-@given(st.text(alphabet="${}:-AB_x "), st.dictionaries(st.sampled_from(["A", "B", "AB", "x"]), st.text(alphabet="${}:-AB")))
+@given(
+    st.text(alphabet="${}:-AB_x "),
+    st.dictionaries(st.sampled_from(["A", "B", "AB", "x"]), st.text(alphabet="${}:-AB")),
+)
 def test_expansion_gives_text_or_a_value_error(text, environ):
     try:
         expanded = expand(text, environ)
@@ -248,10 +278,14 @@ def test_number_is_read_as_it_is_written_or_refused(text):
             assert value in (None, text)
 
 
-elements = st.text(st.characters(codec="utf-8", exclude_characters=",\0"), min_size=1).filter(lambda text: text == text.strip())
+elements = st.text(st.characters(codec="utf-8", exclude_characters=",\0"), min_size=1).filter(
+    lambda text: text == text.strip()
+)
 
 
-@given(st.lists(elements), st.sampled_from([",", ", ", " ,", ",,"]), st.sampled_from(["", ",", " , "]))
+@given(
+    st.lists(elements), st.sampled_from([",", ", ", " ,", ",,"]), st.sampled_from(["", ",", " , "])
+)
 def test_list_as_text_with_commas_is_the_list(hosts, between, end):
     part = Document(data={"hosts": between.join(hosts) + end}).root
     assert read_options(part, Listing) == {"hosts": tuple(hosts)}

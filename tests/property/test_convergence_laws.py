@@ -1,4 +1,6 @@
-"""Several memberships on a simulated network: after the last fault all are linked as they mean to be, within a bounded time."""
+"""Several memberships on a simulated network: after the last fault all are linked as they mean to
+be, within a bounded time.
+"""
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,14 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import LAST_RETRY_S, Connect, GiveUp
-from cluster_kit.membership.reports import Connected, ConnectFailed, Disconnected, LinkDown, LinkUp, Observed
+from cluster_kit.membership.reports import (
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    LinkDown,
+    LinkUp,
+    Observed,
+)
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 from cluster_kit.topologies.k_regular import KRegularTopology
@@ -25,18 +34,31 @@ DIAL_S = 0.1
 DIAL_TIMEOUT_S = 5.0
 HEALED_S = DIAL_TIMEOUT_S + LAST_RETRY_S + BEAT_STEPS * STEP_S + 1.0
 
-TOPOLOGIES = [FullMeshTopology(), RingTopology(), KRegularTopology(k=2), StarTopology(), StarTopology(hubs=("n2@there",))]
+TOPOLOGIES = [
+    FullMeshTopology(),
+    RingTopology(),
+    KRegularTopology(k=2),
+    StarTopology(),
+    StarTopology(hubs=("n2@there",)),
+]
 
 each_topology = pytest.mark.parametrize("topology", TOPOLOGIES, ids=str)
 
-partitions = st.tuples(st.just("partition"), st.lists(st.integers(0, 1), min_size=NODES, max_size=NODES))
+partitions = st.tuples(
+    st.just("partition"), st.lists(st.integers(0, 1), min_size=NODES, max_size=NODES)
+)
 crashes = st.tuples(st.just("crash"), st.integers(0, NODES - 1))
 leaves = st.tuples(st.just("leave"), st.integers(0, NODES - 1))
-scripts = st.lists(st.tuples(partitions | crashes | leaves, st.sampled_from([0.1, 1.0, 4.0, 8.0, 20.0])), max_size=6)
+scripts = st.lists(
+    st.tuples(partitions | crashes | leaves, st.sampled_from([0.1, 1.0, 4.0, 8.0, 20.0])),
+    max_size=6,
+)
 
 
 class Network:
-    """Gossip by heartbeats, and links that each end wants or not; between groups everything is lost."""
+    """Gossip by heartbeats, and links that each end wants or not; between groups everything is
+    lost.
+    """
 
     def __init__(self, topology):
         self.topology = topology
@@ -55,16 +77,28 @@ class Network:
         return Node(f"n{each}@there", f"10.0.0.{each}:1", boot_id=BootId(self.boots[each], each))
 
     def join(self, each):
-        options = {"name": "t", "prune": True, "max_nodes": 100, "remember_s": 600.0, "keeps_links": True}
+        options = {
+            "name": "t",
+            "prune": True,
+            "max_nodes": 100,
+            "remember_s": 600.0,
+            "keeps_links": True,
+        }
         return Membership(self.node(each), self.topology, **options)
 
     def meant(self):
         """Return the links that there have to be when all know each other."""
         nodes = {self.node(each): each for each in range(NODES)}
-        picked = {node: self.topology.select(node, frozenset(nodes.keys() - {node})) for node in nodes}
-        return {tuple(sorted((each, nodes[other]))) for node, each in nodes.items() for other in picked[node]}
+        picked = {
+            node: self.topology.select(node, frozenset(nodes.keys() - {node})) for node in nodes
+        }
+        return {
+            tuple(sorted((each, nodes[other])))
+            for node, each in nodes.items()
+            for other in picked[node]
+        }
 
-    # -- faults ----------------------------------------------------------------------------------------------------------------
+    # -- faults ------------------------------------------------------------------------------------
 
     def partition(self, groups):
         self.group = groups
@@ -87,7 +121,7 @@ class Network:
         self.reports[each] = []
         self.members[each] = self.join(each)
 
-    # -- life ------------------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     def run(self, seconds):
         for _ in range(round(seconds / STEP_S)):
@@ -178,7 +212,9 @@ def test_all_are_linked_as_meant_after_the_last_fault(topology, script):
     assert network.links.keys() == meant
     for each, member in enumerate(network.members):
         assert member.known == tuple(network.node(other) for other in range(NODES) if other != each)
-        assert member.up == tuple(network.node(other) for other in range(NODES) if tuple(sorted((each, other))) in meant)
+        assert member.up == tuple(
+            network.node(other) for other in range(NODES) if tuple(sorted((each, other))) in meant
+        )
 
 
 @each_topology

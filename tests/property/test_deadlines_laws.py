@@ -1,4 +1,6 @@
-"""Deadlines behave like a dictionary that is searched from end to end, and don't grow with what is put off."""
+"""Deadlines behave like a dictionary that is searched from end to end, and don't grow with what is
+put off.
+"""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,6 @@
-"""Discovery and the connector that holds no links: what is up is what is known, and every change of run is an event."""
+"""Discovery and the connector that holds no links: what is up is what is known, and every change of
+run is an event.
+"""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +10,14 @@ from cluster_kit.connectors.none import NoneConnector
 from cluster_kit.events import NodeDown, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Connect
-from cluster_kit.membership.reports import Connected, Disconnected, LinkDown, LinkUp, LinkUpdated, Observed
+from cluster_kit.membership.reports import (
+    Connected,
+    Disconnected,
+    LinkDown,
+    LinkUp,
+    LinkUpdated,
+    Observed,
+)
 from cluster_kit.node import BootId, Node, is_other_run
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -19,14 +28,22 @@ names = st.sampled_from(["b@there", "c@there"])
 addresses = st.sampled_from(["10.0.0.2:1", "10.0.0.3:1"])
 boots = st.none() | st.builds(BootId, st.integers(0, 2), st.just(0))
 metadata = st.dictionaries(st.just("zone"), st.sampled_from("ab"))
-nodes = st.builds(Node, names, st.none() | addresses, metadata, boots) | st.builds(Node, st.none(), addresses)
+nodes = st.builds(Node, names, st.none() | addresses, metadata, boots) | st.builds(
+    Node, st.none(), addresses
+)
 observations = (
     st.lists(nodes, unique_by=lambda node: node.key).map(Found)
     | st.builds(Seen, nodes, st.just(1000.0))
     | st.builds(Gone, names)
 )
 histories = st.lists(
-    st.tuples(st.sampled_from([0.0, 0.1, 2.0]), st.sampled_from(["one", "two"]), observations, st.booleans()), max_size=25
+    st.tuples(
+        st.sampled_from([0.0, 0.1, 2.0]),
+        st.sampled_from(["one", "two"]),
+        observations,
+        st.booleans(),
+    ),
+    max_size=25,
 )
 
 

@@ -1,4 +1,6 @@
-"""Whatever bytes a name server sends, a look-up returns a reply, and a reply can be made sense of."""
+"""Whatever bytes a name server sends, a look-up returns a reply, and a reply can be made sense
+of.
+"""
 
 import asyncio
 
@@ -46,8 +48,12 @@ class Mutilating(dns.nameserver.Nameserver):
 
     async def async_query(self, request, *_, **__):
         response = dns.message.make_response(request, recursion_available=True)
-        response.answer.append(dns.rrset.from_text(NAME, 30, "IN", self._kind, *RECORDS[self._kind]))
-        response.additional.append(dns.rrset.from_text("web-0.shop.test.", 30, "IN", "A", "127.0.0.2"))
+        response.answer.append(
+            dns.rrset.from_text(NAME, 30, "IN", self._kind, *RECORDS[self._kind])
+        )
+        response.additional.append(
+            dns.rrset.from_text("web-0.shop.test.", 30, "IN", "A", "127.0.0.2")
+        )
         wire = bytearray(response.to_wire())
         for place, value in self._changes:
             if place < len(wire):
@@ -71,7 +77,9 @@ def test_any_bytes_give_a_reply_that_makes_sense(kind, changes, length):
     assert (reply.status is ReplyStatus.FOUND) == bool(reply.addresses or reply.services)
     assert reply.said or reply.status is ReplyStatus.FOUND
     if kind is RecordType.SRV:
-        located = dict.fromkeys(targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",)))
+        located = dict.fromkeys(
+            targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",))
+        )
         assert isinstance(nodes_of_services(NAME, reply, located, basename="web"), Answer)
     else:
         assert by_family(NAME, {kind: reply}, lambda address: Node(address=f"[{address}]:1"))

@@ -1,7 +1,7 @@
 """A duty has one holder among those who see each other, whatever is delayed, cut and healed.
 
-The nodes here are candidates joined by links that deliver in order and late. Each end learns at its own time that a link is
-open or closed, and what was under way on a closed one is lost.
+The nodes here are candidates joined by links that deliver in order and late. Each end learns at its
+own time that a link is open or closed, and what was under way on a closed one is lost.
 """
 
 from collections import deque
@@ -16,7 +16,9 @@ ENDS = 2
 
 
 class Knot:
-    """One node: whether it is a candidate, what it has heard from its neighbours, and what it has asked."""
+    """One node: whether it is a candidate, what it has heard from its neighbours, and what it has
+    asked.
+    """
 
     def __init__(self, boot, min_nodes):
         self.boot = boot
@@ -39,15 +41,21 @@ class World:
     # -- what can happen
 
     def open(self, a, b):
-        """Join two nodes; each end is told in its turn, with what the other one was at this moment."""
-        if a == b or any(set(link["pair"]) == {a, b} and any(link["open"]) for link in self.links.values()):
+        """Join two nodes; each end is told in its turn, with what the other one was at this
+        moment.
+        """
+        if a == b or any(
+            set(link["pair"]) == {a, b} and any(link["open"]) for link in self.links.values()
+        ):
             return
         self.numbers += 1
         number = self.numbers
         self.links[number] = {"pair": (a, b), "words": (deque(), deque()), "open": [True, True]}
         for end in range(ENDS):
             me, other = self.links[number]["pair"][end], self.links[number]["pair"][1 - end]
-            self.knots[me].neighbours[number] = Neighbour(self.knots[other].boot, self.knots[other].candidacy is not None)
+            self.knots[me].neighbours[number] = Neighbour(
+                self.knots[other].boot, self.knots[other].candidacy is not None
+            )
         for end in range(ENDS):
             self.look(self.links[number]["pair"][end])
 
@@ -97,7 +105,9 @@ class World:
         knot = self.knots[me]
         match word:
             case "candidate" | "none":
-                knot.neighbours[number] = knot.neighbours[number]._replace(is_candidate=word == "candidate")
+                knot.neighbours[number] = knot.neighbours[number]._replace(
+                    is_candidate=word == "candidate"
+                )
                 self.look(me)
             case "free?":
                 self.say(number, end, "busy" if knot.has_duty else "free")
@@ -143,11 +153,18 @@ class World:
         """Deliver everything, and let those who lost the duty stop."""
         for _ in range(1000):
             words = [
-                (n, end) for n, link in self.links.items() for end in range(ENDS) if link["open"][end] and link["words"][end]
+                (n, end)
+                for n, link in self.links.items()
+                for end in range(ENDS)
+                if link["open"][end] and link["words"][end]
             ]
             for number, end in words:
                 self.deliver(number, end)
-            lost = [i for i, knot in enumerate(self.knots) if knot.candidacy and knot.candidacy.stage is Stage.LOST]
+            lost = [
+                i
+                for i, knot in enumerate(self.knots)
+                if knot.candidacy and knot.candidacy.stage is Stage.LOST
+            ]
             for me in lost:
                 self.release(me)
             if not words and not lost:
@@ -227,7 +244,10 @@ def test_a_node_that_lost_its_worker_loses_the_duty():
 
 def test_a_new_link_to_the_same_node_is_asked_again():
     candidacy = Candidacy(min_nodes=3)
-    near, far = Neighbour(BootId(6, 0), is_candidate=True), Neighbour(BootId(7, 0), is_candidate=True)
+    near, far = (
+        Neighbour(BootId(6, 0), is_candidate=True),
+        Neighbour(BootId(7, 0), is_candidate=True),
+    )
     candidacy.see(BootId(5, 0), {1: near, 2: far})
     candidacy.is_free(1)
     candidacy.see(BootId(5, 0), {3: near, 2: far})

@@ -1,4 +1,6 @@
-"""No bytes make the codecs of EPMD and of our marker raise anything but ``RemoteProtocolError``; what they write they read."""
+"""No bytes make the codecs of EPMD and of our marker raise anything but ``RemoteProtocolError``;
+what they write they read.
+"""
 
 import struct
 from contextlib import suppress
@@ -29,13 +31,16 @@ FENCE = Fence("shop", "lan")
 words = st.integers(0, 65535)
 octets = st.integers(0, 255)
 names = st.text(min_size=1, max_size=60).filter(lambda name: "\0" not in name)
-plain_names = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=100)
+plain_names = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=100
+)
 visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=255)
 markers = st.builds(
     Marker,
     st.builds(Fence, visible, visible),
     st.builds(BootId, st.integers(0, 2**63 - 1), st.integers(0, 2**64 - 1)),
-    st.ip_addresses().map(str).map(canonical_host) | st.sampled_from(["localhost", "web-1.shop.example"]),
+    st.ip_addresses().map(str).map(canonical_host)
+    | st.sampled_from(["localhost", "web-1.shop.example"]),
 )
 registrations = st.builds(
     Registration,
@@ -52,7 +57,9 @@ noise = st.binary(max_size=300)
 
 def read_request(request):
     """Read a registration as EPMD does, by the table of the documentation."""
-    size, tag, port, node_type, protocol, highest, lowest, name_size = struct.unpack_from(">HBHBBHHH", request)
+    size, tag, port, node_type, protocol, highest, lowest, name_size = struct.unpack_from(
+        ">HBHBBHHH", request
+    )
     name, rest = request[13 : 13 + name_size], request[13 + name_size :]
     (extra_size,) = struct.unpack_from(">H", rest)
     assert (size, tag, len(rest)) == (len(request) - 2, 120, 2 + extra_size)
@@ -103,7 +110,19 @@ def test_damaged_answers_about_a_name_are_survived(registration, data):
 
 @given(
     st.lists(
-        st.sampled_from([b"name ", b"active name  <", b"> at port ", b" at port ", b"1", b"\n", b"\0", b", fd = 1", b"\xff"])
+        st.sampled_from(
+            [
+                b"name ",
+                b"active name  <",
+                b"> at port ",
+                b" at port ",
+                b"1",
+                b"\n",
+                b"\0",
+                b", fd = 1",
+                b"\xff",
+            ]
+        )
     )
 )
 def test_listings_of_shuffled_words_are_survived(parts):
@@ -143,7 +162,12 @@ def test_any_text_is_a_host_file_or_told_why_not(text):
 
 
 @given(
-    st.lists(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?(\.[a-z]{1,9}[0-9]?){1,2}", fullmatch=True), unique=True),
+    st.lists(
+        st.from_regex(
+            r"[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?(\.[a-z]{1,9}[0-9]?){1,2}", fullmatch=True
+        ),
+        unique=True,
+    ),
     st.sampled_from([" ", "\n", " % x.\n"]),
 )
 def test_hosts_that_are_listed_are_read(hosts, between):

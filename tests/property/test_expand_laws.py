@@ -1,4 +1,6 @@
-"""References are replaced as a POSIX shell replaces them, and whatever isn't understood is refused."""
+"""References are replaced as a POSIX shell replaces them, and whatever isn't understood is
+refused.
+"""
 
 import subprocess
 from contextlib import suppress
@@ -17,7 +19,8 @@ operators = st.sampled_from([":-", "-", ":?", "?", ":+", "+"])
 words = st.recursive(
     literals | st.builds("${{{}}}".format, names),
     lambda inner: (
-        st.builds("${{{}{}{}}}".format, names, operators, inner) | st.lists(inner, min_size=2, max_size=3).map("".join)
+        st.builds("${{{}{}{}}}".format, names, operators, inner)
+        | st.lists(inner, min_size=2, max_size=3).map("".join)
     ),
     max_leaves=6,
 )
@@ -26,7 +29,13 @@ environs = st.dictionaries(names, st.sampled_from(["", "x", "y z"]))
 
 def by_shell(text, environ):
     """Return what a shell makes of ``text``, or ``None`` where it refuses."""
-    done = subprocess.run(["sh", "-uc", f'printf %s "{text}"'], env=environ, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        ["sh", "-uc", f'printf %s "{text}"'],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     return done.stdout if done.returncode == 0 else None
 
 

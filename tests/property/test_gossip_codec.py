@@ -1,4 +1,6 @@
-"""No bytes make the gossip codec raise anything but ``RemoteProtocolError``, and what it writes it reads."""
+"""No bytes make the gossip codec raise anything but ``RemoteProtocolError``, and what it writes it
+reads.
+"""
 
 from contextlib import suppress
 
@@ -14,7 +16,9 @@ from cluster_kit.wire.gossip import HEADER, MAX_DATAGRAM_BYTES, Kind, Packet, de
 SOURCE = ("10.9.9.9", 50_000)
 
 visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
-hosts = st.one_of(st.sampled_from(["web.example", "fe80::7", "localhost"]), st.ip_addresses(v=4).map(str))
+hosts = st.one_of(
+    st.sampled_from(["web.example", "fe80::7", "localhost"]), st.ip_addresses(v=4).map(str)
+)
 basenames = visible.filter(lambda text: "@" not in text and not why_unexpanded(text))
 names = st.builds("{}@{}".format, basenames, hosts)
 nodes = st.builds(
@@ -32,8 +36,16 @@ packets = st.builds(
     leaving=st.booleans(),
 )
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
-    lambda inner: st.lists(inner, max_size=12) | st.dictionaries(st.text() | st.integers(0, 9), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text()
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=12)
+        | st.dictionaries(st.text() | st.integers(0, 9), inner, max_size=3)
+    ),
     max_leaves=30,
 )
 

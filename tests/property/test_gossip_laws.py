@@ -1,4 +1,6 @@
-"""Whatever happens to nodes and datagrams: once it stops, everybody vouches for those who are there, and for nobody else."""
+"""Whatever happens to nodes and datagrams: once it stops, everybody vouches for those who are
+there, and for nobody else.
+"""
 
 import pytest
 from gossip_lan import DELAY_S, FENCE, INTERVAL_S, KEYRING, TTL_S, Lan
@@ -15,7 +17,8 @@ ANN = Node(name=NAMES[0], boot_id=BootId(1, 1))
 
 happenings = st.lists(
     st.one_of(
-        st.tuples(st.just("start"), st.sampled_from(NAMES), st.integers(0, 20)),  # with clocks set forth and back
+        # with clocks set forth and back
+        st.tuples(st.just("start"), st.sampled_from(NAMES), st.integers(0, 20)),
         st.tuples(st.sampled_from(["leave", "kill", "cut"]), st.sampled_from(NAMES)),
         st.tuples(st.just("heal")),
         st.tuples(st.just("wait"), st.sampled_from([0.01, 0.5, INTERVAL_S, 2 * INTERVAL_S, TTL_S])),
@@ -26,7 +29,10 @@ happenings = st.lists(
 
 def troubled(random):
     """Lose, repeat and delay datagrams."""
-    return [DELAY_S + random.random() * random.choice([0, 0, 2]) for _ in range(random.choice([0, 0, 1, 1, 1, 2]))]
+    return [
+        DELAY_S + random.random() * random.choice([0, 0, 2])
+        for _ in range(random.choice([0, 0, 1, 1, 1, 2]))
+    ]
 
 
 def untroubled(random):

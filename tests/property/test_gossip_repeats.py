@@ -20,7 +20,12 @@ SOURCE = Endpoint("10.0.0.2", 1)
 
 packets = st.builds(
     lambda name, boot, kind, leaving: encode(
-        Packet.of(Node(name=name, address="10.0.0.1:1", boot_id=BootId(boot, 1)), FENCE, kind, leaving=leaving)
+        Packet.of(
+            Node(name=name, address="10.0.0.1:1", boot_id=BootId(boot, 1)),
+            FENCE,
+            kind,
+            leaving=leaving,
+        )
     ),
     st.sampled_from(["ann@h", "bob@h"]),
     st.integers(2, 3),  # a boot of one name comes under another as well: anybody can send that
@@ -61,7 +66,13 @@ def remembered(peer):
     """Return what a node remembers of the others, by name."""
     peers = peer._peers
     return {
-        name: (said.node, said.leaving, peers._heard_s[said], peers._until_s[said], said in peers._lapsing)
+        name: (
+            said.node,
+            said.leaving,
+            peers._heard_s[said],
+            peers._until_s[said],
+            said in peers._lapsing,
+        )
         for name, said in peers._said.items()
     }
 

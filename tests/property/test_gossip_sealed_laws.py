@@ -1,4 +1,6 @@
-"""Whatever somebody without the secret sends, made up, mutilated or recorded: nobody is seen, and nobody is lost."""
+"""Whatever somebody without the secret sends, made up, mutilated or recorded: nobody is seen, and
+nobody is lost.
+"""
 
 from contextlib import suppress
 
@@ -28,7 +30,12 @@ envelopes = st.builds(
     padding=st.binary(max_size=300),
 )
 heads = st.sampled_from(
-    [b"", SEALED_HEADER, SEALED_HEADER + fence_tag(FENCE), SEALED_HEADER + fence_tag(FENCE) + KEYRING.current.id]
+    [
+        b"",
+        SEALED_HEADER,
+        SEALED_HEADER + fence_tag(FENCE),
+        SEALED_HEADER + fence_tag(FENCE) + KEYRING.current.id,
+    ]
 )
 
 
@@ -49,7 +56,9 @@ def changed(datagram, data):
     match data.draw(st.sampled_from(["flip", "cut", "lengthen"])):
         case "flip":
             mutilated = bytearray(datagram)
-            for at in data.draw(st.sets(st.integers(0, len(datagram) * 8 - 1), min_size=1, max_size=4)):
+            for at in data.draw(
+                st.sets(st.integers(0, len(datagram) * 8 - 1), min_size=1, max_size=4)
+            ):
                 mutilated[at // 8] ^= 1 << at % 8
             return bytes(mutilated)
         case "cut":
@@ -81,8 +90,16 @@ def test_what_is_mutilated_does_not_open(data, plain):
         raise AssertionError("it opened")
 
 
-@given(st.binary(max_size=200), st.text(max_size=255), st.text(max_size=255), st.text(max_size=255), st.text(max_size=255))
-def test_what_is_sealed_opens_within_its_fence_only(plain, cluster, group, other_cluster, other_group):
+@given(
+    st.binary(max_size=200),
+    st.text(max_size=255),
+    st.text(max_size=255),
+    st.text(max_size=255),
+    st.text(max_size=255),
+)
+def test_what_is_sealed_opens_within_its_fence_only(
+    plain, cluster, group, other_cluster, other_group
+):
     fence, other = Fence(cluster, group), Fence(other_cluster, other_group)
     datagram = ANYBODY.seal(plain, fence, 0.0)
     assert ANYBODY.open(datagram, fence).plain == plain
@@ -96,7 +113,14 @@ def test_what_is_sealed_opens_within_its_fence_only(plain, cluster, group, other
 def test_envelope_that_is_written_is_read(written):
     plain = envelope.encode(written)
     assert envelope.decode(plain) == written
-    fields = (written.host, written.port, written.nonce, written.echo, written.packet, written.padding)
+    fields = (
+        written.host,
+        written.port,
+        written.nonce,
+        written.echo,
+        written.packet,
+        written.padding,
+    )
     assert msgpack.unpackb(plain) == list(fields)
 
 
@@ -118,13 +142,17 @@ def test_mutilated_envelope_is_survived(data, written):
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_recordings_change_nothing(data):
-    """To those who heard them and to those who start now, of any order, whole and mutilated, now and later."""
+    """To those who heard them and to those who start now, of any order, whole and mutilated, now
+    and later.
+    """
     lan, recordings = life()
     ann = lan.peers[0]
     newcomer, stranger = lan.start("dan"), lan.start("eve", fence=Fence("shop", "other"))
     lan.run(1)
     present = {peer.node.boot_id for peer in lan.peers}
-    for peer in data.draw(st.lists(st.sampled_from([ann, newcomer, stranger]), min_size=1, max_size=3)):
+    for peer in data.draw(
+        st.lists(st.sampled_from([ann, newcomer, stranger]), min_size=1, max_size=3)
+    ):
         for recording in data.draw(st.lists(st.sampled_from(recordings), max_size=30)):
             replayed = changed(recording, data) if data.draw(st.booleans()) else recording
             assert not says_something(lan.deliver(peer, replayed, MALLORY))

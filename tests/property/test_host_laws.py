@@ -1,4 +1,6 @@
-"""The canonical form of a host: idempotent, the same for all notations of one host, and never the same for two."""
+"""The canonical form of a host: idempotent, the same for all notations of one host, and never the
+same for two.
+"""
 
 import ipaddress
 from contextlib import suppress
@@ -12,15 +14,24 @@ from cluster_kit.node import Node, join_address, split_address
 labels = st.from_regex(r"[a-z][a-z0-9_-]{0,9}", fullmatch=True)
 names = st.lists(labels, min_size=2, max_size=4).map(".".join)
 spelt = names.flatmap(
-    lambda name: st.tuples(st.just(name), st.tuples(*[st.booleans()] * len(name)), st.sampled_from(["", "."]))
+    lambda name: st.tuples(
+        st.just(name), st.tuples(*[st.booleans()] * len(name)), st.sampled_from(["", "."])
+    )
 )
 zones = st.sampled_from(["", "%eth0", "%ETH0", "%2"])
 
 
 def notations_v6(address):
-    """Return ways to write an IPv6 address: in full, compressed at each run of zeros, in capitals, with an IPv4 end."""
+    """Return ways to write an IPv6 address: in full, compressed at each run of zeros, in capitals,
+    with an IPv4 end.
+    """
     groups = [f"{int.from_bytes(address.packed[at : at + 2]):x}" for at in range(0, 16, 2)]
-    written = {":".join(group.zfill(4) for group in groups), ":".join(groups), ":".join(groups).upper(), str(address)}
+    written = {
+        ":".join(group.zfill(4) for group in groups),
+        ":".join(groups),
+        ":".join(groups).upper(),
+        str(address),
+    }
     for start in range(8):
         for end in range(start + 1, 9):
             if set(groups[start:end]) == {"0"}:
@@ -41,7 +52,12 @@ def test_what_is_canonical_stays_as_it_is(text):
 @given(spelt)
 def test_case_and_final_dot_of_a_name_make_no_difference(given_name):
     name, capitals, dot = given_name
-    text = "".join(char.upper() if capital else char for char, capital in zip(name, capitals, strict=True)) + dot
+    text = (
+        "".join(
+            char.upper() if capital else char for char, capital in zip(name, capitals, strict=True)
+        )
+        + dot
+    )
     assert canonical_host(text) == name
 
 
@@ -58,7 +74,9 @@ def test_mapped_address_is_the_address(address):
     assert {canonical_host(notation) for notation in notations_v6(mapped)} == {str(address)}
 
 
-addresses = st.ip_addresses() | st.sampled_from(["fe80::1", "fe80::2", "ff02::1", "::1"]).map(ipaddress.ip_address)
+addresses = st.ip_addresses() | st.sampled_from(["fe80::1", "fe80::2", "ff02::1", "::1"]).map(
+    ipaddress.ip_address
+)
 
 
 @given(st.tuples(addresses, zones), st.tuples(addresses, zones))
@@ -68,7 +86,8 @@ def test_two_addresses_are_never_merged(one, other):
         assume(address.version == 6 or not its)
         assume(address.version == 4 or address.ipv4_mapped is None)
     same = canonical_host(f"{first}{zone}") == canonical_host(f"{second}{another}")
-    is_scoped = first.is_link_local or first.is_multicast  # of any other address, the zone says nothing
+    # of any other address, the zone says nothing
+    is_scoped = first.is_link_local or first.is_multicast
     assert same == (first == second and (zone == another or not is_scoped))
 
 

@@ -1,4 +1,6 @@
-"""Laws of the hosts file's parser: it takes anything, and what is cut off is never taken for the whole."""
+"""Laws of the hosts file's parser: it takes anything, and what is cut off is never taken for the
+whole.
+"""
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,9 @@ hosts = st.sampled_from(["10.0.0.7", "web.example", "[fe80::7]", "h"])
 entries = st.builds(
     "{}{}:{}".format, st.sampled_from(["", "ann@", "bob@", "web#1@"]), hosts, st.integers(1, 65535)
 ) | st.sampled_from(["", "  ", "# note", "ann@h:1 # note"])
-broken = st.sampled_from(["web", "ann@h", ":1", "ann@h:0", "a b@h:1", "h:70000", "ann@h:1x", "\0", "\u2028h:1"])
+broken = st.sampled_from(
+    ["web", "ann@h", ":1", "ann@h:0", "a b@h:1", "h:70000", "ann@h:1x", "\0", "\u2028h:1"]
+)
 alphabet = st.characters(codec="utf-8") | st.sampled_from(list("\n\r\t #@:[]\0\ufeff"))
 
 
@@ -53,7 +57,10 @@ def test_one_broken_line_is_found_where_it_is(lines, line, data):
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(hosts, st.integers(1, 65535)), unique=True, min_size=1), st.sampled_from(["\n", "\r\n", " # x\n"]))
+@given(
+    st.lists(st.tuples(hosts, st.integers(1, 65535)), unique=True, min_size=1),
+    st.sampled_from(["\n", "\r\n", " # x\n"]),
+)
 def test_what_is_written_is_read(places, end):
     written = [f"{host}:{port}" for host, port in places]
     listing = parse(joined(written, end))

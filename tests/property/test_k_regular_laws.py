@@ -1,4 +1,6 @@
-"""What ``k_regular`` promises beyond the laws of every topology: few links, short ways, little that moves."""
+"""What ``k_regular`` promises beyond the laws of every topology: few links, short ways, little that
+moves.
+"""
 
 import json
 import os
@@ -24,7 +26,10 @@ def cluster_of(basename, n):
 def graph(topology, cluster):
     """Return whom each name is linked to."""
     everybody = frozenset(cluster)
-    return {node.name: {peer.name for peer in topology.select(node, everybody - {node})} for node in cluster}
+    return {
+        node.name: {peer.name for peer in topology.select(node, everybody - {node})}
+        for node in cluster
+    }
 
 
 def pairs(links):
@@ -32,7 +37,9 @@ def pairs(links):
 
 
 def steps_from(links, start):
-    """Return how many steps it takes from ``start`` to the last of those it reaches, and how many these are."""
+    """Return how many steps it takes from ``start`` to the last of those it reaches, and how many
+    these are.
+    """
     reached, frontier, steps = {start}, {start}, 0
     while frontier := set().union(*(links[name] for name in frontier)) - reached:
         reached |= frontier
@@ -82,7 +89,9 @@ def test_a_join_or_leave_moves_three_links_of_a_ring(basename, n, newcomer):
     assert len(without ^ having) == 3
 
 
-@pytest.mark.parametrize("topology", [KRegularTopology(k=2), KRegularTopology(k=4), RingTopology()], ids=str)
+@pytest.mark.parametrize(
+    "topology", [KRegularTopology(k=2), KRegularTopology(k=4), RingTopology()], ids=str
+)
 @settings(max_examples=30, deadline=None)
 @given(basename=basenames, n=st.integers(3, 40), data=st.data())
 def test_the_loss_of_any_one_node_cuts_nobody_off(topology, basename, n, data):
@@ -98,7 +107,9 @@ def test_the_order_in_which_nodes_are_known_does_not_matter(basename, n, data):
     local, *others = cluster_of(basename, n)
     shuffled = data.draw(st.permutations(others))
     for topology in (KRegularTopology(k=2), KRegularTopology(k=6), RingTopology()):
-        assert topology.select(local, frozenset(shuffled)) == topology.select(local, frozenset(others))
+        assert topology.select(local, frozenset(shuffled)) == topology.select(
+            local, frozenset(others)
+        )
 
 
 @settings(max_examples=30, deadline=None)
@@ -122,7 +133,9 @@ def test_processes_agree_whatever_their_hash_seed():
     answers = []
     for seed in ("0", "1", "4294967295"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
-        run = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True
+        )
         answers.append(json.loads(run.stdout))
     assert len(answers[0]) == 200
     assert answers[0] == answers[1] == answers[2]

@@ -1,7 +1,8 @@
-"""Whatever breaks on the way, what the strategy says of a collection is what the API server had, and at last has.
+"""Whatever breaks on the way, what the strategy says of a collection is what the API server had,
+and at last has.
 
-The server is a model: a history of versions. Compaction forgets the older ones; a restored backup knows nothing of the newer
-ones. Each request meets a fate.
+The server is a model: a history of versions. Compaction forgets the older ones; a restored backup
+knows nothing of the newer ones. Each request meets a fate.
 """
 
 from hypothesis import given, settings
@@ -17,8 +18,12 @@ from cluster_kit.strategies.kubernetes.view import CollectionView
 STABLE = "stable"
 NAMES = ["a", "b", "c", "d"]
 
-changes = st.tuples(st.sampled_from(NAMES), st.frozensets(st.integers(1, 6), max_size=3) | st.none())
-fates = st.sampled_from(["good", "cut", "unreachable", "throttled", "refused", "expired", "forbidden"])
+changes = st.tuples(
+    st.sampled_from(NAMES), st.frozensets(st.integers(1, 6), max_size=3) | st.none()
+)
+fates = st.sampled_from(
+    ["good", "cut", "unreachable", "throttled", "refused", "expired", "forbidden"]
+)
 steps = st.lists(
     changes.map(lambda change: ("change", change))
     | st.just(("compact", None))
@@ -30,7 +35,15 @@ steps = st.lists(
 def reading(addresses):
     return Reading(
         tuple(
-            PeerAddress(ip=f"10.0.0.{n}", port=1, namespace="d", owner=f"{n}", hostname=None, ready=True, terminating=False)
+            PeerAddress(
+                ip=f"10.0.0.{n}",
+                port=1,
+                namespace="d",
+                owner=f"{n}",
+                hostname=None,
+                ready=True,
+                terminating=False,
+            )
             for n in sorted(addresses)
         )
     )
@@ -72,7 +85,11 @@ class Server:
         return str(self.version)
 
     def list(self, token, paged):
-        version, start = (int(part) if part.isdigit() else part for part in token.split("/")) if token else (self.version, "")
+        version, start = (
+            (int(part) if part.isdigit() else part for part in token.split("/"))
+            if token
+            else (self.version, "")
+        )
         if token and version < self.compacted:
             raise ApiError(ErrorKind.EXPIRED, "the token is too old")
         names = sorted(name for name in self.at(version) if name > str(start))
@@ -93,7 +110,10 @@ class Client:
         self.server = server
         self.reflector = Reflector(cached=cached, poll_s=30.0)
         self.view = CollectionView(
-            Naming(basename=None, mode="ip", service=None, domain="d"), prefer_ipv6=False, count_unready=True, needs_port=True
+            Naming(basename=None, mode="ip", service=None, domain="d"),
+            prefer_ipv6=False,
+            count_unready=True,
+            needs_port=True,
         )
         self.staged = []
         self.listed = False
@@ -165,7 +185,9 @@ def test_no_false_leave_and_the_truth_at_last(steps, cached):
             for observation in client.ask(what):
                 assert not isinstance(observation, Gone | Leaving)
                 assert "10.0.0.100:1" in client.told
-                assert client.told in map(addresses, server.had), "it told of a state that never was"
+                assert client.told in map(addresses, server.had), (
+                    "it told of a state that never was"
+                )
     for _ in range(12):
         client.ask("good")
     assert client.told == addresses(server.at(server.version))
@@ -185,7 +207,9 @@ def test_a_server_of_no_use_is_never_asked_without_pause(failures, jitter, poll_
         request = reflector.next(jitter)
         assert 0 <= request.delay_s <= max(poll_s, 30.0)
         hasty = 0 if request.delay_s else hasty + 1
-        assert hasty <= 5  # a list, its watch, where the server is, the list anew because that had expired, and its watch
+        # a list, its watch, where the server is, the list anew because that had expired, and its
+        # watch
+        assert hasty <= 5
         if kind is not None:
             reflector.failed(ApiError(kind, "no"))
         elif request.watch:

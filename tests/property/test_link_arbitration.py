@@ -1,9 +1,11 @@
-"""Whatever is dialled, and in whatever order it arrives, two nodes end up with one link and the same opinion of it.
+"""Whatever is dialled, and in whatever order it arrives, two nodes end up with one link and the
+same opinion of it.
 
 Each has the greeting that the other has told over that link, and no other.
 
-The link tables and link protocols of both ends are the real ones; between them are connections in memory, and Hypothesis picks
-what happens next: a dial that gets through, a frame that arrives, an end that is noticed, or the next wish of one of the nodes.
+The link tables and link protocols of both ends are the real ones; between them are connections in
+memory, and Hypothesis picks what happens next: a dial that gets through, a frame that arrives, an
+end that is noticed, or the next wish of one of the nodes.
 """
 
 from collections import deque
@@ -78,7 +80,9 @@ class World:
 
     def choices(self):
         yield from (("connect", dial) for dial in self.connecting)
-        yield from (("read", end) for end in self.ends.values() if end.inbox and end.open and end.host.alive)
+        yield from (
+            ("read", end) for end in self.ends.values() if end.inbox and end.open and end.host.alive
+        )
 
     def step(self, kind, subject):
         if kind == "connect":
@@ -135,7 +139,10 @@ class World:
             self.apply(host, host.table.closed(conn, fault=Fault.of(ConnectReason.REFUSED)))
             return
         number = self.number()
-        near, far = End(host, conn, host.table.link(conn)), End(target, number, target.table.accept(number))
+        near, far = (
+            End(host, conn, host.table.link(conn)),
+            End(target, number, target.table.accept(number)),
+        )
         near.other, far.other = far, near
         self.ends[id(host), near.conn] = near
         self.ends[id(target), far.conn] = far
@@ -207,12 +214,16 @@ class World:
         living = [host for host in self.hosts if host.alive]
         for host in living:
             ends = self.open_ends(host)
-            assert all(end.link.state is State.UP and end.other.link.state is State.UP for end in ends)
+            assert all(
+                end.link.state is State.UP and end.other.link.state is State.UP for end in ends
+            )
             peers = [end.other.host.node.name for end in ends]
             assert sorted(peers) == sorted(host.linked())
             for peer in (end.other.host for end in ends):
                 greeting, told = peer.greetings[host.node.name]
-                assert host.greetings[peer.node.name] == (told, greeting), "each got what the other says that it has said"
+                assert host.greetings[peer.node.name] == (told, greeting), (
+                    "each got what the other says that it has said"
+                )
                 assert not told or told.startswith(peer.node.name.encode())
 
 
@@ -221,7 +232,9 @@ def node(name: str, boot: int) -> Node:
 
 
 def known(peer: Node) -> st.SearchStrategy[Node]:
-    """A node as discovery may know it: in full, by its address, or by another address that leads to it."""
+    """A node as discovery may know it: in full, by its address, or by another address that leads to
+    it.
+    """
     return st.sampled_from(
         [
             Node(name=peer.name, address=peer.address),
@@ -264,11 +277,19 @@ def test_simultaneous_dials_settle_on_one_link_without_a_flap(data, swap):
     world.check_agreement()
     assert one.ups == {other.node.name: ["up"]}
     assert other.ups == {one.node.name: ["up"]}
-    everyone_recognised = not any("alias" in (node.address or "") for host in world.hosts for node in host.attempts.values())
-    passing = {ConnectReason.CROSSED} if everyone_recognised else {ConnectReason.CROSSED, ConnectReason.RESET}
+    everyone_recognised = not any(
+        "alias" in (node.address or "") for host in world.hosts for node in host.attempts.values()
+    )
+    passing = (
+        {ConnectReason.CROSSED}
+        if everyone_recognised
+        else {ConnectReason.CROSSED, ConnectReason.RESET}
+    )
     for host in world.hosts:
         assert host.settled.keys() == host.attempts.keys()
-        assert {outcome.error.reason for outcome in host.settled.values() if isinstance(outcome, Failed)} <= passing
+        assert {
+            outcome.error.reason for outcome in host.settled.values() if isinstance(outcome, Failed)
+        } <= passing
 
 
 @given(data=st.data())

@@ -1,4 +1,6 @@
-"""No bytes make the link protocol raise anything but ``RemoteProtocolError``, or hold more than a frame and a piece."""
+"""No bytes make the link protocol raise anything but ``RemoteProtocolError``, or hold more than a
+frame and a piece.
+"""
 
 import tracemalloc
 from contextlib import suppress
@@ -31,20 +33,32 @@ from cluster_kit.wire.frames import (
 )
 from cluster_kit.wire.link import Farewell, Link, Role, State
 
-IDENTITY = Identity.of(Node(name="a@h", boot_id=BootId(1, 2)), Fence("c", "g"), leaving=False, wanted=True)
+IDENTITY = Identity.of(
+    Node(name="a@h", boot_id=BootId(1, 2)), Fence("c", "g"), leaving=False, wanted=True
+)
 HELLO, ANSWER = Hello(magic="cluster_kit", version=1, identity=IDENTITY), Answer(identity=IDENTITY)
 
 scalars = (
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.binary(max_size=8)
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=8)
 )
-fields = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max_size=5), scalars, max_size=2)
+fields = (
+    scalars
+    | st.lists(scalars, max_size=3)
+    | st.dictionaries(st.text(max_size=5), scalars, max_size=2)
+)
 nearly_frames = st.tuples(st.integers(0, 12), st.lists(fields, max_size=5)).map(
     lambda frame: msgpack.packb([frame[0], *frame[1]])
 )
 bodies = nearly_frames | st.binary(max_size=200)
-streams = st.lists(bodies.map(lambda body: len(body).to_bytes(4, "big") + body) | st.binary(max_size=64), max_size=5).map(
-    b"".join
-)
+streams = st.lists(
+    bodies.map(lambda body: len(body).to_bytes(4, "big") + body) | st.binary(max_size=64),
+    max_size=5,
+).map(b"".join)
 
 
 def link(role: Role, state: State) -> Link:
@@ -74,8 +88,20 @@ def test_random_body_is_a_frame_or_a_remote_protocol_error(body):
 @given(data=st.data())
 @settings(max_examples=500, deadline=None)
 def test_damaged_frames_are_frames_or_a_remote_protocol_error(data):
-    examples = [HELLO, ANSWER, Refusal(reason="x"), Confirm(), Ping(token=9, rtt_us=1), Pong(token=9), Want(wanted=True)]
-    examples += [Update(metadata={"a": "b"}, leaving=True), Goodbye(reason="leaving", rival=(1, 2)), Secrets([b"12345678"])]
+    examples = [
+        HELLO,
+        ANSWER,
+        Refusal(reason="x"),
+        Confirm(),
+        Ping(token=9, rtt_us=1),
+        Pong(token=9),
+        Want(wanted=True),
+    ]
+    examples += [
+        Update(metadata={"a": "b"}, leaving=True),
+        Goodbye(reason="leaving", rival=(1, 2)),
+        Secrets([b"12345678"]),
+    ]
     damaged = bytearray(encode(data.draw(st.sampled_from(examples)))[4:])
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
@@ -102,15 +128,25 @@ frames = st.one_of(
     st.builds(Refusal, reason=reasons, identity=st.none() | identities, rival=st.none() | boots),
     st.just(Confirm()),
     st.builds(Want, wanted=st.booleans()),
-    st.builds(Update, metadata=st.dictionaries(st.sampled_from("ab"), st.sampled_from("cd")), leaving=st.booleans()),
+    st.builds(
+        Update,
+        metadata=st.dictionaries(st.sampled_from("ab"), st.sampled_from("cd")),
+        leaving=st.booleans(),
+    ),
     st.builds(Goodbye, reason=reasons, rival=st.none() | boots),
 )
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), frames | st.sampled_from(["hang up", "be heard"])), max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), frames | st.sampled_from(["hang up", "be heard"])), max_size=40
+    )
+)
 @settings(max_examples=400, deadline=None)
 def test_well_formed_lies_are_taken_or_a_remote_protocol_error(said):
-    """Two dials of ours are answered, and two connections opened, by somebody who says anything in any order."""
+    """Two dials of ours are answered, and two connections opened, by somebody who says anything in
+    any order.
+    """
     table = LinkTable(Node(name="bob@h", address="bob:1", boot_id=BootId(2, 0)), Fence("c", "g"))
     ends: dict[int, Link] = {conn: table.accept(conn) for conn in (2, 3)}
     up = set()

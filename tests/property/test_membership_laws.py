@@ -1,4 +1,6 @@
-"""A membership between random sources, a random network and a connector that does what it may do: no law is ever broken."""
+"""A membership between random sources, a random network and a connector that does what it may do:
+no law is ever broken.
+"""
 
 from contextlib import contextmanager, nullcontext
 
@@ -8,7 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
 from cluster_kit.errors import ConnectError, ConnectReason, DiscoveryError
-from cluster_kit.events import NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
+from cluster_kit.events import (
+    NodeDown,
+    NodeFound,
+    NodeLeaving,
+    NodeLost,
+    NodeUp,
+    NodeUpdated,
+    Reason,
+)
 from cluster_kit.membership.departures import BELATED_S
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.pace import Rate
@@ -42,9 +52,13 @@ jitters = st.floats(0, 1, exclude_max=True)
 
 
 class World(RuleBasedStateMachine):
-    """The peers, the links that really are up, the commands under way, and the view that the events add up to."""
+    """The peers, the links that really are up, the commands under way, and the view that the events
+    add up to.
+    """
 
-    @initialize(prune=st.booleans(), keeps_links=st.booleans(), unhurried=st.booleans(), eager=st.booleans())
+    @initialize(
+        prune=st.booleans(), keeps_links=st.booleans(), unhurried=st.booleans(), eager=st.booleans()
+    )
     def start(self, prune, keeps_links, unhurried, eager):
         self.membership = Membership(
             LOCAL,
@@ -67,7 +81,8 @@ class World(RuleBasedStateMachine):
         self.boots = [10] * PEERS
         self.links: dict[int, Node] = {}
         self.left: set[str] = set()  # who said goodbye with its last link
-        self.draining: dict[int, BootId] = {}  # the run of a peer that has said over a link that it leaves
+        # the run of a peer that has said over a link that it leaves
+        self.draining: dict[int, BootId] = {}
         self.restarted: set[int] = set()  # of whom several runs may be known
         self.opened_s: dict[int, float] = {}
         self.goodbyes: set[tuple[str, BootId]] = set()  # of which runs
@@ -83,7 +98,7 @@ class World(RuleBasedStateMachine):
     def hear(self, source, observation):
         self.report(Observed(source, observation))
 
-    # -- the peers -------------------------------------------------------------------------------------------------------------
+    # -- the peers ---------------------------------------------------------------------------------
 
     def address(self, peer):
         return f"10.0.0.{peer}:1"
@@ -108,7 +123,7 @@ class World(RuleBasedStateMachine):
         self.boots[peer] += step
         self.restarted.add(peer)
 
-    # -- discovery -------------------------------------------------------------------------------------------------------------
+    # -- discovery ---------------------------------------------------------------------------------
 
     @rule(peer=peers, shape=shapes, source=st.sampled_from(["gossip", "exchange"]))
     def source_sees(self, peer, shape, source):
@@ -134,7 +149,9 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.links)
     @rule(data=st.data(), is_later=st.booleans(), leaves=st.booleans())
     def source_lies_about_a_linked_peer(self, data, is_later, leaves):
-        """It has seen that run, or one that began later, and says that it is leaving or has left."""
+        """It has seen that run, or one that began later, and says that it is leaving or has
+        left.
+        """
         peer = data.draw(st.sampled_from(sorted(self.links)))
         node = self.links[peer]
         if is_later:
@@ -150,7 +167,9 @@ class World(RuleBasedStateMachine):
 
     @contextmanager
     def nobody_is_parted(self):
-        """The block withdraws no wish for a link that is up, unless its peer has said over it that it is leaving."""
+        """The block withdraws no wish for a link that is up, unless its peer has said over it that
+        it is leaving.
+        """
         self.step()
         before = self.on_offer()
         yield
@@ -173,11 +192,14 @@ class World(RuleBasedStateMachine):
         self.step()
         assert self.membership.known == before
 
-    @rule(source=st.sampled_from(["gossip", "exchange", "dns"]), turn=st.sampled_from([SourceFails, SourceWorks]))
+    @rule(
+        source=st.sampled_from(["gossip", "exchange", "dns"]),
+        turn=st.sampled_from([SourceFails, SourceWorks]),
+    )
     def health_turns(self, source, turn):
         self.report(turn(source))
 
-    # -- the network -----------------------------------------------------------------------------------------------------------
+    # -- the network -------------------------------------------------------------------------------
 
     def open_link(self, peer):
         if self.links.get(peer) != self.node(peer):
@@ -220,7 +242,7 @@ class World(RuleBasedStateMachine):
         if peer not in self.links or self.links[peer].boot_id != node.boot_id:
             self.report(LinkDown(node, reason))
 
-    # -- the connector ---------------------------------------------------------------------------------------------------------
+    # -- the connector -----------------------------------------------------------------------------
 
     @rule()
     def worker_steps(self):
@@ -245,21 +267,31 @@ class World(RuleBasedStateMachine):
         keys = [command.node.key for command in self.in_flight]
         assert len(keys) == len(set(keys))
         leaving = self.membership.leaving
-        vouched_for = self.membership._rules.roster.known.keys()  # the application hears of a loss a little later
+        # the application hears of a loss a little later
+        vouched_for = self.membership._rules.roster.known.keys()
         staying = vouched_for - (leaving - self.linked_and_staying())
         for command in commands:
             if isinstance(command, Connect):
-                assert command.node.key not in leaving - self.linked_and_staying(self.restarted) | {LOCAL.name, LOCAL.address}
+                assert command.node.key not in leaving - self.linked_and_staying(self.restarted) | {
+                    LOCAL.name,
+                    LOCAL.address,
+                }
             else:
                 assert command.node.key not in staying or command.node.key in self.left
         return commands
 
     def linked_and_staying(self, others=frozenset()):
-        """Return the keys of linked peers whose run has not said over a link that it leaves; ``others`` count as well."""
+        """Return the keys of linked peers whose run has not said over a link that it leaves;
+        ``others`` count as well.
+        """
         if not self.keeps_links:
             return set()
         links = self.links.items()
-        staying = {node.key for peer, node in links if peer in others or self.draining.get(peer) != node.boot_id}
+        staying = {
+            node.key
+            for peer, node in links
+            if peer in others or self.draining.get(peer) != node.boot_id
+        }
         return staying - self.doubted()
 
     def doubted(self):
@@ -294,7 +326,7 @@ class World(RuleBasedStateMachine):
         self.now_s += seconds
         self.step()
 
-    # -- the laws --------------------------------------------------------------------------------------------------------------
+    # -- the laws ----------------------------------------------------------------------------------
 
     @invariant()
     def events_add_up(self):
@@ -327,13 +359,18 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def up_is_what_is_linked(self):
-        """It is what the application is told, unless that is held back, or the link is to have outlived a goodbye first."""
+        """It is what the application is told, unless that is held back, or the link is to have
+        outlived a goodbye first.
+        """
         if self.reports:
             return
-        linked = {node.key: (self.opened_s[peer], node.boot_id) for peer, node in self.links.items()}
+        linked = {
+            node.key: (self.opened_s[peer], node.boot_id) for peer, node in self.links.items()
+        }
         doubted = {key: linked[key] for key in self.doubted()}
         assert all(
-            self.now_s <= opened_s + BELATED_S and (key, boot) in self.goodbyes for key, (opened_s, boot) in doubted.items()
+            self.now_s <= opened_s + BELATED_S and (key, boot) in self.goodbyes
+            for key, (opened_s, boot) in doubted.items()
         )
         if self.membership._rules.news.next_s() is None:
             assert self.up.keys() == linked.keys() - doubted.keys()
@@ -356,7 +393,9 @@ class World(RuleBasedStateMachine):
                 self.succeed(command)
             self.step()
             if not self.in_flight:
-                self.now_s = until_s if self.wake_at_s is None else max(self.now_s + 0.001, self.wake_at_s)
+                self.now_s = (
+                    until_s if self.wake_at_s is None else max(self.now_s + 0.001, self.wake_at_s)
+                )
         self.events_add_up()
         assert self.known.keys() - self.membership.leaving - self.left <= self.up.keys()
 

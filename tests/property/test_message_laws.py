@@ -1,4 +1,6 @@
-"""Applications that talk over links that break, and with peers that lie: no law of messages is ever broken."""
+"""Applications that talk over links that break, and with peers that lie: no law of messages is ever
+broken.
+"""
 
 import tracemalloc
 from random import Random
@@ -64,7 +66,7 @@ def test_laws_hold_where_few_may_be_unread(monkeypatch, first):
         world.settle()
 
 
-# -- hostile peers -------------------------------------------------------------------------------------------------------------
+# -- hostile peers ---------------------------------------------------------------------------------
 
 
 class Victim:
@@ -120,7 +122,8 @@ def names(number):
 def test_a_million_topics_are_not_kept(victim, grown):
     wanted = wire.Interest(2, 1, 1)
     broken = [
-        victim.hear(*(wire.Interested(names(n), wanted) for n in range(start, start + 200))) for start in range(0, 40_000, 200)
+        victim.hear(*(wire.Interested(names(n), wanted) for n in range(start, start + 200)))
+        for start in range(0, 40_000, 200)
     ]
     assert any(broken)
     for start in range(0, 40_000, 100):
@@ -235,7 +238,9 @@ def test_reading_what_was_never_said_ends_the_link(victim):
 
 def test_answers_to_questions_that_nobody_asked_are_ignored(victim):
     for number in range(1000):
-        assert not victim.hear(wire.Answered(number, b""), wire.Raised(number, "no"), wire.Declined(number, "no"))
+        assert not victim.hear(
+            wire.Answered(number, b""), wire.Raised(number, "no"), wire.Declined(number, "no")
+        )
     assert victim.outcomes == 0
 
 
@@ -256,7 +261,10 @@ RECORDS = st.one_of(
             (wire.Taken, {"stream": numbers, "number": numbers}),
             (wire.Heard, {"bytes": numbers}),
             (wire.Part, {"lane": st.integers(0, 7), "last": st.booleans(), "data": data}),
-            (wire.Asked, {"question": numbers, "topic": topics, "patience_ms": numbers, "data": data}),
+            (
+                wire.Asked,
+                {"question": numbers, "topic": topics, "patience_ms": numbers, "data": data},
+            ),
             (wire.Answered, {"question": numbers, "data": data}),
             (wire.Raised, {"question": numbers, "text": topics}),
             (wire.Declined, {"question": numbers, "reason": topics}),
@@ -276,7 +284,10 @@ def test_whatever_a_peer_says_is_heard_or_ends_its_link(payloads, data):
     for payload in payloads:
         victim.hear(*payload)
         victim.messenger.publish("t", b"x")
-        for say in (victim.messenger.send, lambda to, topic, said, ticket: victim.messenger.ask(to, topic, said, ticket, 1.0)):
+        for say in (
+            victim.messenger.send,
+            lambda to, topic, said, ticket: victim.messenger.ask(to, topic, said, ticket, 1.0),
+        ):
             tickets += 1
             say("h@h", data.draw(st.sampled_from("tu")), b"x", tickets)
         victim.drain()

@@ -1,9 +1,19 @@
-"""The laws of events, whatever changes and however fast: they alternate, they are bounded, and the last state is told."""
+"""The laws of events, whatever changes and however fast: they alternate, they are bounded, and the
+last state is told.
+"""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.events import NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
+from cluster_kit.events import (
+    NodeDown,
+    NodeFound,
+    NodeLeaving,
+    NodeLost,
+    NodeUp,
+    NodeUpdated,
+    Reason,
+)
 from cluster_kit.membership.news import BURST, INTERVAL_S, News
 from cluster_kit.membership.peer import Peers
 from cluster_kit.node import BootId, Node
@@ -12,7 +22,12 @@ NAMES = ("b@there", "c@there")
 EVENTS_AT_ONCE = 5  # down, lost, found, up or updated, leaving
 
 states = st.tuples(
-    st.sampled_from(NAMES), st.booleans(), st.booleans(), st.integers(0, 2), st.sampled_from("xy"), st.sampled_from(Reason)
+    st.sampled_from(NAMES),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2),
+    st.sampled_from("xy"),
+    st.sampled_from(Reason),
 )
 steps = st.tuples(st.sampled_from([0.0, 0.0, 0.0, 0.05, 0.3, 3.0]), states, st.booleans())
 histories = st.lists(steps, max_size=80)
@@ -50,7 +65,9 @@ class View:
 
 
 def play(news, history):
-    """Yield the time, what was shown, and the events of each step; at the end of all that was held back."""
+    """Yield the time, what was shown, and the events of each step; at the end of all that was held
+    back.
+    """
     now_s, shown = 0.0, dict.fromkeys(NAMES, (None, None))
     for seconds, (key, known, up, boot, tag, reason), leaves in history:
         now_s += seconds
@@ -83,7 +100,9 @@ def test_events_alternate_and_end_in_the_last_state(history, burst):
 @settings(deadline=None)
 @given(histories, st.sampled_from([1, 3, 1000]))
 def test_a_link_that_broke_is_told_of(history, burst):
-    """Between two states of one link that is told to be up all the time it has been up all the time."""
+    """Between two states of one link that is told to be up all the time it has been up all the
+    time.
+    """
     news = News(Peers(), "t", burst)
     unbroken = {}  # whether the link that the application knows of has been up since it was told
     for _, shown, events in play(news, history):
@@ -106,7 +125,9 @@ def test_there_are_so_many_events_of_a_node_at_a_time(history):
     told = {key: [] for key in NAMES}
     for now_s, _, events in play(news, history):
         for key in {event.node.key for event in events}:
-            told[key] += [now_s] * sum(event.node.key == key and type(event) is not NodeLeaving for event in events)
+            told[key] += [now_s] * sum(
+                event.node.key == key and type(event) is not NodeLeaving for event in events
+            )
     for times in told.values():
         for first in range(len(times)):
             for last in range(first, len(times)):

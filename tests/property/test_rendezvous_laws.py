@@ -42,7 +42,9 @@ def test_owners_are_as_many_as_asked_for_or_as_there_are(key, names, count):
 @given(KEYS, NAMES)
 def test_boots_addresses_and_metadata_do_not_matter(key, names):
     plain = owners(key, nodes_of(names), len(names))
-    dressed = owners(key, [Node(name=name, address="h:1", metadata={"a": name}) for name in names], len(names))
+    dressed = owners(
+        key, [Node(name=name, address="h:1", metadata={"a": name}) for name in names], len(names)
+    )
     assert [node.name for node in plain] == [node.name for node in dressed]
 
 
@@ -50,7 +52,8 @@ def test_keys_are_spread_evenly():
     nodes = nodes_of(f"n{i}@host" for i in range(10))
     shares = Counter(owners(f"user:{i}", nodes)[0] for i in range(20_000))
     assert len(shares) == 10
-    assert all(1_800 < share < 2_200 for share in shares.values())  # 2,000 each; the deviation of one share is 42
+    # 2,000 each; the deviation of one share is 42
+    assert all(1_800 < share < 2_200 for share in shares.values())
 
 
 def test_text_and_its_bytes_are_one_key():
@@ -61,7 +64,9 @@ def test_text_and_its_bytes_are_one_key():
 def test_these_owners_never_change():
     """Nodes of different releases must agree, so what was once computed stays."""
     nodes = nodes_of(["a@h", "b@h", "c@h", "d@h"])
-    assert ["".join(node.name[0] for node in owners(f"user:{i}", nodes, 4)) for i in range(4)] == EVER
+    assert [
+        "".join(node.name[0] for node in owners(f"user:{i}", nodes, 4)) for i in range(4)
+    ] == EVER
 
 
 EVER = ["dbac", "cadb", "abcd", "bdac"]
@@ -72,7 +77,10 @@ def test_a_node_without_a_name_owns_nothing():
 
 
 def test_where_chooses_by_metadata():
-    cache, web = Node(name="a@h", metadata={"role": "cache", "zone": "1"}), Node(name="b@h", metadata={"role": "web"})
+    cache, web = (
+        Node(name="a@h", metadata={"role": "cache", "zone": "1"}),
+        Node(name="b@h", metadata={"role": "web"}),
+    )
     assert among([cache, web], {"role": "cache"}) == (cache,)
     assert among([cache, web], None) == (cache, web)
     assert among([cache, web], {"role": "cache", "zone": "2"}) == ()

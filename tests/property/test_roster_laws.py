@@ -26,14 +26,20 @@ ttls = st.sampled_from([1.0, 5.0, LONGEST_TTL_S])
 def observations(nodes):
     answers = st.lists(nodes, unique_by=lambda node: node.key).map(Found)
     return (
-        answers | st.builds(Seen, nodes, ttls) | st.builds(Gone, names, boot_id=boots) | st.just(Failed(DiscoveryError("no")))
+        answers
+        | st.builds(Seen, nodes, ttls)
+        | st.builds(Gone, names, boot_id=boots)
+        | st.just(Failed(DiscoveryError("no")))
     )
 
 
 def histories(nodes):
     """Lists of (seconds since the last one, source, observation or turn of its health)."""
     said = observations(nodes) | st.sampled_from(["fails", "works"])
-    return st.lists(st.tuples(st.sampled_from([0.0, 0.5, 2.0, 10.0]), st.sampled_from(SOURCES), said), max_size=30)
+    return st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 2.0, 10.0]), st.sampled_from(SOURCES), said),
+        max_size=30,
+    )
 
 
 def hear(roster, source, said, now_s):
@@ -59,7 +65,9 @@ def settle(roster, history):
 
 
 class PlainWord:
-    """How long a source that vouched has worked since then, and how long it had when it last failed in that time."""
+    """How long a source that vouched has worked since then, and how long it had when it last failed
+    in that time.
+    """
 
     def __init__(self, boot_id, ttl_s):
         self.boot_id = boot_id
@@ -100,11 +108,15 @@ class PlainRoster:
     def observe(self, source, observation, now_s):
         match observation:
             case Found(nodes=nodes):
-                self.words = {where: word for where, word in self.words.items() if where[0] != source}
+                self.words = {
+                    where: word for where, word in self.words.items() if where[0] != source
+                }
                 self.words |= {(source, node.name): PlainWord(node.boot_id, inf) for node in nodes}
             case Seen(node=node, ttl_s=ttl_s):
                 before = self.words.get((source, node.name))
-                if not (before and before.boot_id and node.boot_id and node.boot_id < before.boot_id):
+                if not (
+                    before and before.boot_id and node.boot_id and node.boot_id < before.boot_id
+                ):
                     self.words[source, node.name] = PlainWord(node.boot_id, ttl_s)
             case Gone(name=name, boot_id=boot_id):
                 before = self.words.get((source, name))
@@ -180,7 +192,12 @@ def test_applying_an_observation_again_changes_nothing(history, source, observat
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.sampled_from(SOURCES), st.lists(any_node, unique_by=lambda node: node.key), min_size=2), st.randoms())
+@given(
+    st.dictionaries(
+        st.sampled_from(SOURCES), st.lists(any_node, unique_by=lambda node: node.key), min_size=2
+    ),
+    st.randoms(),
+)
 def test_order_of_sources_does_not_matter(answers, random):
     views = []
     for _ in range(2):

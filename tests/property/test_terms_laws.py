@@ -1,4 +1,6 @@
-"""Terms of a source that works behave like a dictionary that is searched from end to end; how it may fail: test_roster_laws."""
+"""Terms of a source that works behave like a dictionary that is searched from end to end; how it
+may fail: test_roster_laws.
+"""
 
 from math import inf
 
@@ -39,10 +41,17 @@ def test_they_are_a_dictionary_of_times(history):
                 source.take_back(key)
                 until_s.pop(key, None)
             case ("pop",):
-                due = [key for _, key in sorted((at_s, key) for key, at_s in until_s.items() if at_s <= now_s)]
+                due = [
+                    key
+                    for _, key in sorted(
+                        (at_s, key) for key, at_s in until_s.items() if at_s <= now_s
+                    )
+                ]
                 assert source.pop_due(now_s) == due
                 for key in due:
                     del until_s[key]
         next_s = min(until_s.values(), default=inf)
         assert source.next_s() == (next_s if next_s < inf else None)
-        assert {key for key in KEYS if source.holds(key, now_s)} == {key for key, at_s in until_s.items() if at_s > now_s}
+        assert {key for key in KEYS if source.holds(key, now_s)} == {
+            key for key, at_s in until_s.items() if at_s > now_s
+        }

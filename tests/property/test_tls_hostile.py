@@ -43,7 +43,9 @@ HEADER_BYTES = 5
 
 
 def covered(flight):
-    """Return the places that both ends vouch for: not the headers of what isn't encrypted, and nothing of older versions."""
+    """Return the places that both ends vouch for: not the headers of what isn't encrypted, and
+    nothing of older versions.
+    """
     places, start = [], 0
     while start < len(flight):
         end = start + HEADER_BYTES + int.from_bytes(flight[start + 3 : start + HEADER_BYTES])
@@ -65,7 +67,12 @@ def test_random_bytes_prove_nothing(data, dialled):
     assert not end.is_mutual
 
 
-@given(st.sampled_from(RECORDED), st.integers(0, 5000), st.lists(st.binary(max_size=50), max_size=3), st.booleans())
+@given(
+    st.sampled_from(RECORDED),
+    st.integers(0, 5000),
+    st.lists(st.binary(max_size=50), max_size=3),
+    st.booleans(),
+)
 @settings(max_examples=200)
 def test_recorded_handshakes_prove_nothing(flight, length, rest, dialled):
     end = ends()[0 if dialled else 1]
@@ -99,7 +106,9 @@ def test_handshake_that_is_changed_on_the_way_proves_nothing(turn, where, bits):
 @pytest.mark.parametrize("turn", [0, 1, 2], ids=["hello", "offer", "proof"])
 @given(where=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 @settings(max_examples=200)
-def test_handshake_that_is_changed_on_the_way_is_not_told_as_one_with_another_secret(turn, where, bits):
+def test_handshake_that_is_changed_on_the_way_is_not_told_as_one_with_another_secret(
+    turn, where, bits
+):
     ann, bob = ends()
     ann.send(SECRET)
     said, told = ann.start(), []
@@ -111,7 +120,9 @@ def test_handshake_that_is_changed_on_the_way_is_not_told_as_one_with_another_se
             _, said = end.receive(memoryview(said))
         except RemoteProtocolError as error:
             said = end.last_words()
-            told.append(f"{error}: {error.cure}" if isinstance(error, UntrustedError) else str(error))
+            told.append(
+                f"{error}: {error.cure}" if isinstance(error, UntrustedError) else str(error)
+            )
     assert not [each for each in told if "secret" in each]
 
 

@@ -30,7 +30,9 @@ nodes = st.builds(
     st.dictionaries(st.sampled_from(["zone", "role"]), st.sampled_from(["a", "b"])),
     st.none() | st.builds(BootId, st.integers(0, 9), st.integers(0, 9)),
 )
-clusters = st.frozensets(nodes, min_size=1, max_size=20).map(lambda many: list({node.key: node for node in many}.values()))
+clusters = st.frozensets(nodes, min_size=1, max_size=20).map(
+    lambda many: list({node.key: node for node in many}.values())
+)
 
 
 def links(topology, cluster):
@@ -84,7 +86,9 @@ def test_no_node_has_more_links_than_promised(topology, cluster):
 @each_topology
 @settings(deadline=None)
 @given(cluster=clusters, ports=st.sets(st.integers(1, 99), min_size=1, max_size=20))
-def test_everybody_without_a_name_is_selected_and_changes_nothing_for_the_others(topology, cluster, ports):
+def test_everybody_without_a_name_is_selected_and_changes_nothing_for_the_others(
+    topology, cluster, ports
+):
     bare = frozenset(Node(address=f"10.0.0.2:{port}") for port in ports)
     for node, picked in links(topology, cluster).items():
         assert topology.select(node, frozenset(cluster) - {node} | bare) == picked | bare

@@ -1,7 +1,9 @@
-"""The seam to the network on detangle's simulated TCP, so that its scheduler orders what the real connector does.
+"""The seam to the network on detangle's simulated TCP, so that its scheduler orders what the real
+connector does.
 
-Only streams: detangle has no multicast. What it simulates differs from TCP in one thing that matters here, which is made good:
-a dial that is cancelled late leaves the accepted end open for ever.
+Only streams: detangle has no multicast. What it simulates differs from TCP in one thing that
+matters here, which is made good: a dial that is cancelled late leaves the accepted end open for
+ever.
 """
 
 import asyncio
@@ -17,7 +19,9 @@ from cluster_kit.network.faults import network_errors
 
 
 class DetangledStream(Stream, asyncio.Protocol):
-    """A transport of detangle's as a stream. It takes all that is sent at once, so nothing is ever unsent."""
+    """A transport of detangle's as a stream. It takes all that is sent at once, so nothing is ever
+    unsent.
+    """
 
     unsent_bytes = 0
 
@@ -28,7 +32,9 @@ class DetangledStream(Stream, asyncio.Protocol):
         self._has_ended = False
 
     def connection_made(self, transport):
-        self.here, self.there = (Endpoint(*transport.get_extra_info(end)) for end in ("sockname", "peername"))
+        self.here, self.there = (
+            Endpoint(*transport.get_extra_info(end)) for end in ("sockname", "peername")
+        )
         self._transport = transport
         transport.pause_reading()
         self._network.streams.append(self)
@@ -77,7 +83,9 @@ class DetangledListener(Listener):
 
     async def open(self, at):
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: DetangledStream(self._network, self._opened), *at)
+        self._server = await loop.create_server(
+            lambda: DetangledStream(self._network, self._opened), *at
+        )
         self.here = Endpoint(*self._server.sockets[0].getsockname())
         return self
 
@@ -163,7 +171,9 @@ class DetangledNetwork(Network):
     async def dial(self, to):
         self._check_port(to.port)
         loop = asyncio.get_running_loop()
-        opening = detangle.spawn(loop.create_connection(partial(DetangledStream, self), *to), host=self._address)
+        opening = detangle.spawn(
+            loop.create_connection(partial(DetangledStream, self), *to), host=self._address
+        )
         try:
             with network_errors():
                 _, stream = await asyncio.shield(opening)

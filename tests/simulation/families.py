@@ -49,14 +49,18 @@ def long_freeze(random: Random) -> Script:
 
 def short_freeze(random: Random) -> Script:
     """Stop one node for nearly as long as it takes others to give it up."""
-    return Script(nodes=4, steps=(Freeze(at_s=_when(random), nodes=(1,), for_s=random.uniform(2.4, 3.6)),))
+    return Script(
+        nodes=4, steps=(Freeze(at_s=_when(random), nodes=(1,), for_s=random.uniform(2.4, 3.6)),)
+    )
 
 
 def reborn(random: Random) -> Script:
     """Turn a node off and on again before anybody has noticed."""
     at_s = _when(random)
     node = random.randint(1, 4)
-    return Script(nodes=4, steps=(PowerOff(at_s=at_s, nodes=(node,)), Restart(at_s=at_s + 0.1, nodes=(node,))))
+    return Script(
+        nodes=4, steps=(PowerOff(at_s=at_s, nodes=(node,)), Restart(at_s=at_s + 0.1, nodes=(node,)))
+    )
 
 
 def clock_set_back(random: Random) -> Script:
@@ -68,13 +72,21 @@ def clock_set_back(random: Random) -> Script:
 
 def halves(random: Random) -> Script:
     """Part a cluster in the middle, until both halves have forgotten each other."""
-    return Script(nodes=8, steps=(Partition(at_s=_when(random), groups=((1, 2, 3, 4),), for_s=random.uniform(25, 30)),))
+    return Script(
+        nodes=8,
+        steps=(
+            Partition(at_s=_when(random), groups=((1, 2, 3, 4),), for_s=random.uniform(25, 30)),
+        ),
+    )
 
 
 def orphans(random: Random) -> Script:
     """Part two nodes, and kill all whose addresses are in the configuration."""
     at_s = _when(random)
-    steps = (Partition(at_s=at_s, groups=((5,),), for_s=random.uniform(18, 30)), PowerOff(at_s=at_s + 1, nodes=(1, 2, 3)))
+    steps = (
+        Partition(at_s=at_s, groups=((5,),), for_s=random.uniform(18, 30)),
+        PowerOff(at_s=at_s + 1, nodes=(1, 2, 3)),
+    )
     return Script(nodes=5, steps=steps)
 
 
@@ -90,7 +102,14 @@ def successors(random: Random) -> Script:
     at_s, node = _when(random), random.randint(1, 5)
     packets = Packets(at_s=at_s - 1.5, reorder=0.5, for_s=4.0)
     gone = random.choice((Leave, Crash))(at_s=at_s, nodes=(node,))
-    return Script(nodes=5, steps=(packets, gone, Restart(at_s=round(at_s + random.uniform(0.002, 0.06), 3), nodes=(node,))))
+    return Script(
+        nodes=5,
+        steps=(
+            packets,
+            gone,
+            Restart(at_s=round(at_s + random.uniform(0.002, 0.06), 3), nodes=(node,)),
+        ),
+    )
 
 
 def goodbye(random: Random) -> Script:
@@ -108,7 +127,9 @@ def goodbye_amid_starvation(random: Random) -> Script:
 def unheard_newcomer(random: Random) -> Script:
     """Let a newcomer's first packets get lost."""
     at_s = _when(random)
-    return Script(nodes=4, steps=(Join(at_s=at_s, nodes=(5,)), Cut(at_s=at_s, nodes=(5,), for_s=0.05)))
+    return Script(
+        nodes=4, steps=(Join(at_s=at_s, nodes=(5,)), Cut(at_s=at_s, nodes=(5,), for_s=0.05))
+    )
 
 
 def late_farewell(random: Random) -> Script:
@@ -124,7 +145,10 @@ def churn(random: Random) -> Script:
     for _ in range(4):
         node = random.randint(1, 7)
         kind = random.choice((Crash, Leave, PowerOff))
-        steps += [kind(at_s=at_s, nodes=(node,)), Restart(at_s=round(at_s + random.choice((0.1, 1.0, 6.0)), 3), nodes=(node,))]
+        steps += [
+            kind(at_s=at_s, nodes=(node,)),
+            Restart(at_s=round(at_s + random.choice((0.1, 1.0, 6.0)), 3), nodes=(node,)),
+        ]
         at_s = round(at_s + random.uniform(0.2, 4), 3)
     return Script(nodes=7, steps=tuple(steps))
 
@@ -133,14 +157,20 @@ def interrupted_handshakes(random: Random) -> Script:
     """Turn off a node in the middle of a handshake, on a slow network."""
     slow = Packets(at_s=0.0, delay_s=0.2, for_s=6.0)
     at_s, node = round(random.uniform(0.2, 2.0), 3), random.randint(1, 4)
-    return Script(nodes=4, steps=(slow, PowerOff(at_s=at_s, nodes=(node,)), Restart(at_s=at_s + 0.5, nodes=(node,))))
+    return Script(
+        nodes=4,
+        steps=(slow, PowerOff(at_s=at_s, nodes=(node,)), Restart(at_s=at_s + 0.5, nodes=(node,))),
+    )
 
 
 def restless(random: Random) -> Script:
     """Let one node crash again and again."""
     at_s, steps = START_S, []
     for _ in range(4):
-        steps += [Crash(at_s=at_s, nodes=(1,)), Restart(at_s=round(at_s + random.choice((0.01, 0.05)), 3), nodes=(1,))]
+        steps += [
+            Crash(at_s=at_s, nodes=(1,)),
+            Restart(at_s=round(at_s + random.choice((0.01, 0.05)), 3), nodes=(1,)),
+        ]
         at_s = round(at_s + random.choice((0.02, 0.1, 0.3)), 3)
     steps = steps[: random.randint(3, 8)]
     return Script(nodes=3, steps=tuple(steps))
@@ -153,21 +183,30 @@ def crossing(random: Random) -> Script:
 
 def two_apart(random: Random) -> Script:
     """Part two nodes for a long time."""
-    return Script(nodes=2, steps=(Partition(at_s=_when(random), groups=((1,),), for_s=random.uniform(120, 240)),))
+    return Script(
+        nodes=2,
+        steps=(Partition(at_s=_when(random), groups=((1,),), for_s=random.uniform(120, 240)),),
+    )
 
 
 def black_holes(random: Random) -> Script:
     """Let a newcomer dial some who don't answer before one who does."""
     at_s = _when(random)
-    return Script(nodes=4, steps=(PowerOff(at_s=at_s, nodes=(1, 2)), Join(at_s=at_s + 20, nodes=(5,))))
+    return Script(
+        nodes=4, steps=(PowerOff(at_s=at_s, nodes=(1, 2)), Join(at_s=at_s + 20, nodes=(5,)))
+    )
 
 
 def while_words_are_forged(random: Random) -> Script:
     """Let nothing happen that lasts, until the strangers of ``Forging`` have said something."""
-    return Script(nodes=random.randint(2, 5), steps=(Packets(at_s=_when(random, 6), delay_s=0.01, for_s=3.0),))
+    return Script(
+        nodes=random.randint(2, 5), steps=(Packets(at_s=_when(random, 6), delay_s=0.01, for_s=3.0),)
+    )
 
 
 def parted_after_forged_words(random: Random) -> Script:
-    """Part one from the others, until links are down, when the strangers of ``Forging`` say nothing more."""
+    """Part one from the others, until links are down, when the strangers of ``Forging`` say nothing
+    more.
+    """
     steps = (Partition(at_s=round(5 + random.random(), 3), groups=((1,),), for_s=4.5),)
     return Script(nodes=random.randint(2, 5), steps=steps)

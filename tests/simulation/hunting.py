@@ -1,4 +1,6 @@
-"""Looks for a script that goes wrong with a safeguard switched off, and doesn't with it on; makes that as small as it gets."""
+"""Looks for a script that goes wrong with a safeguard switched off, and doesn't with it on; makes
+that as small as it gets.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,9 @@ class Found:
     script: Script
 
 
-def goes_wrong(script: Script, seed: int, family: Family, finds: Law | str, off: Changes | None = None) -> bool:
+def goes_wrong(
+    script: Script, seed: int, family: Family, finds: Law | str, off: Changes | None = None
+) -> bool:
     """Whether ``finds`` comes of a script."""
     if not script.numbers:
         return False
@@ -107,7 +111,9 @@ def hunt(safeguard: Safeguard, seeds: Iterable[int]) -> Found | None:
     for seed in seeds:
 
         def matters(script: Script, seed: int = seed) -> bool:
-            return goes_wrong(script, seed, family, finds, off) and not goes_wrong(script, seed, family, finds)
+            return goes_wrong(script, seed, family, finds, off) and not goes_wrong(
+                script, seed, family, finds
+            )
 
         script = family.script(seed)
         if matters(script):

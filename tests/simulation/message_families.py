@@ -46,17 +46,25 @@ def talk_through_cut(random: Random) -> Script:
     """Let all talk on while a link breaks, and after it is back."""
     at_s = _when(random)
     publish = Publish(at_s=at_s, times=300, every_s=0.05)
-    return _script(3, publish, Partition(at_s=at_s + 0.5, groups=((1,),), for_s=random.uniform(5, 7)))
+    return _script(
+        3, publish, Partition(at_s=at_s + 0.5, groups=((1,),), for_s=random.uniform(5, 7))
+    )
 
 
 def talk_until_cut(random: Random) -> Script:
     """Let all have said their last before a link that has broken is back."""
     at_s = _when(random)
-    return _script(3, _talk(random, at_s), Partition(at_s=at_s + 0.5, groups=((1,),), for_s=random.uniform(5, 7)))
+    return _script(
+        3,
+        _talk(random, at_s),
+        Partition(at_s=at_s + 0.5, groups=((1,),), for_s=random.uniform(5, 7)),
+    )
 
 
 def talk_until_worker_dies(random: Random) -> Script:
-    """Have a worker killed while nobody hears from it, amid talk that is over by the time that it is back."""
+    """Have a worker killed while nobody hears from it, amid talk that is over by the time that it
+    is back.
+    """
     at_s, node = _when(random), random.randint(1, 3)
     cut = Cut(at_s=at_s + 0.3, nodes=(node,), for_s=random.uniform(1, 3))
     return _script(3, _talk(random, at_s), cut, KillWorker(at_s=at_s + 0.8, nodes=(node,)))
@@ -93,20 +101,29 @@ def stalled(random: Random) -> Script:
 def wait_for_room(random: Random) -> Script:
     """Send more at once than there is room for."""
     at_s = _when(random)
-    return _script(2, Send(at_s=at_s, nodes=(1,), times=250, every_s=0.0), Stall(at_s=at_s, nodes=(2,), for_s=1.0))
+    return _script(
+        2,
+        Send(at_s=at_s, nodes=(1,), times=250, every_s=0.0),
+        Stall(at_s=at_s, nodes=(2,), for_s=1.0),
+    )
 
 
 def bulky(random: Random) -> Script:
     """Publish a lot on a slow network."""
     at_s = _when(random)
-    publish = Publish(at_s=at_s + 0.5, nodes=(1,), times=random.randint(10, 30), every_s=0.0, bytes=30_000)
+    publish = Publish(
+        at_s=at_s + 0.5, nodes=(1,), times=random.randint(10, 30), every_s=0.0, bytes=30_000
+    )
     return _script(2, Packets(at_s=at_s, delay_s=0.2), publish)
 
 
 def long_ones(random: Random) -> Script:
     """Publish on two topics what has to go in parts."""
     at_s, size = _when(random), random.randint(100_000, 200_000)
-    long_ones = [Publish(at_s=at_s, nodes=(1,), topic=topic, times=5, every_s=0.0, bytes=size) for topic in (TOPIC, "extra")]
+    long_ones = [
+        Publish(at_s=at_s, nodes=(1,), topic=topic, times=5, every_s=0.0, bytes=size)
+        for topic in (TOPIC, "extra")
+    ]
     return _script(2, Listen(at_s=at_s - 0.5, nodes=(2,), topic="extra"), *long_ones)
 
 
@@ -118,14 +135,18 @@ def goodbye(random: Random) -> Script:
 
 def impatient(random: Random) -> Script:
     """Give up questions that somebody is about to answer."""
-    return _script(3, Ask(at_s=_when(random), times=random.randint(5, 30), every_s=0.03, timeout_s=0.2))
+    return _script(
+        3, Ask(at_s=_when(random), times=random.randint(5, 30), every_s=0.03, timeout_s=0.2)
+    )
 
 
 def asked_amid_cuts(random: Random) -> Script:
     """Kill a worker amid questions."""
     at_s = _when(random)
     ask = Ask(at_s=at_s, times=random.randint(10, 30), every_s=0.05)
-    return _script(3, ask, KillWorker(at_s=round(at_s + random.random(), 3), nodes=(random.randint(1, 3),)))
+    return _script(
+        3, ask, KillWorker(at_s=round(at_s + random.random(), 3), nodes=(random.randint(1, 3),))
+    )
 
 
 def interests(random: Random) -> Script:
@@ -133,7 +154,10 @@ def interests(random: Random) -> Script:
     at_s = _when(random)
     listen = Listen(at_s=at_s, nodes=(1, 2), topic="extra")
     return _script(
-        3, listen, Publish(at_s=at_s + 1, topic="extra", times=10), Unlisten(at_s=at_s + 2, nodes=(2,), topic="extra")
+        3,
+        listen,
+        Publish(at_s=at_s + 1, topic="extra", times=10),
+        Unlisten(at_s=at_s + 2, nodes=(2,), topic="extra"),
     )
 
 
@@ -148,5 +172,7 @@ def interests_of_newcomer(random: Random) -> Script:
     """Have a node listen to something else before it meets a newcomer."""
     at_s = _when(random)
     return _script(
-        2, Listen(at_s=at_s, nodes=(1,), topic="extra"), Join(at_s=round(at_s + random.random() + 0.1, 3), nodes=(3,))
+        2,
+        Listen(at_s=at_s, nodes=(1,), topic="extra"),
+        Join(at_s=round(at_s + random.random() + 0.1, 3), nodes=(3,)),
     )

@@ -12,7 +12,10 @@ from cluster_kit.topics.peers import Peers
 from cluster_kit.wire import topics as wire
 from cluster_kit.worker.forwarding import Forwarding
 
-SMALL_TRANSIT = {"topics.lanes:MAX_TRANSIT_BYTES": 3 * MAX_PAYLOAD_BYTES, "topics.control:HEARD_STEP_BYTES": 10_000}
+SMALL_TRANSIT = {
+    "topics.lanes:MAX_TRANSIT_BYTES": 3 * MAX_PAYLOAD_BYTES,
+    "topics.control:HEARD_STEP_BYTES": 10_000,
+}
 
 
 def nothing(*_, **__):
@@ -28,7 +31,11 @@ _ENCODE = wire.encode
 
 def repeat_messages(records):
     """Say every message of a payload twice, where there is room."""
-    twice = [each for record in records for each in ([record] * 2 if isinstance(record, wire.Said) else [record])]
+    twice = [
+        each
+        for record in records
+        for each in ([record] * 2 if isinstance(record, wire.Said) else [record])
+    ]
     return _ENCODE(twice if len(_ENCODE(records)) * 2 < MAX_PAYLOAD_BYTES else records)
 
 
@@ -38,7 +45,9 @@ def take_whatever_comes(self, link, said):
         if said.number > stream.last + 1:
             self._record_loss(link, stream, said.number - 1)
         stream.record_arrival(said.number, len(said.data))
-        self._local.outcomes.append(outcomes.Arrived(stream, link.node, stream.topic, said.number, said.data))
+        self._local.outcomes.append(
+            outcomes.Arrived(stream, link.node, stream.topic, said.number, said.data)
+        )
 
 
 def put_in_front(self, lane, record, size):
@@ -127,7 +136,10 @@ MESSAGE_SAFEGUARDS = [
     ),
     Safeguard(
         name="what an earlier run has said last is in doubt",
-        off={"topics.peers:Peers.link_down": part_without_doubt, "topics.peers:Peers.resolve_doubt": nothing},
+        off={
+            "topics.peers:Peers.link_down": part_without_doubt,
+            "topics.peers:Peers.resolve_doubt": nothing,
+        },
         family=Family(make=families.replaced),
         finds=Law.GAPS,
     ),

@@ -107,7 +107,9 @@ class Silencer(TcpConnector):
 
 
 class Careless(TcpConnector):
-    """Drops a future that has failed, and that is a part of its own traceback; no loop has made it."""
+    """Drops a future that has failed, and that is a part of its own traceback; no loop has made
+    it.
+    """
 
     async def stop(self):
         failed = asyncio.Future()
@@ -192,7 +194,9 @@ class Coarse(TcpConnector):
 
     async def start(self, local, links):
         down = links.down
-        links.down = lambda node, reason: down(node, Reason.CLOSED if reason is Reason.LEFT else reason)
+        links.down = lambda node, reason: down(
+            node, Reason.CLOSED if reason is Reason.LEFT else reason
+        )
         return await super().start(local, links)
 
 

@@ -1,4 +1,6 @@
-"""The safeguards of the product that are switched off one at a time, and what then must go wrong."""
+"""The safeguards of the product that are switched off one at a time, and what then must go
+wrong.
+"""
 
 from math import inf
 
@@ -44,7 +46,9 @@ def always(value):
 
 def refuse_all_that_cross(case):
     verdict = judge(case)
-    return Verdict.CROSSED if verdict is Verdict.ANSWER and case.our_dial is State.GREETED else verdict
+    return (
+        Verdict.CROSSED if verdict is Verdict.ANSWER and case.our_dial is State.GREETED else verdict
+    )
 
 
 def believe_any_boot(self, source, name, boot_id):
@@ -76,7 +80,9 @@ def take_any_run(self, said, now_s):
 
 def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
     peer = self._peers[key]
-    state = Standing(known, up, reason, reason if up is None and peer.reported_up else None, leaving)
+    state = Standing(
+        known, up, reason, reason if up is None and peer.reported_up else None, leaving
+    )
     if self._rate.at_s(peer.report_paid_s, self._now_s, NEWS_BURST) <= self._now_s:
         self._tell(peer, state)
 
@@ -84,7 +90,9 @@ def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
 NEWS_BURST = 3
 
 BELIEVES_NO_GOODBYE = {"membership.departures:Departures.is_over": always(False)}
-"""The membership's own memory of goodbyes, which stands behind those of the strategies and of the peers."""
+"""The membership's own memory of goodbyes, which stands behind those of the strategies and of the
+peers.
+"""
 
 SAFEGUARDS = [
     # late is not dead
@@ -161,7 +169,8 @@ SAFEGUARDS = [
         name="that a peer has left is believed once its link is down",
         off={"membership.rules:Rules._would_tell": always(False)},
         family=Family(
-            make=families.while_words_are_forged, topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}}
+            make=families.while_words_are_forged,
+            topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}},
         ),
         finds=FALSE_ALARM,
     ),
@@ -241,7 +250,10 @@ SAFEGUARDS = [
             make=families.black_holes,
             topology=STATIC,
             within_s=3.0,
-            scaled={"membership.reconciler:MAX_HOPEFUL": 1, "membership.reconciler:MAX_DOUBTFUL": 1},
+            scaled={
+                "membership.reconciler:MAX_HOPEFUL": 1,
+                "membership.reconciler:MAX_DOUBTFUL": 1,
+            },
         ),
         finds=SLOW,
     ),

@@ -1,6 +1,8 @@
-"""The bus and its readers in an event loop under detangle, which explores who takes turns with whom.
+"""The bus and its readers in an event loop under detangle, which explores who takes turns with
+whom.
 
-Only these: who reads in a thread waits on a lock, and a thread of detangle's runs to its end before anybody else goes on.
+Only these: who reads in a thread waits on a lock, and a thread of detangle's runs to its end before
+anybody else goes on.
 """
 
 import asyncio
@@ -35,14 +37,18 @@ def check(events, bus, topology):
     seqs = [event.seq for event in events]
     assert isinstance(events[0], Snapshot)
     for event, before in zip(events[1:], seqs, strict=False):
-        assert event.seq == before + 1 or (isinstance(event, Snapshot) and event.seq >= before), f"a gap: {events}"
+        assert event.seq == before + 1 or (isinstance(event, Snapshot) and event.seq >= before), (
+            f"a gap: {events}"
+        )
     assert seqs[-1] == bus.views[topology].seq == len(NODES) + 1, "the end was not told"
 
 
 async def readers_and_publishers():
     bus = EventBus(["lan", "wan"])
     readers = [
-        asyncio.create_task(read(bus.subscribe(topology, maxsize))) for topology in ("lan", None) for maxsize in (1, 3, 100)
+        asyncio.create_task(read(bus.subscribe(topology, maxsize)))
+        for topology in ("lan", None)
+        for maxsize in (1, 3, 100)
     ]
     await asyncio.gather(publish(bus, "lan"), publish(bus, "wan"))
     bus.close()
@@ -103,4 +109,8 @@ async def callback_that_is_given_events():
     ids=lambda scenario: scenario.__name__,
 )
 def test_events_have_no_gap_and_nobody_waits_for_ever_in_any_order(scenario, strategy):
-    print(detangle.explore(scenario, runs=RUNS, seed=1, strategy=strategy, database=False, check_leaks=True).summary())
+    print(
+        detangle.explore(
+            scenario, runs=RUNS, seed=1, strategy=strategy, database=False, check_leaks=True
+        ).summary()
+    )

@@ -1,4 +1,6 @@
-"""``cluster-kit simulate``: the same seed prints the same lines; a failure is told with the command that shows it again."""
+"""``cluster-kit simulate``: the same seed prints the same lines; a failure is told with the command
+that shows it again.
+"""
 
 import re
 import shlex
@@ -60,7 +62,10 @@ def test_help_shows_a_script_as_it_is_written(tmp_path):
 
 
 def test_the_same_seed_prints_the_same_lines(script):
-    runs = [simulate("--script", script, "--topology", "ring", "--seed", seed, "--loss", "0.05") for seed in (7, 7, 8)]
+    runs = [
+        simulate("--script", script, "--topology", "ring", "--seed", seed, "--loss", "0.05")
+        for seed in (7, 7, 8)
+    ]
     assert [run.returncode for run in runs] == [0, 0, 0], runs
     assert repeatable(runs[0]) == repeatable(runs[1])
     assert repeatable(runs[0])[-1] != repeatable(runs[2])[-1]
@@ -70,7 +75,18 @@ def test_it_tells_how_it_went():
     run = simulate("--nodes", 4, "--topology", "{name: k_regular, k: 2}", "--seconds", 20)
     assert run.returncode == 0, run
     lines = {line.split()[0]: line for line in run.stdout.splitlines()}
-    assert list(lines) == ["nodes", "simulated", "calm", "agreement", "links", "sent", "false", "laws", "trace", "wall"]
+    assert list(lines) == [
+        "nodes",
+        "simulated",
+        "calm",
+        "agreement",
+        "links",
+        "sent",
+        "false",
+        "laws",
+        "trace",
+        "wall",
+    ]
     assert "20.000 s" in lines["simulated"]
     assert "2 to 2 a node, 2.00 on average" in lines["links"]
     assert re.search(r"[0-9.]+ packets and [0-9]+ bytes a second by a node", lines["sent"])
@@ -81,7 +97,10 @@ def test_it_tells_how_it_went():
 
 def test_a_trace_tells_what_each_node_did(script):
     run = simulate("--script", script, "--trace")
-    assert any(re.fullmatch(r" +2\.0\d+ n0001  down n0002@10\.0\.0\.3: closed", line) for line in run.stdout.splitlines())
+    assert any(
+        re.fullmatch(r" +2\.0\d+ n0001  down n0002@10\.0\.0\.3: closed", line)
+        for line in run.stdout.splitlines()
+    )
 
 
 def test_a_failure_prints_the_command_that_replays_it(script, tmp_path):
@@ -92,14 +111,20 @@ def test_a_failure_prints_the_command_that_replays_it(script, tmp_path):
     command = run.stderr[run.stderr.index("cluster-kit simulate --") :]
     assert command.count("at_s") == 1
     again = subprocess.run(
-        ["sh", "-c", command.replace("cluster-kit", shlex.quote(COMMAND), 1)], cwd=tmp_path, capture_output=True, text=True
+        ["sh", "-c", command.replace("cluster-kit", shlex.quote(COMMAND), 1)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert again.returncode == 1
     assert "agrees with the truth" in again.stdout
 
 
 def test_other_keys_of_the_entry_count():
-    runs = [simulate("--nodes", 3, "--keys", keys) for keys in ("{config: {interval_s: 0.5}}", "{max_nodes: 1}")]
+    runs = [
+        simulate("--nodes", 3, "--keys", keys)
+        for keys in ("{config: {interval_s: 0.5}}", "{max_nodes: 1}")
+    ]
     assert [run.returncode for run in runs] == [0, 1]
     assert "--keys '{\"max_nodes\": 1}'" in runs[1].stderr
 
@@ -107,13 +132,25 @@ def test_other_keys_of_the_entry_count():
 @pytest.mark.parametrize("hash_seed", ["0", "random"])
 def test_what_goes_by_hash_is_found_made_small_and_replays(script, tmp_path, hash_seed):
     (tmp_path / "mine.py").write_text(HASHED)
-    run = simulate("--nodes", 6, "--faults", 3, "--topology", "mine:Hashed", cwd=tmp_path, env={"PYTHONHASHSEED": hash_seed})
+    run = simulate(
+        "--nodes",
+        6,
+        "--faults",
+        3,
+        "--topology",
+        "mine:Hashed",
+        cwd=tmp_path,
+        env={"PYTHONHASHSEED": hash_seed},
+    )
     assert run.returncode == 1, run
     assert "seed 0: 0.000 s, -: the traces with PYTHONHASHSEED 1 and 2 differ: '" in run.stderr
     command = run.stderr[run.stderr.index("cluster-kit simulate --") :]
     assert "at_s" not in command
     again = subprocess.run(
-        ["sh", "-c", command.replace("cluster-kit", shlex.quote(COMMAND), 1)], cwd=tmp_path, capture_output=True, text=True
+        ["sh", "-c", command.replace("cluster-kit", shlex.quote(COMMAND), 1)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert again.returncode == 1
     assert "the same seed gives the same trace, in every process" in again.stdout
@@ -130,7 +167,10 @@ def test_what_goes_by_hash_is_found_made_small_and_replays(script, tmp_path, has
         (["--nodes", 3, "--topology", "{name: k_regular, k: 3}"], "expected an even number"),
         (["--nodes", 3, "--topology", "{name: "], "not valid YAML"),
         (["--nodes", 3, "--script", "x.yaml", "--faults", 3], "exclude each other"),
-        (["--nodes", 3, "--script", "x.yaml", "--messages", 3], "--script and --messages exclude each other"),
+        (
+            ["--nodes", 3, "--script", "x.yaml", "--messages", 3],
+            "--script and --messages exclude each other",
+        ),
         (["--script", "nowhere.yaml"], "nowhere.yaml: cannot read the file"),
         (["--script", ""], "the path is empty"),
         (["--nodes", 3, "--loss", 2], "2.0 is not in the range"),
@@ -150,10 +190,15 @@ def test_what_makes_no_sense_is_refused(arguments, fault):
 
 
 def test_faults_of_a_script_are_told_with_their_places(tmp_path):
-    (tmp_path / "bad.yaml").write_text("nodes: 3\nsteps:\n- {at_s: 1, crush: 2}\n- {at_s: -1, crash: 1}\n")
+    (tmp_path / "bad.yaml").write_text(
+        "nodes: 3\nsteps:\n- {at_s: 1, crush: 2}\n- {at_s: -1, crash: 1}\n"
+    )
     run = simulate("--script", "bad.yaml", cwd=tmp_path)
     assert run.returncode == 2
-    assert [line.split(": ")[0] for line in run.stderr.splitlines()] == ["bad.yaml:3:13", "bad.yaml:4:10"]
+    assert [line.split(": ")[0] for line in run.stderr.splitlines()] == [
+        "bad.yaml:3:13",
+        "bad.yaml:4:10",
+    ]
 
 
 def test_a_script_comes_from_standard_input():

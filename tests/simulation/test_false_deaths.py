@@ -1,4 +1,6 @@
-"""Nobody is taken for dead who is there, however busy machines are; and who was away himself finds nobody dead."""
+"""Nobody is taken for dead who is there, however busy machines are; and who was away himself finds
+nobody dead.
+"""
 
 import pytest
 from hunting import changed
@@ -32,10 +34,14 @@ def test_it_is_a_false_alarm_if_who_was_stopped_finds_others_silent():
 
 
 def test_a_node_that_is_told_to_leave_as_it_starts_leaves():
-    outcome = run(Crash(at_s=2, nodes=(2,)), Restart(at_s=2, nodes=(2,)), Leave(at_s=2, nodes=(2,)), seed=134)
+    outcome = run(
+        Crash(at_s=2, nodes=(2,)), Restart(at_s=2, nodes=(2,)), Leave(at_s=2, nodes=(2,)), seed=134
+    )
     assert outcome.is_good, outcome.findings
 
 
 def test_who_is_heard_at_the_last_moment_does_not_lapse():
-    outcome = run(Starve(at_s=2, nodes=(1,), for_s=10), nodes=10, seed=2829, loss=0.05, seconds=12.0)
+    outcome = run(
+        Starve(at_s=2, nodes=(1,), for_s=10), nodes=10, seed=2829, loss=0.05, seconds=12.0
+    )
     assert not outcome.false_alarms

@@ -1,4 +1,6 @@
-"""A stranger speaks for others by gossip: who is linked stays linked, since a link tells by itself when its peer goes."""
+"""A stranger speaks for others by gossip: who is linked stays linked, since a link tells by itself
+when its peer goes.
+"""
 
 import pytest
 from forging import Forging
@@ -26,7 +28,8 @@ def test_forged_words_part_nobody_who_is_linked(words):
     assert outcome.links == (3, 3, 3, 3)
     assert not parted
     assert not outcome.false_alarms
-    told = [finding for finding in outcome.findings if "was said to leave" not in finding.what]  # so much is believed
+    # so much is believed
+    told = [finding for finding in outcome.findings if "was said to leave" not in finding.what]
     assert not told
     assert {finding.law for finding in outcome.findings} <= {Law.RUNS}
 

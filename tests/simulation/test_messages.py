@@ -38,14 +38,20 @@ def told(*steps, nodes=3, **options):
 def heard(lines, number):
     """Return what one node hears or misses, in order."""
     label = f"n{number:04}"
-    return [line.removeprefix(f"{label} ") for line in lines if line.startswith((f"{label} hears", f"{label} misses"))]
+    return [
+        line.removeprefix(f"{label} ")
+        for line in lines
+        if line.startswith((f"{label} hears", f"{label} misses"))
+    ]
 
 
 @pytest.mark.parametrize("secret", [False, True])
 def test_what_is_published_is_heard_by_all_others(secret):
     lines = told(Publish(at_s=2, nodes=(1,), times=3), secret=secret)
     for number in (2, 3):
-        assert heard(lines, number) == [f"hears {serial} of n0001@10.0.0.2 on news" for serial in (1, 2, 3)]
+        assert heard(lines, number) == [
+            f"hears {serial} of n0001@10.0.0.2 on news" for serial in (1, 2, 3)
+        ]
     assert heard(lines, 1) == []
 
 
@@ -55,7 +61,10 @@ def test_what_is_sent_is_heard_by_one():
 
 
 def test_topic_is_heard_while_it_is_listened_to():
-    listen, unlisten = Listen(at_s=2, nodes=(2,), topic="extra"), Unlisten(at_s=4, nodes=(2,), topic="extra")
+    listen, unlisten = (
+        Listen(at_s=2, nodes=(2,), topic="extra"),
+        Unlisten(at_s=4, nodes=(2,), topic="extra"),
+    )
     lines = told(Publish(at_s=1.5, nodes=(1,), topic="extra", times=4, every_s=1), listen, unlisten)
     assert heard(lines, 2) == [f"hears {serial} of n0001@10.0.0.2 on extra" for serial in (2, 3)]
 
@@ -68,14 +77,21 @@ def test_reader_that_stalls_misses_what_there_is_no_room_for():
 
 
 def test_who_reads_late_misses_nothing_that_there_is_room_for():
-    lines = told(Read(at_s=2, nodes=(2,), late_s=0.5, for_s=2), Publish(at_s=2, nodes=(1,), times=80))
+    lines = told(
+        Read(at_s=2, nodes=(2,), late_s=0.5, for_s=2), Publish(at_s=2, nodes=(1,), times=80)
+    )
     assert len(heard(lines, 2)) == 80
 
 
 def test_application_lives_on_when_its_worker_is_killed():
-    lines = told(Publish(at_s=2, nodes=(1,), times=100, every_s=0.02), KillWorker(at_s=3, nodes=(2,)))
+    lines = told(
+        Publish(at_s=2, nodes=(1,), times=100, every_s=0.02), KillWorker(at_s=3, nodes=(2,))
+    )
     assert sum(line == "n0002 starts" for line in lines) == 1
-    assert any(line.startswith("n0001 up n0002") for line in lines[lines.index("script kill_worker: [2]") :])
+    assert any(
+        line.startswith("n0001 up n0002")
+        for line in lines[lines.index("script kill_worker: [2]") :]
+    )
     assert heard(lines, 2)[-1] == "hears 100 of n0001@10.0.0.2 on news"
 
 
@@ -88,7 +104,11 @@ def test_what_a_cut_swallows_is_counted_when_the_link_is_back():
 
 
 def test_nobody_knows_what_a_node_that_has_crashed_said_last():
-    lines = told(Publish(at_s=2, nodes=(1,), times=50), Crash(at_s=2.2, nodes=(1,)), Restart(at_s=4, nodes=(1,)))
+    lines = told(
+        Publish(at_s=2, nodes=(1,), times=50),
+        Crash(at_s=2.2, nodes=(1,)),
+        Restart(at_s=4, nodes=(1,)),
+    )
     assert heard(lines, 2)[-1] == "misses some of n0001@10.0.0.2 on news"
 
 
@@ -98,14 +118,23 @@ def test_who_leaves_leaves_no_doubt():
 
 
 def test_frozen_application_does_nothing():
-    lines = told(Publish(at_s=2, nodes=(1,), times=3, every_s=0.5), Freeze(at_s=2.1, nodes=(1,), for_s=2))
-    begun, over = (next(at for at, line in enumerate(lines) if word in line) for word in ("freeze: ", "n0001 publishes 2"))
+    lines = told(
+        Publish(at_s=2, nodes=(1,), times=3, every_s=0.5), Freeze(at_s=2.1, nodes=(1,), for_s=2)
+    )
+    begun, over = (
+        next(at for at, line in enumerate(lines) if word in line)
+        for word in ("freeze: ", "n0001 publishes 2")
+    )
     assert begun < over
     assert heard(lines, 2)[-1].startswith("hears 3")
 
 
 def test_all_questions_end():
-    told(Ask(at_s=2, nodes=ALL, times=40, every_s=0.05, timeout_s=1), KillWorker(at_s=3, nodes=(2,)), Crash(at_s=3, nodes=(3,)))
+    told(
+        Ask(at_s=2, nodes=ALL, times=40, every_s=0.05, timeout_s=1),
+        KillWorker(at_s=3, nodes=(2,)),
+        Crash(at_s=3, nodes=(3,)),
+    )
 
 
 def test_faults_of_made_up_scripts_are_the_same_with_messages():
@@ -116,7 +145,9 @@ def test_faults_of_made_up_scripts_are_the_same_with_messages():
 
 def test_connector_that_carries_no_messages_is_refused():
     script = Script(nodes=2, steps=(Publish(at_s=1),))
-    with pytest.raises(ConfigError, match="the script has messages, and connector 'none' carries none: take tcp"):
+    with pytest.raises(
+        ConfigError, match="the script has messages, and connector 'none' carries none: take tcp"
+    ):
         Simulation(script, topology={"strategy": "gossip", "connector": "none"})
 
 

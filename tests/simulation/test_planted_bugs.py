@@ -1,4 +1,6 @@
-"""Bugs that are planted in strategies, connectors and topologies are found, cause first, made small, and replay."""
+"""Bugs that are planted in strategies, connectors and topologies are found, cause first, made
+small, and replay.
+"""
 
 import random
 import re
@@ -26,7 +28,9 @@ def laws_broken(script=4, **options):
 
 @pytest.mark.parametrize("bug", ["OneSided", "Selfish", "Fickle"])
 def test_a_topology_with_a_bug_is_found(bug):
-    assert Law.TOPOLOGY in laws_broken(topology={"strategy": "gossip", "topology": f"planted:{bug}"})
+    assert Law.TOPOLOGY in laws_broken(
+        topology={"strategy": "gossip", "topology": f"planted:{bug}"}
+    )
 
 
 def test_a_topology_that_leaves_nodes_apart_is_found():
@@ -42,7 +46,10 @@ def test_a_topology_that_raises_is_found_and_its_script_made_smaller():
 
 def test_the_cause_of_what_is_logged_is_logged_as_well():
     outcome = run(6, topology={"strategy": "gossip", "topology": planted.Small})
-    assert any(finding.law is Law.LOG and "ValueError('too many')" in finding.what for finding in outcome.findings)
+    assert any(
+        finding.law is Law.LOG and "ValueError('too many')" in finding.what
+        for finding in outcome.findings
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,9 @@ def test_a_cause_is_found_before_what_comes_of_it(topology):
 )
 def test_a_connector_with_a_bug_is_found(bug, law):
     script = Script(nodes=3, steps=(Crash(at_s=3, nodes=(1,)), Leave(at_s=4, nodes=(2,))))
-    assert law in laws_broken(script, topology={"strategy": "gossip", "connector": f"planted:{bug}"})
+    assert law in laws_broken(
+        script, topology={"strategy": "gossip", "connector": f"planted:{bug}"}
+    )
 
 
 def test_a_strategy_that_never_forgets_is_found():
@@ -109,7 +118,9 @@ def test_a_view_that_agrees_too_late_breaks_the_law_however_long_is_simulated():
 
 def test_that_nobody_agreed_is_told_with_the_time_there_was():
     lines = list(run(3, topology={"strategy": planted.Slow}, seconds=2).lines())
-    assert any(re.match(r"agreement   none within 1\.\d s; the bound is 27\.8 s", line) for line in lines), lines
+    assert any(
+        re.match(r"agreement   none within 1\.\d s; the bound is 27\.8 s", line) for line in lines
+    ), lines
 
 
 def test_nobody_agrees_before_the_last_disturbance():
@@ -119,7 +130,10 @@ def test_nobody_agrees_before_the_last_disturbance():
 
 @pytest.mark.parametrize(
     ("topology", "seconds"),
-    [({"strategy": planted.Panicking}, 40), ({"strategy": "gossip", "connector": "planted:Hurried"}, 10)],
+    [
+        ({"strategy": planted.Panicking}, 40),
+        ({"strategy": "gossip", "connector": "planted:Hurried"}, 10),
+    ],
     ids=str,
 )
 def test_false_alarms_are_counted(topology, seconds):
@@ -140,7 +154,13 @@ def test_real_time_and_randomness_are_back_when_it_is_over():
     run(1, topology={"strategy": planted.Mute}, seconds=1)
     with pytest.raises(ZeroDivisionError):
         run(1, seconds=1, show=lambda _: 1 / 0)
-    assert (time.time, time.sleep, random.random, random.Random.seed, planted.taken_time_ns) == before
+    assert (
+        time.time,
+        time.sleep,
+        random.random,
+        random.Random.seed,
+        planted.taken_time_ns,
+    ) == before
 
 
 def test_a_failure_is_shrunken_and_replays():
@@ -157,8 +177,14 @@ def test_a_failure_is_shrunken_and_replays():
     [
         ({"strategy": planted.Mute}, ["--strategy", "planted:Mute"]),
         ({"strategy": [{"name": planted.Mute}]}, ["--strategy", '[{"name": "planted:Mute"}]']),
-        ({"strategy": planted.Mute(interval_s=2.5)}, ["--strategy", '{"name": "planted:Mute", "interval_s": 2.5}']),
-        ({"strategy": "gossip", "topology": planted.Fickle()}, ["--topology", '{"name": "planted:Fickle"}']),
+        (
+            {"strategy": planted.Mute(interval_s=2.5)},
+            ["--strategy", '{"name": "planted:Mute", "interval_s": 2.5}'],
+        ),
+        (
+            {"strategy": "gossip", "topology": planted.Fickle()},
+            ["--topology", '{"name": "planted:Fickle"}'],
+        ),
         (
             {"strategy": "gossip", "config": {"interval_s": 1}, "connect_timeout_s": 3},
             ["--keys", '{"config": {"interval_s": 1}, "connect_timeout_s": 3}'],

@@ -1,4 +1,5 @@
-"""Whatever happens to a cluster, all laws hold, and nobody is taken for dead who isn't: scripts made up from any seed.
+"""Whatever happens to a cluster, all laws hold, and nobody is taken for dead who isn't: scripts
+made up from any seed.
 
 A few seeds are tried each time, and many by ``tox -e simulation`` and ``tox -e simulation-long``.
 """
@@ -23,7 +24,11 @@ SCENARIOS = {
     "cuts of one way": ({"strategy": "gossip", "topology": "ring"}, 4, ("cut",)),
     "no processor": ({"strategy": "gossip"}, 4, ("freeze", "starve")),
     "bad networks": ({"strategy": "gossip", "topology": "star"}, 4, ("packets", "slow_reader")),
-    "clocks": ({"strategy": "gossip", "topology": "k_regular"}, 6, ("clock_jump", "crash", "power_off", "leave")),
+    "clocks": (
+        {"strategy": "gossip", "topology": "k_regular"},
+        6,
+        ("clock_jump", "crash", "power_off", "leave"),
+    ),
     "churn": ({"strategy": "static", "topology": "k_regular"}, 4, ("crash", "power_off", "join")),
     "all at once": ({"strategy": ["gossip", "static"], "topology": "ring"}, 4, None),
 }
@@ -31,7 +36,11 @@ TALKS = {
     "talk": (Setting(), 3, ()),
     "talk amid faults": (Setting(), 4, None),
     "talk of neighbours": (Setting(topology={"strategy": "static", "topology": "ring"}), 5, None),
-    "talk with a secret": (Setting(secret=True), 3, ("crash", "power_off", "freeze", "partition", "cut", "leave")),
+    "talk with a secret": (
+        Setting(secret=True),
+        3,
+        ("crash", "power_off", "freeze", "partition", "cut", "leave"),
+    ),
     "talk amid loss": (Setting(loss=0.05), 3, ("crash", "freeze", "starve", "cut")),
 }
 FAULTS = 3
@@ -46,7 +55,9 @@ def test_all_agree_in_the_end_and_no_law_is_broken_on_the_way(scenario, part):
     @settings(max_examples=EXAMPLES // PARTS, deadline=None, database=None, phases=[Phase.generate])
     @given(seed=st.integers(0, 2**32))
     def check(seed):
-        Setting(topology=topology, seed=seed).check(random_script(seed, nodes=nodes, faults=FAULTS, kinds=kinds))
+        Setting(topology=topology, seed=seed).check(
+            random_script(seed, nodes=nodes, faults=FAULTS, kinds=kinds)
+        )
 
     check()
 
@@ -57,10 +68,14 @@ def test_all_agree_in_the_end_and_no_law_is_broken_on_the_way(scenario, part):
 def test_messages_keep_their_laws(talk, part):
     setting, nodes, kinds = TALKS[talk]
 
-    @settings(max_examples=TALKED // TALKED_PARTS, deadline=None, database=None, phases=[Phase.generate])
+    @settings(
+        max_examples=TALKED // TALKED_PARTS, deadline=None, database=None, phases=[Phase.generate]
+    )
     @given(seed=st.integers(0, 2**32))
     def check(seed):
         faults = 0 if kinds == () else FAULTS
-        replace(setting, seed=seed).check(random_script(seed, nodes=nodes, faults=faults, kinds=kinds, messages=8))
+        replace(setting, seed=seed).check(
+            random_script(seed, nodes=nodes, faults=faults, kinds=kinds, messages=8)
+        )
 
     check()

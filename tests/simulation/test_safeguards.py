@@ -1,4 +1,5 @@
-"""Each safeguard is there for something: switched off, a simulation finds what it is there for, in a few steps.
+"""Each safeguard is there for something: switched off, a simulation finds what it is there for, in
+a few steps.
 
 A few of them are tried each time, and all by ``tox -e safeguards``.
 """

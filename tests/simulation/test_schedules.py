@@ -1,7 +1,8 @@
-"""The real connector under detangle, which explores in which order tasks, callbacks, packets and timers may take their turns.
+"""The real connector under detangle, which explores in which order tasks, callbacks, packets and
+timers may take their turns.
 
-A failure prints a token that replays it: ``DETANGLE_REPLAY=dt1-... pytest ...``. More schedules than here:
-``pytest tests/simulation/test_schedules.py --detangle-runs=20000 --detangle-seed=7``.
+A failure prints a token that replays it: ``DETANGLE_REPLAY=dt1-... pytest ...``. More schedules
+than here: ``pytest tests/simulation/test_schedules.py --detangle-runs=20000 --detangle-seed=7``.
 """
 
 import asyncio
@@ -26,7 +27,12 @@ SEED = 1
 STRATEGIES = ("pct:3", "random", "dfs:1")
 SETTLE_S = 10.0  # virtual: more than a handshake, a probe and a silence take
 PROMPT_S = 1.0  # less than any of these
-NAMES = {"ann": ["10.0.0.1"], "bob": ["10.0.0.2"], "cid": ["10.0.0.3"], "somebody": ["10.0.0.3", "10.0.0.2"]}
+NAMES = {
+    "ann": ["10.0.0.1"],
+    "bob": ["10.0.0.2"],
+    "cid": ["10.0.0.3"],
+    "somebody": ["10.0.0.3", "10.0.0.2"],
+}
 PORT = 4370
 
 
@@ -74,7 +80,9 @@ class Party:
 
     def knows_of(self, other):
         """Return the metadata that was reported last."""
-        return [each for each in self.links.reports if each.kind in ("up", "updated")][-1].node.metadata
+        return [each for each in self.links.reports if each.kind in ("up", "updated")][
+            -1
+        ].node.metadata
 
 
 async def pair():
@@ -82,11 +90,15 @@ async def pair():
 
 
 async def nothing_half_open(*parties):
-    """Check that soon there are no streams but those of links; none must wait for the other end to lose patience."""
+    """Check that soon there are no streams but those of links; none must wait for the other end to
+    lose patience.
+    """
     await asyncio.sleep(PROMPT_S)
     for party in parties:
         links = sum(party.is_linked_to(other) for other in parties)
-        assert len(party.network.streams) == links, f"{party.node} has streams besides those of {links} links"
+        assert len(party.network.streams) == links, (
+            f"{party.node} has streams besides those of {links} links"
+        )
 
 
 async def end(*parties):
@@ -94,16 +106,22 @@ async def end(*parties):
     await asyncio.gather(*(party.connector.stop() for party in parties))
     reported = [len(party.links.reports) for party in parties]
     await asyncio.sleep(SETTLE_S)
-    assert [len(party.links.reports) for party in parties] == reported, "something was reported after stop"
+    assert [len(party.links.reports) for party in parties] == reported, (
+        "something was reported after stop"
+    )
     for party in parties:
         for other in parties:
             history = party.history(other)
-            assert history == ["up", "down"] * (len(history) // 2), f"{party.node} of {other.node}: {history}"
+            assert history == ["up", "down"] * (len(history) // 2), (
+                f"{party.node} of {other.node}: {history}"
+            )
         assert party.network.streams == [], f"{party.node} left streams open"
 
 
 async def insist(ann, bob):
-    """Have both want the link until they have it: one that is being closed may still be returned by ``connect``."""
+    """Have both want the link until they have it: one that is being closed may still be returned by
+    ``connect``.
+    """
     for _ in range(3):
         await asyncio.gather(ann.link(bob), bob.link(ann))
         await asyncio.sleep(SETTLE_S)
@@ -122,7 +140,9 @@ async def crossing_dials():
 
 
 async def crossing_dials_of_three():
-    parties = [await Party(name, number).start() for number, name in enumerate(("ann", "bob", "cid"), 1)]
+    parties = [
+        await Party(name, number).start() for number, name in enumerate(("ann", "bob", "cid"), 1)
+    ]
     pairs = [(one, other) for one in parties for other in parties if one is not other]
     await asyncio.gather(*(one.link(other) for one, other in pairs))
     await nothing_half_open(*parties)
@@ -136,7 +156,10 @@ async def dials_to_an_address_alone_that_cross():
     ann_is_at, bob_is_at = (Node(address=party.node.address) for party in (ann, bob))
     unnamed = ann.connector.connect(bob_is_at), bob.connector.connect(ann_is_at)
     outcomes = await asyncio.gather(*named, *unnamed, return_exceptions=True)
-    assert all(isinstance(each, Node) or (isinstance(each, ConnectError) and each.retryable) for each in outcomes), outcomes
+    assert all(
+        isinstance(each, Node) or (isinstance(each, ConnectError) and each.retryable)
+        for each in outcomes
+    ), outcomes
     await nothing_half_open(ann, bob)
     assert ann.history(bob) == bob.history(ann) == ["up"]
     await end(ann, bob)
@@ -335,13 +358,19 @@ def test_laws_hold_in_any_order(scenario, strategy):
     explore(scenario, strategy)
 
 
-# -- that they would be found ---------------------------------------------------------------------------------------------
+# -- that they would be found ----------------------------------------------------------------------
 
 
 def without_the_tie_break(monkeypatch):
     """Who has dialled answers whoever dials it."""
-    (row,) = (row for row in arbitration.CASES if row.verdict is Verdict.CROSSED and row.our_dial == (State.GREETED,))
-    cases = [each._replace(verdict=Verdict.ANSWER) if each is row else each for each in arbitration.CASES]
+    (row,) = (
+        row
+        for row in arbitration.CASES
+        if row.verdict is Verdict.CROSSED and row.our_dial == (State.GREETED,)
+    )
+    cases = [
+        each._replace(verdict=Verdict.ANSWER) if each is row else each for each in arbitration.CASES
+    ]
     monkeypatch.setattr(arbitration, "CASES", tuple(cases))
 
 
@@ -386,7 +415,9 @@ def test_planted_fault_is_found_and_its_schedule_replays(plant, scenario, monkey
 
 
 class TestDetangledNetwork(StreamRules):
-    """What stands in for the network here keeps the contract, but for what is unsent: detangle's streams take everything."""
+    """What stands in for the network here keeps the contract, but for what is unsent: detangle's
+    streams take everything.
+    """
 
     address, other_address = "10.0.0.1", "10.0.0.2"
     test_what_nobody_reads_is_counted_as_unsent = None

@@ -49,7 +49,16 @@ EVERY_KIND = (
     Partition(at_s=8, groups=((1, 2), (3,)), for_s=10),
     Cut(at_s=9, nodes=(1,), to=(2, 3), one_way=True),
     RingCut(at_s=10, reach=2, for_s=1),
-    Packets(at_s=11, nodes=(1,), loss=0.5, delay_s=0.1, jitter_s=0.1, duplicate=0.1, reorder=0.1, for_s=3),
+    Packets(
+        at_s=11,
+        nodes=(1,),
+        loss=0.5,
+        delay_s=0.1,
+        jitter_s=0.1,
+        duplicate=0.1,
+        reorder=0.1,
+        for_s=3,
+    ),
     SlowReader(at_s=12, nodes=(5,), bytes_per_s=100, for_s=5),
     Heal(at_s=13, what="packets"),
     Publish(at_s=14, nodes=(1, 2), topic="extra", times=100, every_s=0.05, bytes=40_000),
@@ -112,45 +121,89 @@ def test_steps_come_in_the_order_of_their_times():
     [("2", (2,)), ("[3, 1]", (3, 1)), ("2-4", (2, 3, 4)), ("[1, 3-5]", (1, 3, 4, 5)), ("all", ALL)],
 )
 def test_nodes_are_numbers_ranges_lists_or_all(written, nodes, read):
-    assert read(f"nodes: 5\nsteps: [{{at_s: 1, crash: {written}}}]").steps == (Crash(at_s=1, nodes=nodes),)
+    assert read(f"nodes: 5\nsteps: [{{at_s: 1, crash: {written}}}]").steps == (
+        Crash(at_s=1, nodes=nodes),
+    )
 
 
 @pytest.mark.parametrize(
     ("step", "fault"),
     [
-        ("{at_s: -3, crash: 2}", "3:10: steps[0].at_s: -3: expected 0 to 86400 seconds from the start"),
-        ("{at_s: .nan, crash: 2}", "3:10: steps[0].at_s: invalid value nan: expected a finite number"),
-        ("{at_s: soon, crash: 2}", "3:10: steps[0].at_s: invalid value 'soon': expected float, got str"),
+        (
+            "{at_s: -3, crash: 2}",
+            "3:10: steps[0].at_s: -3: expected 0 to 86400 seconds from the start",
+        ),
+        (
+            "{at_s: .nan, crash: 2}",
+            "3:10: steps[0].at_s: invalid value nan: expected a finite number",
+        ),
+        (
+            "{at_s: soon, crash: 2}",
+            "3:10: steps[0].at_s: invalid value 'soon': expected float, got str",
+        ),
         ("{crash: 2}", "3:3: steps[0]: missing key 'at_s'"),
         ("{at_s: 3, crush: 2}", "3:13: steps[0].crush: unknown step: did you mean 'crash'?"),
         (
             "{at_s: 3, crash: 9}",
-            "3:20: steps[0].crash: node 9 never appears: there are 5 nodes, and those that a step has join",
+            (
+                "3:20: steps[0].crash: node 9 never appears: there are 5 nodes, and those that a "
+                "step has join"
+            ),
         ),
         ("{at_s: 3, crash: 0}", "3:20: steps[0].crash: 0: expected the numbers of nodes, from 1"),
         ("{at_s: 3, publish: 2, times: 0}", "3:32: steps[0].times: 0: expected 1 to 1000000"),
         ("{at_s: 3, send: 2, bytes: -1}", "3:29: steps[0].bytes: -1: expected 0 to 1000000"),
-        ("{at_s: 3, ask: 2, topic: ''}", "3:28: steps[0].topic: '': expected a name of 1 to 255 bytes"),
+        (
+            "{at_s: 3, ask: 2, topic: ''}",
+            "3:28: steps[0].topic: '': expected a name of 1 to 255 bytes",
+        ),
         ("{at_s: 3, listen: 2, messages: 0}", "3:34: steps[0].messages: 0: expected at least 1"),
         ("{at_s: 3, listen: 2, bytes: 0}", "3:31: steps[0].bytes: 0: expected at least 1"),
         ("{at_s: 3, crash: [2, 2]}", "3:20: steps[0].crash: 2 is given twice"),
-        ("{at_s: 3, crash: []}", "3:20: steps[0].crash: names nobody: expected numbers of nodes, or all"),
-        ("{at_s: 3, crash: 5-2}", f"3:20: steps[0].crash: invalid range '5-2': expected it to go up, from 1 to {MAX_NODES}"),
+        (
+            "{at_s: 3, crash: []}",
+            "3:20: steps[0].crash: names nobody: expected numbers of nodes, or all",
+        ),
+        (
+            "{at_s: 3, crash: 5-2}",
+            (
+                "3:20: steps[0].crash: invalid range '5-2': expected it to go up, from 1 to "
+                f"{MAX_NODES}"
+            ),
+        ),
         (
             "{at_s: 3, crash: you}",
-            "3:20: steps[0].crash: invalid value 'you': expected the number of a node, a range such as 3-5, or all",
+            (
+                "3:20: steps[0].crash: invalid value 'you': expected the number of a node, a range "
+                "such as 3-5, or all"
+            ),
         ),
-        ("{at_s: 3, join: 2}", "3:19: steps[0].join: node 2 is there from the start; give a number above 5"),
+        (
+            "{at_s: 3, join: 2}",
+            "3:19: steps[0].join: node 2 is there from the start; give a number above 5",
+        ),
         ("{at_s: 3, partition: [[1, 2], [2]]}", "3:24: steps[0].partition: 2 is in two groups"),
         ("{at_s: 3, cut: 1, to: 1}", "3:25: steps[0].to: 1 is at both ends"),
-        ("{at_s: 3, packets: all, loss: 5}", "3:33: steps[0].loss: 5: expected a fraction from 0 to 1"),
+        (
+            "{at_s: 3, packets: all, loss: 5}",
+            "3:33: steps[0].loss: 5: expected a fraction from 0 to 1",
+        ),
         ("{at_s: 3, freeze: 1, for: 1}", "3:24: steps[0].for: unknown key: did you mean 'for_s'?"),
-        ("{at_s: 3, freeze: 1, for_s: -1}", "3:31: steps[0].for_s: -1: expected 0 to 86400 seconds"),
+        (
+            "{at_s: 3, freeze: 1, for_s: -1}",
+            "3:31: steps[0].for_s: -1: expected 0 to 86400 seconds",
+        ),
         ("{at_s: 3, clock_jump: 1}", "3:3: steps[0]: missing key 'by_s'"),
-        ("{at_s: 3, heal: me}", "3:19: steps[0].heal: invalid value 'me': expected one of all, packets, partitions"),
+        (
+            "{at_s: 3, heal: me}",
+            "3:19: steps[0].heal: invalid value 'me': expected one of all, packets, partitions",
+        ),
         (
             "{at_s: 3, crash: 1, thaw: 2}",
-            "3:23: steps[0].thaw: a step does one thing, and 'crash' is given too: make it a step of its own",
+            (
+                "3:23: steps[0].thaw: a step does one thing, and 'crash' is given too: make it a "
+                "step of its own"
+            ),
         ),
     ],
 )
@@ -161,7 +214,10 @@ def test_each_fault_of_a_step_is_told_with_its_place(step, fault, faults):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "script.yaml: the file is empty: expected a mapping with the keys 'nodes' and 'steps'"),
+        (
+            "",
+            "script.yaml: the file is empty: expected a mapping with the keys 'nodes' and 'steps'",
+        ),
         ("[]", "script.yaml:1:1: expected a mapping, got list"),
         ("steps: []", "script.yaml:1:1: missing key 'nodes'"),
         ("nodes: -1", f"script.yaml:1:8: nodes: -1: expected 0 to {MAX_NODES}"),
@@ -175,7 +231,15 @@ def test_each_fault_of_a_file_is_told_with_its_place(text, fault, faults):
 
 
 def test_all_faults_are_told_at_once(faults):
-    assert len(faults("nodes: 5\nsteps:\n- {at_s: -3, crash: 2}\n- {at_s: 3, crush: 2}\n- {at_s: 3, freeze: x}\n")) == 3
+    assert (
+        len(
+            faults(
+                "nodes: 5\nsteps:\n- {at_s: -3, crash: 2}\n- {at_s: 3, crush: 2}\n- {at_s: 3, "
+                "freeze: x}\n"
+            )
+        )
+        == 3
+    )
 
 
 def test_the_number_of_nodes_can_be_given_beside_the_file(read):

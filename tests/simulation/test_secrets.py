@@ -1,10 +1,22 @@
-"""Clusters with a secret in simulation: the same laws hold, and secrets are rotated without losing anybody."""
+"""Clusters with a secret in simulation: the same laws hold, and secrets are rotated without losing
+anybody.
+"""
 
 import logging
 
 import pytest
 
-from cluster_kit.testing.simulation import Crash, Freeze, Law, Partition, Rekey, Restart, Script, Setting, random_script
+from cluster_kit.testing.simulation import (
+    Crash,
+    Freeze,
+    Law,
+    Partition,
+    Rekey,
+    Restart,
+    Script,
+    Setting,
+    random_script,
+)
 
 MESH = {"strategy": "gossip"}
 SPARSE = {"strategy": "gossip", "topology": "k_regular"}
@@ -16,7 +28,10 @@ def rotation(nodes, *, begin_s=4.0, apart_s=0.3):
     steps = []
     for number, secrets in enumerate(((OLD, NEW), (NEW, OLD), (NEW,))):
         at_s = begin_s + number * (nodes * apart_s + 5)
-        steps += [Rekey(at_s=at_s + node * apart_s, nodes=(node,), secrets=secrets) for node in range(1, nodes + 1)]
+        steps += [
+            Rekey(at_s=at_s + node * apart_s, nodes=(node,), secrets=secrets)
+            for node in range(1, nodes + 1)
+        ]
     return steps
 
 
@@ -38,9 +53,18 @@ def test_node_that_sleeps_through_the_middle_step_returns():
 @pytest.mark.once
 @pytest.mark.timeout(300)
 def test_fifty_nodes_go_through_a_rotation_while_datagrams_are_lost_and_one_sleeps():
-    """The last one is frozen when the others begin to use the new secret, and does so itself when it is back."""
-    steps = [step for step in rotation(50, apart_s=0.1) if step.nodes != (50,) or step.secrets != (NEW, OLD)]
-    steps += [Freeze(at_s=13.0, nodes=(50,), for_s=8.0), Rekey(at_s=22.5, nodes=(50,), secrets=(NEW, OLD))]
+    """The last one is frozen when the others begin to use the new secret, and does so itself when
+    it is back.
+    """
+    steps = [
+        step
+        for step in rotation(50, apart_s=0.1)
+        if step.nodes != (50,) or step.secrets != (NEW, OLD)
+    ]
+    steps += [
+        Freeze(at_s=13.0, nodes=(50,), for_s=8.0),
+        Rekey(at_s=22.5, nodes=(50,), secrets=(NEW, OLD)),
+    ]
     Setting(topology=MESH, loss=0.1, secret=True).check(Script(nodes=50, steps=steps))
 
 
@@ -69,7 +93,9 @@ def test_right_rotation_gives_no_warning(warned):
     assert warned == []
 
 
-def test_secret_that_is_dropped_seconds_before_its_last_user_tells_of_another_one_gives_no_warning(warned):
+def test_secret_that_is_dropped_seconds_before_its_last_user_tells_of_another_one_gives_no_warning(
+    warned,
+):
     others, last = (1, 2, 3), (4,)
     steps = [
         rekeyed(8.0, others + last, OLD, NEW),
@@ -83,7 +109,11 @@ def test_secret_that_is_dropped_seconds_before_its_last_user_tells_of_another_on
 
 def test_secret_that_is_dropped_too_early_is_told_with_the_names_of_those_who_are_behind(warned):
     others, behind = (1, 2), (3, 4)
-    steps = [rekeyed(8.0, others + behind, OLD, NEW), rekeyed(16.0, others, NEW, OLD), rekeyed(24.0, others, NEW)]
+    steps = [
+        rekeyed(8.0, others + behind, OLD, NEW),
+        rekeyed(16.0, others, NEW, OLD),
+        rekeyed(24.0, others, NEW),
+    ]
     Setting(topology=MESH, secret=True, seconds=60).run(Script(nodes=4, steps=steps))
     assert warned == ["n0003@10.0.0.4, n0004@10.0.0.5"] * 2
 
@@ -106,4 +136,6 @@ def test_nodes_with_different_secrets_never_agree():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_laws_hold_under_random_faults(seed):
-    Setting(topology=[MESH, SPARSE][seed % 2], seed=seed, secret=True).check(random_script(seed, nodes=6, faults=6))
+    Setting(topology=[MESH, SPARSE][seed % 2], seed=seed, secret=True).check(
+        random_script(seed, nodes=6, faults=6)
+    )

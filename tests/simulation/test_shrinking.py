@@ -15,14 +15,20 @@ def freezes_long(script):
 def crashes_while_parted(script):
     parted = [step for step in script.steps if isinstance(step, Partition)]
     crashes = [step for step in script.steps if isinstance(step, Crash)]
-    return any(part.at_s <= crash.at_s <= part.at_s + part.for_s for part in parted for crash in crashes)
+    return any(
+        part.at_s <= crash.at_s <= part.at_s + part.for_s for part in parted for crash in crashes
+    )
 
 
 def failing(fails, most):
-    return [script for seed in range(200) if fails(script := random_script(seed, nodes=6, faults=9))][:most]
+    return [
+        script for seed in range(200) if fails(script := random_script(seed, nodes=6, faults=9))
+    ][:most]
 
 
-@pytest.mark.parametrize("script", failing(freezes_long, 10), ids=lambda script: str(len(script.steps)))
+@pytest.mark.parametrize(
+    "script", failing(freezes_long, 10), ids=lambda script: str(len(script.steps))
+)
 def test_one_step_is_left_of_a_script_that_one_step_fails(script):
     left = shrink(script, freezes_long)
     assert left.nodes == 1
@@ -32,7 +38,9 @@ def test_one_step_is_left_of_a_script_that_one_step_fails(script):
     assert 3 < left.steps[0].for_s <= 6
 
 
-@pytest.mark.parametrize("script", failing(crashes_while_parted, 10), ids=lambda script: str(len(script.steps)))
+@pytest.mark.parametrize(
+    "script", failing(crashes_while_parted, 10), ids=lambda script: str(len(script.steps))
+)
 def test_two_steps_are_left_of_a_script_that_two_fail(script):
     left = shrink(script, crashes_while_parted)
     assert sorted(type(step).__name__ for step in left.steps) == ["Crash", "Partition"]
@@ -45,7 +53,10 @@ def test_the_same_script_is_left_each_time():
 
 
 def test_simpler_faults_take_the_place_of_all_at_once():
-    script = Script(nodes=3, steps=(Packets(at_s=5, loss=0.5, delay_s=0.1, jitter_s=0.1, reorder=0.2, for_s=10),))
+    script = Script(
+        nodes=3,
+        steps=(Packets(at_s=5, loss=0.5, delay_s=0.1, jitter_s=0.1, reorder=0.2, for_s=10),),
+    )
     left = shrink(script, lambda script: any(step.loss for step in script.steps))
     assert left.steps == (Packets(at_s=0, loss=0.5, for_s=1),)
 

@@ -1,4 +1,6 @@
-"""A whole cluster in virtual time: it agrees with the truth whatever happens, the same way each time, and bugs are found."""
+"""A whole cluster in virtual time: it agrees with the truth whatever happens, the same way each
+time, and bugs are found.
+"""
 
 import json
 import random
@@ -122,7 +124,10 @@ def test_one_node_agrees_with_itself():
 
 def test_who_joins_leaves_crashes_and_returns_is_told():
     _, lines = simulated(
-        Join(at_s=2, nodes=(5,)), Leave(at_s=3, nodes=(1,)), Crash(at_s=4, nodes=(2,)), Restart(at_s=5, nodes=(1, 2))
+        Join(at_s=2, nodes=(5,)),
+        Leave(at_s=3, nodes=(1,)),
+        Crash(at_s=4, nodes=(2,)),
+        Restart(at_s=5, nodes=(1, 2)),
     )
     told = [line for line in lines if line.split()[1] == "n0003"]
     for expected in (
@@ -137,11 +142,20 @@ def test_who_joins_leaves_crashes_and_returns_is_told():
 
 def test_a_draining_node_is_told_to_leave_before_it_does():
     _, lines = simulated(Leave(at_s=2, nodes=(1,), drain_s=3))
-    assert any(" n0002 " in line and "leaving n0001" in line and float(line.split()[0]) < 2.5 for line in lines)
-    assert any(" n0001 " in line and "has ended" in line and float(line.split()[0]) >= 5 for line in lines)
+    assert any(
+        " n0002 " in line and "leaving n0001" in line and float(line.split()[0]) < 2.5
+        for line in lines
+    )
+    assert any(
+        " n0001 " in line and "has ended" in line and float(line.split()[0]) >= 5 for line in lines
+    )
 
 
-@pytest.mark.parametrize("step", [PowerOff(at_s=3, nodes=(1,)), Freeze(at_s=3, nodes=(1,)), Cut(at_s=3, nodes=(1,))], ids=str)
+@pytest.mark.parametrize(
+    "step",
+    [PowerOff(at_s=3, nodes=(1,)), Freeze(at_s=3, nodes=(1,)), Cut(at_s=3, nodes=(1,))],
+    ids=str,
+)
 def test_a_silent_node_is_noticed_by_its_silence(step):
     _, lines = simulated(step)
     downs = [line for line in lines if "down n0001@10.0.0.2" in line]
@@ -168,13 +182,18 @@ def test_a_healed_partition_leaves_nothing():
 
 
 def test_starved_nodes_are_not_dead():
-    outcome, lines = simulated(Starve(at_s=3, nodes=(1, 2), for_s=60), Packets(at_s=3, loss=0.05, for_s=60))
+    outcome, lines = simulated(
+        Starve(at_s=3, nodes=(1, 2), for_s=60), Packets(at_s=3, loss=0.05, for_s=60)
+    )
     assert not outcome.false_alarms
     assert not any("down" in line for line in lines)
 
 
 def test_a_node_starves_as_long_as_the_last_step_says():
-    steps = (Starve(at_s=1, nodes=(1,), for_s=1), Starve(at_s=1.5, nodes=(1,), most_s=1000, for_s=20))
+    steps = (
+        Starve(at_s=1, nodes=(1,), for_s=1),
+        Starve(at_s=1.5, nodes=(1,), most_s=1000, for_s=20),
+    )
     _, lines = simulated(*steps)
     assert any("down n0001@10.0.0.2: silent" in line for line in lines)
 
@@ -243,7 +262,11 @@ def test_it_lasts_as_long_as_it_is_told_to():
     ("script", "options", "fault"),
     [
         (Script(nodes=0), {}, "no node ever runs"),
-        (Script(nodes=2, steps=(Crash(at_s=5, nodes=(1,)),)), {"seconds": 3}, "goes on until 5 s, and only 3 s"),
+        (
+            Script(nodes=2, steps=(Crash(at_s=5, nodes=(1,)),)),
+            {"seconds": 3},
+            "goes on until 5 s, and only 3 s",
+        ),
         (3, {"seconds": 0.01}, r"nodes start until 0\.9\d+ s, and only 0\.01 s are simulated"),
         (3, {"seconds": -1}, "seconds: -1: expected more than 0"),
         (3, {"seconds": inf}, "seconds: inf: expected more than 0, and at most 86400"),
@@ -253,7 +276,11 @@ def test_it_lasts_as_long_as_it_is_told_to():
         (3, {"loss": 1}, "loss: 1: expected a fraction from 0 to less than 1"),
         (3, {"loss": -0.1}, "loss: -0.1: expected a fraction"),
         (3, {"topology": {"strategy": "gosip"}}, "did you mean 'gossip'"),
-        (3, {"topology": {"strategy": {"name": "static", "nodes": ["10.0.0.2:4370"]}}}, "give each with its name"),
+        (
+            3,
+            {"topology": {"strategy": {"name": "static", "nodes": ["10.0.0.2:4370"]}}},
+            "give each with its name",
+        ),
     ],
     ids=str,
 )
@@ -264,7 +291,10 @@ def test_what_cannot_be_simulated_is_refused(script, options, fault):
 
 def test_a_cluster_that_does_not_fit_into_memory_is_refused(monkeypatch):
     monkeypatch.setattr(simulation, "free_bytes", lambda: 24 * 2**30)
-    with pytest.raises(ConfigError, match=r"5000 nodes that know each other take about 33 GiB .* 24 GiB are available"):
+    with pytest.raises(
+        ConfigError,
+        match=r"5000 nodes that know each other take about 33 GiB .* 24 GiB are available",
+    ):
         Simulation(5000)
 
 
@@ -286,7 +316,11 @@ QUICK = {"name": "gossip", "interval_s": 0.3, "ttl_s": 2}
                 ),
             ),
         ),
-        ({"strategy": ["gossip", "static"]}, 416, Script(nodes=4, steps=(Leave(at_s=1, nodes=(4,), drain_s=5),))),
+        (
+            {"strategy": ["gossip", "static"]},
+            416,
+            Script(nodes=4, steps=(Leave(at_s=1, nodes=(4,), drain_s=5),)),
+        ),
         (
             {"strategy": QUICK},
             10342,
@@ -320,7 +354,11 @@ def test_who_said_goodbye_is_not_found_again_by_what_was_on_its_way(topology, se
 
 def told_of_a_node_that_comes_back_only_to_leave(drain_s):
     """Let a node lose power and come back, draining at once; return what the other one is told."""
-    steps = (PowerOff(at_s=1, nodes=(1,)), Restart(at_s=1, nodes=(1,)), Leave(at_s=1, nodes=(1,), drain_s=drain_s))
+    steps = (
+        PowerOff(at_s=1, nodes=(1,)),
+        Restart(at_s=1, nodes=(1,)),
+        Leave(at_s=1, nodes=(1,), drain_s=drain_s),
+    )
     setting = Setting(topology={"strategy": "gossip", "topology": "k_regular"}, seed=1705)
     lines = []
     assert setting.run(Script(nodes=2, steps=steps), show=lines.append).is_good
@@ -333,13 +371,21 @@ def test_node_that_lost_power_and_comes_back_only_to_leave_is_leaving_as_the_run
 
 
 def test_node_that_lost_power_and_comes_back_only_to_leave_is_down_when_its_first_run_is_silent():
-    """Nobody dials the later run, as it is leaving, so it can't prove itself; the word of discovery alone closes no link.
+    """Nobody dials the later run, as it is leaving, so it can't prove itself; the word of discovery
+    alone closes no link.
 
-    That the later run is leaving is not told: while the link is up, it is the first run that is shown, which isn't.
+    That the later run is leaving is not told: while the link is up, it is the first run that is
+    shown, which isn't.
     """
     told = told_of_a_node_that_comes_back_only_to_leave(drain_s=1)
     first = "n0001@10.0.0.2"
-    assert told == ["starts", f"found {first}", f"up {first}", f"lost {first}: replaced", f"down {first}: silent"]
+    assert told == [
+        "starts",
+        f"found {first}",
+        f"up {first}",
+        f"lost {first}: replaced",
+        f"down {first}: silent",
+    ]
 
 
 def test_run_whose_clock_was_set_back_does_not_leave_as_the_run_that_others_still_know():
@@ -349,4 +395,6 @@ def test_run_whose_clock_was_set_back_does_not_leave_as_the_run_that_others_stil
         Restart(at_s=1, nodes=(2,)),
         Leave(at_s=5, nodes=(2,), drain_s=1),
     )
-    Setting(topology={"strategy": ["gossip", "static"], "topology": "ring"}, seed=17248).check(Script(nodes=4, steps=steps))
+    Setting(topology={"strategy": ["gossip", "static"], "topology": "ring"}, seed=17248).check(
+        Script(nodes=4, steps=steps)
+    )

@@ -6,10 +6,22 @@ import pytest
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.testing.simulation.disturbances import History, closes, is_fair, ways_of
-from cluster_kit.testing.simulation.judging.truth import Disagreement, Truth, faults_of_topology, meant_links, picks_of
+from cluster_kit.testing.simulation.judging.truth import (
+    Disagreement,
+    Truth,
+    faults_of_topology,
+    meant_links,
+    picks_of,
+)
 from cluster_kit.testing.simulation.naming import address_of, node_of
 from cluster_kit.testing.simulation.scripts.script import MAX_NODES
-from cluster_kit.testing.simulation.scripts.steps import Cut, Packets, Partition, RingCut, SlowReader
+from cluster_kit.testing.simulation.scripts.steps import (
+    Cut,
+    Packets,
+    Partition,
+    RingCut,
+    SlowReader,
+)
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 from cluster_kit.topologies.ring import RingTopology
 
@@ -18,7 +30,9 @@ NUMBERS = range(1, 6)
 
 def befallen(step):
     ways = ways_of(step, NUMBERS)
-    return {(one, other) for one in NUMBERS for other in NUMBERS if one != other and ways(one, other)}
+    return {
+        (one, other) for one in NUMBERS for other in NUMBERS if one != other and ways(one, other)
+    }
 
 
 def both_ways(*pairs):
@@ -28,14 +42,26 @@ def both_ways(*pairs):
 @pytest.mark.parametrize(
     ("step", "ways"),
     [
-        (Partition(at_s=0, groups=((1, 2),)), both_ways(*[(one, other) for one in (1, 2) for other in (3, 4, 5)])),
-        (Partition(at_s=0, groups=((1,), (2,))), both_ways((1, 2), *[(one, other) for one in (1, 2) for other in (3, 4, 5)])),
+        (
+            Partition(at_s=0, groups=((1, 2),)),
+            both_ways(*[(one, other) for one in (1, 2) for other in (3, 4, 5)]),
+        ),
+        (
+            Partition(at_s=0, groups=((1,), (2,))),
+            both_ways((1, 2), *[(one, other) for one in (1, 2) for other in (3, 4, 5)]),
+        ),
         (Cut(at_s=0, nodes=(1,), to=(2,)), both_ways((1, 2))),
         (Cut(at_s=0, nodes=(1,), to=(2,), one_way=True), {(1, 2)}),
         (Cut(at_s=0, nodes=(1,), one_way=True), {(1, 2), (1, 3), (1, 4), (1, 5)}),
         (Cut(at_s=0, to=(1,), one_way=True), {(2, 1), (3, 1), (4, 1), (5, 1)}),
-        (Cut(at_s=0, nodes=(1, 2)), both_ways(*[(one, other) for one in (1, 2) for other in (3, 4, 5)])),
-        (Cut(at_s=0), both_ways(*[(one, other) for one in NUMBERS for other in NUMBERS if one < other])),
+        (
+            Cut(at_s=0, nodes=(1, 2)),
+            both_ways(*[(one, other) for one in (1, 2) for other in (3, 4, 5)]),
+        ),
+        (
+            Cut(at_s=0),
+            both_ways(*[(one, other) for one in NUMBERS for other in NUMBERS if one < other]),
+        ),
     ],
     ids=str,
 )
@@ -96,7 +122,9 @@ def test_a_goodbye_is_heard_where_nothing_disturbed_it_or_has_since():
     history = History()
     history.node_gone(3, 0.0, was_there=False).until_s = 1.0
     history.node_gone(1, 2.0).until_s = 3.0
-    cut = history.ways_disturbed(ways_of(Cut(at_s=0, nodes=(2,), to=(4,)), NUMBERS), closes=True, at_s=5.0)
+    cut = history.ways_disturbed(
+        ways_of(Cut(at_s=0, nodes=(2,), to=(4,)), NUMBERS), closes=True, at_s=5.0
+    )
     history.node_gone(4, 10.0)
     assert history.was_quiet(3, 4, 10.0, 4.0)
     assert history.was_quiet(1, 4, 10.0, 4.0)
@@ -118,7 +146,9 @@ def test_a_view_is_wrong_about_whoever_is_missing_left_over_or_outdated():
     del known[two.key]
     disagreement.look(three.key)
     disagreement.look(two.key)
-    assert disagreement.describe() == f"{two.key} is not known; {three.key} is up, and should not be"
+    assert (
+        disagreement.describe() == f"{two.key} is not known; {three.key} is up, and should not be"
+    )
     known[two.key] = two.evolve(boot_id=BootId(1, 1))
     disagreement.look(two.key)
     assert f"{two.key} is seen as an earlier run" in disagreement.describe()
@@ -154,7 +184,11 @@ def test_a_topology_whose_ends_differ_or_that_leaves_nodes_apart_is_found():
 
 def test_a_full_mesh_of_one_is_connected():
     there = {1: node_of(1)}
-    assert not list(faults_of_topology(there, picks_of(there, FullMeshTopology(), {1: frozenset()}, pytest.fail)))
+    assert not list(
+        faults_of_topology(
+            there, picks_of(there, FullMeshTopology(), {1: frozenset()}, pytest.fail)
+        )
+    )
 
 
 def test_every_node_has_an_address_of_its_own():

@@ -1,4 +1,6 @@
-"""Functions of an application that opens links itself: what each was called with, and what it does then."""
+"""Functions of an application that opens links itself: what each was called with, and what it does
+then.
+"""
 
 import asyncio
 import threading

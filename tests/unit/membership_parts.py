@@ -45,12 +45,19 @@ def shown(event):
 class Driver:
     """A membership with a clock, and a connector that does as it is told at once.
 
-    Reports are applied together, at the next step: that is when something is asked for, or before time passes.
+    Reports are applied together, at the next step: that is when something is asked for, or before
+    time passes.
     """
 
     def __init__(self, topology=None, **options):
         self.now_s = 100.0
-        defaults = {"name": "web", "prune": True, "max_nodes": 100, "remember_s": 60.0, "keeps_links": True}
+        defaults = {
+            "name": "web",
+            "prune": True,
+            "max_nodes": 100,
+            "remember_s": 60.0,
+            "keeps_links": True,
+        }
         self._membership = Membership(LOCAL, topology or FullMeshTopology(), **(defaults | options))
         self._reports, self._commands, self._events = [], [], []
         self._wake_at_s = None

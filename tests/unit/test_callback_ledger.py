@@ -38,7 +38,11 @@ def test_a_changed_description_is_news_once():
     tagged = BOB.evolve(metadata={"zone": "a"})
     assert ledger.described([BOB, CAT]) == []
     assert ledger.described([tagged]) == [tagged]
-    assert (ledger.change(tagged), ledger.change(tagged), ledger.change(CAT)) == (True, False, False)
+    assert (ledger.change(tagged), ledger.change(tagged), ledger.change(CAT)) == (
+        True,
+        False,
+        False,
+    )
     assert ledger.up == {BOB.key: tagged}
 
 

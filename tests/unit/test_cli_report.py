@@ -30,14 +30,29 @@ COMMON = {"topology": "lan", "seq": 3, "t": 0.25}
 
 CASES = [
     (NodeFound(**COMMON, node=B), "node_found", NAMED, "found b@h at 10.0.0.2:7 (zone=x)"),
-    (NodeLost(**COMMON, node=B, reason=Reason.GONE), "node_lost", NAMED | {"reason": "gone"}, "lost b@h: gone"),
+    (
+        NodeLost(**COMMON, node=B, reason=Reason.GONE),
+        "node_lost",
+        NAMED | {"reason": "gone"},
+        "lost b@h: gone",
+    ),
     (NodeUp(**COMMON, node=B), "node_up", NAMED, "b@h is up at 10.0.0.2:7 (zone=x)"),
-    (NodeDown(**COMMON, node=B, reason=Reason.SILENT), "node_down", NAMED | {"reason": "silent"}, "b@h is down: silent"),
+    (
+        NodeDown(**COMMON, node=B, reason=Reason.SILENT),
+        "node_down",
+        NAMED | {"reason": "silent"},
+        "b@h is down: silent",
+    ),
     (NodeUpdated(**COMMON, node=B), "node_updated", NAMED, "b@h changed at 10.0.0.2:7 (zone=x)"),
     (NodeLeaving(**COMMON, node=B), "node_leaving", NAMED, "b@h is about to leave"),
     (TopologyReady(**COMMON, address="h:1"), "ready", {"address": "h:1"}, "ready at h:1"),
     (TopologyReady(**COMMON, address=None), "ready", {"address": None}, "ready"),
-    (TopologyDegraded(**COMMON, error="why"), "topology_degraded", {"error": "why"}, "degraded: why"),
+    (
+        TopologyDegraded(**COMMON, error="why"),
+        "topology_degraded",
+        {"error": "why"},
+        "degraded: why",
+    ),
     (TopologyRecovered(**COMMON), "topology_recovered", {}, "recovered"),
     (
         TopologyRestarted(**COMMON, error="why", restarts=2),
@@ -45,7 +60,12 @@ CASES = [
         {"error": "why", "restarts": 2},
         "worker replaced (restart 2): why",
     ),
-    (TopologyEvent(**COMMON, kind="k", data={"a": 1}), "topology_event", {"kind": "k", "data": {"a": 1}}, "k {'a': 1}"),
+    (
+        TopologyEvent(**COMMON, kind="k", data={"a": 1}),
+        "topology_event",
+        {"kind": "k", "data": {"a": 1}},
+        "k {'a': 1}",
+    ),
     (
         Snapshot(**COMMON, known=(B,), up=(B,)),
         "snapshot",
@@ -56,11 +76,19 @@ CASES = [
 
 
 def test_every_event_has_its_case():
-    kinds = {value for value in vars(events).values() if isinstance(value, type) and issubclass(value, Event)}
+    kinds = {
+        value
+        for value in vars(events).values()
+        if isinstance(value, type) and issubclass(value, Event)
+    }
     assert kinds - {Event} == {type(event) for event, *_ in CASES}
 
 
-@pytest.mark.parametrize(("event", "kind", "members", "_"), CASES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("event", "kind", "members", "_"),
+    CASES,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_json_has_the_common_members_and_its_own(event, kind, members, _):
     assert json.loads(as_json(event)) == {"t": 0.25, "event": kind, "topology": "lan"} | members
 
@@ -73,7 +101,14 @@ def test_text_is_a_sentence_with_time_and_topology(event, _, __, sentence):
 
 
 def test_metadata_can_t_move_the_cursor_nor_make_lines_of_its_own():
-    node = Node("b@h", metadata={"zone": "\x1b[2J\x1b]0;x\x07", "rack": "r1\n12:00:00.000 lan: a@h is up", "name": "\u202eabc"})
+    node = Node(
+        "b@h",
+        metadata={
+            "zone": "\x1b[2J\x1b]0;x\x07",
+            "rack": "r1\n12:00:00.000 lan: a@h is up",
+            "name": "\u202eabc",
+        },
+    )
     line = as_text(NodeFound(**COMMON, node=node))
     assert line.isprintable()
     assert "zone=\\x1b[2J\\x1b]0;x\\x07" in line

@@ -42,7 +42,11 @@ def test_linked_node_is_ready_if_each_goes_on_to_accept_what_the_other_uses(held
 
 def test_who_is_known_or_went_just_now_is_absent_unless_it_is_linked():
     answer = told([("a@h", [OLD, NEW])], known=["a@h", "b@h"], gone=["c@h"])
-    assert verdicts(answer, [NEW, OLD]) == {"a@h": Verdict.READY, "b@h": Verdict.ABSENT, "c@h": Verdict.ABSENT}
+    assert verdicts(answer, [NEW, OLD]) == {
+        "a@h": Verdict.READY,
+        "b@h": Verdict.ABSENT,
+        "c@h": Verdict.ABSENT,
+    }
 
 
 def test_fault_names_the_secret():

@@ -28,7 +28,15 @@ def test_more_than_fits_begins_at_the_top_and_says_where_it_is():
 def test_keys_move_the_window_and_not_beyond_the_ends():
     scroll = Viewport()
     window(scroll)
-    for keys, top in [("j", 2), ("\x1b[B\x1b[B", 4), (" ", 10), ("\x1b[6~", 16), ("k\x1b[A", 14), ("G", 24), ("\x1b[6~", 24)]:
+    for keys, top in [
+        ("j", 2),
+        ("\x1b[B\x1b[B", 4),
+        (" ", 10),
+        ("\x1b[6~", 16),
+        ("k\x1b[A", 14),
+        ("G", 24),
+        ("\x1b[6~", 24),
+    ]:
         for move in moves(keys):
             scroll.move(move)
         assert window(scroll)[2] == f"line {top}"

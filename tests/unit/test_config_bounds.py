@@ -41,7 +41,9 @@ def test_bounds_are_told_in_words(bounds, text):
     assert str(bounds) == text
 
 
-@pytest.mark.parametrize(("number", "admitted"), [(0, False), (0.001, True), (1, True), (1.01, False), (math.nan, False)])
+@pytest.mark.parametrize(
+    ("number", "admitted"), [(0, False), (0.001, True), (1, True), (1.01, False), (math.nan, False)]
+)
 def test_ends_belong_to_the_range_or_not(number, admitted):
     assert FINE.admit(number) is admitted
 

@@ -50,7 +50,11 @@ def test_arguments_come_along():
 
 
 def test_all_three_and_the_options_of_the_connector():
-    keys = {"connect": CONNECT, "disconnect": f"{MODULE}:disconnect", "list_nodes": f"{MODULE}:list_nodes"}
+    keys = {
+        "connect": CONNECT,
+        "disconnect": f"{MODULE}:disconnect",
+        "list_nodes": f"{MODULE}:list_nodes",
+    }
     assert load(**keys).options == load(connector={"name": "callback", **keys}).options
     assert load(connector="callback", **keys).options == load(**keys).options
     assert load(connector={"name": "callback", "interval_s": 1, **keys}).build().interval_s == 1
@@ -67,7 +71,10 @@ def test_all_three_and_the_options_of_the_connector():
         ("nowhere:connect", "install it, or put its folder on PYTHONPATH"),
         (f"{MODULE}:NO_FUNCTION", "is no function"),
         (f"{MODULE}:list_nodes", "does not take what it is called with, (node)"),
-        ([MODULE, "connect", ["one too many"]], "does not take what it is called with, ('one too many', node)"),
+        (
+            [MODULE, "connect", ["one too many"]],
+            "does not take what it is called with, ('one too many', node)",
+        ),
         (lambda node: None, "workers import functions by name"),
         (functools.partial(application_links.connect), "workers import functions by name"),
         ([MODULE, "with_arguments", [1, lambda: None]], "its arguments cannot be sent to a worker"),
@@ -85,7 +92,9 @@ def test_connect_is_needed():
 
 
 def test_another_connector_is_not_for_callbacks():
-    assert fault(connector="tcp", connect=CONNECT).startswith("topologies.x.connect: is for connector 'callback'")
+    assert fault(connector="tcp", connect=CONNECT).startswith(
+        "topologies.x.connect: is for connector 'callback'"
+    )
 
 
 def test_the_interval_is_checked():
@@ -114,7 +123,11 @@ class Shipping:
         return {"strategy": {"name": "static", "nodes": []}, **self._spec}
 
     def connector(self, **own):
-        return load_config({"topologies": {"x": {"use": "acme", **own}}}, self).topologies["x"].connector.name
+        return (
+            load_config({"topologies": {"x": {"use": "acme", **own}}}, self)
+            .topologies["x"]
+            .connector.name
+        )
 
 
 class TestReadyMade:

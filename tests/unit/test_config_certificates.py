@@ -1,4 +1,6 @@
-"""The keys for certificates from files: which files can be used, what is wrong with others, and that nothing shows a key."""
+"""The keys for certificates from files: which files can be used, what is wrong with others, and
+that nothing shows a key.
+"""
 
 import os
 import traceback
@@ -50,13 +52,17 @@ def folder(tmp_path):
 
 @pytest.fixture
 def fault_of(folder):
-    """Return a function that returns what is wrong with certificates, whose files may have other content, by ``part``."""
+    """Return a function that returns what is wrong with certificates, whose files may have other
+    content, by ``part``.
+    """
 
     def fault_of(certificates=GOOD, node=f"a@{HOST}", trust_domain=None, **parts):
         write_folder(folder, certificates)
         for part, content in parts.items():
             write(folder / {"cert": "tls.crt", "key": "tls.key", "ca": "ca.crt"}[part], content)
-        message = fault(certs=str(folder), node=node, **({"trust_domain": trust_domain} if trust_domain else {}))
+        message = fault(
+            certs=str(folder), node=node, **({"trust_domain": trust_domain} if trust_domain else {})
+        )
         assert message.startswith(f"certs: cannot use '{folder}/")
         return message.removeprefix(f"certs: cannot use '{folder}/")
 
@@ -69,7 +75,9 @@ class TestKeys:
 
     def test_folder_has_three_files(self, folder):
         files = load(certs=str(folder), node=f"a@{HOST}").certificates
-        assert files.paths == CertificatePaths(folder / "tls.crt", folder / "tls.key", folder / "ca.crt", folder)
+        assert files.paths == CertificatePaths(
+            folder / "tls.crt", folder / "tls.key", folder / "ca.crt", folder
+        )
         assert files.content.trust_domain is None
         assert files.titles == (HOST, "web.example.org")
         assert files.expires > datetime.now(UTC) + timedelta(days=89)
@@ -87,7 +95,9 @@ class TestKeys:
 
     def test_a_made_up_name_is_on_loopback(self, tmp_path):
         elsewhere = write_folder(tmp_path / "elsewhere", AUTHORITY.certificates("10.0.0.1"))
-        assert "does not name '127.0.0.1', the host of this node, but '10.0.0.1'" in fault(certs=str(elsewhere))
+        assert "does not name '127.0.0.1', the host of this node, but '10.0.0.1'" in fault(
+            certs=str(elsewhere)
+        )
 
     def test_trust_domain_takes_the_place_of_hosts(self, tmp_path):
         folder = write_folder(tmp_path / "certs", AUTHORITY.certificates(MEMBER))
@@ -103,8 +113,14 @@ class TestKeys:
     @pytest.mark.parametrize(
         ("keys", "expected"),
         [
-            ({"certs": "/x", "key": "/y"}, "key: is given beside 'certs': give the folder, or the three files"),
-            ({"cert": "/x"}, "cert: is given without 'key' and 'ca': give all three, or the folder"),
+            (
+                {"certs": "/x", "key": "/y"},
+                "key: is given beside 'certs': give the folder, or the three files",
+            ),
+            (
+                {"cert": "/x"},
+                "cert: is given without 'key' and 'ca': give all three, or the folder",
+            ),
             ({"key": "/x", "ca": "/y"}, "key: is given without 'cert': give all three"),
             ({"trust_domain": "example.org"}, "trust_domain: needs certificates of this node"),
             ({"certs": 5}, "certs: expected text, got int"),
@@ -112,23 +128,35 @@ class TestKeys:
             ({"certs": ["/x"]}, "certs: expected text, got list"),
             ({"certs": ""}, "certs: is empty"),
             ({"certs": "/x", "trust_domain": 5}, "trust_domain: expected text, got int"),
-            ({"certs": "/x", "trust_domain": ""}, "trust_domain: invalid value '': expected the name of a SPIFFE trust domain"),
-            ({"certs": "/x", "trust_domain": "Example.org"}, "trust_domain: invalid value 'Example.org': expected"),
+            (
+                {"certs": "/x", "trust_domain": ""},
+                "trust_domain: invalid value '': expected the name of a SPIFFE trust domain",
+            ),
+            (
+                {"certs": "/x", "trust_domain": "Example.org"},
+                "trust_domain: invalid value 'Example.org': expected",
+            ),
             ({"certz": "/x"}, "certz: unknown key: did you mean 'cert'?"),
-            ({"trustdomain": "example.org"}, "trustdomain: unknown key: did you mean 'trust_domain'?"),
+            (
+                {"trustdomain": "example.org"},
+                "trustdomain: unknown key: did you mean 'trust_domain'?",
+            ),
         ],
     )
     def test_faults_are_told(self, keys, expected):
         assert fault(**keys).startswith(expected)
 
     def test_trust_domain_is_told_without_its_scheme(self):
-        assert fault(certs="/x", trust_domain="spiffe://example.org/a").endswith(": write example.org")
+        assert fault(certs="/x", trust_domain="spiffe://example.org/a").endswith(
+            ": write example.org"
+        )
 
     def test_every_fault_is_told_at_once_with_its_line(self, tmp_path, folder, monkeypatch):
         (folder / "tls.key").unlink()
         path = tmp_path / "cluster.yaml"
         path.write_text(
-            "cert: certs/tls.crt\nkey: certs/tls.key\nca: certs/ca.crt\nclutser: x\ntopologies: {lan: {strategy: silent}}"
+            "cert: certs/tls.crt\nkey: certs/tls.key\nca: certs/ca.crt\nclutser: x\ntopologies: "
+            "{lan: {strategy: silent}}"
         )
         monkeypatch.chdir(tmp_path)
         with pytest.raises(ConfigError) as raised:
@@ -151,14 +179,18 @@ class TestFiles:
         assert f"cannot use '{path}': it is no regular file" in fault(certs=str(folder))
         path.unlink()
         write(path, b"x" * (MAX_BYTES + 1))
-        assert f"cannot use '{path}': it has more than {MAX_BYTES} bytes" in fault(certs=str(folder))
+        assert f"cannot use '{path}': it has more than {MAX_BYTES} bytes" in fault(
+            certs=str(folder)
+        )
 
     def test_permission_is_named(self, folder, monkeypatch):
         def refuse(*_):
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(os, "open", refuse)  # the user who tests may be root
-        assert f"this process, of user {os.geteuid()}, has no permission to read it" in fault(certs=str(folder))
+        assert f"this process, of user {os.geteuid()}, has no permission to read it" in fault(
+            certs=str(folder)
+        )
 
     @pytest.mark.parametrize("name", ["tls.key", "ca.crt"])
     @pytest.mark.parametrize("mode", [0o620, 0o602])
@@ -177,16 +209,23 @@ class TestFiles:
         assert list(advice(load(certs=str(folder)))) == []
         (folder / "tls.key").chmod(0o644)
         [warning] = advice(load(certs=str(folder)))
-        assert warning.startswith(f"certificates: everybody on this machine can read '{folder}/tls.key': chmod o-r")
+        assert warning.startswith(
+            f"certificates: everybody on this machine can read '{folder}/tls.key': chmod o-r"
+        )
 
     def test_links_are_followed_as_kubernetes_makes_them(self, tmp_path):
         mounted = Mounted(tmp_path / "mounted", GOOD)
         files = load(certs=str(mounted.folder)).certificates
         assert files.paths.cert == mounted.folder / "tls.crt"
-        assert files.content == load(certs=str(write_folder(tmp_path / "plain", GOOD))).certificates.content
+        assert (
+            files.content
+            == load(certs=str(write_folder(tmp_path / "plain", GOOD))).certificates.content
+        )
 
     @pytest.mark.parametrize("number", [1, 2, 3])
-    def test_files_that_are_swapped_while_they_are_read_are_of_one_time(self, tmp_path, monkeypatch, number):
+    def test_files_that_are_swapped_while_they_are_read_are_of_one_time(
+        self, tmp_path, monkeypatch, number
+    ):
         mounted, read = Mounted(tmp_path / "mounted", GOOD), []
 
         def read_and_swap(path, *arguments, **more):
@@ -200,7 +239,10 @@ class TestFiles:
         monkeypatch.setattr(certificate_files, "read_guarded", read_and_swap)
         files = read_certificate_files(CertificatePaths.within(mounted.folder), HOST)
         assert len(read) == 6
-        assert files.content == read_certificate_files(CertificatePaths.within(mounted.folder), HOST).content
+        assert (
+            files.content
+            == read_certificate_files(CertificatePaths.within(mounted.folder), HOST).content
+        )
         assert files.content.chain == OTHER.chain
 
     def test_files_that_never_rest_are_refused(self, folder, monkeypatch):
@@ -246,12 +288,16 @@ class TestContent:
     @pytest.mark.parametrize("kind", ["rsa", "p256", "ed25519"])
     def test_keys_may_be_of_the_usual_kinds(self, tmp_path, kind):
         authority = Authority("one", kind=kind)
-        assert load(certs=str(write_folder(tmp_path / "certs", authority.certificates(HOST, kind=kind)))).certificates
+        assert load(
+            certs=str(write_folder(tmp_path / "certs", authority.certificates(HOST, kind=kind)))
+        ).certificates
 
     def test_text_around_it_and_other_forms_of_the_key_are_taken(self, folder):
         leaf, key = AUTHORITY.leaf(HOST)
         old = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+        parameters = (
+            b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+        )
         chain = leaf.public_bytes(Encoding.PEM)
         write(folder / "tls.crt", b"subject=\n" + chain + old)
         write(folder / "tls.key", parameters + old)
@@ -262,45 +308,65 @@ class TestContent:
     @pytest.mark.parametrize("part", ["cert", "key", "ca"])
     def test_what_is_no_pem_is_refused(self, fault_of, part):
         assert "it is empty; write " in fault_of(**{part: b" \n"})
-        assert "that can be read; write it as PEM, which begins with '-----BEGIN " in fault_of(**{part: b"\x30\x82\x01\xff"})
+        assert "that can be read; write it as PEM, which begins with '-----BEGIN " in fault_of(
+            **{part: b"\x30\x82\x01\xff"}
+        )
         assert "that can be read; write it as PEM" in fault_of(
             **{part: b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}
         )
         whole = {"cert": GOOD.chain, "key": GOOD.key, "ca": GOOD.authorities}[part]
-        assert "it ends inside a PEM block; write all of it" in fault_of(**{part: whole + whole[: len(whole) // 2]})
+        assert "it ends inside a PEM block; write all of it" in fault_of(
+            **{part: whole + whole[: len(whole) // 2]}
+        )
         assert "it ends inside a PEM block" in fault_of(**{part: whole[: len(whole) // 2]})
 
     def test_encrypted_key_is_refused(self, fault_of):
         _, key = AUTHORITY.leaf(HOST)
         message = fault_of(key=pem_of_key(key, b"password"))
         assert message.startswith(
-            "tls.key': its private key is encrypted; nobody can enter its password: decrypt it by 'openssl "
+            "tls.key': its private key is encrypted; nobody can enter its password: decrypt it by "
+            "'openssl "
         )
 
     @pytest.mark.parametrize("key", [OTHER.key, pem_of_key(x25519.X25519PrivateKey.generate())])
     def test_key_has_to_be_that_of_the_certificate(self, fault_of, folder, key):
         message = fault_of(key=key)
-        assert message.startswith(f"tls.key': it is not the key of the first certificate in '{folder}/tls.crt'; use the two")
+        assert message.startswith(
+            f"tls.key': it is not the key of the first certificate in '{folder}/tls.crt'; use the "
+            "two"
+        )
 
     @pytest.mark.parametrize(
         ("options", "why"),
         [
             ({"since": -9 * DAY, "until": -DAY}, "its certificate expired on "),
             ({"since": DAY, "until": 9 * DAY}, "its certificate is not valid before "),
-            ({"purposes": CLIENT}, "its certificate is not for serverAuth, by its extended key usage; issue one for both"),
-            ({"purposes": SERVER}, "its certificate is not for clientAuth, by its extended key usage"),
+            (
+                {"purposes": CLIENT},
+                (
+                    "its certificate is not for serverAuth, by its extended key usage; issue one "
+                    "for both"
+                ),
+            ),
+            (
+                {"purposes": SERVER},
+                "its certificate is not for clientAuth, by its extended key usage",
+            ),
         ],
     )
     def test_certificate_that_others_would_refuse_is_refused(self, fault_of, options, why):
         assert fault_of(AUTHORITY.certificates(HOST, **options)).startswith(f"tls.crt': {why}")
 
     def test_cert_manager_is_told_the_usages(self, fault_of):
-        assert "in cert-manager, by 'usages: [digital signature, server auth, client auth]'" in fault_of(
-            AUTHORITY.certificates(HOST, purposes=SERVER)
+        assert (
+            "in cert-manager, by 'usages: [digital signature, server auth, client auth]'"
+            in fault_of(AUTHORITY.certificates(HOST, purposes=SERVER))
         )
 
     def test_certificate_for_everything_is_taken(self, tmp_path):
-        assert load(certs=str(write_folder(tmp_path / "certs", AUTHORITY.certificates(HOST, purposes=()))))
+        assert load(
+            certs=str(write_folder(tmp_path / "certs", AUTHORITY.certificates(HOST, purposes=())))
+        )
 
     def test_chain_has_to_lead_to_the_authorities(self, fault_of, folder):
         root = Authority("root")
@@ -308,14 +374,19 @@ class TestContent:
         alone = whole.chain[: whole.chain.index(b"-----END CERTIFICATE-----") + 26]
         for certificates, parts in ((GOOD, {"ca": OTHER.authorities}), (whole, {"cert": alone})):
             message = fault_of(certificates, **parts)
-            why = f"tls.crt': peers would not trust it, by the authorities in '{folder}/ca.crt': unable to get local issuer"
+            why = (
+                f"tls.crt': peers would not trust it, by the authorities in '{folder}/ca.crt': "
+                "unable to get local issuer"
+            )
             assert message.startswith(why)
 
     def test_authority_has_to_be_valid_as_well(self, fault_of):
         past = Authority("past")
         leaf, key = past.leaf(HOST)
         builder = past._builder(past.name, past.key, past, -9 * DAY, -DAY)
-        expired = past.sign(builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True))
+        expired = past.sign(
+            builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        )
         message = fault_of(cert=pem(leaf), key=pem_of_key(key), ca=pem(expired))
         assert "ca.crt': certificate has expired; put its issuer there" in message
 
@@ -332,7 +403,11 @@ class TestContent:
                 ["10.0.0.2", "web.example.org"],
                 "'10.0.0.2', 'web.example.org'; issue one that does, in cert-manager by 'ip",
             ),
-            ("a@web.example.org", ["10.0.0.2"], "'10.0.0.2'; issue one that does, in cert-manager by 'dnsNames'"),
+            (
+                "a@web.example.org",
+                ["10.0.0.2"],
+                "'10.0.0.2'; issue one that does, in cert-manager by 'dnsNames'",
+            ),
             ("a@10.0.0.1", [MEMBER], "no host at all"),
             ("a@10.0.0.1", [], "no host at all"),
         ],
@@ -340,19 +415,30 @@ class TestContent:
     def test_host_has_to_be_named(self, fault_of, node, names, found):
         message = fault_of(AUTHORITY.certificates(*names), node=node)
         host = node.partition("@")[2]
-        assert message.startswith(f"tls.crt': its certificate does not name '{host}', the host of this node, but {found}")
+        assert message.startswith(
+            f"tls.crt': its certificate does not name '{host}', the host of this node, but {found}"
+        )
 
     @pytest.mark.parametrize(
         ("names", "found"),
         [
             (["127.0.0.1"], "no URI at all"),
-            (["spiffe://example.com/shop"], "'spiffe://example.com/shop'; issue one with exactly one URI"),
-            ([MEMBER, "https://example.org/"], "'spiffe://example.org/shop', 'https://example.org/'"),
+            (
+                ["spiffe://example.com/shop"],
+                "'spiffe://example.com/shop'; issue one with exactly one URI",
+            ),
+            (
+                [MEMBER, "https://example.org/"],
+                "'spiffe://example.org/shop', 'https://example.org/'",
+            ),
         ],
     )
     def test_trust_domain_has_to_be_that_of_its_only_id(self, fault_of, names, found):
         message = fault_of(AUTHORITY.certificates(*names), trust_domain="example.org")
-        assert message.startswith(f"tls.crt': its certificate has no SPIFFE ID of the trust domain 'example.org', but {found}")
+        assert message.startswith(
+            "tls.crt': its certificate has no SPIFFE ID of the trust domain 'example.org', but "
+            f"{found}"
+        )
 
     def test_too_many_are_refused(self, fault_of):
         assert "tls.crt': it has more than 32 certificates" in fault_of(cert=GOOD.chain * 33)
@@ -386,7 +472,9 @@ class TestNothingShowsTheKey:
 
     def test_in_what_loads(self, folder):
         config = load(certs=str(folder))
-        self.check(config, config.certificates, config.certificates.content, config.certificates.as_plain())
+        self.check(
+            config, config.certificates, config.certificates.content, config.certificates.as_plain()
+        )
 
     def check(self, *texts):
         lines = [line for line in GOOD.key.decode().splitlines() if "---" not in line]
@@ -437,7 +525,8 @@ class TestOffLoopback:
         keys = {"node": "a@10.0.0.1", "certs": certs, "topologies": {"lan": {"strategy": Sealed}}}
         message = fault(**keys)
         assert message.startswith(
-            "topologies.lan.strategy: serves off loopback on '10.0.0.1', where anybody could forge what Sealed"
+            "topologies.lan.strategy: serves off loopback on '10.0.0.1', where anybody could forge "
+            "what Sealed"
         )
         assert "certificates protect only links: also give the cluster a secret" in message
         assert load(**keys, secret="s")
@@ -445,22 +534,32 @@ class TestOffLoopback:
 
     def test_gossip_is_what_a_secret_seals(self, certs):
         topologies = {"lan": {"strategy": "cluster_kit.strategies.gossip:GossipStrategy"}}
-        assert "certificates protect only links" in fault(node="a@10.0.0.1", certs=certs, topologies=topologies)
+        assert "certificates protect only links" in fault(
+            node="a@10.0.0.1", certs=certs, topologies=topologies
+        )
 
     def test_connector_that_does_not_use_them_is_refused(self, certs):
-        keys = {"node": "a@10.0.0.1", "topologies": {"lan": {"strategy": "silent", "connector": Bare}}}
-        assert "as Bare doesn't use the certificates: it needs 'insecure: true'" in fault(**keys, certs=certs)
+        keys = {
+            "node": "a@10.0.0.1",
+            "topologies": {"lan": {"strategy": "silent", "connector": Bare}},
+        }
+        assert "as Bare doesn't use the certificates: it needs 'insecure: true'" in fault(
+            **keys, certs=certs
+        )
         assert "as Bare doesn't use the secret" in fault(**keys, certs=certs, secret="s")
 
     def test_faulty_ones_are_the_only_fault(self):
-        assert fault(node="a@10.0.0.1", certs="/none").startswith("certs: cannot use '/none/tls.crt': there is no such file")
+        assert fault(node="a@10.0.0.1", certs="/none").startswith(
+            "certs: cannot use '/none/tls.crt': there is no such file"
+        )
 
 
 class TestExpiry:
     @pytest.mark.parametrize(
         ("lifetime", "left", "expected"),
         [
-            (timedelta(days=90), timedelta(days=29.9), Expiry.FAR),  # cert-manager has a moment to renew it
+            # cert-manager has a moment to renew it
+            (timedelta(days=90), timedelta(days=29.9), Expiry.FAR),
             (timedelta(days=90), timedelta(days=26.9), Expiry.SOON),
             (timedelta(days=3650), timedelta(days=30.1), Expiry.FAR),
             (timedelta(days=3650), timedelta(days=29.9), Expiry.SOON),
@@ -494,11 +593,24 @@ class Unlinked(Listening):
 class TestHintsThatNoLinkProves:
     def told(self, strategy, connector="tcp", **keys):
         topologies = {"lan": {"strategy": strategy, "connector": connector}}
-        return list(advice(load(node="a@10.0.0.1", secret="7f" * 8 + "0123456789abcdef" * 2, topologies=topologies, **keys)))
+        return list(
+            advice(
+                load(
+                    node="a@10.0.0.1",
+                    secret="7f" * 8 + "0123456789abcdef" * 2,
+                    topologies=topologies,
+                    **keys,
+                )
+            )
+        )
 
     def test_are_warned_about(self):
         told = self.told(Hinting, Unlinked)
-        assert any("topologies.lan: what " in each and "hears on '10.0.0.1' can be made up by anybody" in each for each in told)
+        assert any(
+            "topologies.lan: what " in each
+            and "hears on '10.0.0.1' can be made up by anybody" in each
+            for each in told
+        )
 
     def test_others_are_not(self):
         for told in (self.told(Hinting), self.told(Silent, Unlinked), self.told(Sealed, Unlinked)):

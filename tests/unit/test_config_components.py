@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from config_parts import Broken, Everyone, Full, Incomplete, Listening, Outer, Polling, Shelf, Silent, Unknowable, Unpicklable
+from config_parts import (
+    Broken,
+    Everyone,
+    Full,
+    Incomplete,
+    Listening,
+    Outer,
+    Polling,
+    Shelf,
+    Silent,
+    Unknowable,
+    Unpicklable,
+)
 
 from cluster_kit import ConfigError, PluginError
 from cluster_kit.config import Component, Secret, load_config
@@ -34,29 +46,41 @@ class TestForms:
         assert strategy("silent") == Component(name="silent", target="config_parts:Silent")
 
     def test_class_by_text(self):
-        assert strategy("config_parts:Full") == Component(name="config_parts:Full", target="config_parts:Full")
+        assert strategy("config_parts:Full") == Component(
+            name="config_parts:Full", target="config_parts:Full"
+        )
 
     def test_class_within_a_class(self):
         assert isinstance(strategy("config_parts:Outer.Inner").build(), Outer.Inner)
 
     def test_mapping_with_options(self):
         component = strategy({"name": "polling", "query": "q"})
-        assert component == Component(name="polling", target="config_parts:Polling", options={"query": "q"})
+        assert component == Component(
+            name="polling", target="config_parts:Polling", options={"query": "q"}
+        )
 
     def test_options_under_config(self):
         assert strategy("polling", config={"query": "q"}).options == {"query": "q"}
         assert strategy({"name": "polling"}, config={"query": "q"}).options == {"query": "q"}
 
     def test_empty_config_is_none(self):
-        assert load(strategy=[{"name": "polling", "query": "q"}], config=None).strategies[0].options == {"query": "q"}
+        assert load(strategy=[{"name": "polling", "query": "q"}], config=None).strategies[
+            0
+        ].options == {"query": "q"}
 
     def test_list(self):
         entry = load(strategy=["silent", {"name": "polling", "query": "q"}, Full])
-        assert [component.name for component in entry.strategies] == ["silent", "polling", "config_parts:Full"]
+        assert [component.name for component in entry.strategies] == [
+            "silent",
+            "polling",
+            "config_parts:Full",
+        ]
 
     def test_class(self):
         component = strategy(Polling, config={"query": "q"})
-        assert component == Component(name="config_parts:Polling", target="config_parts:Polling", options={"query": "q"})
+        assert component == Component(
+            name="config_parts:Polling", target="config_parts:Polling", options={"query": "q"}
+        )
 
     def test_class_in_a_mapping(self):
         assert strategy({"name": Polling, "query": "q"}).target == "config_parts:Polling"
@@ -64,11 +88,15 @@ class TestForms:
     def test_configured_instance(self):
         instance = Polling(query="q")
         component = strategy(instance)
-        assert component == Component(name="config_parts:Polling", target="config_parts:Polling", instance=instance)
+        assert component == Component(
+            name="config_parts:Polling", target="config_parts:Polling", instance=instance
+        )
         assert component.build() is instance
 
     def test_connector_and_topology_take_them_too(self):
-        entry = load(strategy="silent", connector={"name": "tcp", "host": "::1"}, topology=Everyone())
+        entry = load(
+            strategy="silent", connector={"name": "tcp", "host": "::1"}, topology=Everyone()
+        )
         assert entry.connector.options == {"host": "::1"}
         assert isinstance(entry.topology.build(), Everyone)
 
@@ -77,7 +105,9 @@ class TestForms:
         assert (entry.connector.name, entry.topology.name) == ("tcp", "full_mesh")
 
     def test_component_builds_the_same_in_another_process(self):
-        component = strategy("full", config={"secret": "hush", "path": "/x", "retry": {"times": 3}, "ports": [1]})
+        component = strategy(
+            "full", config={"secret": "hush", "path": "/x", "retry": {"times": 3}, "ports": [1]}
+        )
         assert pickle.loads(pickle.dumps(component)).build() == component.build()
         assert component.build().secret == Secret("hush")
 
@@ -85,12 +115,16 @@ class TestForms:
 class TestFaults:
     @pytest.mark.parametrize("kind", ["strategy", "connector", "topology"])
     def test_unknown_name(self, kind):
-        assert faults(**{"strategy": "silent", kind: "nonsense"}) == [f"lan.{kind}: unknown {kind} 'nonsense'"]
+        assert faults(**{"strategy": "silent", kind: "nonsense"}) == [
+            f"lan.{kind}: unknown {kind} 'nonsense'"
+        ]
 
     def test_class_of_another_kind(self):
         expected = "is not a Strategy: expected a subclass of cluster_kit.Strategy"
         for given in ("config_parts:Everyone", Everyone):
-            assert faults(strategy=given) == [f"lan.strategy: 'config_parts:Everyone' {expected}; it is a topology"]
+            assert faults(strategy=given) == [
+                f"lan.strategy: 'config_parts:Everyone' {expected}; it is a topology"
+            ]
         assert faults(strategy="config_parts:Path")[0].endswith(expected)
 
     def test_class_that_does_not_exist(self):
@@ -101,19 +135,27 @@ class TestFaults:
         for given in ("Nodes", "Everyon", "Patch"):
             [fault] = faults(strategy=f"config_parts:{given}")
             assert f"module 'config_parts' has no '{given}'" in fault
-            assert not any(f"'{other}'" in fault or f" {other}," in fault for other in ("Node", "Everyone", "Path", "Strategy"))
+            assert not any(
+                f"'{other}'" in fault or f" {other}," in fault
+                for other in ("Node", "Everyone", "Path", "Strategy")
+            )
 
     def test_nothing_is_suggested_where_no_class_is_of_the_kind(self):
         assert faults(strategy="pathlib:Patch") == ["lan.strategy: module 'pathlib' has no 'Patch'"]
 
     def test_module_that_does_not_exist(self):
         [fault] = faults(strategy="nowhere.at:All")
-        assert fault.startswith("lan.strategy: cannot import 'nowhere.at:All': ModuleNotFoundError: No module named 'nowhere'")
+        assert fault.startswith(
+            "lan.strategy: cannot import 'nowhere.at:All': ModuleNotFoundError: No module named "
+            "'nowhere'"
+        )
         assert fault.endswith("; install it, or put its folder on PYTHONPATH")
 
     @pytest.mark.parametrize("given", ["a:b:c", ":X", "a:", "a/b:C", "../a:B", ".a:B", "a b:C"])
     def test_text_that_names_no_class(self, given):
-        assert faults(strategy=given) == [f"lan.strategy: cannot import {given!r}: expected package.module:Class"]
+        assert faults(strategy=given) == [
+            f"lan.strategy: cannot import {given!r}: expected package.module:Class"
+        ]
 
     @pytest.mark.parametrize("given", [3, None, b"x", object, list[int], Everyone()])
     def test_something_else(self, given):
@@ -121,7 +163,9 @@ class TestFaults:
         assert fault.startswith("lan.strategy: ")
 
     def test_empty_list(self):
-        assert faults(strategy=[]) == ["lan.strategy: expected at least one strategy, got an empty list"]
+        assert faults(strategy=[]) == [
+            "lan.strategy: expected at least one strategy, got an empty list"
+        ]
 
     def test_every_item_of_a_list(self):
         found = faults(strategy=["silent", "nonsense", 3, {"nam": "x"}], config={"a": 1})
@@ -133,7 +177,10 @@ class TestFaults:
         ]
 
     def test_options_in_two_places(self):
-        expected = "lan.config: options are given here and under 'strategy': write all of them in one place"
+        expected = (
+            "lan.config: options are given here and under 'strategy': write all of them in one "
+            "place"
+        )
         assert faults(strategy={"name": "full", "text": "x"}, config={"number": 1}) == [expected]
 
     def test_options_of_an_instance(self):
@@ -153,7 +200,10 @@ class TestFaults:
 
     def test_abstract_class(self):
         [fault] = faults(strategy=Incomplete)
-        assert fault == ("lan.strategy: 'config_parts:Incomplete' cannot work as a strategy: it does not implement 'discover'")
+        assert fault == (
+            "lan.strategy: 'config_parts:Incomplete' cannot work as a strategy: it does not "
+            "implement 'discover'"
+        )
 
     def test_instance_that_cannot_be_pickled(self):
         assert faults(strategy=Unpicklable())[0].startswith(
@@ -166,7 +216,9 @@ class TestFaults:
 
         for given in (Local, Local()):
             [fault] = faults(strategy=given)
-            assert fault.endswith("workers import it by that name and don't find it; move it to the top of its module")
+            assert fault.endswith(
+                "workers import it by that name and don't find it; move it to the top of its module"
+            )
 
 
 class TestMain:
@@ -185,8 +237,12 @@ class TestMain:
             "except ValueError as exc: print(exc)\n"
         )
         command = [sys.executable, "-c", script]
-        run = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-        expected = "'__main__:Mine' cannot be used: workers import it by name; move it into a module"
+        run = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+        expected = (
+            "'__main__:Mine' cannot be used: workers import it by name; move it into a module"
+        )
         assert run.stdout == f"topologies.lan.strategy: {expected}\n"
 
 
@@ -209,7 +265,10 @@ class TestModulesThatFail:
             ("1 / 0", "ZeroDivisionError: division by zero"),
             ("raise ValueError('two\\nlines')", "ValueError: two lines"),
             ("import notthere", "ModuleNotFoundError: No module named 'notthere'"),
-            ("def __getattr__(name): import notthere", "ModuleNotFoundError: No module named 'notthere'"),
+            (
+                "def __getattr__(name): import notthere",
+                "ModuleNotFoundError: No module named 'notthere'",
+            ),
             ("x =", "SyntaxError: invalid syntax (failing.py, line 1)"),
         ],
     )
@@ -219,12 +278,16 @@ class TestModulesThatFail:
         assert fault.startswith(f"lan.strategy: cannot import 'failing:X': {cause}")
         assert fault.endswith("failing.py:1") or "SyntaxError" in cause
 
-    @pytest.mark.parametrize(("package", "extra"), [("zeroconf", "mdns"), ("kubernetes", "kubernetes"), ("dns", "dns")])
+    @pytest.mark.parametrize(
+        ("package", "extra"), [("zeroconf", "mdns"), ("kubernetes", "kubernetes"), ("dns", "dns")]
+    )
     def test_missing_extra_prints_how_to_install_it(self, module, package, extra, monkeypatch):
         monkeypatch.setitem(sys.modules, package, None)
         module(f"raise ModuleNotFoundError('no', name='{package}.sub')")
         [fault] = faults(strategy="failing:X")
-        assert fault.endswith(f"the package '{package}.sub' is missing: pip install 'cluster-kit[{extra}]'")
+        assert fault.endswith(
+            f"the package '{package}.sub' is missing: pip install 'cluster-kit[{extra}]'"
+        )
 
     def test_keyboard_interrupt_goes_through(self, module):
         module("raise KeyboardInterrupt")
@@ -244,10 +307,16 @@ class Multicasting(Silent):
 
 
 class TestExposure:
-    """What peers off this machine could reach needs a secret that it uses, or ``insecure: true``."""
+    """What peers off this machine could reach needs a secret that it uses, or ``insecure:
+    true``.
+    """
 
     def exposed(self, **keys):
-        return load_config({"node": "a@10.0.0.7", "topologies": {"lan": {"strategy": "silent"}}, **keys}, Shelf(), environ={})
+        return load_config(
+            {"node": "a@10.0.0.7", "topologies": {"lan": {"strategy": "silent"}}, **keys},
+            Shelf(),
+            environ={},
+        )
 
     def test_secret_allows_it(self):
         assert self.exposed(secret="hush").secret == Secret("hush")
@@ -255,7 +324,11 @@ class TestExposure:
     def test_secret_allows_no_connector_that_does_not_use_it(self):
         topologies = {"lan": {"strategy": "silent", "connector": Unsealed}}
         with pytest.raises(
-            ConfigError, match=r"lan\.connector: serves off loopback .* as Unsealed doesn't use the secret: it needs"
+            ConfigError,
+            match=(
+                r"lan\.connector: serves off loopback .* as Unsealed doesn't use the secret: it "
+                r"needs"
+            ),
         ):
             self.exposed(secret="hush", topologies=topologies)
         assert self.exposed(secret="hush", insecure=True, topologies=topologies).insecure
@@ -267,17 +340,24 @@ class TestExposure:
             self.exposed(topologies=topologies)
 
     def test_error_says_how_to_make_a_secret(self):
-        with pytest.raises(ConfigError, match="'cluster-kit secret --output FILE' and the key 'secret_file: FILE'"):
+        with pytest.raises(
+            ConfigError, match="'cluster-kit secret --output FILE' and the key 'secret_file: FILE'"
+        ):
             self.exposed()
 
     def test_part_off_loopback_is_refused(self):
         [fault] = faults(strategy="silent", connector={"name": "tcp", "host": "10.0.0.7"})
-        assert fault.startswith("lan.connector: serves off loopback on '10.0.0.7', where anybody could join: ")
+        assert fault.startswith(
+            "lan.connector: serves off loopback on '10.0.0.7', where anybody could join: "
+        )
         assert "'insecure: true'" in fault
 
     @pytest.mark.parametrize("node", ["a@127.0.0.1", "a@localhost", "a@::1"])
     def test_loopback_host_of_the_node_closes_everything(self, node):
-        assert load_config({"node": node, "topologies": {"lan": {"strategy": "silent"}}}, Shelf()).node == node
+        assert (
+            load_config({"node": node, "topologies": {"lan": {"strategy": "silent"}}}, Shelf()).node
+            == node
+        )
 
     @pytest.mark.parametrize("node", ["a@10.0.0.7", "a@shop.example"])
     def test_other_host_of_the_node_opens_what_follows_it(self, node):
@@ -285,14 +365,20 @@ class TestExposure:
             load_config({"node": node, "topologies": {"lan": {"strategy": "silent"}}}, Shelf())
 
     def test_insecure_allows_it(self):
-        source = {"node": "a@10.0.0.7", "insecure": True, "topologies": {"lan": {"strategy": "silent"}}}
+        source = {
+            "node": "a@10.0.0.7",
+            "insecure": True,
+            "topologies": {"lan": {"strategy": "silent"}},
+        }
         assert load_config(source, Shelf()).insecure
 
     def test_every_interface_is_off_loopback(self):
         assert len(faults(strategy="silent", connector=Listening(host="0.0.0.0"))) == 1
 
     def test_part_that_cannot_tell(self):
-        assert faults(strategy=Unknowable) == ["lan.strategy: Unknowable cannot tell where it serves: RuntimeError: cannot say"]
+        assert faults(strategy=Unknowable) == [
+            "lan.strategy: Unknowable cannot tell where it serves: RuntimeError: cannot say"
+        ]
 
 
 def test_component_that_cannot_be_built_any_more_says_so():

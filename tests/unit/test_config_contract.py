@@ -1,4 +1,6 @@
-"""What a class owes its contract is checked before anything runs, and what keeps the contract passes."""
+"""What a class owes its contract is checked before anything runs, and what keeps the contract
+passes.
+"""
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -39,7 +41,12 @@ class Everybody(Topology):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in ("strategy", "connector", "topology") for name in REGISTRY.names(kind)]
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind in ("strategy", "connector", "topology")
+        for name in REGISTRY.names(kind)
+    ],
 )
 def test_built_ins_keep_their_contract(kind, name):
     assert contract_faults(REGISTRY.resolve(kind, name), kind) == []
@@ -62,7 +69,10 @@ def test_select_is_refused_that_is_async_or_takes_too_little():
 
     assert contract_faults(Async, "topology") == [
         "'select' must be a plain function, neither async nor a generator",
-        "'select' is called with (local, known), which it does not take: too many positional arguments",
+        (
+            "'select' is called with (local, known), which it does not take: too many positional "
+            "arguments"
+        ),
     ]
 
 
@@ -150,4 +160,6 @@ class Assembled(Polls):
 
 
 def test_instance_may_have_been_made_of_anything():
-    load_config({"topologies": {"lan": {"strategy": Assembled("session"), "connector": "none"}}}, REGISTRY)
+    load_config(
+        {"topologies": {"lan": {"strategy": Assembled("session"), "connector": "none"}}}, REGISTRY
+    )

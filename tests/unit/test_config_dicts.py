@@ -69,12 +69,16 @@ def test_each_key_of_a_topology_can_be_given(key):
     assert unknown <= {"topologies.lan.nonsense"}
 
 
-@pytest.mark.parametrize(("shape", "model"), [(TopologyDict, TopologyConfig), (ChildSpecDict, ChildSpec)])
+@pytest.mark.parametrize(
+    ("shape", "model"), [(TopologyDict, TopologyConfig), (ChildSpecDict, ChildSpec)]
+)
 def test_values_have_the_types_of_the_model(shape, model):
     modelled = get_type_hints(model, include_extras=True)
     plain = ["group", *plain_readers(model)] if model is TopologyConfig else plain_readers(model)
     for key in plain:
-        assert eval(shape.__annotations__[key].__forward_arg__, vars(dicts)) == without_bounds(modelled[key])
+        assert eval(shape.__annotations__[key].__forward_arg__, vars(dicts)) == without_bounds(
+            modelled[key]
+        )
 
 
 def test_type_checkers_find_what_is_wrong_and_nothing_else(tmp_path):

@@ -33,13 +33,20 @@ def fault(loader, **keys):
 @pytest.mark.parametrize("node", ["web@${POD_IP}", "${NAME}@10.0.0.5"])
 def test_reference_in_a_dict_is_not_told_to_be_written_as_it_is(node):
     message = fault(load, node=node)
-    assert message.endswith("is only expanded in configuration files, with one '$'; in Python, pass the value itself")
+    assert message.endswith(
+        "is only expanded in configuration files, with one '$'; in Python, pass the value itself"
+    )
 
 
 class TestWhole:
     def test_smallest(self):
         config = load()
-        assert (config.node, config.host, config.cluster, config.metadata) == (None, "127.0.0.1", "default", {})
+        assert (config.node, config.host, config.cluster, config.metadata) == (
+            None,
+            "127.0.0.1",
+            "default",
+            {},
+        )
         assert config.topologies["lan"].child_spec == ChildSpec()
         assert config.topologies["lan"].group == "lan"
 
@@ -56,7 +63,8 @@ topologies:
     config: {number: 45892}
     connector: tcp
     topology: full_mesh
-    child_spec: {restart: transient, max_restarts: 0, max_seconds: 10, shutdown_s: 0.5, escalate: true}
+    child_spec:
+      {restart: transient, max_restarts: 0, max_seconds: 10, shutdown_s: 0.5, escalate: true}
     group: prod
     prune: false
     max_nodes: 7
@@ -77,7 +85,13 @@ topologies:
                     strategies=lan.strategies,
                     connector=lan.connector,
                     topology=lan.topology,
-                    child_spec=ChildSpec(restart="transient", max_restarts=0, max_seconds=10.0, shutdown_s=0.5, escalate=True),
+                    child_spec=ChildSpec(
+                        restart="transient",
+                        max_restarts=0,
+                        max_seconds=10.0,
+                        shutdown_s=0.5,
+                        escalate=True,
+                    ),
                     prune=False,
                     max_nodes=7,
                     connect_timeout_s=2.0,
@@ -146,7 +160,8 @@ class TestTop:
     def test_unknown_key(self):
         assert fault(load, topology={}) == "topology: unknown key: did you mean 'topologies'?"
         keys = (
-            "ca, cert, certs, cluster, insecure, key, metadata, node, previous_secrets, secret, secret_file, topologies, "
+            "ca, cert, certs, cluster, insecure, key, metadata, node, previous_secrets, secret, "
+            "secret_file, topologies, "
             "trust_domain"
         )
         expected = f"x: unknown key: expected one of {keys}"
@@ -175,8 +190,13 @@ class TestTop:
         assert fault(load_entry, group=name).startswith("group: invalid value ")
 
     def test_metadata_is_small_text(self):
-        assert fault(load, metadata={"http": 8080}) == "metadata.http: invalid value 8080: expected str, got int"
-        assert fault(load, metadata={"a": "x" * 2000}).startswith("metadata: metadata takes 2001 bytes")
+        assert (
+            fault(load, metadata={"http": 8080})
+            == "metadata.http: invalid value 8080: expected str, got int"
+        )
+        assert fault(load, metadata={"a": "x" * 2000}).startswith(
+            "metadata: metadata takes 2001 bytes"
+        )
 
     @pytest.mark.parametrize("name", ["Lan", "1a", "a b", "", "a" * 65, "ä", "a\n"])
     def test_topology_has_a_plain_name(self, name):
@@ -185,7 +205,9 @@ class TestTop:
 
 class TestNodeArgument:
     def test_takes_the_place_of_the_key(self):
-        config = load_config({"node": "a@127.0.0.1", "topologies": {"lan": ENTRY}}, Shelf(), node="b@127.0.0.2")
+        config = load_config(
+            {"node": "a@127.0.0.1", "topologies": {"lan": ENTRY}}, Shelf(), node="b@127.0.0.2"
+        )
         assert (config.node, config.host) == ("b@127.0.0.2", "127.0.0.2")
 
     def test_is_checked(self):
@@ -194,7 +216,9 @@ class TestNodeArgument:
 
     def test_decides_where_parts_serve(self):
         with pytest.raises(ConfigError, match="serves off loopback"):
-            load_config({"node": "a@127.0.0.1", "topologies": {"lan": ENTRY}}, Shelf(), node="a@10.0.0.1")
+            load_config(
+                {"node": "a@127.0.0.1", "topologies": {"lan": ENTRY}}, Shelf(), node="a@10.0.0.1"
+            )
 
 
 class TestEntry:
@@ -236,20 +260,30 @@ class TestEntry:
         assert fault(load_entry, child_spec={key: value}).startswith(f"child_spec.{key}: ")
 
     def test_each_field_of_a_child_spec_can_be_given(self):
-        assert list(plain_readers(ChildSpec)) == [field.name for field in dataclasses.fields(ChildSpec)]
+        assert list(plain_readers(ChildSpec)) == [
+            field.name for field in dataclasses.fields(ChildSpec)
+        ]
 
 
 def loaded_by(statement):
     script = f"import sys; {statement}; print(*sys.modules)"
-    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
 
 
 def test_values_load_neither_validation_nor_yaml():
-    assert not {"msgspec", "yaml", "asyncio"} & loaded_by("from cluster_kit.config import TopologyConfig, Component, Secret")
+    assert not {"msgspec", "yaml", "asyncio"} & loaded_by(
+        "from cluster_kit.config import TopologyConfig, Component, Secret"
+    )
 
 
 def test_loading_needs_yaml_for_files_only_and_no_event_loop():
-    assert not {"yaml", "asyncio", "difflib"} & loaded_by("from cluster_kit.config import load_config")
+    assert not {"yaml", "asyncio", "difflib"} & loaded_by(
+        "from cluster_kit.config import load_config"
+    )
 
 
 def test_every_fault_of_a_parts_options_is_told_at_its_own_place(tmp_path):
@@ -268,7 +302,8 @@ def test_every_fault_of_a_parts_options_is_told_at_its_own_place(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_config(path, PluginRegistry.load())
     told = [
-        (error.line, error.path, str(error).rpartition(error.path + ": ")[2].split(":")[0]) for error in caught.value.errors
+        (error.line, error.path, str(error).rpartition(error.path + ": ")[2].split(":")[0])
+        for error in caught.value.errors
     ]
     assert told == [
         (4, "topologies.lan.config.port", "invalid value 70000"),
@@ -333,7 +368,10 @@ def test_long_reference_is_shown_short():
 
 def test_keys_of_ones_own_hold_anchors(tmp_path):
     file = tmp_path / "cluster.yaml"
-    file.write_text("x-lan: &lan\n  strategy: gossip\nx-more: [1]\ntopologies:\n  lan:\n    <<: *lan\n    group: a\n")
+    file.write_text(
+        "x-lan: &lan\n  strategy: gossip\nx-more: [1]\ntopologies:\n  lan:\n    <<: *lan\n    "
+        "group: a\n"
+    )
     config = load_config(file, PluginRegistry.load())
     assert config.topologies["lan"].group == "a"
     file.write_text("y-lan: 1\ntopologies: {lan: {strategy: gossip, x-own: 1}}\n")

@@ -116,11 +116,18 @@ def test_wrong_value_says_what_was_expected(name, given, message):
 @pytest.mark.parametrize("name", ["known", "derived"])
 def test_class_variables_and_derived_fields_are_no_options(name):
     [fault] = faults({name: 3})
-    assert fault.startswith(f"{name}: unknown key: expected one of bounded, callback, either, flag, maybe, mode, ")
+    assert fault.startswith(
+        f"{name}: unknown key: expected one of bounded, callback, either, flag, maybe, mode, "
+    )
 
 
 def test_every_fault_is_found():
-    given = {"number": "x", "ports": [1, "x", None], "retry": {"times": "x", "tims": 1}, "tags": {"a": 1, "b": 2}}
+    given = {
+        "number": "x",
+        "ports": [1, "x", None],
+        "retry": {"times": "x", "tims": 1},
+        "tags": {"a": 1, "b": 2},
+    }
     assert len(faults(given)) == 7
 
 
@@ -141,16 +148,32 @@ def test_required_options_are_asked_for():
 
 def test_class_that_is_no_dataclass_takes_no_options():
     assert options({}, Silent) == {}
-    assert faults({"a": 1}, Silent) == ["Silent takes no options: only the fields of a dataclass are options"]
+    assert faults({"a": 1}, Silent) == [
+        "Silent takes no options: only the fields of a dataclass are options"
+    ]
 
 
 def test_type_that_cannot_be_resolved_is_named():
-    message = "the option types of Unresolvable cannot be resolved: NameError: name 'Missing' is not defined"
+    message = (
+        "the option types of Unresolvable cannot be resolved: NameError: name 'Missing' is not "
+        "defined"
+    )
     assert faults({}, Unresolvable) == [message]
 
 
 @pytest.mark.parametrize(
-    "kind", [Any, list[int], tuple[int, int], tuple, Mapping, Mapping[int, str], int | list[int], object, bytes]
+    "kind",
+    [
+        Any,
+        list[int],
+        tuple[int, int],
+        tuple,
+        Mapping,
+        Mapping[int, str],
+        int | list[int],
+        object,
+        bytes,
+    ],
 )
 def test_other_types_cannot_be_configured(kind):
     with pytest.raises(ConfigError, match="no configuration can give a value of type"):
@@ -164,29 +187,40 @@ def test_bounds_of_a_collection_are_not_ignored():
 
 def test_what_a_constructor_says_is_one_line_about_its_options():
     with pytest.raises(ConfigError) as raised:
-        construct(Document(data={}).root.child("config", {}), Polling, {"query": "x", "interval_s": -1.0})
+        construct(
+            Document(data={}).root.child("config", {}), Polling, {"query": "x", "interval_s": -1.0}
+        )
     assert str(raised.value) == "config.interval_s: -1.0 is not positive"
 
 
 class TestAliases:
     def test_an_alias_gives_the_option(self):
         assert options({"old_selector": "app=web"}, Renamed) == {"selector": "app=web"}
-        assert options({"selector": "app=web", "older_port": 1}, Renamed) == {"selector": "app=web", "port": 1}
+        assert options({"selector": "app=web", "older_port": 1}, Renamed) == {
+            "selector": "app=web",
+            "port": 1,
+        }
 
     def test_a_wrong_value_is_told_by_the_name_that_was_used(self):
-        assert faults({"selector": "x", "old_port": "x"}, Renamed) == ["old_port: invalid value 'x': expected int, got str"]
+        assert faults({"selector": "x", "old_port": "x"}, Renamed) == [
+            "old_port: invalid value 'x': expected int, got str"
+        ]
 
     def test_both_names_are_refused_by_name(self):
         assert faults({"selector": "x", "old_port": 1, "port": 1}, Renamed) == [
             "port: is another name of 'old_port', which is given too: give one of them"
         ]
-        assert len(faults({"selector": "x", "old_port": 1, "port": 1, "older_port": 1}, Renamed)) == 2
+        assert (
+            len(faults({"selector": "x", "old_port": 1, "port": 1, "older_port": 1}, Renamed)) == 2
+        )
 
     def test_a_required_option_is_asked_for_by_its_own_name(self):
         assert faults({}, Renamed) == ["missing key 'selector'"]
 
     def test_the_nearest_name_may_be_an_alias(self):
-        assert faults({"selector": "x", "old_prot": 1}, Renamed) == ["old_prot: unknown key: did you mean 'old_port'?"]
+        assert faults({"selector": "x", "old_prot": 1}, Renamed) == [
+            "old_prot: unknown key: did you mean 'old_port'?"
+        ]
 
 
 class TestYamlHints:
@@ -202,28 +236,37 @@ class TestYamlHints:
         return hint
 
     def test_yaml_1_1_surprises_ask_for_quotes(self, hint):
-        assert hint("text: no") == "text: invalid value False: expected str, got bool; YAML reads no as bool: quote it"
+        assert (
+            hint("text: no")
+            == "text: invalid value False: expected str, got bool; YAML reads no as bool: quote it"
+        )
         assert hint("text: 12").endswith("got int; YAML reads 12 as int: quote it")
         assert "YAML 1.1 reads 12:30 as 750: quote it if it is text" in hint("text: 12:30")
         assert hint("ratio: 1e3").endswith("got str; YAML 1.1 reads 1e3 as text: write 1000")
         assert hint("number: 08").endswith("got str; YAML 1.1 reads 08 as text: write 8")
         assert hint("number: 0o17").endswith("got str; YAML 1.1 reads 0o17 as text: write 15")
         assert hint("number: -0O17").endswith("got str; YAML 1.1 reads -0O17 as text: write -15")
-        assert hint("number: 012:30").endswith("YAML 1.1 reads 012:30 as text: write it without leading zeros and colons")
+        assert hint("number: 012:30").endswith(
+            "YAML 1.1 reads 012:30 as text: write it without leading zeros and colons"
+        )
         assert hint("number: '0o17'").endswith("got str")
         assert hint("number: 0o18").endswith("got str")
         assert hint("mode: off").endswith("YAML reads off as bool: quote it")
         assert hint("ports: [10, '010']").endswith("expected int, got str")
 
     def test_empty_variable_is_named(self, hint):
-        assert hint("number: ${NO_PORT:-}").endswith("got nothing; ${NO_PORT:-} is empty: set the variable, or write a default")
+        assert hint("number: ${NO_PORT:-}").endswith(
+            "got nothing; ${NO_PORT:-} is empty: set the variable, or write a default"
+        )
 
     def test_secret_that_yaml_misreads_is_not_shown(self, hint):
         for text in ("secret: 0444", "secret: ${PIN}"):
             assert hint(text) == "secret: expected text, got a number: quote it"
 
     def test_quoted_reference_asks_for_the_quotes_to_go(self, hint):
-        assert hint("number: '${PORT}'").endswith("a quoted ${...} is text: write it unquoted, on a line of its own")
+        assert hint("number: '${PORT}'").endswith(
+            "a quoted ${...} is text: write it unquoted, on a line of its own"
+        )
 
     def test_there_is_none_where_quotes_would_not_help(self, hint):
         assert hint("number: true") == "number: invalid value True: expected int, got bool"
@@ -267,7 +310,9 @@ class TestLists:
             (",", ()),
         ],
     )
-    @pytest.mark.parametrize("text", ["hosts: ${SEEDS}", "hosts: '${SEEDS}'", "hosts: >\n  ${SEEDS},\n"])
+    @pytest.mark.parametrize(
+        "text", ["hosts: ${SEEDS}", "hosts: '${SEEDS}'", "hosts: >\n  ${SEEDS},\n"]
+    )
     def test_one_variable_holds_them_all(self, taken, text, seeds, hosts):
         assert taken(text, Listing, SEEDS=seeds) == {"hosts": hosts}
 
@@ -287,7 +332,9 @@ class TestLists:
         with pytest.raises(ConfigError, match="expected a list, got nothing"):
             taken("hosts:\n", Listing)
 
-    @pytest.mark.parametrize("seeds", ["null", "Null", "~", " null ", "4370", "10.5", "true", "04370", "12:30"])
+    @pytest.mark.parametrize(
+        "seeds", ["null", "Null", "~", " null ", "4370", "10.5", "true", "04370", "12:30"]
+    )
     def test_single_text_is_taken_as_it_is_written(self, taken, seeds):
         assert taken("hosts: ${SEEDS}", Listing, SEEDS=seeds) == {"hosts": (seeds.strip(),)}
 
@@ -301,18 +348,33 @@ class TestLists:
 
     @pytest.mark.parametrize("ports", ["null", "Null", "~"])
     def test_null_is_no_list_of_numbers(self, taken, ports):
-        with pytest.raises(ConfigError, match=re.escape(f"ports[0]: invalid value '{ports}': expected int, got str")):
+        with pytest.raises(
+            ConfigError,
+            match=re.escape(f"ports[0]: invalid value '{ports}': expected int, got str"),
+        ):
             taken("ports: ${PORTS}", PORTS=ports)
 
     @pytest.mark.parametrize(
         "seeds",
-        ["[a:1,b:2]", "[a:1]", '"a:1","b:2"', "'a:1'", "a:1 b:2", "a:1;b:2", "a:1\nb:2", '["a@x:1", "b@x:2"]', "[[::1]:1"],
+        [
+            "[a:1,b:2]",
+            "[a:1]",
+            '"a:1","b:2"',
+            "'a:1'",
+            "a:1 b:2",
+            "a:1;b:2",
+            "a:1\nb:2",
+            '["a@x:1", "b@x:2"]',
+            "[[::1]:1",
+        ],
     )
     def test_other_notation_of_a_list_is_one_error_with_the_cure(self, tmp_path, seeds):
         [error] = seed_errors(tmp_path, seeds)
         assert error.endswith("; separate them by commas, without brackets or quotes")
 
-    @pytest.mark.parametrize("seeds", ["[::1]:99999", "4370", "10.5", "true", "null", "a:1,a:1", "a:1,b"])
+    @pytest.mark.parametrize(
+        "seeds", ["[::1]:99999", "4370", "10.5", "true", "null", "a:1,a:1", "a:1,b"]
+    )
     def test_other_faults_of_elements_do_not_name_separators(self, tmp_path, seeds):
         [error] = seed_errors(tmp_path, seeds)
         assert "separate" not in error
@@ -322,7 +384,9 @@ class TestLists:
         with pytest.raises(ConfigError) as raised:
             taken("ports: ${PORTS}", PORTS=ports)
         [error] = raised.value.errors
-        assert str(error).endswith("expected int, got str; separate them by commas, without brackets or quotes")
+        assert str(error).endswith(
+            "expected int, got str; separate them by commas, without brackets or quotes"
+        )
 
     def test_text_that_is_no_list_does_not_name_separators(self):
         given = {"query": "a b", "interval_s": -1.0}
@@ -350,7 +414,8 @@ class TestSecret:
 
     def test_is_not_shown_field_by_field(self):
         full = Full(secret=Secret("hush"))
-        assert "hush" not in f"{dataclasses.asdict(full)} {pprint.pformat(full)} {vars(pickle.loads(pickle.dumps(Holder())))}"
+        copied = vars(pickle.loads(pickle.dumps(Holder())))
+        assert "hush" not in f"{dataclasses.asdict(full)} {pprint.pformat(full)} {copied}"
 
     def test_is_equal_to_the_same_text_only(self):
         assert len({Secret("hush"), Secret("hush"), Secret("hust")}) == 2

@@ -1,4 +1,6 @@
-"""The schema for editors: what it accepts is what the checks accept, by an independent validator."""
+"""The schema for editors: what it accepts is what the checks accept, by an independent
+validator.
+"""
 
 import json
 import re
@@ -28,7 +30,9 @@ def faults(config):
 def shown():
     """Yield each whole configuration that the documentation shows."""
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        for block in re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        for block in re.findall(
+            r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+        ):
             if re.search("^topologies:", block, re.MULTILINE):
                 yield pytest.param(block, id=f"{page.name}: {block.splitlines()[0]}")
 
@@ -56,17 +60,30 @@ GOOD = [
     with_strategy("gossip", config=None),
     with_strategy({"name": "gossip", "ttl_s": 9.5}),
     with_strategy(["gossip", {"name": "static", "nodes": ["a@127.0.0.1:4000"]}]),
-    with_strategy("gossip", connector={"name": "tcp", "port": 4000}, topology="full_mesh", child_spec={"restart": "transient"}),
+    with_strategy(
+        "gossip",
+        connector={"name": "tcp", "port": 4000},
+        topology="full_mesh",
+        child_spec={"restart": "transient"},
+    ),
     with_strategy("gossip", connect="json:dumps"),
     with_strategy("gossip", connector={"name": "callback", "connect": ["json", "dumps", []]}),
     with_strategy("static", config={"nodes": "a@127.0.0.1:4000, b@127.0.0.1:4001"}),
     with_strategy("static", config={"nodes": "${SEEDS}"}),
     {"x-seeds": ["a@127.0.0.1:4000"], **with_strategy("gossip")},
     with_strategy("gossip", connect=["json", "dumps", []], list_nodes=["os", "getcwd"]),
-    with_strategy("gossip", prune=False, max_nodes=10, connect_timeout_s=1.5, remember_s=60, group="x"),
+    with_strategy(
+        "gossip", prune=False, max_nodes=10, connect_timeout_s=1.5, remember_s=60, group="x"
+    ),
     {"secret": "s", "previous_secrets": ["t", "u"], **with_strategy("gossip")},
     {"secret": "s", "previous_secrets": "t, u", **with_strategy("gossip")},
-    {"node": "a@127.0.0.1", "cluster": "c", "metadata": {"zone": "a"}, "insecure": False, **with_strategy("gossip")},
+    {
+        "node": "a@127.0.0.1",
+        "cluster": "c",
+        "metadata": {"zone": "a"},
+        "insecure": False,
+        **with_strategy("gossip"),
+    },
 ]
 
 
@@ -78,7 +95,11 @@ def test_what_loads_is_accepted(config):
 
 
 @pytest.mark.parametrize(
-    "config", [with_strategy("myapp.cluster:Mine", config={"x": 1}), with_strategy({"name": "a.b:C", "x": 1})]
+    "config",
+    [
+        with_strategy("myapp.cluster:Mine", config={"x": 1}),
+        with_strategy({"name": "a.b:C", "x": 1}),
+    ],
 )
 def test_classes_of_ones_own_have_options_of_their_own(config):
     assert faults(config) == []
@@ -119,7 +140,9 @@ def test_what_does_not_load_is_refused(config):
 
 def test_options_are_described_by_their_class_and_have_their_defaults():
     [gossip] = [
-        each for each in SCHEMA["$defs"]["strategy"]["anyOf"] if each.get("properties", {}).get("name") == {"const": "gossip"}
+        each
+        for each in SCHEMA["$defs"]["strategy"]["anyOf"]
+        if each.get("properties", {}).get("name") == {"const": "gossip"}
     ]
     port = gossip["properties"]["port"]
     assert port["default"] == 45892
@@ -127,7 +150,9 @@ def test_options_are_described_by_their_class_and_have_their_defaults():
 
 
 def test_options_are_known_by_each_of_their_names():
-    config = with_strategy("kubernetes", config={"kubernetes_service_name": "web", "kubernetes_node_basename": "web"})
+    config = with_strategy(
+        "kubernetes", config={"kubernetes_service_name": "web", "kubernetes_node_basename": "web"}
+    )
     assert faults(config) == []
 
 
@@ -180,7 +205,12 @@ def keys_of(schema):
 @pytest.mark.parametrize("kind", ["", "topology_entry", "strategy", "connector", "topology"])
 def test_every_key_has_its_meaning(kind):
     forms = SCHEMA["$defs"][kind].get("anyOf", [SCHEMA["$defs"][kind]]) if kind else [SCHEMA]
-    silent = {key for form in forms for key, each in keys_of(form) if key != "name" and not each.get("description")}
+    silent = {
+        key
+        for form in forms
+        for key, each in keys_of(form)
+        if key != "name" and not each.get("description")
+    }
     assert silent == set()
 
 

@@ -1,4 +1,6 @@
-"""The keys for secrets: where one may come from, what is wrong with it, and that nothing shows it."""
+"""The keys for secrets: where one may come from, what is wrong with it, and that nothing shows
+it.
+"""
 
 import os
 import secrets
@@ -20,7 +22,9 @@ CANARY = "hunter2-canary"
 
 
 def load(environ=(), **keys):
-    return load_config({"topologies": {"lan": {"strategy": "silent"}}, **keys}, Shelf(), environ=dict(environ))
+    return load_config(
+        {"topologies": {"lan": {"strategy": "silent"}}, **keys}, Shelf(), environ=dict(environ)
+    )
 
 
 def fault(**keys):
@@ -68,12 +72,18 @@ class TestKeys:
 
     def test_environment_of_the_process_counts(self, monkeypatch):
         monkeypatch.setenv("CLUSTER_KIT_SECRET", "here")
-        assert revealed(load_config({"topologies": {"lan": {"strategy": "silent"}}}, Shelf())) == ["here"]
+        assert revealed(load_config({"topologies": {"lan": {"strategy": "silent"}}}, Shelf())) == [
+            "here"
+        ]
 
     def test_variable_in_a_file_is_expanded(self, tmp_path):
         path = tmp_path / "cluster.yaml"
-        path.write_text("secret: ${OURS}\nprevious_secrets: ${OLD:-}\ntopologies: {lan: {strategy: silent}}\n")
-        assert revealed(load_config(path, Shelf(), environ={"OURS": "now", "OLD": "then, before"})) == ["now", "then", "before"]
+        path.write_text(
+            "secret: ${OURS}\nprevious_secrets: ${OLD:-}\ntopologies: {lan: {strategy: silent}}\n"
+        )
+        assert revealed(
+            load_config(path, Shelf(), environ={"OURS": "now", "OLD": "then, before"})
+        ) == ["now", "then", "before"]
         assert revealed(load_config(path, Shelf(), environ={"OURS": "now"})) == ["now"]
 
     @pytest.mark.parametrize(
@@ -86,14 +96,32 @@ class TestKeys:
             ({"secret": f"{CANARY}\ud800"}, "secret: holds half of a surrogate pair"),
             ({"secret": [CANARY]}, "secret: expected text, got list"),
             ({"previous_secrets": [CANARY]}, "previous_secrets: needs a current secret"),
-            ({"secret": "a", "previous_secrets": None}, "previous_secrets: expected a list, got nothing"),
-            ({"secret": "a", "previous_secrets": [{CANARY: 1}]}, "previous_secrets[0]: expected text, got mapping"),
-            ({"secret": "a", "previous_secrets": [f"{CANARY}\nb"]}, "previous_secrets: one of them has several lines"),
-            ({"secret": "a", "previous_secrets": [f"{CANARY}{n}" for n in range(9)]}, "previous_secrets: more than 8 secrets"),
+            (
+                {"secret": "a", "previous_secrets": None},
+                "previous_secrets: expected a list, got nothing",
+            ),
+            (
+                {"secret": "a", "previous_secrets": [{CANARY: 1}]},
+                "previous_secrets[0]: expected text, got mapping",
+            ),
+            (
+                {"secret": "a", "previous_secrets": [f"{CANARY}\nb"]},
+                "previous_secrets: one of them has several lines",
+            ),
+            (
+                {"secret": "a", "previous_secrets": [f"{CANARY}{n}" for n in range(9)]},
+                "previous_secrets: more than 8 secrets",
+            ),
             ({"secret": CANARY, "secret_file": "/x"}, "secret_file: is given beside 'secret'"),
             ({"secret_file": ""}, "secret_file: is empty"),
-            ({"environ": {"CLUSTER_KIT_SECRET": f"{CANARY}\nb"}}, "environment variable CLUSTER_KIT_SECRET: has several lines"),
-            ({"environ": {"CLUSTER_KIT_SECRET": "\n"}}, "environment variable CLUSTER_KIT_SECRET: is empty"),
+            (
+                {"environ": {"CLUSTER_KIT_SECRET": f"{CANARY}\nb"}},
+                "environment variable CLUSTER_KIT_SECRET: has several lines",
+            ),
+            (
+                {"environ": {"CLUSTER_KIT_SECRET": "\n"}},
+                "environment variable CLUSTER_KIT_SECRET: is empty",
+            ),
         ],
     )
     def test_faults_are_told_without_the_secret(self, keys, expected):
@@ -150,12 +178,14 @@ class TestFile:
         assert "canary" not in message.replace(str(path), "")
 
     @pytest.mark.parametrize(
-        ("mode", "who"), [(0o620, "its group"), (0o660, "its group"), (0o602, "everybody"), (0o666, "everybody")]
+        ("mode", "who"),
+        [(0o620, "its group"), (0o660, "its group"), (0o602, "everybody"), (0o666, "everybody")],
     )
     def test_others_must_not_write_it(self, file, mode, who):
         file.chmod(mode)
-        assert f"{who} can write it (mode {mode:04o}), and so choose the secret; chmod go-w '{file}'" in fault(
-            secret_file=str(file)
+        assert (
+            f"{who} can write it (mode {mode:04o}), and so choose the secret; chmod go-w '{file}'"
+            in fault(secret_file=str(file))
         )
 
     @pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640])
@@ -167,11 +197,15 @@ class TestFile:
     def test_others_that_can_read_it_are_warned_about(self, file, mode):
         file.chmod(mode)
         [warning] = advice(load(secret_file=str(file)))
-        assert warning.startswith(f"secret_file: everybody on this machine can read '{file}': chmod o-r")
+        assert warning.startswith(
+            f"secret_file: everybody on this machine can read '{file}': chmod o-r"
+        )
 
     def test_folder_that_everybody_can_write_to_is_refused_unless_it_is_sticky(self, file):
         file.parent.chmod(0o777)
-        assert f"everybody can write to its folder '{file.parent}' (mode 0777)" in fault(secret_file=str(file))
+        assert f"everybody can write to its folder '{file.parent}' (mode 0777)" in fault(
+            secret_file=str(file)
+        )
         file.parent.chmod(0o1777)
         assert load(secret_file=str(file)).secrets
 
@@ -180,7 +214,9 @@ class TestFile:
         open_to_all.mkdir()
         open_to_all.chmod(0o777)
         (open_to_all / "link").symlink_to(file)
-        assert f"everybody can write to its folder '{open_to_all}'" in fault(secret_file=str(open_to_all / "link"))
+        assert f"everybody can write to its folder '{open_to_all}'" in fault(
+            secret_file=str(open_to_all / "link")
+        )
 
     def test_links_are_followed_as_kubernetes_makes_them(self, tmp_path):
         (tmp_path / "..2026").mkdir()
@@ -204,14 +240,18 @@ class TestFile:
                 "pipe/x": "there is no such file",
                 "\0": "embedded null",
             }.items():
-                assert why in fault(secret_file=str(tmp_path / name) if name != "." else str(tmp_path))
+                assert why in fault(
+                    secret_file=str(tmp_path / name) if name != "." else str(tmp_path)
+                )
 
     def test_permission_is_named(self, file, monkeypatch):
         def refuse(*_):
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(os, "open", refuse)  # the user who tests may be root
-        assert f"this process, of user {os.geteuid()}, has no permission to read it" in fault(secret_file=str(file))
+        assert f"this process, of user {os.geteuid()}, has no permission to read it" in fault(
+            secret_file=str(file)
+        )
 
     def test_no_descriptor_is_left(self, file, tmp_path):
         def held():
@@ -243,7 +283,12 @@ class TestStrength:
         assert bits_of(secret) == pytest.approx(bits, abs=0.6)
 
     @pytest.mark.parametrize(
-        "make", [secrets.token_hex, secrets.token_urlsafe, lambda n: secrets.token_bytes(n).decode(errors="surrogateescape")]
+        "make",
+        [
+            secrets.token_hex,
+            secrets.token_urlsafe,
+            lambda n: secrets.token_bytes(n).decode(errors="surrogateescape"),
+        ],
     )
     def test_random_secrets_of_128_bits_and_more_are_strong(self, make):
         assert all(bits_of(make(size)) >= 128 for size in (17, 24, 32) for _ in range(50))
@@ -261,7 +306,9 @@ class TestStrength:
 
 
 class TestNothingShowsIt:
-    """A canary in every text that a faulty file gives rise to, its tracebacks with local variables included."""
+    """A canary in every text that a faulty file gives rise to, its tracebacks with local variables
+    included.
+    """
 
     BROKEN = (
         "secret: *CANARY",
@@ -297,10 +344,15 @@ class TestNothingShowsIt:
         monkeypatch.setenv("GIVEN", CANARY)
         text = text.replace("CANARY-none", "[]").replace("CANARY", CANARY)
         path = tmp_path / "cluster.yaml"
-        path.write_text(text if "topologies" in text else f"{text}\ntopologies: {{lan: {{strategy: silent}}}}\n")
+        path.write_text(
+            text if "topologies" in text else f"{text}\ntopologies: {{lan: {{strategy: silent}}}}\n"
+        )
         self.check(lambda: load_config(path, Shelf()))
 
-    @pytest.mark.parametrize("keys", [{"secret": [CANARY]}, {"secret": CANARY, "node": "x"}, {"secret": CANARY, "clutser": 1}])
+    @pytest.mark.parametrize(
+        "keys",
+        [{"secret": [CANARY]}, {"secret": CANARY, "node": "x"}, {"secret": CANARY, "clutser": 1}],
+    )
     def test_in_those_of_a_dict(self, keys):
         self.check(lambda: load(**keys))
 

@@ -53,19 +53,30 @@ class TestData:
         assert read(text).data == yaml.safe_load(text)
 
     def test_dates_stay_as_they_are_written(self, read):
-        assert read("since: 2026-13-99\nuntil: 2026-11-23").data == {"since": "2026-13-99", "until": "2026-11-23"}
+        assert read("since: 2026-13-99\nuntil: 2026-11-23").data == {
+            "since": "2026-13-99",
+            "until": "2026-11-23",
+        }
 
     def test_byte_order_mark_is_no_part_of_it(self, read):
         assert read("\ufeffa: 1").data == {"a": 1}
 
     def test_expanded_plain_scalar_is_read_again(self, read):
-        assert read("port: ${PORT:-45892}\nbind: ${ON}", ON="true").data == {"port": 45892, "bind": True}
+        assert read("port: ${PORT:-45892}\nbind: ${ON}", ON="true").data == {
+            "port": 45892,
+            "bind": True,
+        }
 
     def test_expanded_quoted_scalar_stays_text(self, read):
-        assert read("port: \"${PORT}\"\nhost: '${PORT}'", PORT="1").data == {"port": "1", "host": "1"}
+        assert read("port: \"${PORT}\"\nhost: '${PORT}'", PORT="1").data == {
+            "port": "1",
+            "host": "1",
+        }
 
     def test_variable_cannot_add_structure(self, read):
-        assert read("a: ${X}", X="{b: [1]}\nc: !!python/name:os.system").data == {"a": "{b: [1]}\nc: !!python/name:os.system"}
+        assert read("a: ${X}", X="{b: [1]}\nc: !!python/name:os.system").data == {
+            "a": "{b: [1]}\nc: !!python/name:os.system"
+        }
 
     def test_alias_repeats_its_anchor(self, read):
         assert read("a: &x {b: 1}\nc: *x").data == {"a": {"b": 1}, "c": {"b": 1}}
@@ -97,8 +108,14 @@ class TestFaults:
     def test_duplicate_key_names_both_places(self, read):
         document = read("a: 1\nb:\n  c: 1\n  c: 2\n  c: 3\n")
         assert messages(document) == [
-            "cluster.yaml:4:3: b.c: duplicate key: given first at cluster.yaml:3:3; remove one of them",
-            "cluster.yaml:5:3: b.c: duplicate key: given first at cluster.yaml:3:3; remove one of them",
+            (
+                "cluster.yaml:4:3: b.c: duplicate key: given first at cluster.yaml:3:3; remove one "
+                "of them"
+            ),
+            (
+                "cluster.yaml:5:3: b.c: duplicate key: given first at cluster.yaml:3:3; remove one "
+                "of them"
+            ),
         ]
         assert document.data["b"] == {"c": 1}
 
@@ -116,16 +133,23 @@ class TestFaults:
         assert (raised.value.path, raised.value.line, raised.value.column) == ("b", 2, 4)
 
     @pytest.mark.parametrize(
-        ("scalar", "read_as"), [("04370", 2296), ("12:30", 750), ("0444", 292), ("-0_10", -8), ("1:30.5", 90.5)]
+        ("scalar", "read_as"),
+        [("04370", 2296), ("12:30", 750), ("0444", 292), ("-0_10", -8), ("1:30.5", 90.5)],
     )
-    def test_number_that_yaml_reads_otherwise_than_it_is_written_is_refused(self, read, scalar, read_as):
-        with pytest.raises(ConfigError, match=rf"1:4: a: YAML 1.1 reads {scalar} as {read_as}: quote it"):
+    def test_number_that_yaml_reads_otherwise_than_it_is_written_is_refused(
+        self, read, scalar, read_as
+    ):
+        with pytest.raises(
+            ConfigError, match=rf"1:4: a: YAML 1.1 reads {scalar} as {read_as}: quote it"
+        ):
             _ = read(f"a: {scalar}").root.by_key()["a"].value
         assert read(f"a: '{scalar}'").data == {"a": scalar}
 
     def test_such_a_number_from_the_environment_is_refused_with_its_variable(self, read):
         document = read("port: ${PORT}\nquoted: '${PORT}'\nhost: h${PORT}", PORT="04370")
-        with pytest.raises(ConfigError, match=r"1:7: port: \$\{PORT\} is 04370; YAML 1.1 reads 04370 as 2296"):
+        with pytest.raises(
+            ConfigError, match=r"1:7: port: \$\{PORT\} is 04370; YAML 1.1 reads 04370 as 2296"
+        ):
             _ = document.root.by_key()["port"].value
         assert (document.data["quoted"], document.data["host"]) == ("04370", "h04370")
 
@@ -146,12 +170,17 @@ class TestFaults:
     def test_number_that_yaml_reads_as_it_is_written_is_taken(self, read, scalar, value):
         assert read(f"a: {scalar}").data == {"a": value}
 
-    @pytest.mark.parametrize("scalar", ["!!python/name:os.system ''", "!secret x", "!!int x", "!!timestamp x", "!!binary aGk="])
+    @pytest.mark.parametrize(
+        "scalar",
+        ["!!python/name:os.system ''", "!secret x", "!!int x", "!!timestamp x", "!!binary aGk="],
+    )
     def test_tags_are_refused(self, read, scalar):
         with pytest.raises(ConfigError, match=r"1:4: a: tag '.*' is not supported"):
             _ = read(f"a: {scalar}").root.by_key()["a"].value
 
-    @pytest.mark.parametrize("collection", ["!!python/object/new:os.system [echo]", "!!set {a, b}", "!!omap [a: 1]"])
+    @pytest.mark.parametrize(
+        "collection", ["!!python/object/new:os.system [echo]", "!!set {a, b}", "!!omap [a: 1]"]
+    )
     def test_tagged_collections_are_refused(self, read, collection):
         with pytest.raises(ConfigError, match="is not supported"):
             _ = read(f"a: {collection}").root.by_key()["a"].value
@@ -161,7 +190,9 @@ class TestFaults:
             _ = read("a: " + "9" * 5000).root.by_key()["a"].value
 
     def test_merging_something_else_is_refused(self, read):
-        assert messages(read("a: {<<: 3}")) == ["cluster.yaml:1:9: a: '<<' merges mappings only: expected an alias of one"]
+        assert messages(read("a: {<<: 3}")) == [
+            "cluster.yaml:1:9: a: '<<' merges mappings only: expected an alias of one"
+        ]
 
 
 class TestHostileFiles:
@@ -184,10 +215,15 @@ class TestHostileFiles:
 class TestUnreadableFiles:
     @pytest.mark.parametrize("content", ["", "\n", "# nothing\n", "---\n", "~"])
     def test_empty(self, fault, content):
-        assert fault(content) == "cluster.yaml: the file is empty: expected a mapping with the key 'topologies'"
+        assert (
+            fault(content)
+            == "cluster.yaml: the file is empty: expected a mapping with the key 'topologies'"
+        )
 
     def test_missing(self, tmp_path):
-        with pytest.raises(ConfigError, match=r"nowhere.yaml: cannot read the file: No such file or directory$"):
+        with pytest.raises(
+            ConfigError, match=r"nowhere.yaml: cannot read the file: No such file or directory$"
+        ):
             read_yaml(str(tmp_path / "nowhere.yaml"), {})
 
     def test_directory(self, tmp_path):
@@ -205,7 +241,10 @@ class TestUnreadableFiles:
             read_yaml("a\0b", {})
 
     def test_not_utf8(self, fault):
-        assert fault(b"a: 1\nb: \xff\n") == "cluster.yaml:2: the file is not UTF-8: save it in that encoding"
+        assert (
+            fault(b"a: 1\nb: \xff\n")
+            == "cluster.yaml:2: the file is not UTF-8: save it in that encoding"
+        )
 
     @pytest.mark.parametrize(
         ("content", "place"),
@@ -225,7 +264,9 @@ class TestUnreadableFiles:
     def test_control_character(self, fault):
         assert fault("a: \0") == "cluster.yaml: not valid YAML: control characters are not allowed"
 
-    @pytest.mark.parametrize("content", ["a: 1\n\tb: 2", "a:\n\tb: 2", "a:\n  b: 1\n\tc: 2", "\ta: 1"])
+    @pytest.mark.parametrize(
+        "content", ["a: 1\n\tb: 2", "a:\n\tb: 2", "a:\n  b: 1\n\tc: 2", "\ta: 1"]
+    )
     def test_tab_is_named(self, fault, content):
         line = content[: content.index("\t")].count("\n") + 1
         assert fault(content).startswith(f"cluster.yaml:{line}:")
@@ -234,7 +275,10 @@ class TestUnreadableFiles:
     @pytest.mark.parametrize(
         ("content", "problem"),
         [
-            ("lan: {strategy: gossip,\n\tconnector: none bad: x}", "did not find expected ',' or '}'"),
+            (
+                "lan: {strategy: gossip,\n\tconnector: none bad: x}",
+                "did not find expected ',' or '}'",
+            ),
             ("a: [1,\n\t2: : 3]", "did not find expected node content"),
             ("a: {b: 1,\n\tc: 'x\n}", "found unexpected end of stream"),
             ("a: @x\tb", "found character that cannot start any token"),
@@ -253,7 +297,9 @@ class TestUnreadableFiles:
         ]
 
     def test_reference_within_braces_asks_for_quotes(self, fault):
-        assert "write the ${...} without { } and [ ] around it, or quote it" in fault("config: {port: ${PORT}}")
+        assert "write the ${...} without { } and [ ] around it, or quote it" in fault(
+            "config: {port: ${PORT}}"
+        )
 
 
 def test_works_without_libyaml(read, fault, monkeypatch):

@@ -35,14 +35,19 @@ def fresh():
 def play(scenario, **options):
     async def run():
         links = RecordingLinks()
-        connector = CallbackConnector(**{"open": function("connect"), "interval_s": 0.01, **options})
+        connector = CallbackConnector(
+            **{"open": function("connect"), "interval_s": 0.01, **options}
+        )
         assert await connector.start(ANN, links) == ANN
         try:
             async with asyncio.timeout(DEADLINE_S):
                 await scenario(connector, links)
         finally:
             await connector.stop()
-        return [(report.kind, report.node.name.partition("@")[0], report.reason) for report in links.reports]
+        return [
+            (report.kind, report.node.name.partition("@")[0], report.reason)
+            for report in links.reports
+        ]
 
     return asyncio.run(run())
 
@@ -64,7 +69,10 @@ class TestConnect:
             assert await connector.connect(node(basename)) == node(basename)
             assert links.ups_and_downs(node(basename).key) == ["up"]
 
-        assert play(scenario, open=function(name)) == [("up", basename, None), ("down", basename, Reason.SHUTDOWN)]
+        assert play(scenario, open=function(name)) == [
+            ("up", basename, None),
+            ("down", basename, Reason.SHUTDOWN),
+        ]
 
     @pytest.mark.parametrize(
         ("basename", "reason", "retryable"),
@@ -87,11 +95,14 @@ class TestConnect:
         assert play(scenario, open=function(name)) == []
 
     @pytest.mark.parametrize(
-        ("basename", "told"), [("raises", "OSError: no such line"), ("stops", "Stop"), ("exits", "SystemExit: 3")]
+        ("basename", "told"),
+        [("raises", "OSError: no such line"), ("stops", "Stop"), ("exits", "SystemExit: 3")],
     )
     def test_what_it_raises_is_an_error_of_ours(self, basename, told):
         async def scenario(connector, links):
-            with pytest.raises(ClusterKitError, match=f"callback: application_links:connect raised .*{told}"):
+            with pytest.raises(
+                ClusterKitError, match=f"callback: application_links:connect raised .*{told}"
+            ):
                 await connector.connect(node(basename))
 
         assert play(scenario) == []
@@ -114,7 +125,9 @@ class TestConnect:
     def test_a_changed_node_is_updated_and_not_connected_again(self):
         async def scenario(connector, links):
             await connector.connect(BOB)
-            assert await connector.connect(BOB.evolve(metadata={"zone": "a"})) == BOB.evolve(metadata={"zone": "a"})
+            assert await connector.connect(BOB.evolve(metadata={"zone": "a"})) == BOB.evolve(
+                metadata={"zone": "a"}
+            )
 
         assert [kind for kind, *_ in play(scenario)] == ["up", "updated", "down"]
         assert app.calls.count(("connect", str(BOB))) == 1
@@ -137,7 +150,9 @@ class TestConnect:
         async def scenario(connector, links):
             app.refuses_to_close.add(BOB.name)
             await connector.connect(BOB.evolve(address="10.0.0.5:1"))
-            with pytest.raises(ConnectError, match=r"earlier run of 'bob@127\.0\.0\.1' is not closed yet") as caught:
+            with pytest.raises(
+                ConnectError, match=r"earlier run of 'bob@127\.0\.0\.1' is not closed yet"
+            ) as caught:
                 await connector.connect(BOB.evolve(address="10.0.0.6:1"))
             assert caught.value.retryable
             app.refuses_to_close.clear()
@@ -162,7 +177,10 @@ class TestConnect:
             assert app.calls.count(("connect", str(slow))) == 1
 
         reports = play(scenario)
-        assert [report for report in reports if report[0] == "up"] == [("up", "bob", None), ("up", "hangs", None)]
+        assert [report for report in reports if report[0] == "up"] == [
+            ("up", "bob", None),
+            ("up", "hangs", None),
+        ]
 
     def test_an_async_function_is_cancelled_with_its_task(self):
         async def scenario(connector, links):
@@ -184,7 +202,15 @@ class TestConnect:
             first.cancel()
             await asyncio.wait([first])
             app.released.set()
-            await until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("callback ")])
+            await until(
+                lambda: (
+                    not [
+                        thread
+                        for thread in threading.enumerate()
+                        if thread.name.startswith("callback ")
+                    ]
+                )
+            )
             await connector.connect(slow)
             assert app.calls.count(("connect", str(slow))) == 2
 
@@ -212,7 +238,9 @@ class TestDisconnect:
             await connector.disconnect(BOB)
             await connector.disconnect(BOB)
 
-        assert play(scenario, close=function("disconnect"))[1:] == [("down", "bob", Reason.UNWANTED)]
+        assert play(scenario, close=function("disconnect"))[1:] == [
+            ("down", "bob", Reason.UNWANTED)
+        ]
         assert app.calls == [("connect", str(BOB)), ("disconnect", str(BOB))]
 
     def test_without_one_the_link_is_down_all_the_same(self):
@@ -231,7 +259,9 @@ class TestDisconnect:
             app.refuses_to_close.clear()
             await links.expect("down", BOB.key)
 
-        assert play(scenario, close=function("disconnect"))[1:] == [("down", "bob", Reason.UNWANTED)]
+        assert play(scenario, close=function("disconnect"))[1:] == [
+            ("down", "bob", Reason.UNWANTED)
+        ]
         assert "stays linked: callback: application_links:disconnect returned False" in caplog.text
 
     def test_a_node_that_is_wanted_again_is_not_closed(self):
@@ -273,7 +303,10 @@ class TestDisconnect:
             await connector.connect(CAT)
 
         reports = play(scenario, close=function("disconnect"))
-        assert sorted(reports[2:]) == [("down", "bob", Reason.SHUTDOWN), ("down", "cat", Reason.SHUTDOWN)]
+        assert sorted(reports[2:]) == [
+            ("down", "bob", Reason.SHUTDOWN),
+            ("down", "cat", Reason.SHUTDOWN),
+        ]
         assert sorted(app.calls[2:]) == [("disconnect", str(BOB)), ("disconnect", str(CAT))]
 
     def test_stop_waits_for_none_that_hangs(self, monkeypatch):
@@ -283,7 +316,10 @@ class TestDisconnect:
             await connector.connect(node("web"))
 
         before = threading.active_count()
-        assert play(scenario, close=function("connect")) == [("up", "web", None), ("down", "web", Reason.SHUTDOWN)]
+        assert play(scenario, close=function("connect")) == [
+            ("up", "web", None),
+            ("down", "web", Reason.SHUTDOWN),
+        ]
         assert threading.active_count() <= before + 1
 
 

@@ -35,12 +35,16 @@ def test_connected_node_is_up_once():
 
 
 def test_disconnected_node_is_gone_once():
-    assert play(("connect", BOB), ("disconnect", BOB), ("disconnect", BOB))[1:] == [("down", "bob@h", Reason.GONE)]
+    assert play(("connect", BOB), ("disconnect", BOB), ("disconnect", BOB))[1:] == [
+        ("down", "bob@h", Reason.GONE)
+    ]
 
 
 def test_changed_node_is_updated_once():
     tagged = BOB.evolve(metadata={"zone": "a"})
-    assert play(("connect", BOB), ("connect", tagged), ("connect", tagged))[1:] == [("updated", "bob@h", None)]
+    assert play(("connect", BOB), ("connect", tagged), ("connect", tagged))[1:] == [
+        ("updated", "bob@h", None)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,10 @@ def test_changed_node_is_updated_once():
     ids=["boot", "address"],
 )
 def test_another_run_takes_the_place_of_the_one_before(before, after):
-    assert play(("connect", before), ("connect", after))[1:] == [("down", "bob@h", Reason.REPLACED), ("up", "bob@h", None)]
+    assert play(("connect", before), ("connect", after))[1:] == [
+        ("down", "bob@h", Reason.REPLACED),
+        ("up", "bob@h", None),
+    ]
 
 
 def test_run_that_is_told_in_more_detail_is_still_the_same():

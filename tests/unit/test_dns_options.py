@@ -21,7 +21,18 @@ def test_an_address_needs_no_dns(query):
 
 
 @pytest.mark.parametrize(
-    "query", ["", " , ", "a..test", "-a.test", "a b\u00e9.test", "a" * 64, ".".join(["a" * 60] * 5), "a/b", "[::1]"]
+    "query",
+    [
+        "",
+        " , ",
+        "a..test",
+        "-a.test",
+        "a b\u00e9.test",
+        "a" * 64,
+        ".".join(["a" * 60] * 5),
+        "a/b",
+        "[::1]",
+    ],
 )
 def test_what_is_no_name_is_refused(query):
     with pytest.raises(ConfigError, match=r"^query: "):
@@ -37,7 +48,9 @@ def test_servers_have_a_port_or_that_of_dns():
     )
 
 
-@pytest.mark.parametrize("resolver", ["dns.test", "10.0.0.2:0", "10.0.0.2:99999", "10.0.0", "[fd00::2", "", ", "])
+@pytest.mark.parametrize(
+    "resolver", ["dns.test", "10.0.0.2:0", "10.0.0.2:99999", "10.0.0", "[fd00::2", "", ", "]
+)
 def test_a_resolver_that_is_no_address_is_refused(resolver):
     with pytest.raises(ConfigError, match=r"^resolver: .*expected the address of a name server"):
         DnsStrategy(query="a.test", port=4370, resolver=resolver)
@@ -97,10 +110,19 @@ def test_addresses_by_the_system_need_no_extra(monkeypatch):
 def test_kubernetes_service_of_a_namespace_is_asked_for_by_its_whole_name(monkeypatch):
     monkeypatch.delenv("CLUSTER_DOMAIN", raising=False)
     preset = KubernetesDnsStrategy(
-        service="web", namespace="shop", application_name="app", port=4370, polling_interval_s=2.0, confirmations=3
+        service="web",
+        namespace="shop",
+        application_name="app",
+        port=4370,
+        polling_interval_s=2.0,
+        confirmations=3,
     ).preset()
     assert preset == DnsStrategy(
-        query="web.shop.svc.cluster.local.", node_basename="app", port=4370, interval_s=2.0, confirmations=3
+        query="web.shop.svc.cluster.local.",
+        node_basename="app",
+        port=4370,
+        interval_s=2.0,
+        confirmations=3,
     )
 
 
@@ -111,7 +133,9 @@ def test_kubernetes_service_without_namespace_is_left_to_the_search_domains():
 @pytest.mark.parametrize("domain", ["corp.test", "corp.test."])
 def test_kubernetes_domain_comes_from_the_environment(domain, monkeypatch):
     monkeypatch.setenv("CLUSTER_DOMAIN", domain)
-    preset = KubernetesDnsSrvStrategy(service="web", namespace="shop", application_name="app").preset()
+    preset = KubernetesDnsSrvStrategy(
+        service="web", namespace="shop", application_name="app"
+    ).preset()
     assert preset == DnsSrvStrategy(query="web.shop.svc.corp.test.", node_basename="app")
 
 
@@ -147,8 +171,14 @@ def test_presets_name_the_option_that_is_wrong(strategy, option, value):
     [
         (DnsStrategy, ("query", "port", "interval_s", "confirmations", "resolver")),
         (DnsSrvStrategy, ("query", "port", "interval_s", "confirmations", "resolver")),
-        (KubernetesDnsStrategy, ("service", "port", "polling_interval_s", "confirmations", "resolver")),
-        (KubernetesDnsSrvStrategy, ("service", "port", "polling_interval_s", "confirmations", "resolver")),
+        (
+            KubernetesDnsStrategy,
+            ("service", "port", "polling_interval_s", "confirmations", "resolver"),
+        ),
+        (
+            KubernetesDnsSrvStrategy,
+            ("service", "port", "polling_interval_s", "confirmations", "resolver"),
+        ),
     ],
 )
 def test_all_options_that_are_wrong_are_told_at_once(build, options):

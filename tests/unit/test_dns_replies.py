@@ -43,7 +43,10 @@ def test_own_family_comes_first():
 
 @pytest.mark.parametrize("other", [NO_NAME, NO_DATA])
 def test_one_family_is_enough(other):
-    assert by_kind(found("10.0.0.1"), other) == (Answer(nodes=frozenset({node_at("10.0.0.1")})), Answer())
+    assert by_kind(found("10.0.0.1"), other) == (
+        Answer(nodes=frozenset({node_at("10.0.0.1")})),
+        Answer(),
+    )
 
 
 @pytest.mark.parametrize("said", [NO_NAME, NO_DATA])
@@ -66,7 +69,9 @@ def test_a_family_that_failed_is_unknown(other):
 
 
 def services(*services):
-    return Reply(status=ReplyStatus.FOUND, services=tuple(SrvRecord(*service) for service in services))
+    return Reply(
+        status=ReplyStatus.FOUND, services=tuple(SrvRecord(*service) for service in services)
+    )
 
 
 def serve(reply, located=None, **options):
@@ -90,9 +95,12 @@ def test_several_ports_of_a_target_are_several_nodes_while_their_names_are_unkno
 
 
 def test_several_ports_of_one_name_are_ambiguous():
-    answer = serve(services((0, "a.test", 1), (0, "a.test", 2)), {"a.test": found("10.0.0.1")}, basename="web")
+    answer = serve(
+        services((0, "a.test", 1), (0, "a.test", 2)), {"a.test": found("10.0.0.1")}, basename="web"
+    )
     assert {node.address for node in answer.nodes} == {"10.0.0.1:1"}
-    assert str(answer.error).endswith("is listed with several ports: set port")  # it is one port's name already
+    # it is one port's name already
+    assert str(answer.error).endswith("is listed with several ports: set port")
 
 
 def test_a_port_of_ones_own_takes_the_place_of_the_records_ports():
@@ -114,7 +122,10 @@ def test_a_service_declared_as_unavailable_has_nobody():
 
 
 def test_a_target_that_doesn_t_exist_is_not_there():
-    answer = serve(services((0, "a.test", 1), (0, "b.test", 1)), {"a.test": found("10.0.0.1"), "b.test": NO_NAME})
+    answer = serve(
+        services((0, "a.test", 1), (0, "b.test", 1)),
+        {"a.test": found("10.0.0.1"), "b.test": NO_NAME},
+    )
     assert answer.complete
     assert {node.address for node in answer.nodes} == {"10.0.0.1:1"}
     assert "1 of 2 SRV records" in str(answer.error)
@@ -122,7 +133,10 @@ def test_a_target_that_doesn_t_exist_is_not_there():
 
 
 def test_a_target_that_can_t_be_looked_up_makes_the_answer_incomplete():
-    answer = serve(services((0, "a.test", 1), (0, "b.test", 1)), {"a.test": found("10.0.0.1"), "b.test": FAILED})
+    answer = serve(
+        services((0, "a.test", 1), (0, "b.test", 1)),
+        {"a.test": found("10.0.0.1"), "b.test": FAILED},
+    )
     assert not answer.complete
     assert {node.address for node in answer.nodes} == {"10.0.0.1:1"}
 
@@ -168,7 +182,9 @@ def test_the_cause_of_the_first_server_that_says_most_is_told():
 
 def test_a_short_name_is_explained_by_the_search_domains():
     assert "no search domains" in why_nobody("web", RecordType.A, NO_NAME, [])
-    assert "none of the search domains corp.test" in why_nobody("web", RecordType.A, NO_NAME, ["corp.test"])
+    assert "none of the search domains corp.test" in why_nobody(
+        "web", RecordType.A, NO_NAME, ["corp.test"]
+    )
     assert "search domain" not in why_nobody("web.shop.test.", RecordType.A, NO_NAME, ["corp.test"])
 
 

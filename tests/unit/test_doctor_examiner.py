@@ -1,4 +1,6 @@
-"""The examination of one source, in this process, with a strategy and a connector that misbehave."""
+"""The examination of one source, in this process, with a strategy and a connector that
+misbehave.
+"""
 
 import asyncio
 import logging
@@ -56,8 +58,16 @@ def _logging():
 
 def examine(strategy=Source, connector=Links, wait_s=0.2, **settings):
     """Return all that is told, and the order that the strategy had."""
-    config = load_config({"topologies": {"t": {"strategy": strategy, "connector": connector, **settings}}})
-    order = Examine(topology=config.topologies["t"], source=0, local=ANN, fence=Fence("shop", "t"), wait_s=wait_s)
+    config = load_config(
+        {"topologies": {"t": {"strategy": strategy, "connector": connector, **settings}}}
+    )
+    order = Examine(
+        topology=config.topologies["t"],
+        source=0,
+        local=ANN,
+        fence=Fence("shop", "t"),
+        wait_s=wait_s,
+    )
 
     async def scenario():
         ours, theirs = (SocketChannel(end) for end in socket.socketpair())
@@ -76,7 +86,7 @@ def of(step, told):
     return [finding for each, finding in told if each == step]
 
 
-# -- the diagnosis -------------------------------------------------------------------------------------------------------------
+# -- the diagnosis ---------------------------------------------------------------------------------
 
 
 class Diagnosed(Source):
@@ -165,7 +175,7 @@ def test_diagnosis_without_end_is_given_up_though_it_resists(monkeypatch):
     assert last.got == "not complete after 0.1 s"
 
 
-# -- what is discovered --------------------------------------------------------------------------------------------------------
+# -- what is discovered ----------------------------------------------------------------------------
 
 
 class Silent(Source):
@@ -226,9 +236,18 @@ class DiscoversText(Source):
         (DiscoversNothing, "discover raised RuntimeError: boom"),
         (
             DiscoversAList,
-            "discover raised TypeError: discover returned []: expected an async generator, 'async def' with 'yield'",
+            (
+                "discover raised TypeError: discover returned []: expected an async generator, "
+                "'async def' with 'yield'"
+            ),
         ),
-        (DiscoversText, "discover raised TypeError: it yielded 'bob', which is no observation such as Found or Seen"),
+        (
+            DiscoversText,
+            (
+                "discover raised TypeError: it yielded 'bob', which is no observation such as "
+                "Found or Seen"
+            ),
+        ),
     ],
 )
 def test_failure_to_discover_is_a_finding(strategy, got):
@@ -270,7 +289,7 @@ def test_complete_answer_ends_the_listening_and_the_strategy_is_closed():
     assert Complete.closed
 
 
-# -- the nodes -----------------------------------------------------------------------------------------------------------------
+# -- the nodes -------------------------------------------------------------------------------------
 
 
 class Crowd(Source):
@@ -287,9 +306,12 @@ def test_of_a_crowd_only_so_many_are_tried():
     told = examine(Crowd, Tries)
     [finding] = of("discovery", told)
     assert finding.got == (
-        "100: 10.0.0.1:1000, 10.0.0.1:1001, 10.0.0.1:1002, 10.0.0.1:1003, 10.0.0.1:1004 and 95 more; the first 64 are tried"
+        "100: 10.0.0.1:1000, 10.0.0.1:1001, 10.0.0.1:1002, 10.0.0.1:1003, 10.0.0.1:1004 and 95 "
+        "more; the first 64 are tried"
     )
-    assert [finding.asked for finding in of("node", told)] == [f"10.0.0.1:{port}" for port in range(1000, 1064)]
+    assert [finding.asked for finding in of("node", told)] == [
+        f"10.0.0.1:{port}" for port in range(1000, 1064)
+    ]
 
 
 def test_connector_that_tries_nobody_has_no_findings():
@@ -303,7 +325,11 @@ class TriesInVain(Links):
 
 def test_node_that_does_not_answer_is_given_up_after_the_time_for_a_connect():
     [finding] = of("node", examine(connector=TriesInVain, connect_timeout_s=0.1))
-    assert (finding.outcome, finding.asked, finding.got) == (Outcome.FAILED, BOB.name, "no answer within 0.1 s")
+    assert (finding.outcome, finding.asked, finding.got) == (
+        Outcome.FAILED,
+        BOB.name,
+        "no answer within 0.1 s",
+    )
 
 
 class TryingRaises(Links):
@@ -316,14 +342,16 @@ def test_fault_of_a_connector_is_a_finding():
     assert finding.got == "the connector's diagnose raised RuntimeError: boom"
 
 
-# -- a sign of life ------------------------------------------------------------------------------------------------------------
+# -- a sign of life --------------------------------------------------------------------------------
 
 
 def test_it_beats_while_it_waits(monkeypatch):
     monkeypatch.setattr(examiner, "BEAT_S", 0.01)
     beats = []
     send = SocketChannel.send
-    monkeypatch.setattr(SocketChannel, "send", lambda self, message: (beats.append(message), send(self, message)))
+    monkeypatch.setattr(
+        SocketChannel, "send", lambda self, message: (beats.append(message), send(self, message))
+    )
     examine(Silent)
     assert sum(isinstance(message, Beat) for message in beats) > 2
 

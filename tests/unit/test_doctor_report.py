@@ -11,7 +11,9 @@ from cluster_kit.cli.doctor.verdict import Entry, Verdict
 from cluster_kit.diagnosis import Finding, Outcome
 
 CONFIG = load_config({"cluster": "shop", "topologies": {"lan": {"strategy": "gossip"}}})
-LONG = "correct the host in the node's name, multicast_if or if_addr: this machine has 127.0.0.1 (lo)"
+LONG = (
+    "correct the host in the node's name, multicast_if or if_addr: this machine has 127.0.0.1 (lo)"
+)
 
 
 def told(**fields):
@@ -44,7 +46,10 @@ def test_mark_question_and_answer_are_one_line_with_the_cause_below():
     ]
 
 
-@pytest.mark.parametrize(("outcome", "word"), [(Outcome.OK, "healthy"), (Outcome.EMPTY, "alone"), (Outcome.FAILED, "sick")])
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [(Outcome.OK, "healthy"), (Outcome.EMPTY, "alone"), (Outcome.FAILED, "sick")],
+)
 def test_each_verdict_has_its_word(outcome, word):
     assert shown(verdict=Verdict(outcome, "why"))[-1] == f"  {word}: why"
 

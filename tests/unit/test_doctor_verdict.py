@@ -14,7 +14,9 @@ OK = [entry("source"), entry("discovery")]
 
 
 def test_linkable_nodes_are_healthy():
-    assert judge([*OK, entry("node"), entry("node")]) == Verdict(Outcome.OK, "2 nodes can be linked to")
+    assert judge([*OK, entry("node"), entry("node")]) == Verdict(
+        Outcome.OK, "2 nodes can be linked to"
+    )
 
 
 def test_one_node_is_told_in_the_singular():
@@ -35,11 +37,16 @@ def test_nobody_found_is_to_be_alone_for_the_first_cause_told():
 
 
 def test_being_the_only_one_found_is_to_be_alone():
-    assert judge([*OK, entry("node", Outcome.EMPTY, got="this node itself")]).outcome is Outcome.EMPTY
+    assert (
+        judge([*OK, entry("node", Outcome.EMPTY, got="this node itself")]).outcome is Outcome.EMPTY
+    )
 
 
 def test_empty_source_does_no_harm_beside_one_that_finds_somebody():
-    empty = [entry("source", Outcome.EMPTY, source="gossip"), entry("discovery", Outcome.EMPTY, source="gossip")]
+    empty = [
+        entry("source", Outcome.EMPTY, source="gossip"),
+        entry("discovery", Outcome.EMPTY, source="gossip"),
+    ]
     assert judge([*empty, *OK, entry("node")]).outcome is Outcome.OK
 
 
@@ -55,28 +62,59 @@ def test_first_failure_of_a_source_is_the_cause_though_nodes_answer():
 def test_empty_answer_that_discovery_counts_as_a_failure_is_to_be_alone():
     entries = [
         entry("source", Outcome.EMPTY, got="NXDOMAIN", cause="the name is misspelt"),
-        entry("discovery", Outcome.FAILED, asked="nodes it discovers", got="'web.test' lists no nodes"),
+        entry(
+            "discovery", Outcome.FAILED, asked="nodes it discovers", got="'web.test' lists no nodes"
+        ),
     ]
-    assert judge(entries) == Verdict(Outcome.EMPTY, "dns: A web.test: NXDOMAIN: the name is misspelt")
+    assert judge(entries) == Verdict(
+        Outcome.EMPTY, "dns: A web.test: NXDOMAIN: the name is misspelt"
+    )
     other = entry("source", Outcome.EMPTY, source="gossip", cause="of another source")
-    assert judge([other, entries[1]]).sentence == "dns: nodes it discovers: 'web.test' lists no nodes"
+    assert (
+        judge([other, entries[1]]).sentence == "dns: nodes it discovers: 'web.test' lists no nodes"
+    )
 
 
 def test_nodes_that_fail_are_counted_and_the_first_is_told():
-    entries = [*OK, entry("node"), entry("node", Outcome.FAILED, asked="b@h", got="refused"), entry("node", Outcome.FAILED)]
-    assert judge(entries) == Verdict(Outcome.FAILED, "2 of 3 nodes cannot be linked to: b@h: refused")
+    entries = [
+        *OK,
+        entry("node"),
+        entry("node", Outcome.FAILED, asked="b@h", got="refused"),
+        entry("node", Outcome.FAILED),
+    ]
+    assert judge(entries) == Verdict(
+        Outcome.FAILED, "2 of 3 nodes cannot be linked to: b@h: refused"
+    )
 
 
 def test_what_is_wrong_with_this_node_comes_before_what_is_wrong_with_others():
-    ours = entry("connector", Outcome.FAILED, asked="where this node serves", got="10.9.9.9", cause="not ours")
+    ours = entry(
+        "connector",
+        Outcome.FAILED,
+        asked="where this node serves",
+        got="10.9.9.9",
+        cause="not ours",
+    )
     entries = [*OK, ours, entry("node", Outcome.FAILED, asked="b@h", got="refused")]
-    assert judge(entries) == Verdict(Outcome.FAILED, "connector: where this node serves: 10.9.9.9: not ours")
+    assert judge(entries) == Verdict(
+        Outcome.FAILED, "connector: where this node serves: 10.9.9.9: not ours"
+    )
 
 
 def test_nodes_without_an_address_are_explained_by_what_their_source_lacks():
-    port = entry("source", Outcome.EMPTY, source="kubernetes", asked="the only port", got="two ports", cause="set port")
+    port = entry(
+        "source",
+        Outcome.EMPTY,
+        source="kubernetes",
+        asked="the only port",
+        got="two ports",
+        cause="set port",
+    )
     entries = [*OK, port, entry("node", Outcome.FAILED, asked="a@h", got="no address")]
-    sentence = "kubernetes: the only port: two ports: set port; and 1 of 1 node cannot be linked to: a@h: no address"
+    sentence = (
+        "kubernetes: the only port: two ports: set port; and 1 of 1 node cannot be linked to: a@h: "
+        "no address"
+    )
     assert judge(entries) == Verdict(Outcome.FAILED, sentence)
 
 

@@ -28,11 +28,15 @@ def test_node_that_was_asked_for_is_called_that():
 
 
 def test_node_of_a_listing_is_called_what_it_calls_itself():
-    assert judge(entry(), listing("web1.example"), FENCE) == Node("web@10.0.0.1", "web1.example:4711", {}, BOOT)
+    assert judge(entry(), listing("web1.example"), FENCE) == Node(
+        "web@10.0.0.1", "web1.example:4711", {}, BOOT
+    )
 
 
 def test_node_of_this_host_is_dialled_where_it_listens():
-    assert judge(entry(), listing(LOOPBACK, "10.0.0.2"), FENCE) == Node("web@10.0.0.1", "10.0.0.1:4711", {}, BOOT)
+    assert judge(entry(), listing(LOOPBACK, "10.0.0.2"), FENCE) == Node(
+        "web@10.0.0.1", "10.0.0.1:4711", {}, BOOT
+    )
 
 
 def test_ipv6_host_is_put_in_brackets():
@@ -42,7 +46,9 @@ def test_ipv6_host_is_put_in_brackets():
 def test_node_without_a_marker_is_of_the_host_that_was_asked():
     erlang = Registration(name="b", port=33383)
     assert judge(erlang, listing("10.0.0.9"), FENCE) == Node("b@10.0.0.9", "10.0.0.9:33383")
-    assert judge(erlang, listing(LOOPBACK, "10.0.0.2"), FENCE) == Node("b@10.0.0.2", "10.0.0.2:33383")
+    assert judge(erlang, listing(LOOPBACK, "10.0.0.2"), FENCE) == Node(
+        "b@10.0.0.2", "10.0.0.2:33383"
+    )
 
 
 def test_node_that_does_not_listen_has_no_address():
@@ -73,9 +79,13 @@ def test_host_is_compared_in_whatever_spelling_it_is_registered():
     assert (found.name, found.address) == ("web@localhost", "localhost:4711")
 
 
-@pytest.mark.parametrize("extra", [MAGIC, MAGIC + b"\x02" + bytes(40), encode_marker(Marker(FENCE, BOOT, "h"))[:-1]])
+@pytest.mark.parametrize(
+    "extra", [MAGIC, MAGIC + b"\x02" + bytes(40), encode_marker(Marker(FENCE, BOOT, "h"))[:-1]]
+)
 def test_marker_that_cannot_be_read_is_not_for_us(extra):
-    assert "same version" in judge(Registration(name="web", port=1, extra=extra), listing("10.0.0.9"), FENCE)
+    assert "same version" in judge(
+        Registration(name="web", port=1, extra=extra), listing("10.0.0.9"), FENCE
+    )
 
 
 def test_people_are_told_what_an_entry_is():
@@ -110,7 +120,9 @@ def test_marker_that_does_not_fit_is_our_fault(host):
 def test_own_registration_is_found_as_ourselves():
     local = Node("web@10.0.0.1", "10.0.0.1:4711", {"zone": "a"}, BOOT)
     registration = registration_of(local, FENCE)
-    assert judge(registration, listing(LOOPBACK), FENCE) == Node("web@10.0.0.1", "10.0.0.1:4711", {}, BOOT)
+    assert judge(registration, listing(LOOPBACK), FENCE) == Node(
+        "web@10.0.0.1", "10.0.0.1:4711", {}, BOOT
+    )
 
 
 def test_own_registration_claims_nothing_that_we_do_not_speak():

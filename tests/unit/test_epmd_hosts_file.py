@@ -1,4 +1,6 @@
-"""What a .hosts.erlang says: the terms that OTP's ``file:consult`` takes, as far as they are host names."""
+"""What a .hosts.erlang says: the terms that OTP's ``file:consult`` takes, as far as they are host
+names.
+"""
 
 from pathlib import Path
 
@@ -27,7 +29,10 @@ from cluster_kit.strategies.epmd.hosts_file import parse_hosts, search_path
         ("'10.0.0.1'.\n'::1'.\n", ["10.0.0.1", "::1"]),
         ("'b'.\n'a'.\n'b'.\n", ["b", "a"]),
         ("'fe80::1%eth0'.\n", ["fe80::1%eth0"]),
-        ("'Super.Eua.Ericsson.SE'.\n'super.eua.ericsson.se.'.\n'0:0::1'.\n", ["super.eua.ericsson.se", "::1"]),
+        (
+            "'Super.Eua.Ericsson.SE'.\n'super.eua.ericsson.se.'.\n'0:0::1'.\n",
+            ["super.eua.ericsson.se", "::1"],
+        ),
     ],
 )
 def test_hosts_are_read(text, hosts):

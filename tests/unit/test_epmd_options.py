@@ -21,7 +21,9 @@ def _environment(monkeypatch):
 @pytest.mark.parametrize("name", ["epmd", "local_epmd", "erlang_hosts"])
 def test_strategy_is_found_by_its_name(name):
     config = {"hosts": ["a@127.0.0.1"]} if name == "epmd" else {}
-    loaded = load_config({"topologies": {"lan": {"strategy": name, "config": config}}}, PluginRegistry.load())
+    loaded = load_config(
+        {"topologies": {"lan": {"strategy": name, "config": config}}}, PluginRegistry.load()
+    )
     strategy = loaded.topologies["lan"].strategies[0].build()
     assert type(strategy).__name__ == "".join(part.title() for part in name.split("_")) + "Strategy"
 
@@ -65,7 +67,9 @@ def test_senseless_option_is_named(strategy, options, named):
         strategy(**options)
 
 
-@pytest.mark.parametrize("entry", ["a", "a@", "@h", "a b@h", "a@h@i", "a@10.0.0.1:4369", "a@" + "h" * 300])
+@pytest.mark.parametrize(
+    "entry", ["a", "a@", "@h", "a b@h", "a@h@i", "a@10.0.0.1:4369", "a@" + "h" * 300]
+)
 def test_entry_that_is_no_node_is_named(entry):
     with pytest.raises(ConfigError, match=r"^hosts\[1\]: cannot use "):
         EpmdStrategy(hosts=("b@127.0.0.1", entry))
@@ -79,7 +83,12 @@ def test_empty_list_of_hosts_is_refused():
 def test_all_options_that_are_wrong_are_told_at_once():
     with pytest.raises(ConfigError) as caught:
         EpmdStrategy(hosts=("host", "a@127.0.0.1:4370"), epmd_port=0, interval_s=0)
-    assert [error.path for error in caught.value.errors] == ["epmd_port", "interval_s", "hosts[0]", "hosts[1]"]
+    assert [error.path for error in caught.value.errors] == [
+        "epmd_port",
+        "interval_s",
+        "hosts[0]",
+        "hosts[1]",
+    ]
 
 
 def test_epmd_asks_each_host_once_for_all_that_are_listed_there():
@@ -133,7 +142,9 @@ def test_root_directory_is_that_of_the_command_erl(places, tmp_path, monkeypatch
 
 
 def test_no_file_is_a_failed_lookup_that_names_the_places(places):
-    with pytest.raises(DiscoveryError, match=r"looked for '\.hosts\.erlang', '.*home.*', '.*otp.*'; write"):
+    with pytest.raises(
+        DiscoveryError, match=r"looked for '\.hosts\.erlang', '.*home.*', '.*otp.*'; write"
+    ):
         ErlangHostsStrategy().targets(LOCAL)
 
 

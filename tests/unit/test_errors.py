@@ -24,9 +24,15 @@ from cluster_kit.fault import Fault
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (OSError(errno.ECONNREFUSED, "Connect call failed ('10.0.0.4', 4000)"), "connection refused"),
+        (
+            OSError(errno.ECONNREFUSED, "Connect call failed ('10.0.0.4', 4000)"),
+            "connection refused",
+        ),
         (OSError(errno.EACCES, "Permission denied"), "permission denied"),
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name or service not known"),
+        (
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            "name or service not known",
+        ),
         (OSError("Some words"), "some words"),
         (TimeoutError(), ""),
     ],
@@ -53,7 +59,13 @@ def test_errors_survive_pickling_with_their_attributes(error):
 
 
 def test_config_error_begins_with_place_and_key_path():
-    error = ConfigError("expected an integer", path="topologies.lan.config.port", file="cluster.yaml", line=4, column=3)
+    error = ConfigError(
+        "expected an integer",
+        path="topologies.lan.config.port",
+        file="cluster.yaml",
+        line=4,
+        column=3,
+    )
     assert str(error) == "cluster.yaml:4:3: topologies.lan.config.port: expected an integer"
 
 
@@ -92,7 +104,10 @@ def test_any_exception_can_be_described(exc, text):
 def test_fault_says_where_what_and_how_to_cure_it():
     fault = Fault(("nodes", 2), "cannot use 'x'", "write host:port")
     assert str(fault) == "nodes[2]: cannot use 'x'; write host:port"
-    assert str(fault.under(("topologies", "lan"))) == "topologies.lan.nodes[2]: cannot use 'x'; write host:port"
+    assert (
+        str(fault.under(("topologies", "lan")))
+        == "topologies.lan.nodes[2]: cannot use 'x'; write host:port"
+    )
 
 
 def test_config_error_carries_its_fault():

@@ -1,4 +1,6 @@
-"""The parts of gossip's diagnosis that need no network: judging an interface, sorting what is heard, reading this machine."""
+"""The parts of gossip's diagnosis that need no network: judging an interface, sorting what is
+heard, reading this machine.
+"""
 
 import socket
 import threading
@@ -25,10 +27,12 @@ ETH0 = Interface("eth0", "10.0.0.1")
 COMM = Path("/proc/self/comm")
 
 
-# -- the interface -------------------------------------------------------------------------------------------------------------
+# -- the interface ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("address", "name"), [("127.0.0.1", "lo"), ("127.8.8.8", "lo"), ("10.0.0.1", "eth0")])
+@pytest.mark.parametrize(
+    ("address", "name"), [("127.0.0.1", "lo"), ("127.8.8.8", "lo"), ("10.0.0.1", "eth0")]
+)
 def test_interface_that_can_be_used_is_named(address, name):
     finding = judge_interface(address, [LO, ETH0], multicast=True)
     assert (finding.outcome, finding.got) == (Outcome.OK, f"{name}, up")
@@ -39,7 +43,11 @@ def test_interface_that_can_be_used_is_named(address, name):
     [
         ({"is_up": False, "has_carrier": False}, "eth0: it is down", "ip link set eth0 up"),
         ({"has_carrier": False}, "eth0: it has no carrier", "cable"),
-        ({"has_multicast": False}, "eth0: it carries no multicast", "ip link set eth0 multicast on"),
+        (
+            {"has_multicast": False},
+            "eth0: it carries no multicast",
+            "ip link set eth0 multicast on",
+        ),
     ],
 )
 def test_interface_that_can_not_be_used_failed_with_its_cure(state, got, cure):
@@ -87,7 +95,7 @@ def test_holder_may_be_called_what_is_no_text():
     assert holder.startswith("a\ufffd\ufffd (")
 
 
-# -- what is heard -------------------------------------------------------------------------------------------------------------
+# -- what is heard ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -149,7 +157,10 @@ def test_foreigners_are_named_with_where_they_are_from(ear):
         (b"heartbeat::\x83t\x00\x00\x00\x01", "libcluster's own gossip from 10.0.0.3"),
         (MAGIC + bytes((99, 0)), "gossip of another release from 10.0.0.3"),
         (HEADER + b"\xff\xff", "gossip of another release from 10.0.0.3"),
-        (b"\x00\x01\x1b[2Jabc", r"another protocol (it begins with b'\x00\x01\x1b[2Jab') from 10.0.0.3"),
+        (
+            b"\x00\x01\x1b[2Jabc",
+            r"another protocol (it begins with b'\x00\x01\x1b[2Jab') from 10.0.0.3",
+        ),
         (b"", "another protocol (it begins with b'') from 10.0.0.3"),
     ],
 )
@@ -161,5 +172,7 @@ def test_what_can_not_be_read_is_recognised(ear, datagram, who):
 def test_memory_is_bounded(ear, monkeypatch):
     monkeypatch.setattr(diagnosis, "MAX_KEPT", 3)
     for number in range(10):
-        heard(ear, packet(BOB.evolve(name=f"n{number}@h")), packet(fence=Fence(f"c{number}", "lan")))
+        heard(
+            ear, packet(BOB.evolve(name=f"n{number}@h")), packet(fence=Fence(f"c{number}", "lan"))
+        )
     assert len(ear.nodes) == len(ear.others) == 3

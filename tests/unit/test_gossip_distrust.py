@@ -1,7 +1,15 @@
-"""Warnings about those whose secret differs: each once a minute, and no more than a log can bear."""
+"""Warnings about those whose secret differs: each once a minute, and no more than a log can
+bear.
+"""
 
 from cluster_kit.network import Endpoint
-from cluster_kit.strategies.gossip.distrust import ANOTHER, MOST_AT_ONCE, WE_ALONE, Distrusted, Warnings
+from cluster_kit.strategies.gossip.distrust import (
+    ANOTHER,
+    MOST_AT_ONCE,
+    WE_ALONE,
+    Distrusted,
+    Warnings,
+)
 
 
 def distrusted(number=1, why=ANOTHER):
@@ -10,9 +18,12 @@ def distrusted(number=1, why=ANOTHER):
 
 def test_it_names_the_sender_its_address_and_what_to_do():
     assert str(distrusted()) == (
-        "gossip: node1@10.0.0.1 at 10.0.0.1: it has another secret than this node; give all nodes of a cluster the same secret"
+        "gossip: node1@10.0.0.1 at 10.0.0.1: it has another secret than this node; give all nodes "
+        "of a cluster the same secret"
     )
-    assert str(Distrusted("", Endpoint("10.0.0.1", 1), WE_ALONE)).startswith("gossip: a node at 10.0.0.1: ")
+    assert str(Distrusted("", Endpoint("10.0.0.1", 1), WE_ALONE)).startswith(
+        "gossip: a node at 10.0.0.1: "
+    )
 
 
 def test_each_sender_is_warned_about_once_a_minute():

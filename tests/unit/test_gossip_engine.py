@@ -1,4 +1,6 @@
-"""The gossip protocol: engines against each other on a network in memory, with a clock that is turned by hand."""
+"""The gossip protocol: engines against each other on a network in memory, with a clock that is
+turned by hand.
+"""
 
 import gc
 from itertools import pairwise
@@ -25,7 +27,9 @@ def told(node, kind=Kind.HEARTBEAT, *, fence=FENCE, leaving=False):
 
 def stranger(number=1, *, boot=None, name=None):
     return Node(
-        name=name or f"stranger{number}@10.1.0.1", address="10.1.0.1:4000", boot_id=boot or BootId(1_000_000 + number, number)
+        name=name or f"stranger{number}@10.1.0.1",
+        address="10.1.0.1:4000",
+        boot_id=boot or BootId(1_000_000 + number, number),
     )
 
 
@@ -33,7 +37,7 @@ def says(node, *, leaving=False):
     return Statement(node, FENCE, leaving)
 
 
-# -- formation -----------------------------------------------------------------------------------------------------------------
+# -- formation -------------------------------------------------------------------------------------
 
 
 def test_newcomer_is_seen_at_once_and_sees_all_at_once():
@@ -68,12 +72,15 @@ def test_steady_state_is_one_jittered_heartbeat_per_interval():
     lan.start("a")
     lan.start("b")
     lan.run(100)
-    beats_s = [at_s for at_s, peer, kind, _ in lan.sent if kind is Kind.HEARTBEAT and peer is lan.peers[0]]
+    beats_s = [
+        at_s for at_s, peer, kind, _ in lan.sent if kind is Kind.HEARTBEAT and peer is lan.peers[0]
+    ]
     gaps_s = [after - before for before, after in pairwise(beats_s)]
     assert min(gaps_s) >= 0.8 * INTERVAL_S
     assert max(gaps_s) <= 1.2 * INTERVAL_S
     assert len({round(gap_s, 3) for gap_s in gaps_s}) > len(gaps_s) / 2
-    assert lan.count()[Kind.ANSWER] == 2  # each answered the other's first announcement, nothing since
+    # each answered the other's first announcement, nothing since
+    assert lan.count()[Kind.ANSWER] == 2
 
 
 def test_seen_carries_all_that_is_told():
@@ -108,7 +115,9 @@ def test_who_falls_silent_is_vouched_for_until_its_time_to_live_is_over(silent_a
     lan.run(silent_after_s)
     lan.kill(bob)
     lan.run(TTL_S)
-    heard_s = max(at_s for at_s, peer, _, send in lan.sent if peer is bob and send.to is None) + DELAY_S
+    heard_s = (
+        max(at_s for at_s, peer, _, send in lan.sent if peer is bob and send.to is None) + DELAY_S
+    )
     assert ann.vouched[bob.name][1] == pytest.approx(heard_s + TTL_S)
 
 
@@ -120,15 +129,19 @@ def test_a_late_tick_sends_one_datagram():
     assert peer.engine.next_s > lan.now_s
 
 
-# -- no storm, no amplifier ----------------------------------------------------------------------------------------------------
+# -- no storm, no amplifier ------------------------------------------------------------------------
 
 
 def answers_of(peer, lan, newcomers, *, apart_s):
-    """Let newcomers announce themselves, one after the other; return how many of them got an answer."""
+    """Let newcomers announce themselves, one after the other; return how many of them got an
+    answer.
+    """
     answers = 0
     for number in range(newcomers):
         lan.now_s += apart_s
-        announcement = encode(Packet.of(stranger(10_000 + number), FENCE, Kind.ANNOUNCE, leaving=False).padded(512))
+        announcement = encode(
+            Packet.of(stranger(10_000 + number), FENCE, Kind.ANNOUNCE, leaving=False).padded(512)
+        )
         answers += len(peer.engine.receive([Datagram(announcement, SOURCE)], lan.now_s)) - 1
     return answers
 
@@ -204,7 +217,7 @@ def test_forged_heartbeats_bring_our_own_forward_once_per_interval():
     assert lan.count(since_s).keys() == {Kind.HEARTBEAT}
 
 
-# -- change and leave ----------------------------------------------------------------------------------------------------------
+# -- change and leave ------------------------------------------------------------------------------
 
 
 def test_change_is_told_at_once():
@@ -226,7 +239,9 @@ def test_leaving_is_told_at_once_and_with_every_renewal():
     lan.run(SOON_S)
     assert bob.observations[before:] == [Seen(ann.node, TTL_S), Leaving(ann.name)]
     lan.run(2 * TTL_S)
-    assert [type(each) for each in bob.observations[before:]] == [Seen, Leaving] * ((len(bob.observations) - before) // 2)
+    assert [type(each) for each in bob.observations[before:]] == [Seen, Leaving] * (
+        (len(bob.observations) - before) // 2
+    )
 
 
 def test_goodbye_is_gone_once():
@@ -279,7 +294,7 @@ def test_next_run_is_believed_right_after_a_goodbye(boot):
     assert lan.deliver(peer, told(stranger(boot=boot))) == [Seen(stranger(boot=boot), TTL_S)]
 
 
-# -- runs of a node ------------------------------------------------------------------------------------------------------------
+# -- runs of a node --------------------------------------------------------------------------------
 
 OLD, NEW = stranger(boot=BootId(1, 0)), stranger(boot=BootId(2, 0))
 
@@ -328,7 +343,10 @@ def test_run_with_the_clock_set_back_is_believed_once_the_other_is_silent():
     peer = lan.start("member")
     lan.deliver(peer, told(NEW))
     lan.run(2 * INTERVAL_S)
-    assert lan.deliver(peer, told(OLD)) == [Gone(NEW.name, Reason.REPLACED, NEW.boot_id), Seen(OLD, TTL_S)]
+    assert lan.deliver(peer, told(OLD)) == [
+        Gone(NEW.name, Reason.REPLACED, NEW.boot_id),
+        Seen(OLD, TTL_S),
+    ]
     assert lan.deliver(peer, told(NEW)) == [Seen(NEW, TTL_S)]
 
 
@@ -347,7 +365,7 @@ def test_own_packets_are_ignored():
     assert peer.observations == []
 
 
-# -- partitions ----------------------------------------------------------------------------------------------------------------
+# -- partitions ------------------------------------------------------------------------------------
 
 
 def cut_off(lan, islanders):
@@ -365,7 +383,11 @@ def see_across(lan, islanders):
     """Whether the islanders see everybody else, and the other way round."""
     others = [peer for peer in lan.peers if peer not in islanders]
     sides = [(islanders, others), (others, islanders)]
-    return all({peer.name for peer in there} <= peer.sees().keys() for here, there in sides for peer in here)
+    return all(
+        {peer.name for peer in there} <= peer.sees().keys()
+        for here, there in sides
+        for peer in here
+    )
 
 
 @pytest.mark.parametrize("islanders", [1, 4])
@@ -401,7 +423,7 @@ def test_network_that_comes_back_is_told_at_once():
     assert ann.name in bob.sees()
 
 
-# -- what is ignored, and what is bounded --------------------------------------------------------------------------------------
+# -- what is ignored, and what is bounded ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("fence", [Fence("other", "lan"), Fence("shop", "other")])
@@ -447,7 +469,8 @@ def test_endless_names_and_boots_do_not_fill_memory(kind, monkeypatch):
     monkeypatch.setattr(table, "MAX_BURIED", 100)
     lan = Lan()
     peer = lan.start("member")
-    nonce = 0x7E57_0000 + kind  # of no other test, whose boots may still be in a cache of this process
+    # of no other test, whose boots may still be in a cache of this process
+    nonce = 0x7E57_0000 + kind
     for number in range(10_000):
         boot = BootId(1_000_000 + number, nonce)
         peer.engine.receive([Datagram(told(stranger(number, boot=boot), kind), SOURCE)], lan.now_s)
@@ -489,7 +512,9 @@ def test_who_is_heard_again_when_renewal_may_come_too_late_is_news():
     assert not peers.all_repeat([bob, says(stranger(1))], 9.2)
 
 
-@pytest.mark.parametrize("change", [{"metadata": {"zone": "b"}}, {"address": "10.1.0.2:4000"}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"metadata": {"zone": "b"}}, {"address": "10.1.0.2:4000"}], ids=str
+)
 def test_change_of_a_known_run_is_news(change):
     peers = HeardPeers(silent_s=1, ttl_s=10)
     peers.hear(says(stranger()), 0.0)

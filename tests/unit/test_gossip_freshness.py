@@ -37,7 +37,10 @@ def test_a_run_is_unproved_until_it_sends_a_nonce_back():
 def test_what_is_older_than_what_was_heard_is_repeated():
     known = fresh()
     prove(known, ANN, 2.0)
-    assert [hear(known, ANN, 3.0, stamp=stamp) for stamp in (2 * US, US, 2 * US + 2, 2 * US + 1, 2 * US + 2)] == [
+    assert [
+        hear(known, ANN, 3.0, stamp=stamp)
+        for stamp in (2 * US, US, 2 * US + 2, 2 * US + 1, 2 * US + 2)
+    ] == [
         Liveness.REPEATED,
         Liveness.REPEATED,
         Liveness.FRESH,
@@ -46,7 +49,9 @@ def test_what_is_older_than_what_was_heard_is_repeated():
     ]
 
 
-@pytest.mark.parametrize(("silent_s", "word"), [(TTL_S - 0.1, Liveness.FRESH), (TTL_S + 0.1, Liveness.UNPROVED)])
+@pytest.mark.parametrize(
+    ("silent_s", "word"), [(TTL_S - 0.1, Liveness.FRESH), (TTL_S + 0.1, Liveness.UNPROVED)]
+)
 def test_after_a_long_silence_a_run_is_unproved(silent_s, word):
     known = fresh()
     prove(known, ANN, 2.0)
@@ -59,7 +64,9 @@ def test_stamps_of_any_start_tell_how_late_a_datagram_is(start_s):
     known = fresh()
     prove(known, ANN, 100.0, stamp=int(start_s * US))
     for later_s in range(1, 50):
-        assert hear(known, ANN, 100.0 + later_s, stamp=int((start_s + later_s) * US)) is Liveness.FRESH
+        assert (
+            hear(known, ANN, 100.0 + later_s, stamp=int((start_s + later_s) * US)) is Liveness.FRESH
+        )
     late = int((start_s + 49 + 1) * US)
     assert hear(known, ANN, 149.0 + 1 + 0.9 * TTL_S, stamp=late) is Liveness.FRESH
     assert hear(known, ANN, 149.0 + 2 + 1.1 * TTL_S, stamp=late + 1) is Liveness.UNPROVED
@@ -108,7 +115,10 @@ def test_nonces_change_and_two_count():
     nonces = [known.nonce(NONCE_S * slot) for slot in range(10)]
     assert len(set(nonces)) == 10
     now_s = 9.5 * NONCE_S
-    counting = [known.judge((9, number), 1, nonce, now_s) is Liveness.FRESH for number, nonce in enumerate(nonces)]
+    counting = [
+        known.judge((9, number), 1, nonce, now_s) is Liveness.FRESH
+        for number, nonce in enumerate(nonces)
+    ]
     assert counting == [False] * 8 + [True] * 2
 
 
@@ -116,7 +126,7 @@ def test_nonces_are_of_the_key():
     assert Freshness(b"a" * 32, ttl_s=1).nonce(0.0) != Freshness(b"b" * 32, ttl_s=1).nonce(0.0)
 
 
-# -- asking --------------------------------------------------------------------------------------------------------------------
+# -- asking ----------------------------------------------------------------------------------------
 
 
 def may_ask(known, boot_id, now_s, *, in_s=0.0):
@@ -129,7 +139,9 @@ def test_who_does_not_answer_is_asked_later_each_time():
         if may_ask(known, ANN, step * 0.001):
             asked_s.append(step * 0.001)
     waits_s = [after - before for before, after in pairwise(asked_s)]
-    assert [round(wait_s, 2) for wait_s in waits_s] == sorted(round(wait_s, 2) for wait_s in waits_s)
+    assert [round(wait_s, 2) for wait_s in waits_s] == sorted(
+        round(wait_s, 2) for wait_s in waits_s
+    )
     assert waits_s[0] == pytest.approx(0.05, abs=0.002)
     assert waits_s[-1] == pytest.approx(TTL_S / 2, abs=0.002)
 

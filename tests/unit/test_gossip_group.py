@@ -46,7 +46,11 @@ def way(host, **options):
         ("fe80::7%eth2", {}, ("fe80::7%eth2", GROUP_V6)),
         ("fd00::7", {"multicast_addr": GROUP}, ("fd00::7%eth0", GROUP)),
         ("10.0.0.7", {"multicast_addr": GROUP}, ("fd00::7%eth0", GROUP)),
-        ("nowhere.invalid", {"multicast_addr": GROUP, "multicast_if": "eth2"}, ("fe80::7%eth2", GROUP)),
+        (
+            "nowhere.invalid",
+            {"multicast_addr": GROUP, "multicast_if": "eth2"},
+            ("fe80::7%eth2", GROUP),
+        ),
         ("10.0.0.7", {"multicast_if": "fd00::7"}, ("fd00::7%eth0", GROUP_V6)),
         ("fd00::7", {"multicast_addr": "239.1.1.1"}, ("10.0.0.7", "239.1.1.1")),
     ],
@@ -90,12 +94,18 @@ def test_it_hears_where_it_speaks_or_is_told_to(host, if_addr, heard):
 
 
 def test_options_of_the_group_are_passed_on():
-    assert way("10.0.0.7") == Group(GROUP_V4, 45892, via="10.0.0.7", heard_on="10.0.0.7", hops=1, is_broadcast=False)
+    assert way("10.0.0.7") == Group(
+        GROUP_V4, 45892, via="10.0.0.7", heard_on="10.0.0.7", hops=1, is_broadcast=False
+    )
     given = {"port": 5, "multicast_addr": "10.0.0.255", "multicast_ttl": 3, "broadcast_only": True}
-    assert way("10.0.0.7", **given) == Group("10.0.0.255", 5, via="10.0.0.7", heard_on="10.0.0.7", hops=3, is_broadcast=True)
+    assert way("10.0.0.7", **given) == Group(
+        "10.0.0.255", 5, via="10.0.0.7", heard_on="10.0.0.7", hops=3, is_broadcast=True
+    )
 
 
-@pytest.mark.parametrize(("address", "name"), [("127.0.0.1", "lo"), ("127.8.8.8", "lo"), ("::1", "lo"), ("::2", None)])
+@pytest.mark.parametrize(
+    ("address", "name"), [("127.0.0.1", "lo"), ("127.8.8.8", "lo"), ("::1", "lo"), ("::2", None)]
+)
 def test_loopback_has_all_addresses_of_its_network(address, name):
     found = interface_with(address, KNOWN)
     assert (found and found.name) == name

@@ -1,4 +1,6 @@
-"""Sealed gossip: who is believed, and when; engines against each other, and against somebody who records and replays."""
+"""Sealed gossip: who is believed, and when; engines against each other, and against somebody who
+records and replays.
+"""
 
 from itertools import pairwise
 
@@ -30,14 +32,31 @@ def sealed_lan(**given):
 def member(number=1, *, name=None, metadata=None):
     """Return a node that has the secret, and its sealing."""
     boot_id = BootId(1_000_000 + number, number)
-    node = Node(name=name or f"member{number}@10.1.0.1", address="10.1.0.1:4000", boot_id=boot_id, metadata=metadata or {})
+    node = Node(
+        name=name or f"member{number}@10.1.0.1",
+        address="10.1.0.1:4000",
+        boot_id=boot_id,
+        metadata=metadata or {},
+    )
     return node, Sealing(node.name, boot_id, KEYRING)
 
 
-def said(node, sealing, kind=Kind.HEARTBEAT, *, now_s=0.0, fence=FENCE, host="10.1.0.1", packet=None, **given):
+def said(
+    node,
+    sealing,
+    kind=Kind.HEARTBEAT,
+    *,
+    now_s=0.0,
+    fence=FENCE,
+    host="10.1.0.1",
+    packet=None,
+    **given,
+):
     """Return what a member says."""
     packet = encode(Packet.of(node, fence, kind, leaving=False)) if packet is None else packet
-    return sealing.seal(envelope.encode(Envelope(host=host, port=50_001, packet=packet, **given)), fence, now_s)
+    return sealing.seal(
+        envelope.encode(Envelope(host=host, port=50_001, packet=packet, **given)), fence, now_s
+    )
 
 
 def recorded(lan, peer=None):
@@ -54,7 +73,7 @@ def observations(actions):
     return [action for action in actions if isinstance(action, Seen | Gone)]
 
 
-# -- knowing each other --------------------------------------------------------------------------------------------------------
+# -- knowing each other ----------------------------------------------------------------------------
 
 
 def test_both_know_each_other_after_three_datagrams():
@@ -148,7 +167,9 @@ def test_who_asks_somebody_that_means_to_ask_it_later_is_answered_at_once():
     node, sealing = member()
     lan.deliver(peer, said(node, sealing, Kind.ANNOUNCE, nonce=b"n" * 16))
     assert peer.engine._waiting
-    asking = said(node, sealing, Kind.ANSWER, nonce=b"n" * 16, echo=peer.engine._freshness.nonce(lan.now_s))
+    asking = said(
+        node, sealing, Kind.ANSWER, nonce=b"n" * 16, echo=peer.engine._freshness.nonce(lan.now_s)
+    )
     seen, answer = sorted(lan.deliver(peer, asking), key=lambda action: isinstance(action, Send))
     assert seen == Seen(node, TTL_S)
     assert opened(answer.datagram).echo == b"n" * 16
@@ -226,7 +247,7 @@ def test_nothing_is_sent_where_the_smallest_would_be_larger():
     assert lan.deliver(peer, said(*member(), packet=b""), MALLORY) == []
 
 
-# -- recordings ----------------------------------------------------------------------------------------------------------------
+# -- recordings ------------------------------------------------------------------------------------
 
 
 def lived():
@@ -252,7 +273,10 @@ def test_recordings_bring_nobody_to_life_and_take_nobody_away():
 
 
 def complete_but_for_the_past(lan, *peers):
-    return all(peer.vouches_for(lan.now_s).keys() == {other.name for other in peers} - {peer.name} for peer in peers)
+    return all(
+        peer.vouches_for(lan.now_s).keys() == {other.name for other in peers} - {peer.name}
+        for peer in peers
+    )
 
 
 def test_recordings_are_nothing_to_a_node_that_has_just_started():
@@ -279,7 +303,11 @@ def test_recordings_are_nothing_when_all_restart_together():
     lan.run(2 * TTL_S)
     assert complete(lan)
     boots = {peer.node.boot_id for peer in peers}
-    assert all(isinstance(each, Seen) and each.node.boot_id in boots for peer in peers for each in peer.observations)
+    assert all(
+        isinstance(each, Seen) and each.node.boot_id in boots
+        for peer in peers
+        for each in peer.observations
+    )
 
 
 def test_what_was_said_beyond_a_partition_is_nothing_afterwards():
@@ -303,7 +331,8 @@ def test_a_drip_of_held_back_heartbeats_ends_with_the_time_to_live():
     node, sealing = bob.node, bob.sealing
     lan.kill(bob)
     died_s = lan.now_s
-    beats = [said(node, sealing, now_s=died_s + 0.001 * number) for number in range(100)]  # that nobody heard
+    # that nobody heard
+    beats = [said(node, sealing, now_s=died_s + 0.001 * number) for number in range(100)]
     for beat in beats:
         lan.deliver(ann, beat, MALLORY)
         lan.run(TTL_S / 2)
@@ -356,12 +385,14 @@ def test_goodbye_counts_once():
     assert [type(each) for each in ann.observations] == [Seen, Gone]
 
 
-# -- the nonce -----------------------------------------------------------------------------------------------------------------
+# -- the nonce -------------------------------------------------------------------------------------
 
 
 def asked(lan, peer, node, sealing):
     """Have a node ask a member for a nonce; return it."""
-    [send] = [each for each in lan.deliver(peer, said(node, sealing), MALLORY) if isinstance(each, Send)]
+    [send] = [
+        each for each in lan.deliver(peer, said(node, sealing), MALLORY) if isinstance(each, Send)
+    ]
     return opened(send.datagram).nonce, send
 
 
@@ -390,7 +421,9 @@ def test_the_source_is_not_believed_where_a_node_tells_no_host_of_its_own(addres
     lan.run(0)
     node, sealing = member()
     nonce, _ = asked(lan, peer, node, sealing)
-    [seen] = lan.deliver(peer, said(node.evolve(address=address), sealing, Kind.ANSWER, echo=nonce), MALLORY)
+    [seen] = lan.deliver(
+        peer, said(node.evolve(address=address), sealing, Kind.ANSWER, echo=nonce), MALLORY
+    )
     assert seen.node.address.startswith("10.1.0.1:")
 
 
@@ -453,7 +486,10 @@ def test_own_datagrams_are_nothing():
     assert lan.count().keys() == {Kind.ANNOUNCE, Kind.HEARTBEAT}
 
 
-@pytest.mark.parametrize("plain", [b"", b"\xc0", b"\x90", envelope.encode(Envelope(host=None, port=1))[:-1], b"\x91" * 2000])
+@pytest.mark.parametrize(
+    "plain",
+    [b"", b"\xc0", b"\x90", envelope.encode(Envelope(host=None, port=1))[:-1], b"\x91" * 2000],
+)
 def test_a_member_that_seals_nonsense_is_ignored(plain):
     lan = sealed_lan()
     peer = lan.start("peer")
@@ -469,7 +505,7 @@ def test_kinds_of_later_versions_are_skipped():
     assert lan.deliver(peer, said(*member(), packet=bytes(later))) == []
 
 
-# -- floods --------------------------------------------------------------------------------------------------------------------
+# -- floods ----------------------------------------------------------------------------------------
 
 
 def test_recordings_of_many_runs_cost_neither_memory_nor_many_datagrams(monkeypatch):
@@ -513,14 +549,18 @@ def test_who_does_not_answer_is_asked_less_and_less_often():
     assert lan.count(since_s)[Kind.ANSWER] <= 60 / (TTL_S / 2) + 10
 
 
-# -- other secrets, and none ---------------------------------------------------------------------------------------------------
+# -- other secrets, and none -----------------------------------------------------------------------
 
 OTHER = Keyring(keys("x"))
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "why_theirs", "why_ours"),
-    [(KEYRING, OTHER, ANOTHER, ANOTHER), (KEYRING, None, WE_ALONE, THEY_ALONE), (None, KEYRING, THEY_ALONE, WE_ALONE)],
+    [
+        (KEYRING, OTHER, ANOTHER, ANOTHER),
+        (KEYRING, None, WE_ALONE, THEY_ALONE),
+        (None, KEYRING, THEY_ALONE, WE_ALONE),
+    ],
 )
 def test_both_sides_say_whose_secret_differs(ours, theirs, why_theirs, why_ours):
     lan = Lan()
@@ -533,7 +573,9 @@ def test_both_sides_say_whose_secret_differs(ours, theirs, why_theirs, why_ours)
 
 
 @pytest.mark.parametrize("fence", [Fence("other", "lan"), Fence("shop", "other")])
-@pytest.mark.parametrize(("ours", "theirs"), [(KEYRING, KEYRING), (KEYRING, OTHER), (KEYRING, None), (None, KEYRING)])
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(KEYRING, KEYRING), (KEYRING, OTHER), (KEYRING, None), (None, KEYRING)]
+)
 def test_foreigners_are_no_reason_to_warn(ours, theirs, fence):
     lan = Lan()
     ann, bob = lan.start("ann", keyring=ours), lan.start("bob", keyring=theirs, fence=fence)
@@ -553,7 +595,7 @@ def test_no_datagram_without_seal_is_believed():
     assert len(ann.observations) == before
 
 
-# -- rotation ------------------------------------------------------------------------------------------------------------------
+# -- rotation --------------------------------------------------------------------------------------
 
 NEW = keys("n")
 OLD = KEYRING.current

@@ -1,4 +1,6 @@
-"""Hosts have one canonical form, and what cannot be a host is refused with what to write instead."""
+"""Hosts have one canonical form, and what cannot be a host is refused with what to write
+instead.
+"""
 
 import pytest
 
@@ -43,7 +45,13 @@ def test_canonical_form(given, canonical):
         ("", "empty"),
         ("$(POD_IP)", "write ${POD_IP}"),
         ("$POD_IP", "write ${POD_IP}"),
-        ("${HOST}", "'${HOST}' is only expanded in configuration files, with one '$'; in Python, pass the value itself"),
+        (
+            "${HOST}",
+            (
+                "'${HOST}' is only expanded in configuration files, with one '$'; in Python, pass "
+                "the value itself"
+            ),
+        ),
         ("${HOST:-x}", "write ${HOST}"),
         ("%POD_IP%", "write ${POD_IP}"),
         ("{{ pod }}", "not expanded"),

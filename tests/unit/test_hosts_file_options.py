@@ -11,12 +11,17 @@ from cluster_kit.strategies.hosts_file import HostsFileStrategy
 
 
 def loaded(**options):
-    config = load_config({"topologies": {"lan": {"strategy": "hosts_file", "config": options}}}, PluginRegistry.load())
+    config = load_config(
+        {"topologies": {"lan": {"strategy": "hosts_file", "config": options}}},
+        PluginRegistry.load(),
+    )
     return config.topologies["lan"].strategies[0].build()
 
 
 def test_path_is_all_that_is_needed():
-    assert loaded(path="/etc/shop/hosts") == HostsFileStrategy(path=Path("/etc/shop/hosts"), interval_s=1.0)
+    assert loaded(path="/etc/shop/hosts") == HostsFileStrategy(
+        path=Path("/etc/shop/hosts"), interval_s=1.0
+    )
 
 
 def test_file_need_not_be_there_when_the_configuration_is_checked():

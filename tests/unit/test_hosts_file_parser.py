@@ -81,7 +81,9 @@ def test_number_and_length_of_faults_are_bounded():
     assert max(len(fault.what) for fault in faults) < 400
 
 
-@pytest.mark.parametrize("line", [b"a@h:1, b@h:2", b"a@h:1,", b"10.0.0.7:4000,10.0.0.8:4000", b"[fd00::1]:1,[fd00::2]:1"])
+@pytest.mark.parametrize(
+    "line", [b"a@h:1, b@h:2", b"a@h:1,", b"10.0.0.7:4000,10.0.0.8:4000", b"[fd00::1]:1,[fd00::2]:1"]
+)
 def test_line_with_commas_is_told_about_commas(line):
     (fault,) = parse(line + b"\n").faults
     assert "a comma does not separate nodes; write one" in fault.what

@@ -34,7 +34,9 @@ def file(tmp_path):
 
 
 def frozen(path):
-    """Return a function that edits ``path`` in place without its times telling, as within a granule of theirs."""
+    """Return a function that edits ``path`` in place without its times telling, as within a granule
+    of theirs.
+    """
     before = path.stat()
 
     def edit(content):
@@ -44,21 +46,23 @@ def frozen(path):
     return edit
 
 
-# -- reading again -------------------------------------------------------------------------------------------------------------
+# -- reading again ---------------------------------------------------------------------------------
 
 
 def test_what_is_old_enough_is_read_once(file, clock):
     reading = FileReader(file)
     assert reading.read() == b"a@h:1\n"
     clock.now_s += GRANULE_S + 0.1
-    assert reading.read() == b"a@h:1\n"  # an edit within the granule of the first look would not show in its times
+    # an edit within the granule of the first look would not show in its times
+    assert reading.read() == b"a@h:1\n"
     assert reading.read() is None
     clock.now_s += 3600
     assert reading.read() is None
 
 
 def test_edit_of_the_same_size_and_time_is_seen_within_the_granule(file, clock, monkeypatch):
-    monkeypatch.setattr(reader, "_stamp", lambda found: (found.st_ino, found.st_size))  # the coarsest that there can be
+    # the coarsest that there can be
+    monkeypatch.setattr(reader, "_stamp", lambda found: (found.st_ino, found.st_size))
     reading = FileReader(file)
     assert reading.read() == b"a@h:1\n"
     file.write_bytes(b"b@h:1\n")
@@ -104,7 +108,7 @@ def test_what_is_back_after_a_fault_is_read_though_it_never_changed(file, clock)
     assert reading.read() == b"a@h:1\n"
 
 
-# -- what can't be read --------------------------------------------------------------------------------------------------------
+# -- what can't be read ----------------------------------------------------------------------------
 
 
 def fault_of(path):
@@ -115,7 +119,10 @@ def fault_of(path):
 
 
 def test_missing_file(tmp_path):
-    assert fault_of(tmp_path / "hosts") == "cannot be read: no such file or directory; write the file, or correct path"
+    assert (
+        fault_of(tmp_path / "hosts")
+        == "cannot be read: no such file or directory; write the file, or correct path"
+    )
 
 
 def test_missing_folder_and_a_file_for_one(file):
@@ -160,7 +167,9 @@ def test_no_permission(file, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)  # root may read everything
-    assert fault_of(file).startswith("cannot be read: permission denied; let the user of this process read it")
+    assert fault_of(file).startswith(
+        "cannot be read: permission denied; let the user of this process read it"
+    )
 
 
 def test_size_is_bounded(file):
@@ -178,7 +187,7 @@ def test_no_descriptor_is_left(file, tmp_path):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-# -- what it is called ---------------------------------------------------------------------------------------------------------
+# -- what it is called -----------------------------------------------------------------------------
 
 
 def test_place_is_absolute_and_printable(tmp_path, monkeypatch):

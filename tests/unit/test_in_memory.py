@@ -19,7 +19,9 @@ class Suite(InMemory):
         return TcpConnector()
 
     def _boot(self, basename):
-        return Node(name=f"{basename}@127.0.0.1", metadata={"told by": basename}, boot_id=BootId(1, 0))
+        return Node(
+            name=f"{basename}@127.0.0.1", metadata={"told by": basename}, boot_id=BootId(1, 0)
+        )
 
 
 def play(scenario):

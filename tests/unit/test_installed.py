@@ -28,7 +28,11 @@ def site(tmp_path, monkeypatch):
 
 def found():
     """Return the plugins that tests have put there, by their names."""
-    return {plugin.name: plugin for plugin in installed_plugins() if plugin.distribution.startswith(("acme", "other"))}
+    return {
+        plugin.name: plugin
+        for plugin in installed_plugins()
+        if plugin.distribution.startswith(("acme", "other"))
+    }
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,9 @@ def test_distribution_is_named_by_what_there_is(site, metadata, label):
 
 @pytest.mark.parametrize("content", [POINT + b"\xff\xfe = x\n", b"[cluster_kit]\nacme\n"])
 def test_entry_points_that_cannot_be_read_are_a_fault_of_their_distribution_alone(site, content):
-    site("broken-1.dist-info", METADATA=b"Name: other\nVersion: 1\n", **{"entry_points.txt": content})
+    site(
+        "broken-1.dist-info", METADATA=b"Name: other\nVersion: 1\n", **{"entry_points.txt": content}
+    )
     site()
     registry = PluginRegistry.load({})
     infos = {info.name: info for info in registry.plugins}
@@ -63,13 +69,20 @@ def test_entry_points_that_cannot_be_read_are_a_fault_of_their_distribution_alon
     assert registry.resolve("strategy", "gossip")
 
 
-@pytest.mark.parametrize("content", [b"[console_scripts]\n\xff\xfe = x\n", b"[console_scripts]\nacme\n", b"\xff", b""])
+@pytest.mark.parametrize(
+    "content", [b"[console_scripts]\n\xff\xfe = x\n", b"[console_scripts]\nacme\n", b"\xff", b""]
+)
 def test_what_has_nothing_to_do_with_us_is_left_alone(site, content):
-    site("other-1.dist-info", METADATA=b"Name: other\nVersion: 1\n", **{"entry_points.txt": content})
+    site(
+        "other-1.dist-info", METADATA=b"Name: other\nVersion: 1\n", **{"entry_points.txt": content}
+    )
     assert found() == {}
 
 
-@pytest.mark.parametrize("value", [b"", b"acme plugin", b"acme_plugin:", b"acme-plugin", b"../acme", b"acme:a:b", b"acme;x"])
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"acme plugin", b"acme_plugin:", b"acme-plugin", b"../acme", b"acme:a:b", b"acme;x"],
+)
 def test_odd_value_is_told(site, value):
     site(**{"entry_points.txt": b"[cluster_kit]\nacme = " + value + b"\n"})
     [info] = [info for info in PluginRegistry.load({}).plugins if info.name == "acme"]
@@ -77,11 +90,15 @@ def test_odd_value_is_told(site, value):
     assert info.error.endswith("expected package.module or package.module:object")
 
 
-@pytest.mark.parametrize("value", [b"acme_plugin.hooks", b"acme_plugin : thing", b"acme_plugin [extra]"])
+@pytest.mark.parametrize(
+    "value", [b"acme_plugin.hooks", b"acme_plugin : thing", b"acme_plugin [extra]"]
+)
 def test_missing_module_is_told(site, value):
     site(**{"entry_points.txt": b"[cluster_kit]\nacme = " + value + b"\n"})
     [info] = [info for info in PluginRegistry.load({}).plugins if info.name == "acme"]
-    assert info.error.startswith("ModuleNotFoundError: No module named 'acme_plugin', which its entry point ")
+    assert info.error.startswith(
+        "ModuleNotFoundError: No module named 'acme_plugin', which its entry point "
+    )
 
 
 def test_name_may_be_any_text(site):
@@ -93,7 +110,9 @@ def test_first_of_two_versions_on_the_path_counts(site, tmp_path, monkeypatch):
     site()
     site("old/Acme-1.0.dist-info", METADATA=b"Name: Acme\nVersion: 1.0\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "old")])
-    assert [plugin.distribution for plugin in installed_plugins() if plugin.name == "acme"] == ["acme 1.2"]
+    assert [plugin.distribution for plugin in installed_plugins() if plugin.name == "acme"] == [
+        "acme 1.2"
+    ]
 
 
 def test_metadata_that_is_no_folder_is_passed_over(site, tmp_path):
@@ -105,7 +124,10 @@ def test_metadata_that_is_no_folder_is_passed_over(site, tmp_path):
 
 def test_two_entry_points_of_one_name_leave_the_first_in_use(site, tmp_path):
     site(**{"entry_points.txt": b"[cluster_kit]\nacme = acme_one\nacme = acme_two\n"})
-    hook = "from cluster_kit import hookimpl\n@hookimpl\ndef cluster_kit_event(event): heard.append(event)\nheard = []\n"
+    hook = (
+        "from cluster_kit import hookimpl\n@hookimpl\ndef cluster_kit_event(event): "
+        "heard.append(event)\nheard = []\n"
+    )
     for name in ("acme_one", "acme_two"):
         (tmp_path / f"{name}.py").write_text(hook)
     registry = PluginRegistry.load({})

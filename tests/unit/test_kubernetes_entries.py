@@ -18,24 +18,40 @@ def read(resource, found, port=None):
 
 
 def entry(**given):
-    values = {"ip": "10.0.0.1", "port": 4000, "namespace": "default", "owner": "u", "hostname": None, "ready": True}
+    values = {
+        "ip": "10.0.0.1",
+        "port": 4000,
+        "namespace": "default",
+        "owner": "u",
+        "hostname": None,
+        "ready": True,
+    }
     return PeerAddress(**(values | {"terminating": False} | given))
 
 
 class TestSlices:
     def test_each_endpoint_is_an_entry(self):
-        found = endpoint_slice("s", endpoint("10.0.0.1", pod="a", hostname="a-0"), endpoint("10.0.0.2", ready=False))
+        found = endpoint_slice(
+            "s", endpoint("10.0.0.1", pod="a", hostname="a-0"), endpoint("10.0.0.2", ready=False)
+        )
         first, second = read(SLICES["v1"], found).entries
         assert first == entry(owner="uid-a", hostname="a-0")
         assert (second.ip, second.ready, second.terminating) == ("10.0.0.2", False, False)
 
     def test_conditions_that_are_not_told_count_as_ready(self):
         found = endpoint_slice("s")
-        found["endpoints"] = [{"addresses": ["10.0.0.1"]}, {"addresses": ["10.0.0.2"], "conditions": {"ready": None}}]
-        assert [(each.ready, each.terminating) for each in read(SLICES["v1beta1"], found).entries] == [(True, False)] * 2
+        found["endpoints"] = [
+            {"addresses": ["10.0.0.1"]},
+            {"addresses": ["10.0.0.2"], "conditions": {"ready": None}},
+        ]
+        assert [
+            (each.ready, each.terminating) for each in read(SLICES["v1beta1"], found).entries
+        ] == [(True, False)] * 2
 
     def test_terminating_endpoints_are_told(self):
-        [only] = read(SLICES["v1"], endpoint_slice("s", endpoint("10.0.0.1", terminating=True))).entries
+        [only] = read(
+            SLICES["v1"], endpoint_slice("s", endpoint("10.0.0.1", terminating=True))
+        ).entries
         assert only.terminating
 
     def test_addresses_of_one_endpoint_are_interchangeable(self):
@@ -45,7 +61,10 @@ class TestSlices:
 
     def test_endpoint_may_be_without_a_pod(self):
         found = endpoint_slice("s")
-        found["endpoints"] = [{"addresses": ["10.0.0.1"]}, {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Pod"}}]
+        found["endpoints"] = [
+            {"addresses": ["10.0.0.1"]},
+            {"addresses": ["10.0.0.2"], "targetRef": {"kind": "Pod"}},
+        ]
         assert [each.owner for each in read(SLICES["v1"], found).entries] == ["", ""]
 
     def test_domain_names_are_no_addresses(self):
@@ -100,7 +119,10 @@ class TestEndpoints:
     def test_subsets_have_ports_of_their_own(self):
         found = endpoints("web", ["10.0.0.1"], ports=[("cluster", 4000)])
         found["subsets"] += endpoints("web", ["10.0.0.2"], ports=[("cluster", 4001)])["subsets"]
-        assert [(each.ip, each.port) for each in read(ENDPOINTS, found).entries] == [("10.0.0.1", 4000), ("10.0.0.2", 4001)]
+        assert [(each.ip, each.port) for each in read(ENDPOINTS, found).entries] == [
+            ("10.0.0.1", 4000),
+            ("10.0.0.2", 4001),
+        ]
 
     def test_no_subsets_are_nobody(self):
         assert read(ENDPOINTS, {"metadata": {"name": "web", "namespace": "default"}}).entries == ()
@@ -123,7 +145,10 @@ class TestPods:
         assert only.terminating
 
 
-@pytest.mark.parametrize("data", [b"{}", b'{"metadata": 3}', b'{"metadata": {"name": 3}}', b'{"metadata": {}, "endpoints": 3}'])
+@pytest.mark.parametrize(
+    "data",
+    [b"{}", b'{"metadata": 3}', b'{"metadata": {"name": 3}}', b'{"metadata": {}, "endpoints": 3}'],
+)
 def test_what_is_of_another_type_is_refused(data):
     with pytest.raises(DecodeError):
         decode(data, type=SLICES["v1"].kind)

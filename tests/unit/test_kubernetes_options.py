@@ -32,13 +32,21 @@ def test_options_of_libcluster_are_taken_by_their_names_with_and_without_prefix(
     short = {name.removeprefix("kubernetes_"): value for name, value in LIBCLUSTER.items()}
     assert options(LIBCLUSTER) == options(short)
     strategy = KubernetesStrategy(**options(LIBCLUSTER))
-    assert (strategy.selector, strategy.node_basename, strategy.namespace) == ("app=web", "web", "shop")
+    assert (strategy.selector, strategy.node_basename, strategy.namespace) == (
+        "app=web",
+        "web",
+        "shop",
+    )
     assert strategy.service_account_path == Path("/run/account")
 
 
 def test_defaults_are_those_of_libcluster():
     strategy = KubernetesStrategy(selector="app=web")
-    assert (strategy.mode, strategy.ip_lookup_mode, strategy.cluster_name) == ("ip", "endpoints", "cluster")
+    assert (strategy.mode, strategy.ip_lookup_mode, strategy.cluster_name) == (
+        "ip",
+        "endpoints",
+        "cluster",
+    )
     assert strategy.polling_interval_s == 5.0
     assert not strategy.use_cached_resources
     assert str(strategy.service_account_path) == "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -73,7 +81,10 @@ def test_port_is_a_number_or_a_name():
         ({"selector": "app=web", "port": 65536}, "port"),
         ({"selector": "app=web", "port": "Not A Port"}, "port"),
         ({"selector": "app=web", "port": ""}, "port"),
-        ({"selector": "app=web", "port": "45893"}, "port: invalid value '45893': no port has a number"),
+        (
+            {"selector": "app=web", "port": "45893"},
+            "port: invalid value '45893': no port has a number",
+        ),
         ({"selector": "app=web", "namespace": "../kube-system"}, "namespace"),
         ({"service_name": "web/pods"}, "service_name"),
         ({"selector": "app=web", "polling_interval_s": 0.0}, "polling_interval_s"),
@@ -107,7 +118,16 @@ def test_bad_option_is_named(given, option):
 
 @pytest.mark.parametrize(
     "selector",
-    ["app", "!app", "app=web", "app==web, tier != test", "k8s.io/app in (web, api),!canary", "app notin ()", "n > 3", "app="],
+    [
+        "app",
+        "!app",
+        "app=web",
+        "app==web, tier != test",
+        "k8s.io/app in (web, api),!canary",
+        "app notin ()",
+        "n > 3",
+        "app=",
+    ],
 )
 def test_selector_is_whatever_the_server_takes(selector):
     assert KubernetesStrategy(selector=selector).selector == selector
@@ -115,13 +135,19 @@ def test_selector_is_whatever_the_server_takes(selector):
 
 def test_domain_of_the_environment_is_named_where_it_is_wrong(monkeypatch):
     monkeypatch.setenv("CLUSTER_DOMAIN", "k8s..example")
-    with pytest.raises(ConfigError, match=r"^CLUSTER_DOMAIN: .*'k8s\.\.example': expected a DNS name"):
+    with pytest.raises(
+        ConfigError, match=r"^CLUSTER_DOMAIN: .*'k8s\.\.example': expected a DNS name"
+    ):
         KubernetesStrategy(selector="app=web")
 
 
 @pytest.mark.parametrize(
     ("environ", "domain"),
-    [({}, "east.local"), ({"CLUSTER_DOMAIN": "k8s.example."}, "k8s.example"), ({"CLUSTER_DOMAIN": ""}, "east.local")],
+    [
+        ({}, "east.local"),
+        ({"CLUSTER_DOMAIN": "k8s.example."}, "k8s.example"),
+        ({"CLUSTER_DOMAIN": ""}, "east.local"),
+    ],
 )
 def test_cluster_domain_wins_over_the_cluster_name(environ, domain):
     assert KubernetesStrategy(selector="app=web", cluster_name="east").domain(environ) == domain
@@ -129,7 +155,11 @@ def test_cluster_domain_wins_over_the_cluster_name(environ, domain):
 
 @pytest.mark.parametrize("found", [None, "old"])
 def test_missing_extra_is_told_with_its_cure(found, monkeypatch, tmp_path):
-    spec = importlib.util.spec_from_loader("kubernetes", loader=None, is_package=True) if found else None
+    spec = (
+        importlib.util.spec_from_loader("kubernetes", loader=None, is_package=True)
+        if found
+        else None
+    )
     if spec is not None:
         spec.submodule_search_locations.append(str(tmp_path))  # 36 and older have no asyncio half
     monkeypatch.setattr("cluster_kit.strategies.kubernetes.options.find_spec", lambda name: spec)

@@ -1,4 +1,6 @@
-"""Which proxy is used for which server: the tables are those of Go's own tests, and of its documentation."""
+"""Which proxy is used for which server: the tables are those of Go's own tests, and of its
+documentation.
+"""
 
 import pytest
 
@@ -6,7 +8,8 @@ from cluster_kit.strategies.kubernetes.proxy import is_exempt, proxy_for
 
 # golang.org/x/net/http/httpproxy, proxy_test.go: UseProxyTests. True: reached without a proxy.
 NO_PROXY = (
-    "foobar.com, .barbaz.net, *.wildcard.io, 192.168.1.1, 192.168.1.2:81, 192.168.1.3:80, 10.0.0.0/30, "
+    "foobar.com, .barbaz.net, *.wildcard.io, 192.168.1.1, 192.168.1.2:81, 192.168.1.3:80, "
+    "10.0.0.0/30, "
     "2001:db8::52:0:1, [2001:db8::52:0:2]:443, [2001:db8::52:0:3]:80, 2002:db8:a::45/64"
 )
 HOSTS = [
@@ -120,7 +123,10 @@ def test_a_proxy_may_be_written_in_each_of_these_forms(given, url):
         ({"HTTPS_PROXY": "upper", "https_proxy": "lower"}, "http://upper"),
         ({"HTTPS_PROXY": "", "https_proxy": "lower"}, "http://lower"),
         ({"https_proxy": "lower", "NO_PROXY": "", "no_proxy": "10.0.0.0/8"}, None),
-        ({"https_proxy": "lower", "NO_PROXY": "example.com", "no_proxy": "10.0.0.0/8"}, "http://lower"),
+        (
+            {"https_proxy": "lower", "NO_PROXY": "example.com", "no_proxy": "10.0.0.0/8"},
+            "http://lower",
+        ),
     ],
 )
 def test_which_variable_counts(environ, url):
@@ -129,7 +135,10 @@ def test_which_variable_counts(environ, url):
 
 def test_the_port_of_the_server_is_that_of_https_unless_it_says_otherwise():
     assert url_of("https://api.test", HTTPS_PROXY="proxy", NO_PROXY="api.test:443") is None
-    assert url_of("https://api.test:6443", HTTPS_PROXY="proxy", NO_PROXY="api.test:443") == "http://proxy"
+    assert (
+        url_of("https://api.test:6443", HTTPS_PROXY="proxy", NO_PROXY="api.test:443")
+        == "http://proxy"
+    )
 
 
 def test_this_host_needs_no_proxy():
@@ -145,16 +154,40 @@ def test_that_of_the_kubeconfig_wins_and_knows_no_exceptions():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("socks5://jane:hush@10.0.0.1:1080", "HTTPS_PROXY names the proxy 'socks5://10.0.0.1:1080': expected http://host:port"),
+        (
+            "socks5://jane:hush@10.0.0.1:1080",
+            "HTTPS_PROXY names the proxy 'socks5://10.0.0.1:1080': expected http://host:port",
+        ),
         ("http://", "HTTPS_PROXY names the proxy 'http://': expected"),
         ("http://proxy:port", "HTTPS_PROXY names a proxy whose port is none"),
-        ("http://[::1:3128", "HTTPS_PROXY names a proxy whose address can't be read: expected http://host:port"),
-        ("http://hush\u2100@proxy", "HTTPS_PROXY names a proxy whose address can't be read: expected http://host:port"),
-        ("http://hush:12#ss@proxy:3128", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
-        ("http://hush:12?ss@proxy:3128", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
-        ("http://hush:12/ss@proxy:3128", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
-        ("hush:12/ss@proxy:3128", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
-        ("socks5://hush:12#ss@proxy", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
+        (
+            "http://[::1:3128",
+            "HTTPS_PROXY names a proxy whose address can't be read: expected http://host:port",
+        ),
+        (
+            "http://hush\u2100@proxy",
+            "HTTPS_PROXY names a proxy whose address can't be read: expected http://host:port",
+        ),
+        (
+            "http://hush:12#ss@proxy:3128",
+            "HTTPS_PROXY names a proxy with more than credentials, a host and a port",
+        ),
+        (
+            "http://hush:12?ss@proxy:3128",
+            "HTTPS_PROXY names a proxy with more than credentials, a host and a port",
+        ),
+        (
+            "http://hush:12/ss@proxy:3128",
+            "HTTPS_PROXY names a proxy with more than credentials, a host and a port",
+        ),
+        (
+            "hush:12/ss@proxy:3128",
+            "HTTPS_PROXY names a proxy with more than credentials, a host and a port",
+        ),
+        (
+            "socks5://hush:12#ss@proxy",
+            "HTTPS_PROXY names a proxy with more than credentials, a host and a port",
+        ),
     ],
 )
 def test_a_proxy_that_can_t_be_used_is_refused(given, told):

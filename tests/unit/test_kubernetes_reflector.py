@@ -47,7 +47,10 @@ class TestListing:
         assert reflector.next(MODERATE).first
         assert not reflector.listed("7", "more")
         request = reflector.next(MODERATE)
-        assert (dict(request.params), request.first) == ({"limit": "500", "continue": "more"}, False)
+        assert (dict(request.params), request.first) == (
+            {"limit": "500", "continue": "more"},
+            False,
+        )
         assert reflector.listed("7", "")
         kind, params, delay_s = ask(reflector)
         assert (kind, params["resourceVersion"], delay_s) == ("watch", "7", 0.0)
@@ -59,7 +62,12 @@ class TestListing:
         reflector.next(MODERATE)
         reflector.failed(error(ErrorKind.EXPIRED))
         request = reflector.next(MODERATE)
-        assert (request.watch, request.params, request.first, request.delay_s) == (False, (), True, 0.0)
+        assert (request.watch, request.params, request.first, request.delay_s) == (
+            False,
+            (),
+            True,
+            0.0,
+        )
         reflector.listed("9", "")
         assert ask(reflector)[1]["resourceVersion"] == "9"
         reflector.failed(error(ErrorKind.EXPIRED))
@@ -184,7 +192,10 @@ class TestWatching:
         reflector = watching()
         reflector.heard("8", 60.0)
         reflector.ended(270.0)
-        assert dict(locate(reflector).params) == {"fieldSelector": "metadata.name=cluster-kit", **not_older("8")}
+        assert dict(locate(reflector).params) == {
+            "fieldSelector": "metadata.name=cluster-kit",
+            **not_older("8"),
+        }
         assert ask(reflector)[0] == "watch"
 
     def test_a_server_that_is_behind_leads_to_the_list(self):
@@ -204,7 +215,9 @@ class TestWatching:
         assert dict(locate(reflector).params)["resourceVersion"] == "abc"
         assert ask(reflector)[0] == "watch"
 
-    @pytest.mark.parametrize("kind", [ErrorKind.EXPIRED, ErrorKind.REFUSED, ErrorKind.MISSING, ErrorKind.UNAUTHORIZED])
+    @pytest.mark.parametrize(
+        "kind", [ErrorKind.EXPIRED, ErrorKind.REFUSED, ErrorKind.MISSING, ErrorKind.UNAUTHORIZED]
+    )
     def test_lists_again_where_the_version_is_of_no_use(self, kind):
         reflector = watching()
         reflector.failed(error(kind))
@@ -320,7 +333,8 @@ class TestPolling:
         reflector.failed(error(ErrorKind.FORBIDDEN))
         assert ask(reflector)[::2] == ("list", 20.0)
         reflector.listed("8", "")
-        assert ask(reflector)[::2] == ("watch", 0.0)  # it may have been the start of a server that didn't know its roles yet
+        # it may have been the start of a server that didn't know its roles yet
+        assert ask(reflector)[::2] == ("watch", 0.0)
         assert not reflector.polling
         reflector.failed(error(ErrorKind.FORBIDDEN))
         assert reflector.polling

@@ -22,7 +22,9 @@ def entry(ip, owner=None, *, port=4000, ready=True, terminating=False):
 
 def make(*, basename="web", prefer_ipv6=False, count_unready=True, needs_port=True):
     naming = Naming(basename=basename, mode="ip", service=None, domain="cluster.local")
-    return CollectionView(naming, prefer_ipv6=prefer_ipv6, count_unready=count_unready, needs_port=needs_port)
+    return CollectionView(
+        naming, prefer_ipv6=prefer_ipv6, count_unready=count_unready, needs_port=needs_port
+    )
 
 
 def put(view, name, *entries, problem=None):
@@ -32,7 +34,10 @@ def put(view, name, *entries, problem=None):
 def keys(observations):
     """Return what is told, with a complete answer as the sorted names in it."""
     return [
-        sorted(node.key for node in each.nodes) if isinstance(each, Found) else (type(each), each.name) for each in observations
+        sorted(node.key for node in each.nodes)
+        if isinstance(each, Found)
+        else (type(each), each.name)
+        for each in observations
     ]
 
 
@@ -96,7 +101,9 @@ class TestMerging:
         view.remove("a")
         assert view.observe() == []
 
-    @pytest.mark.parametrize(("prefer_ipv6", "key"), [(False, "web@10.0.0.1"), (True, "web@fd00::1")])
+    @pytest.mark.parametrize(
+        ("prefer_ipv6", "key"), [(False, "web@10.0.0.1"), (True, "web@fd00::1")]
+    )
     def test_a_pod_of_both_families_is_known_by_ours(self, prefer_ipv6, key):
         view = make(prefer_ipv6=prefer_ipv6)
         put(view, "four", entry("10.0.0.1", "pod"))

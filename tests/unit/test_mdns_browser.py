@@ -38,7 +38,9 @@ class Network:
     def __init__(self, *, loopback=False):
         self.addresses = {}
         self.now_s = 1000.0
-        self.browser = Browser(OWN, FENCE, addresses_of=lambda host: self.addresses.get(host, ()), random=Random(7))
+        self.browser = Browser(
+            OWN, FENCE, addresses_of=lambda host: self.addresses.get(host, ()), random=Random(7)
+        )
         self.browser.loopback = loopback
 
     def hear(self, *records):
@@ -49,7 +51,11 @@ class Network:
     def announce(self, node, *, address="10.0.0.2", port=4000, ttl_s=TTL_S, fence=FENCE, **told):
         """Have all records of a node arrive."""
         self.addresses[host(node)] = [address]
-        return self.hear(PointerRecord(instance(node)), service(node, port=port, ttl_s=ttl_s), text(node, fence=fence, **told))
+        return self.hear(
+            PointerRecord(instance(node)),
+            service(node, port=port, ttl_s=ttl_s),
+            text(node, fence=fence, **told),
+        )
 
     def run(self, seconds):
         """Let time pass; return the questions that were asked, each with its time from now."""
@@ -130,7 +136,9 @@ def test_changed_text_is_seen_at_once_and_prolongs_nothing():
     network.announce(BOB)
     network.now_s += 10
     changed = BOB.evolve(metadata={"zone": "b"})
-    assert network.hear(text(changed, revision=1)) == [Seen(changed.evolve(address="10.0.0.2:4000"), TTL_S - 10)]
+    assert network.hear(text(changed, revision=1)) == [
+        Seen(changed.evolve(address="10.0.0.2:4000"), TTL_S - 10)
+    ]
 
 
 def test_belated_text_is_ignored_and_the_node_lives_on():
@@ -153,7 +161,9 @@ def test_node_without_a_port_has_no_address():
 def test_names_are_compared_without_case():
     network = Network()
     network.announce(BOB)
-    assert told(network.hear(ServiceRecord(instance(BOB).upper(), host(BOB), 4000, TTL_S))) == ["Seen"]
+    assert told(network.hear(ServiceRecord(instance(BOB).upper(), host(BOB), 4000, TTL_S))) == [
+        "Seen"
+    ]
     assert told(network.hear(GoodbyeRecord(instance(BOB).upper()))) == ["Gone"]
 
 
@@ -262,9 +272,12 @@ def test_incomplete_instance_is_asked_for_and_given_up():
 
 
 @pytest.mark.parametrize(
-    ("nodes", "longest_s"), [(0, NETWORK_BROWSE_S), (9, 10 * NETWORK_BROWSE_S), (100, MAX_BROWSE_S), (1000, MAX_BROWSE_S)]
+    ("nodes", "longest_s"),
+    [(0, NETWORK_BROWSE_S), (9, 10 * NETWORK_BROWSE_S), (100, MAX_BROWSE_S), (1000, MAX_BROWSE_S)],
 )
-def test_newcomer_asks_who_is_there_at_once_and_then_ever_more_rarely_the_larger_the_network(nodes, longest_s):
+def test_newcomer_asks_who_is_there_at_once_and_then_ever_more_rarely_the_larger_the_network(
+    nodes, longest_s
+):
     network = Network()
     for number in range(nodes):
         network.browser.hear(PointerRecord(f"x{number}._clusterkit._tcp.local."), inf)
@@ -273,7 +286,9 @@ def test_newcomer_asks_who_is_there_at_once_and_then_ever_more_rarely_the_larger
     waits = [later - earlier for earlier, later in pairwise(times)]
     assert times[0] <= 0.12
     assert 1.0 <= waits[0] <= 1.2
-    assert all(later == pytest.approx(min(2 * earlier, longest_s)) for earlier, later in pairwise(waits))
+    assert all(
+        later == pytest.approx(min(2 * earlier, longest_s)) for earlier, later in pairwise(waits)
+    )
     assert waits[-1] == pytest.approx(longest_s)
 
 

@@ -6,7 +6,13 @@ from dataclasses import replace
 import pytest
 
 from cluster_kit.netdevice import Flag, NetDevice
-from cluster_kit.strategies.mdns.interfaces import InterfaceAddress, Nearby, choose, interfaces, look_up
+from cluster_kit.strategies.mdns.interfaces import (
+    InterfaceAddress,
+    Nearby,
+    choose,
+    interfaces,
+    look_up,
+)
 
 LO = NetDevice("lo", 1, ("127.0.0.1", "::1"), flags=Flag.UP | Flag.LOOPBACK | Flag.RUNNING)
 ETH = NetDevice("eth0", 2, ("10.0.0.1", "10.0.0.9", "fd00::1", "fe80::1"))
@@ -32,10 +38,14 @@ def test_an_address_is_used_as_given_and_a_name_by_its_first():
     assert ways("eth0") == ["10.0.0.1 (eth0)"]
 
 
-@pytest.mark.parametrize(("scope", "found"), [("", "eth0"), ("%eth0", "eth0"), ("%eth1", "eth1"), ("%4", "eth1")])
+@pytest.mark.parametrize(
+    ("scope", "found"), [("", "eth0"), ("%eth0", "eth0"), ("%eth1", "eth1"), ("%4", "eth1")]
+)
 def test_scope_tells_which_of_two_interfaces_with_one_address_is_meant(scope, found):
     other = NetDevice("eth1", 4, ("10.1.0.1", "fe80::1"))
-    assert ways(f"fe80::1{scope}", known=[LO, ETH, other], ip_version="v6") == [f"fe80::1 ({found})"]
+    assert ways(f"fe80::1{scope}", known=[LO, ETH, other], ip_version="v6") == [
+        f"fe80::1 ({found})"
+    ]
 
 
 def test_an_interface_is_used_once():
@@ -46,7 +56,10 @@ def test_any_address_of_loopback_is_on_loopback():
     assert ways("127.8.9.10") == ["127.8.9.10 (lo)"]
 
 
-@pytest.mark.parametrize(("ip_version", "found"), [("v4", ["10.0.0.1"]), ("v6", ["fd00::1"]), ("all", ["10.0.0.1", "fd00::1"])])
+@pytest.mark.parametrize(
+    ("ip_version", "found"),
+    [("v4", ["10.0.0.1"]), ("v6", ["fd00::1"]), ("all", ["10.0.0.1", "fd00::1"])],
+)
 @pytest.mark.parametrize("wanted", ["eth0", "10.0.0.1", "fd00::1"])
 def test_each_protocol_has_its_address(ip_version, found, wanted):
     assert ways(wanted, ip_version=ip_version) == [f"{address} (eth0)" for address in found]
@@ -74,10 +87,13 @@ def test_unknown_interface_is_named_with_those_there_are(wanted, what):
 def test_what_is_wrong_is_named_with_its_cure():
     flags = Flag.UP | Flag.MULTICAST
     assert (
-        fault(NetDevice("eth1", 4, (), flags=Flag.MULTICAST)) == "interface eth1: it is down; bring it up: ip link set eth1 up"
+        fault(NetDevice("eth1", 4, (), flags=Flag.MULTICAST))
+        == "interface eth1: it is down; bring it up: ip link set eth1 up"
     )
     assert "no carrier" in fault(NetDevice("eth1", 4, ("10.0.0.1",), flags=flags))
-    assert "ip link set wg0 multicast on" in fault(NetDevice("wg0", 4, ("10.0.0.1",), flags=Flag.UP | Flag.RUNNING))
+    assert "ip link set wg0 multicast on" in fault(
+        NetDevice("wg0", 4, ("10.0.0.1",), flags=Flag.UP | Flag.RUNNING)
+    )
     assert "has no address of IPv6" in fault(NetDevice("eth1", 4, ("10.0.0.1",)), "v6")
 
 
@@ -101,7 +117,11 @@ def test_what_is_wrong_is_named_with_its_cure():
     ],
 )
 def test_only_what_comes_in_where_we_listen_is_heard(used, source, heard):
-    known = [replace(LO, prefixes=(8, 128)), replace(ETH, prefixes=(24, 24, 64, 64)), replace(BRIDGE, prefixes=(16,))]
+    known = [
+        replace(LO, prefixes=(8, 128)),
+        replace(ETH, prefixes=(24, 24, 64, 64)),
+        replace(BRIDGE, prefixes=(16,)),
+    ]
     assert Nearby(choose([used], known, "v4")[0], known).hears(source) is heard
 
 

@@ -39,7 +39,8 @@ def test_all_options_that_are_wrong_are_told_at_once():
 
 
 @pytest.mark.parametrize(
-    "service_type", ["_a._tcp.local.", "_my-shop._udp.local.", "_abcdefghijklmno._tcp.local.", "_A1._TCP.local."]
+    "service_type",
+    ["_a._tcp.local.", "_my-shop._udp.local.", "_abcdefghijklmno._tcp.local.", "_A1._TCP.local."],
 )
 def test_type_by_the_rules_is_taken(service_type):
     MdnsStrategy(service_type=service_type)

@@ -1,4 +1,6 @@
-"""The TXT record and the names of a service: what is told comes back, what is hostile is refused, everything fits."""
+"""The TXT record and the names of a service: what is told comes back, what is hostile is refused,
+everything fits.
+"""
 
 import ipaddress
 from contextlib import suppress
@@ -38,21 +40,38 @@ def strings(text):
 
 
 def record(**changes):
-    pairs = {"txtvers": "1", "name": "ann@10.0.0.1", "cluster": "shop", "group": "lan", "boot": str(BOOT)} | changes
+    pairs = {
+        "txtvers": "1",
+        "name": "ann@10.0.0.1",
+        "cluster": "shop",
+        "group": "lan",
+        "boot": str(BOOT),
+    } | changes
     entries = [f"{key}={value}".encode() for key, value in pairs.items() if value is not None]
     return b"".join(bytes((len(entry),)) + entry for entry in entries)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 tags = st.dictionaries(texts, texts, max_size=8).filter(
-    lambda tags: sum(len(key.encode()) + len(value.encode()) for key, value in tags.items()) <= MAX_METADATA_BYTES
+    lambda tags: (
+        sum(len(key.encode()) + len(value.encode()) for key, value in tags.items())
+        <= MAX_METADATA_BYTES
+    )
 )
 
 
 @given(tags, texts, texts, st.booleans(), st.integers(0, 10**18 - 1))
-@example({"": "", "=": "=", "%3D": "%", "a=b": "c", "Zone": "a", "zone": "b", "+": "+="}, "", "\n", True, 0)
+@example(
+    {"": "", "=": "=", "%3D": "%", "a=b": "c", "Zone": "a", "zone": "b", "+": "+="},
+    "",
+    "\n",
+    True,
+    0,
+)
 def test_what_is_told_comes_back(metadata, cluster, group, leaving, revision):
-    given = told(ANN.evolve(metadata=metadata), Fence(cluster, group), leaving=leaving, revision=revision)
+    given = told(
+        ANN.evolve(metadata=metadata), Fence(cluster, group), leaving=leaving, revision=revision
+    )
     assert decode(encode(given)) == given
 
 
@@ -66,7 +85,12 @@ def test_any_bytes_are_read_or_refused(text):
 def damaged(draw):
     """Return a record of a node with some strings doubled, left out or changed in a byte."""
     found = draw(
-        st.lists(st.sampled_from(strings(record(**{"m.zone": "a", "leaving": "1", "rev": "7"}) + b"\x03+=x")), max_size=12)
+        st.lists(
+            st.sampled_from(
+                strings(record(**{"m.zone": "a", "leaving": "1", "rev": "7"}) + b"\x03+=x")
+            ),
+            max_size=12,
+        )
     )
     at = draw(st.integers(0, 400))
     text = bytearray(b"".join(bytes((len(each),)) + each for each in found))
@@ -83,7 +107,10 @@ def test_whatever_is_read_can_be_told_again(text):
         assert decode(encode(read)) == read
 
 
-@pytest.mark.parametrize("change", ["cut", "name", "cluster", "group", "boot", "txtvers", "tag", "utf8", "metadata", "huge"])
+@pytest.mark.parametrize(
+    "change",
+    ["cut", "name", "cluster", "group", "boot", "txtvers", "tag", "utf8", "metadata", "huge"],
+)
 def test_record_that_is_not_that_of_a_node_is_refused(change):
     text = {
         "cut": record()[:-1],
@@ -119,18 +146,28 @@ def test_every_string_is_short_enough():
     [
         {"k": "v" * (MAX_METADATA_BYTES - 1)},
         {"é" * (MAX_METADATA_BYTES // 2): ""},
-        dict.fromkeys([chr(first) for first in range(128)] + [f"{chr(first)}=" for first in range(128)] * 3, ""),
+        dict.fromkeys(
+            [chr(first) for first in range(128)] + [f"{chr(first)}=" for first in range(128)] * 3,
+            "",
+        ),
     ],
 )
 def test_everything_that_a_node_may_be_fits(metadata):
     long = "x" * 255
     name = "a" * (MAX_NAME_CHARS - 2) + "@b"
-    given = told(Node(name=name, metadata=metadata, boot_id=BOOT), Fence(long, long), leaving=True, revision=10**18 - 1)
+    given = told(
+        Node(name=name, metadata=metadata, boot_id=BOOT),
+        Fence(long, long),
+        leaving=True,
+        revision=10**18 - 1,
+    )
     assert len(encode(given)) < MAX_TEXT_BYTES
     assert decode(encode(given)) == given
 
 
-@pytest.mark.parametrize("name", ["ann@10.0.0.1", "a" * 250 + "@b", "ä@b".replace("ä", "~!$"), "A.b.c@d"])
+@pytest.mark.parametrize(
+    "name", ["ann@10.0.0.1", "a" * 250 + "@b", "ä@b".replace("ä", "~!$"), "A.b.c@d"]
+)
 def test_instance_name_is_one_short_label(name):
     instance = instance_name(Node(name=name, boot_id=BOOT), TYPE)
     assert is_instance(instance, TYPE)
@@ -144,7 +181,17 @@ def test_runs_of_a_node_have_names_of_their_own():
 
 
 @pytest.mark.parametrize(
-    "name", [TYPE, f".{TYPE}", f"a.b.{TYPE}", f"a\nb.{TYPE}", f"{'é' * 32}.{TYPE}", f"a�.{TYPE}", "a._other._tcp.local.", ""]
+    "name",
+    [
+        TYPE,
+        f".{TYPE}",
+        f"a.b.{TYPE}",
+        f"a\nb.{TYPE}",
+        f"{'é' * 32}.{TYPE}",
+        f"a�.{TYPE}",
+        "a._other._tcp.local.",
+        "",
+    ],
 )
 def test_name_that_cannot_be_asked_for_is_none_of_an_instance(name):
     assert not is_instance(name, TYPE)

@@ -38,17 +38,22 @@ class FirstOnly(Topology):
     """Links to the first other node by name, known or not."""
 
     def select(self, local, known):
-        return frozenset(sorted(known, key=lambda node: node.key)[:1]) | {Node("stranger@there"), local}
+        return frozenset(sorted(known, key=lambda node: node.key)[:1]) | {
+            Node("stranger@there"),
+            local,
+        }
 
 
 class SameZone(Topology):
     """Links to those in the same zone."""
 
     def select(self, local, known):
-        return frozenset(node for node in known if node.metadata["zone"] == local.metadata.get("zone"))
+        return frozenset(
+            node for node in known if node.metadata["zone"] == local.metadata.get("zone")
+        )
 
 
-# -- found and lost ------------------------------------------------------------------------------------------------------------
+# -- found and lost --------------------------------------------------------------------------------
 
 
 def test_found_node_is_known_and_dialled():
@@ -145,7 +150,7 @@ def test_own_address_learnt_late_removes_us_from_the_roster():
     assert cluster.planned() == []
 
 
-# -- silence is not a goodbye --------------------------------------------------------------------------------------------------
+# -- silence is not a goodbye ----------------------------------------------------------------------
 
 
 def test_healthy_link_outlives_the_silence_of_discovery():
@@ -270,7 +275,7 @@ def test_without_pruning_a_goodbye_changes_nothing():
     assert cluster.membership.known == (B,)
 
 
-# -- lost peers are remembered -------------------------------------------------------------------------------------------------
+# -- lost peers are remembered ---------------------------------------------------------------------
 
 
 def test_lost_peer_is_redialled_for_as_long_as_it_is_remembered():
@@ -372,7 +377,7 @@ def test_connector_that_keeps_no_links_misses_nobody():
     assert cluster.planned() == ["disconnect b@there"]
 
 
-# -- links that tell nothing of the peer ---------------------------------------------------------------------------------------
+# -- links that tell nothing of the peer -----------------------------------------------------------
 
 
 def test_change_that_discovery_shows_is_shown_and_told_to_the_connector():
@@ -391,7 +396,9 @@ def test_change_that_discovery_shows_is_shown_and_told_to_the_connector():
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [(node("b", 1), node("b", 2)), (node("b"), node("b", address="10.0.0.9:1"))], ids=["boot", "address"]
+    ("before", "after"),
+    [(node("b", 1), node("b", 2)), (node("b"), node("b", address="10.0.0.9:1"))],
+    ids=["boot", "address"],
 )
 def test_another_run_that_discovery_shows_replaces_the_link(before, after):
     cluster = Driver(introduces=False)
@@ -404,7 +411,10 @@ def test_another_run_that_discovery_shows_replaces_the_link(before, after):
     cluster.link_down(before, Reason.REPLACED)
     cluster.link_up(after)
     cluster.report(Connected(after, after))
-    assert [event for event in cluster.events() if not event.startswith("updated")] == ["down b@there replaced", "up b@there"]
+    assert [event for event in cluster.events() if not event.startswith("updated")] == [
+        "down b@there replaced",
+        "up b@there",
+    ]
     assert cluster.membership.up == cluster.membership.known == (after,)
     assert cluster.planned() == []
 
@@ -442,7 +452,7 @@ def test_change_during_the_connect_is_told_after_it():
     assert cluster.plan() == [Connect(node("b", 1, zone="a"))]
 
 
-# -- peers that leave ----------------------------------------------------------------------------------------------------------
+# -- peers that leave ------------------------------------------------------------------------------
 
 
 def test_leaving_node_is_not_dialled():
@@ -818,11 +828,13 @@ def test_goodbye_counts_for_links_that_know_no_boots():
     assert cluster.membership.up == (nameless,)
 
 
-# -- evidence of life ----------------------------------------------------------------------------------------------------------
+# -- evidence of life ------------------------------------------------------------------------------
 
 
 def waiting():
-    """Return a driver that has to wait for half a minute at least half of which is left after a second."""
+    """Return a driver that has to wait for half a minute at least half of which is left after a
+    second.
+    """
     cluster = Driver()
     cluster.observe(Found([B]), source="dns")
     cluster.refuse("name")
@@ -848,7 +860,7 @@ def test_mere_refresh_does_not_end_the_wait():
     assert cluster.planned() == []
 
 
-# -- this node leaves ----------------------------------------------------------------------------------------------------------
+# -- this node leaves ------------------------------------------------------------------------------
 
 
 def test_draining_node_dials_nobody():
@@ -860,7 +872,7 @@ def test_draining_node_dials_nobody():
     assert cluster.events() == ["found b@there"]
 
 
-# -- a successor goes on -------------------------------------------------------------------------------------------------------
+# -- a successor goes on ---------------------------------------------------------------------------
 
 
 def restored(*known, **options):
@@ -895,7 +907,7 @@ def test_restored_node_that_may_not_be_known_is_lost():
     assert cluster.events() == ["lost c@there gone", "lost old@here gone"]
 
 
-# -- when to come back ---------------------------------------------------------------------------------------------------------
+# -- when to come back -----------------------------------------------------------------------------
 
 
 def test_nothing_to_do_needs_no_wake_up():
@@ -932,10 +944,12 @@ def test_wakes_for_whatever_comes_first():
     assert cluster.wake_at_s == cluster.now_s + 4
 
 
-# -- ourselves and others at an address ----------------------------------------------------------------------------------------
+# -- ourselves and others at an address ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("us", [bare(), node("b", address=None), B], ids=["address", "name", "both"])
+@pytest.mark.parametrize(
+    "us", [bare(), node("b", address=None), B], ids=["address", "name", "both"]
+)
 def test_node_that_leads_back_to_us_is_not_known_but_tried_again(us):
     cluster = Driver()
     cluster.observe(Found([us]))
@@ -983,7 +997,12 @@ def test_address_gets_its_name_from_the_link():
     cluster = Driver()
     cluster.observe(Found([bare()]))
     cluster.carry_out(B)
-    assert cluster.events() == [f"found {B_ADDRESS}", "up b@there", f"lost {B_ADDRESS} replaced", "found b@there"]
+    assert cluster.events() == [
+        f"found {B_ADDRESS}",
+        "up b@there",
+        f"lost {B_ADDRESS} replaced",
+        "found b@there",
+    ]
     assert cluster.planned() == []
     assert cluster.membership.known == cluster.membership.up == (B,)
 
@@ -1045,7 +1064,9 @@ def test_other_name_at_an_address_is_found_out():
 def test_nothing_is_kept_of_nodes_that_come_and_go():
     cluster = Driver()
     for number in range(1000):
-        cluster.observe(Seen(Node(f"n{number}@there", f"10.1.1.1:{number + 1}", boot_id=boot(1)), 1))
+        cluster.observe(
+            Seen(Node(f"n{number}@there", f"10.1.1.1:{number + 1}", boot_id=boot(1)), 1)
+        )
         cluster.observe(Seen(bare(f"10.1.1.2:{number + 1}"), 1))
         cluster.refuse()
         cluster.observe(Gone(f"n{number}@there", Reason.GONE))

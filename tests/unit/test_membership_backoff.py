@@ -23,4 +23,6 @@ def test_delay_is_between_nothing_and_the_cap(failures, jitter):
 @given(st.integers(1, 100), jitters)
 def test_jitter_spreads_over_the_whole_bound(failures, jitter):
     backoff = Backoff(0.1, 15.0)
-    assert backoff.delay_s(failures, jitter) == pytest.approx(jitter * backoff.delay_s(failures, 1.0))
+    assert backoff.delay_s(failures, jitter) == pytest.approx(
+        jitter * backoff.delay_s(failures, 1.0)
+    )

@@ -121,7 +121,9 @@ def test_goodbye_of_a_run_whose_link_lasts_is_forgotten(linked):
     assert linked.planned() == ["connect b@there"]
 
 
-def test_goodbye_of_a_run_whose_link_lasts_is_forgotten_also_where_nothing_else_happens_meanwhile(linked):
+def test_goodbye_of_a_run_whose_link_lasts_is_forgotten_also_where_nothing_else_happens_meanwhile(
+    linked,
+):
     linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
     linked.step()
     linked.now_s += HELD_S + 1
@@ -136,7 +138,7 @@ def test_goodbye_of_another_run_than_the_linked_one_counts_at_once(linked):
     assert linked.planned() == []
 
 
-def test_peer_that_is_linked_and_not_known_is_wanted_no_more_than_before_because_it_is_said_to_leave():
+def test_peer_linked_and_not_known_is_wanted_no_more_than_before_because_it_is_said_to_leave():
     cluster = Driver()
     cluster.link_up(B)
     cluster.observe(Leaving("b@there"))
@@ -214,7 +216,11 @@ def test_goodbyes_that_are_held_are_as_many_as_there_are_links_and_sources(linke
         linked.step()
         linked.now_s += 0.001
     assert [key for key, peer in peers.items() if peer.goodbyes] == ["b@there"]
-    assert len(peers["b@there"].goodbyes) == len(linked.membership._rules.doubts._held_until_s._heap) == 1
+    assert (
+        len(peers["b@there"].goodbyes)
+        == len(linked.membership._rules.doubts._held_until_s._heap)
+        == 1
+    )
     assert len(linked.membership._rules.departures._over) == MAX_OVER
     linked.wait(HELD_S)
     assert not peers["b@there"].goodbyes

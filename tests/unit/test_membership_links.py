@@ -16,7 +16,7 @@ def linked(*observations, **options):
     return cluster.quiet()
 
 
-# -- up and down ---------------------------------------------------------------------------------------------------------------
+# -- up and down -----------------------------------------------------------------------------------
 
 
 def test_link_is_up_whether_or_not_discovery_knows_the_peer():
@@ -99,7 +99,7 @@ def test_withdrawn_link_stays_up_until_the_connector_says_otherwise():
     assert cluster.events() == ["lost b@there gone", "down b@there unwanted"]
 
 
-# -- what is known of a linked peer --------------------------------------------------------------------------------------------
+# -- what is known of a linked peer ----------------------------------------------------------------
 
 
 def test_peer_itself_knows_its_metadata_best():
@@ -181,7 +181,7 @@ def test_connector_without_metadata_leaves_that_of_discovery():
     assert cluster.membership.up == (node("b", 1, zone="a"),)
 
 
-# -- boots and clocks ----------------------------------------------------------------------------------------------------------
+# -- boots and clocks ------------------------------------------------------------------------------
 
 
 def test_node_restarted_under_its_name_goes_down_and_comes_up_once():

@@ -1,4 +1,6 @@
-"""When the wish is worked out: at once where that is cheap or seldom, and not for each of hundreds that come one by one."""
+"""When the wish is worked out: at once where that is cheap or seldom, and not for each of hundreds
+that come one by one.
+"""
 
 from math import inf
 
@@ -25,7 +27,9 @@ class Counting(FullMeshTopology):
 
 
 def numbered(number, run=1, port=1):
-    return Node(f"n{number:04}@there", f"10.1.{number // 250}.{number % 250}:{port}", boot_id=boot(run))
+    return Node(
+        f"n{number:04}@there", f"10.1.{number // 250}.{number % 250}:{port}", boot_id=boot(run)
+    )
 
 
 def large_cluster():
@@ -40,7 +44,9 @@ def large_cluster():
 
 
 def busy_cluster():
-    """Return a large cluster in which so many have come that the last one has to wait, and that one."""
+    """Return a large cluster in which so many have come that the last one has to wait, and that
+    one.
+    """
     cluster = large_cluster()
     newcomer = MANY
     while cluster.wake_at_s is None:

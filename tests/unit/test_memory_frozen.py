@@ -19,7 +19,9 @@ def test_datagrams_to_a_frozen_process_are_heard_when_it_goes_on():
         datagrams.listen(hear)
         return datagrams
 
-    sending = VirtualLoop(timeline, name="sending").create_task(run(network.host("10.0.0.1"), lambda datagrams: None))
+    sending = VirtualLoop(timeline, name="sending").create_task(
+        run(network.host("10.0.0.1"), lambda datagrams: None)
+    )
     frozen = VirtualLoop(timeline, name="frozen")
 
     def hear(datagrams):

@@ -68,16 +68,22 @@ async def group_of(*hosts):
     """Join the hosts to a group; return the datagrams of each, and what each hears."""
     members = []
     for host in hosts:
-        datagrams = await host.join(Group("239.1.1.1", PORT, host.addresses[0], host.addresses[0]), max_bytes=100)
+        datagrams = await host.join(
+            Group("239.1.1.1", PORT, host.addresses[0], host.addresses[0]), max_bytes=100
+        )
         heard = []
-        datagrams.listen(lambda datagrams, heard=heard: heard.extend((now(), data) for data, _ in datagrams))
+        datagrams.listen(
+            lambda datagrams, heard=heard: heard.extend((now(), data) for data, _ in datagrams)
+        )
         members.append((datagrams, heard))
     return members
 
 
 def play(scenario, *, hosts=2, seed=7):
     memory = MemoryNetwork(seed=seed)
-    machines = [memory.host(f"10.0.0.{number}", names=[f"host{number}"]) for number in range(1, hosts + 1)]
+    machines = [
+        memory.host(f"10.0.0.{number}", names=[f"host{number}"]) for number in range(1, hosts + 1)
+    ]
     return run_virtually(scenario(memory, *machines))
 
 
@@ -181,7 +187,9 @@ def test_a_partition_lets_pass_what_stays_in_a_group():
         for number, (datagrams, _) in enumerate(members):
             datagrams.send(b"%d" % number)
         await asyncio.sleep(1)
-        assert [sorted(texts(heard)) for _, heard in members] == [[b"0", b"1"]] * 2 + [[b"2", b"3"]] * 2 + [[b"4"]]
+        assert [sorted(texts(heard)) for _, heard in members] == [[b"0", b"1"]] * 2 + [
+            [b"2", b"3"]
+        ] * 2 + [[b"4"]]
 
     play(scenario, hosts=5)
 
@@ -438,7 +446,9 @@ def test_a_slow_reader_dams_up_what_is_sent():
     play(scenario)
 
 
-@pytest.mark.parametrize("make", [lambda: Drop(1.1), lambda: Delay(-1), lambda: Delay(1, -1), lambda: SlowReader(0)])
+@pytest.mark.parametrize(
+    "make", [lambda: Drop(1.1), lambda: Delay(-1), lambda: Delay(1, -1), lambda: SlowReader(0)]
+)
 def test_a_fault_that_makes_no_sense_is_refused(make):
     with pytest.raises(ValueError, match="write"):
         make()
@@ -586,7 +596,12 @@ def test_names_resolve_to_the_addresses_of_their_hosts():
         assert await ann.resolve("ann.example", version=6) == ["fd00::1"]
         assert await ann.resolve("all.example", version=4) == ["10.0.0.1", "10.0.0.2"]
         assert await ann.resolve("localhost") == ["127.0.0.1", "::1"]
-        assert [each.address for each in ann.interfaces()] == ["127.0.0.1", "10.0.0.1", "::1", "fd00::1"]
+        assert [each.address for each in ann.interfaces()] == [
+            "127.0.0.1",
+            "10.0.0.1",
+            "::1",
+            "fd00::1",
+        ]
 
     run_virtually(main())
 
@@ -692,7 +707,10 @@ def trace():
 
     async def main():
         members = await group_of(*hosts)
-        chatters = [chatter(number, *each) for number, each in enumerate(zip(hosts, (m for m, _ in members), strict=True))]
+        chatters = [
+            chatter(number, *each)
+            for number, each in enumerate(zip(hosts, (m for m, _ in members), strict=True))
+        ]
         await asyncio.gather(*chatters)
         ours, _, _, reader = await connected(*hosts[:2])
         ours.send(bytes(100_000))
@@ -706,9 +724,17 @@ def trace():
 
 def test_the_same_seed_gives_the_same_run_in_every_process():
     here = str(Path(__file__).parent)
-    script = f"import sys; sys.path.insert(0, {here!r}); import test_memory_network as it; print(it.trace())"
+    script = (
+        f"import sys; sys.path.insert(0, {here!r}); import test_memory_network as it; "
+        "print(it.trace())"
+    )
     traces = {
-        subprocess.run([sys.executable, "-c", script], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
         for seed in ("1", "2")
     }
     assert traces == {trace().encode() + b"\n"}

@@ -44,14 +44,17 @@ def test_key_is_the_name_and_else_the_address():
     assert Node(address="h:1").key == "h:1"
 
 
-@pytest.mark.parametrize("name", ["a", "@h", "a@", "a b@h", "a@h\n", "a@b@c", "ä@h", "a@" + "h" * 300, "\x1b[2J@h"])
+@pytest.mark.parametrize(
+    "name", ["a", "@h", "a@", "a b@h", "a@h\n", "a@b@c", "ä@h", "a@" + "h" * 300, "\x1b[2J@h"]
+)
 def test_malformed_names_are_refused(name):
     with pytest.raises(ValueError, match="name"):
         Node(name)
 
 
 @pytest.mark.parametrize(
-    "address", ["", ":1", "h:65536", "::1:80", "h h:1", "h:\u0661", "x" * 400 + ":1", "10.0.0.5", "fe80::a"]
+    "address",
+    ["", ":1", "h:65536", "::1:80", "h h:1", "h:\u0661", "x" * 400 + ":1", "10.0.0.5", "fe80::a"],
 )
 def test_malformed_addresses_are_refused(address):
     with pytest.raises(ValueError, match="address"):
@@ -97,7 +100,10 @@ HOSTILE = (
 
 @pytest.mark.parametrize("address", [*HOSTILE, "unix:/" + "x" * MAX_ADDRESS_CHARS])
 def test_address_that_cannot_be_shown_or_is_too_long_is_refused(address):
-    with pytest.raises(ValueError, match=r"address: .*expected host:port, or in another form at most \d+ visible ASCII"):
+    with pytest.raises(
+        ValueError,
+        match=r"address: .*expected host:port, or in another form at most \d+ visible ASCII",
+    ):
         Node(address=address)
 
 
@@ -113,7 +119,8 @@ def test_a_node_needs_a_name_or_an_address():
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"), [("h:80", ("h", 80)), ("[::1]:0", ("::1", 0)), ("10.0.0.1:65535", ("10.0.0.1", 65535))]
+    ("text", "parts"),
+    [("h:80", ("h", 80)), ("[::1]:0", ("::1", 0)), ("10.0.0.1:65535", ("10.0.0.1", 65535))],
 )
 def test_addresses_split_and_join(text, parts):
     assert split_address(text) == parts
@@ -138,7 +145,9 @@ def test_basename_is_compared_with_its_case():
     assert Node("Web@host") != Node("web@host")
 
 
-@pytest.mark.parametrize("host", ["$(POD_IP)", "$POD_IP", "10.0.0.5:4370", "http://x", "host/path", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["$(POD_IP)", "$POD_IP", "10.0.0.5:4370", "http://x", "host/path", "[::1]"]
+)
 def test_name_of_what_cannot_be_a_host_is_refused(host):
     with pytest.raises(ValueError, match=r"name .*: host "):
         Node(f"web@{host}")
@@ -158,7 +167,9 @@ def test_endpoint_is_a_host_with_or_without_a_port(text, parts):
     assert split_endpoint(text) == parts
 
 
-@pytest.mark.parametrize("text", ["", "[::1", "::1]", "[10.0.0.5]", "[host]", "host:", "host:x", "[::1]:x", "a:b:c"])
+@pytest.mark.parametrize(
+    "text", ["", "[::1", "::1]", "[10.0.0.5]", "[host]", "host:", "host:x", "[::1]:x", "a:b:c"]
+)
 def test_malformed_endpoints_are_refused(text):
     with pytest.raises(ValueError, match=r"host|address"):
         split_endpoint(text)
@@ -208,7 +219,9 @@ def test_node_has_no_other_classes():
         type("Special", (Node,), {})
 
 
-@pytest.mark.parametrize("odd", [{"name": 5}, {"name": "a@h", "address": 5}, {"name": "a@h", "boot_id": "5-5"}])
+@pytest.mark.parametrize(
+    "odd", [{"name": 5}, {"name": "a@h", "address": 5}, {"name": "a@h", "boot_id": "5-5"}]
+)
 def test_node_of_something_else_is_refused(odd):
     with pytest.raises(ValueError, match="node: "):
         Node(**odd)
@@ -218,7 +231,8 @@ def test_repr_shows_what_there_is_and_makes_the_same_node():
     boot_id = BootId(1_700_000_000_000, 0xDEADBEEF)
     whole = Node("a@h", "h:1", {"zone": "x"}, boot_id)
     assert repr(whole) == (
-        "Node(name='a@h', address='h:1', metadata={'zone': 'x'}, boot_id=BootId.parse('18bcfe56800-00000000deadbeef'))"
+        "Node(name='a@h', address='h:1', metadata={'zone': 'x'}, "
+        "boot_id=BootId.parse('18bcfe56800-00000000deadbeef'))"
     )
     for node in (whole, Node("a@h"), Node(address="h:1")):
         assert eval(repr(node)) == node

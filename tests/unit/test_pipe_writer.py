@@ -41,7 +41,14 @@ class Narrow:
 
 def fill(out):
     """Add pieces of all lengths, and return what they come to."""
-    pieces = [(b"head", b"payload of a parcel"), (b"",), (b"a",), (b"bc",), (b"message",), (b"longer than one call takes",)]
+    pieces = [
+        (b"head", b"payload of a parcel"),
+        (b"",),
+        (b"a",),
+        (b"bc",),
+        (b"message",),
+        (b"longer than one call takes",),
+    ]
     for piece in pieces:
         out.add(*piece)
     return b"".join(b"".join(piece) for piece in pieces)
@@ -70,9 +77,11 @@ def operations(code):
 
 
 class Tracer:
-    """Acts at one of the points in the module under test where the interpreter runs signal handlers.
+    """Acts at one of the points in the module under test where the interpreter runs signal
+    handlers.
 
-    These are behind calls and jumps back and at the start of functions. The code around a lock relies on there being no others.
+    These are behind calls and jumps back and at the start of functions. The code around a lock
+    relies on there being no others.
     """
 
     def __init__(self, number, act):

@@ -48,7 +48,9 @@ def cluster_kit_strategies():
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Return a function that puts a distribution with one plugin on the path, as an installer would."""
+    """Return a function that puts a distribution with one plugin on the path, as an installer
+    would.
+    """
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
 
@@ -57,19 +59,26 @@ def install(tmp_path, monkeypatch):
         (tmp_path / f"{module}.py").write_text(PRELUDE + textwrap.dedent(source))
         info = tmp_path / f"{module}-{VERSION}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {VERSION}\n")
-        (info / "entry_points.txt").write_text(f"[cluster_kit]\n{name or distribution} = {module}{attribute}\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {VERSION}\n"
+        )
+        (info / "entry_points.txt").write_text(
+            f"[cluster_kit]\n{name or distribution} = {module}{attribute}\n"
+        )
 
     yield install
     for name in set(sys.modules) - before:
-        # Only what was installed here: a module of the package that is loaded twice is no longer the one that its parent names.
+        # Only what was installed here: a module of the package that is loaded twice is no longer
+        # the one that its parent names.
         if Path(getattr(sys.modules[name], "__file__", None) or "").is_relative_to(tmp_path):
             del sys.modules[name]
 
 
 def foreign(registry):
     """Return the plugins that ``install`` put there, by name."""
-    return {info.name: info for info in registry.plugins if info.distribution.endswith(f" {VERSION}")}
+    return {
+        info.name: info for info in registry.plugins if info.distribution.endswith(f" {VERSION}")
+    }
 
 
 def only(registry):
@@ -110,10 +119,14 @@ class TestBuiltIns:
             "import sys; from cluster_kit.plugins import PluginRegistry; r = PluginRegistry.load();"
             "print(*sys.modules); print(r.resolve('topology', 'full_mesh').__name__)"
         )
-        run = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", statement], capture_output=True, text=True, check=True
+        )
         modules, resolved = run.stdout.splitlines()
         assert resolved == "FullMeshTopology"
-        assert not {"asyncio", "msgspec", "yaml", "cluster_kit.topologies.full_mesh"} & set(modules.split())
+        assert not {"asyncio", "msgspec", "yaml", "cluster_kit.topologies.full_mesh"} & set(
+            modules.split()
+        )
 
 
 class TestLoading:
@@ -127,7 +140,9 @@ class TestLoading:
         assert issubclass(registry.resolve("strategy", "acme"), Strategy)
 
     def test_offer_by_text_is_imported_when_resolved(self, install):
-        install("lazy", '@hookimpl\ndef cluster_kit_connectors(): return {"lazy": "lazy_part:Link"}')
+        install(
+            "lazy", '@hookimpl\ndef cluster_kit_connectors(): return {"lazy": "lazy_part:Link"}'
+        )
         install("lazy-part", "")
         registry = PluginRegistry.load({"CLUSTER_KIT_PLUGINS": "lazy"})
         assert "lazy_part" not in sys.modules
@@ -135,7 +150,10 @@ class TestLoading:
 
     def test_registries_share_nothing(self, install):
         install("acme", OFFER)
-        first, second = PluginRegistry.load({}), PluginRegistry.load({"CLUSTER_KIT_BLOCK_PLUGINS": "acme"})
+        first, second = (
+            PluginRegistry.load({}),
+            PluginRegistry.load({"CLUSTER_KIT_BLOCK_PLUGINS": "acme"}),
+        )
         assert "acme" in first.names("strategy")
         assert "acme" not in second.names("strategy")
 
@@ -159,10 +177,16 @@ class TestBrokenPlugins:
             ("1 / 0", "ZeroDivisionError: division by zero"),
             ("import sys; sys.exit(3)", "SystemExit: 3"),
             ("raise GeneratorExit('no')", "GeneratorExit: no"),
-            ("class Mute(BaseException):\n def __str__(self): raise ValueError\nraise Mute", "Mute: (str() failed"),
+            (
+                "class Mute(BaseException):\n def __str__(self): raise ValueError\nraise Mute",
+                "Mute: (str() failed",
+            ),
             ("import notthere", "ModuleNotFoundError: No module named 'notthere'"),
             ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
-            ("pass", "TypeError: it implements no hook: mark its functions with @cluster_kit.hookimpl"),
+            (
+                "pass",
+                "TypeError: it implements no hook: mark its functions with @cluster_kit.hookimpl",
+            ),
         ],
     )
     def test_module_that_cannot_be_used(self, install, source, error):
@@ -177,29 +201,53 @@ class TestBrokenPlugins:
             ),
             (
                 "def cluster_kit_node_up(peer): pass",
-                "TypeError: cluster_kit_node_up has the argument 'peer', which it is not given: it may take topology, node",
+                (
+                    "TypeError: cluster_kit_node_up has the argument 'peer', which it is not "
+                    "given: it may take topology, node"
+                ),
             ),
             (
                 "def cluster_kit_node_up(topology, node=None): pass",
-                "TypeError: cluster_kit_node_up has a default for 'node', which would be used always",
+                (
+                    "TypeError: cluster_kit_node_up has a default for 'node', which would be used "
+                    "always"
+                ),
             ),
             (
                 "def cluster_kit_node_up(**arguments): pass",
-                "TypeError: cluster_kit_node_up has the argument '**arguments', which hooks cannot have",
+                (
+                    "TypeError: cluster_kit_node_up has the argument '**arguments', which hooks "
+                    "cannot have"
+                ),
             ),
             (
                 "def cluster_kit_strategies(config): return {}",
-                "TypeError: cluster_kit_strategies has the argument 'config', which it is not given: it may take no arguments",
+                (
+                    "TypeError: cluster_kit_strategies has the argument 'config', which it is not "
+                    "given: it may take no arguments"
+                ),
             ),
             (
                 "def cluster_kit_event(event): pass\ndef cluster_kit_node_up(node): pass",
-                "TypeError: cluster_kit_node_up is not marked as a hook: put @cluster_kit.hookimpl above it",
+                (
+                    "TypeError: cluster_kit_node_up is not marked as a hook: put "
+                    "@cluster_kit.hookimpl above it"
+                ),
             ),
-            ("async def cluster_kit_event(event): pass", "TypeError: cluster_kit_event must be a plain function"),
-            ("def cluster_kit_event(event): yield", "TypeError: cluster_kit_event must be a plain function"),
+            (
+                "async def cluster_kit_event(event): pass",
+                "TypeError: cluster_kit_event must be a plain function",
+            ),
+            (
+                "def cluster_kit_event(event): yield",
+                "TypeError: cluster_kit_event must be a plain function",
+            ),
             ("def cluster_kit_strategies(): 1 / 0", "ZeroDivisionError: division by zero"),
             ("def cluster_kit_strategies(): raise SystemExit", "SystemExit"),
-            ("def cluster_kit_strategies(): pass", "TypeError: cluster_kit_strategies returned NoneType: "),
+            (
+                "def cluster_kit_strategies(): pass",
+                "TypeError: cluster_kit_strategies returned NoneType: ",
+            ),
         ],
     )
     def test_hook_that_cannot_be_used(self, install, hook, error):
@@ -211,7 +259,13 @@ class TestBrokenPlugins:
             ("'B-d': Link", "ValueError: cluster_kit_connectors offers 'B-d'"),
             ("3: Link", "ValueError: cluster_kit_connectors offers 3"),
             ("'bad': 'bad.Link'", "ValueError: cluster_kit_connectors offers 'bad' as 'bad.Link'"),
-            ("'bad': Finder", "'bad' is not a Connector: expected a subclass of cluster_kit.Connector; it is a strategy"),
+            (
+                "'bad': Finder",
+                (
+                    "'bad' is not a Connector: expected a subclass of cluster_kit.Connector; it is "
+                    "a strategy"
+                ),
+            ),
             ("'bad': 3", "'bad' is not a Connector: expected a subclass of cluster_kit.Connector"),
         ],
     )
@@ -220,9 +274,15 @@ class TestBrokenPlugins:
         assert broken(install, hook).startswith(error)
 
     def test_nothing_of_it_is_used(self, install, caplog):
-        install("bad", "@hookimpl\ndef cluster_kit_event(event): 1 / 0\n@hookimpl\ndef cluster_kit_strategies(): 1 / 0")
+        install(
+            "bad",
+            "@hookimpl\ndef cluster_kit_event(event): 1 / 0\n@hookimpl\ndef "
+            "cluster_kit_strategies(): 1 / 0",
+        )
         registry = PluginRegistry.load({})
-        assert "plugin bad (bad 1.2) failed, nothing of it is used: ZeroDivisionError" in caplog.text
+        assert (
+            "plugin bad (bad 1.2) failed, nothing of it is used: ZeroDivisionError" in caplog.text
+        )
         caplog.clear()
         registry.notify(NodeFound(topology="lan", node=Node(name="a@h")))
         assert not caplog.records
@@ -239,7 +299,9 @@ class TestBrokenPlugins:
         with pytest.raises(PluginError) as raised:
             registry.resolve("strategy", "acme")
         assert str(raised.value).startswith("unknown strategy 'acme': ")
-        assert "; plugin acme (acme 1.2) failed: ZeroDivisionError: division by zero" in str(raised.value)
+        assert "; plugin acme (acme 1.2) failed: ZeroDivisionError: division by zero" in str(
+            raised.value
+        )
         assert "; plugin other (other 1.2) is blocked" in str(raised.value)
         assert raised.value.plugin == "acme"
 
@@ -249,7 +311,8 @@ class TestBrokenPlugins:
         with pytest.raises(PluginError) as raised:
             PluginRegistry.load({}).resolve("strategy", "acme")
         assert str(raised.value).startswith(
-            "strategy 'acme' of plugin acme (acme 1.2): cannot import 'acme_part:X': ZeroDivisionError: division by zero, in /"
+            "strategy 'acme' of plugin acme (acme 1.2): cannot import 'acme_part:X': "
+            "ZeroDivisionError: division by zero, in /"
         )
         assert str(raised.value).endswith("/acme_part.py:14")
         assert (raised.value.plugin, raised.value.distribution) == ("acme", "acme 1.2")
@@ -258,7 +321,10 @@ class TestBrokenPlugins:
         monkeypatch.setitem(sys.modules, "zeroconf", None)
         install("acme", '@hookimpl\ndef cluster_kit_strategies(): return {"acme": "acme_part:X"}')
         install("acme-part", "import zeroconf")
-        with pytest.raises(ConfigError, match=r"the package 'zeroconf' is missing: pip install 'cluster-kit\[mdns\]'$"):
+        with pytest.raises(
+            ConfigError,
+            match=r"the package 'zeroconf' is missing: pip install 'cluster-kit\[mdns\]'$",
+        ):
             PluginRegistry.load({}).resolve("strategy", "acme")
 
 
@@ -280,7 +346,10 @@ class TestSlowPlugins:
         assert sys.modules["slow"].in_time
         assert only(registry).status is PluginStatus.LOADED
         assert caplog.messages == [
-            "plugin slow (slow 1.2) is still being imported after 0.05 s: CLUSTER_KIT_BLOCK_PLUGINS=slow leaves it out"
+            (
+                "plugin slow (slow 1.2) is still being imported after 0.05 s: "
+                "CLUSTER_KIT_BLOCK_PLUGINS=slow leaves it out"
+            )
         ]
 
     def test_it_is_loaded_where_there_is_no_thread_for_that(self, install, monkeypatch):
@@ -298,16 +367,25 @@ class TestConflicts:
         install("two", OFFER)
         registry = PluginRegistry.load({})
         assert {info.status for info in foreign(registry).values()} == {PluginStatus.LOADED}
-        with pytest.raises(PluginError, match=r"^strategy 'acme' is offered by one \(one 1.2\) and two \(two 1.2\): "):
+        with pytest.raises(
+            PluginError,
+            match=r"^strategy 'acme' is offered by one \(one 1.2\) and two \(two 1.2\): ",
+        ):
             registry.resolve("strategy", "acme")
 
     def test_built_in_keeps_its_name(self, install, caplog):
-        install("one", "@hookimpl\ndef cluster_kit_strategies(): return {'gossip': Finder, 'acme': Finder}")
+        install(
+            "one",
+            "@hookimpl\ndef cluster_kit_strategies(): return {'gossip': Finder, 'acme': Finder}",
+        )
         registry = PluginRegistry.load({})
         assert registry.resolve("strategy", "gossip").__module__ == "cluster_kit.strategies.gossip"
         assert registry.resolve("strategy", "acme").__module__ == "one"
         assert caplog.messages == [
-            "plugin one (one 1.2): strategy 'gossip' is left out: a built-in has that name, choose another"
+            (
+                "plugin one (one 1.2): strategy 'gossip' is left out: a built-in has that name, "
+                "choose another"
+            )
         ]
         with pytest.raises(PluginError, match="a built-in has that name"):
             PluginRegistry.load({"CLUSTER_KIT_STRICT_PLUGINS": "1"})
@@ -324,9 +402,14 @@ class TestConflicts:
 
     def test_one_module_behind_two_entry_points_counts_once(self, install, tmp_path):
         install("one", OFFER)
-        (tmp_path / "one-1.2.dist-info" / "entry_points.txt").write_text("[cluster_kit]\none = one\ntwo = one\n")
+        (tmp_path / "one-1.2.dist-info" / "entry_points.txt").write_text(
+            "[cluster_kit]\none = one\ntwo = one\n"
+        )
         registry = PluginRegistry.load({})
-        assert [info.status for info in foreign(registry).values()] == [PluginStatus.LOADED, PluginStatus.FAILED]
+        assert [info.status for info in foreign(registry).values()] == [
+            PluginStatus.LOADED,
+            PluginStatus.FAILED,
+        ]
         assert registry.resolve("strategy", "acme")
 
 
@@ -335,19 +418,26 @@ class TestEnvironment:
         install("one", OFFER)
         install("two", "1 / 0")
         registry = PluginRegistry.load({"CLUSTER_KIT_PLUGINS": " one ,nowhere"})
-        assert [info.status for info in foreign(registry).values()] == [PluginStatus.LOADED, PluginStatus.SKIPPED]
+        assert [info.status for info in foreign(registry).values()] == [
+            PluginStatus.LOADED,
+            PluginStatus.SKIPPED,
+        ]
         assert "two" not in sys.modules
         assert "gossip" in registry.names("strategy")
 
     def test_blocked_one_is_not_imported(self, install):
         install("one", OFFER)
-        registry = PluginRegistry.load({"CLUSTER_KIT_BLOCK_PLUGINS": "one", "CLUSTER_KIT_PLUGINS": "one"})
+        registry = PluginRegistry.load(
+            {"CLUSTER_KIT_BLOCK_PLUGINS": "one", "CLUSTER_KIT_PLUGINS": "one"}
+        )
         assert only(registry).status is PluginStatus.BLOCKED
         assert "one" not in sys.modules
 
     def test_strict_makes_a_fault_fatal(self, install):
         install("bad", "1 / 0")
-        with pytest.raises(PluginError, match=r"^plugin bad \(bad 1.2\): ZeroDivisionError") as raised:
+        with pytest.raises(
+            PluginError, match=r"^plugin bad \(bad 1.2\): ZeroDivisionError"
+        ) as raised:
             PluginRegistry.load({"CLUSTER_KIT_STRICT_PLUGINS": "1"})
         assert (raised.value.plugin, raised.value.distribution) == ("bad", "bad 1.2")
         assert isinstance(raised.value.__cause__, ZeroDivisionError)
@@ -383,7 +473,13 @@ class TestNotices:
         found = NodeFound(topology="lan", node=self.NODE)
         for event in (found, up, down):
             registry.notify(event)
-        assert sys.modules["ear"].heard == [found, up, ("lan", self.NODE), down, ("lan", self.NODE, Reason.LEFT)]
+        assert sys.modules["ear"].heard == [
+            found,
+            up,
+            ("lan", self.NODE),
+            down,
+            ("lan", self.NODE, Reason.LEFT),
+        ]
 
     @pytest.mark.parametrize("fault", ["1 / 0", "raise SystemExit"])
     def test_error_of_one_plugin_is_logged_and_reaches_no_other(self, install, caplog, fault):
@@ -394,7 +490,10 @@ class TestNotices:
         event = NodeFound(topology="lan", node=self.NODE)
         registry.notify(event)
         assert sys.modules["ear"].heard == [event]
-        assert {record.getMessage().partition(":")[0] for record in caplog.records} == {"plugin a (a 1.2)", "plugin z (z 1.2)"}
+        assert {record.getMessage().partition(":")[0] for record in caplog.records} == {
+            "plugin a (a 1.2)",
+            "plugin z (z 1.2)",
+        }
 
     def test_repeating_error_is_loud_once(self, install, caplog):
         caplog.set_level(logging.DEBUG, "cluster_kit.plugins")
@@ -425,19 +524,34 @@ class TestReadyMadeTopologies:
     def test_one_is_taken_and_own_keys_win(self, install):
         install("acme", SPEC)
         config = load_config(
-            {"topologies": {"lan": {"use": "office", "prune": True, "group": "blue"}}}, PluginRegistry.load({})
+            {"topologies": {"lan": {"use": "office", "prune": True, "group": "blue"}}},
+            PluginRegistry.load({}),
         )
         lan = config.topologies["lan"]
-        assert (lan.strategies[0].name, lan.prune, lan.group, lan.child_spec.max_restarts) == ("gossip", True, "blue", 9)
+        assert (lan.strategies[0].name, lan.prune, lan.group, lan.child_spec.max_restarts) == (
+            "gossip",
+            True,
+            "blue",
+            9,
+        )
 
     def test_name_that_nobody_offers_is_told_in_its_place(self, install):
         install("acme", SPEC)
-        with pytest.raises(ConfigError, match=r"topologies\.lan\.use: unknown spec 'ofice': did you mean 'office'"):
+        with pytest.raises(
+            ConfigError, match=r"topologies\.lan\.use: unknown spec 'ofice': did you mean 'office'"
+        ):
             load_config({"topologies": {"lan": {"use": "ofice"}}}, PluginRegistry.load({}))
 
-    @pytest.mark.parametrize("spec", ['{"strategy": "gosip"}', '{"use": "office"}', '{"strategi": "gossip"}'])
+    @pytest.mark.parametrize(
+        "spec", ['{"strategy": "gosip"}', '{"use": "office"}', '{"strategi": "gossip"}']
+    )
     def test_one_that_is_faulty_is_told_when_it_is_used(self, install, spec):
-        install("acme", SPEC.replace('{"strategy": "gossip", "prune": False, "child_spec": {"max_restarts": 9}}', spec))
+        install(
+            "acme",
+            SPEC.replace(
+                '{"strategy": "gossip", "prune": False, "child_spec": {"max_restarts": 9}}', spec
+            ),
+        )
         registry = PluginRegistry.load({})
         load_config({"topologies": {"lan": {"strategy": "gossip"}}}, registry)
         with pytest.raises(ConfigError, match=r"topologies\.lan"):
@@ -455,7 +569,8 @@ class TestReadyMadeTopologies:
 COMMAND = """
 @hookimpl
 def cluster_kit_commands():
-    return {"hail-all": "acme:hail", "odd": "acme:Finder", "missing": "acme:nothing", "run": "acme:hail"}
+    hail = "acme:hail"
+    return {"hail-all": hail, "odd": "acme:Finder", "missing": "acme:nothing", "run": hail}
 
 import click
 

@@ -17,7 +17,9 @@ NOBODY = DiscoveryError("source: there is no such name", strategy="source")
 
 
 class Scripted(PollingStrategy):
-    """Gives these answers one after the other; an error among them is raised. The last one ends the run."""
+    """Gives these answers one after the other; an error among them is raised. The last one ends the
+    run.
+    """
 
     interval_s = 0.001
 
@@ -35,10 +37,14 @@ class Scripted(PollingStrategy):
 
 
 def said(*answers, earlier=(), **options):
-    """Return what is observed after a run that vouched for ``earlier``: names of nodes in order, or the text of the error."""
+    """Return what is observed after a run that vouched for ``earlier``: names of nodes in order, or
+    the text of the error.
+    """
 
     async def scenario():
-        async with Listener(Scripted(*answers, **options), FakeDiscovery(ANN, found=frozenset(earlier))) as heard:
+        async with Listener(
+            Scripted(*answers, **options), FakeDiscovery(ANN, found=frozenset(earlier))
+        ) as heard:
             await heard.hear(lambda _: False)
         assert isinstance(heard.error, EOFError)
         return [
@@ -68,7 +74,11 @@ def test_an_answer_is_told():
 
 
 def test_a_missing_node_is_gone_when_answers_in_a_row_agree():
-    assert said(nodes(BOB, CAT), nodes(BOB), nodes(BOB)) == [["bob", "cat"], ["bob", "cat"], ["bob"]]
+    assert said(nodes(BOB, CAT), nodes(BOB), nodes(BOB)) == [
+        ["bob", "cat"],
+        ["bob", "cat"],
+        ["bob"],
+    ]
 
 
 def test_a_node_that_is_back_is_missing_anew():
@@ -80,7 +90,12 @@ def test_one_confirmation_removes_at_once():
 
 
 def test_failed_lookup_keeps_everybody():
-    assert said(nodes(BOB), DOWN, DOWN, DOWN, confirmations=1) == [["bob"], str(DOWN), str(DOWN), str(DOWN)]
+    assert said(nodes(BOB), DOWN, DOWN, DOWN, confirmations=1) == [
+        ["bob"],
+        str(DOWN),
+        str(DOWN),
+        str(DOWN),
+    ]
 
 
 def test_failures_don_t_confirm_a_removal():
@@ -94,9 +109,14 @@ def test_failure_at_first_says_nothing_about_anybody():
 
 def test_a_new_address_of_a_node_replaces_the_old_one():
     async def scenario():
-        async with Listener(Scripted(nodes(BOB), nodes(BOB.evolve(address="127.0.0.1:9"))), FakeDiscovery(ANN)) as heard:
+        async with Listener(
+            Scripted(nodes(BOB), nodes(BOB.evolve(address="127.0.0.1:9"))), FakeDiscovery(ANN)
+        ) as heard:
             await heard.hear(lambda _: False)
-        assert [[node.address for node in found.nodes] for found in heard.observations] == [[BOB.address], ["127.0.0.1:9"]]
+        assert [[node.address for node in found.nodes] for found in heard.observations] == [
+            [BOB.address],
+            ["127.0.0.1:9"],
+        ]
 
     asyncio.run(scenario())
 
@@ -109,7 +129,11 @@ def test_parts_add_up():
 
 
 def test_a_failing_part_keeps_what_it_vouched_for_and_the_others_go_on():
-    both, failing, same = {"one": ok(BOB), "two": ok(CAT)}, {"one": FAILED, "two": ok()}, {"one": FAILED, "two": ok(ANN)}
+    both, failing, same = (
+        {"one": ok(BOB), "two": ok(CAT)},
+        {"one": FAILED, "two": ok()},
+        {"one": FAILED, "two": ok(ANN)},
+    )
     assert said(both, failing, failing, same) == [
         ["bob", "cat"],
         str(DOWN),
@@ -127,17 +151,33 @@ def test_what_hasn_t_changed_is_not_told_beside_an_error():
 
 
 def test_recovery_is_told_though_nobody_changed():
-    assert said({"one": ok(BOB)}, {"one": FAILED}, {"one": ok(BOB)}) == [["bob"], str(DOWN), ["bob"]]
+    assert said({"one": ok(BOB)}, {"one": FAILED}, {"one": ok(BOB)}) == [
+        ["bob"],
+        str(DOWN),
+        ["bob"],
+    ]
 
 
 def test_an_incomplete_answer_adds_and_takes_nobody():
     some = {"one": Answer(nodes=nodes(CAT), error=DOWN, complete=False)}
-    assert said({"one": ok(BOB)}, some, some, some) == [["bob"], ["bob", "cat"], str(DOWN), str(DOWN), str(DOWN)]
+    assert said({"one": ok(BOB)}, some, some, some) == [
+        ["bob"],
+        ["bob", "cat"],
+        str(DOWN),
+        str(DOWN),
+        str(DOWN),
+    ]
 
 
 @pytest.mark.parametrize("confirmations", [1, 2])
 def test_an_empty_answer_that_is_an_error_is_believed_when_it_repeats(confirmations):
-    told = said({"one": ok(BOB)}, {"one": EMPTY}, {"one": EMPTY}, {"one": EMPTY}, confirmations=confirmations)
+    told = said(
+        {"one": ok(BOB)},
+        {"one": EMPTY},
+        {"one": EMPTY},
+        {"one": EMPTY},
+        confirmations=confirmations,
+    )
     assert told == [["bob"], str(NOBODY), [], str(NOBODY), str(NOBODY)]
 
 
@@ -151,7 +191,11 @@ def test_an_empty_error_takes_as_long_as_configured():
 
 
 def test_after_a_restart_a_missing_node_is_gone_when_answers_in_a_row_agree():
-    assert said(nodes(ANN), nodes(ANN), nodes(ANN), earlier=[ANN, BOB]) == [["ann", "bob"], ["ann"], ["ann"]]
+    assert said(nodes(ANN), nodes(ANN), nodes(ANN), earlier=[ANN, BOB]) == [
+        ["ann", "bob"],
+        ["ann"],
+        ["ann"],
+    ]
 
 
 def test_after_a_restart_a_part_that_fails_at_once_keeps_what_it_had_vouched_for():
@@ -193,7 +237,9 @@ def test_of_parts_that_differ_about_a_node_the_first_has_the_say():
     other = BOB.evolve(address="127.0.0.1:9")
 
     async def scenario():
-        async with Listener(Scripted({"one": ok(BOB), "two": ok(other)}), FakeDiscovery(ANN)) as heard:
+        async with Listener(
+            Scripted({"one": ok(BOB), "two": ok(other)}), FakeDiscovery(ANN)
+        ) as heard:
             await heard.hear(lambda _: False)
         assert heard.observations == [Found([BOB])]
 
@@ -257,9 +303,13 @@ def raised_by(strategy):
     return asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("answer", [0, "ann@h", {"ann@h"}, {ANN, None}, {"dns": nodes(ANN)}, {"dns": None}, nodes])
+@pytest.mark.parametrize(
+    "answer", [0, "ann@h", {"ann@h"}, {ANN, None}, {"dns": nodes(ANN)}, {"dns": None}, nodes]
+)
 def test_an_answer_that_breaks_the_contract_is_told(answer):
-    assert "expected a frozenset of Node, empty only where nobody is there" in raised_by(Scripted(answer))
+    assert "expected a frozenset of Node, empty only where nobody is there" in raised_by(
+        Scripted(answer)
+    )
 
 
 def test_poll_that_returns_nothing_is_told():
@@ -275,7 +325,9 @@ def test_poll_that_is_not_async_is_told():
         def poll(self, ctx):
             return frozenset()
 
-    assert raised_by(Plain()) == "poll is not async, it returned frozenset(): write 'async def poll'"
+    assert (
+        raised_by(Plain()) == "poll is not async, it returned frozenset(): write 'async def poll'"
+    )
 
 
 def test_nodes_may_come_in_any_collection():

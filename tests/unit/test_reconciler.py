@@ -58,7 +58,7 @@ def fail(reconciler, reason="refused", *, now_s, jitter=0.5):
         reconciler.failed(command.node.key, error(reason), now_s, jitter)
 
 
-# -- commands ------------------------------------------------------------------------------------------------------------------
+# -- commands --------------------------------------------------------------------------------------
 
 
 def test_wanted_nodes_are_dialled_in_order():
@@ -176,7 +176,7 @@ def test_draining_node_dials_nobody_but_withdraws_wishes():
     assert reconciler.plan(LONG_S) == [Disconnect(B)]
 
 
-# -- patience ------------------------------------------------------------------------------------------------------------------
+# -- patience --------------------------------------------------------------------------------------
 
 
 def test_failed_dials_are_spaced_up_to_a_bound():
@@ -197,7 +197,9 @@ def test_final_errors_are_retried_seldom():
 
 @pytest.mark.parametrize("reason", ["refused", "name"])
 def test_every_other_dial_goes_elsewhere_in_turns_and_soon(reason):
-    """A name that belongs to another node is as good as no answer, where the address may be forged."""
+    """A name that belongs to another node is as good as no answer, where the address may be
+    forged.
+    """
     reconciler, now_s, dialled = wanting(B), 0.0, []
     elsewhere = [B.evolve(address="10.0.0.8:1"), B.evolve(address="10.0.0.9:1")]
     while len(dialled) < 8:
@@ -222,7 +224,9 @@ def test_dial_after_a_link_goes_to_the_latest_address():
 def test_the_error_says_whether_it_is_final():
     reconciler = wanting(B)
     reconciler.plan(0)
-    reconciler.failed(B.key, ConnectError("x", reason=ConnectReason.REFUSED, retryable=False), 0, 0.0)
+    reconciler.failed(
+        B.key, ConnectError("x", reason=ConnectReason.REFUSED, retryable=False), 0, 0.0
+    )
     assert reconciler.next_s() == FINAL_RETRY_S / 2
 
 
@@ -312,7 +316,7 @@ def test_failures_are_forgotten_with_the_wish():
     assert reconciler.plan(1) == [Connect(B)]
 
 
-# -- who doesn't answer keeps nobody waiting -----------------------------------------------------------------------------------
+# -- who doesn't answer keeps nobody waiting -------------------------------------------------------
 
 
 def black_holes(count):
@@ -320,7 +324,9 @@ def black_holes(count):
 
 
 class BlackHoles:
-    """A reconciler on a network where nothing answers; each dial ends at its deadline, or when it is given up."""
+    """A reconciler on a network where nothing answers; each dial ends at its deadline, or when it
+    is given up.
+    """
 
     TIMEOUT_S = 5.0
 
@@ -373,7 +379,10 @@ def test_few_black_holes_have_all_the_time_that_a_dial_may_take():
     reconciler, in_flight = network.reconciler, len(network.dials)
     assert in_flight
     reconciler.plan(network.now_s + network.TIMEOUT_S)
-    assert not any(isinstance(command, GiveUp) for command in reconciler.plan(network.now_s + 2 * network.TIMEOUT_S))
+    assert not any(
+        isinstance(command, GiveUp)
+        for command in reconciler.plan(network.now_s + 2 * network.TIMEOUT_S)
+    )
 
 
 def test_peer_that_was_lately_alive_is_dialled_before_all_black_holes():
@@ -419,5 +428,7 @@ def test_dial_that_ended_meanwhile_is_not_given_up():
 def test_prompt_refusals_cost_no_patience():
     reconciler = wanting(*black_holes(MAX_HOPEFUL + 1))
     fail(reconciler, now_s=0, jitter=1.0)
-    assert [command.node.key for command in reconciler.plan(0)] == [black_holes(MAX_HOPEFUL + 1)[-1].key]
+    assert [command.node.key for command in reconciler.plan(0)] == [
+        black_holes(MAX_HOPEFUL + 1)[-1].key
+    ]
     assert len(reconciler.plan(FIRST_RETRY_S)) == MAX_HOPEFUL - 1

@@ -42,7 +42,14 @@ class Shelf(RegistryStrategy):
 
 
 def entry(node=BOB, **changes):
-    told = {"node": node, "boot_id": node.boot_id, "fence": FENCE, "ttl_s": 60.0, "state": "here", "renewal": 1}
+    told = {
+        "node": node,
+        "boot_id": node.boot_id,
+        "fence": FENCE,
+        "ttl_s": 60.0,
+        "state": "here",
+        "renewal": 1,
+    }
     return Entry(**told | changes)
 
 
@@ -75,7 +82,9 @@ def test_malformed_entry_is_none(changes):
     assert Entry.decode(json.dumps(json.loads(entry().encode()) | changes)) is None
 
 
-@pytest.mark.parametrize("value", [None, 7, b"\xff", "", "[]", "null", "[" * 10_000, " " * MAX_ENTRY_CHARS + "{}"])
+@pytest.mark.parametrize(
+    "value", [None, 7, b"\xff", "", "[]", "null", "[" * 10_000, " " * MAX_ENTRY_CHARS + "{}"]
+)
 def test_what_is_no_entry_is_none(value):
     assert Entry.decode(value) is None
 
@@ -118,15 +127,24 @@ def test_change_is_written_at_once():
 def test_entry_that_is_not_renewed_is_seen_for_the_rest_of_its_time_only():
     shelf = Shelf()
     shelf.kept["bob"] = entry(ttl_s=0.5).encode()
-    shelf.kept["cat"] = entry(BOB.evolve(name="cat@127.0.0.1", boot_id=BootId(1, 1)), ttl_s=60.0).encode()
+    shelf.kept["cat"] = entry(
+        BOB.evolve(name="cat@127.0.0.1", boot_id=BootId(1, 1)), ttl_s=60.0
+    ).encode()
 
     async def script(heard, ctx):
         first = await heard.until(Seen, where=lambda seen: seen.node == BOB)
-        while (await heard.hear(lambda said: said.node == BOB, since=len(heard.observations), within_s=0.4)) is not None:
+        while (
+            await heard.hear(
+                lambda said: said.node == BOB, since=len(heard.observations), within_s=0.4
+            )
+        ) is not None:
             pass
         last = [said for said in heard.observations if said.node == BOB][-1]
         assert 0 < last.ttl_s < first.ttl_s == 0.5
-        assert await heard.hear(lambda said: said.node != BOB, since=len(heard.observations)) is not None
+        assert (
+            await heard.hear(lambda said: said.node != BOB, since=len(heard.observations))
+            is not None
+        )
 
     observed(shelf, script)
 
@@ -161,7 +179,10 @@ def test_of_two_runs_the_newer_one_is_seen():
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (OSError(111, "Connection refused"), "shelf: cannot use the store: Connection refused; see whether it runs"),
+        (
+            OSError(111, "Connection refused"),
+            "shelf: cannot use the store: Connection refused; see whether it runs",
+        ),
         (DiscoveryError("shelf: wrong password", strategy="shelf"), "shelf: wrong password"),
         ("hangs", "shelf: cannot use the store: no answer within 0.1 s"),
     ],
@@ -209,7 +230,9 @@ def test_goodbye_to_a_store_that_hangs_ends_in_time():
 
 
 class SlowShelf(Shelf):
-    """A store that is first written in a thread, which goes on when whoever waits for it is cancelled."""
+    """A store that is first written in a thread, which goes on when whoever waits for it is
+    cancelled.
+    """
 
     ttl_s = 60.0
 

@@ -23,7 +23,9 @@ class Log:
 
     def taken(self):
         """Return what is queued, errors by their text."""
-        return [each if isinstance(each, Found) else str(each.error) for each in self.reporter.take()]
+        return [
+            each if isinstance(each, Found) else str(each.error) for each in self.reporter.take()
+        ]
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 0))]
 
 
 class Hanging:
-    """Stands for ``getaddrinfo``: names hang until they are let go, addresses are answered at once."""
+    """Stands for ``getaddrinfo``: names hang until they are let go, addresses are answered at
+    once.
+    """
 
     def __init__(self):
         self.asked = 0
@@ -55,7 +57,8 @@ def give_up(*names, by=resolve):
 
 
 def test_a_look_up_that_hangs_is_not_waited_for(hanging):
-    assert give_up("web.test") == [True]  # asyncio.run would wait for the threads of its own executor
+    # asyncio.run would wait for the threads of its own executor
+    assert give_up("web.test") == [True]
     assert not hanging.may_answer.is_set()
 
 

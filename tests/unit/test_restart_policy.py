@@ -1,4 +1,5 @@
-"""Each test holds the restart policy to one sentence of OTP's supervisor documentation, or to where we differ.
+"""Each test holds the restart policy to one sentence of OTP's supervisor documentation, or to where
+we differ.
 
 Source: https://www.erlang.org/doc/apps/stdlib/supervisor.html
 """
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 
 from cluster_kit.config import ChildSpec
 from cluster_kit.membership.intensity import Intensity
-from cluster_kit.supervisor.restart import FIRST_RESTART_S, LAST_RESTART_S, Escalate, Restart, RestartPolicy, Stop
+from cluster_kit.supervisor.restart import (
+    FIRST_RESTART_S,
+    LAST_RESTART_S,
+    Escalate,
+    Restart,
+    RestartPolicy,
+    Stop,
+)
 
 
 def policy(**spec):
@@ -20,7 +28,7 @@ def crash(restarts, now_s, *, normal=False, jitter=0.999):
     return restarts.exited(normal=normal, now_s=now_s, jitter=jitter)
 
 
-# -- "restart defines when a terminated child process must be restarted" -------------------------------------------------------
+# -- "restart defines when a terminated child process must be restarted" ---------------------------
 
 
 @pytest.mark.parametrize("normal", [True, False])
@@ -45,7 +53,8 @@ def test_restart_defaults_to_permanent():
     assert ChildSpec().restart == "permanent"
 
 
-# -- "if more than MaxR restarts occur within MaxT seconds, the supervisor terminates all child processes and then itself" -----
+# -- "if more than MaxR restarts occur within MaxT seconds, the supervisor terminates all child
+# processes and then itself"
 
 
 def test_more_than_max_restarts_within_max_seconds_end_the_supervisor():
@@ -96,7 +105,7 @@ def test_intensity_is_that_of_otp(max_restarts, max_seconds, gaps):
         assert intensity.add(now_s) == (len(times) > max_restarts)
 
 
-# -- "one_for_one: only that child process is affected" ------------------------------------------------------------------------
+# -- "one_for_one: only that child process is affected" --------------------------------------------
 
 
 def test_restarts_of_one_child_leave_the_others_alone():
@@ -106,7 +115,8 @@ def test_restarts_of_one_child_leave_the_others_alone():
     assert isinstance(crash(other, 1), Restart)
 
 
-# -- "to prevent a supervisor from getting into an infinite loop of child process terminations and restarts"
+# -- "to prevent a supervisor from getting into an infinite loop of child process terminations and
+# restarts"
 
 
 def test_restarts_are_spaced_ever_more():

@@ -22,7 +22,7 @@ def found(changes):
     return {change.key for change in changes if change.node is not None}
 
 
-# -- what each observation does ------------------------------------------------------------------------------------------------
+# -- what each observation does --------------------------------------------------------------------
 
 
 def test_what_is_absent_from_a_complete_answer_is_gone():
@@ -70,7 +70,9 @@ def test_sighting_with_a_shorter_life_counts():
 def test_node_that_has_left_is_lost_for_the_reason_given():
     known = roster()
     known.observe("gossip", Seen(B, 5), 0)
-    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {"b@there": Reason.LEFT}
+    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {
+        "b@there": Reason.LEFT
+    }
     assert known.next_s() is None
 
 
@@ -116,7 +118,7 @@ def test_without_pruning_nothing_is_ever_removed():
     assert known.next_s() is None
 
 
-# -- several sources -----------------------------------------------------------------------------------------------------------
+# -- several sources -------------------------------------------------------------------------------
 
 
 def test_node_is_known_while_any_source_vouches():
@@ -156,7 +158,7 @@ def test_sources_that_agree_complete_each_other():
     assert known.known["b@there"] == node("b", 2, zone="a")
 
 
-# -- sources that fail ---------------------------------------------------------------------------------------------------------
+# -- sources that fail -----------------------------------------------------------------------------
 
 
 def test_words_of_a_failing_source_do_not_lapse_and_those_of_others_do():
@@ -215,7 +217,7 @@ def test_failing_source_may_still_take_back_its_word():
     assert lost(known.observe("etcd", Gone("b@there"), 2)) == {"b@there": Reason.GONE}
 
 
-# -- evidence of life ----------------------------------------------------------------------------------------------------------
+# -- evidence of life ------------------------------------------------------------------------------
 
 
 def fresh(changes):
@@ -258,7 +260,7 @@ def test_node_seen_again_after_its_time_is_fresh_though_never_pruned():
     assert fresh(known.observe("gossip", Seen(B, 5), 6)) == ["b@there"]
 
 
-# -- boots ---------------------------------------------------------------------------------------------------------------------
+# -- boots -----------------------------------------------------------------------------------------
 
 
 def test_late_packet_of_an_earlier_boot_is_ignored():
@@ -284,7 +286,7 @@ def test_boot_with_a_clock_set_back_is_accepted_when_a_link_proves_it():
     assert known.expire(5) == []
 
 
-# -- bounds --------------------------------------------------------------------------------------------------------------------
+# -- bounds ----------------------------------------------------------------------------------------
 
 
 def test_full_roster_ignores_the_new_and_refreshes_the_old():
@@ -314,14 +316,20 @@ def test_complete_answer_makes_room_for_itself():
     assert not known.full_of
 
 
-# -- ourselves -----------------------------------------------------------------------------------------------------------------
+# -- ourselves -------------------------------------------------------------------------------------
 
 
 def test_we_never_enter_by_name_or_address():
     known = roster()
     known.disown(LOCAL.name, LOCAL.address)
-    assert known.observe("gossip", Seen(LOCAL.evolve(address="10.1.1.1:1", boot_id=boot(7)), 5), 0) == []
-    assert known.observe("dns", Found([Node(None, LOCAL.address), Node("old@here", LOCAL.address)]), 0) == []
+    assert (
+        known.observe("gossip", Seen(LOCAL.evolve(address="10.1.1.1:1", boot_id=boot(7)), 5), 0)
+        == []
+    )
+    assert (
+        known.observe("dns", Found([Node(None, LOCAL.address), Node("old@here", LOCAL.address)]), 0)
+        == []
+    )
     assert not known.full_of
 
 
@@ -372,7 +380,7 @@ def test_hearsay_gives_no_address_a_name():
     assert known.known.keys() == {B_ADDRESS, B.key}
 
 
-# -- nodes of which only the address is known ----------------------------------------------------------------------------------
+# -- nodes of which only the address is known ------------------------------------------------------
 
 
 def test_address_is_resolved_by_a_source_that_tells_its_name():
@@ -460,7 +468,7 @@ def test_address_that_moved_from_one_name_to_another_follows_the_link():
     assert known.known == {"c@there": C.evolve(address=B_ADDRESS)}
 
 
-# -- a predecessor's roster ----------------------------------------------------------------------------------------------------
+# -- a predecessor's roster ------------------------------------------------------------------------
 
 
 def test_predecessors_word_holds_for_its_time():
@@ -479,7 +487,9 @@ def test_predecessors_word_ends_when_a_source_speaks_of_the_node():
 def test_predecessors_word_ends_with_a_goodbye():
     known = roster()
     known.observe(PREDECESSOR, Seen(B, 30), 0)
-    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {"b@there": Reason.LEFT}
+    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {
+        "b@there": Reason.LEFT
+    }
 
 
 def test_predecessors_word_is_not_taken_back_by_an_answer_about_others():
@@ -491,17 +501,20 @@ def test_predecessors_word_is_not_taken_back_by_an_answer_about_others():
 def test_departure_counts_in_whatever_spelling_it_is_reported():
     known = roster()
     known.observe("gossip", Found([Node("b@LocalHost"), Node("c@::1")]), 0)
-    assert lost(known.observe("gossip", Gone("b@localhost.", Reason.LEFT), 1)) == {"b@localhost": Reason.LEFT}
+    assert lost(known.observe("gossip", Gone("b@localhost.", Reason.LEFT), 1)) == {
+        "b@localhost": Reason.LEFT
+    }
     assert Leaving("c@0:0::1").name == "c@::1"
 
 
-# -- other addresses -----------------------------------------------------------------------------------------------------------
+# -- other addresses -------------------------------------------------------------------------------
 
 
 def test_other_sources_and_older_runs_tell_where_else_a_node_may_be():
     known = roster()
     later, older, listed = (
-        B.evolve(address=f"10.0.0.{number}:1", boot_id=run) for number, run in ((9, boot(2)), (8, boot(1)), (7, None))
+        B.evolve(address=f"10.0.0.{number}:1", boot_id=run)
+        for number, run in ((9, boot(2)), (8, boot(1)), (7, None))
     )
     known.observe("gossip", Seen(later, 5), 0)
     assert known.elsewhere(B.key, None, 0) == []

@@ -1,4 +1,6 @@
-"""Streams protected by certificates, and by a secret within them: what each end comes to know of the other."""
+"""Streams protected by certificates, and by a secret within them: what each end comes to know of
+the other.
+"""
 
 import pytest
 from made_up_certificates import DAY, Authority
@@ -24,7 +26,9 @@ def both(certificates, *secrets):
 
 
 def protected(ours, theirs, anns, bobs):
-    return LinkTrust(ANN, anns).protect(ours, dialled=True), LinkTrust(BOB, bobs).protect(theirs, dialled=False)
+    return LinkTrust(ANN, anns).protect(ours, dialled=True), LinkTrust(BOB, bobs).protect(
+        theirs, dialled=False
+    )
 
 
 async def greeted(ann, bob):
@@ -45,7 +49,10 @@ def layers(stream):
     return found
 
 
-@pytest.mark.parametrize(("anns", "bobs"), [(both(ANNS), both(BOBS)), (both(ANNS, 1), both(BOBS, 1)), (keyring(1), keyring(1))])
+@pytest.mark.parametrize(
+    ("anns", "bobs"),
+    [(both(ANNS), both(BOBS)), (both(ANNS, 1), both(BOBS, 1)), (keyring(1), keyring(1))],
+)
 def test_each_end_knows_what_the_other_has_proved(anns, bobs):
     async def scenario():
         async with plain_pair() as ends:
@@ -69,7 +76,9 @@ def test_secret_and_certificate_must_both_name_the_node():
             ann, bob = protected(*ends, both(ANNS, 1), both(BOBS, 1))
             await greeted(ann, bob)
             assert "has proved to be 'bob@10.0.0.2'" in ann.certified.objection_to("eve@10.0.0.2")
-            assert "its certificate is for '10.0.0.2' only" in ann.certified.objection_to("bob@10.0.0.3")
+            assert "its certificate is for '10.0.0.2' only" in ann.certified.objection_to(
+                "bob@10.0.0.3"
+            )
 
     play(scenario)
 
@@ -107,7 +116,12 @@ def test_end_before_the_proof_is_told(end):
 
 LATE = ROOT.certificates("10.0.0.1", since=-2 * DAY, until=-DAY)
 PARTED = {
-    "other secret": (both(ANNS, 2), both(BOBS, 1), "it does not hold our secret", "it does not accept our secret"),
+    "other secret": (
+        both(ANNS, 2),
+        both(BOBS, 1),
+        "it does not hold our secret",
+        "it does not accept our secret",
+    ),
     "no certificates": (
         keyring(1),
         both(BOBS, 1),
@@ -177,19 +191,24 @@ def test_relay_with_a_certificate_of_its_own_is_not_believed(secrets):
     async def scenario():
         async with plain_pair() as (anns_end, relays_end), plain_pair() as (relays_other, bobs_end):
             mallory = LinkTrust("mallory@10.0.0.3", both(MALLORYS))
-            to_ann, to_bob = mallory.protect(relays_end, dialled=False), mallory.protect(relays_other, dialled=True)
+            to_ann, to_bob = (
+                mallory.protect(relays_end, dialled=False),
+                mallory.protect(relays_other, dialled=True),
+            )
             ann = LinkTrust(ANN, both(ANNS, *secrets)).protect(anns_end, dialled=True)
             bob = LinkTrust(BOB, both(BOBS, *secrets)).protect(bobs_end, dialled=False)
             to_ann.start(Relay(to_bob))
             to_bob.start(Relay(to_ann))
             await greeted(ann, bob)
             for end, name in ((ann, BOB), (bob, ANN)):
-                assert end.certified.objection_to(name).startswith("its certificate is for '10.0.0.3' only")
+                assert end.certified.objection_to(name).startswith(
+                    "its certificate is for '10.0.0.3' only"
+                )
 
     play(scenario)
 
 
-# -- Security ------------------------------------------------------------------------------------------------------------------
+# -- Security --------------------------------------------------------------------------------------
 
 
 def security(keyring):
@@ -238,7 +257,10 @@ def test_other_keys_are_for_new_streams(old, new, bobs, bobs_new):
             assert anns.sealing is sealing
             assert anns.secret_ids == new.ids
             await greeted(before, LinkTrust(BOB, bobs).protect(bobs_first, dialled=False))
-            await greeted(anns.protect(second, dialled=True), LinkTrust(BOB, bobs_new).protect(bobs_second, dialled=False))
+            await greeted(
+                anns.protect(second, dialled=True),
+                LinkTrust(BOB, bobs_new).protect(bobs_second, dialled=False),
+            )
 
     play(scenario)
 
@@ -251,6 +273,9 @@ def test_certificates_that_can_t_be_used_change_nothing():
             anns.renew(both(broken, 2))
         assert anns.secret_ids == (keys(1).id,)
         async with plain_pair() as (ours, theirs):
-            await greeted(anns.protect(ours, dialled=True), LinkTrust(BOB, both(BOBS, 1)).protect(theirs, dialled=False))
+            await greeted(
+                anns.protect(ours, dialled=True),
+                LinkTrust(BOB, both(BOBS, 1)).protect(theirs, dialled=False),
+            )
 
     play(scenario)

@@ -52,8 +52,15 @@ def test_authority_may_sign_leaves_and_nothing_else(ca):
     assert constraints.value == x509.BasicConstraints(ca=True, path_length=0)
     usage = extension(ca, x509.KeyUsage)
     assert usage.critical
-    assert (usage.value.key_cert_sign, usage.value.digital_signature, usage.value.crl_sign) == (True, False, False)
-    assert extension(ca, x509.SubjectKeyIdentifier).value.digest == hashlib.sha256(_raw(ca)).digest()[:20]
+    assert (usage.value.key_cert_sign, usage.value.digital_signature, usage.value.crl_sign) == (
+        True,
+        False,
+        False,
+    )
+    assert (
+        extension(ca, x509.SubjectKeyIdentifier).value.digest
+        == hashlib.sha256(_raw(ca)).digest()[:20]
+    )
 
 
 def test_leaf_names_the_node_and_its_authority(ca, leaf):
@@ -61,7 +68,9 @@ def test_leaf_names_the_node_and_its_authority(ca, leaf):
     assert leaf.subject == x509.Name([])
     names = extension(leaf, x509.SubjectAlternativeName)
     assert names.critical  # RFC 5280, section 4.1.2.6: as the subject is empty
-    assert names.value.get_values_for_type(x509.UniformResourceIdentifier) == ["cluster-kit://web@10.0.0.1"]
+    assert names.value.get_values_for_type(x509.UniformResourceIdentifier) == [
+        "cluster-kit://web@10.0.0.1"
+    ]
     purposes = set(extension(leaf, x509.ExtendedKeyUsage).value)
     assert purposes == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
     usage = extension(leaf, x509.KeyUsage)
@@ -73,8 +82,12 @@ def test_leaf_names_the_node_and_its_authority(ca, leaf):
 
 def test_certificates_hold_at_any_time(ca, leaf):
     for certificate in (ca, leaf):
-        assert certificate.not_valid_before_utc == datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
-        assert certificate.not_valid_after_utc == datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+        assert certificate.not_valid_before_utc == datetime.datetime(
+            2000, 1, 1, tzinfo=datetime.UTC
+        )
+        assert certificate.not_valid_after_utc == datetime.datetime(
+            9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC
+        )
 
 
 def test_pem_is_what_others_read(ca, ours):
@@ -87,10 +100,14 @@ def test_pem_is_what_others_read(ca, ours):
 def test_certificates_of_one_node_have_one_size_and_no_serial_number_twice(ours, name):
     leaves = [ours.certify(os.urandom(32), uri_of(name)) for _ in range(300)]
     assert len({len(leaf) for leaf in leaves}) == 1
-    assert len({x509.load_der_x509_certificate(leaf).serial_number for leaf in leaves}) == len(leaves)
+    assert len({x509.load_der_x509_certificate(leaf).serial_number for leaf in leaves}) == len(
+        leaves
+    )
 
 
-@pytest.mark.parametrize("name", ["web@10.0.0.1", "web@fe80::1%eth0", "a/b?c#d%41@host", "q'\"&@x", LONGEST])
+@pytest.mark.parametrize(
+    "name", ["web@10.0.0.1", "web@fe80::1%eth0", "a/b?c#d%41@host", "q'\"&@x", LONGEST]
+)
 def test_uri_stands_for_one_name(name):
     assert name_in(uri_of(name)) == name
     assert uri_of(name).startswith("cluster-kit://")
@@ -98,7 +115,15 @@ def test_uri_stands_for_one_name(name):
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "cluster-kit://", "cluster-kit://web", "https://web@10.0.0.1", "cluster-kit://%ff@x", "cluster-kit://a%00@x"]
+    "uri",
+    [
+        "",
+        "cluster-kit://",
+        "cluster-kit://web",
+        "https://web@10.0.0.1",
+        "cluster-kit://%ff@x",
+        "cluster-kit://a%00@x",
+    ],
 )
 def test_other_uris_stand_for_no_node(uri):
     with pytest.raises(ValueError, match=r".+"):
@@ -112,7 +137,10 @@ def test_other_uris_stand_for_no_node(uri):
         {"subjectAltName": (("URI", "cluster-kit://a@x"), ("URI", "cluster-kit://b@x"))},
         {"subjectAltName": (("DNS", "a@x"),)},
         {"subjectAltName": (("URI", "spiffe://a@x"),)},
-        {"subjectAltName": (("URI", "cluster-kit://a@x"),), "issuer": ((("commonName", "somebody"),),)},
+        {
+            "subjectAltName": (("URI", "cluster-kit://a@x"),),
+            "issuer": ((("commonName", "somebody"),),),
+        },
     ],
 )
 def test_certificate_that_names_no_node_proves_nothing(certificate):

@@ -1,4 +1,6 @@
-"""Ends that hold certificates from files: whom they believe, and what each is told where one doesn't believe the other."""
+"""Ends that hold certificates from files: whom they believe, and what each is told where one
+doesn't believe the other.
+"""
 
 import ssl
 from itertools import pairwise
@@ -47,24 +49,38 @@ def test_ends_with_certificates_of_one_authority_prove_themselves(kind, bare):
     assert ann.tls.proof.objection_to(f"any@{BOB}") is None
     assert ann.tls.proof.objection_to("web@a.shop") is None
     assert ann.tls.proof.objection_to(f"ann@{ANN}") == (
-        f"its certificate is for 'bob.example', '*.shop' only; have it issued for '{ANN}' as well, if it is that"
+        f"its certificate is for 'bob.example', '*.shop' only; have it issued for '{ANN}' as well, "
+        "if it is that"
     )
 
 
-@pytest.mark.parametrize("authorities", [(ROOT,), (MIDDLE,), (ROOT, MIDDLE), (OTHER, MIDDLE, MIDDLE)])
+@pytest.mark.parametrize(
+    "authorities", [(ROOT,), (MIDDLE,), (ROOT, MIDDLE), (OTHER, MIDDLE, MIDDLE)]
+)
 def test_chain_may_end_at_an_authority_in_the_middle(authorities):
     ann, bob = (MIDDLE.certificates(host, authorities=authorities) for host in (ANN, BOB))
     assert_linked(*ends(ann, bob))
 
 
 def test_purposes_may_be_left_out():
-    assert_linked(*ends(ROOT.certificates(ANN, purposes=None), ROOT.certificates(BOB, purposes=None)))
+    assert_linked(
+        *ends(ROOT.certificates(ANN, purposes=None), ROOT.certificates(BOB, purposes=None))
+    )
 
 
 def test_authorities_may_have_remarks_of_any_kind():
     given = ROOT.certificates(ANN)
-    odd = "# Autorit\u00e4t\n".encode() + given.authorities.replace(b"\n", b"\r\n") + b"\n\n" + OTHER.pem
-    assert_linked(*ends(Certificates(b"# mine\n" + given.chain.rstrip(), given.key, odd), ROOT.certificates(BOB)))
+    odd = (
+        "# Autorit\u00e4t\n".encode()
+        + given.authorities.replace(b"\n", b"\r\n")
+        + b"\n\n"
+        + OTHER.pem
+    )
+    assert_linked(
+        *ends(
+            Certificates(b"# mine\n" + given.chain.rstrip(), given.key, odd), ROOT.certificates(BOB)
+        )
+    )
 
 
 @pytest.mark.parametrize("title", ["root", "another"])
@@ -88,9 +104,18 @@ PURPOSE = "its certificate is for another purpose than TLS between nodes"
 FAULTS = {
     "expired": (lambda host, **_: ROOT.certificates(host, since=-2 * DAY, until=-DAY), EXPIRED),
     "not yet valid": (lambda host, **_: ROOT.certificates(host, since=DAY, until=2 * DAY), NOT_YET),
-    "wrong authority": (lambda host, **_: OTHER.certificates(host, authorities=(ROOT,)), NO_AUTHORITY),
-    "self-signed": (lambda host, **_: OTHER.certificates(host, own=True, authorities=(ROOT,)), NO_AUTHORITY),
-    "forged": (lambda host, **_: Authority("root", bare=True).certificates(host, authorities=(ROOT,)), NO_AUTHORITY),
+    "wrong authority": (
+        lambda host, **_: OTHER.certificates(host, authorities=(ROOT,)),
+        NO_AUTHORITY,
+    ),
+    "self-signed": (
+        lambda host, **_: OTHER.certificates(host, own=True, authorities=(ROOT,)),
+        NO_AUTHORITY,
+    ),
+    "forged": (
+        lambda host, **_: Authority("root", bare=True).certificates(host, authorities=(ROOT,)),
+        NO_AUTHORITY,
+    ),
     "purpose": (lambda host, purposes: ROOT.certificates(host, purposes=purposes), PURPOSE),
 }
 ALERTS = {
@@ -99,7 +124,10 @@ ALERTS = {
     "wrong authority": "our certificate is of no authority in its ca file (alert unknown ca)",
     "self-signed": "our certificate is of no authority in its ca file (alert unknown ca)",
     "forged": "it does not accept our certificate (alert decrypt error)",
-    "purpose": "our certificate is for another purpose than TLS between nodes (alert unsupported certificate)",
+    "purpose": (
+        "our certificate is for another purpose than TLS between nodes (alert unsupported "
+        "certificate)"
+    ),
 }
 
 
@@ -148,7 +176,13 @@ def test_certificate_that_is_no_text_is_refused(raw):
 
 
 @pytest.mark.parametrize(
-    "raw", ["3006 8704 0a000001", "3007 8705 0a00000100", "3005 8803 2a0304", "300b 8209 612e6578616d706c65"]
+    "raw",
+    [
+        "3006 8704 0a000001",
+        "3007 8705 0a00000100",
+        "3005 8803 2a0304",
+        "300b 8209 612e6578616d706c65",
+    ],
 )
 def test_odd_names_are_looked_over(raw):
     ann, bob = ends(ROOT.certificates(raw=bytes.fromhex(raw)), ROOT.certificates(BOB))
@@ -156,7 +190,7 @@ def test_odd_names_are_looked_over(raw):
     assert (bob.tls.proof.objection_to(f"ann@{ANN}") is None) == raw.endswith("8704 0a000001")
 
 
-# -- trust domains -------------------------------------------------------------------------------------------------------------
+# -- trust domains ---------------------------------------------------------------------------------
 
 
 def member(domain, *names, trust_domain="example.org"):
@@ -174,18 +208,25 @@ def test_members_of_a_trust_domain_may_be_any_node():
     [
         (member("example.com"), "'spiffe://example.com/web'"),
         (ROOT.certificates(BOB), "nobody"),
-        (member("example.org", "https://example.org/"), "'spiffe://example.org/web', 'https://example.org/'"),
+        (
+            member("example.org", "https://example.org/"),
+            "'spiffe://example.org/web', 'https://example.org/'",
+        ),
     ],
     ids=["other", "none", "two"],
 )
 def test_who_is_of_no_such_trust_domain_is_refused(others, whom):
     ann, bob = ends(member("example.org"), others)
-    assert_untrusted(ann, f"its certificate is of no member of the trust domain 'example.org', but of {whom}")
+    assert_untrusted(
+        ann, f"its certificate is of no member of the trust domain 'example.org', but of {whom}"
+    )
     ann, bob = ends(others, member("example.org"))
-    assert_untrusted(bob, f"its certificate is of no member of the trust domain 'example.org', but of {whom}")
+    assert_untrusted(
+        bob, f"its certificate is of no member of the trust domain 'example.org', but of {whom}"
+    )
 
 
-# -- those who hold something else, or nothing ---------------------------------------------------------------------------------
+# -- those who hold something else, or nothing -----------------------------------------------------
 
 
 @pytest.mark.parametrize("dialled", [True, False])
@@ -219,7 +260,7 @@ def test_who_shows_no_certificate_is_refused():
     assert_untrusted(bob, "it shows no certificate")
 
 
-# -- what can't be used --------------------------------------------------------------------------------------------------------
+# -- what can't be used ----------------------------------------------------------------------------
 
 
 def test_encrypted_key_asks_nobody_for_a_password():
@@ -252,24 +293,36 @@ def test_key_in_the_file_of_the_certificate_is_looked_over():
 
 
 @pytest.mark.parametrize("part", ["chain", "key", "authorities"])
-@pytest.mark.parametrize("data", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"\0" * 100])
+@pytest.mark.parametrize(
+    "data", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"\0" * 100]
+)
 def test_what_is_no_pem_is_refused(part, data):
     given = ROOT.certificates(ANN)
-    parts = {"chain": given.chain, "key": given.key, "authorities": given.authorities} | {part: data}
+    parts = {"chain": given.chain, "key": given.key, "authorities": given.authorities} | {
+        part: data
+    }
     with pytest.raises(ValueError, match="can't be used"):
         FileTrust(Certificates(**parts))
 
 
 def test_chain_that_nobody_takes_in_is_refused():
     given = ROOT.certificates(ANN)
-    leaf, middle = (len(ssl.PEM_cert_to_DER_cert(each.decode())) for each in (given.chain, MIDDLE.pem))
-    most = (MAX_CHAIN_BYTES - leaf) // (middle + 2)  # at the end of its text there may be two bytes less than it seems
-    assert_linked(*ends(Certificates(given.chain + MIDDLE.pem * most, given.key, given.authorities), ROOT.certificates(BOB)))
+    leaf, middle = (
+        len(ssl.PEM_cert_to_DER_cert(each.decode())) for each in (given.chain, MIDDLE.pem)
+    )
+    # at the end of its text there may be two bytes less than it seems
+    most = (MAX_CHAIN_BYTES - leaf) // (middle + 2)
+    assert_linked(
+        *ends(
+            Certificates(given.chain + MIDDLE.pem * most, given.key, given.authorities),
+            ROOT.certificates(BOB),
+        )
+    )
     with pytest.raises(ValueError, match="a chain of"):
         FileTrust(Certificates(given.chain + MIDDLE.pem * (most + 3), given.key, given.authorities))
 
 
-# -- what TLS must not do ------------------------------------------------------------------------------------------------------
+# -- what TLS must not do --------------------------------------------------------------------------
 
 
 def test_no_session_is_resumed():

@@ -5,10 +5,23 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ed25519, rsa, x25519
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
 from cryptography.x509.oid import NameOID
 
-from cluster_kit.security.issuing import Issuer, Names, load_certificates, load_key, names_in, new_key, pem_of, self_signed
+from cluster_kit.security.issuing import (
+    Issuer,
+    Names,
+    load_certificates,
+    load_key,
+    names_in,
+    new_key,
+    pem_of,
+    self_signed,
+)
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 HOST = Names(("10.0.0.1",))
@@ -37,11 +50,15 @@ def test_names_are_as_they_were_given(names):
     assert names_in(leaf(names)) == names
 
 
-@pytest.mark.parametrize(("host", "title"), [("10.0.0.1", ["10.0.0.1"]), ("x" * 63, ["x" * 63]), (LONG, [])])
+@pytest.mark.parametrize(
+    ("host", "title"), [("10.0.0.1", ["10.0.0.1"]), ("x" * 63, ["x" * 63]), (LONG, [])]
+)
 def test_alternative_names_are_critical_where_there_is_no_other(host, title):
     certificate = leaf(Names((host,)))
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    assert [each.value for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == title
+    assert [
+        each.value for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    ] == title
     assert names.critical is (not title)
 
 
@@ -50,8 +67,13 @@ def test_times():
     issued = own.issue(HOST, 90, NOW)
     certificate = load_certificates(issued.chain)[0]
     assert issued.expires == certificate.not_valid_after_utc == NOW + timedelta(days=90)
-    assert certificate.not_valid_before_utc == NOW - timedelta(hours=1)  # of a clock that is a little slow
-    assert load_certificates(own.trusted)[0].not_valid_after_utc == own.expires == NOW + timedelta(days=3650)
+    # of a clock that is a little slow
+    assert certificate.not_valid_before_utc == NOW - timedelta(hours=1)
+    assert (
+        load_certificates(own.trusted)[0].not_valid_after_utc
+        == own.expires
+        == NOW + timedelta(days=3650)
+    )
 
 
 def test_no_certificate_is_valid_for_longer_than_its_authority():
@@ -88,7 +110,11 @@ def test_leaves_of_one_key_fit_whatever_certificate_of_it():
 
 def test_of_two_certificates_of_its_key_the_later_one_counts():
     key, other = new_key(), new_key()
-    trusted = [self_signed(key, NOW - timedelta(days=3000)), self_signed(key, NOW), self_signed(other, NOW)]
+    trusted = [
+        self_signed(key, NOW - timedelta(days=3000)),
+        self_signed(key, NOW),
+        self_signed(other, NOW),
+    ]
     own = Issuer(key, trusted)
     assert own.expires == NOW + timedelta(days=3650)
     assert load_certificates(own.trusted) == trusted
@@ -97,13 +123,19 @@ def test_of_two_certificates_of_its_key_the_later_one_counts():
 def test_issuer_whom_somebody_else_has_signed_comes_along():
     root, key = new_key(), new_key()
     between = signed(self_signed(key, NOW), root, issuer="root")
-    chain = load_certificates(Issuer(key, [between, self_signed(root, NOW)]).issue(HOST, 90, NOW).chain)
+    chain = load_certificates(
+        Issuer(key, [between, self_signed(root, NOW)]).issue(HOST, 90, NOW).chain
+    )
     assert chain[1:] == [between]
 
 
 def signed(certificate, key, issuer=None, without=()):
     """Return the certificate with another signature, issuer, and without some of its extensions."""
-    name = certificate.issuer if issuer is None else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)])
+    name = (
+        certificate.issuer
+        if issuer is None
+        else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)])
+    )
     builder = x509.CertificateBuilder(
         name,
         certificate.subject,
@@ -116,7 +148,9 @@ def signed(certificate, key, issuer=None, without=()):
     return builder.sign(key, certificate.signature_hash_algorithm)
 
 
-@pytest.mark.parametrize("without", [x509.BasicConstraints, x509.KeyUsage, x509.SubjectKeyIdentifier])
+@pytest.mark.parametrize(
+    "without", [x509.BasicConstraints, x509.KeyUsage, x509.SubjectKeyIdentifier]
+)
 def test_authority_that_strict_verification_refuses_is_refused(without):
     key = new_key()
     with pytest.raises(ValueError, match="is of no authority"):
@@ -156,7 +190,9 @@ def test_what_is_no_key_is_told(pem, why):
         load_key(pem)
 
 
-@pytest.mark.parametrize("pem", [b"", b"\x00\xff", self_signed(new_key(), NOW).public_bytes(Encoding.PEM)[:200]])
+@pytest.mark.parametrize(
+    "pem", [b"", b"\x00\xff", self_signed(new_key(), NOW).public_bytes(Encoding.PEM)[:200]]
+)
 def test_what_is_no_certificate_is_told(pem):
     with pytest.raises(ValueError, match="no certificate in PEM"):
         load_certificates(pem)

@@ -1,4 +1,6 @@
-"""Keys of secrets: by another implementation of the same functions, and by a vector that must never change."""
+"""Keys of secrets: by another implementation of the same functions, and by a vector that must never
+change.
+"""
 
 import pickle
 import re
@@ -17,7 +19,11 @@ ODD = ["x", " padded ", "ä🔑", "\udcff\udc80 odd \x00", "0" * 5000]
 
 def by_cryptography(secret: bytes, cluster: bytes) -> SecretKeys:
     stretched = Scrypt(salt=cluster, length=32, n=2**15, r=8, p=1).derive(secret)
-    return by_expanding(lambda info, length: HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(stretched))
+    return by_expanding(
+        lambda info, length: HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(
+            stretched
+        )
+    )
 
 
 def by_expanding(expand) -> SecretKeys:
@@ -34,15 +40,23 @@ def keys() -> SecretKeys:
 
 
 def test_keys_of_a_secret_never_change(keys):
-    """Nodes of two versions belong to one cluster: what this breaks for must be another protocol version."""
+    """Nodes of two versions belong to one cluster: what this breaks for must be another protocol
+    version.
+    """
     assert keys.id.hex() == "9b91d1322d1ea306"
-    assert keys.authority.hex() == "d28bcad52088fbf72ca81767e1c222beb87f08e463aa070450f45cba85d5d1f7"
-    assert keys.datagrams.hex() == "9bf85cc3dc5617e932b370e4b2d870e8554ce591705113dfa8b6c4beae3dcef9"
+    assert (
+        keys.authority.hex() == "d28bcad52088fbf72ca81767e1c222beb87f08e463aa070450f45cba85d5d1f7"
+    )
+    assert (
+        keys.datagrams.hex() == "9bf85cc3dc5617e932b370e4b2d870e8554ce591705113dfa8b6c4beae3dcef9"
+    )
 
 
 @pytest.mark.parametrize("secret", ODD, ids=range(len(ODD)))
 def test_keys_are_those_of_another_implementation(secret):
-    assert derive(secret, "shop") == by_cryptography(secret.encode(errors="surrogateescape"), b"shop")
+    assert derive(secret, "shop") == by_cryptography(
+        secret.encode(errors="surrogateescape"), b"shop"
+    )
 
 
 def test_made_secret_is_random_and_not_stretched():
@@ -51,12 +65,16 @@ def test_made_secret_is_random_and_not_stretched():
     assert one != other
     assert re.fullmatch("ck1-[0-9a-f]{64}", one)
     assert derive(one, "shop") == by_expanding(
-        lambda info, length: HKDF(algorithm=SHA256(), length=length, salt=b"shop", info=info).derive(one.encode())
+        lambda info, length: HKDF(
+            algorithm=SHA256(), length=length, salt=b"shop", info=info
+        ).derive(one.encode())
     )
     assert derive("ck1-" + "0123456789abcdef" * 4, "shop-prod").id.hex() == "5b98e8c6d74ea418"
 
 
-@pytest.mark.parametrize("change", [str.upper, lambda made: made[:-1], lambda made: made + "0", lambda made: made + "\n"])
+@pytest.mark.parametrize(
+    "change", [str.upper, lambda made: made[:-1], lambda made: made + "0", lambda made: made + "\n"]
+)
 def test_what_only_looks_like_a_made_secret_is_stretched(change):
     secret = change(new_secret())
     assert derive(secret, "shop") == by_cryptography(secret.encode(), b"shop")
@@ -72,8 +90,15 @@ def test_each_key_is_another_one(keys):
 
 
 def test_another_cluster_or_secret_has_nothing_in_common(keys):
-    for other in (derive("correct horse battery staple", "shop"), derive("correct horse battery stable", "shop-prod")):
-        assert not {other.id, other.authority, other.datagrams} & {keys.id, keys.authority, keys.datagrams}
+    for other in (
+        derive("correct horse battery staple", "shop"),
+        derive("correct horse battery stable", "shop-prod"),
+    ):
+        assert not {other.id, other.authority, other.datagrams} & {
+            keys.id,
+            keys.authority,
+            keys.datagrams,
+        }
 
 
 @settings(max_examples=10, deadline=None)

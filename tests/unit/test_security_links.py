@@ -110,7 +110,10 @@ def test_new_keys_are_for_new_streams():
         for ring, secret in ((keyring(1), 1), (keyring(2), 2)):
             trust.renew(ring)
             async with plain_pair() as (ours, theirs):
-                ann, bob = LinkTrust("ann@10.0.0.1", ring).protect(ours, dialled=True), trust.protect(theirs, dialled=False)
+                ann, bob = (
+                    LinkTrust("ann@10.0.0.1", ring).protect(ours, dialled=True),
+                    trust.protect(theirs, dialled=False),
+                )
                 trust.renew(keyring(3))
                 heard = read(ann)
                 read(bob)

@@ -2,7 +2,13 @@
 
 import pytest
 
-from cluster_kit.security.names import MAX_ID_BYTES, MAX_TRUST_DOMAIN_BYTES, names_node, shown, trust_domain_of
+from cluster_kit.security.names import (
+    MAX_ID_BYTES,
+    MAX_TRUST_DOMAIN_BYTES,
+    names_node,
+    shown,
+    trust_domain_of,
+)
 
 
 def dns(*names):
@@ -166,10 +172,13 @@ def test_trust_domain_has_a_bound():
 
 
 def test_few_names_are_shown_and_none_at_any_length():
-    assert shown([*dns("a.example"), *ip("2001:DB8:0:0:0:0:0:1\n"), *uri("spiffe://a/b")], None) == (
-        "'a.example', '2001:DB8:0:0:0:0:0:1'"
-    )
+    assert shown(
+        [*dns("a.example"), *ip("2001:DB8:0:0:0:0:0:1\n"), *uri("spiffe://a/b")], None
+    ) == ("'a.example', '2001:DB8:0:0:0:0:0:1'")
     assert shown([*dns("a.example"), *uri("spiffe://a/b")], "a") == "'spiffe://a/b'"
-    assert shown(dns(*(f"a{number}" for number in range(9))), None) == "'a0', 'a1', 'a2', 'a3', 'a4', 4 more"
+    assert (
+        shown(dns(*(f"a{number}" for number in range(9))), None)
+        == "'a0', 'a1', 'a2', 'a3', 'a4', 4 more"
+    )
     assert len(shown(dns("a\n" * 5000), None)) == 100
     assert shown([], None) == ""

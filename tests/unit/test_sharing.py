@@ -10,7 +10,10 @@ pytest_plugins = "pytester"
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 OURS = "{}.{}".format(*sys.version_info)
-MODULES = {f"test_{number}": "import pytest\n@pytest.mark.once\ndef test_it(): pass\n" for number in range(10)}
+MODULES = {
+    f"test_{number}": "import pytest\n@pytest.mark.once\ndef test_it(): pass\n"
+    for number in range(10)
+}
 
 
 @pytest.fixture
@@ -50,7 +53,9 @@ def test_workers_have_a_network_and_folders_of_their_own(pytester):
     )
     run = pytester.runpytest_subprocess("-n", "2", "--dist", "loadfile", "-rP")
     run.assert_outcomes(passed=2)
-    networks, folders = zip(*(line.split()[1:] for line in run.outlines if line.startswith("SEEN")), strict=True)
+    networks, folders = zip(
+        *(line.split()[1:] for line in run.outlines if line.startswith("SEEN")), strict=True
+    )
     assert len({*networks, str(Path("/proc/self/ns/net").readlink())}) == 3
     assert len(set(folders)) == 2
     assert not any(Path(folder).exists() for folder in folders)

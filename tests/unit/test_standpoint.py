@@ -12,7 +12,11 @@ from cluster_kit.node import Node
 from cluster_kit.worker import standpoint as module
 from cluster_kit.worker.standpoint import standpoint
 
-NEAR, FAR, UNKNOWN = Node(address="127.0.0.1:4000"), Node(address="10.0.0.7:4000"), Node(name="b@10.0.0.8")
+NEAR, FAR, UNKNOWN = (
+    Node(address="127.0.0.1:4000"),
+    Node(address="10.0.0.7:4000"),
+    Node(name="b@10.0.0.8"),
+)
 
 
 def looked_at(host, *found, network=None):
@@ -39,7 +43,12 @@ def test_where_others_reach_it_nothing_is_wrong(host, found):
     [
         ("192.0.2.1", [], "192.0.2.1", "no interface of this machine has that address"),
         ("nobody.invalid", [], "'nobody.invalid': ", "correct the host in the node's name"),
-        ("127.0.0.1", [NEAR, FAR], "127.0.0.1, on this machine only", "name it by an address that they reach"),
+        (
+            "127.0.0.1",
+            [NEAR, FAR],
+            "127.0.0.1, on this machine only",
+            "name it by an address that they reach",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_cure(host, found, got, cure):

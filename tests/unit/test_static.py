@@ -1,4 +1,6 @@
-"""The strategy ``static``: every form of an entry, and what is wrong with those that can't be used."""
+"""The strategy ``static``: every form of an entry, and what is wrong with those that can't be
+used.
+"""
 
 import asyncio
 
@@ -37,7 +39,9 @@ def test_entry_names_a_node(entry, node):
 
 
 def test_all_entries_are_one_complete_answer():
-    assert observed("a@h:1", "h:2") == [Found([Node(name="a@h", address="h:1"), Node(address="h:2")])]
+    assert observed("a@h:1", "h:2") == [
+        Found([Node(name="a@h", address="h:1"), Node(address="h:2")])
+    ]
 
 
 def test_nobody_is_an_answer_too():
@@ -45,7 +49,18 @@ def test_nobody_is_an_answer_too():
 
 
 @pytest.mark.parametrize(
-    "entry", ["web", "web@host", "host:", ":4000", "host:port", "host:70000", "host:0", "a@::1:4000", "@host:1"]
+    "entry",
+    [
+        "web",
+        "web@host",
+        "host:",
+        ":4000",
+        "host:port",
+        "host:70000",
+        "host:0",
+        "a@::1:4000",
+        "@host:1",
+    ],
 )
 def test_bad_entry_is_named(entry):
     with pytest.raises(ConfigError, match="expected name@host:port or host:port") as caught:
@@ -53,7 +68,9 @@ def test_bad_entry_is_named(entry):
     assert repr(entry) in str(caught.value)
 
 
-@pytest.mark.parametrize(("one", "other"), [("a@h:1", "a@h:1"), ("a@h:1", "h:1"), ("a@h:1", "b@h:1"), ("a@h:1", "a@h:2")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("a@h:1", "a@h:1"), ("a@h:1", "h:1"), ("a@h:1", "b@h:1"), ("a@h:1", "a@h:2")]
+)
 def test_duplicates_are_named(one, other):
     with pytest.raises(ConfigError) as caught:
         StaticStrategy(nodes=(one, other))
@@ -62,7 +79,12 @@ def test_duplicates_are_named(one, other):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("a@Host:1", "a@host.:1"), ("[::1]:1", "[0:0:0:0:0:0:0:1]:1"), ("10.0.0.5:1", "[::ffff:10.0.0.5]:01")]
+    ("one", "other"),
+    [
+        ("a@Host:1", "a@host.:1"),
+        ("[::1]:1", "[0:0:0:0:0:0:0:1]:1"),
+        ("10.0.0.5:1", "[::ffff:10.0.0.5]:01"),
+    ],
 )
 def test_duplicates_in_another_spelling_are_named(one, other):
     with pytest.raises(ConfigError, match="list each node once"):
@@ -71,7 +93,9 @@ def test_duplicates_in_another_spelling_are_named(one, other):
 
 @pytest.mark.parametrize("entry", ["a:1,b:2", "a@h:1,b@h:2", "a:1,"])
 def test_commas_in_an_entry_are_named(entry):
-    with pytest.raises(ConfigError, match=r"commas separate nodes only where one text is the whole list"):
+    with pytest.raises(
+        ConfigError, match=r"commas separate nodes only where one text is the whole list"
+    ):
         StaticStrategy(nodes=(entry,))
 
 

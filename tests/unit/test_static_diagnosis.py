@@ -17,7 +17,9 @@ ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:4001")
 
 def diagnosed(*entries):
     async def collect():
-        return [finding async for finding in StaticStrategy(nodes=entries).diagnose(FakeDiscovery(ANN))]
+        return [
+            finding async for finding in StaticStrategy(nodes=entries).diagnose(FakeDiscovery(ANN))
+        ]
 
     return asyncio.run(collect())
 
@@ -56,17 +58,33 @@ def test_addresses_need_no_look_up():
 
 def test_host_name_is_looked_up_once(monkeypatch):
     resolver(
-        monkeypatch, lambda host: [(socket.AF_INET, 1, 6, "", ("10.0.0.7", 0)), (socket.AF_INET, 1, 6, "", ("10.0.0.8", 0))]
+        monkeypatch,
+        lambda host: [
+            (socket.AF_INET, 1, 6, "", ("10.0.0.7", 0)),
+            (socket.AF_INET, 1, 6, "", ("10.0.0.8", 0)),
+        ],
     )
     _, finding = diagnosed("bob@db.test:4002", "cat@db.test:4003")
-    assert (finding.outcome, finding.asked, finding.got) == (Outcome.OK, "address of 'db.test'", "10.0.0.7, 10.0.0.8")
+    assert (finding.outcome, finding.asked, finding.got) == (
+        Outcome.OK,
+        "address of 'db.test'",
+        "10.0.0.7, 10.0.0.8",
+    )
 
 
 @pytest.mark.parametrize(
     ("error", "got", "cure"),
     [
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name or service not known", "correct the host"),
-        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "temporary failure", "its name server doesn't answer"),
+        (
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            "name or service not known",
+            "correct the host",
+        ),
+        (
+            socket.gaierror(socket.EAI_AGAIN, "Temporary failure"),
+            "temporary failure",
+            "its name server doesn't answer",
+        ),
     ],
 )
 def test_host_without_address_failed(monkeypatch, error, got, cure):

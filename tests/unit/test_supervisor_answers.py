@@ -15,7 +15,14 @@ def test_answer_may_tell_more():
 
 @pytest.mark.parametrize(
     "heard",
-    [b"", b"{", b"[]", b"\xff", b"[" * 100_000, *(json.dumps(ANSWER | {key: None}).encode() for key in ANSWER)],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        *(json.dumps(ANSWER | {key: None}).encode() for key in ANSWER),
+    ],
     ids=lambda heard: repr(heard[:12]),
 )
 def test_anything_else_is_none(heard):

@@ -48,7 +48,9 @@ def test_whatever_is_configured_otherwise_is_replaced(other):
 
 def test_order_is_no_difference():
     both = {"a": GOSSIP, "b": GOSSIP}
-    assert not changes_between(config(topologies=both), config(topologies=dict(reversed(both.items()))))
+    assert not changes_between(
+        config(topologies=both), config(topologies=dict(reversed(both.items())))
+    )
 
 
 def test_metadata_alone_replaces_nothing():
@@ -59,7 +61,11 @@ def test_metadata_alone_replaces_nothing():
 
 def test_secrets_alone_replace_nothing():
     old = config(secret="a", previous_secrets=["z", "y"])
-    for other in ({"secret": "b"}, {"secret": "a"}, {"secret": "y", "previous_secrets": ["a", "z"]}):
+    for other in (
+        {"secret": "b"},
+        {"secret": "a"},
+        {"secret": "y", "previous_secrets": ["a", "z"]},
+    ):
         changes = changes_between(old, config(**other))
         assert changes == Changes(secrets=True)
         assert str(changes) == "changed the secrets"
@@ -70,12 +76,15 @@ def test_secret_is_the_same_wherever_it_comes_from(tmp_path):
     file = tmp_path / "secret"
     file.write_text("a\nb\n")
     file.chmod(0o600)
-    assert not changes_between(config(secret="a", previous_secrets=["b"]), config(secret_file=str(file)))
+    assert not changes_between(
+        config(secret="a", previous_secrets=["b"]), config(secret_file=str(file))
+    )
 
 
 def test_certificates_alone_replace_nothing(tmp_path):
     first, second = (
-        config(certs=str(write_folder(tmp_path / name, AUTHORITY.certificates("127.0.0.1")))) for name in ("first", "second")
+        config(certs=str(write_folder(tmp_path / name, AUTHORITY.certificates("127.0.0.1"))))
+        for name in ("first", "second")
     )
     assert changes_between(first, second) == Changes(certificates=True)
     assert str(changes_between(first, second)) == "changed the certificates"
@@ -95,7 +104,11 @@ def test_one_topology_is_certified_as_the_others_are(tmp_path):
     folder = write_folder(tmp_path / "certs", AUTHORITY.certificates("127.0.0.1"))
     old = config(certs=str(folder))
     (folder / "tls.key").unlink()
-    exposed = {"strategy": "static", "config": {"nodes": []}, "connector": {"name": "tcp", "host": "0.0.0.0"}}
+    exposed = {
+        "strategy": "static",
+        "config": {"nodes": []},
+        "connector": {"name": "tcp", "host": "0.0.0.0"},
+    }
     new = with_topology(old, "wan", exposed, PLUGINS)
     assert new.certificates is old.certificates
     assert changes_between(old, new) == Changes(added=("wan",))
@@ -143,7 +156,14 @@ def test_faults_of_one_topology_are_placed_in_it():
 
 
 def test_where_it_serves_is_checked_as_in_the_whole():
-    exposed = {"strategy": "static", "config": {"nodes": []}, "connector": {"name": "tcp", "host": "0.0.0.0"}}
+    exposed = {
+        "strategy": "static",
+        "config": {"nodes": []},
+        "connector": {"name": "tcp", "host": "0.0.0.0"},
+    }
     with pytest.raises(ConfigError, match="insecure"):
         with_topology(config(), "wan", exposed, PLUGINS)
-    assert with_topology(config(insecure=True), "wan", exposed, PLUGINS).topologies.keys() == {"lan", "wan"}
+    assert with_topology(config(insecure=True), "wan", exposed, PLUGINS).topologies.keys() == {
+        "lan",
+        "wan",
+    }

@@ -1,4 +1,6 @@
-"""When the watch of files reads them again, and when it warns of a certificate that nobody has replaced."""
+"""When the watch of files reads them again, and when it warns of a certificate that nobody has
+replaced.
+"""
 
 import logging
 import os
@@ -63,7 +65,9 @@ def test_nothing_is_said_without_certificates_or_while_there_is_time(stage):
 
 def test_end_that_is_near_is_told_once_then_once_a_day(stage):
     [warning] = stage.look(64)
-    expected = "in '/certs/tls.crt' expires on 2026-04-01 00:00 UTC, and has not been renewed: renew it"
+    expected = (
+        "in '/certs/tls.crt' expires on 2026-04-01 00:00 UTC, and has not been renewed: renew it"
+    )
     assert expected in warning
     assert stage.look(64.5) == []
     assert len(stage.look(65)) == 1
@@ -73,7 +77,9 @@ def test_end_that_is_near_is_told_once_then_once_a_day(stage):
 def test_end_is_told_at_once(stage):
     assert len(stage.look(89.99)) == 1
     [warning] = stage.look(90.01)
-    assert "expired on 2026-04-01 00:00 UTC, and no other node accepts a new link with it" in warning
+    assert (
+        "expired on 2026-04-01 00:00 UTC, and no other node accepts a new link with it" in warning
+    )
     assert stage.look(90.5) == []
     assert len(stage.look(91.1)) == 1
 
@@ -92,7 +98,7 @@ def test_clock_that_is_set_back_silences_nothing(stage):
     assert stage.look(70.1) == []
 
 
-# -- looks at files ------------------------------------------------------------------------------------------------------------
+# -- looks at files --------------------------------------------------------------------------------
 
 
 class Held:
@@ -140,7 +146,8 @@ def test_file_that_changes_is_read_again(held, kind):
     new = held.path.with_name("new")
     if kind == "in place":
         held.path.write_bytes(b"two")
-        os.utime(held.path, ns=(0, time.time_ns() + 1_000_000_000))  # the looks are not as far apart here as they are
+        # the looks are not as far apart here as they are
+        os.utime(held.path, ns=(0, time.time_ns() + 1_000_000_000))
     else:
         new.write_bytes(b"two")
     if kind == "times kept":

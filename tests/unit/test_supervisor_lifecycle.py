@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster_kit.supervisor.lifecycle import GREET_S, SILENT_S, START_S, TABLE, Lifecycle, Phase, Step
+from cluster_kit.supervisor.lifecycle import (
+    GREET_S,
+    SILENT_S,
+    START_S,
+    TABLE,
+    Lifecycle,
+    Phase,
+    Step,
+)
 
 SHUTDOWN_S = 4.0
 USUAL = (Step.START, Step.HEAR, Step.SERVE)
@@ -30,7 +38,9 @@ def after(*steps, now_s=0.0, **given):
 
 def test_every_phase_has_its_row_and_a_way_to_it():
     assert TABLE.keys() == TO.keys() == set(Phase)
-    assert {phase: after(*steps).phase for phase, steps in TO.items()} == {phase: phase for phase in Phase}
+    assert {phase: after(*steps).phase for phase, steps in TO.items()} == {
+        phase: phase for phase in Phase
+    }
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -132,5 +142,6 @@ def test_whatever_happens_the_table_is_followed_and_no_deadline_is_in_the_past(s
             assert (lifecycle.phase, lifecycle.deadline_s) == (before, deadline_s)
             continue
         assert lifecycle.phase is TABLE[before][step]
-        overdue_at_start = before is Phase.STARTING and now_s > deadline_s  # heard late all the same
+        # heard late all the same
+        overdue_at_start = before is Phase.STARTING and now_s > deadline_s
         assert lifecycle.deadline_s is None or lifecycle.deadline_s >= now_s or overdue_at_start

@@ -1,4 +1,6 @@
-"""The supervisor's end of a worker's pipe: any thread sends, one waits for room, and nobody writes to what is closed."""
+"""The supervisor's end of a worker's pipe: any thread sends, one waits for room, and nobody writes
+to what is closed.
+"""
 
 import selectors
 import socket
@@ -31,7 +33,9 @@ class Ends:
         self.selector.close()
 
     def take(self, count):
-        """Have the worker take so many messages, while what waits is sent as the supervising thread does it."""
+        """Have the worker take so many messages, while what waits is sent as the supervising thread
+        does it.
+        """
         taken = []
         while len(taken) < count:
             if self.pended.acquire(blocking=False):
@@ -58,7 +62,9 @@ def test_what_is_not_taken_at_once_waits_and_the_supervising_thread_is_called_on
     assert not ends.pended.acquire(blocking=False)
     assert ends.selector.get_key(ends.channel).events == selectors.EVENT_READ
     ends.line.watch()
-    assert ends.selector.get_key(ends.channel).events == selectors.EVENT_READ | selectors.EVENT_WRITE
+    assert (
+        ends.selector.get_key(ends.channel).events == selectors.EVENT_READ | selectors.EVENT_WRITE
+    )
     assert ends.take(20) == [Parcel(number, PAYLOAD) for number in range(20)]
     assert ends.selector.get_key(ends.channel).events == selectors.EVENT_READ
     assert ends.channel.pending_bytes == 0
@@ -76,7 +82,9 @@ def test_parcels_of_several_threads_and_messages_arrive_whole(ends):
     taken = ends.take(801)
     for each in threads:
         each.join()
-    assert sorted(each.link for each in taken if isinstance(each, Parcel)) == sorted([*range(4)] * 200)
+    assert sorted(each.link for each in taken if isinstance(each, Parcel)) == sorted(
+        [*range(4)] * 200
+    )
     assert {each.payload for each in taken if isinstance(each, Parcel)} == {PAYLOAD[:1000]}
     assert taken.count(Beat()) == 1
 

@@ -1,4 +1,6 @@
-"""What the supervisor and its workers have to say reaches the application's logging; what repeats, once a minute."""
+"""What the supervisor and its workers have to say reaches the application's logging; what repeats,
+once a minute.
+"""
 
 import logging
 import traceback
@@ -64,7 +66,10 @@ def test_what_was_held_back_is_told_after_a_minute(caplog, monkeypatch):
     until(lambda: len(caplog.records) == 2, "both records")
     relay.close()
     relay.join()
-    assert [record.message for record in caplog.records] == ["no route", "no route (the last of 2 more of this kind)"]
+    assert [record.message for record in caplog.records] == [
+        "no route",
+        "no route (the last of 2 more of this kind)",
+    ]
 
 
 def test_others_are_not_held_back(caplog, clock):

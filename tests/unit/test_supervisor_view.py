@@ -17,7 +17,11 @@ def applied(*events):
 
 
 def test_events_are_numbered_without_a_gap():
-    _, events = applied(NodeFound(topology="lan", node=A), NodeUp(topology="lan", node=A), NodeFound(topology="lan", node=B))
+    _, events = applied(
+        NodeFound(topology="lan", node=A),
+        NodeUp(topology="lan", node=A),
+        NodeFound(topology="lan", node=B),
+    )
     assert [event.seq for event in events] == [1, 2, 3]
 
 
@@ -34,12 +38,19 @@ def test_snapshot_tells_what_the_events_added_up_to():
 
 def test_all_links_down_at_once_in_order_of_names():
     view, _ = applied(NodeUp(topology="lan", node=B), NodeUp(topology="lan", node=A))
-    assert [(e.node, e.reason) for e in view.all_down(Reason.WORKER, 1.0)] == [(A, Reason.WORKER), (B, Reason.WORKER)]
+    assert [(e.node, e.reason) for e in view.all_down(Reason.WORKER, 1.0)] == [
+        (A, Reason.WORKER),
+        (B, Reason.WORKER),
+    ]
 
 
 def test_update_reaches_known_and_up():
     new = A.evolve(metadata={"x": "1"})
-    view, _ = applied(NodeFound(topology="lan", node=A), NodeUp(topology="lan", node=A), NodeUpdated(topology="lan", node=new))
+    view, _ = applied(
+        NodeFound(topology="lan", node=A),
+        NodeUp(topology="lan", node=A),
+        NodeUpdated(topology="lan", node=new),
+    )
     assert view.known == view.up == {"a@h": new}
 
 
@@ -49,12 +60,15 @@ nodes = st.builds(
     st.integers(1, 2),
     st.sampled_from("xy"),
 )
-views = st.dictionaries(st.sampled_from("abcd"), nodes).map(lambda found: {node.key: node for node in found.values()})
+views = st.dictionaries(st.sampled_from("abcd"), nodes).map(
+    lambda found: {node.key: node for node in found.values()}
+)
 
 
 @given(known=views, up=views, new_known=views, new_up=views)
 def test_catching_up_leads_to_the_new_view_and_up_and_down_alternate(known, up, new_known, new_up):
-    new_known = {key: new_up.get(key, node) for key, node in new_known.items()}  # a worker shows one face of a node
+    # a worker shows one face of a node
+    new_known = {key: new_up.get(key, node) for key, node in new_known.items()}
     known = {key: up.get(key, node) for key, node in known.items()}
     view = TopologyView("lan")
     for node in known.values():

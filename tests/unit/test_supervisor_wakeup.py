@@ -1,4 +1,6 @@
-"""A wakeup pipe may be written to from anywhere, and never after its descriptor is another file's."""
+"""A wakeup pipe may be written to from anywhere, and never after its descriptor is another
+file's.
+"""
 
 import os
 import select

@@ -1,4 +1,6 @@
-"""Who may come in: bounds on connections that are no links yet, and on links of those whom nobody knows."""
+"""Who may come in: bounds on connections that are no links yet, and on links of those whom nobody
+knows.
+"""
 
 import pytest
 
@@ -108,7 +110,9 @@ def test_key_exchanges_of_one_host_come_at_a_bounded_rate():
     exchanges = KeyExchanges()
     waits_s = [exchanges.wait_s(HOST, 100.0) for _ in range(MAX_HALF_OPEN_PER_HOST + 3)]
     assert waits_s[:MAX_HALF_OPEN_PER_HOST] == pytest.approx([0.0] * MAX_HALF_OPEN_PER_HOST)
-    assert waits_s[MAX_HALF_OPEN_PER_HOST:] == pytest.approx([n / KEY_EXCHANGES_PER_S for n in (1, 2, 3)])
+    assert waits_s[MAX_HALF_OPEN_PER_HOST:] == pytest.approx(
+        [n / KEY_EXCHANGES_PER_S for n in (1, 2, 3)]
+    )
     assert exchanges.wait_s(OTHER_HOST, 100.0) == 0.0
 
 
@@ -121,7 +125,9 @@ def test_host_that_waits_may_have_as_many_again():
 
 def test_processes_of_this_machine_have_all_of_the_room():
     exchanges = KeyExchanges()
-    assert [exchanges.wait_s("127.0.0.1", 100.0) for _ in range(MAX_HALF_OPEN)] == pytest.approx([0.0] * MAX_HALF_OPEN)
+    assert [exchanges.wait_s("127.0.0.1", 100.0) for _ in range(MAX_HALF_OPEN)] == pytest.approx(
+        [0.0] * MAX_HALF_OPEN
+    )
     assert exchanges.wait_s("127.0.0.1", 100.0) > 0.001
 
 

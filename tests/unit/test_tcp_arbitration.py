@@ -1,4 +1,6 @@
-"""The table of cases: each that can occur meets one row, and the rows say what the protocol's page says."""
+"""The table of cases: each that can occur meets one row, and the rows say what the protocol's page
+says.
+"""
 
 from itertools import product
 
@@ -13,7 +15,12 @@ NONE, HEARD, CONFIRMED = Sign
 OURS, THEIRS = Name
 ANSWERED, UP, SILENT, GREETED = State.ANSWERED, State.UP, State.SILENT, State.GREETED
 
-ALL = [Case(*sides) for sides in product(Role, (None, ANSWERED, UP), (None, *Process), Sign, (None, SILENT, GREETED), Name)]
+ALL = [
+    Case(*sides)
+    for sides in product(
+        Role, (None, ANSWERED, UP), (None, *Process), Sign, (None, SILENT, GREETED), Name
+    )
+]
 
 
 def can_occur(case):
@@ -25,7 +32,8 @@ def can_occur(case):
     if case.incumbent is ANSWERED:
         return case.sign is NONE  # only a link is asked for a sign of life
     if case.role is DIALLER:
-        # one to the same process ends at once; one to another is held behind a link only, which has come up before
+        # one to the same process ends at once; one to another is held behind a link only, which has
+        # come up before
         return case.sign is NONE or (case.process, case.sign) == (OTHER, HEARD)
     return True
 
@@ -37,7 +45,11 @@ def rows_for(case):
     return [row for row in CASES if row.fits(case)]
 
 
-@pytest.mark.parametrize("case", POSSIBLE, ids=lambda case: "-".join(getattr(side, "name", "none") for side in case).lower())
+@pytest.mark.parametrize(
+    "case",
+    POSSIBLE,
+    ids=lambda case: "-".join(getattr(side, "name", "none") for side in case).lower(),
+)
 def test_each_case_that_can_occur_meets_one_row(case):
     assert len(rows_for(case)) == 1
 
@@ -85,6 +97,8 @@ def test_of_two_dials_that_cross_one_goes_on_and_one_ends():
 
 
 def test_of_two_dials_that_were_both_answered_one_goes_on_and_one_ends():
-    """Both ends judge the answer on their own dial while they wait for the confirmation of the other's."""
+    """Both ends judge the answer on their own dial while they wait for the confirmation of the
+    other's.
+    """
     verdicts = [judge(Case(DIALLER, ANSWERED, SAME, NONE, None, lower)) for lower in (OURS, THEIRS)]
     assert verdicts == [Verdict.REPLACE, Verdict.YIELD]

@@ -27,7 +27,9 @@ class FakeStream(Stream):
 
 
 class Script:
-    """A network that answers each dial after some seconds, with a stream or a fault, and keeps what was asked of it."""
+    """A network that answers each dial after some seconds, with a stream or a fault, and keeps what
+    was asked of it.
+    """
 
     def __init__(self, *outcomes):
         self.outcomes = dict(outcomes)
@@ -53,7 +55,9 @@ class Script:
 
 
 def dial(script, avoid=lambda _: False, times=1):
-    """Dial ``times`` times by one route; return the route, and each outcome with when it was there."""
+    """Dial ``times`` times by one route; return the route, and each outcome with when it was
+    there.
+    """
 
     async def scenario():
         route, outcomes = Route(script, f"seed.test:{PORT}", avoid), []

@@ -12,7 +12,9 @@ def node(name, host="10.0.0.1", port=4000, boot=1):
     return Node(name=f"{name}@h", address=f"{host}:{port}", boot_id=BootId(boot, 0))
 
 
-US, ANN, BOB, CAT = (node(name, port=port) for port, name in enumerate(("us", "ann", "bob", "cat"), 3999))
+US, ANN, BOB, CAT = (
+    node(name, port=port) for port, name in enumerate(("us", "ann", "bob", "cat"), 3999)
+)
 
 
 def linked(*peers, listens=True):
@@ -93,7 +95,10 @@ class TestHearing:
         assert hears(linked(ANN), BOB) == [BOB]
 
     def test_nobody_need_tell_us_of_ourselves(self):
-        ours_of_yesterday, at_our_address = US.evolve(boot_id=BootId(0, 0)), CAT.evolve(address=US.address)
+        ours_of_yesterday, at_our_address = (
+            US.evolve(boot_id=BootId(0, 0)),
+            CAT.evolve(address=US.address),
+        )
         assert hears(linked(ANN), US, ours_of_yesterday, at_our_address) == []
 
     @pytest.mark.parametrize(("nearby", "believed"), [(True, True), (False, False)])

@@ -1,4 +1,6 @@
-"""Who may be linked to at all, judged by how each end introduces itself; and what each fault says."""
+"""Who may be linked to at all, judged by how each end introduces itself; and what each fault
+says.
+"""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""Handshakes take turns: how many are under way, who is next, and who makes way; in virtual time, on streams in memory."""
+"""Handshakes take turns: how many are under way, who is next, and who makes way; in virtual time,
+on streams in memory.
+"""
 
 import asyncio
 
@@ -6,7 +8,13 @@ import pytest
 
 from cluster_kit import Endpoint, StreamReader
 from cluster_kit.connectors.tcp.admission import MAX_HALF_OPEN
-from cluster_kit.connectors.tcp.handshake_queue import MAX_AT_ONCE, MAX_FIRST_BYTES, TURN_S, WAIT_S, HandshakeQueue
+from cluster_kit.connectors.tcp.handshake_queue import (
+    MAX_AT_ONCE,
+    MAX_FIRST_BYTES,
+    TURN_S,
+    WAIT_S,
+    HandshakeQueue,
+)
 from cluster_kit.connectors.tcp.hub import HANDSHAKE_S
 from cluster_kit.testing import MemoryNetwork, run_virtually
 
@@ -130,7 +138,9 @@ def test_oldest_makes_way_for_one_who_waits_after_its_turn():
         assert newcomer.begun_s is None
         await asyncio.sleep(TURN_S)
         assert newcomer.begun_s == pytest.approx(readers[0].begun_s + TURN_S)
-        assert [reader.ended_s is not None for reader in readers] == [True] + [False] * (MAX_AT_ONCE - 1)
+        assert [reader.ended_s is not None for reader in readers] == [True] + [False] * (
+            MAX_AT_ONCE - 1
+        )
 
     play(scenario)
 
@@ -140,8 +150,15 @@ def test_all_of_a_full_crowd_have_a_turn_and_time_for_it():
         since_s = now()
         readers = await node.say(RECORD, times=MAX_HALF_OPEN)
         await asyncio.sleep(HANDSHAKE_S)
-        assert max(reader.begun_s for reader in readers) < since_s + WAIT_S + TOLERANCE_S < since_s + HANDSHAKE_S
-        assert min(reader.ended_s - reader.begun_s for reader in readers if reader.ended_s) > TURN_S / 2 - TOLERANCE_S
+        assert (
+            max(reader.begun_s for reader in readers)
+            < since_s + WAIT_S + TOLERANCE_S
+            < since_s + HANDSHAKE_S
+        )
+        assert (
+            min(reader.ended_s - reader.begun_s for reader in readers if reader.ended_s)
+            > TURN_S / 2 - TOLERANCE_S
+        )
 
     play(scenario)
 

@@ -47,12 +47,19 @@ class TestRoundTrip:
         dialler, acceptor = Heartbeat(start_s, 3.5), Heartbeat(start_s, 3.5)
         ping = dialler.ping(start_s)
         assert acceptor.rtt_told(ping) is None
-        assert dialler.rtt_measured(Pong(token=ping.token), start_s + 0.0123) == pytest.approx(0.0123, abs=1e-5)
+        assert dialler.rtt_measured(Pong(token=ping.token), start_s + 0.0123) == pytest.approx(
+            0.0123, abs=1e-5
+        )
         assert acceptor.rtt_told(dialler.ping(start_s + 1)) == pytest.approx(0.0123, abs=1e-5)
 
     def test_made_up_token_measures_nothing(self):
         heartbeat = Heartbeat(1000.0, 3.5)
-        assert heartbeat.rtt_measured(Pong(token=(heartbeat.ping(1000.0).token + 1_000_000) % 2**32), 1000.5) is None
+        assert (
+            heartbeat.rtt_measured(
+                Pong(token=(heartbeat.ping(1000.0).token + 1_000_000) % 2**32), 1000.5
+            )
+            is None
+        )
 
     def test_reply_at_once_is_not_unknown(self):
         heartbeat = Heartbeat(5.0, 3.5)
@@ -130,6 +137,7 @@ class TestPulse:
             loop.call_at(2.5, loop.pause)
             loop.timeline.call_at(20.0, loop.resume)
             await beating.beat(30.0)
-            assert beating.given_up["silent"] == pytest.approx(20.5)  # 17 s late, which don't count, and 3.5 s that do
+            # 17 s late, which don't count, and 3.5 s that do
+            assert beating.given_up["silent"] == pytest.approx(20.5)
 
         run_virtually(scenario())

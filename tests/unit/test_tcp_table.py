@@ -1,4 +1,6 @@
-"""The link table, rule by rule: which of several connections to a peer counts, and who is told what."""
+"""The link table, rule by rule: which of several connections to a peer counts, and who is told
+what.
+"""
 
 from typing import get_args
 from weakref import ref
@@ -191,7 +193,9 @@ class TestComingUp:
         dial(table, ANN)
         assert Send(DIAL, Secrets([b"new", b"old"])) in table.receive(DIAL, answer(ANN))
         assert table.update(BOB, leaving=False, secrets=(b"new", b"old")) == []
-        assert table.update(BOB, leaving=False, secrets=(b"new",)) == [Send(DIAL, Secrets([b"new"]))]
+        assert table.update(BOB, leaving=False, secrets=(b"new",)) == [
+            Send(DIAL, Secrets([b"new"]))
+        ]
 
     def test_secrets_of_a_peer_are_reported(self, table):
         link_by_accepting(table, ANN)
@@ -234,7 +238,10 @@ class TestWhoMayLink:
 
     @pytest.mark.parametrize("fence", [Fence("shop", "db"), Fence("mall", "web")])
     def test_foreigner_is_refused_without_a_name(self, table, fence):
-        assert table.receive(IN, hello(ANN, fence=fence)) == [Send(IN, refusal("foreign")), Close(IN)]
+        assert table.receive(IN, hello(ANN, fence=fence)) == [
+            Send(IN, refusal("foreign")),
+            Close(IN),
+        ]
 
     def test_answer_of_a_foreigner_is_not_confirmed(self, table):
         dial(table, ANN)
@@ -253,7 +260,9 @@ class TestWhoMayLink:
         assert "version 7, we speak 1" in str(error)
 
     @pytest.mark.parametrize(
-        "frame", [answer(CAT), refusal("crossed", CAT), refusal("leaving", CAT)], ids=lambda frame: str(frame)[:7]
+        "frame",
+        [answer(CAT), refusal("crossed", CAT), refusal("leaving", CAT)],
+        ids=lambda frame: str(frame)[:7],
     )
     def test_other_name_than_expected_is_not_linked(self, table, frame):
         dial(table, ANN)
@@ -285,7 +294,9 @@ class TestWhoMayLink:
 
     def test_lost_dial_fails_with_its_cause(self, table):
         table.connect(DIAL, ANN)
-        error = failure(table.closed(DIAL, fault=Fault.of(ConnectReason.REFUSED, "connection refused")))
+        error = failure(
+            table.closed(DIAL, fault=Fault.of(ConnectReason.REFUSED, "connection refused"))
+        )
         assert error.reason is ConnectReason.REFUSED
         assert str(error).startswith("tcp: cannot link to 'ann@h' at 'ann:1': connection refused: ")
 
@@ -295,7 +306,9 @@ class TestOurName:
         twin = younger(BOB)
         assert table.receive(IN, hello(twin)) == [
             Conflict("bob@h", twin.boot_id),
-            Send(IN, Refusal(reason="conflict", identity=identity(BOB, wanted=False), rival=(50, 0))),
+            Send(
+                IN, Refusal(reason="conflict", identity=identity(BOB, wanted=False), rival=(50, 0))
+            ),
             Close(IN),
         ]
 
@@ -346,7 +359,11 @@ class TestCrossedDials:
     def test_connect_waits_for_a_dial_of_the_peer_that_is_answered(self, table):
         table.receive(IN, hello(ANN))
         assert table.connect(DIAL, ANN) == []
-        assert table.receive(IN, Confirm()) == [Up(IN, ANN), Linked(DIAL, ANN), Send(IN, Want(wanted=True))]
+        assert table.receive(IN, Confirm()) == [
+            Up(IN, ANN),
+            Linked(DIAL, ANN),
+            Send(IN, Want(wanted=True)),
+        ]
 
     def test_connect_that_waits_fails_with_what_it_waits_for(self, table):
         table.receive(IN, hello(ANN))
@@ -366,7 +383,10 @@ class TestCrossedDials:
         table.receive(IN, hello(ANN))
         assert table.receive(DIAL, answer(ANN)) == [Close(DIAL)]
         actions = table.receive(IN, Confirm())
-        assert [action for action in actions if isinstance(action, Up | Linked)] == [Up(IN, ANN), Linked(DIAL, ANN)]
+        assert [action for action in actions if isinstance(action, Up | Linked)] == [
+            Up(IN, ANN),
+            Linked(DIAL, ANN),
+        ]
 
     def test_both_answered_lower_name_is_us(self, table):
         dial(table, Node(address="alias:1"))
@@ -377,7 +397,11 @@ class TestCrossedDials:
     def test_answer_of_a_peer_that_is_linked_meanwhile_is_not_confirmed(self, table):
         dial(table, Node(address="alias:1"))
         link_by_accepting(table, ANN)
-        assert table.receive(DIAL, answer(ANN)) == [Close(DIAL), Linked(DIAL, ANN), Send(IN, Want(wanted=True))]
+        assert table.receive(DIAL, answer(ANN)) == [
+            Close(DIAL),
+            Linked(DIAL, ANN),
+            Send(IN, Want(wanted=True)),
+        ]
 
     def test_crossed_dial_is_worth_another_try(self, table):
         dial(table, ANN)
@@ -403,7 +427,11 @@ class TestCrossedDials:
     def test_second_dial_of_a_peer_is_refused_when_the_first_is_up(self, table):
         table.receive(IN, hello(ANN))
         table.receive(IN2, hello(ANN))
-        assert table.receive(IN, Confirm()) == [Up(IN, ANN), Send(IN2, refusal_of_bob("crossed")), Close(IN2)]
+        assert table.receive(IN, Confirm()) == [
+            Up(IN, ANN),
+            Send(IN2, refusal_of_bob("crossed")),
+            Close(IN2),
+        ]
 
     def test_only_the_latest_dial_of_a_peer_waits(self, table):
         table.receive(IN, hello(ANN))
@@ -432,11 +460,16 @@ class TestSecondConnectionUnderALinkedName:
         assert table.closed(DIAL) == [Down(ANN, Reason.CLOSED), Send(IN, answer(BOB, wanted=False))]
 
     @pytest.mark.parametrize("reason", [Reason.CLOSED, Reason.SILENT])
-    @pytest.mark.parametrize("restarted", [younger(ANN), older(ANN)], ids=["newer boot", "clock set back"])
+    @pytest.mark.parametrize(
+        "restarted", [younger(ANN), older(ANN)], ids=["newer boot", "clock set back"]
+    )
     def test_dead_link_is_replaced_by_any_other_boot(self, table, reason, restarted):
         link_by_dial(table, ANN)
         table.receive(IN, hello(restarted))
-        assert table.closed(DIAL, reason) == [Down(ANN, Reason.REPLACED), Send(IN, answer(BOB, wanted=False))]
+        assert table.closed(DIAL, reason) == [
+            Down(ANN, Reason.REPLACED),
+            Send(IN, answer(BOB, wanted=False)),
+        ]
         assert table.receive(IN, Confirm()) == [Up(IN, restarted)]
 
     def test_link_with_a_goodbye_has_left_whoever_waits(self, table):
@@ -544,7 +577,10 @@ class TestWishes:
 
     def test_goodbye_to_an_unwanted_link_says_so(self, table):
         link_by_dial(table, ANN)
-        assert table.receive(DIAL, Goodbye(reason="unwanted")) == [Close(DIAL), Down(ANN, Reason.UNWANTED)]
+        assert table.receive(DIAL, Goodbye(reason="unwanted")) == [
+            Close(DIAL),
+            Down(ANN, Reason.UNWANTED),
+        ]
 
     def test_link_that_neither_wanted_from_the_start_is_closed(self, table):
         table.receive(IN, hello(ANN, wanted=False))
@@ -565,7 +601,10 @@ class TestTelling:
         link_by_dial(table, ANN)
         link_by_accepting(table, CAT)
         news = Update(metadata={"zone": "b"}, leaving=False)
-        assert table.update(BOB.evolve(metadata={"zone": "b"}), leaving=False) == [Send(DIAL, news), Send(IN, news)]
+        assert table.update(BOB.evolve(metadata={"zone": "b"}), leaving=False) == [
+            Send(DIAL, news),
+            Send(IN, news),
+        ]
 
     def test_nobody_is_told_what_has_not_changed(self, table):
         link_by_dial(table, ANN)
@@ -650,7 +689,9 @@ class TestHangingUp:
         assert hang_up() is hang_up() is ConnectReason.PROTOCOL
         assert hang_up(CAT) is ConnectReason.RESET
 
-    @pytest.mark.parametrize("word", [answer(ANN), refusal("leaving", ANN)], ids=["answer", "refusal"])
+    @pytest.mark.parametrize(
+        "word", [answer(ANN), refusal("leaving", ANN)], ids=["answer", "refusal"]
+    )
     def test_who_answers_once_may_hang_up_anew(self, table, hang_up, word):
         for _ in range(PATIENCE):
             hang_up()
@@ -671,7 +712,10 @@ class TestHangingUp:
     def test_silence_is_no_hanging_up(self, table, hang_up):
         for _ in range(2 * PATIENCE):
             dial(table, ANN)
-            assert failure(table.closed(DIAL, fault=Fault.of(ConnectReason.TIMEOUT))).reason is ConnectReason.TIMEOUT
+            assert (
+                failure(table.closed(DIAL, fault=Fault.of(ConnectReason.TIMEOUT))).reason
+                is ConnectReason.TIMEOUT
+            )
         assert hang_up() is ConnectReason.RESET
 
     def test_who_has_not_hung_up_for_long_is_forgotten(self):

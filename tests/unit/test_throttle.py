@@ -5,7 +5,13 @@ from cluster_kit.throttle import Throttle, TokenBucket
 
 def test_message_passes_once_per_interval():
     throttle = Throttle(60.0)
-    assert [throttle.passes("a", now_s) for now_s in (0.0, 1.0, 59.9, 60.0, 61.0)] == [True, False, False, True, False]
+    assert [throttle.passes("a", now_s) for now_s in (0.0, 1.0, 59.9, 60.0, 61.0)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_messages_do_not_hold_each_other_back():

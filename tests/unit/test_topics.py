@@ -1,4 +1,6 @@
-"""Topics of applications joined in memory: what is said arrives in order, or is told as lost, and nobody waits in vain."""
+"""Topics of applications joined in memory: what is said arrives in order, or is told as lost, and
+nobody waits in vain.
+"""
 
 import os
 import threading
@@ -27,7 +29,9 @@ def test_what_is_published_arrives_in_order(ann, bob):
     ann.link(bob)
     cache = ann.topic("cache")
     assert [cache.publish({"user": number}) for number in range(1000)] == [1] * 1000
-    assert read(heard, 1000) == [Message(sender=ann.node, data={"user": number}, topic="cache") for number in range(1000)]
+    assert read(heard, 1000) == [
+        Message(sender=ann.node, data={"user": number}, topic="cache") for number in range(1000)
+    ]
 
 
 def test_who_does_not_listen_is_not_told(ann, bob):
@@ -116,7 +120,10 @@ def test_send_waits_for_room_and_no_longer_than_it_may(ann, bob):
     ann.link(bob)
     cache = ann.topic("cache")
     cache.send("bob@h", 1)
-    with pytest.raises(NotSentError, match=r"bob@h had no room in topic 'cache' for 0.05 s, .*: make it read faster"):
+    with pytest.raises(
+        NotSentError,
+        match=r"bob@h had no room in topic 'cache' for 0.05 s, .*: make it read faster",
+    ):
         cache.send("bob@h", 2, timeout_s=0.05)
     sender = threading.Thread(target=cache.send, args=("bob@h", 3))
     sender.start()
@@ -134,7 +141,9 @@ def test_who_waits_for_room_in_the_link_is_told_as_soon_as_there_is_some(ann, bo
     cache = ann.topic("cache")
     while cache.publish(bytes(1_000_000)):
         pass
-    sender = threading.Thread(target=cache.send, args=("bob@h", bytes(500_000)), kwargs={"timeout_s": 30})
+    sender = threading.Thread(
+        target=cache.send, args=("bob@h", bytes(500_000)), kwargs={"timeout_s": 30}
+    )
     sender.start()
     until(lambda: ann.board._tickets, "it waits")
     for _ in range(8):
@@ -144,7 +153,10 @@ def test_who_waits_for_room_in_the_link_is_told_as_soon_as_there_is_some(ann, bo
     assert not sender.is_alive()
 
 
-@pytest.mark.parametrize(("to", "data", "timeout_s"), [(7, 1, 1), ("b@h", {1, 2}, 1), ("b@h", 1, "soon"), ("b@h", 1, None)])
+@pytest.mark.parametrize(
+    ("to", "data", "timeout_s"),
+    [(7, 1, 1), ("b@h", {1, 2}, 1), ("b@h", 1, "soon"), ("b@h", 1, None)],
+)
 def test_what_cannot_be_sent_is_an_error_at_once(ann, to, data, timeout_s):
     with pytest.raises(TypeError, match=r"^send: "):
         ann.topic("cache").send(to, data, timeout_s=timeout_s)
@@ -192,7 +204,10 @@ def test_several_senders_share_a_queue_and_each_hears_of_its_own_gap(bob):
         bob.settle()
     assert heard.queued == 12
     items = read(heard, 12)
-    assert [item.sender for item in items] == [senders[0].node] * 10 + [senders[1].node, senders[2].node]
+    assert [item.sender for item in items] == [senders[0].node] * 10 + [
+        senders[1].node,
+        senders[2].node,
+    ]
     assert lost(items) == [*range(10), 10, 10]
     for sender in senders:
         sender.stop()
@@ -211,7 +226,10 @@ def test_bytes_are_bounded_too(ann, bob):
 
 
 def test_a_slow_subscription_loses_its_own_messages_only(ann, bob):
-    slow, fast = bob.topic("cache").subscribe(max_messages=5), bob.topic("cache").subscribe(max_messages=100)
+    slow, fast = (
+        bob.topic("cache").subscribe(max_messages=5),
+        bob.topic("cache").subscribe(max_messages=100),
+    )
     ann.link(bob)
     for number in range(50):
         assert ann.topic("cache").publish(number) == 1
@@ -358,7 +376,10 @@ def test_callback_hears_messages_also_after_it_raised(ann, bob, caplog):
     for number in range(3):
         ann.topic("cache").publish(number)
     until(lambda: heard == [0, 1, 2], "all were heard")
-    assert "callback test_callback_hears_messages_also_after_it_raised.<locals>.hear raised" in caplog.text
+    assert (
+        "callback test_callback_hears_messages_also_after_it_raised.<locals>.hear raised"
+        in caplog.text
+    )
 
 
 def test_slow_callback_holds_up_no_other(ann, bob):
@@ -401,7 +422,9 @@ def test_callback_that_does_not_return_is_left_behind(ann, bob, monkeypatch, cap
     let_go.set()
 
 
-@pytest.mark.parametrize("bounds", [{"max_messages": 0}, {"max_bytes": 0}, {"max_messages": 1.5}, {"max_messages": True}])
+@pytest.mark.parametrize(
+    "bounds", [{"max_messages": 0}, {"max_bytes": 0}, {"max_messages": 1.5}, {"max_messages": True}]
+)
 def test_bounds_are_numbers_from_one_up(ann, bounds):
     with pytest.raises(ValueError, match="expected a number, at least 1"):
         ann.topic("cache").subscribe(**bounds)
@@ -418,7 +441,11 @@ def test_end_of_the_supervisor_ends_subscriptions_behind_what_is_queued(ann, bob
     bob.boards.close()
     assert [item.data for item in heard] == [1]
     assert heard.exhausted
-    for call in (lambda: bob.topic("cache").publish(1), bob.topic("cache").nodes, bob.topic("cache").subscribe):
+    for call in (
+        lambda: bob.topic("cache").publish(1),
+        bob.topic("cache").nodes,
+        bob.topic("cache").subscribe,
+    ):
         with pytest.raises(ClusterKitError, match=r"^topic: the supervisor has stopped"):
             call()
     heard.close()
@@ -455,7 +482,12 @@ def test_get_waits_no_longer_than_it_may(bob):
 def test_signal_handler_amid_a_call_gets_an_error_and_no_deadlock(ann):
     cache = ann.topic("cache")
     with ann.board.lock:  # as the handler finds it
-        for call in (lambda: cache.publish(1), lambda: cache.send("bob@h", 1), cache.subscribe, cache.nodes):
+        for call in (
+            lambda: cache.publish(1),
+            lambda: cache.send("bob@h", 1),
+            cache.subscribe,
+            cache.nodes,
+        ):
             with pytest.raises(ClusterKitError, match="signal handler"):
                 call()
     assert cache.publish(1) == 0

@@ -1,4 +1,6 @@
-"""Questions between applications that are joined in memory, and their four ends; answers from threads and event loops."""
+"""Questions between applications that are joined in memory, and their four ends; answers from
+threads and event loops.
+"""
 
 import asyncio
 import threading
@@ -7,7 +9,13 @@ import pytest
 from joined_boards import Application
 from waiting import until
 
-from cluster_kit.errors import ClusterKitError, NotLinkedError, NotSentError, RemoteError, UnansweredError
+from cluster_kit.errors import (
+    ClusterKitError,
+    NotLinkedError,
+    NotSentError,
+    RemoteError,
+    UnansweredError,
+)
 from cluster_kit.supervisor.topics.answering import MOST_THREADS
 from cluster_kit.supervisor.topics.items import Message
 from cluster_kit.topics.data import encode
@@ -87,7 +95,9 @@ def test_no_answer_in_time_may_mean_that_it_was_acted_on(ann, bob):
         let_go.wait(30)
 
     ann.link(bob)
-    with pytest.raises(UnansweredError, match=r"ask: no answer from bob@h in topic 'stock' within 0.05 s") as caught:
+    with pytest.raises(
+        UnansweredError, match=r"ask: no answer from bob@h in topic 'stock' within 0.05 s"
+    ) as caught:
         ann.topic("stock").ask("bob@h", 7, timeout_s=0.05)
     assert caught.value.node == "bob@h"
     until(lambda: asked == [7], "it was asked")
@@ -143,7 +153,9 @@ def test_end_of_the_supervisor_ends_the_wait(ann, bob):
     assert asked.wait(10)
     ann.boards.close()
     asker.join(10)
-    assert raised == ["topic: the supervisor has stopped and carries no more messages: make a new one"]
+    assert raised == [
+        "topic: the supervisor has stopped and carries no more messages: make a new one"
+    ]
     let_go.set()
 
 
@@ -168,7 +180,10 @@ def test_ask_all_gives_what_each_answered_or_why_it_did_not(ann, bob):
 def test_one_function_answers(ann, bob):
     stock = bob.topic("stock")
     stock.answer(lambda _: 1)
-    with pytest.raises(ClusterKitError, match=r"<lambda> answers topic 'stock' already: call stop_answering\(\) first"):
+    with pytest.raises(
+        ClusterKitError,
+        match=r"<lambda> answers topic 'stock' already: call stop_answering\(\) first",
+    ):
         bob.topic("stock").answer(lambda _: 2)
     with pytest.raises(TypeError, match=r"^answer: 7: expected a function"):
         stock.answer(7)
@@ -192,7 +207,11 @@ def test_no_more_threads_than_may_be(ann, bob):
     ann.link(bob)
     answers = []
     askers = [
-        threading.Thread(target=lambda number=number: answers.append(ann.topic("stock").ask("bob@h", number, timeout_s=30)))
+        threading.Thread(
+            target=lambda number=number: answers.append(
+                ann.topic("stock").ask("bob@h", number, timeout_s=30)
+            )
+        )
         for number in range(2 * MOST_THREADS)
     ]
     for asker in askers:

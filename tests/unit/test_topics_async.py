@@ -1,4 +1,6 @@
-"""``AsyncTopic``: the same names, awaited; callbacks and coroutine functions run in the application's own loop."""
+"""``AsyncTopic``: the same names, awaited; callbacks and coroutine functions run in the
+application's own loop.
+"""
 
 import asyncio
 import threading

@@ -1,4 +1,6 @@
-"""What messages may hold, checked at both ends, and against another implementation of MessagePack."""
+"""What messages may hold, checked at both ends, and against another implementation of
+MessagePack.
+"""
 
 import enum
 import time
@@ -16,10 +18,16 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.topics.data import MAX_DEPTH, decode, encode
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
-KEYS = st.text(st.characters(exclude_categories=["Cs"])) | st.integers(-(2**63), 2**64 - 1) | st.binary()
+KEYS = (
+    st.text(st.characters(exclude_categories=["Cs"]))
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.binary()
+)
 TIMES = st.datetimes(timezones=st.just(UTC))
 FLAT = st.none() | st.booleans() | KEYS | st.floats(allow_nan=False) | TIMES
-DATA = st.recursive(FLAT, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=20)
+DATA = st.recursive(
+    FLAT, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=20
+)
 
 
 class Color(enum.IntEnum):
@@ -50,7 +58,23 @@ def test_plain_messagepack_reads_as_data(data):
 
 @pytest.mark.parametrize(
     "data",
-    [None, True, 0, -(2**63), 2**64 - 1, 1.5, inf, "", "ü", b"\xff", [], {}, {"a": {1: b"x"}}, NOON, nested(MAX_DEPTH)],
+    [
+        None,
+        True,
+        0,
+        -(2**63),
+        2**64 - 1,
+        1.5,
+        inf,
+        "",
+        "ü",
+        b"\xff",
+        [],
+        {},
+        {"a": {1: b"x"}},
+        NOON,
+        nested(MAX_DEPTH),
+    ],
     ids=lambda data: repr(data)[:30],
 )
 def test_suitable_data(data):
@@ -73,13 +97,25 @@ def test_datetime_comes_back_in_utc():
 @pytest.mark.parametrize(
     ("data", "error", "text"),
     [
-        ({"user": [1, 2, 3, {1}]}, TypeError, "publish: data['user'][3] is of type set: .*; send it as a list"),
+        (
+            {"user": [1, 2, 3, {1}]},
+            TypeError,
+            "publish: data['user'][3] is of type set: .*; send it as a list",
+        ),
         (Decimal(1), TypeError, "publish: data is of type Decimal: expected None, bool"),
-        (Color.RED, TypeError, "publish: data is of type Color: the receiver would get a plain int: "),
+        (
+            Color.RED,
+            TypeError,
+            "publish: data is of type Color: the receiver would get a plain int: ",
+        ),
         ([OrderedDict()], TypeError, r"publish: data\[0\] is of type OrderedDict: .* dict"),
         (defaultdict(list), TypeError, "of type defaultdict"),
         (bytearray(b"x"), TypeError, "of type bytearray"),
-        ({"a": {(1, 2): 3}}, TypeError, r"publish: data\['a'\] has a key of type tuple: expected str, int or bytes"),
+        (
+            {"a": {(1, 2): 3}},
+            TypeError,
+            r"publish: data\['a'\] has a key of type tuple: expected str, int or bytes",
+        ),
         ({True: 1}, TypeError, "has a key of type bool"),
         ({None: 1}, TypeError, "has a key of type NoneType"),
         ([2**64], ValueError, r"publish: data\[0\] is an int of 65 bits"),
@@ -89,8 +125,16 @@ def test_datetime_comes_back_in_utc():
         ({2**64: 1}, ValueError, "data: a key is an int of 65 bits"),
         ("\ud800", ValueError, "is text that UTF-8 can't encode"),
         ({"a": {"\udfff": 1}}, ValueError, r"publish: data\['a'\]: a key is text that"),
-        ([datetime(2026, 1, 1)], ValueError, r"publish: data\[0\] is a datetime without a time zone: .*now\(UTC\)"),
-        (datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), ValueError, "out of range in UTC"),
+        (
+            [datetime(2026, 1, 1)],
+            ValueError,
+            r"publish: data\[0\] is a datetime without a time zone: .*now\(UTC\)",
+        ),
+        (
+            datetime.min.replace(tzinfo=timezone(timedelta(hours=1))),
+            ValueError,
+            "out of range in UTC",
+        ),
         (nested(MAX_DEPTH + 1), ValueError, "lists and dicts nested more than 64 deep"),
     ],
     ids=lambda value: value if type(value) is str else "",
@@ -154,15 +198,38 @@ def test_large_data_comes_back(data):
 
 
 @pytest.mark.parametrize(
-    "data", [-200, 40_000, 2**40, -(2**40), 1.5, "x" * 40, "x" * 300, "x" * 70_000, b"x" * 300, b"x" * 70_000]
+    "data",
+    [
+        -200,
+        40_000,
+        2**40,
+        -(2**40),
+        1.5,
+        "x" * 40,
+        "x" * 300,
+        "x" * 70_000,
+        b"x" * 300,
+        b"x" * 70_000,
+    ],
 )
 def test_all_lengths_are_stepped_over(data):
-    assert decode(large([data, {"k": data}, NOON, [None] * 20, [None] * 70_000]))[1][:3] == [data, {"k": data}, NOON]
+    assert decode(large([data, {"k": data}, NOON, [None] * 20, [None] * 70_000]))[1][:3] == [
+        data,
+        {"k": data},
+        NOON,
+    ]
 
 
 def colliding(keys):
-    """Yield pairs of numbers that make tuples of one hash. Source: ``tuplehash`` in CPython's tupleobject.c."""
-    prime_1, prime_2, prime_5, word = 11400714785074694791, 14029467366897019727, 2870177450012600261, 2**64
+    """Yield pairs of numbers that make tuples of one hash. Source: ``tuplehash`` in CPython's
+    tupleobject.c.
+    """
+    prime_1, prime_2, prime_5, word = (
+        11400714785074694791,
+        14029467366897019727,
+        2870177450012600261,
+        2**64,
+    )
     inverse, first = pow(prime_2, -1, word), 0
     while keys:
         first += 1
@@ -177,7 +244,11 @@ def colliding(keys):
 def test_keys_of_one_hash_cost_no_time():
     pairs = list(colliding(20_000))
     assert len({hash(pair) for pair in pairs}) == 1
-    body = b"\xdf" + len(pairs).to_bytes(4, "big") + b"".join(msgpack.packb(pair) + b"\x00" for pair in pairs)
+    body = (
+        b"\xdf"
+        + len(pairs).to_bytes(4, "big")
+        + b"".join(msgpack.packb(pair) + b"\x00" for pair in pairs)
+    )
     began_s = time.process_time()
     with pytest.raises(RemoteProtocolError, match="a key is an array"):
         decode(body)

@@ -1,4 +1,6 @@
-"""A message that is longer than all that may wait for a link: what it costs others, and that it arrives as it was."""
+"""A message that is longer than all that may wait for a link: what it costs others, and that it
+arrives as it was.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,19 @@ def linked() -> tuple[Messenger, Messenger]:
     ann, bob = (Messenger(bytes([number]) * 16, max_message_bytes=LIMIT) for number in (1, 2))
     for topic in ("long", "short"):
         bob.listen(topic, ROOM)
-    nodes = [Node(name=f"{name}@h", boot_id=BootId(1, number)) for number, name in enumerate(("ann", "bob"))]
+    nodes = [
+        Node(name=f"{name}@h", boot_id=BootId(1, number))
+        for number, name in enumerate(("ann", "bob"))
+    ]
     ann.up(1, nodes[1], bob.greeting, outdated=False)
     bob.up(1, nodes[0], ann.greeting, outdated=False)
     return ann, bob
 
 
 def exchange(ann: Messenger, bob: Messenger) -> list[Arrived]:
-    """Carry what both have to say until that is all; return what has arrived at the second, in order."""
+    """Carry what both have to say until that is all; return what has arrived at the second, in
+    order.
+    """
     arrived = []
     while ann.ready() or bob.ready():
         while (payload := ann.next_payload(1)) is not None:
@@ -43,7 +50,10 @@ def test_a_long_message_takes_no_room_from_those_of_other_topics_and_is_passed_b
     assert ann.publish("long", b"x" * LONG) == 1
     assert [ann.publish("short", bytes([number])) for number in range(100)] == [1] * 100
     arrived = exchange(ann, bob)
-    assert [each.data for each in arrived] == [*(bytes([number]) for number in range(100)), b"x" * LONG]
+    assert [each.data for each in arrived] == [
+        *(bytes([number]) for number in range(100)),
+        b"x" * LONG,
+    ]
 
 
 def test_one_long_message_waits_at_a_time() -> None:
@@ -71,7 +81,9 @@ def test_what_goes_in_parts_arrives_as_it_was(size: int) -> None:
     assert arrived.data == data[:size]
 
 
-@pytest.mark.parametrize("held", [b"x" * (2 << 20), "x" * (2 << 20), {"a": [b"\xde\x01" * (1 << 20), 1]}])
+@pytest.mark.parametrize(
+    "held", [b"x" * (2 << 20), "x" * (2 << 20), {"a": [b"\xde\x01" * (1 << 20), 1]}]
+)
 def test_long_data_of_any_kind_is_read_as_it_was(held: object) -> None:
     ann, bob = linked()
     ann.publish("long", encode(held))

@@ -21,13 +21,21 @@ def asked(pair):
 
 def ends(pair):
     pair.pump()
-    return [(each.ticket, each.data if type(each) is Replied else type(each.error)) for each in pair.ann.told()]
+    return [
+        (each.ticket, each.data if type(each) is Replied else type(each.error))
+        for each in pair.ann.told()
+    ]
 
 
 def test_question_is_answered(pair):
     ask(pair, 7, b"how?")
     [question] = asked(pair)
-    assert (question.sender.name, question.topic, question.data, question.patience_s) == ("ann@h", "t", b"how?", 1.5)
+    assert (question.sender.name, question.topic, question.data, question.patience_s) == (
+        "ann@h",
+        "t",
+        b"how?",
+        1.5,
+    )
     pair.bob.messenger.reply(question.question, b"so")
     assert ends(pair) == [(7, b"so")]
 
@@ -101,7 +109,10 @@ def test_so_many_may_be_open_and_the_rest_waits(pair):
 
 
 def test_who_asks_more_than_may_be_open_finds_the_other_end_busy(pair):
-    pair.bob.hear(wire.Opening(b"\1" * 16, 0), *(wire.Asked(number, "t", 0, b"") for number in range(MAX_OPEN)))
+    pair.bob.hear(
+        wire.Opening(b"\1" * 16, 0),
+        *(wire.Asked(number, "t", 0, b"") for number in range(MAX_OPEN)),
+    )
     assert pair.bob.hear(wire.Asked(MAX_OPEN, "t", 0, b"")) == []
     [declined] = [record for record in pair.bob.records() if type(record) is wire.Declined]
     assert declined.question == MAX_OPEN

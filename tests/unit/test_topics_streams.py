@@ -146,7 +146,11 @@ def test_listeners_are_sorted_and_may_only_answer(pair):
         other = End(Node(f"a{number}@h", boot_id=BootId(number, 9)), 40 + number)
         other.messenger.listen("t", Interest(messages=0, bytes=0, answers=True))
         pair.ann.messenger.up(number, other.node, other.messenger.greeting, outdated=False)
-    assert [node.name for node in pair.ann.messenger.listeners("t", answering=True)] == ["a2@h", "a3@h", "bob@h"]
+    assert [node.name for node in pair.ann.messenger.listeners("t", answering=True)] == [
+        "a2@h",
+        "a3@h",
+        "bob@h",
+    ]
     assert pair.ann.messenger.listeners("t") == (BOB,)
     assert pair.ann.messenger.publish("t", b"") == 1
 
@@ -167,7 +171,9 @@ def test_a_message_longer_than_a_payload_comes_in_parts_with_others_in_between(p
 # -- sending to one --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("to", ["bob@h", "bob@H", BOB, Node("bob@h"), BOB.evolve(address=None)], ids=str)
+@pytest.mark.parametrize(
+    "to", ["bob@h", "bob@H", BOB, Node("bob@h"), BOB.evolve(address=None)], ids=str
+)
 def test_one_is_sent_to_by_name_or_run(pair, to):
     assert pair.ann.messenger.send(to, "t", b"x", 7) == [Sent(7)]
     pair.pump()
@@ -223,7 +229,10 @@ def test_a_message_that_is_too_long_all_the_same_shows_as_a_gap(pair, size):
 
 @pytest.mark.parametrize("topic", ["", "x" * 256, "ü" * 128, "\ud800"])
 def test_names_of_topics_are_bounded(pair, topic):
-    for call in (lambda: pair.ann.messenger.listen(topic, WIDE), lambda: pair.ann.messenger.send("bob@h", topic, b"", 1)):
+    for call in (
+        lambda: pair.ann.messenger.listen(topic, WIDE),
+        lambda: pair.ann.messenger.send("bob@h", topic, b"", 1),
+    ):
         with pytest.raises(ValueError, match="topic"):
             call()
 
@@ -289,7 +298,10 @@ def test_who_sends_waits_for_room_in_turn():
 
 def test_who_waits_is_not_overtaken_by_who_needs_less_room():
     pair = narrow(messages=100, size=1000)
-    assert [pair.ann.messenger.send("bob@h", "t", bytes(600), ticket) for ticket in (1, 2)] == [[Sent(1)], []]
+    assert [pair.ann.messenger.send("bob@h", "t", bytes(600), ticket) for ticket in (1, 2)] == [
+        [Sent(1)],
+        [],
+    ]
     assert pair.ann.messenger.publish("t", b"short") == 0
     assert pair.ann.messenger.send("bob@h", "t", b"short", 3) == []
 
@@ -660,7 +672,12 @@ def test_what_is_read_after_its_link_is_told_on_the_next_one():
 
 def test_a_message_that_is_repeated_is_taken_once(pair):
     pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Said(1, 1, b"x"), wire.Said(1, 2, b"y"))
-    assert pair.bob.hear(wire.Said(1, 2, b"y"), wire.Said(1, 1, b"x"), wire.Said(1, 0, b"z"), wire.Missed(1, 1)) == []
+    assert (
+        pair.bob.hear(
+            wire.Said(1, 2, b"y"), wire.Said(1, 1, b"x"), wire.Said(1, 0, b"z"), wire.Missed(1, 1)
+        )
+        == []
+    )
 
 
 # -- agreement -------------------------------------------------------------------------------------

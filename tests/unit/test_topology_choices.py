@@ -25,11 +25,13 @@ def picked(topology, local, known=LETTERS):
 
 
 def loaded(topology):
-    config = load_config({"topologies": {"lan": {"strategy": "gossip", "topology": topology}}}, PluginRegistry.load())
+    config = load_config(
+        {"topologies": {"lan": {"strategy": "gossip", "topology": topology}}}, PluginRegistry.load()
+    )
     return config.topologies["lan"].topology.build()
 
 
-# -- options -------------------------------------------------------------------------------------------------------------------
+# -- options ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,9 @@ def test_topology_is_found_by_its_name_and_takes_options(configured, built):
 
 @pytest.mark.parametrize("k", [-2, 0, 1, 3, 7])
 def test_odd_or_too_small_k_is_refused(k):
-    with pytest.raises(ConfigError, match=rf"^k: invalid value {k}: expected an even number, at least 2"):
+    with pytest.raises(
+        ConfigError, match=rf"^k: invalid value {k}: expected an even number, at least 2"
+    ):
         KRegularTopology(k=k)
 
 
@@ -84,12 +88,14 @@ def test_all_faults_of_a_star_are_told_each_at_its_place(tmp_path):
     assert "no node can carry it" in places[2][2]
 
 
-@pytest.mark.parametrize("topology", [RingTopology(), StarTopology(metadata={"a": "b"}), KRegularTopology()], ids=str)
+@pytest.mark.parametrize(
+    "topology", [RingTopology(), StarTopology(metadata={"a": "b"}), KRegularTopology()], ids=str
+)
 def test_configured_topology_goes_through_the_pipe_to_its_worker(topology):
     assert pickle.loads(pickle.dumps(topology)) == topology
 
 
-# -- ring ----------------------------------------------------------------------------------------------------------------------
+# -- ring ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,7 @@ def test_ring_links_to_the_names_next_to_ours(local, known, neighbours):
     assert picked(RingTopology(), local, known) == neighbours
 
 
-# -- star ----------------------------------------------------------------------------------------------------------------------
+# -- star ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -124,12 +130,18 @@ def test_ring_links_to_the_names_next_to_ours(local, known, neighbours):
 )
 def test_spokes_link_to_the_hubs_and_hubs_to_all(topology, hubs):
     for local in LETTERS:
-        assert picked(topology, local) == "".join(each for each in (LETTERS if local in hubs else hubs) if each != local)
+        assert picked(topology, local) == "".join(
+            each for each in (LETTERS if local in hubs else hubs) if each != local
+        )
 
 
 def test_hub_by_metadata_carries_all_tags_of_the_option():
     star = StarTopology(metadata={"role": "hub", "zone": "x"})
-    hub, half, other = node("d", role="hub", zone="x", more="1"), node("e", role="hub"), node("f", role="hub", zone="y")
+    hub, half, other = (
+        node("d", role="hub", zone="x", more="1"),
+        node("e", role="hub"),
+        node("f", role="hub", zone="y"),
+    )
     for spoke in (half, other):
         assert star.select(spoke, frozenset({hub, half, other}) - {spoke}) == {hub}
     assert star.select(hub, frozenset({half, other})) == {half, other}
@@ -138,7 +150,10 @@ def test_hub_by_metadata_carries_all_tags_of_the_option():
 def test_hubs_by_name_and_by_metadata_are_equals():
     star = StarTopology(hubs=("d@there",), metadata={"role": "hub"})
     tagged = node("e", role="hub")
-    assert star.select(NODES["a"], frozenset({NODES["d"], tagged, NODES["b"]})) == {NODES["d"], tagged}
+    assert star.select(NODES["a"], frozenset({NODES["d"], tagged, NODES["b"]})) == {
+        NODES["d"],
+        tagged,
+    }
     assert star.select(tagged, frozenset({NODES["d"], NODES["b"]})) == {NODES["d"], NODES["b"]}
 
 
@@ -152,7 +167,7 @@ def test_hub_whose_source_tells_no_tags_is_learnt_by_its_own_link():
     assert star.planned() == ["disconnect a@there", "connect z@there"]
 
 
-# -- k_regular -----------------------------------------------------------------------------------------------------------------
+# -- k_regular -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("known", ["", "b", "bc", "bcd", "bcde"])
@@ -161,22 +176,28 @@ def test_k_plus_one_nodes_are_a_full_mesh(known):
 
 
 def test_order_of_the_rings_never_changes():
-    """Nodes of several versions in one cluster must agree: what fails here would split such clusters."""
+    """Nodes of several versions in one cluster must agree: what fails here would split such
+    clusters.
+    """
     orders = "ahdbfegc", "ecbdgafh"
     for local in LETTERS:
         places = [(order, order.index(local)) for order in orders]
-        neighbours = {order[(place + step) % len(order)] for order, place in places for step in (-1, 1)}
+        neighbours = {
+            order[(place + step) % len(order)] for order, place in places for step in (-1, 1)
+        }
         assert picked(KRegularTopology(k=4), local) == "".join(sorted(neighbours))
 
 
 @pytest.mark.parametrize(
-    ("topology", "most"), [(RingTopology(), 2), (KRegularTopology(k=6), 6), (StarTopology(), None)], ids=str
+    ("topology", "most"),
+    [(RingTopology(), 2), (KRegularTopology(k=6), 6), (StarTopology(), None)],
+    ids=str,
 )
 def test_most_links(topology, most):
     assert topology.most_links() == most
 
 
-# -- nodes without a name ------------------------------------------------------------------------------------------------------
+# -- nodes without a name --------------------------------------------------------------------------
 
 
 def test_name_is_learnt_by_a_link_which_goes_where_it_is_not_meant():
@@ -192,7 +213,9 @@ def test_unnamed_nodes_are_selected_beside_the_neighbours():
     unnamed = Node(address="10.0.0.200:1")
     for topology in (RingTopology(), KRegularTopology(k=2), StarTopology(hubs=("h@there",))):
         known = frozenset(NODES.values()) - {NODES["b"]}
-        assert topology.select(NODES["b"], known | {unnamed}) == topology.select(NODES["b"], known) | {unnamed}
+        assert topology.select(NODES["b"], known | {unnamed}) == topology.select(
+            NODES["b"], known
+        ) | {unnamed}
 
 
 def test_hub_is_known_in_whatever_spelling_it_is_listed():

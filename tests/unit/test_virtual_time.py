@@ -228,7 +228,11 @@ def test_a_deadlock_tells_who_waits_and_where():
         await waiter
 
     with pytest.raises(
-        DeadlockError, match=r"Task-1 of loop in .*main \(.*test_virtual_time.py:\d+\), the waiter of loop in never"
+        DeadlockError,
+        match=(
+            r"Task-1 of loop in .*main \(.*test_virtual_time.py:\d+\), the waiter of loop in "
+            r"never"
+        ),
     ):
         run_virtually(main())
 
@@ -270,7 +274,9 @@ def test_time_that_cannot_pass_is_an_error():
         while not over.is_set():  # noqa: ASYNC110 - the case in question
             await asyncio.sleep(0)
 
-    with pytest.raises(VirtualTimeError, match=r"somebody is always busy at 0 s.*Task-1 of loop in .*main"):
+    with pytest.raises(
+        VirtualTimeError, match=r"somebody is always busy at 0 s.*Task-1 of loop in .*main"
+    ):
         run_virtually(main())
 
 
@@ -400,7 +406,8 @@ def test_loops_of_one_timeline_share_its_time():
     one.create_task(tick(log, "one", 2))
     other.create_task(tick(log, "other", 3))
     timeline.run(until_s=7)
-    assert log == [(2, "one"), (3, "other"), (4, "one"), (6, "other"), (6, "one")]  # other's timer was set first
+    # other's timer was set first
+    assert log == [(2, "one"), (3, "other"), (4, "one"), (6, "other"), (6, "one")]
     assert timeline.now_s == 7
     timeline.run(until_s=8)
     assert log[-1] == (8, "one")
@@ -415,7 +422,10 @@ def test_each_loop_is_the_running_one_in_its_own_callbacks():
 
     async def look(expected):
         for _ in range(3):
-            seen.append(asyncio.get_running_loop() is expected and asyncio.current_task() in asyncio.all_tasks(expected))
+            seen.append(
+                asyncio.get_running_loop() is expected
+                and asyncio.current_task() in asyncio.all_tasks(expected)
+            )
             await asyncio.sleep(1)
 
     tasks = [loop.create_task(look(loop)) for loop in loops]
@@ -523,7 +533,9 @@ def test_a_deadlock_of_several_loops_names_each():
     timeline, (one, other) = on_one_timeline("one", "other")
     task = other.create_task(never())
     other.pause()
-    with pytest.raises(DeadlockError, match=r"Task-1 of one in never .*Task-1 of other, which is paused, in never"):
+    with pytest.raises(
+        DeadlockError, match=r"Task-1 of one in never .*Task-1 of other, which is paused, in never"
+    ):
         one.run_until_complete(never())
     one.kill()
     other.kill()
@@ -543,7 +555,8 @@ def test_hash_randomisation_changes_nothing():
 
         async def talk(name, event, others):
             for round in range(20):
-                await asyncio.wait([asyncio.create_task(event.wait()), asyncio.create_task(asyncio.sleep(0.1 * len(name)))],
+                await asyncio.wait([asyncio.create_task(event.wait()),
+                                    asyncio.create_task(asyncio.sleep(0.1 * len(name)))],
                                    return_when=asyncio.FIRST_COMPLETED)
                 log.append((round, name, timeline.now_s))
                 for other in others:
@@ -562,7 +575,12 @@ def test_hash_randomisation_changes_nothing():
         """
     )
     traces = {
-        subprocess.run([sys.executable, "-c", script], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
         for seed in ("1", "2")
     }
     assert len(traces) == 1

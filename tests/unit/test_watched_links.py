@@ -1,4 +1,6 @@
-"""What stands between a worker and its connector in a simulation passes messages on, and notices those that can't be."""
+"""What stands between a worker and its connector in a simulation passes messages on, and notices
+those that can't be.
+"""
 
 import asyncio
 
@@ -53,7 +55,10 @@ def test_a_message_over_no_link_is_a_finding(watched, found, before):
 def test_watched_connector_carries_messages_as_the_one_that_it_watches():
     async def scenario():
         ann, bob = RecordingLinks(), RecordingLinks()
-        connector, other = watched_connector(TcpConnector(max_message_bytes=7), print), TcpConnector()
+        connector, other = (
+            watched_connector(TcpConnector(max_message_bytes=7), print),
+            TcpConnector(),
+        )
         here = await connector.start(ANN, ann)
         there = await other.start(Node(name="bob@127.0.0.1"), bob)
         assert (connector.carries_messages, connector.max_message_bytes) == (True, 7)

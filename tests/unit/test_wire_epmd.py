@@ -1,4 +1,6 @@
-"""The codec against the documented form, and against answers recorded from Debian's epmd (OTP 25, erts 13.1.5)."""
+"""The codec against the documented form, and against answers recorded from Debian's epmd (OTP 25,
+erts 13.1.5).
+"""
 
 import pytest
 
@@ -23,13 +25,18 @@ from cluster_kit.wire.epmd import (
 )
 
 ERLANG_NODE = b"w\x00\x82gM\x00\x00\x06\x00\x05\x00\x01b\x00\x00"  # erl -name b@127.0.0.1
-MARKED_NODE = b"w\x00\x12gH\x00\x00\x06\x00\x05\x00\x02py\x00\x14ckx\x00\xffckx\x00\xffckx\x00\xffckx\x00\xff"
+MARKED_NODE = (
+    b"w\x00\x12gH\x00\x00\x06\x00\x05\x00\x02py\x00\x14ckx\x00\xffckx\x00\xffckx\x00\xffckx\x00\xff"
+)
 NOT_REGISTERED = b"w\x01"
-NAMES = b"\x00\x00_1name zero at port 4713\nname old at port 4712\nname py at port 4711\nname b at port 33383\n"
+NAMES = (
+    b"\x00\x00_1name zero at port 4713\nname old at port 4712\n"
+    b"name py at port 4711\nname b at port 33383\n"
+)
 NO_NAMES = b"\x00\x00_1"
 DUMP = (
-    b"\x00\x00_1active name     <zero> at port 4713, fd = 11\n\x00active name     <py> at port 4711, fd = 6\n\x00"
-    b"old/unused name <old>, port = 4712, fd = 8 \n\x00"
+    b"\x00\x00_1active name     <zero> at port 4713, fd = 11\n\x00active name     <py> at port "
+    b"4711, fd = 6\n\x00old/unused name <old>, port = 4712, fd = 8 \n\x00"
 )
 DOCUMENTED_UNUSED = b"\x00\x00\x11\x11old/unused name old at port 4712, fd = 8 \n\x00"
 ACCEPTED_X, ACCEPTED = b"v\x00k\x04>$", b"y\x00\x00\x03"
@@ -41,7 +48,8 @@ REFUSED_X, REFUSED = b"v\x01\x00\x00\x00c", b"y\x01\x00c"
 
 def test_registration_as_documented():
     registration = Registration(name="py", port=4711, node_type=NodeType.HIDDEN, extra=b"xyz")
-    body = b"\x78" + b"\x12\x67" + b"\x48" + b"\x00" + b"\x00\x06" + b"\x00\x05" + b"\x00\x02py" + b"\x00\x03xyz"
+    body = b"\x78" + b"\x12\x67" + b"\x48" + b"\x00" + b"\x00\x06" + b"\x00\x05"
+    body += b"\x00\x02py" + b"\x00\x03xyz"
     assert register_request(registration) == len(body).to_bytes(2) + body
 
 
@@ -66,7 +74,9 @@ def test_name_that_no_node_can_have_is_our_fault(name):
         register_request(Registration(name=name, port=1))
 
 
-@pytest.mark.parametrize("wrong", [{"port": 65536}, {"port": -1}, {"node_type": 256}, {"highest_version": 65536}])
+@pytest.mark.parametrize(
+    "wrong", [{"port": 65536}, {"port": -1}, {"node_type": 256}, {"highest_version": 65536}]
+)
 def test_registration_that_does_not_fit_is_our_fault(wrong):
     with pytest.raises(LocalProtocolError, match="cannot register"):
         register_request(Registration(**({"name": "a", "port": 1} | wrong)))
@@ -108,7 +118,9 @@ def test_other_than_an_answer_to_a_registration_is_refused(answer):
 
 
 def test_erlang_node():
-    assert read_port(ERLANG_NODE) == Registration(name="b", port=33383, highest_version=6, lowest_version=5)
+    assert read_port(ERLANG_NODE) == Registration(
+        name="b", port=33383, highest_version=6, lowest_version=5
+    )
 
 
 def test_hidden_node_with_extra():
@@ -173,10 +185,20 @@ def test_names_cut_off_in_a_line_are_refused():
 
 
 @pytest.mark.parametrize(
-    "odd", [b"x", b"a b at port 70000", b"name \xff at port 1", b"name " + b"n" * 1021 + b" at port 1", b""]
+    "odd",
+    [
+        b"x",
+        b"a b at port 70000",
+        b"name \xff at port 1",
+        b"name " + b"n" * 1021 + b" at port 1",
+        b"",
+    ],
 )
 def test_odd_line_hides_no_other(odd):
-    assert read_names(NO_NAMES + b"name a at port 1\n" + odd + b"\nname b at port 2\n") == {"a": 1, "b": 2}
+    assert read_names(NO_NAMES + b"name a at port 1\n" + odd + b"\nname b at port 2\n") == {
+        "a": 1,
+        "b": 2,
+    }
 
 
 def test_name_may_look_like_a_line():
@@ -186,7 +208,13 @@ def test_name_may_look_like_a_line():
 @pytest.mark.parametrize("read", [read_names, read_dump])
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"\x00\x00", b"HTTP/1.1 200 OK\r\n", b"\x00\x00\x00\x00", NO_NAMES + bytes(MAX_LISTING_BYTES)],
+    [
+        b"",
+        b"\x00\x00",
+        b"HTTP/1.1 200 OK\r\n",
+        b"\x00\x00\x00\x00",
+        NO_NAMES + bytes(MAX_LISTING_BYTES),
+    ],
     ids=["nothing", "too little", "http", "port 0", "too much"],
 )
 def test_other_than_a_listing_is_refused(read, answer):

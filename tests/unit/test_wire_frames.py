@@ -1,4 +1,6 @@
-"""The frames of the link protocol, byte by byte, and against another implementation of MessagePack."""
+"""The frames of the link protocol, byte by byte, and against another implementation of
+MessagePack.
+"""
 
 import msgpack
 import pytest
@@ -38,7 +40,12 @@ from cluster_kit.wire.frames import (
     is_tls,
 )
 
-ANN = Node(name="ann@10.0.0.1", address="10.0.0.1:4000", metadata={"zone": "a"}, boot_id=BootId(1_700_000_000_000, 2**64 - 1))
+ANN = Node(
+    name="ann@10.0.0.1",
+    address="10.0.0.1:4000",
+    metadata={"zone": "a"},
+    boot_id=BootId(1_700_000_000_000, 2**64 - 1),
+)
 IDENTITY = Identity.of(ANN, Fence("shop", "web"), leaving=False, wanted=True)
 PLAIN_IDENTITY = [
     "shop",
@@ -70,11 +77,17 @@ CAPTURED_HELLO = (
 )
 
 FRAMES = [
-    (Hello(magic="cluster_kit", version=1, identity=IDENTITY), [1, "cluster_kit", 1, PLAIN_IDENTITY]),
+    (
+        Hello(magic="cluster_kit", version=1, identity=IDENTITY),
+        [1, "cluster_kit", 1, PLAIN_IDENTITY],
+    ),
     (Answer(identity=IDENTITY), [2, PLAIN_IDENTITY]),
     (Refusal(reason="crossed", identity=IDENTITY), [3, "crossed", 1, PLAIN_IDENTITY, None]),
     (Refusal(reason="foreign"), [3, "foreign", 1, None, None]),
-    (Refusal(reason="conflict", identity=IDENTITY, rival=(5, 6)), [3, "conflict", 1, PLAIN_IDENTITY, [5, 6]]),
+    (
+        Refusal(reason="conflict", identity=IDENTITY, rival=(5, 6)),
+        [3, "conflict", 1, PLAIN_IDENTITY, [5, 6]],
+    ),
     (Confirm(), [4]),
     (Ping(token=2**32 - 1, rtt_us=1500), [5, 2**32 - 1, 1500]),
     (Pong(token=7), [6, 7]),
@@ -85,12 +98,17 @@ FRAMES = [
     (Greeting(b"I am \x00 free"), [13, b"I am \x00 free"]),
     (Message(b""), [14, b""]),
     (Message(bytes(MAX_PAYLOAD_BYTES)), [14, bytes(MAX_PAYLOAD_BYTES)]),
-    (Peers([Hint.of(ANN)]), [11, [["ann@10.0.0.1", "10.0.0.1:4000", [1_700_000_000_000, 2**64 - 1]]]]),
+    (
+        Peers([Hint.of(ANN)]),
+        [11, [["ann@10.0.0.1", "10.0.0.1:4000", [1_700_000_000_000, 2**64 - 1]]]],
+    ),
     (Secrets([b"12345678"]), [12, [b"12345678"]]),
     (Peers([Hint("b@h", "h:1", None)]), [11, [["b@h", "h:1", None]]]),
 ]
 
-each_frame = pytest.mark.parametrize(("frame", "plain"), FRAMES, ids=lambda value: type(value).__name__)
+each_frame = pytest.mark.parametrize(
+    ("frame", "plain"), FRAMES, ids=lambda value: type(value).__name__
+)
 
 
 def packed(*plain) -> bytes:
@@ -160,7 +178,17 @@ def test_identity_gives_the_node_back_and_its_features():
 
 
 def identity(**changes) -> list:
-    names = ("cluster", "group", "name", "boot", "address", "metadata", "leaving", "wanted", "features")
+    names = (
+        "cluster",
+        "group",
+        "name",
+        "boot",
+        "address",
+        "metadata",
+        "leaving",
+        "wanted",
+        "features",
+    )
     return list((dict(zip(names, PLAIN_IDENTITY, strict=True)) | changes).values())
 
 
@@ -228,7 +256,9 @@ def test_message_longer_than_others_take_is_our_own_fault():
 
 
 @pytest.mark.parametrize(
-    "frame", [*(frame for frame, _ in FRAMES), App(payload=msgpack.packb([1, "two"]))], ids=lambda frame: type(frame).__name__
+    "frame",
+    [*(frame for frame, _ in FRAMES), App(payload=msgpack.packb([1, "two"]))],
+    ids=lambda frame: type(frame).__name__,
 )
 def test_frame_outlasts_the_bytes_that_it_was_read_from(frame):
     received = bytearray(encode(frame))
@@ -289,7 +319,9 @@ def test_peer_that_speaks_tls_is_told_apart_by_its_length(head):
     assert is_tls(head)
     reader = FrameReader()
     reader.feed(head + bytes(4))
-    with pytest.raises(UntrustedError, match="secret or certificates that this node lacks") as raised:
+    with pytest.raises(
+        UntrustedError, match="secret or certificates that this node lacks"
+    ) as raised:
         reader.next(MAX_FRAME_BYTES)
     assert raised.value.cure == "give both nodes the same secret, or certificates of one authority"
 

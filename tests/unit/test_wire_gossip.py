@@ -83,7 +83,9 @@ def test_what_an_address_leaves_open_is_taken_from_the_source(address, told):
 
 
 def test_unspecified_host_is_not_announced():
-    assert b"0.0.0.0" not in encode(Packet.of(WEB.evolve(address="0.0.0.0:4000"), FENCE, Kind.ANNOUNCE, leaving=False))
+    assert b"0.0.0.0" not in encode(
+        Packet.of(WEB.evolve(address="0.0.0.0:4000"), FENCE, Kind.ANNOUNCE, leaving=False)
+    )
 
 
 def test_unspecified_host_of_another_sender_is_not_believed():
@@ -120,8 +122,15 @@ def test_too_large_a_packet_is_not_sent():
 
 def test_the_largest_node_there_can_be_fits():
     host = ("h" * 63 + ".") * 3 + "h" * (MAX_HOST_CHARS - 192)
-    metadata = {f"{chr(33 + key // 64)}{chr(33 + key % 64)}": "" for key in range(MAX_METADATA_BYTES // 2)}
-    node = Node(name=f"n@{host}", address=f"{host}:65535", metadata=metadata, boot_id=BootId(2**63 - 1, 2**64 - 1))
+    metadata = {
+        f"{chr(33 + key // 64)}{chr(33 + key % 64)}": "" for key in range(MAX_METADATA_BYTES // 2)
+    }
+    node = Node(
+        name=f"n@{host}",
+        address=f"{host}:65535",
+        metadata=metadata,
+        boot_id=BootId(2**63 - 1, 2**64 - 1),
+    )
     packet = Packet.of(node, Fence("c" * 255, "g" * 255), Kind.HEARTBEAT, leaving=True)
     assert decode(encode(packet)).node(SOURCE) == node
 
@@ -186,7 +195,12 @@ def test_malformed_datagram_is_refused(datagram):
     ],
 )
 def test_address_of_the_link_is_told_with_the_hearer_s_interface(told, source, dialled):
-    packet = Packet.of(Node(name="ann@h", address=told, boot_id=BootId(1, 2)), Fence("c", "g"), Kind.HEARTBEAT, leaving=False)
+    packet = Packet.of(
+        Node(name="ann@h", address=told, boot_id=BootId(1, 2)),
+        Fence("c", "g"),
+        Kind.HEARTBEAT,
+        leaving=False,
+    )
     assert packet.node(source).address == dialled
 
 
@@ -203,7 +217,10 @@ def test_address_that_is_no_host_and_port_gets_through():
 
 
 def test_port_that_nobody_can_dial_is_no_address():
-    assert Packet.of(WEB.evolve(address="10.0.0.7:0"), FENCE, Kind.HEARTBEAT, leaving=False).host is None
+    assert (
+        Packet.of(WEB.evolve(address="10.0.0.7:0"), FENCE, Kind.HEARTBEAT, leaving=False).host
+        is None
+    )
 
 
 @pytest.mark.parametrize("address", ["unix:/\x1b[2J", "a b", "a@b", "x" * 265])

@@ -30,7 +30,9 @@ from cluster_kit.wire.frames import (
 )
 from cluster_kit.wire.link import TRANSITIONS, Link, Role, State
 
-IDENTITY = Identity.of(Node(name="a@h", boot_id=BootId(1, 2)), Fence("c", "g"), leaving=False, wanted=True)
+IDENTITY = Identity.of(
+    Node(name="a@h", boot_id=BootId(1, 2)), Fence("c", "g"), leaving=False, wanted=True
+)
 HELLO = Hello(magic="cluster_kit", version=1, identity=IDENTITY)
 ANSWER = Answer(identity=IDENTITY)
 EXAMPLES = {
@@ -103,7 +105,9 @@ FORBIDDEN = [
     if role not in TRANSITIONS.get((state, kind), ((),))[0]
 ]
 each_forbidden = pytest.mark.parametrize(
-    ("state", "role", "kind"), FORBIDDEN, ids=lambda value: value.__name__ if isinstance(value, type) else value.name
+    ("state", "role", "kind"),
+    FORBIDDEN,
+    ids=lambda value: value.__name__ if isinstance(value, type) else value.name,
 )
 
 
@@ -125,7 +129,11 @@ def test_what_the_table_forbids_is_not_taken(state, role, kind):
 
 
 def test_acceptor_may_say_nothing_before_a_hello():
-    assert not [kind for (state, kind), (roles, _) in TRANSITIONS.items() if state is State.SILENT and Role.ACCEPTOR in roles]
+    assert not [
+        kind
+        for (state, kind), (roles, _) in TRANSITIONS.items()
+        if state is State.SILENT and Role.ACCEPTOR in roles
+    ]
 
 
 def test_unknown_frame_types_are_skipped_in_any_state():

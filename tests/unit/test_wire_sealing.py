@@ -26,7 +26,9 @@ PLAIN = b"it is I"
 
 
 def keys(letter):
-    return SecretKeys(id=letter * 8, authority=letter * 32, datagrams=bytes(32 - len(letter)) + letter)
+    return SecretKeys(
+        id=letter * 8, authority=letter * 32, datagrams=bytes(32 - len(letter)) + letter
+    )
 
 
 OLD, NEW, OTHER = keys(b"o"), keys(b"n"), keys(b"x")
@@ -46,15 +48,21 @@ def sealing(keyring=None, *, name=NAME, boot=BOOT):
 
 
 def encoded(fence):
-    return b"".join(len(part.encode()).to_bytes(2) + part.encode() for part in (fence.cluster, fence.group))
+    return b"".join(
+        len(part.encode()).to_bytes(2) + part.encode() for part in (fence.cluster, fence.group)
+    )
 
 
-def sealed_elsewhere(secret=OLD, *, boot=BOOT, fence=FENCE, stamp=12_500_000, name=NAME, plain=PLAIN):
+def sealed_elsewhere(
+    secret=OLD, *, boot=BOOT, fence=FENCE, stamp=12_500_000, name=NAME, plain=PLAIN
+):
     """Return a datagram as another implementation would write it."""
     info = b"cluster_kit boot" + struct.pack(">QQ", boot.started_ms, boot.nonce)
     key = HKDFExpand(SHA256(), 32, info).derive(secret.datagrams)
     tag = hashlib.sha256(encoded(fence)).digest()[:8]
-    clear = b"ckgo\x01\x01" + tag + secret.id + struct.pack(">QQQ", boot.started_ms, boot.nonce, stamp)
+    clear = (
+        b"ckgo\x01\x01" + tag + secret.id + struct.pack(">QQQ", boot.started_ms, boot.nonce, stamp)
+    )
     clear += bytes([len(name)]) + name.encode()
     return clear + AESGCM(key).encrypt(bytes(4) + stamp.to_bytes(8), plain, clear + encoded(fence))
 
@@ -67,7 +75,9 @@ def fault_of(opener, datagram, fence=FENCE):
 
 def test_sealed_form_never_changes():
     assert sealing().seal(PLAIN, FENCE, NOW_S) == CAPTURED
-    assert sealing().open(CAPTURED, FENCE) == Opened((BOOT.started_ms, BOOT.nonce), 12_500_000, PLAIN, OLD.id)
+    assert sealing().open(CAPTURED, FENCE) == Opened(
+        (BOOT.started_ms, BOOT.nonce), 12_500_000, PLAIN, OLD.id
+    )
 
 
 def test_another_implementation_writes_the_same():
@@ -81,7 +91,10 @@ def test_what_another_implementation_sealed_opens():
 
 def test_no_stamp_is_used_twice_whatever_the_clock_says():
     sender = sealing()
-    stamps = [read_clear(sender.seal(PLAIN, FENCE, now_s)).stamp for now_s in (5.0, 5.0, 4.0, 5.000001, 5.1, 0.0)]
+    stamps = [
+        read_clear(sender.seal(PLAIN, FENCE, now_s)).stamp
+        for now_s in (5.0, 5.0, 4.0, 5.000001, 5.1, 0.0)
+    ]
     assert stamps == [5_000_000, 5_000_001, 5_000_002, 5_000_003, 5_100_000, 5_100_001]
 
 
@@ -92,7 +105,10 @@ def test_stamps_go_on_when_the_secret_changes():
     assert read_clear(sender.seal(PLAIN, FENCE, 0.0)).stamp == 5_000_001
 
 
-@pytest.mark.parametrize("fence", [Fence("shop", "other"), Fence("other", "lan"), Fence("shopl", "an"), Fence("", "shoplan")])
+@pytest.mark.parametrize(
+    "fence",
+    [Fence("shop", "other"), Fence("other", "lan"), Fence("shopl", "an"), Fence("", "shoplan")],
+)
 def test_datagram_of_another_group_does_not_open(fence, monkeypatch):
     assert fault_of(sealing(), sealing().seal(PLAIN, fence, NOW_S)) is Fault.FOREIGN
     monkeypatch.setattr(wire, "fence_tag", lambda fence: bytes(8))  # as if the tags were the same
@@ -109,7 +125,11 @@ def test_any_change_of_any_byte_is_noticed():
 
 @pytest.mark.parametrize("size_bytes", [0, 5, 6, 54, 70, len(CAPTURED) - 1])
 def test_truncated_datagram_does_not_open(size_bytes):
-    assert fault_of(sealing(), CAPTURED[:size_bytes]) in (Fault.UNSEALED, Fault.MALFORMED, Fault.FORGED)
+    assert fault_of(sealing(), CAPTURED[:size_bytes]) in (
+        Fault.UNSEALED,
+        Fault.MALFORMED,
+        Fault.FORGED,
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +148,9 @@ def test_why_a_datagram_does_not_open(datagram, fault):
     assert fault_of(sealing(), datagram) is fault
 
 
-@pytest.mark.parametrize(("name", "told"), [(NAME, NAME), ("a\x1b[2J@h", ""), ("", ""), ("é@h", "")])
+@pytest.mark.parametrize(
+    ("name", "told"), [(NAME, NAME), ("a\x1b[2J@h", ""), ("", ""), ("é@h", "")]
+)
 def test_a_stranger_s_name_is_told_if_it_can_be_shown(name, told):
     clear = CAPTURED[:46] + bytes([len(name.encode())]) + name.encode() + bytes(16)
     with pytest.raises(NotOpened) as caught:
@@ -145,16 +167,25 @@ def test_too_large_a_datagram_is_not_sealed():
 
 def test_the_largest_node_there_can_be_fits():
     host = ("h" * 63 + ".") * 3 + "h" * (MAX_HOST_CHARS - 192)
-    metadata = {f"{chr(33 + key // 64)}{chr(33 + key % 64)}": "" for key in range(MAX_METADATA_BYTES // 2)}
-    node = Node(name=f"n@{host}", address=f"{host}:65535", metadata=metadata, boot_id=BootId(2**63 - 1, 2**64 - 1))
+    metadata = {
+        f"{chr(33 + key // 64)}{chr(33 + key % 64)}": "" for key in range(MAX_METADATA_BYTES // 2)
+    }
+    node = Node(
+        name=f"n@{host}",
+        address=f"{host}:65535",
+        metadata=metadata,
+        boot_id=BootId(2**63 - 1, 2**64 - 1),
+    )
     fence = Fence("c" * 255, "g" * 255)
     packet = encode(Packet.of(node, fence, Kind.HEARTBEAT, leaving=True))
-    plain = envelope.encode(Envelope(host=f"fe80:{'1111:' * 6}1111%{'i' * 15}", port=65535, packet=packet))
+    plain = envelope.encode(
+        Envelope(host=f"fe80:{'1111:' * 6}1111%{'i' * 15}", port=65535, packet=packet)
+    )
     datagram = sealing(name=node.name, boot=node.boot_id).seal(plain, fence, NOW_S)
     assert envelope.decode(sealing().open(datagram, fence).plain).packet == packet
 
 
-# -- rotation ------------------------------------------------------------------------------------------------------------------
+# -- rotation --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -189,7 +220,7 @@ def test_a_secret_that_is_dropped_opens_nothing_any_more():
     assert fault_of(opener, CAPTURED) is Fault.OTHER_KEY
 
 
-# -- what is remembered --------------------------------------------------------------------------------------------------------
+# -- what is remembered ----------------------------------------------------------------------------
 
 
 def test_only_who_is_expected_is_remembered():
@@ -208,6 +239,12 @@ def test_only_who_is_expected_is_remembered():
 
 
 def test_tags_of_fences_differ_where_their_texts_run_together():
-    fences = [Fence("ab", "c"), Fence("a", "bc"), Fence("abc", ""), Fence("", "abc"), Fence("c", "ab")]
+    fences = [
+        Fence("ab", "c"),
+        Fence("a", "bc"),
+        Fence("abc", ""),
+        Fence("", "abc"),
+        Fence("c", "ab"),
+    ]
     assert len({fence_tag(fence) for fence in fences}) == len(fences)
     assert fence_tag(FENCE) == hashlib.sha256(b"\0\x04shop\0\x03lan").digest()[:8]

@@ -21,7 +21,9 @@ HELLO = encode(Hello(magic=MAGIC, version=1, identity=None))
 
 
 def ends(ann, bob):
-    return End(SecretTrust("ann@10.0.0.1", ann), dialled=True), End(SecretTrust("bob@10.0.0.2", bob), dialled=False)
+    return End(SecretTrust("ann@10.0.0.1", ann), dialled=True), End(
+        SecretTrust("bob@10.0.0.2", bob), dialled=False
+    )
 
 
 def linked(*, step=65536, say=b"hello"):
@@ -107,12 +109,18 @@ def test_dialler_that_is_not_believed_learns_so_at_its_first_read():
     assert str(ann.error) == "it does not accept our secret"
 
 
-STEPS = [(1,), (1, 2), (2, 1), (2,)]  # of a rotation: the secret that is used, and what is accepted besides
+# of a rotation: the secret that is used, and what is accepted besides
+STEPS = [(1,), (1, 2), (2, 1), (2,)]
 
 
 @pytest.mark.parametrize(
     ("ann", "bob"),
-    [(one, other) for one in STEPS for other in STEPS if abs(STEPS.index(one) - STEPS.index(other)) <= 1],
+    [
+        (one, other)
+        for one in STEPS
+        for other in STEPS
+        if abs(STEPS.index(one) - STEPS.index(other)) <= 1
+    ],
     ids=str,
 )
 def test_ends_prove_themselves_in_each_step_of_a_rotation_and_from_one_to_the_next(ann, bob):
@@ -129,7 +137,11 @@ def test_ends_prove_themselves_in_each_step_of_a_rotation_and_from_one_to_the_ne
     ("said", "why", "answer"),
     [
         (HELLO, "it has no secret, and this node has one", "15030300020274"),
-        (encode(Refusal(reason="auth")), "it has no secret, and this node has one", "15030300020274"),
+        (
+            encode(Refusal(reason="auth")),
+            "it has no secret, and this node has one",
+            "15030300020274",
+        ),
         (b"GET / HTTP/1.1\r\n\r\n", "it does not speak TLS, as members do", ""),
         (bytes(64), "it does not speak TLS, as members do", ""),
         (b"\xff" * 64, "it does not speak TLS, as members do", ""),
@@ -198,7 +210,7 @@ def test_dialler_says_which_protocol_it_speaks():
     assert PROTOCOL in ann.tls.start()
 
 
-# -- certificates of others ----------------------------------------------------------------------------------------------------
+# -- certificates of others ------------------------------------------------------------------------
 
 
 class Forged:
@@ -207,7 +219,9 @@ class Forged:
     def __init__(self, leaf, key, trusted, links=1):
         self.trusted = trusted
         self._chain = leaf.public_bytes(serialization.Encoding.PEM) * links + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
 
     def dialler(self, path):
@@ -233,10 +247,17 @@ def forged(
     links=1,
 ):
     """Return a dialler with a certificate that ``cryptography`` made."""
-    key, signer = Ed25519PrivateKey.generate(), Ed25519PrivateKey.from_private_bytes(keys(secret).authority)
+    key, signer = (
+        Ed25519PrivateKey.generate(),
+        Ed25519PrivateKey.from_private_bytes(keys(secret).authority),
+    )
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cluster_kit " + keys(1).id.hex())])
     trusted = _authority()
-    key_id = x509.load_der_x509_certificate(trusted).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    key_id = (
+        x509.load_der_x509_certificate(trusted)
+        .extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        .value
+    )
     now = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder()
@@ -248,7 +269,9 @@ def forged(
         .not_valid_after(now + until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False
+        )
     )
     if names:
         sans = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(name) for name in names])

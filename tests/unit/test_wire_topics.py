@@ -1,4 +1,6 @@
-"""The records of the message protocol, byte by byte, and against another implementation of MessagePack."""
+"""The records of the message protocol, byte by byte, and against another implementation of
+MessagePack.
+"""
 
 import msgpack
 import pytest
@@ -74,7 +76,9 @@ CAPTURED = (
     "930601cd0100"  # missed: stream 1, up to 256
 )
 
-each_record = pytest.mark.parametrize(("record", "plain"), RECORDS, ids=lambda value: type(value).__name__)
+each_record = pytest.mark.parametrize(
+    ("record", "plain"), RECORDS, ids=lambda value: type(value).__name__
+)
 
 
 def packed(*plain) -> bytes:
@@ -151,7 +155,9 @@ def test_malformed_record_is_the_peers_fault(plain):
         decode(packed([4, "fine"], plain))
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xc0", b"\x91" * 60_000, b"\x91\xc1", b"\x80", bytes(MAX_PAYLOAD_BYTES + 1)])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xc0", b"\x91" * 60_000, b"\x91\xc1", b"\x80", bytes(MAX_PAYLOAD_BYTES + 1)]
+)
 def test_garbage_is_the_peers_fault(payload):
     with pytest.raises(RemoteProtocolError):
         decode(payload)
@@ -195,18 +201,26 @@ def test_bounds_that_packing_relies_on_hold():
         Answered(MAX_NUMBER, data): RECORD_BYTES + len(data),
         Raised(MAX_NUMBER, text): RECORD_BYTES + 4 * len(text),
     }
-    assert {record: len(encode_record(record)) for record, size in sizes.items() if len(encode_record(record)) > size} == {}
+    assert {
+        record: len(encode_record(record))
+        for record, size in sizes.items()
+        if len(encode_record(record)) > size
+    } == {}
     records = [Closing()] * 30_000
-    assert len(encode(records)) <= sum(len(encode_record(record)) for record in records) + ARRAY_BYTES
+    assert (
+        len(encode(records)) <= sum(len(encode_record(record)) for record in records) + ARRAY_BYTES
+    )
 
 
-# -- greetings -----------------------------------------------------------------------------------------------------------------
+# -- greetings -------------------------------------------------------------------------------------
 
 
 def test_greeting():
     greeting = Greeting(RUN, 1_048_576, {"cache": WANTED})
     assert msgpack.unpackb(encode_greeting(greeting)) == [RUN, 1_048_576, {"cache": PLAIN}]
-    assert decode_greeting(packed(RUN, 1_048_576, {"cache": [*PLAIN, "later"]}, "later")) == greeting
+    assert (
+        decode_greeting(packed(RUN, 1_048_576, {"cache": [*PLAIN, "later"]}, "later")) == greeting
+    )
 
 
 def test_empty_greeting_listens_to_nothing():
@@ -221,7 +235,14 @@ def test_greeting_of_the_longest_topics_fits():
 
 @pytest.mark.parametrize(
     "greeting",
-    [b"\xc0", packed(RUN), packed(b"", 1, {}), packed(RUN, -1, {}), packed(RUN, 1, {"ü" * 128: PLAIN}), b"\x91" * 5000],
+    [
+        b"\xc0",
+        packed(RUN),
+        packed(b"", 1, {}),
+        packed(RUN, -1, {}),
+        packed(RUN, 1, {"ü" * 128: PLAIN}),
+        b"\x91" * 5000,
+    ],
 )
 def test_malformed_greeting_is_the_peers_fault(greeting):
     with pytest.raises(RemoteProtocolError):

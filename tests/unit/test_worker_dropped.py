@@ -25,7 +25,9 @@ def names(caplog):
 
     def names():
         assert all(record.levelno == logging.WARNING for record in caplog.records)
-        return [message.partition("still use: ")[2].partition(": ")[0] for message in caplog.messages]
+        return [
+            message.partition("still use: ")[2].partition(": ")[0] for message in caplog.messages
+        ]
 
     return names
 
@@ -79,4 +81,6 @@ def test_of_many_some_are_named(dropped, linked, names):
     linked.update({f"n{number:03}@h": (OLD,) for number in range(200)})
     dropped.renewed((NEW, OLD), (NEW,), 0.0)
     dropped.look(GRACE_S)
-    assert names() == ["c@h, " + ", ".join(f"n{number:03}@h" for number in range(9)) + " and 191 more"]
+    assert names() == [
+        "c@h, " + ", ".join(f"n{number:03}@h" for number in range(9)) + " and 191 more"
+    ]

@@ -70,4 +70,6 @@ def test_error_raised_because_of_the_cancellation_is_logged(caplog):
             raise RuntimeError("not like this")
 
     cancelled_during(plugin)
-    assert [record.getMessage() for record in caplog.records] == ["cancelled, a plugin raised RuntimeError: not like this"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "cancelled, a plugin raised RuntimeError: not like this"
+    ]

@@ -1,4 +1,6 @@
-"""What applications say to each other passes through their workers unread, in order, and in bounded memory."""
+"""What applications say to each other passes through their workers unread, in order, and in bounded
+memory.
+"""
 
 import asyncio
 import logging
@@ -85,11 +87,15 @@ class Stage:
         self.forwarding = Forwarding(self.connector, outbox, loop, clock=Clock(), greeting=b"hello")
         self.heard = []
         self._news = asyncio.Event()
-        channel.attach(loop, hear=self.forwarding.send, ended=lambda _: None, relieved=self._relieved)
+        channel.attach(
+            loop, hear=self.forwarding.send, ended=lambda _: None, relieved=self._relieved
+        )
 
     def listen(self):
         """Let the application take what it is sent."""
-        self._far.attach(asyncio.get_running_loop(), hear=self._hear, ended=lambda _: None, relieved=lambda: None)
+        self._far.attach(
+            asyncio.get_running_loop(), hear=self._hear, ended=lambda _: None, relieved=lambda: None
+        )
 
     def _relieved(self):
         self.forwarding.tell_links()
@@ -129,7 +135,9 @@ class Stage:
 
 
 def opened(link, node=BOB, *, greeting=b"", outdated=False, greetings=0):
-    return LinkOpened(link=link, node=node, greeting=greeting, outdated=outdated, greetings=greetings)
+    return LinkOpened(
+        link=link, node=node, greeting=greeting, outdated=outdated, greetings=greetings
+    )
 
 
 def staged(scenario):
@@ -140,7 +148,9 @@ def staged(scenario):
             stage = Stage()
             stage.caplog = caplog
             raised = []
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+            asyncio.get_running_loop().set_exception_handler(
+                lambda _, context: raised.append(context)
+            )
             await scenario(stage)
             assert not raised
 
@@ -182,7 +192,9 @@ async def test_parcels_go_over_their_link_in_order_and_the_application_is_told_o
     stage.send(1, b"3")
     stage.send(3, b"to nobody")
     await stage.until_heard(Forwarded(1, 3), Forwarded(2, 1))
-    sent = {node: [payload for to, payload in stage.connector.sent if to is node] for node in (BOB, CAT)}
+    sent = {
+        node: [payload for to, payload in stage.connector.sent if to is node] for node in (BOB, CAT)
+    }
     assert sent == {BOB: [b"1", b"2", b"3"], CAT: [b"to cat"]}
 
 
@@ -220,7 +232,9 @@ async def test_a_link_without_room_holds_up_itself_alone_and_goes_on(stage):
     assert (stage.connector.sent, stage.connector.under_way) == ([], 1)
     stage.send(1, b"3")
     stage.connector.room.set()
-    await stage.until(lambda: sum(each.parcels for each in stage.heard if isinstance(each, Forwarded)) == 3)
+    await stage.until(
+        lambda: sum(each.parcels for each in stage.heard if isinstance(each, Forwarded)) == 3
+    )
     assert [payload for _, payload in stage.connector.sent] == [b"1", b"2", b"3"]
 
 
@@ -273,7 +287,9 @@ async def test_a_later_run_replaces_the_link_to_an_earlier_one(stage):
     stage.forwarding.down(BOB)
     stage.forwarding.message(LATER_BOB, b"here")
     stage.forwarding.up(LATER_BOB, None, b"")
-    await stage.until_heard(opened(1), LinkClosed(1), opened(2, LATER_BOB), Parcel(2, b"here"), LinkClosed(2))
+    await stage.until_heard(
+        opened(1), LinkClosed(1), opened(2, LATER_BOB), Parcel(2, b"here"), LinkClosed(2)
+    )
 
 
 @staged
@@ -295,7 +311,9 @@ async def test_a_lost_link_drops_what_was_for_it_and_still_passes_on_what_had_co
     assert told(stage.caplog) == []
 
 
-@pytest.mark.parametrize("raised", [RuntimeError("boom"), SystemExit(), KeyboardInterrupt(), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "raised", [RuntimeError("boom"), SystemExit(), KeyboardInterrupt(), asyncio.CancelledError()]
+)
 def test_a_connector_that_raises_costs_one_link_its_messages_and_is_told_once(raised, caplog):
     async def scenario():
         stage = Stage()
@@ -375,7 +393,9 @@ async def test_the_end_of_a_link_ends_the_sending_over_it(stage):
 
 
 @staged
-async def test_an_application_that_takes_nothing_has_little_of_it_in_the_pipe_and_gets_all_of_it_in_turn(stage):
+async def test_application_that_takes_nothing_has_little_in_the_pipe_and_gets_all_of_it_in_turn(
+    stage,
+):
     await stage.fill_pipe()
     stage.forwarding.up(BOB, b"", b"hello")
     for number in range(30):
@@ -383,11 +403,18 @@ async def test_an_application_that_takes_nothing_has_little_of_it_in_the_pipe_an
         stage.forwarding.message(CAT, bytes([number]) * MAX_PAYLOAD_BYTES)
     assert stage.channel.pending_bytes < MAX_PENDING_BYTES // 2
     stage.listen()
-    await stage.until(lambda: sum(isinstance(each, Parcel) and each.link == 2 for each in stage.heard) == 30)
+    await stage.until(
+        lambda: sum(isinstance(each, Parcel) and each.link == 2 for each in stage.heard) == 30
+    )
     await stage.until(lambda: stage.heard[-1] == Parcel(1, bytes([29]) * MAX_PAYLOAD_BYTES))
-    assert [each.payload[0] for each in stage.heard if isinstance(each, Parcel) and each.link == 2] == list(range(30))
+    assert [
+        each.payload[0] for each in stage.heard if isinstance(each, Parcel) and each.link == 2
+    ] == list(range(30))
     first = stage.heard.index(Parcel(2, bytes([0]) * MAX_PAYLOAD_BYTES))
-    assert [each.link for each in stage.heard[first : first + 20] if isinstance(each, Parcel)] == [2, 1] * 10
+    assert [each.link for each in stage.heard[first : first + 20] if isinstance(each, Parcel)] == [
+        2,
+        1,
+    ] * 10
     assert not stage.forwarding._waiting
     stage.forwarding.message(BOB, b"at once")
     await stage.until_heard(Parcel(2, b"at once"))
@@ -405,7 +432,11 @@ def test_a_peer_that_sends_what_is_not_taken_loses_its_link_and_no_memory_is_hel
         stage.forwarding.message(CAT, b"last")
         stage.listen()
         await stage.until_heard(Parcel(1, b"last"))
-        assert [each for each in stage.heard if not isinstance(each, Parcel)] == [opened(1, CAT), opened(2), LinkClosed(2)]
+        assert [each for each in stage.heard if not isinstance(each, Parcel)] == [
+            opened(1, CAT),
+            opened(2),
+            LinkClosed(2),
+        ]
         assert all(each.link == 1 for each in stage.heard if isinstance(each, Parcel))
         stage.send(2, b"to bob")
         stage.send(1, b"to cat")
@@ -433,9 +464,14 @@ async def test_what_a_link_brought_before_its_end_is_passed_on_while_it_is_littl
     assert stage.channel.pending_bytes < MAX_PENDING_BYTES
     stage.listen()
     await stage.until_heard(LinkClosed(1))
-    ours = [each for each in stage.heard if isinstance(each, Parcel | LinkClosed) and each.link == 2]
+    ours = [
+        each for each in stage.heard if isinstance(each, Parcel | LinkClosed) and each.link == 2
+    ]
     assert ours == [*(Parcel(2, bytes([number])) for number in range(3)), LinkClosed(2)]
-    assert sum(len(each.payload) for each in stage.heard if isinstance(each, Parcel)) > MAX_PENDING_BYTES - ROOM_BYTES
+    assert (
+        sum(len(each.payload) for each in stage.heard if isinstance(each, Parcel))
+        > MAX_PENDING_BYTES - ROOM_BYTES
+    )
     assert not stage.forwarding._waiting
 
 
@@ -487,7 +523,10 @@ async def test_at_the_end_all_links_are(stage):
     assert told(stage.caplog) == []
 
 
-@pytest.mark.parametrize(("payload", "error"), [("text", TypeError), (bytearray(b"x"), TypeError), (LARGE + b"x", ValueError)])
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [("text", TypeError), (bytearray(b"x"), TypeError), (LARGE + b"x", ValueError)],
+)
 def test_a_connector_that_reports_nonsense_is_told_where_it_does(payload, error):
     async def scenario():
         stage = Stage()
@@ -495,7 +534,11 @@ def test_a_connector_that_reports_nonsense_is_told_where_it_does(payload, error)
         with pytest.raises(error, match="message: payload"):
             stage.forwarding.message(BOB, payload)
         with pytest.raises(error, match="up: greeting"):
-            stage.forwarding.up(CAT, payload * (MAX_GREETING_BYTES // 50_000) if error is ValueError else payload, b"")
+            stage.forwarding.up(
+                CAT,
+                payload * (MAX_GREETING_BYTES // 50_000) if error is ValueError else payload,
+                b"",
+            )
 
     asyncio.run(scenario())
 

@@ -41,7 +41,9 @@ class Watched:
         self._caplog = caplog
         self.cluster = Driver()
         self.cluster.observe(observation)
-        self._isolation = Isolation(self.cluster.membership, partial=False, sources=["static"], now_s=self.cluster.now_s)
+        self._isolation = Isolation(
+            self.cluster.membership, partial=False, sources=["static"], now_s=self.cluster.now_s
+        )
 
     def pass_time(self, seconds, reason="refused"):
         """Let every dial fail meanwhile, and look each second."""
@@ -108,7 +110,10 @@ def test_another_node_that_cannot_be_linked_is_a_warning_again_and_alone(caplog)
 
 
 def test_many_nodes_are_summed_up(caplog):
-    watched = Watched(Found(Node(f"n{number:05}@there", f"10.1.0.1:{number + 1}") for number in range(10_000)), caplog)
+    watched = Watched(
+        Found(Node(f"n{number:05}@there", f"10.1.0.1:{number + 1}") for number in range(10_000)),
+        caplog,
+    )
     watched.pass_time(LISTED_S + 2)
     said = watched.said()
     assert len(said) == 6
@@ -129,7 +134,9 @@ def test_tries_are_counted_from_one_link_to_the_next(caplog):
     [why] = watched.cluster.membership.unlinked(watched.cluster.now_s)
     assert why.tries > 3
     watched.cluster.observe(Found([node("b", 2)]))  # seen alive, which shortens the wait
-    assert [each.tries for each in watched.cluster.membership.unlinked(watched.cluster.now_s)] == [why.tries]
+    assert [each.tries for each in watched.cluster.membership.unlinked(watched.cluster.now_s)] == [
+        why.tries
+    ]
     watched.cluster.link_up(node("b", 2))
     assert list(watched.cluster.membership.unlinked(watched.cluster.now_s)) == []
 
@@ -143,7 +150,9 @@ def test_node_that_is_not_meant_to_be_dialled_has_no_next_try():
 
 
 def test_what_a_worker_tells_is_bounded():
-    every = [Unlinked(f"n{number}@there", ConnectReason.REFUSED, 1, 1.0) for number in range(10_000)]
+    every = [
+        Unlinked(f"n{number}@there", ConnectReason.REFUSED, 1, 1.0) for number in range(10_000)
+    ]
     inspected = Inspected.of({}, every, {})
     assert inspected.unlinked == tuple(every[:MAX_UNLINKED])
     assert inspected.failing == {ConnectReason.REFUSED: 10_000}

@@ -29,7 +29,9 @@ class Clock:
 
 def here():
     node = Node(name="ann@127.0.0.1", boot_id=BootId.new())
-    return LocalNode(node=node, fence=Fence("c", "g"), network=SystemNetwork(), security=Security(node))
+    return LocalNode(
+        node=node, fence=Fence("c", "g"), network=SystemNetwork(), security=Security(node)
+    )
 
 
 @pytest.fixture
@@ -57,7 +59,11 @@ def fail(links, name, reason=ConnectReason.NAME):
 
 
 def warned(caplog):
-    return [record.getMessage().split(":")[0] for record in caplog.records if record.levelno >= logging.WARNING]
+    return [
+        record.getMessage().split(":")[0]
+        for record in caplog.records
+        if record.levelno >= logging.WARNING
+    ]
 
 
 def test_a_lasting_failure_is_told_once_an_hour(links, clock, caplog):
@@ -84,7 +90,9 @@ def test_each_node_whose_secret_differs_is_told_once_a_minute(links, clock, capl
     assert warned(caplog) == [f"cannot link to {name}" for name in names] * 2
 
 
-def test_of_many_nodes_whose_secret_differs_some_are_named_a_minute_and_the_others_counted(links, clock, caplog):
+def test_of_many_nodes_whose_secret_differs_some_are_named_a_minute_and_the_others_counted(
+    links, clock, caplog
+):
     for _ in range(200):
         for number in range(50):
             fail(links, f"n{number}@h", ConnectReason.AUTH)

@@ -12,7 +12,15 @@ ANN = Node("ann@h")
 
 @pytest.mark.parametrize(
     "observation",
-    [Found([]), Found([ANN]), Seen(ANN, 5), Seen(ANN, 0.5), Leaving("ann@h"), Gone("10.0.0.7:1"), Failed(DiscoveryError("x"))],
+    [
+        Found([]),
+        Found([ANN]),
+        Seen(ANN, 5),
+        Seen(ANN, 0.5),
+        Leaving("ann@h"),
+        Gone("10.0.0.7:1"),
+        Failed(DiscoveryError("x")),
+    ],
 )
 def test_what_keeps_the_contract_passes(observation):
     check_observation(observation)
@@ -22,7 +30,13 @@ def test_what_keeps_the_contract_passes(observation):
     ("observation", "expected"),
     [
         (None, "it yielded None, which is no observation such as Found or Seen"),
-        (Found(["ann@h"]), r"it yielded Found\(nodes=frozenset\({'ann@h'}\)\): expected nothing but Nodes in Found"),
+        (
+            Found(["ann@h"]),
+            (
+                r"it yielded Found\(nodes=frozenset\({'ann@h'}\)\): expected nothing but Nodes in "
+                r"Found"
+            ),
+        ),
         (Seen("ann@h", 5), r"expected Seen\(node, ttl_s\), a Node and a number of seconds"),
         (Seen(ANN, None), r"expected Seen\(node, ttl_s\), a Node and a number of seconds"),
         (Failed("no answer"), "expected an exception in Failed, such as DiscoveryError"),
@@ -36,7 +50,9 @@ def test_what_breaks_it_is_told(observation, expected):
 @pytest.mark.parametrize("kind", [Leaving, Gone])
 @pytest.mark.parametrize("name", [ANN, None, 4370])
 def test_name_that_is_no_text_is_told_where_it_is_said(kind, name):
-    with pytest.raises(TypeError, match="expected the name of a node, or its address if it has no name"):
+    with pytest.raises(
+        TypeError, match="expected the name of a node, or its address if it has no name"
+    ):
         kind(name)
 
 
@@ -44,7 +60,9 @@ async def coroutine():
     pass
 
 
-@pytest.mark.parametrize("discover", [lambda: [Found([])], coroutine, lambda: (each for each in ()), lambda: None])
+@pytest.mark.parametrize(
+    "discover", [lambda: [Found([])], coroutine, lambda: (each for each in ()), lambda: None]
+)
 @pytest.mark.filterwarnings("error")
 def test_discover_that_is_no_async_generator_is_told(discover):
     with pytest.raises(TypeError, match="expected an async generator, 'async def' with 'yield'"):

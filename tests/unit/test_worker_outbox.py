@@ -46,7 +46,12 @@ def test_events_that_cannot_be_sent_are_replaced_by_a_view(ends):
     ours, theirs = ends
     loop = Loop()
     outbox = Outbox(ours, loop, known=(ANN,))
-    outbox.publish((NodeUp(topology="lan", node=ANN), TopologyEvent(topology="lan", kind="x", data=Unpicklable())))
+    outbox.publish(
+        (
+            NodeUp(topology="lan", node=ANN),
+            TopologyEvent(topology="lan", kind="x", data=Unpicklable()),
+        )
+    )
     loop.run()
     outbox.publish((NodeUp(topology="lan", node=ANN),))
     [logged, view, happened] = theirs.receive()
@@ -71,8 +76,15 @@ def test_events_that_nobody_takes_add_up_to_one_view():
     outbox = Outbox(channel, Loop(), known=(ANN, BOB))
     tagged = ANN.evolve(metadata={"zone": "a"})
     outbox.publish((NodeUp(topology="lan", node=ANN), NodeUpdated(topology="lan", node=tagged)))
-    outbox.publish((NodeLost(topology="lan", node=BOB, reason=Reason.GONE), NodeFound(topology="lan", node=EVE)))
-    outbox.publish((NodeUp(topology="lan", node=EVE), NodeDown(topology="lan", node=EVE, reason=Reason.CLOSED)))
+    outbox.publish(
+        (
+            NodeLost(topology="lan", node=BOB, reason=Reason.GONE),
+            NodeFound(topology="lan", node=EVE),
+        )
+    )
+    outbox.publish(
+        (NodeUp(topology="lan", node=EVE), NodeDown(topology="lan", node=EVE, reason=Reason.CLOSED))
+    )
     assert channel.sent == []
     for _ in range(2):
         outbox.catch_up()

@@ -12,7 +12,11 @@ from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.source import Source
 
 HERE = LocalNode(
-    node=Node(name="ann@127.0.0.1"), fence=Fence("shop", "lan"), network=SystemNetwork(), security=None, announce=True
+    node=Node(name="ann@127.0.0.1"),
+    fence=Fence("shop", "lan"),
+    network=SystemNetwork(),
+    security=None,
+    announce=True,
 )
 FAULT = "gossip: cannot send to the group: no route"
 
@@ -80,7 +84,10 @@ def test_source_that_fails_in_ever_other_ways_is_told_of_now_and_then():
 
 
 def test_source_that_announces_again_is_healthy_again():
-    assert reports_until(Interrupted(), None) == [SourceHealth("gossip", FAULT), SourceHealth("gossip", None)]
+    assert reports_until(Interrupted(), None) == [
+        SourceHealth("gossip", FAULT),
+        SourceHealth("gossip", None),
+    ]
 
 
 class RaisesWhenClosed(Strategy):

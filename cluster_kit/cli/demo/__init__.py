@@ -1,7 +1,7 @@
 """``cluster-kit demo``: real processes form a cluster; some are killed, frozen and thawed.
 
-``member`` is one node's process, ``board`` what the nodes have reported, ``show`` the order of events,
-``view`` what you see.
+``member`` is one node's process, ``board`` what the nodes have reported, ``show`` the order of
+events, ``view`` what you see.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from cluster_kit.cli.interruption import raising
     show_default=True,
     help="Number of nodes.",
 )
-@click.option("--once", is_flag=True, help="Exit after the last step, instead of running on until Ctrl-C.")
+@click.option(
+    "--once", is_flag=True, help="Exit after the last step, instead of running on until Ctrl-C."
+)
 def demo(size: int, once: bool) -> None:
     """Show a cluster form and heal, with nothing to set up.
 
@@ -46,7 +48,8 @@ def demo(size: int, once: bool) -> None:
     from cluster_kit.cli.demo.show import show
     from cluster_kit.cli.demo.view import make_view
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C, with everything cleaned up
+    # end as by Ctrl-C, with everything cleaned up
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     complete = False
     try:
         with raising(), DemoCluster(size) as cluster, make_view(cluster) as view:

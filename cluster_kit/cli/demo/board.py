@@ -45,7 +45,9 @@ class Board:
         """Record an event that ``observer`` printed."""
         if event["event"] in ("node_up", "node_down"):
             with self._changed:
-                self._told[observer, event["node"]] = Told(event["event"], event.get("reason", ""), time.monotonic())
+                self._told[observer, event["node"]] = Told(
+                    event["event"], event.get("reason", ""), time.monotonic()
+                )
                 self._changed.notify_all()
 
     def end(self, observer: str) -> None:
@@ -54,7 +56,9 @@ class Board:
             self._ended.add(observer)
             self._changed.notify_all()
 
-    def wait_for(self, event: str, pairs: Iterable[Pair], since_s: float, timeout_s: float) -> float:
+    def wait_for(
+        self, event: str, pairs: Iterable[Pair], since_s: float, timeout_s: float
+    ) -> float:
         """Wait until each observer has reported ``event`` of its node; return how long that took.
 
         Raises:
@@ -88,6 +92,8 @@ class Board:
         ended = sorted({observer for observer, _ in missing} & self._ended)
         if ended:
             return f"{', '.join(ended)} ended too early"
-        shown = ", ".join(f"{observer} has not reported {event} of {node}" for observer, node in missing[:_SHOWN])
+        shown = ", ".join(
+            f"{observer} has not reported {event} of {node}" for observer, node in missing[:_SHOWN]
+        )
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         return f"{shown}{more} within {timeout_s:g} s"

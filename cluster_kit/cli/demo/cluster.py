@@ -41,7 +41,9 @@ class DemoCluster:
 
     def others(self, member: Member) -> list[Member]:
         """Return the nodes that should see ``member``."""
-        return [other for other in self.members if other is not member and other.state is State.RUNNING]
+        return [
+            other for other in self.members if other is not member and other.state is State.RUNNING
+        ]
 
     def last_words(self) -> str:
         """Return what the nodes wrote to standard error, as far as they did."""

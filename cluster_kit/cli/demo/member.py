@@ -80,7 +80,8 @@ class Member:
         finally:
             os.close(reading)
         self._readers = [
-            threading.Thread(target=read, args=(process,), daemon=True) for read in (self._read, self._read_errors)
+            threading.Thread(target=read, args=(process,), daemon=True)
+            for read in (self._read, self._read_errors)
         ]
         for reader in self._readers:
             reader.start()

@@ -74,7 +74,9 @@ class _Steps:
     def _of(self, member: Member) -> list[Pair]:
         return [(other.name, member.name) for other in self._cluster.others(member)]
 
-    def _measure(self, act: Callable[[], None], event: str, pairs: Iterable[Pair], outcome: str) -> None:
+    def _measure(
+        self, act: Callable[[], None], event: str, pairs: Iterable[Pair], outcome: str
+    ) -> None:
         since_s = time.monotonic()
         act()
         try:

@@ -76,12 +76,20 @@ class LiveView:
 
     def _sight(self, member: Member) -> tuple[str, str]:
         """Return which nodes a node sees, and its last event; nothing once it has ended."""
-        told = self._cluster.board.view_of(member.name) if member.state in (State.RUNNING, State.FROZEN) else {}
+        told = (
+            self._cluster.board.view_of(member.name)
+            if member.state in (State.RUNNING, State.FROZEN)
+            else {}
+        )
         if not told:
             return "", ""
-        names = (f"[{_STYLE[told[node].event]}]{node.partition('@')[0]}[/]" for node in sorted(told))
+        names = (
+            f"[{_STYLE[told[node].event]}]{node.partition('@')[0]}[/]" for node in sorted(told)
+        )
         node, last = max(told.items(), key=lambda item: item[1].at_s)
-        return " ".join(names), f"{node.partition('@')[0]} {last.event.removeprefix('node_')} {last.reason}"
+        return " ".join(
+            names
+        ), f"{node.partition('@')[0]} {last.event.removeprefix('node_')} {last.reason}"
 
 
 def _result(text: str, seconds: float) -> str:

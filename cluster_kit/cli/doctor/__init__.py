@@ -81,7 +81,10 @@ def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[V
         started = [
             (
                 topology,
-                [running.enter_context(each) for each in _examinations(config, topology, wait_s, keyring)],
+                [
+                    running.enter_context(each)
+                    for each in _examinations(config, topology, wait_s, keyring)
+                ],
             )
             for topology in config.topologies.values()
         ]

@@ -78,8 +78,12 @@ class Examination:
                 break
         if not self._process.heard:
             ended = self._process.exitcode is not None
-            raise self._process.disproof(None if ended else fault or f"said nothing for {SILENT_S:g} s")
-        yield self._broken(fault or f"blocks the event loop of its process for more than {SILENT_S:g} s")
+            raise self._process.disproof(
+                None if ended else fault or f"said nothing for {SILENT_S:g} s"
+            )
+        yield self._broken(
+            fault or f"blocks the event loop of its process for more than {SILENT_S:g} s"
+        )
 
     def _ending(self) -> str:
         self._process.join(SILENT_S)
@@ -89,4 +93,6 @@ class Examination:
 
     def _broken(self, got: str) -> Told:
         cause = "a plugin of this topology does that, not its source; report it to whoever wrote it"
-        return Told("source", Finding(asked="its process", got=got, outcome=Outcome.FAILED, cause=cause))
+        return Told(
+            "source", Finding(asked="its process", got=got, outcome=Outcome.FAILED, cause=cause)
+        )

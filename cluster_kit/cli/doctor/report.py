@@ -56,12 +56,17 @@ class Lines:
 
     def begin(self, file: str, config: ClusterConfig) -> None:
         """Print it."""
-        self._echo(f"{file} has no fault; looking from {config.host} in cluster {config.cluster!r}, announcing nothing")
+        self._echo(
+            f"{file} has no fault; looking from {config.host} in cluster {config.cluster!r}, "
+            "announcing nothing"
+        )
 
     def topology(self, topology: TopologyConfig) -> None:
         """Print its name and group."""
         self._echo("")
-        self._echo(f"{click.style(f'topology {topology.name}', bold=True)}, group {topology.group!r}")
+        self._echo(
+            f"{click.style(f'topology {topology.name}', bold=True)}, group {topology.group!r}"
+        )
 
     def source(self, name: str) -> None:
         """Print its name."""

@@ -32,14 +32,20 @@ def judge(entries: Sequence[Entry]) -> Verdict:
     A source that finds nobody is no failure, nor is it to be alone where another source finds
     somebody.
     """
-    of_sources = [entry for entry in entries if entry.step != "node" and not _explained(entry, entries)]
+    of_sources = [
+        entry for entry in entries if entry.step != "node" and not _explained(entry, entries)
+    ]
     of_nodes = [entry for entry in entries if entry.step == "node"]
     empty = [entry for entry in _with(Outcome.EMPTY, of_sources) if entry.finding.cause]
     if failed := _with(Outcome.FAILED, of_sources):
         return Verdict(Outcome.FAILED, _of_source(failed[0]))
     if failed := _with(Outcome.FAILED, of_nodes):
-        earlier = [_of_source(entry) for entry in empty[:1]]  # a node that doesn't know where others are can't reach them
-        unlinked = f"{len(failed)} of {_nodes(len(of_nodes))} cannot be linked to: {_sentence_of(failed[0])}"
+        # a node that doesn't know where others are can't reach them
+        earlier = [_of_source(entry) for entry in empty[:1]]
+        unlinked = (
+            f"{len(failed)} of {_nodes(len(of_nodes))} cannot be linked to: "
+            f"{_sentence_of(failed[0])}"
+        )
         return Verdict(Outcome.FAILED, "; and ".join([*earlier, unlinked]))
     if answering := _with(Outcome.OK, of_nodes):
         return Verdict(Outcome.OK, f"{_nodes(len(answering))} can be linked to")
@@ -52,7 +58,11 @@ def judge(entries: Sequence[Entry]) -> Verdict:
 
 def _explained(failed: Entry, entries: Sequence[Entry]) -> bool:
     """Whether discovery failed only because its source found nobody, as another step says."""
-    asked = [entry.finding for entry in entries if entry.source == failed.source and entry.step == "source"]
+    asked = [
+        entry.finding
+        for entry in entries
+        if entry.source == failed.source and entry.step == "source"
+    ]
     return (
         failed.step == "discovery"
         and failed.finding.outcome is Outcome.FAILED

@@ -54,7 +54,10 @@ def new(kind: Kind, name: str, directory: Path | None) -> None:
         with raising():  # what is half written goes away
             write(folder, files)
     except OSError as exc:
-        raise Failure(f"new: cannot write to '{folder}': {(exc.strerror or str(exc)).lower()}; see --directory") from exc
+        raise Failure(
+            f"new: cannot write to '{folder}': {(exc.strerror or str(exc)).lower()}; see "
+            "--directory"
+        ) from exc
     click.echo(f"{kind} {offered_name(kind, name)!r} in {folder}:")
     for path in sorted(files):
         click.echo(f"  {path}")

@@ -32,13 +32,15 @@ _SUFFIX = ".in"
 _NO_AUTHOR = "YOUR NAME"
 _MAX_AUTHOR_CHARS = 100
 _GIT_S = 5.0
-_TAKEN = frozenset({"hooks", "installed", "polling", "registry"})  # modules and classes that the distribution has or uses
+# modules and classes that the distribution has or uses
+_TAKEN = frozenset({"hooks", "installed", "polling", "registry"})
 
 FIRST_STEPS = """\
 In a virtual environment:
 
 ```console
-pip install -e '.[test]'      # until cluster_kit is on PyPI, first: pip install '/path/to/cluster_kit[testing]'
+pip install '/path/to/cluster_kit[testing]'    # until cluster_kit is on PyPI
+pip install -e '.[test]'
 pytest
 cluster-kit plugins           # tells what was found
 ```"""
@@ -48,12 +50,16 @@ def fault_of(kind: Kind, name: str) -> str | None:
     """Return why a plugin's ``kind`` can't be called ``name``, ``None`` if it can."""
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME_CHARS:
         return (
-            f"{name!r}: expected lower-case words of letters and digits with '_' between them, at most {_MAX_NAME_CHARS} long"
+            f"{name!r}: expected lower-case words of letters and digits with '_' between them, at "
+            f"most {_MAX_NAME_CHARS} long"
         )
     if keyword.iskeyword(name) or name in _TAKEN:
         return f"{name!r}: it means something else in the distribution: choose another"
     if offered_name(kind, name) in _names_in_use(kind):
-        return f"{name!r}: there is such a {offered_kind(kind)} already, see 'cluster-kit plugins': choose another"
+        return (
+            f"{name!r}: there is such a {offered_kind(kind)} already, see 'cluster-kit plugins': "
+            "choose another"
+        )
     return None
 
 
@@ -75,7 +81,8 @@ def _names_in_use(kind: Kind) -> Collection[str]:
     if kind == "command":
         return {*COMMANDS, *plugins.names(kind)}
     offered = offered_kind(kind)
-    return () if offered == "observer" else plugins.names(offered)  # an observer is found by what happens
+    # an observer is found by what happens
+    return () if offered == "observer" else plugins.names(offered)
 
 
 def distribution(kind: Kind, name: str) -> dict[PurePosixPath, str]:
@@ -89,7 +96,8 @@ def distribution(kind: Kind, name: str) -> dict[PurePosixPath, str]:
         "package": f"cluster_kit_{name}",
         "distribution": f"cluster-kit-{name.replace('_', '-')}",
         "command_name": offered_name("command", name),
-        "dependencies": f'"cluster-kit>={__version__}"' + (', "click>=8.1"' if kind == "command" else ""),
+        "dependencies": f'"cluster-kit>={__version__}"'
+        + (', "click>=8.1"' if kind == "command" else ""),
         "year": str(date.today().year),
         "author": author(),
         "first_steps": FIRST_STEPS,
@@ -102,7 +110,9 @@ def distribution(kind: Kind, name: str) -> dict[PurePosixPath, str]:
     }
 
 
-def _walk(folder: Traversable, parts: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Traversable]]:
+def _walk(
+    folder: Traversable, parts: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Traversable]]:
     for each in folder.iterdir():
         if each.is_dir():
             yield from _walk(each, (*parts, each.name))
@@ -111,7 +121,12 @@ def _walk(folder: Traversable, parts: tuple[str, ...]) -> Iterator[tuple[tuple[s
 
 
 def _path(parts: tuple[str, ...], words: Mapping[str, str]) -> PurePosixPath:
-    path = "/".join(parts).removesuffix(_SUFFIX).replace("PACKAGE", words["package"]).replace("MODULE", words["name"])
+    path = (
+        "/".join(parts)
+        .removesuffix(_SUFFIX)
+        .replace("PACKAGE", words["package"])
+        .replace("MODULE", words["name"])
+    )
     return PurePosixPath(f".{path}" if path == "gitignore" else path)
 
 

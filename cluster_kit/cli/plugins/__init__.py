@@ -49,7 +49,12 @@ def plugins(ctx: click.Context) -> None:
     if broken:
         names = ",".join(dict.fromkeys(examined.plugin.name for examined in broken))
         click.echo()
-        click.echo(printable(f"repair or uninstall what is broken, or leave it out: CLUSTER_KIT_BLOCK_PLUGINS={names}"))
+        click.echo(
+            printable(
+                "repair or uninstall what is broken, or leave it out: "
+                f"CLUSTER_KIT_BLOCK_PLUGINS={names}"
+            )
+        )
         ctx.exit(1)
 
 

@@ -24,7 +24,9 @@ class Examination:
         before: Called before each offer is imported; what it raises is a fault of that offer.
     """
 
-    def __init__(self, registry: PluginRegistry, commands: Collection[str], before: Callable[[], None]) -> None:
+    def __init__(
+        self, registry: PluginRegistry, commands: Collection[str], before: Callable[[], None]
+    ) -> None:
         self._registry = registry
         self._commands = commands
         self._before = before
@@ -67,9 +69,15 @@ class Examination:
 
     def _faults_of_command(self, name: str, command: Any) -> Iterator[str]:
         if name in self._commands:
-            yield f"command {name!r} is never called: cluster-kit has a command of that name, choose another"
+            yield (
+                f"command {name!r} is never called: cluster-kit has a command of that name, choose "
+                "another"
+            )
         if not isinstance(command, click.Command):
-            yield f"command {name!r}: it is a {type_name(command)}, and no click command: decorate it with @click.command()"
+            yield (
+                f"command {name!r}: it is a {type_name(command)}, and no click command: decorate "
+                "it with @click.command()"
+            )
 
     def _faults_of_spec(self, name: str) -> Iterator[str]:
         """Yield the faults of a ready-made topology, except for keys left to its users."""

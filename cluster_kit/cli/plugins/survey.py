@@ -67,7 +67,9 @@ def _apart(examine: Callable[[Connection], None]) -> list[Examined] | _Stuck:
         try:
             pid = os.fork()
         except OSError as exc:
-            raise ClusterKitError(f"plugins: cannot start a process to look at them: {exc.strerror}") from exc
+            raise ClusterKitError(
+                f"plugins: cannot start a process to look at them: {exc.strerror}"
+            ) from exc
         if pid == 0:
             try:
                 os.dup2(2, 1)  # what plugins print is not our output
@@ -114,5 +116,6 @@ def _follow(pipe: Connection) -> list[Examined] | _Stuck:
         step = message
     return _Stuck(
         step,
-        f"its code was still running after {STEP_S:g} s: a module must do nothing slow when it is imported",
+        f"its code was still running after {STEP_S:g} s: a module must do nothing slow when it is "
+        "imported",
     )

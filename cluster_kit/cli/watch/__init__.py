@@ -60,7 +60,8 @@ def watch(nodes: tuple[str, ...], cluster: str | None, interval_s: float) -> Non
     from cluster_kit.supervisor.wakeup import WakeupPipe
 
     wakeup = WakeupPipe()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # restores the terminal, as Ctrl-C does
+    # restores the terminal, as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGWINCH, lambda *_: wakeup.wake())
     view = _View(wanted_nodes(nodes, cluster), wakeup)
     with suppress(KeyboardInterrupt), raising(), screen() as shown:

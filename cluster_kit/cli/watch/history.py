@@ -22,7 +22,9 @@ class History:
         """Return a summary, an empty line, and a paragraph for each supervisor."""
         self._update(answers, now_s)
         parts = [status_lines(report) for report in answers.reports]
-        parts += [printable(unresponsive(pid, self._running.get(pid))) for pid in answers.unresponsive]
+        parts += [
+            printable(unresponsive(pid, self._running.get(pid))) for pid in answers.unresponsive
+        ]
         parts += self._departures(now_s)
         return [summary(answers.reports), "", *"\n\n".join(parts).split("\n")]
 
@@ -32,7 +34,9 @@ class History:
             self._ended[pid] = (self._running.pop(pid), now_s)
         self._running |= running
         self._ended = {
-            pid: (node, at_s) for pid, (node, at_s) in self._ended.items() if pid not in running and now_s - at_s < ENDED_S
+            pid: (node, at_s)
+            for pid, (node, at_s) in self._ended.items()
+            if pid not in running and now_s - at_s < ENDED_S
         }
 
     def _departures(self, now_s: float) -> Iterator[str]:

@@ -125,7 +125,9 @@ class Viewport:
         if move in steps:
             self._top = max(0, steps[move](self._top))
 
-    def window(self, head: Sequence[str], body: Sequence[str], width: int, height: int) -> list[str]:
+    def window(
+        self, head: Sequence[str], body: Sequence[str], width: int, height: int
+    ) -> list[str]:
         """Return ``height`` lines of ``width`` characters: ``head``, then part of ``body``."""
         head = head[: max(0, height - 2)]
         room = max(1, height - len(head))

@@ -1,7 +1,7 @@
 """``ConnectorConformance``: the contract of ``cluster_kit.abc.Connector``, one test for each rule.
 
-``stage`` is what an author overrides, and how rules are played; ``peers`` are those whom a connector meets. The other modules
-are the rules, by what they are about.
+``stage`` is what an author overrides, and how rules are played; ``peers`` are those whom a
+connector meets. The other modules are the rules, by what they are about.
 """
 
 from __future__ import annotations
@@ -15,10 +15,18 @@ from cluster_kit.testing.connectors.serving import ServingRules
 from cluster_kit.testing.connectors.strangers import StrangerRules
 
 
-class ConnectorConformance(ServingRules, OpeningRules, ClosingRules, MessageRules, LossRules, StrangerRules, DiagnosingRules):
-    """Subclass it as ``Test...`` and override ``make_connector``; a transport other than TCP needs ``listen_raw`` and
-    ``dial_raw``, too. Every other override is optional.
+class ConnectorConformance(
+    ServingRules,
+    OpeningRules,
+    ClosingRules,
+    MessageRules,
+    LossRules,
+    StrangerRules,
+    DiagnosingRules,
+):
+    """Subclass it as ``Test...`` and override ``make_connector``; a transport other than TCP needs
+    ``listen_raw`` and ``dial_raw``, too. Every other override is optional.
 
-    A connector with ``holds_links = False``, or without ``carries_messages``, gets the rules that apply to it, the others are
-    skipped.
+    A connector with ``holds_links = False``, or without ``carries_messages``, gets the rules that
+    apply to it, the others are skipped.
     """

@@ -1,4 +1,6 @@
-"""The rules of closing a link, and of what linked nodes tell each other, part of ``ConnectorConformance``."""
+"""The rules of closing a link, and of what linked nodes tell each other, part of
+``ConnectorConformance``.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class ClosingRules(Stage):
 
     @contract(UNWANTED)
     def test_disconnect_by_both_in_turn_closes_the_link(self) -> None:
-        """The end that wanted it longer and the one that only hears of it tell the same reason, which is no goodbye."""
+        """The end that wanted it longer and the one that only hears of it tell the same reason,
+        which is no goodbye.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             await self.link_both_ways(ann, bob)
@@ -81,7 +85,9 @@ class ClosingRules(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
-    @contract("Want the link no longer; it closes when the peer doesn't want it either. Idempotent.")
+    @contract(
+        "Want the link no longer; it closes when the peer doesn't want it either. Idempotent."
+    )
     def test_disconnect_is_idempotent(self) -> None:
         """Disconnecting again, or from somebody unknown, reports nothing more."""
 
@@ -110,7 +116,10 @@ class ClosingRules(Stage):
 
         self.play(scenario, "ann", "bob")
 
-    @contract("Close every link with a goodbye and stop accepting; each link is reported down. Idempotent.")
+    @contract(
+        "Close every link with a goodbye and stop accepting; each link is reported down. "
+        "Idempotent."
+    )
     def test_stop_reports_each_link_down_once(self) -> None:
         """What was reported up is reported down before ``stop`` returns, and nothing after that."""
 
@@ -126,13 +135,17 @@ class ClosingRules(Stage):
 
     @contract("What is reported of a peer other than that it is up is reported while it is.")
     def test_nothing_is_reported_of_who_is_not_linked(self) -> None:
-        """News, round-trip times and that a node is leaving come between the up of its link and the down."""
+        """News, round-trip times and that a node is leaving come between the up of its link and the
+        down.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             for round_ in (1, 2):
                 await ann.connect(bob)
                 await bob.links.expect("up", ann.name, count=round_)
-                await ann.connector.update(ann.node.evolve(metadata={"zone": str(round_)}), leaving=False)
+                await ann.connector.update(
+                    ann.node.evolve(metadata={"zone": str(round_)}), leaving=False
+                )
                 await ann.connector.update(ann.node, leaving=True)
                 await ann.connector.update(ann.node, leaving=False)
                 await ann.disconnect(bob)
@@ -143,7 +156,9 @@ class ClosingRules(Stage):
                     break
             await stop(ann, bob)
             for party, other in ((ann, bob), (bob, ann)):
-                assert not (stray := _stray(party.links.reports, other.name)), f"{party.name} reported {stray}"
+                assert not (stray := _stray(party.links.reports, other.name)), (
+                    f"{party.name} reported {stray}"
+                )
 
         self.play(scenario, "ann", "bob", holding=True)
 
@@ -209,11 +224,18 @@ class ClosingRules(Stage):
     def test_any_metadata_gets_through(self) -> None:
         """Metadata is any text of up to 1024 bytes: it arrives as it was told."""
         text = "\N{GREEK SMALL LETTER OMEGA}\n\x00\r\"'\\ \u2028"
-        most = {"k": (text * MAX_METADATA_BYTES).encode()[: MAX_METADATA_BYTES - 1].decode(errors="ignore")}
+        most = {
+            "k": (text * MAX_METADATA_BYTES)
+            .encode()[: MAX_METADATA_BYTES - 1]
+            .decode(errors="ignore")
+        }
         self.needs_links()
 
         async def scenario() -> None:
-            async with self.party("ann", metadata=most) as ann, self.party("bob", metadata=most) as bob:
+            async with (
+                self.party("ann", metadata=most) as ann,
+                self.party("bob", metadata=most) as bob,
+            ):
                 assert (await ann.connect(bob)).metadata == most
                 up = await bob.links.expect("up", ann.name)
                 assert up.node is not None
@@ -237,7 +259,9 @@ class ClosingRules(Stage):
 
     @contract("refuses new ones for the reason ``LEAVING``")
     def test_a_leaving_node_takes_no_new_links(self) -> None:
-        """A node that is about to leave refuses new links, for the reason ``LEAVING``, which may pass: it may come back."""
+        """A node that is about to leave refuses new links, for the reason ``LEAVING``, which may
+        pass: it may come back.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             await bob.connector.update(bob.node, leaving=True)
@@ -250,7 +274,9 @@ class ClosingRules(Stage):
 
     @contract("No link is taken any more from the start of this")
     def test_no_link_outlives_stop(self) -> None:
-        """Whoever dials a node that is stopping is refused, or linked and then told goodbye; afterwards nobody is there."""
+        """Whoever dials a node that is stopping is refused, or linked and then told goodbye;
+        afterwards nobody is there.
+        """
 
         async def scenario(ann: Party, bob: Party, turns: int) -> None:
             stopping = asyncio.create_task(bob.connector.stop())
@@ -258,11 +284,16 @@ class ClosingRules(Stage):
                 await asyncio.sleep(0)
             dialling = asyncio.create_task(ann.connect(bob))
             await asyncio.wait([dialling, stopping], timeout=self.deadline_s)
-            dialling.cancel()  # as the worker does at its deadline, where a peer accepted and said nothing
+            # as the worker does at its deadline, where a peer accepted and said nothing
+            dialling.cancel()
             (outcome,) = await asyncio.gather(dialling, return_exceptions=True)
             await stopping
-            assert isinstance(outcome, Node | ConnectError | asyncio.CancelledError), f"the dial ended with {outcome!r}"
-            await ann.links.until(lambda: ann.links.ups_and_downs(bob.name) in ENDED, "down of what was up")
+            assert isinstance(outcome, Node | ConnectError | asyncio.CancelledError), (
+                f"the dial ended with {outcome!r}"
+            )
+            await ann.links.until(
+                lambda: ann.links.ups_and_downs(bob.name) in ENDED, "down of what was up"
+            )
             await self.refusal(ann, bob.node)
             assert bob.links.ups_and_downs(ann.name) in ENDED
 
@@ -271,7 +302,9 @@ class ClosingRules(Stage):
 
 
 def _stray(reports: Sequence[Report], key: str) -> Report | None:
-    """Return the first report of a node that is not linked, or of a round trip that took less than no time."""
+    """Return the first report of a node that is not linked, or of a round trip that took less than
+    no time.
+    """
     is_up = False
     for report in reports:
         if report.node is None or report.node.key != key:

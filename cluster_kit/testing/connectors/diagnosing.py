@@ -1,4 +1,6 @@
-"""The rules of ``Connector.diagnose``, part of ``ConnectorConformance``; a connector that finds nothing out skips them."""
+"""The rules of ``Connector.diagnose``, part of ``ConnectorConformance``; a connector that finds
+nothing out skips them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ class DiagnosingRules(Stage):
 
     @contract("Find out whether ``node`` could be linked to, without a trace in its cluster")
     def test_diagnosis_of_a_serving_node_leaves_no_trace(self) -> None:
-        """A node that could be linked to is in order, and neither it nor its application hears of the question."""
+        """A node that could be linked to is in order, and neither it nor its application hears of
+        the question.
+        """
 
         async def scenario(bob: Party) -> None:
             finding = await self.diagnosed(bob.node)
@@ -32,7 +36,9 @@ class DiagnosingRules(Stage):
         """Where nobody answers, that is a failure with its cause."""
 
         async def scenario() -> None:
-            finding = await self.diagnosed(Node(name="ghost@127.0.0.1", address=await self.closed_address()))
+            finding = await self.diagnosed(
+                Node(name="ghost@127.0.0.1", address=await self.closed_address())
+            )
             assert finding.outcome is Outcome.FAILED, f"nobody is there: {finding}"
             assert finding.cause, f"no cause is told: {finding}"
 
@@ -49,9 +55,14 @@ class DiagnosingRules(Stage):
         self.play(scenario, "ann", holding=True)
 
     async def diagnosed(self, node: Node) -> Finding:
-        """Return what ann's connector finds out about ``node``; skip the rule if that is nothing."""
+        """Return what ann's connector finds out about ``node``; skip the rule if that is
+        nothing.
+        """
         finding = await self.make_connector().diagnose(
-            node, FakeDiscovery(self.make_node("ann"), network=self.make_links().network, keyring=self.keyring)
+            node,
+            FakeDiscovery(
+                self.make_node("ann"), network=self.make_links().network, keyring=self.keyring
+            ),
         )
         if finding is None:
             pytest.skip("Connector.diagnose finds nothing out")

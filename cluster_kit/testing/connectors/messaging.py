@@ -1,4 +1,6 @@
-"""The rules of carrying messages, part of ``ConnectorConformance``; a connector that carries none has one of them."""
+"""The rules of carrying messages, part of ``ConnectorConformance``; a connector that carries none
+has one of them.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +23,31 @@ ROUNDS = 50
 MOST = 2000  # payloads: 130 MB, and no system takes in more than that for somebody who doesn't read
 STUCK_S = 0.5
 
-GREETED = "the connector tells ``links.greeting`` in its handshakes, passes the peer's on by ``links.up``"
+GREETED = (
+    "the connector tells ``links.greeting`` in its handshakes, passes the peer's on by ``links.up``"
+)
 HANDSHAKE = "each handshake takes that of its own moment"
 WHOLE = "What is sent arrives whole and in order, or not at all where the link goes down."
-ONE = "A linked node has sent ``payload``; in the order in which it was sent, each once, and none after ``down``."
+ONE = (
+    "A linked node has sent ``payload``; in the order in which it was sent, each once, and none "
+    "after ``down``."
+)
 NO_LINK = "There is no such link, or it is lost."
 ALONE = "A peer that takes nothing holds up the sending to itself alone, and never a sign of life."
 
 
 class MessageRules(Stage):
-    """What applications greet each other with and send each other gets across, and a peer that doesn't read harms nobody."""
+    """What applications greet each other with and send each other gets across, and a peer that
+    doesn't read harms nobody.
+    """
 
     # Greeting
 
     @contract("The peer's own greeting; ``None`` where this link can't carry messages.")
     def test_a_link_without_messages_says_so(self) -> None:
-        """A link that can't carry messages has no greeting, rather than an empty one; one that can has one, if an empty one."""
+        """A link that can't carry messages has no greeting, rather than an empty one; one that can
+        has one, if an empty one.
+        """
         carries = self.make_connector().carries_messages
 
         async def scenario(ann: Party, bob: Party) -> None:
@@ -46,13 +57,17 @@ class MessageRules(Stage):
             if ann.connector.holds_links:
                 ups.append(await bob.links.expect("up", ann.name))
             for up in ups:
-                assert up.greeting == (b"" if carries else None), f"the greeting of {up.node} is {up.greeting!r}"
+                assert up.greeting == (b"" if carries else None), (
+                    f"the greeting of {up.node} is {up.greeting!r}"
+                )
 
         self.play(scenario, "ann", "bob")
 
     @contract(GREETED)
     def test_both_ends_greet_before_the_link_is_up(self) -> None:
-        """Each end gets the greeting of the other with ``up``, and is told again what it has said itself."""
+        """Each end gets the greeting of the other with ``up``, and is told again what it has said
+        itself.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             ann.links.greeting, bob.links.greeting = b"I am \x00 ann", b"\xff"
@@ -73,7 +88,9 @@ class MessageRules(Stage):
 
     @contract(HANDSHAKE)
     def test_each_handshake_has_the_greeting_of_its_moment(self) -> None:
-        """A greeting that changed is told to whoever links next, and an empty one is told as such."""
+        """A greeting that changed is told to whoever links next, and an empty one is told as
+        such.
+        """
 
         async def scenario(ann: Party, bob: Party, cat: Party) -> None:
             ann.links.greeting = b"early"
@@ -90,21 +107,29 @@ class MessageRules(Stage):
         self.play_messages(scenario, "ann", "bob", "cat")
 
     async def greeted(self, one: Party, other: Party, *, count: int = 1) -> None:
-        """Have ``one`` connect, and check that each end was told what the other says, and knows what it has said."""
+        """Have ``one`` connect, and check that each end was told what the other says, and knows
+        what it has said.
+        """
         said = {party.name: party.links.greeting for party in (one, other)}
         await one.connect(other)
         for party, peer in ((one, other), (other, one)):
             up = await party.links.expect("up", peer.name, count=count)
             assert up.greeting is not None, f"{party.name} reports a link that can't carry messages"
             heard, told = up.greeting, up.told
-            assert heard == said[peer.name], f"{peer.name} said {len(said[peer.name])} bytes; {party.name} got {heard[:40]!r}"
-            assert told == said[party.name], f"{party.name} said {len(said[party.name])} bytes, and is told {told[:40]!r}"
+            assert heard == said[peer.name], (
+                f"{peer.name} said {len(said[peer.name])} bytes; {party.name} got {heard[:40]!r}"
+            )
+            assert told == said[party.name], (
+                f"{party.name} said {len(said[party.name])} bytes, and is told {told[:40]!r}"
+            )
 
     # Sending
 
     @contract(WHOLE)
     def test_messages_arrive_whole_and_in_order(self) -> None:
-        """Payloads of any bytes and length arrive in both directions, as they were sent, each once."""
+        """Payloads of any bytes and length arrive in both directions, as they were sent, each
+        once.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             await self.both_up(ann, bob)
@@ -113,13 +138,17 @@ class MessageRules(Stage):
             await self.got(bob, ann, said)
             await self.got(ann, bob, said[::-1])
             await self.tell_each_other(ann, bob)
-            assert len(bob.links.of("message")) == len(ann.links.of("message")) == len(said), "a payload came twice"
+            assert len(bob.links.of("message")) == len(ann.links.of("message")) == len(said), (
+                "a payload came twice"
+            )
 
         self.play_messages(scenario, "ann", "bob")
 
     @contract(ONE)
     def test_messages_come_between_up_and_down(self) -> None:
-        """What is sent at once when a link is up is reported after that, and nothing is once the link is down."""
+        """What is sent at once when a link is up is reported after that, and nothing is once the
+        link is down.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             for round_ in (1, 2):
@@ -144,7 +173,9 @@ class MessageRules(Stage):
 
     @contract(NO_LINK)
     def test_who_is_not_linked_is_sent_nothing(self) -> None:
-        """Sending to a stranger, to one who was linked, or to another run of a linked name is a ``ConnectError``."""
+        """Sending to a stranger, to one who was linked, or to another run of a linked name is a
+        ``ConnectError``.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             await self.unsent(ann, bob.node.evolve(name="ghost@127.0.0.1"))
@@ -174,7 +205,9 @@ class MessageRules(Stage):
 
     @contract(ALONE)
     def test_who_does_not_read_holds_up_only_what_is_sent_to_it(self) -> None:
-        """``send`` to a frozen peer waits, so that nothing piles up, and can be cancelled; others get theirs meanwhile."""
+        """``send`` to a frozen peer waits, so that nothing piles up, and can be cancelled; others
+        get theirs meanwhile.
+        """
 
         async def scenario(ann: Party, bob: PeerApart, cat: Party) -> None:
             await self.both_up(ann, cat)
@@ -182,9 +215,15 @@ class MessageRules(Stage):
             stuck = await self.stuck(ann, bob)
             said = [bytes([number]) * size for number in range(3) for size in SIZES]
             sending = asyncio.create_task(send(ann, cat, said))
-            await asyncio.wait([sending, stuck], timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED)
-            assert sending.done(), f"nothing is sent to {cat.name} while {bob.node.key} doesn't read"
-            assert not stuck.done(), f"what is sent to {cat.name} waits until the link to {bob.node.key} is lost"
+            await asyncio.wait(
+                [sending, stuck], timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            assert sending.done(), (
+                f"nothing is sent to {cat.name} while {bob.node.key} doesn't read"
+            )
+            assert not stuck.done(), (
+                f"what is sent to {cat.name} waits until the link to {bob.node.key} is lost"
+            )
             await self.got(cat, ann, said)
             stuck.cancel()
             await asyncio.wait([stuck], timeout=self.deadline_s)
@@ -200,7 +239,9 @@ class MessageRules(Stage):
             bob.freeze()
             stuck = await self.stuck(ann, bob)
             try:
-                await ann.links.expect("down", bob.node.key, deadline_s=self.silence_s + self.deadline_s)
+                await ann.links.expect(
+                    "down", bob.node.key, deadline_s=self.silence_s + self.deadline_s
+                )
             except AssertionError:
                 await give_up(stuck)
                 pytest.skip("the link isn't lost, as test_a_frozen_peer_is_down_as_silent tells")
@@ -220,7 +261,9 @@ class MessageRules(Stage):
             if not sending.done():
                 return sending
             sending.result()
-        raise AssertionError(f"{MOST * len(FULL):,} bytes were sent to who doesn't read, and send never waits")
+        raise AssertionError(
+            f"{MOST * len(FULL):,} bytes were sent to who doesn't read, and send never waits"
+        )
 
     # How these are played
 
@@ -230,17 +273,30 @@ class MessageRules(Stage):
         await other.links.expect("up", one.name, count=count)
 
     async def got(self, party: Party, sender: Party, said: Sequence[bytes]) -> None:
-        """Wait until ``party`` has so many messages of ``sender``, which must be those that were said."""
+        """Wait until ``party`` has so many messages of ``sender``, which must be those that were
+        said.
+        """
 
         def heard() -> list[bytes]:
             return [report.data for report in party.links.of("message", sender.name)]
 
         try:
             async with asyncio.timeout(self.deadline_s):
-                await party.links.until(lambda: len(heard()) >= len(said), "messages", deadline_s=2 * self.deadline_s)
+                await party.links.until(
+                    lambda: len(heard()) >= len(said), "messages", deadline_s=2 * self.deadline_s
+                )
         except TimeoutError:
-            raise AssertionError(f"{party.name} got {len(heard())} of {len(said)} messages of {sender.name}") from None
-        wrong = next((number for number, pair in enumerate(zip(heard(), said, strict=False)) if pair[0] != pair[1]), None)
+            raise AssertionError(
+                f"{party.name} got {len(heard())} of {len(said)} messages of {sender.name}"
+            ) from None
+        wrong = next(
+            (
+                number
+                for number, pair in enumerate(zip(heard(), said, strict=False))
+                if pair[0] != pair[1]
+            ),
+            None,
+        )
         assert wrong is None, f"message {wrong} of {sender.name} is not what was sent"
 
     def play_messages(self, scenario: Callable[..., Awaitable[None]], *basenames: str) -> None:
@@ -263,7 +319,10 @@ class MessageRules(Stage):
     def needs_messages(self) -> None:
         """Skip the rule unless the connector carries messages."""
         if not self.make_connector().carries_messages:
-            pytest.skip("Connector.carries_messages is false: applications can't send each other anything over its links")
+            pytest.skip(
+                "Connector.carries_messages is false: applications can't send each other anything "
+                "over its links"
+            )
 
 
 async def send(ann: Party, bob: Party, said: Sequence[bytes]) -> None:

@@ -29,7 +29,11 @@ class OpeningRules(Stage):
 
         async def scenario(ann: Party, bob: Party) -> None:
             met = await ann.connector.connect(Node(address=bob.node.address))
-            assert (met.name, met.metadata, met.boot_id) == (bob.node.name, bob.node.metadata, bob.links.boot_id)
+            assert (met.name, met.metadata, met.boot_id) == (
+                bob.node.name,
+                bob.node.metadata,
+                bob.links.boot_id,
+            )
 
         self.play(scenario, "ann", "bob", holding=True)
 
@@ -40,13 +44,17 @@ class OpeningRules(Stage):
         async def scenario(ann: Party, bob: Party) -> None:
             met = await ann.connect(bob)
             assert ann.links.ups_and_downs(bob.name) == ["up"]
-            assert ann.links.of("up") == ann.links.of("up", met.key), "up was reported under another name than connect returned"
+            assert ann.links.of("up") == ann.links.of("up", met.key), (
+                "up was reported under another name than connect returned"
+            )
 
         self.play(scenario, "ann", "bob")
 
     @contract(ONCE)
     def test_up_is_reported_once_on_both_ends(self) -> None:
-        """A link is reported by the end that accepted it, too; not again when that end wants it as well."""
+        """A link is reported by the end that accepted it, too; not again when that end wants it as
+        well.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             await ann.connect(bob)
@@ -59,7 +67,9 @@ class OpeningRules(Stage):
 
     @contract("A link to ``node``, as it introduced itself, is up")
     def test_both_ends_are_told_who_the_peer_is(self) -> None:
-        """Name, address, metadata and boot are told to the end that accepted, too: it may have to dial the next time."""
+        """Name, address, metadata and boot are told to the end that accepted, too: it may have to
+        dial the next time.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             await ann.connect(bob)
@@ -78,16 +88,27 @@ class OpeningRules(Stage):
 
         self.play(scenario, "ann", "bob")
 
-    @contract("When two nodes dial each other at the same time, one link is left, and no end loses it again.")
+    @contract(
+        "When two nodes dial each other at the same time, one link is left, and no end loses it "
+        "again."
+    )
     def test_simultaneous_connects_settle_on_one_link(self) -> None:
         """When both ends dial at once, one link is reported, and neither end loses it again."""
 
         async def scenario(ann: Party, bob: Party) -> None:
-            results = await asyncio.gather(ann.connect(bob), bob.connect(ann), return_exceptions=True)
-            faults = [result for result in results if isinstance(result, BaseException) and not _retryable(result)]
+            results = await asyncio.gather(
+                ann.connect(bob), bob.connect(ann), return_exceptions=True
+            )
+            faults = [
+                result
+                for result in results
+                if isinstance(result, BaseException) and not _retryable(result)
+            ]
             assert not faults, f"a crossed dial may only fail for now: {faults!r}"
             told = {result.reason for result in results if isinstance(result, ConnectError)}
-            assert told <= {ConnectReason.CROSSED}, f"a crossed dial failed for another reason: {results!r}"
+            assert told <= {ConnectReason.CROSSED}, (
+                f"a crossed dial failed for another reason: {results!r}"
+            )
             await ann.links.expect("up", bob.name)
             await bob.links.expect("up", ann.name)
             await self.tell_each_other(ann, bob)
@@ -104,7 +125,9 @@ class OpeningRules(Stage):
         """A peer that isn't up yet is a ``ConnectError`` that may pass, and names the peer."""
 
         async def scenario(ann: Party) -> None:
-            error = await self.refusal(ann, Node(name="ghost@127.0.0.1", address=await self.closed_address()))
+            error = await self.refusal(
+                ann, Node(name="ghost@127.0.0.1", address=await self.closed_address())
+            )
             assert error.retryable
             assert error.node
 
@@ -121,7 +144,9 @@ class OpeningRules(Stage):
 
     @contract("A peer of another name than ``node.name`` is ``NAME``")
     def test_another_name_than_expected_is_refused(self) -> None:
-        """Whoever answers under another name is not the node that was asked for; neither end reports a link."""
+        """Whoever answers under another name is not the node that was asked for; neither end
+        reports a link.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             error = await self.refusal(ann, Node(name="eve@127.0.0.1", address=bob.node.address))
@@ -134,14 +159,18 @@ class OpeningRules(Stage):
 
     @contract("One that failed leaves no wish and no connection behind")
     def test_refused_connect_leaves_nothing_behind(self) -> None:
-        """The worker dials again and again whoever is known and refuses: what is left each time adds up."""
+        """The worker dials again and again whoever is known and refuses: what is left each time
+        adds up.
+        """
 
         async def scenario(ann: Party, bob: Party) -> None:
             async with leaves_nothing(self.deadline_s):
                 try:
                     await self.refusal(ann, Node(name="eve@127.0.0.1", address=bob.node.address))
                 except AssertionError:
-                    pytest.skip("it isn't refused, as test_another_name_than_expected_is_refused tells")
+                    pytest.skip(
+                        "it isn't refused, as test_another_name_than_expected_is_refused tells"
+                    )
 
         self.play(scenario, "ann", "bob", holding=True)
 
@@ -166,7 +195,9 @@ class OpeningRules(Stage):
         ],
         ids=["cluster", "group", "boundary", "case"],
     )
-    @contract("what carries another fence is foreign: ignored by a strategy, refused by a connector.")
+    @contract(
+        "what carries another fence is foreign: ignored by a strategy, refused by a connector."
+    )
     def test_a_foreigner_is_refused(self, fence: Fence) -> None:
         """Another cluster or group is another world; neither end reports a link."""
         self.needs_links()
@@ -180,13 +211,21 @@ class OpeningRules(Stage):
         self.play(scenario)
 
     @pytest.mark.parametrize("linked", [0, 1], ids=["older", "newer"])
-    @contract("a node whose name another live one has, which the peer is linked to, gets ``NameConflict``")
+    @contract(
+        "a node whose name another live one has, which the peer is linked to, gets ``NameConflict``"
+    )
     def test_of_two_live_nodes_of_one_name_the_linked_one_keeps_its_link(self, linked: int) -> None:
-        """The other is told of the conflict, whichever was started first; the one that is linked isn't disturbed."""
+        """The other is told of the conflict, whichever was started first; the one that is linked
+        isn't disturbed.
+        """
         self.needs_links()
 
         async def scenario() -> None:
-            async with self.party("bob") as bob, self.party("ann") as older, self.party("ann") as newer:
+            async with (
+                self.party("bob") as bob,
+                self.party("ann") as older,
+                self.party("ann") as newer,
+            ):
                 first, second = (older, newer) if linked == 0 else (newer, older)
                 await first.connect(bob)
                 await bob.links.expect("up", first.name)

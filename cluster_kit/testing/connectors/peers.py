@@ -1,4 +1,6 @@
-"""Peers that a connector under test has no part in: strangers of its transport, and nodes that can crash or freeze."""
+"""Peers that a connector under test has no part in: strangers of its transport, and nodes that can
+crash or freeze.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class Strangers:
 
     @asynccontextmanager
     async def listening(self, answer: bytes = b"") -> AsyncIterator[Stranger]:
-        """Have a stranger that answers every dial with ``answer`` and says no more, or one that is silent."""
+        """Have a stranger that answers every dial with ``answer`` and says no more, or one that is
+        silent.
+        """
         stranger = Stranger("")
 
         def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,7 +93,9 @@ class Strangers:
 
     @asynccontextmanager
     async def relaying(self, address: str) -> AsyncIterator[Stranger]:
-        """Have a stranger that connects all who dial it with ``address``, and may say something of its own to both."""
+        """Have a stranger that connects all who dial it with ``address``, and may say something of
+        its own to both.
+        """
         stranger = Stranger("")
         pumps: set[asyncio.Task[None]] = set()
 
@@ -119,7 +125,9 @@ class Strangers:
                 while await reader.read(_CHUNK_BYTES):
                     pass
         except TimeoutError:
-            raise AssertionError(f"the connection is still open after {self.deadline_s:g} s") from None
+            raise AssertionError(
+                f"the connection is still open after {self.deadline_s:g} s"
+            ) from None
         except OSError:
             return
 
@@ -170,7 +178,9 @@ def _errand_for(connector: Connector) -> Errand:
 async def peer_process(
     connector: Connector, local: Node, *, dial: Node | None, keyring: Keyring | None = None
 ) -> AsyncIterator[PeerApart]:
-    """Start ``connector`` as ``local`` in a process of its own, which is killed at the end; see ``Stage.peer_apart``."""
+    """Start ``connector`` as ``local`` in a process of its own, which is killed at the end; see
+    ``Stage.peer_apart``.
+    """
     errand = _errand_for(connector)
     command = (sys.executable, "-m", "cluster_kit.testing.processes.peer")
     pipe = asyncio.subprocess.PIPE
@@ -182,7 +192,9 @@ async def peer_process(
             process.stdin.write(pickle.dumps(part).hex().encode() + b"\n")
         async with asyncio.timeout(DEADLINE_S):
             told = await process.stdout.readline()
-        assert told, f"{local.key} did not start in a process of its own; its error is on standard error"
+        assert told, (
+            f"{local.key} did not start in a process of its own; its error is on standard error"
+        )
         yield _PeerProcess(pickle.loads(bytes.fromhex(told.decode())), process)  # noqa: S301 - our own child wrote it
     finally:
         if process.returncode is None:

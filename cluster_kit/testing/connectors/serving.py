@@ -15,7 +15,9 @@ from cluster_kit.testing.listener import attend
 
 
 class ServingRules(Stage):
-    """A connector serves from ``start`` to ``stop``, blocks nothing meanwhile, and leaves nothing behind."""
+    """A connector serves from ``start`` to ``stop``, blocks nothing meanwhile, and leaves nothing
+    behind.
+    """
 
     @contract("return ``local`` with the address under which peers reach it, and all else as it is")
     def test_start_returns_this_node(self) -> None:
@@ -31,7 +33,9 @@ class ServingRules(Stage):
 
     @contract("return ``local`` with the address under which peers reach it")
     def test_start_returns_an_address_to_dial(self) -> None:
-        """The address can be handed to others: it leads here, and means neither every interface nor any port."""
+        """The address can be handed to others: it leads here, and means neither every interface nor
+        any port.
+        """
 
         async def scenario(ann: Party) -> None:
             assert ann.node.address is not None, "start returned no address"
@@ -41,7 +45,10 @@ class ServingRules(Stage):
 
         self.play(scenario, "ann", holding=True)
 
-    @contract("Close every link with a goodbye and stop accepting; each link is reported down. Idempotent.")
+    @contract(
+        "Close every link with a goodbye and stop accepting; each link is reported down. "
+        "Idempotent."
+    )
     def test_stop_is_idempotent(self) -> None:
         """A second ``stop`` does nothing."""
 
@@ -53,17 +60,25 @@ class ServingRules(Stage):
 
     @contract("no task, thread, process, socket or file is left at its end")
     def test_stop_leaves_nothing_behind(self) -> None:
-        """After ``stop`` no task, thread, process, socket or file is left, on either side of a link."""
+        """After ``stop`` no task, thread, process, socket or file is left, on either side of a
+        link.
+        """
 
         async def scenario() -> None:
-            async with leaves_nothing(self.deadline_s), self.party("ann") as ann, self.party("bob") as bob:
+            async with (
+                leaves_nothing(self.deadline_s),
+                self.party("ann") as ann,
+                self.party("bob") as bob,
+            ):
                 await ann.connect(bob)
 
         self.play(scenario)
 
     @contract("in one event loop, which nothing may block")
     def test_the_event_loop_is_never_blocked(self) -> None:
-        """The event loop carries the heartbeats of all links: no call and no message of a connector blocks it."""
+        """The event loop carries the heartbeats of all links: no call and no message of a connector
+        blocks it.
+        """
         nobody = Node(name="ghost@127.0.0.1")
 
         async def live() -> None:

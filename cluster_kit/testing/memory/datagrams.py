@@ -1,7 +1,8 @@
 """Datagrams in memory: lossy, bounded, heard by all who joined the group.
 
-What is sent to a group is one object of bytes for all who hear it, and each of them takes in at once
-what comes at one moment: in a cluster of a thousand nodes, gossip is heard a million times a second.
+What is sent to a group is one object of bytes for all who hear it, and each of them takes in at
+once what comes at one moment: in a cluster of a thousand nodes, gossip is heard a million times a
+second.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 MAX_BYTES = 65_507  # of IPv4
 INBOX_BYTES = 425_984  # Linux: net.core.rmem_max, doubled for its own needs
 OVERHEAD_BYTES = 768  # what Linux counts for a datagram besides its bytes
-JITTER_STEPS = 8  # in which a jitter is dealt out, so that many who hear one datagram share few events
+# in which a jitter is dealt out, so that many who hear one datagram share few events
+JITTER_STEPS = 8
 
 Hear = Callable[[Sequence[Datagram]], object]
 
 
 class Audience(NamedTuple):
-    """Those who hear a datagram: ``hearers``, which senders to one group have in common, without those ``apart``."""
+    """Those who hear a datagram: ``hearers``, which senders to one group have in common, without
+    those ``apart``.
+    """
 
     hearers: Sequence[MemoryDatagrams]
     apart: frozenset[MemoryDatagrams] = frozenset()
@@ -70,7 +74,9 @@ class MemoryDatagrams(Datagrams):
         here: The own address.
     """
 
-    def __init__(self, host: MemoryHost, loop: VirtualLoop, group: Group, max_bytes: int, here: Endpoint) -> None:
+    def __init__(
+        self, host: MemoryHost, loop: VirtualLoop, group: Group, max_bytes: int, here: Endpoint
+    ) -> None:
         self.here = here
         self.group = group
         self.host = host
@@ -132,7 +138,9 @@ class MemoryDatagrams(Datagrams):
         self._traffic.packets_received += len(datagrams)
         self._traffic.bytes_received += batch.size_bytes
         if batch.longest_bytes > self._size_bytes:
-            datagrams = tuple(Datagram(data[: self._size_bytes], source) for data, source in datagrams)
+            datagrams = tuple(
+                Datagram(data[: self._size_bytes], source) for data, source in datagrams
+            )
         if self._hear is not None and self._loop._held is None and not self._inbox:
             asyncio._set_running_loop(self._loop)
             try:
@@ -140,7 +148,9 @@ class MemoryDatagrams(Datagrams):
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as exc:  # noqa: BLE001 - as in any callback of a loop
-                self._loop.call_exception_handler({"message": f"Exception in {self._hear!r}", "exception": exc})
+                self._loop.call_exception_handler(
+                    {"message": f"Exception in {self._hear!r}", "exception": exc}
+                )
         else:
             for datagram in datagrams:
                 self._keep(datagram)
@@ -169,21 +179,29 @@ class MemoryDatagrams(Datagrams):
 
 
 def deliver(arrivals: Sequence[Arrival]) -> None:
-    """Have everybody hear what comes in at one moment: one after the other, which memory is faster at than turn by turn.
+    """Have everybody hear what comes in at one moment: one after the other, which memory is faster
+    at than turn by turn.
 
     Nearly all hear the same, so that is put together once.
     """
     crowd = max((audience.hearers for audience, _ in arrivals), key=len)
     common = _batch_of(datagram for audience, datagram in arrivals if audience.hearers is crowd)
-    others = {hearer: _batch_of(datagrams) for hearer, datagrams in _other_inboxes(arrivals, crowd).items()}
+    others = {
+        hearer: _batch_of(datagrams)
+        for hearer, datagrams in _other_inboxes(arrivals, crowd).items()
+    }
     for hearer in crowd:
         hearer.take_in(others.pop(hearer, common))
     for hearer, batch in others.items():
         hearer.take_in(batch)
 
 
-def _other_inboxes(arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]) -> dict[MemoryDatagrams, list[Datagram]]:
-    """Return what comes in for those who don't hear just what ``crowd`` does; who is of the crowd, in no order."""
+def _other_inboxes(
+    arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]
+) -> dict[MemoryDatagrams, list[Datagram]]:
+    """Return what comes in for those who don't hear just what ``crowd`` does; who is of the crowd,
+    in no order.
+    """
     inboxes: dict[MemoryDatagrams, list[Datagram]] = {}
     for audience, _ in arrivals:
         others = audience.apart if audience.hearers is crowd else audience.each()
@@ -191,7 +209,9 @@ def _other_inboxes(arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]
     members = frozenset(crowd)
     for audience, datagram in arrivals:
         if audience.hearers is crowd:
-            hearers = [hearer for hearer in inboxes if hearer in members and hearer not in audience.apart]
+            hearers = [
+                hearer for hearer in inboxes if hearer in members and hearer not in audience.apart
+            ]
         else:
             hearers = list(audience.each())
         for hearer in hearers:
@@ -200,7 +220,8 @@ def _other_inboxes(arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]
 
 
 def moments(path: Path, now_s: float, draw: Callable[[str], float]) -> list[tuple[float, bool]]:
-    """Return when a datagram that isn't lost arrives: once or twice; and whether behind what was sent before.
+    """Return when a datagram that isn't lost arrives: once or twice; and whether behind what was
+    sent before.
 
     Args:
         path: The way.

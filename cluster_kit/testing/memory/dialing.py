@@ -1,7 +1,7 @@
 """How a stream in memory comes about: who listens, who dials, and what the kernels do between them.
 
-A dial is a packet to the other host (SYN) and one back; lost ones are sent again. The listener keeps
-the stream until its process takes it, so a frozen process is connected to as a live one is.
+A dial is a packet to the other host (SYN) and one back; lost ones are sent again. The listener
+keeps the stream until its process takes it, so a frozen process is connected to as a live one is.
 """
 
 from __future__ import annotations
@@ -133,7 +133,12 @@ class Dial:
         if here is None:
             self._fail("network is unreachable", NetworkFault.UNREACHABLE)
         elif target is None:
-            self._timeline.call_at(self._timeline.now_s + NO_HOST_S, self._fail, "no route to host", NetworkFault.UNREACHABLE)
+            self._timeline.call_at(
+                self._timeline.now_s + NO_HOST_S,
+                self._fail,
+                "no route to host",
+                NetworkFault.UNREACHABLE,
+            )
         else:
             self._knock(target, Endpoint(here, self._host.free_port()), 0)
 
@@ -148,11 +153,15 @@ class Dial:
         if path.is_black_hole or self._host.network.loses(self._host, target, 0):
             self._knock_later(target, here, retries)
         else:
-            self._timeline.call_at(self._timeline.now_s + path.latency_s, self._arrive, target, here, retries)
+            self._timeline.call_at(
+                self._timeline.now_s + path.latency_s, self._arrive, target, here, retries
+            )
 
     def _knock_later(self, target: MemoryHost, here: Endpoint, retries: int) -> None:
         """Knock again once the answer to the last attempt is overdue."""
-        self._timeline.call_at(self._timeline.now_s + SYN_RETRY_S * 2**retries, self._knock, target, here, retries + 1)
+        self._timeline.call_at(
+            self._timeline.now_s + SYN_RETRY_S * 2**retries, self._knock, target, here, retries + 1
+        )
 
     def _arrive(self, target: MemoryHost, here: Endpoint, retries: int) -> None:
         network = self._host.network
@@ -165,11 +174,16 @@ class Dial:
             self._knock_later(target, here, retries)
         elif is_refused:
             self._timeline.call_at(
-                self._timeline.now_s + back.latency_s, self._fail, "connection refused", NetworkFault.REFUSED
+                self._timeline.now_s + back.latency_s,
+                self._fail,
+                "connection refused",
+                NetworkFault.REFUSED,
             )
         else:
             assert listener is not None
-            self._timeline.call_at(self._timeline.now_s + back.latency_s, self._open, listener, here)
+            self._timeline.call_at(
+                self._timeline.now_s + back.latency_s, self._open, listener, here
+            )
 
     def _open(self, listener: MemoryListener, here: Endpoint) -> None:
         if self._is_over:
@@ -184,7 +198,12 @@ class Dial:
 
     def _fail(self, text: str, fault: NetworkFault) -> None:
         if not self._is_over:
-            self._loop.arrive(self._context, self._settle, self._future.set_exception, NetworkError(text, fault=fault))
+            self._loop.arrive(
+                self._context,
+                self._settle,
+                self._future.set_exception,
+                NetworkError(text, fault=fault),
+            )
 
     def _settle(self, how: Callable[..., None], outcome: object) -> None:
         if not self._future.done():

@@ -1,4 +1,6 @@
-"""What can go wrong between two hosts, as frozen values; and what all that is placed on a way amounts to. Pure."""
+"""What can go wrong between two hosts, as frozen values; and what all that is placed on a way
+amounts to. Pure.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ class Reorder:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Let nothing pass. Streams stay open; what they send waits for the end of the cut, as TCP sends it again and again."""
+    """Let nothing pass. Streams stay open; what they send waits for the end of the cut, as TCP
+    sends it again and again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,10 @@ class SlowReader:
     bytes_per_s: float
 
     def __post_init__(self) -> None:
-        _check(self.bytes_per_s > 0, f"bytes_per_s: is {self.bytes_per_s}; write more than 0, or use Cut")
+        _check(
+            self.bytes_per_s > 0,
+            f"bytes_per_s: is {self.bytes_per_s}; write more than 0, or use Cut",
+        )
 
 
 Fault = Drop | Delay | Duplicate | Reorder | Cut | Refuse | BlackHole | SlowReader
@@ -134,11 +141,15 @@ def path_with(latency_s: float, faults: Iterable[Fault]) -> Path:
             case Drop(rate):
                 path = path._replace(drop=1 - (1 - path.drop) * (1 - rate))
             case Delay(seconds, jitter_s):
-                path = path._replace(latency_s=path.latency_s + seconds, jitter_s=path.jitter_s + jitter_s)
+                path = path._replace(
+                    latency_s=path.latency_s + seconds, jitter_s=path.jitter_s + jitter_s
+                )
             case Duplicate(rate):
                 path = path._replace(duplicate=max(path.duplicate, rate))
             case Reorder(rate, by_s):
-                path = path._replace(reorder=max(path.reorder, rate), reorder_by_s=max(path.reorder_by_s, by_s))
+                path = path._replace(
+                    reorder=max(path.reorder, rate), reorder_by_s=max(path.reorder_by_s, by_s)
+                )
             case Cut():
                 path = path._replace(is_cut=True)
             case Refuse():

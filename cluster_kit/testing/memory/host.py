@@ -11,7 +11,17 @@ from random import Random
 from typing import TYPE_CHECKING, Literal
 
 from cluster_kit.errors import NetworkError, NetworkFault
-from cluster_kit.network import MAX_PORT, Clock, Datagrams, Endpoint, Group, Interface, Listener, Network, Stream
+from cluster_kit.network import (
+    MAX_PORT,
+    Clock,
+    Datagrams,
+    Endpoint,
+    Group,
+    Interface,
+    Listener,
+    Network,
+    Stream,
+)
 from cluster_kit.testing.memory.datagrams import MemoryDatagrams
 from cluster_kit.testing.memory.dialing import Dial, MemoryListener
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
@@ -26,7 +36,8 @@ LAST_FREE_PORT = 60_999
 LOOPBACK = ("127.0.0.1", "::1")
 
 GroupKey = tuple["MemoryHost | None", str, int]
-"""Who hears a group: on one host where it is heard on loopback, else on all; its address and port."""
+"""Who hears a group: on one host where it is heard on loopback, else on all; its address and port.
+"""
 
 
 @lru_cache(maxsize=65_536)
@@ -80,7 +91,8 @@ class Traffic:
 
 
 class MemoryHost(Network):
-    """The network as one machine sees it; ``MemoryNetwork.host`` makes it. Any number of processes may use it.
+    """The network as one machine sees it; ``MemoryNetwork.host`` makes it. Any number of processes
+    may use it.
 
     Attributes:
         network: All hosts together.
@@ -91,7 +103,9 @@ class MemoryHost(Network):
 
     clock: MemoryClock
 
-    def __init__(self, network: MemoryNetwork, addresses: tuple[str, ...], random: Callable[[str], Random]) -> None:
+    def __init__(
+        self, network: MemoryNetwork, addresses: tuple[str, ...], random: Callable[[str], Random]
+    ) -> None:
         self.network = network
         self.addresses = addresses
         self.clock = MemoryClock(network)
@@ -107,7 +121,9 @@ class MemoryHost(Network):
         return f"<MemoryHost {self.addresses[0]}>"
 
     def random(self, concern: str) -> Random:
-        """Return the source of ``concern``, which processes of this host share, so that a restarted one draws something new."""
+        """Return the source of ``concern``, which processes of this host share, so that a restarted
+        one draws something new.
+        """
         found = self._randoms.get(concern)
         if found is None:
             found = self._randoms[concern] = self._new_random(concern)
@@ -118,7 +134,11 @@ class MemoryHost(Network):
         try:
             found = [plain(host) if "%" not in host else host]
         except ValueError:
-            found = list(LOOPBACK) if host.rstrip(".").lower() == "localhost" else self.network.addresses_of(host)
+            found = (
+                list(LOOPBACK)
+                if host.rstrip(".").lower() == "localhost"
+                else self.network.addresses_of(host)
+            )
         wanted = [address for address in found if version in (None, version_of(address))]
         if not wanted:
             raise NetworkError("name or service not known", fault=NetworkFault.NO_SUCH_NAME)
@@ -126,7 +146,9 @@ class MemoryHost(Network):
 
     def interfaces(self) -> Sequence[Interface]:
         """Return loopback and one interface with all addresses."""
-        found = [Interface("lo", address, is_loopback=True, has_multicast=False) for address in LOOPBACK]
+        found = [
+            Interface("lo", address, is_loopback=True, has_multicast=False) for address in LOOPBACK
+        ]
         found += [Interface("eth0", address) for address in self.addresses]
         return sorted(found, key=lambda interface: version_of(interface.address))
 
@@ -136,7 +158,11 @@ class MemoryHost(Network):
             address = plain(address)
         except ValueError:
             return False
-        return address in self.addresses or ip_address(address).is_loopback or ip_address(address).is_unspecified
+        return (
+            address in self.addresses
+            or ip_address(address).is_loopback
+            or ip_address(address).is_unspecified
+        )
 
     def source_of(self, address: str) -> str | None:
         """Return from which address another one is reached."""
@@ -146,9 +172,13 @@ class MemoryHost(Network):
 
     def free_port(self) -> int:
         """Return a port that nobody listens on."""
-        taken = {listener.here.port for listener in self.listeners} | {here.port for here in self._hearers}
+        taken = {listener.here.port for listener in self.listeners} | {
+            here.port for here in self._hearers
+        }
         while True:
-            self._last_port = FIRST_FREE_PORT if self._last_port == LAST_FREE_PORT else self._last_port + 1
+            self._last_port = (
+                FIRST_FREE_PORT if self._last_port == LAST_FREE_PORT else self._last_port + 1
+            )
             if self._last_port not in taken:
                 return self._last_port
 
@@ -160,7 +190,10 @@ class MemoryHost(Network):
         self._check_ours(at.host)
         _check_port(at.port)
         address = plain(at.host)
-        if any(listener.here.port == at.port and _overlap(listener.here.host, address) for listener in self.listeners):
+        if any(
+            listener.here.port == at.port and _overlap(listener.here.host, address)
+            for listener in self.listeners
+        ):
             raise NetworkError("address already in use", fault=NetworkFault.IN_USE)
         listener = MemoryListener(self, loop, Endpoint(address, at.port or self.free_port()))
         self.listeners.append(listener)
@@ -233,7 +266,9 @@ def _check_address(text: str) -> None:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether somebody who listens at one address is found at the other; IPv6's wildcard serves IPv4 as well."""
+    """Whether somebody who listens at one address is found at the other; IPv6's wildcard serves
+    IPv4 as well.
+    """
     for wildcard, address in ((one, other), (other, one)):
         if ip_address(wildcard).is_unspecified and version_of(wildcard) in (6, version_of(address)):
             return True

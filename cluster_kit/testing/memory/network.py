@@ -12,7 +12,13 @@ from random import Random
 from typing import NamedTuple
 
 from cluster_kit.network import Datagram, Endpoint
-from cluster_kit.testing.memory.datagrams import Arrival, Audience, MemoryDatagrams, deliver, moments
+from cluster_kit.testing.memory.datagrams import (
+    Arrival,
+    Audience,
+    MemoryDatagrams,
+    deliver,
+    moments,
+)
 from cluster_kit.testing.memory.faults import Fault, Path, path_with
 from cluster_kit.testing.memory.host import GroupKey, MemoryHost, plain
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
@@ -26,7 +32,9 @@ Hosts = MemoryHost | Collection[MemoryHost] | None
 
 
 class Placed(NamedTuple):
-    """A fault that is placed on some ways; what ``MemoryNetwork.add`` returns and ``remove`` takes."""
+    """A fault that is placed on some ways; what ``MemoryNetwork.add`` returns and ``remove``
+    takes.
+    """
 
     fault: Fault
     lies_on: Callable[[MemoryHost, MemoryHost], bool] | None
@@ -46,14 +54,15 @@ class Packet(NamedTuple):
 class MemoryNetwork:
     """A network in virtual time.
 
-    Whatever uses it runs in a ``VirtualLoop``: all in one, or each process in its own on a common timeline. What comes in
-    is handed over in the loop in which it was asked for.
+    Whatever uses it runs in a ``VirtualLoop``: all in one, or each process in its own on a common
+    timeline. What comes in is handed over in the loop in which it was asked for.
 
     Args:
         seed: Of all that is random: what is lost, and what hosts draw.
         timeline: Of the loops; by default that of the first to use the network.
         latency_s: From one host to another.
-        grain_s: Datagrams to a group are heard at multiples of this: the coarser, the more of them a process hears at once.
+        grain_s: Datagrams to a group are heard at multiples of this: the coarser, the more of them
+            a process hears at once.
 
     Attributes:
         hosts: In the order in which they were added.
@@ -62,7 +71,12 @@ class MemoryNetwork:
     """
 
     def __init__(
-        self, *, seed: int = 0, timeline: Timeline | None = None, latency_s: float = LATENCY_S, grain_s: float = 0.0
+        self,
+        *,
+        seed: int = 0,
+        timeline: Timeline | None = None,
+        latency_s: float = LATENCY_S,
+        grain_s: float = 0.0,
     ) -> None:
         self.seed = seed
         self.timeline = timeline or Timeline()
@@ -86,12 +100,16 @@ class MemoryNetwork:
         """Take the timeline of the loop that runs; a network serves one timeline only."""
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
-            raise RuntimeError("memory network: it needs virtual time; use run_virtually(), or a VirtualLoop")
+            raise RuntimeError(
+                "memory network: it needs virtual time; use run_virtually(), or a VirtualLoop"
+            )
         if not self.is_bound:
             self.is_bound = True
             self.timeline = loop.timeline
         elif self.timeline is not loop.timeline:
-            raise RuntimeError("memory network: it has served another timeline; make a new one for each run")
+            raise RuntimeError(
+                "memory network: it has served another timeline; make a new one for each run"
+            )
 
     @property
     def now_s(self) -> float:
@@ -110,9 +128,16 @@ class MemoryNetwork:
             names: What resolves to its addresses.
         """
         own = tuple(plain(address) for address in addresses)
-        taken = [address for address in own if address in self._host_at or ip_address(address).is_loopback]
+        taken = [
+            address
+            for address in own
+            if address in self._host_at or ip_address(address).is_loopback
+        ]
         if taken or not own:
-            raise ValueError(f"memory network: a host needs addresses of its own, not {', '.join(taken) or 'none at all'}")
+            raise ValueError(
+                "memory network: a host needs addresses of its own, not "
+                f"{', '.join(taken) or 'none at all'}"
+            )
         added = MemoryHost(self, own, random=partial(self.random, own[0]))
         self.hosts.append(added)
         for address in own:
@@ -131,7 +156,9 @@ class MemoryNetwork:
         return list(self._addresses_of.get(name.rstrip(".").lower(), ()))
 
     def random(self, *concern: str) -> Random:
-        """Return a source of randomness for ``concern``: the same in each run, another one for each concern."""
+        """Return a source of randomness for ``concern``: the same in each run, another one for each
+        concern.
+        """
         digest = blake2b(repr((self.seed, *concern)).encode(), digest_size=16).digest()
         return Random(int.from_bytes(digest))
 
@@ -160,7 +187,9 @@ class MemoryNetwork:
         if source is None and target is None and where is None:
             placed = Placed(fault, None)
         else:
-            placed = Placed(fault, partial(_lies_on, _all_of(source), _all_of(target), both_ways, where))
+            placed = Placed(
+                fault, partial(_lies_on, _all_of(source), _all_of(target), both_ways, where)
+            )
         self._placed.append(placed)
         self._review()
         return placed
@@ -171,15 +200,23 @@ class MemoryNetwork:
         self._review()
 
     def partition(self, *groups: Collection[MemoryHost], fault: Fault) -> Placed:
-        """Place a fault, such as a ``Cut``, between groups; hosts in none of them are one more group."""
+        """Place a fault, such as a ``Cut``, between groups; hosts in none of them are one more
+        group.
+        """
         group_of = {host: number for number, group in enumerate(groups) for host in group}
-        return self.add(fault, where=lambda source, target: group_of.get(source) != group_of.get(target))
+        return self.add(
+            fault, where=lambda source, target: group_of.get(source) != group_of.get(target)
+        )
 
     def _review(self) -> None:
         self._paths.clear()
         self._plans.clear()
         is_uniform = all(placed.lies_on is None for placed in self._placed)
-        self._uniform = path_with(self._latency_s, [placed.fault for placed in self._placed]) if is_uniform else None
+        self._uniform = (
+            path_with(self._latency_s, [placed.fault for placed in self._placed])
+            if is_uniform
+            else None
+        )
 
     def path(self, source: MemoryHost, target: MemoryHost) -> Path:
         """Return the way from one host to another, with what goes wrong on it."""
@@ -189,7 +226,11 @@ class MemoryNetwork:
             return self._uniform
         path = self._paths.get((source, target))
         if path is None:
-            faults = [placed.fault for placed in self._placed if placed.lies_on is None or placed.lies_on(source, target)]
+            faults = [
+                placed.fault
+                for placed in self._placed
+                if placed.lies_on is None or placed.lies_on(source, target)
+            ]
             path = self._paths[source, target] = path_with(self._latency_s, faults)
         return path
 
@@ -205,11 +246,15 @@ class MemoryNetwork:
 
     # Packets
 
-    def loses(self, source: MemoryHost, target: MemoryHost, size_bytes: int, kind: str = "stream") -> bool:
+    def loses(
+        self, source: MemoryHost, target: MemoryHost, size_bytes: int, kind: str = "stream"
+    ) -> bool:
         """Tell whether a packet that is sent now is lost."""
         return self._loses(self.path(source, target), source, target, size_bytes, kind)
 
-    def _loses(self, path: Path, source: MemoryHost, target: MemoryHost, size_bytes: int, kind: str) -> bool:
+    def _loses(
+        self, path: Path, source: MemoryHost, target: MemoryHost, size_bytes: int, kind: str
+    ) -> bool:
         is_lost = path.is_cut or (path.drop > 0 and self.draw("drop") < path.drop)
         if self.watch is not None:
             self.watch(Packet(self.timeline.now_s, source, target, kind, size_bytes, is_lost))
@@ -250,7 +295,9 @@ class MemoryNetwork:
     def _on_grid(self, at_s: float) -> float:
         return ceil(at_s / self._grain_s) * self._grain_s if self._grain_s else at_s
 
-    def _reached(self, path: Path, audience: Audience, host: MemoryHost, size_bytes: int) -> Audience:
+    def _reached(
+        self, path: Path, audience: Audience, host: MemoryHost, size_bytes: int
+    ) -> Audience:
         """Return for whom a datagram from ``host`` isn't lost."""
         if self.watch is not None:
             loses = partial(self._loses, path, host, size_bytes=size_bytes, kind="datagram")
@@ -263,12 +310,16 @@ class MemoryNetwork:
         return Audience([each for each in audience.each() if draw() >= drop])
 
     def _plan(self, sender: MemoryDatagrams) -> list[tuple[Path, Audience]]:
-        """Return who hears the group of ``sender``, together with those who are reached by a way alike."""
+        """Return who hears the group of ``sender``, together with those who are reached by a way
+        alike.
+        """
         source, has_hops = sender.host, sender.group.hops > 0
         key = source.key_of(sender.group, sender.group.via)
         plan = self._plans.get((source, has_hops, key))
         if plan is None:
-            plan = self._plans[source, has_hops, key] = [*self._audiences(source, self._groups.get(key, ()), has_hops=has_hops)]
+            plan = self._plans[source, has_hops, key] = [
+                *self._audiences(source, self._groups.get(key, ()), has_hops=has_hops)
+            ]
         return plan
 
     def _audiences(
@@ -288,7 +339,9 @@ class MemoryNetwork:
         for path, hearers in alike.items():
             yield path, Audience(tuple(hearers))
 
-    def _by_moment(self, path: Path, audience: Audience, source: Endpoint) -> dict[float, list[MemoryDatagrams]]:
+    def _by_moment(
+        self, path: Path, audience: Audience, source: Endpoint
+    ) -> dict[float, list[MemoryDatagrams]]:
         """Return who hears a datagram that is on its way by when, where that differs."""
         found: dict[float, list[MemoryDatagrams]] = {}
         for hearer in audience.each():
@@ -298,7 +351,10 @@ class MemoryNetwork:
 
     def _arrivals(self, path: Path, hearer: MemoryDatagrams, source: Endpoint) -> list[float]:
         arrivals = moments(path, self.timeline.now_s, self.draw)
-        return [hearer.in_order(source, when_s) if is_in_order else when_s for when_s, is_in_order in arrivals]
+        return [
+            hearer.in_order(source, when_s) if is_in_order else when_s
+            for when_s, is_in_order in arrivals
+        ]
 
     def joined(self, datagrams: MemoryDatagrams, key: GroupKey) -> None:
         """Note a new member of a group."""
@@ -312,7 +368,13 @@ class MemoryNetwork:
 
 
 def _all_of(hosts: Hosts) -> frozenset[MemoryHost] | None:
-    return frozenset([hosts]) if isinstance(hosts, MemoryHost) else None if hosts is None else frozenset(hosts)
+    return (
+        frozenset([hosts])
+        if isinstance(hosts, MemoryHost)
+        else None
+        if hosts is None
+        else frozenset(hosts)
+    )
 
 
 def _lies_on(
@@ -327,4 +389,6 @@ def _lies_on(
         return (sources is None or source in sources) and (targets is None or target in targets)
 
     source, target = way
-    return (leads(source, target) or (both_ways and leads(target, source))) and (where is None or where(source, target))
+    return (leads(source, target) or (both_ways and leads(target, source))) and (
+        where is None or where(source, target)
+    )

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = 262_144  # under way and not taken by the reader; what is beyond waits at the sender
 SEGMENT_BYTES = 65_536  # the most that a reader is given at a time
-RETRY_S = 0.2  # doubles each time, but for the second. Source: RFC 6298, RFC 8985 (7), and Linux' TCP_RTO_MIN
+# doubles each time, but for the second. Source: RFC 6298, RFC 8985 (7), and Linux' TCP_RTO_MIN
+RETRY_S = 0.2
 MAX_RETRY_S = 120.0
 GIVE_UP_S = 924.0  # Linux: net.ipv4.tcp_retries2
 SLOW_READ_S = 0.1  # between two reads of a slow reader
@@ -56,7 +57,9 @@ class Carrier:
             self._bring(arrive, args)
 
     def carry_once(self, arrive: Callable[..., None]) -> None:
-        """Forget what was lost, and call ``arrive`` at the other end unless this is lost as well."""
+        """Forget what was lost, and call ``arrive`` at the other end unless this is lost as
+        well.
+        """
         self.forget()
         if not self._is_lost(0):
             self._bring(arrive, ())
@@ -70,7 +73,11 @@ class Carrier:
 
     def _first_retry_s(self) -> float:
         network = self._source.network
-        return RETRY_S + network.path(self._source, self._target).latency_s + network.path(self._target, self._source).latency_s
+        return (
+            RETRY_S
+            + network.path(self._source, self._target).latency_s
+            + network.path(self._target, self._source).latency_s
+        )
 
     def _is_lost(self, size_bytes: int) -> bool:
         self._source.traffic.packets_sent += 1
@@ -112,13 +119,16 @@ class MemoryStream(Stream):
 
     Attributes:
         peer: The other end.
-        on_finished: Called when the other end has sent its last and all of it is read; by default ``close`` is.
+        on_finished: Called when the other end has sent its last and all of it is read; by default
+            ``close`` is.
     """
 
     peer: MemoryStream
     on_finished: Callable[[], object] | None = None
 
-    def __init__(self, host: MemoryHost, loop: VirtualLoop, here: Endpoint, there: Endpoint) -> None:
+    def __init__(
+        self, host: MemoryHost, loop: VirtualLoop, here: Endpoint, there: Endpoint
+    ) -> None:
         self.here = here
         self.there = there
         self.host = host
@@ -177,7 +187,9 @@ class MemoryStream(Stream):
         return self._unsent_bytes
 
     def finish_sending(self) -> None:
-        """Send nothing more, and go on receiving: half a close, which only asyncio's transports know."""
+        """Send nothing more, and go on receiving: half a close, which only asyncio's transports
+        know.
+        """
         if not self._says_no_more and not self._is_closing:
             self._says_no_more = True
             self._send_unsent()
@@ -191,7 +203,9 @@ class MemoryStream(Stream):
                 self._finish()
 
     def abort(self) -> None:
-        """Close now; the kernel still brings to the other end what is all sent, with the end of the stream behind it."""
+        """Close now; the kernel still brings to the other end what is all sent, with the end of the
+        stream behind it.
+        """
         if self._is_closing and self._has_finished:
             self._end()
         elif not self._has_ended:
@@ -218,7 +232,9 @@ class MemoryStream(Stream):
             self._say_finished()
 
     def _taken(self, size_bytes: int) -> None:
-        """Note that the other end has read, and let it be known here if something waits for that."""
+        """Note that the other end has read, and let it be known here if something waits for
+        that.
+        """
         self._untaken_bytes -= size_bytes
         if self._unsent and not self._is_window_closed:
             self._is_window_closed = True
@@ -263,7 +279,9 @@ class MemoryStream(Stream):
         self._ready()
 
     def _refuse(self, size_bytes: int) -> None:
-        """Nobody reads any more: the kernel says so where the socket is gone, else swallows what comes."""
+        """Nobody reads any more: the kernel says so where the socket is gone, else swallows what
+        comes.
+        """
         if self._has_ended:
             self._reset_peer()
         else:
@@ -292,12 +310,15 @@ class MemoryStream(Stream):
             except BaseException:
                 self.abort()
                 raise
-            lent[:] = _GARBAGE * len(lent)  # as the contract says, so that nobody keeps it unnoticed
+            # as the contract says, so that nobody keeps it unnoticed
+            lent[:] = _GARBAGE * len(lent)
         if self._hears_no_more and not self._inbox:
             (self.on_finished or self.close)()
 
     def _next_data(self) -> bytes:
-        """Return what to read now; nothing where there is none, or the reader is slow and will read later."""
+        """Return what to read now; nothing where there is none, or the reader is slow and will read
+        later.
+        """
         rate = self.host.network.path(self.peer.host, self.host).bytes_per_s
         if rate is None or not self._inbox:
             return self._inbox.popleft() if self._inbox else b""

@@ -1,4 +1,6 @@
-"""asyncio's readers and writers on streams in memory, for whoever speaks to a connector without being one."""
+"""asyncio's readers and writers on streams in memory, for whoever speaks to a connector without
+being one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
 
 
 class MemoryTransport(asyncio.Transport):
-    """A transport that feeds an asyncio protocol; it takes all that is written, however much is unsent."""
+    """A transport that feeds an asyncio protocol; it takes all that is written, however much is
+    unsent.
+    """
 
     def __init__(self, stream: MemoryStream, protocol: asyncio.StreamReaderProtocol) -> None:
         super().__init__({"peername": tuple(stream.there), "sockname": tuple(stream.here)})
@@ -72,7 +76,9 @@ class MemoryTransport(asyncio.Transport):
 
 @asynccontextmanager
 async def listening(host: MemoryHost, at: Endpoint, handle: Handle) -> AsyncIterator[Endpoint]:
-    """Call ``handle`` with reader and writer of each stream that somebody opens; yield where they do."""
+    """Call ``handle`` with reader and writer of each stream that somebody opens; yield where they
+    do.
+    """
 
     def accept(stream: Stream) -> None:
         _transport(stream, handle)

@@ -1,6 +1,7 @@
 """``NetworkConformance``: the contract of ``cluster_kit.network``, one test for each rule.
 
-``stage`` is what an author overrides, and how rules are tried; the other modules are the rules, by what they are about.
+``stage`` is what an author overrides, and how rules are tried; the other modules are the rules, by
+what they are about.
 """
 
 from __future__ import annotations

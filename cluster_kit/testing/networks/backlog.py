@@ -16,7 +16,9 @@ class BacklogRules(NetworkStage):
 
     @contract("How many bytes are kept here, as the way to the other end takes no more for now.")
     def test_what_nobody_reads_is_counted_as_unsent(self) -> None:
-        """``unsent_bytes`` grows while the other end doesn't read, and is zero again once it has."""
+        """``unsent_bytes`` grows while the other end doesn't read, and is zero again once it
+        has.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             async with self.pair(ann, bob) as (ours, theirs):
@@ -24,13 +26,17 @@ class BacklogRules(NetworkStage):
                 bulks = await self.fill(ours)
                 reader = self.reader(theirs)
                 await reader.got(bulks * len(BULK))
-                await self.once(lambda: ours.unsent_bytes == 0, "no unsent bytes after all was received")
+                await self.once(
+                    lambda: ours.unsent_bytes == 0, "no unsent bytes after all was received"
+                )
 
         self.play(scenario)
 
     @contract(RELIEVED)
     def test_who_sends_is_told_when_all_is_taken(self) -> None:
-        """``relieved`` is called each time that nothing is unsent any more, and not within ``send``."""
+        """``relieved`` is called each time that nothing is unsent any more, and not within
+        ``send``.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             async with self.pair(ann, bob) as (ours, theirs):
@@ -48,7 +54,9 @@ class BacklogRules(NetworkStage):
                 assert len(sender.reliefs) == before, "relieved() was called within send()"
                 await reader.got((bulks + more) * len(BULK))
                 await sender.until(lambda: len(sender.reliefs) > before, "relieved() once more")
-                assert not any(sender.reliefs), f"relieved() was called while {max(sender.reliefs)} bytes were unsent"
+                assert not any(sender.reliefs), (
+                    f"relieved() was called while {max(sender.reliefs)} bytes were unsent"
+                )
 
         self.play(scenario)
 
@@ -65,7 +73,9 @@ class BacklogRules(NetworkStage):
                     getattr(ours, ends.__name__)()
                     self.reader(theirs)
                     await self.a_while(ann, bob)
-                    assert len(sender.reliefs) == before, f"relieved() was called after {ends.__name__}()"
+                    assert len(sender.reliefs) == before, (
+                        f"relieved() was called after {ends.__name__}()"
+                    )
 
         self.play(scenario)
 
@@ -79,7 +89,9 @@ class BacklogRules(NetworkStage):
                 ours.close()
                 reader = self.reader(theirs)
                 await reader.ended()
-                assert len(reader.data) == bulks * len(BULK), f"of {bulks * len(BULK)} bytes, {len(reader.data)} came in"
+                assert len(reader.data) == bulks * len(BULK), (
+                    f"of {bulks * len(BULK)} bytes, {len(reader.data)} came in"
+                )
                 assert reader.data == BULK * bulks
 
         self.play(scenario)

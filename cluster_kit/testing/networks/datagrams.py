@@ -21,7 +21,9 @@ class DatagramRules(NetworkStage):
 
     @contract("Call ``hear`` with the datagrams to the group or to ``here``")
     def test_a_group_is_heard_by_all_who_joined(self) -> None:
-        """What is sent to the group is heard by everyone in it, on any machine, and comes from the own address."""
+        """What is sent to the group is heard by everyone in it, on any machine, and comes from the
+        own address.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
@@ -83,7 +85,9 @@ class DatagramRules(NetworkStage):
 
     @contract(OWN)
     def test_the_own_address_leads_to_one_only(self) -> None:
-        """What is sent to an own address is heard there and nowhere else, also among the processes of one machine."""
+        """What is sent to an own address is heard there and nowhere else, also among the processes
+        of one machine.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
@@ -94,7 +98,9 @@ class DatagramRules(NetworkStage):
             ):
                 assert set(await self.say(asking, b"for you", hearer, asked.here)) == {asking.here}
                 await self.say(asking, b"for all", beside)
-                assert not beside.sources_of(b"for you"), "what was sent to one was heard by another"
+                assert not beside.sources_of(b"for you"), (
+                    "what was sent to one was heard by another"
+                )
 
         self.play(scenario)
 
@@ -115,15 +121,21 @@ class DatagramRules(NetworkStage):
 
     @contract("One that is longer than ``max_bytes`` is cut to one byte more.")
     def test_of_what_is_too_long_one_byte_more_is_given(self) -> None:
-        """A datagram as long as asked for is given whole; of a longer one, one byte more than that."""
+        """A datagram as long as asked for is given whole; of a longer one, one byte more than
+        that.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
             async with self.joined(ann, port, self.address, max_bytes=MAX_BYTES) as (said, hearer):
                 await self.say(said, bytes(MAX_BYTES), hearer)
                 said.send(b"x" * 2 * MAX_BYTES)
-                await hearer.until(lambda: hearer.heard[-1][0][:1] == b"x", "a datagram that is too long")
-                assert hearer.heard[-1][0] == b"x" * (MAX_BYTES + 1), f"{len(hearer.heard[-1][0])} bytes were given"
+                await hearer.until(
+                    lambda: hearer.heard[-1][0][:1] == b"x", "a datagram that is too long"
+                )
+                assert hearer.heard[-1][0] == b"x" * (MAX_BYTES + 1), (
+                    f"{len(hearer.heard[-1][0])} bytes were given"
+                )
 
         self.play(scenario)
 
@@ -137,7 +149,9 @@ class DatagramRules(NetworkStage):
                 self.joined(ann, port, self.address) as (said, _),
                 self.joined(bob, port, self.other_address) as (_, witness),
             ):
-                late = await bob.join(self.make_group(port, self.other_address), max_bytes=MAX_BYTES)
+                late = await bob.join(
+                    self.make_group(port, self.other_address), max_bytes=MAX_BYTES
+                )
                 hearer = Hearer(self.deadline_s)
                 await self.say(said, b"before", witness)
                 late.listen(hearer.hear)
@@ -149,8 +163,12 @@ class DatagramRules(NetworkStage):
                 await self.say(said, b"meanwhile too", witness)
                 assert len(hearer.heard) == count, f"was heard while paused: {hearer}"
                 late.listen(hearer.hear)
-                await hearer.until(lambda: bool(hearer.sources_of(b"meanwhile")), "what waited during the pause")
-                assert hearer.sources_of(b"before"), "what was sent before listen is lost, though there was room"
+                await hearer.until(
+                    lambda: bool(hearer.sources_of(b"meanwhile")), "what waited during the pause"
+                )
+                assert hearer.sources_of(b"before"), (
+                    "what was sent before listen is lost, though there was room"
+                )
                 late.close()
 
         self.play(scenario)
@@ -171,7 +189,9 @@ class DatagramRules(NetworkStage):
 
     @contract(PAUSE)
     def test_pausing_while_hearing_ends_the_hearing(self) -> None:
-        """Whoever pauses within ``hear`` is called no more, whatever comes in; it waits until ``listen``."""
+        """Whoever pauses within ``hear`` is called no more, whatever comes in; it waits until
+        ``listen``.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
@@ -179,7 +199,9 @@ class DatagramRules(NetworkStage):
                 self.joined(ann, port, self.address) as (said, _),
                 self.joined(bob, port, self.other_address) as (_, witness),
             ):
-                pausing = await bob.join(self.make_group(port, self.other_address), max_bytes=MAX_BYTES)
+                pausing = await bob.join(
+                    self.make_group(port, self.other_address), max_bytes=MAX_BYTES
+                )
                 hearer = Hearer(self.deadline_s)
 
                 calls: list[Sequence[Datagram]] = []
@@ -197,9 +219,13 @@ class DatagramRules(NetworkStage):
                 await self.say(said, b"more", witness)
                 await self.say(said, b"and more", witness)
                 assert len(calls) == 1, f"was heard after pause: {hearer}"
-                assert not hearer.sources_of(b"more"), f"what came in after pause was heard: {hearer}"
+                assert not hearer.sources_of(b"more"), (
+                    f"what came in after pause was heard: {hearer}"
+                )
                 pausing.listen(hearer.hear)
-                await hearer.until(lambda: bool(hearer.sources_of(b"more")), "what came in after pause")
+                await hearer.until(
+                    lambda: bool(hearer.sources_of(b"more")), "what came in after pause"
+                )
                 pausing.close()
 
         self.play(scenario)
@@ -226,12 +252,17 @@ class DatagramRules(NetworkStage):
 
     @contract("Send to one address, without notice of failure")
     def test_a_datagram_that_nobody_takes_is_lost_silently(self) -> None:
-        """Sending to one address works as far as it works: it raises nothing, and the group goes on."""
+        """Sending to one address works as far as it works: it raises nothing, and the group goes
+        on.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
             async with self.joined(ann, port, self.address) as (said, hearer):
-                said.send(b"lost", Endpoint(self.other_address, await self.free_port(bob, self.other_address)))
+                said.send(
+                    b"lost",
+                    Endpoint(self.other_address, await self.free_port(bob, self.other_address)),
+                )
                 said.send(b"lost", Endpoint(self.foreign_address, 9))
                 for impossible in IMPOSSIBLE_PORTS:
                     said.send(b"lost", Endpoint(self.other_address, impossible))
@@ -246,8 +277,12 @@ class DatagramRules(NetworkStage):
         async def scenario(ann: Network, bob: Network) -> None:
             for port in IMPOSSIBLE_PORTS:
                 group = self.make_group(port, self.address)
-                error = await self.refusal(ann.join(group, max_bytes=MAX_BYTES), f"join at port {port}")
-                assert error.fault is NetworkFault.FAILED, f"join at port {port} fails as {error.fault!r}"
+                error = await self.refusal(
+                    ann.join(group, max_bytes=MAX_BYTES), f"join at port {port}"
+                )
+                assert error.fault is NetworkFault.FAILED, (
+                    f"join at port {port} fails as {error.fault!r}"
+                )
 
         self.play(scenario)
 
@@ -257,7 +292,9 @@ class DatagramRules(NetworkStage):
 
         async def scenario(ann: Network, bob: Network) -> None:
             group = self.make_group(await self.free_port(ann, self.address), self.foreign_address)
-            error = await self.refusal(ann.join(group, max_bytes=MAX_BYTES), "join at a foreign address")
+            error = await self.refusal(
+                ann.join(group, max_bytes=MAX_BYTES), "join at a foreign address"
+            )
             assert error.fault is NetworkFault.NOT_OURS
 
         self.play(scenario)

@@ -1,4 +1,6 @@
-"""Where networks are tried: what ``NetworkConformance`` overrides, and ears that keep what they hear."""
+"""Where networks are tried: what ``NetworkConformance`` overrides, and ears that keep what they
+hear.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Ear:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"expected {what} within {self._deadline_s:g} s; came in: {self}") from None
+            raise AssertionError(
+                f"expected {what} within {self._deadline_s:g} s; came in: {self}"
+            ) from None
 
 
 class Reader(Ear):
@@ -73,7 +77,10 @@ class Reader(Ear):
         self.late = 0
 
     def __str__(self) -> str:
-        return f"{len(self.data)} bytes, beginning with {bytes(self.data[:40])!r}, and {self.losses} ends"
+        return (
+            f"{len(self.data)} bytes, beginning with {bytes(self.data[:40])!r}, and {self.losses} "
+            "ends"
+        )
 
     def received(self, data: memoryview) -> None:
         """Keep a copy."""
@@ -141,15 +148,21 @@ class NetworkStage:
         raise NotImplementedError("override 'make_network'")
 
     def make_other(self) -> Network:
-        """Return one of another machine that ``make_network`` reaches, or of the same; called in the same event loop."""
+        """Return one of another machine that ``make_network`` reaches, or of the same; called in
+        the same event loop.
+        """
         return self.make_network()
 
     def make_group(self, port: int, address: str) -> Group:
-        """Return a group that both machines hear; ``address`` is that of the machine which joins."""
+        """Return a group that both machines hear; ``address`` is that of the machine which
+        joins.
+        """
         return Group("239.192.7.7", port, via=address, heard_on=address)
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
-        """Run one scenario to its end, in an event loop of its own; every rule comes through here."""
+        """Run one scenario to its end, in an event loop of its own; every rule comes through
+        here.
+        """
         run_to_end(scenario, self.deadline_s)
 
     def play(self, scenario: Callable[[Network, Network], Awaitable[None]]) -> None:
@@ -173,8 +186,11 @@ class NetworkStage:
             stream.send(BULK)
             if stream.unsent_bytes > len(BULK):
                 return count
-            await asyncio.sleep(0.01)  # on a slow network it takes a while until nothing more gets through
-        raise AssertionError(f"{MOST_BULKS * len(BULK)} bytes were sent to who doesn't read, and none is unsent")
+            # on a slow network it takes a while until nothing more gets through
+            await asyncio.sleep(0.01)
+        raise AssertionError(
+            f"{MOST_BULKS * len(BULK)} bytes were sent to who doesn't read, and none is unsent"
+        )
 
     async def once(self, met: Callable[[], bool], what: str) -> None:
         """Wait for what no event tells of."""
@@ -186,13 +202,17 @@ class NetworkStage:
         await self.within(wait(), what)
 
     async def a_while(self, ann: Network, bob: Network) -> None:
-        """Wait as long as another stream takes to open and close: what was under way has come in by then."""
+        """Wait as long as another stream takes to open and close: what was under way has come in by
+        then.
+        """
         async with self.pair(ann, bob) as (ours, theirs):
             ours.close()
             await self.reader(theirs).ended()
 
     @asynccontextmanager
-    async def serving(self, other: Network) -> AsyncIterator[tuple[Listener, asyncio.Queue[Stream]]]:
+    async def serving(
+        self, other: Network
+    ) -> AsyncIterator[tuple[Listener, asyncio.Queue[Stream]]]:
         """Listen on the other machine, and yield the listener with what it has accepted."""
         listener = await other.listen(Endpoint(self.other_address, 0))
         accepted: asyncio.Queue[Stream] = asyncio.Queue()
@@ -251,7 +271,9 @@ class NetworkStage:
         finally:
             datagrams.close()
 
-    async def say(self, said: Datagrams, data: bytes, hearer: Hearer, to: Endpoint | None = None) -> list[Endpoint]:
+    async def say(
+        self, said: Datagrams, data: bytes, hearer: Hearer, to: Endpoint | None = None
+    ) -> list[Endpoint]:
         """Send until it is heard, as datagrams may be lost; return where it came from."""
 
         async def say() -> None:

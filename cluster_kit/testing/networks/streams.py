@@ -12,7 +12,9 @@ from cluster_kit.testing.networks.stage import BULK, CLOSE, NetworkStage, Reader
 NOT_OURS = "No interface of this machine has the address."
 NO_PORT = "A port is 0 to 65535; another number fails as ``failed``."
 IMPOSSIBLE_PORTS = (-1, 65536)
-CLOSE_LISTENER = "Accept nothing more, abort what was not passed on, and wait for its end. Idempotent."
+CLOSE_LISTENER = (
+    "Accept nothing more, abort what was not passed on, and wait for its end. Idempotent."
+)
 START = "Begin to receive, never within this call; until then bytes and the end wait."
 LOST = "It is called exactly once, as the last."
 
@@ -52,7 +54,9 @@ class StreamRules(NetworkStage):
         async def scenario(ann: Network, bob: Network) -> None:
             to = Endpoint(self.other_address, await self.free_port(bob, self.other_address))
             error = await self.refusal(ann.dial(to), f"dial to {to}, where nobody listens")
-            assert error.fault is NetworkFault.REFUSED, f"nobody listens at {to}, but the fault is {error.fault!r}"
+            assert error.fault is NetworkFault.REFUSED, (
+                f"nobody listens at {to}, but the fault is {error.fault!r}"
+            )
 
         self.play(scenario)
 
@@ -72,7 +76,9 @@ class StreamRules(NetworkStage):
         """A listener at an address of another machine fails with ``not ours``."""
 
         async def scenario(ann: Network, bob: Network) -> None:
-            error = await self.refusal(ann.listen(Endpoint(self.foreign_address, 0)), "listen at a foreign address")
+            error = await self.refusal(
+                ann.listen(Endpoint(self.foreign_address, 0)), "listen at a foreign address"
+            )
             assert error.fault is NetworkFault.NOT_OURS
 
         self.play(scenario)
@@ -84,14 +90,20 @@ class StreamRules(NetworkStage):
         async def scenario(ann: Network, bob: Network) -> None:
             for port in IMPOSSIBLE_PORTS:
                 for what, name in ((ann.dial, "dial"), (bob.listen, "listen")):
-                    error = await self.refusal(what(Endpoint(self.other_address, port)), f"{name} at port {port}")
-                    assert error.fault is NetworkFault.FAILED, f"{name} at port {port} fails as {error.fault!r}"
+                    error = await self.refusal(
+                        what(Endpoint(self.other_address, port)), f"{name} at port {port}"
+                    )
+                    assert error.fault is NetworkFault.FAILED, (
+                        f"{name} at port {port} fails as {error.fault!r}"
+                    )
 
         self.play(scenario)
 
     @contract("Pass each stream to ``accept``, never within this call; until then others wait.")
     def test_streams_wait_for_the_listener_to_start(self) -> None:
-        """Others connect and wait until ``start``, and none is handed over within that call; each is, once."""
+        """Others connect and wait until ``start``, and none is handed over within that call; each
+        is, once.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             accepted: list[Stream] = []
@@ -103,7 +115,9 @@ class StreamRules(NetworkStage):
                     come.set()
 
             listener = await bob.listen(Endpoint(self.other_address, 0))
-            dialled = [await self.within(ann.dial(listener.here), "dial before start") for _ in range(2)]
+            dialled = [
+                await self.within(ann.dial(listener.here), "dial before start") for _ in range(2)
+            ]
             listener.start(accept)
             assert accepted == [], "a stream was handed over within start"
             await self.within(come.wait(), "two streams to be accepted")
@@ -116,7 +130,9 @@ class StreamRules(NetworkStage):
 
     @contract(CLOSE_LISTENER)
     def test_a_closed_listener_accepts_nothing_more(self) -> None:
-        """After ``close``, which may be called again, dials are refused, and open streams stay open."""
+        """After ``close``, which may be called again, dials are refused, and open streams stay
+        open.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             async with self.serving(bob) as (listener, accepted):
@@ -161,7 +177,9 @@ class StreamRules(NetworkStage):
                     if not dialling.cancelled():
                         dialling.result().abort()  # it was faster
                 last = await self.within(ann.dial(listener.here), "dial")
-                while (stream := await self.within(accepted.get(), "a stream to be accepted")).there != last.here:
+                while (
+                    stream := await self.within(accepted.get(), "a stream to be accepted")
+                ).there != last.here:
                     await self.reader(stream).ended()
                 stream.abort()
                 last.abort()
@@ -183,7 +201,9 @@ class StreamRules(NetworkStage):
                         end.send(part)
                 whole = b"".join((*parts, BULK))
                 for reader in readers:
-                    assert await reader.got(len(whole)) == whole, "bytes came in that were not sent, or in another order"
+                    assert await reader.got(len(whole)) == whole, (
+                        "bytes came in that were not sent, or in another order"
+                    )
 
         self.play(scenario)
 
@@ -265,7 +285,9 @@ class StreamRules(NetworkStage):
 
     @contract(LOST)
     def test_the_end_is_told_once_to_who_closes(self) -> None:
-        """``lost`` is called exactly once, as the last and not within ``close``, however often one closes and aborts."""
+        """``lost`` is called exactly once, as the last and not within ``close``, however often one
+        closes and aborts.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             async with self.pair(ann, bob) as (ours, theirs):
@@ -282,7 +304,9 @@ class StreamRules(NetworkStage):
 
     @contract(LOST)
     def test_the_end_is_told_once_to_who_aborts(self) -> None:
-        """``abort`` ends a stream now, also one with unsent bytes; ``lost`` is called once at either end, not within it."""
+        """``abort`` ends a stream now, also one with unsent bytes; ``lost`` is called once at
+        either end, not within it.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             async with self.pair(ann, bob) as (ours, theirs):
@@ -301,7 +325,9 @@ class StreamRules(NetworkStage):
 
     @contract(LOST)
     def test_the_end_is_told_when_the_other_end_closes(self) -> None:
-        """Whoever ends the stream, the other end is told, exactly once, and sending does nothing then."""
+        """Whoever ends the stream, the other end is told, exactly once, and sending does nothing
+        then.
+        """
 
         async def scenario(ann: Network, bob: Network) -> None:
             async with self.pair(ann, bob) as (ours, theirs):

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-_LATER = datetime.timedelta(days=101, hours=7, minutes=13, seconds=17)  # every part of a date and of a time differs
+# every part of a date and of a time differs
+_LATER = datetime.timedelta(days=101, hours=7, minutes=13, seconds=17)
 _HOST = "elsewhere"
 _NANOSECONDS = 1_000_000_000
 
@@ -21,7 +22,11 @@ def move() -> None:
     """Go there for good, before anybody takes a function out of its module."""
     for name in ("time", "monotonic"):
         _put(time, name, _added(getattr(time, name), _LATER.total_seconds()))
-        _put(time, f"{name}_ns", _added(getattr(time, f"{name}_ns"), int(_LATER.total_seconds()) * _NANOSECONDS))
+        _put(
+            time,
+            f"{name}_ns",
+            _added(getattr(time, f"{name}_ns"), int(_LATER.total_seconds()) * _NANOSECONDS),
+        )
     for name in ("gmtime", "localtime"):
         _put(time, name, _told_now(getattr(time, name)))
     _put(datetime, "datetime", _DateTime)

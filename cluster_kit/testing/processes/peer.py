@@ -1,7 +1,8 @@
-"""A node with a connector, and nothing else, in a process of its own: ``python -m cluster_kit.testing.processes.peer``.
+"""A node with a connector, and nothing else, in a process of its own: ``python -m
+cluster_kit.testing.processes.peer``.
 
-It reads two pickled lines on standard input, the ``Errand`` and what it is about, starts the connector, answers with the node
-and serves until its input ends.
+It reads two pickled lines on standard input, the ``Errand`` and what it is about, starts the
+connector, answers with the node and serves until its input ends.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from cluster_kit.testing.stand_ins import RecordingLinks
 
 
 class Errand(NamedTuple):
-    """Where the module with the connector's class is found: test modules needn't be importable by their name."""
+    """Where the module with the connector's class is found: test modules needn't be importable by
+    their name.
+    """
 
     path: list[str]
     module: str
@@ -36,7 +39,13 @@ def main() -> None:
     _import(errand)
     connector, local, dial, keyring = _read(sys.stdin.buffer)
     asyncio.run(
-        _serve(connector, local, dial, answers, RecordingLinks(boot_id=local.boot_id, security=Security(local, keyring)))
+        _serve(
+            connector,
+            local,
+            dial,
+            answers,
+            RecordingLinks(boot_id=local.boot_id, security=Security(local, keyring)),
+        )
     )
 
 
@@ -55,7 +64,9 @@ def _import(errand: Errand) -> None:
         spec.loader.exec_module(module)
 
 
-async def _serve(connector: Connector, local: Node, dial: Node | None, answers: BinaryIO, links: RecordingLinks) -> None:
+async def _serve(
+    connector: Connector, local: Node, dial: Node | None, answers: BinaryIO, links: RecordingLinks
+) -> None:
     node = await connector.start(local, links)
     answers.write(pickle.dumps(node).hex().encode() + b"\n")
     answers.flush()

@@ -1,6 +1,7 @@
 """Whom a topology selects, asked here, or in another process, whose hashes of text are others.
 
-That one is ``python -m cluster_kit.testing.processes.selections``. It can be on another machine, as far as it can tell.
+That one is ``python -m cluster_kit.testing.processes.selections``. It can be on another machine, as
+far as it can tell.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ Selections = list[dict[str, list[str]]]
 def selections(topology: Topology, rosters: Sequence[frozenset[Node]]) -> Selections:
     """Return whom all nodes of all rosters select."""
     return [
-        {local.key: sorted(node.key for node in topology.select(local, roster - {local})) for local in sorted(roster, key=str)}
+        {
+            local.key: sorted(node.key for node in topology.select(local, roster - {local}))
+            for local in sorted(roster, key=str)
+        }
         for roster in rosters
     ]
 
@@ -37,10 +41,11 @@ def selections(topology: Topology, rosters: Sequence[frozenset[Node]]) -> Select
 def selections_elsewhere(
     topology: Topology, rosters: Sequence[frozenset[Node]], *, hash_seed: int, is_remote: bool
 ) -> Selections:
-    """Return the same from a process with this PYTHONHASHSEED, where the topology is built from its options.
+    """Return the same from a process with this PYTHONHASHSEED, where the topology is built from its
+    options.
 
-    Nodes are made there in the order of their keys, or in the reverse one where the seed is odd, since ``id`` is no order. Time
-    and the name of the host are others where it ``is_remote``.
+    Nodes are made there in the order of their keys, or in the reverse one where the seed is odd,
+    since ``id`` is no order. Time and the name of the host are others where it ``is_remote``.
 
     Raises:
         LookupError: The class is not one that a process can import.
@@ -48,16 +53,31 @@ def selections_elsewhere(
     """
     kind = type(topology)
     if "<locals>" in kind.__qualname__:
-        raise LookupError(f"{kind.__qualname__} is defined in a function, and no other process can import it")
-    names: list[str] = [field.name for field in fields(topology) if field.init] if is_dataclass(topology) else []
+        raise LookupError(
+            f"{kind.__qualname__} is defined in a function, and no other process can import it"
+        )
+    names: list[str] = (
+        [field.name for field in fields(topology) if field.init] if is_dataclass(topology) else []
+    )
     options = {name: getattr(topology, name) for name in names}
-    plain = [[node.to_plain() for node in sorted(roster, key=str, reverse=hash_seed % 2 == 1)] for roster in rosters]
-    asked = (is_remote, inspect.getfile(kind), kind.__module__, kind.__qualname__, pickle.dumps(options), plain)
+    plain = [
+        [node.to_plain() for node in sorted(roster, key=str, reverse=hash_seed % 2 == 1)]
+        for roster in rosters
+    ]
+    asked = (
+        is_remote,
+        inspect.getfile(kind),
+        kind.__module__,
+        kind.__qualname__,
+        pickle.dumps(options),
+        plain,
+    )
     answer = subprocess.run(  # noqa: S603 - this very module
         [sys.executable, "-m", __name__],
         input=pickle.dumps(asked),
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=os.environ
+        | {"PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         check=True,
     )
     selected: Selections = json.loads(answer.stdout)
@@ -74,7 +94,9 @@ def _answer(question: bytes) -> Selections:
 
 
 def _imported(path: str, module: str, qualname: str) -> Any:
-    """Return the class, from its file if its module has no name that can be imported, as that of a test may."""
+    """Return the class, from its file if its module has no name that can be imported, as that of a
+    test may.
+    """
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError:

@@ -1,4 +1,5 @@
-"""A whole cluster in virtual time: real workers on a network in memory, from one seed, all laws under watch.
+"""A whole cluster in virtual time: real workers on a network in memory, from one seed, all laws
+under watch.
 
 ``simulation`` runs one of the ``scripts``, with a ``Member`` for each node and a ``Life`` for each
 of its runs; where a script has messages, an ``Application`` talks through that. ``playing`` carries
@@ -40,7 +41,16 @@ if TYPE_CHECKING:
         Step,
         Thaw,
     )
-    from cluster_kit.testing.simulation.scripts.talking import Ask, KillWorker, Listen, Publish, Read, Send, Stall, Unlisten
+    from cluster_kit.testing.simulation.scripts.talking import (
+        Ask,
+        KillWorker,
+        Listen,
+        Publish,
+        Read,
+        Send,
+        Stall,
+        Unlisten,
+    )
     from cluster_kit.testing.simulation.simulation import Simulation
 
 _MODULE_OF = {

@@ -1,4 +1,5 @@
-"""The application of a simulated node, as far as it talks: a messenger, and whoever reads, asks and answers.
+"""The application of a simulated node, as far as it talks: a messenger, and whoever reads, asks and
+answers.
 
 It speaks through the worker as a real one does, and lives on when that is replaced.
 """
@@ -50,7 +51,9 @@ Order = Callable[[Any], None]
 
 @dataclass(slots=True)
 class _Link:
-    """One that is up; ``tie`` is the ledger's, and ``in_hand`` how many parcels the worker has for it."""
+    """One that is up; ``tie`` is the ledger's, and ``in_hand`` how many parcels the worker has for
+    it.
+    """
 
     node: Node
     tie: Tie
@@ -67,7 +70,9 @@ class Application:
         note: Adds a line to the trace.
     """
 
-    def __init__(self, party: Party, timeline: Timeline, *, ledger: Ledger, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, party: Party, timeline: Timeline, *, ledger: Ledger, note: Callable[[str], None]
+    ) -> None:
         self.party = party
         self.messenger = Messenger(party.run)
         self._timeline = timeline
@@ -86,7 +91,7 @@ class Application:
         self._listen(TOPIC, Interest(messages=WINDOW_MESSAGES, bytes=WINDOW_BYTES, answers=True))
         self._later(_TICK_S, self._tick)
 
-    # -- life ------------------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     @property
     def waits_for(self) -> tuple[int, ...]:
@@ -104,7 +109,9 @@ class Application:
         return self._late_s > 0 or not self._is_reading
 
     def attach(self, order: Order, node: Node) -> None:
-        """Speak through a worker that has just been started with the greeting of now; ``node`` is its run."""
+        """Speak through a worker that has just been started with the greeting of now; ``node`` is
+        its run.
+        """
         self._order, self._greetings = order, 0
         self._ledger.serves(self.party, node)
 
@@ -115,7 +122,9 @@ class Application:
             self._close(link)
 
     def leave(self) -> None:
-        """Say goodbye to everybody, behind all that is said already; what comes from now on is not heard."""
+        """Say goodbye to everybody, behind all that is said already; what comes from now on is not
+        heard.
+        """
         self.messenger.close()
         self._pump(most_in_hand=None)
         self.detach()
@@ -135,7 +144,7 @@ class Application:
         self._is_frozen = False
         self._read()
 
-    # -- the worker ------------------------------------------------------------------------------------------------------------
+    # -- the worker --------------------------------------------------------------------------------
 
     def hear(self, message: Parcel | Forwarded | LinkOpened | LinkClosed) -> None:
         """Take in what the worker says of its links."""
@@ -212,7 +221,7 @@ class Application:
             self._greetings += 1
             self._order(Greeting(self.messenger.greeting))
 
-    # -- what it does ----------------------------------------------------------------------------------------------------------
+    # -- what it does ------------------------------------------------------------------------------
 
     def play(self, step: Talk) -> None:
         """Go through a step of a script."""
@@ -221,7 +230,9 @@ class Application:
                 for time in range(step.times):
                     self._later(time * step.every_s, partial(self._say, step))
             case Listen():
-                wanted = Interest(messages=step.messages, bytes=step.bytes, answers=step.topic == TOPIC)
+                wanted = Interest(
+                    messages=step.messages, bytes=step.bytes, answers=step.topic == TOPIC
+                )
                 self._listen(step.topic, wanted)
             case Unlisten():
                 self._listen(step.topic, None)
@@ -257,7 +268,11 @@ class Application:
 
     def _listen(self, topic: str, interest: Interest | None) -> None:
         self.messenger.listen(topic, interest)
-        self._unread = deque(each for each in self._unread if each[0].topic != topic) if interest is None else self._unread
+        self._unread = (
+            deque(each for each in self._unread if each[0].topic != topic)
+            if interest is None
+            else self._unread
+        )
         self._ledger.listens(self.party, topic, interest)
         self._greet()
 
@@ -275,7 +290,9 @@ class Application:
 
     def _receivers(self, numbers: tuple[int, ...]) -> list[str]:
         own = self.party.key
-        return [key for key in (node_of(number).key for number in numbers) if key != own] or sorted(self.linked)
+        return [key for key in (node_of(number).key for number in numbers) if key != own] or sorted(
+            self.linked
+        )
 
     def _publish(self, topic: str, size: int) -> None:
         self._take(self._left_over())  # in the order in which they were handed over
@@ -307,9 +324,11 @@ class Application:
     def _give_up(self, ticket: int) -> None:
         if ticket in self._asks:
             is_unsent = self.messenger.withdraw(ticket)
-            self._ends(ticket, "withdrawn" if is_unsent else "given up", ran=False if is_unsent else None)
+            self._ends(
+                ticket, "withdrawn" if is_unsent else "given up", ran=False if is_unsent else None
+            )
 
-    # -- what comes of it ------------------------------------------------------------------------------------------------------
+    # -- what comes of it --------------------------------------------------------------------------
 
     def _take(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
@@ -319,7 +338,9 @@ class Application:
                     self._ledger.arrived(self.party, outcome)
                     self._put(outcome.stream, outcome.number)
                 case Missing(lost=lost, sender=sender, topic=topic):
-                    self._note(f"misses {'some' if lost is None else lost} of {sender.name} on {topic}")
+                    self._note(
+                        f"misses {'some' if lost is None else lost} of {sender.name} on {topic}"
+                    )
                     self._ledger.missing(self.party, outcome)
                     self._put(outcome.stream, outcome.number)
                 case Asked():
@@ -363,11 +384,13 @@ class Application:
             self._ledger.broken(self.party, f"asked, and is told {error!r}")
         self._ends(ticket, f"failed: {error!r}", ran=None if kind is None else ran[kind])
 
-    def _ends(self, ticket: int, how: str, *, ran: bool | None, answer: bytes | None = None) -> None:
+    def _ends(
+        self, ticket: int, how: str, *, ran: bool | None, answer: bytes | None = None
+    ) -> None:
         serial = self._asks.pop(ticket, None)
         self._ledger.ends(self.party, serial, how, ran=ran, answer=answer)
 
-    # -- reading ---------------------------------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def _put(self, stream: IncomingStream, number: int) -> None:
         self._unread.append((stream, number))

@@ -18,22 +18,30 @@ PORT = 4370  # of tcp where a list of nodes has to name it
 SEEDS = 3  # nodes in a list that leads to all others
 
 
-def configured(entry: Mapping[str, Any], script: Script, registry: PluginRegistry | None = None) -> TopologyConfig:
+def configured(
+    entry: Mapping[str, Any], script: Script, registry: PluginRegistry | None = None
+) -> TopologyConfig:
     """Return what each node of ``script`` runs.
 
-    A ``static`` strategy without ``nodes`` gets a list: of the first nodes where ``full_mesh`` leads from them to the others,
-    else of all.
+    A ``static`` strategy without ``nodes`` gets a list: of the first nodes where ``full_mesh``
+    leads from them to the others, else of all.
 
     Raises:
         ConfigError: The entry can't be used.
     """
-    config = {"node": node_of(1).key, "insecure": True, "topologies": {NAME: _with_lists(entry, script)}}
+    config = {
+        "node": node_of(1).key,
+        "insecure": True,
+        "topologies": {NAME: _with_lists(entry, script)},
+    }
     return load_config(config, registry or _installed()).topologies[NAME]
 
 
 @cache
 def _installed() -> PluginRegistry:
-    """Return the installed plugins, looked for once: a small simulation takes hardly longer than that."""
+    """Return the installed plugins, looked for once: a small simulation takes hardly longer than
+    that.
+    """
     return PluginRegistry.load()
 
 
@@ -44,9 +52,17 @@ def listed_by(config: TopologyConfig) -> frozenset[str]:
         ConfigError: Some have no name.
     """
     strategies = [component.build() for component in config.strategies]
-    nodes = [parse_node(each) for strategy in strategies if isinstance(strategy, StaticStrategy) for each in strategy.nodes]
+    nodes = [
+        parse_node(each)
+        for strategy in strategies
+        if isinstance(strategy, StaticStrategy)
+        for each in strategy.nodes
+    ]
     if any(node.name is None for node in nodes):
-        raise ConfigError("simulation: static: nodes: give each with its name, as name@host:port, or leave the list out")
+        raise ConfigError(
+            "simulation: static: nodes: give each with its name, as name@host:port, or leave the "
+            "list out"
+        )
     return frozenset(node.key for node in nodes)
 
 
@@ -60,10 +76,16 @@ def _with_lists(entry: Mapping[str, Any], script: Script) -> Mapping[str, Any]:
     listed = {"name": "static", "nodes": [f"{node_of(number)}:{PORT}" for number in numbers]}
     filled = [listed if _lacks_list(each) else each for each in strategies]
     connector = entry.get("connector", "tcp")
-    return {**entry, "strategy": filled, "connector": {"name": "tcp", "port": PORT} if connector == "tcp" else connector}
+    return {
+        **entry,
+        "strategy": filled,
+        "connector": {"name": "tcp", "port": PORT} if connector == "tcp" else connector,
+    }
 
 
 def _lacks_list(strategy: object) -> bool:
     return strategy == "static" or (
-        isinstance(strategy, Mapping) and strategy.get("name") == "static" and "nodes" not in strategy
+        isinstance(strategy, Mapping)
+        and strategy.get("name") == "static"
+        and "nodes" not in strategy
     )

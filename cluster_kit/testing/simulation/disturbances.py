@@ -1,4 +1,6 @@
-"""What keeps two simulated nodes apart, and when: the truth against which views and alarms are judged. Pure."""
+"""What keeps two simulated nodes apart, and when: the truth against which views and alarms are
+judged. Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,17 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from math import inf
 
-from cluster_kit.testing.simulation.scripts.steps import Cut, Packets, Partition, RingCut, SlowReader, Step
+from cluster_kit.testing.simulation.scripts.steps import (
+    Cut,
+    Packets,
+    Partition,
+    RingCut,
+    SlowReader,
+    Step,
+)
 
-FAIR_LOSS = 0.1  # more than that of the packets lost, and TCP may be silent for as long as a dead peer
+# more than that of the packets lost, and TCP may be silent for as long as a dead peer
+FAIR_LOSS = 0.1
 FAIR_DELAY_S = 0.25  # the same for what is added to the latency
 
 Ways = Callable[[int, int], bool]
@@ -59,11 +69,15 @@ def ways_of(step: Step, numbers: Collection[int]) -> Ways | None:
 
 def closes(step: Step) -> bool:
     """Whether nothing gets through on the ways that a step befalls."""
-    return isinstance(step, Partition | Cut | RingCut) or (isinstance(step, Packets) and step.loss == 1)
+    return isinstance(step, Partition | Cut | RingCut) or (
+        isinstance(step, Packets) and step.loss == 1
+    )
 
 
 def is_fair(step: Step, loss: float = 0.0) -> bool:
-    """Whether all that is promised still holds on the ways of a step, where ``loss`` of the packets gets lost anyway."""
+    """Whether all that is promised still holds on the ways of a step, where ``loss`` of the packets
+    gets lost anyway.
+    """
     if not isinstance(step, Packets) or step.delay_s + step.jitter_s > FAIR_DELAY_S:
         return False
     return step.loss == 0 or 1 - (1 - step.loss) * (1 - loss) <= FAIR_LOSS
@@ -81,7 +95,9 @@ def _beyond(reach: int, numbers: Collection[int]) -> Ways:
 
 
 def _between(senders: Collection[int], receivers: Collection[int], *, one_way: bool) -> Ways:
-    """Return whether a way leads from one set to the other, each of which may stand for everybody else."""
+    """Return whether a way leads from one set to the other, each of which may stand for everybody
+    else.
+    """
     from_set, to_set = frozenset(senders), frozenset(receivers)
 
     def leads(one: int, other: int) -> bool:
@@ -113,18 +129,30 @@ class History:
 
     def is_open(self, one: int, other: int) -> bool:
         """Whether something gets from one node to another now."""
-        return not any(each.closes and each.befalls(one, other) for each in self._of_ways if each.until_s == inf)
+        return not any(
+            each.closes and each.befalls(one, other)
+            for each in self._of_ways
+            if each.until_s == inf
+        )
 
     def is_fair(self, one: int, other: int) -> bool:
-        """Whether all that is promised holds on the way from one node to another now, unless it is closed."""
-        return not any(not each.closes and each.befalls(one, other) for each in self._of_ways if each.until_s == inf)
+        """Whether all that is promised holds on the way from one node to another now, unless it is
+        closed.
+        """
+        return not any(
+            not each.closes and each.befalls(one, other)
+            for each in self._of_ways
+            if each.until_s == inf
+        )
 
     @property
     def is_whole(self) -> bool:
         """Whether no way is disturbed now."""
         return all(each.until_s < inf for each in self._of_ways)
 
-    def undisturbed_since_s(self, one: int, other: int, aftermath_s: float, *, is_of_both: bool = True) -> float:
+    def undisturbed_since_s(
+        self, one: int, other: int, aftermath_s: float, *, is_of_both: bool = True
+    ) -> float:
         """Return since when nothing should keep two nodes apart; infinity while something does.
 
         Args:
@@ -138,7 +166,9 @@ class History:
         return max(untils, default=0.0)
 
     def was_quiet(self, one: int, other: int, at_s: float, aftermath_s: float) -> bool:
-        """Whether nothing kept ``one`` from hearing what ``other`` said as it went at that moment."""
+        """Whether nothing kept ``one`` from hearing what ``other`` said as it went at that
+        moment.
+        """
         going = self._of_node[other][-1]
         pair = (each for each in self._of_pair(one, other, is_of_both=True) if each is not going)
         return all(each.until_s + aftermath_s * each.has_aftermath <= at_s for each in pair)

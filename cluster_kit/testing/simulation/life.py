@@ -1,4 +1,6 @@
-"""One run of a simulated node: the real worker in an event loop of its own, and the ear of its application."""
+"""One run of a simulated node: the real worker in an event loop of its own, and the ear of its
+application.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,13 @@ _FENCE = Fence("simulation", "simulation")
 
 
 class Life:
-    """Runs from when it is made until it ends by itself or is killed; to its worker it is the process.
+    """Runs from when it is made until it ends by itself or is killed; to its worker it is the
+    process.
 
     Args:
         node: Its name.
-        config: What to serve; parts of it that are instances are copied, as if each process had its own.
+        config: What to serve; parts of it that are instances are copied, as if each process had its
+            own.
         network: Of its machine.
         timeline: Shared by all.
         runs: Takes in this one.
@@ -88,7 +92,9 @@ class Life:
             greeting=b"" if application is None else application.messenger.greeting,
         )
         self._channel = _Ear(self._hear)
-        self.worker = Worker(start, (), self._channel, self.loop, self._stopping, network=network, process=self)
+        self.worker = Worker(
+            start, (), self._channel, self.loop, self._stopping, network=network, process=self
+        )
         runs.began(self.node)
         if application is not None:
             application.attach(self._channel.order, self.node)
@@ -134,7 +140,9 @@ class Life:
                     self.view.apply(event)
                     if self._application is not None:
                         self._application.happened(event)
-            case Parcel() | Forwarded() | LinkOpened() | LinkClosed() if self._application is not None:
+            case Parcel() | Forwarded() | LinkOpened() | LinkClosed() if (
+                self._application is not None
+            ):
                 self._application.hear(message)
             case Serving(max_message_bytes=most):
                 self.is_serving = True
@@ -143,7 +151,10 @@ class Life:
             case CannotServe(error=error):
                 self._tell(Law.SERVING, f"cannot serve: {error}")
             case View():
-                self._tell(Law.EVENTS, "sent a view in place of events, though its application takes all of them")
+                self._tell(
+                    Law.EVENTS,
+                    "sent a view in place of events, though its application takes all of them",
+                )
 
     def _has_ended(self, main: asyncio.Task[bool]) -> None:
         if not main.cancelled() and main.exception() is not None:
@@ -159,7 +170,9 @@ def _own(config: TopologyConfig, tell: Tell) -> TopologyConfig:
     connector, topology = config.connector, config.topology
     return replace(
         config,
-        strategies=tuple(replace(each, instance=deepcopy(each.instance)) for each in config.strategies),
+        strategies=tuple(
+            replace(each, instance=deepcopy(each.instance)) for each in config.strategies
+        ),
         connector=_standing_in(connector, watched_connector(deepcopy(connector.build()), tell)),
         topology=_standing_in(topology, WatchedTopology(topology.build(), tell)),
     )

@@ -1,4 +1,6 @@
-"""What simulated nodes log: none of it reaches the application's handlers, and faults are told on."""
+"""What simulated nodes log: none of it reaches the application's handlers, and faults are told
+on.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def watched_logs(logged: Logged, level: int = logging.WARNING) -> Iterator[None]:
-    """Have ``logged`` told of what our loggers and asyncio's log from ``level`` up, and nobody else."""
+    """Have ``logged`` told of what our loggers and asyncio's log from ``level`` up, and nobody
+    else.
+    """
     with ExitStack() as stack:
         for name in ("cluster_kit", "asyncio"):
             stack.enter_context(_watched(logging.getLogger(name), _Handler(logged), level))
@@ -36,7 +40,11 @@ def watched_logs(logged: Logged, level: int = logging.WARNING) -> Iterator[None]
 
 @contextmanager
 def _watched(logger: logging.Logger, handler: logging.Handler, level: int) -> Iterator[None]:
-    before_level, before_propagate, before_handlers = logger.level, logger.propagate, logger.handlers[:]
+    before_level, before_propagate, before_handlers = (
+        logger.level,
+        logger.propagate,
+        logger.handlers[:],
+    )
     logger.setLevel(level)
     logger.propagate = False
     logger.handlers[:] = [handler]

@@ -36,11 +36,14 @@ class State(StrEnum):
 
 
 Heard = Callable[[int, str, str, Reason | None], None]
-"""Called with each event that an application hears: the number of its node, what, of which key, and why."""
+"""Called with each event that an application hears: the number of its node, what, of which key, and
+why.
+"""
 
 
 class Member:
-    """A node; ``History`` is told when it can't be reached, and the trace what its application hears.
+    """A node; ``History`` is told when it can't be reached, and the trace what its application
+    hears.
 
     Args:
         number: Which one.
@@ -113,7 +116,9 @@ class Member:
         self.note("starts")
         if self._ledger is not None:
             party = self._ledger.begins(self.number)
-            self.application = Application(party, self._timeline, ledger=self._ledger, note=self.note)
+            self.application = Application(
+                party, self._timeline, ledger=self._ledger, note=self.note
+            )
         self._start_worker()
 
     def _start_worker(self) -> None:
@@ -240,7 +245,9 @@ class Member:
         loop = self.life.loop
         loop.resume() if loop.is_paused else loop.pause()
         lasts_s = self._random.random() * (most_s if loop.is_paused else _TURN_S)
-        self._starving = self._timeline.call_at(self._timeline.now_s + lasts_s, self._hunger, most_s)
+        self._starving = self._timeline.call_at(
+            self._timeline.now_s + lasts_s, self._hunger, most_s
+        )
 
     def _told(self, what: str, key: str, reason: Reason | None) -> None:
         self.note(f"{what} {key}: {reason}" if reason else f"{what} {key}")

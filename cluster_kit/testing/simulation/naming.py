@@ -9,7 +9,8 @@ _PER_SUBNET = 250
 
 def address_of(number: int) -> str:
     """Return the address of the machine of a node."""
-    return f"10.{number // _PER_SUBNET // 256}.{number // _PER_SUBNET % 256}.{number % _PER_SUBNET + 1}"
+    subnet, host = divmod(number, _PER_SUBNET)
+    return f"10.{subnet // 256}.{subnet % 256}.{host + 1}"
 
 
 def label_of(number: int) -> str:

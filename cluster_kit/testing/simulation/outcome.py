@@ -50,7 +50,8 @@ class Outcome:
         links: How many links each node that is there has at the end.
         traffic: What the machine of each node sent and received.
         false_alarms: Who was taken for dead and wasn't.
-        findings: What is wrong, of each law the first ones, in the order of their times: the cause before its effects.
+        findings: What is wrong, of each law the first ones, in the order of their times: the cause
+            before its effects.
         counts: How often each law was broken.
         digest: The hash of the trace.
         node_s: For how many seconds all nodes together ran.
@@ -85,12 +86,19 @@ class Outcome:
             yield f"agreement   none within {waited_s:.1f} s{bound}"
         else:
             after_s = max(0.0, self.agreed_s - self.calm_s)
-            yield f"agreement   {after_s:.3f} s later, at {self.agreed_s:.3f} s; the bound is {self.bound_s:.1f} s"
+            yield (
+                f"agreement   {after_s:.3f} s later, at {self.agreed_s:.3f} s; the bound is "
+                f"{self.bound_s:.1f} s"
+            )
         if self.links:
-            yield f"links       {min(self.links)} to {max(self.links)} a node, {fmean(self.links):.2f} on average"
+            yield (
+                f"links       {min(self.links)} to {max(self.links)} a node, "
+                f"{fmean(self.links):.2f} on average"
+            )
         if self.traffic and self.node_s:
             packets, sent = (
-                sum(getattr(each, what) for each in self.traffic) / self.node_s for what in ("packets_sent", "bytes_sent")
+                sum(getattr(each, what) for each in self.traffic) / self.node_s
+                for what in ("packets_sent", "bytes_sent")
             )
             yield f"sent        {packets:.1f} packets and {sent:.0f} bytes a second by a node"
         yield f"false       {len(self.false_alarms)} alarms"
@@ -98,7 +106,10 @@ class Outcome:
         yield f"laws        {'all kept' if self.is_good else 'broken'}"
         for law in dict.fromkeys(finding.law for finding in self.findings):
             yield f"            {self.counts[law]} x {law}"
-            yield from (f"              {each.at_s:.3f} s, {each.who}: {each.what}" for each in self._of(law))
+            yield from (
+                f"              {each.at_s:.3f} s, {each.who}: {each.what}"
+                for each in self._of(law)
+            )
         yield f"trace       {self.digest}"
 
     def _of(self, law: Law) -> list[Finding]:

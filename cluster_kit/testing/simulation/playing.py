@@ -1,11 +1,19 @@
-"""Plays a script: carries out each step at its time, skips what makes no sense by then, and ends what lasts for a time."""
+"""Plays a script: carries out each step at its time, skips what makes no sense by then, and ends
+what lasts for a time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from cluster_kit.testing.simulation.disturbances import Disturbance, History, closes, is_fair, ways_of
+from cluster_kit.testing.simulation.disturbances import (
+    Disturbance,
+    History,
+    closes,
+    is_fair,
+    ways_of,
+)
 from cluster_kit.testing.simulation.member import Member, State
 from cluster_kit.testing.simulation.scripts.script import Script, describe
 from cluster_kit.testing.simulation.scripts.steps import (
@@ -116,7 +124,11 @@ class Player:
         if nodes:
             return [self._members[node] for node in nodes]
         states, _ = _needed_by(step)
-        return [member for member in self._members.values() if member.state in states and member.state is not State.ABSENT]
+        return [
+            member
+            for member in self._members.values()
+            if member.state in states and member.state is not State.ABSENT
+        ]
 
     def _play_for(self, step: Step, member: Member) -> None:
         states, why_not = _needed_by(step)
@@ -176,7 +188,7 @@ class Player:
         if self._starved_by[member.number] is step:
             member.eat()
 
-    # -- the network -----------------------------------------------------------------------------------------------------------
+    # -- the network -------------------------------------------------------------------------------
 
     def _break(self, step: Step) -> None:
         if step in self._broken:
@@ -206,7 +218,7 @@ class Player:
         for step in steps:
             self._mend(step)
 
-    # -- telling ---------------------------------------------------------------------------------------------------------------
+    # -- telling -----------------------------------------------------------------------------------
 
     def _later(self, delay_s: float | None, act: Callable[..., object], *args: object) -> None:
         if delay_s is not None:

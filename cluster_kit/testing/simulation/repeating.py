@@ -1,6 +1,8 @@
-"""Whether a simulation runs the same way in every process: not if something goes by ``hash``, a set or the real world.
+"""Whether a simulation runs the same way in every process: not if something goes by ``hash``, a set
+or the real world.
 
-The other processes are ``python -m cluster_kit.testing.simulation.repeating``, each with a PYTHONHASHSEED of its own.
+The other processes are ``python -m cluster_kit.testing.simulation.repeating``, each with a
+PYTHONHASHSEED of its own.
 """
 
 from __future__ import annotations
@@ -27,23 +29,41 @@ _END = "end"  # of a trace; its hash follows
 
 
 def compared(outcome: Outcome, setting: Setting) -> Outcome:
-    """Return ``outcome``, with a finding if other processes come to another one; our own parts are known not to."""
+    """Return ``outcome``, with a finding if other processes come to another one; our own parts are
+    known not to.
+    """
     if not _has_foreign_parts(setting, outcome.script):
         return outcome
     difference = _difference(setting, outcome.script, outcome.digest)
     if difference is None:
         return outcome
-    finding = Finding(Law.REPEATS, 0.0, "-", f"{difference}; look for hash(), the order of a set, and the real world")
-    return replace(outcome, findings=(finding, *outcome.findings), counts={Law.REPEATS: 1, **outcome.counts})
+    finding = Finding(
+        Law.REPEATS,
+        0.0,
+        "-",
+        f"{difference}; look for hash(), the order of a set, and the real world",
+    )
+    return replace(
+        outcome, findings=(finding, *outcome.findings), counts={Law.REPEATS: 1, **outcome.counts}
+    )
 
 
 def _has_foreign_parts(setting: Setting, script: Script) -> bool:
     config = configured(setting.topology, script)
-    return bool(packages_of([component.build() for component in (*config.strategies, config.connector, config.topology)]))
+    return bool(
+        packages_of(
+            [
+                component.build()
+                for component in (*config.strategies, config.connector, config.topology)
+            ]
+        )
+    )
 
 
 def _difference(setting: Setting, script: Script, digest: str) -> str | None:
-    """Return where the traces of two other processes begin to differ, or that they differ from ours."""
+    """Return where the traces of two other processes begin to differ, or that they differ from
+    ours.
+    """
     question = pickle.dumps((replace(setting, topology=as_written(setting.topology)), script))
     with ExitStack() as stack:
         one, other = (_trace_elsewhere(question, hash_seed, stack) for hash_seed in _HASH_SEEDS)
@@ -51,8 +71,15 @@ def _difference(setting: Setting, script: Script, digest: str) -> str | None:
         for line, other_line in zip_longest(one, other, fillvalue="nothing"):
             if line != other_line:
                 seeds = " and ".join(map(str, _HASH_SEEDS))
-                return f"the traces with PYTHONHASHSEED {seeds} differ: {_shown(line)!r}, and {_shown(other_line)!r}"
-    return None if line.split() == [_END, digest] else "another process with this seed gives another trace"
+                return (
+                    f"the traces with PYTHONHASHSEED {seeds} differ: {_shown(line)!r}, and "
+                    f"{_shown(other_line)!r}"
+                )
+    return (
+        None
+        if line.split() == [_END, digest]
+        else "another process with this seed gives another trace"
+    )
 
 
 def _shown(line: str) -> str:
@@ -65,7 +92,11 @@ def _trace_elsewhere(question: bytes, hash_seed: int, stack: ExitStack) -> Itera
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=os.environ
+            | {
+                "PYTHONHASHSEED": str(hash_seed),
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            },
         )
     )
     stack.callback(process.kill)

@@ -1,4 +1,6 @@
-"""A simulation that can be run again: what it depends on besides the script, and the command that does it."""
+"""A simulation that can be run again: what it depends on besides the script, and the command that
+does it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from cluster_kit.testing.simulation.scripts.shrinking import shrink
 from cluster_kit.testing.simulation.simulation import GOSSIP, Simulation
 
 MOST_TRIES = 300
-_MOST_NODE_S = 60_000.0  # to spend on making a script smaller, about a minute: a large cluster gets few tries
+# to spend on making a script smaller, about a minute: a large cluster gets few tries
+_MOST_NODE_S = 60_000.0
 _PARTS = ("strategy", "connector", "topology")
 
 
@@ -56,14 +59,18 @@ class Setting:
             false_alarms: How many there may be at most.
 
         Raises:
-            AssertionError: It breaks one; the message has the smallest script found that does, and the command that runs it.
+            AssertionError: It breaks one; the message has the smallest script found that does, and
+                the command that runs it.
         """
         outcome = self.run(script)
         if not outcome.is_good:
             raise AssertionError(report(outcome, self, smallest(outcome, self)))
         if len(outcome.false_alarms) > false_alarms:
             first = outcome.false_alarms[0]
-            raise AssertionError(f"seed {self.seed}: {len(outcome.false_alarms)} false alarms; {first}\n{self.command(script)}")
+            raise AssertionError(
+                f"seed {self.seed}: {len(outcome.false_alarms)} false alarms; "
+                f"{first}\n{self.command(script)}"
+            )
         return outcome
 
     def command(self, script: Script) -> str:
@@ -72,7 +79,10 @@ class Setting:
         given = as_written(self.topology)
         keys = {key: given.pop(key) for key in list(given) if key not in _PARTS}
         for option, value in (given | ({"keys": keys} if keys else {})).items():
-            words += [f"--{option}", value if isinstance(value, str) else json.dumps(value, default=str)]
+            words += [
+                f"--{option}",
+                value if isinstance(value, str) else json.dumps(value, default=str),
+            ]
         words += ["--loss", repr(self.loss)] if self.loss else []
         words += ["--secret"] if self.secret else []
         words += ["--seconds", repr(self.seconds)] if self.seconds is not None else []
@@ -80,7 +90,9 @@ class Setting:
 
 
 def as_written(part: Any) -> Any:
-    """Return a part of an entry as a file has it: classes by their names, instances as these with their options."""
+    """Return a part of an entry as a file has it: classes by their names, instances as these with
+    their options.
+    """
     if isinstance(part, type):
         return f"{part.__module__}:{part.__qualname__}"
     if isinstance(part, Mapping):
@@ -88,8 +100,14 @@ def as_written(part: Any) -> Any:
     if isinstance(part, list | tuple):
         return [as_written(each) for each in part]
     if isinstance(part, Strategy | Connector | Topology):
-        options: list[Field[Any]] = [each for each in fields(part) if each.init] if is_dataclass(part) else []
-        changed = {each.name: getattr(part, each.name) for each in options if getattr(part, each.name) != each.default}
+        options: list[Field[Any]] = (
+            [each for each in fields(part) if each.init] if is_dataclass(part) else []
+        )
+        changed = {
+            each.name: getattr(part, each.name)
+            for each in options
+            if getattr(part, each.name) != each.default
+        }
         return {"name": as_written(type(part)), **as_written(changed)}
     return part
 
@@ -128,6 +146,11 @@ def smallest(
 
 
 def report(outcome: Outcome, setting: Setting, script: Script) -> str:
-    """Return what to say of a failure: what is wrong, and how to see it again with the smallest ``script``."""
-    lines = [f"seed {outcome.seed}: {outcome.findings[0]}", "to replay the smallest script that breaks the same law:"]
+    """Return what to say of a failure: what is wrong, and how to see it again with the smallest
+    ``script``.
+    """
+    lines = [
+        f"seed {outcome.seed}: {outcome.findings[0]}",
+        "to replay the smallest script that breaks the same law:",
+    ]
     return "\n".join([*lines, setting.command(script)])

@@ -1,8 +1,10 @@
-"""While a simulation runs, its nodes can't get at real time, threads, name servers or randomness that no seed rules.
+"""While a simulation runs, its nodes can't get at real time, threads, name servers or randomness
+that no seed rules.
 
-What they call is replaced in its module, and in those of the packages under test that have taken it out of there, and raises as
-long as one of their event loops runs. C code escapes, such as ``datetime.now``, and so does who keeps a function elsewhere: the
-trace, which is then another each time, gives such a leak away.
+What they call is replaced in its module, and in those of the packages under test that have taken it
+out of there, and raises as long as one of their event loops runs. C code escapes, such as
+``datetime.now``, and so does who keeps a function elsewhere: the trace, which is then another each
+time, gives such a leak away.
 """
 
 from __future__ import annotations
@@ -28,10 +30,31 @@ from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime")
 _TIMES = (*_CLOCKS, *(f"{name}_ns" for name in _CLOCKS), "sleep")
-_LOOKUPS = ("getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "gethostname", "getfqdn")
+_LOOKUPS = (
+    "getaddrinfo",
+    "getnameinfo",
+    "gethostbyname",
+    "gethostbyname_ex",
+    "gethostbyaddr",
+    "gethostname",
+    "getfqdn",
+)
 _SOCKETS = ("create_connection", "create_server")
-_DRAWS = tuple(name for name in random.__all__ if callable(getattr(random, name)) and name.islower())  # no classes
-_SYSTEM = ("urandom", "getrandom", "fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "_exit", "abort")
+# no classes
+_DRAWS = tuple(
+    name for name in random.__all__ if callable(getattr(random, name)) and name.islower()
+)
+_SYSTEM = (
+    "urandom",
+    "getrandom",
+    "fork",
+    "forkpty",
+    "posix_spawn",
+    "posix_spawnp",
+    "system",
+    "_exit",
+    "abort",
+)
 _HOLES = (
     *((time, name) for name in _TIMES),
     *((socket, name) for name in (*_LOOKUPS, *_SOCKETS)),
@@ -45,12 +68,15 @@ _HOLES = (
     (threading.Thread, "start"),
     (threading.Condition, "wait"),
 )
-_SINCE = {"gmtime": 1, "localtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}  # with so many arguments it is not about now
+# with so many arguments it is not about now
+_SINCE = {"gmtime": 1, "localtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
 _LOGGING = "logging"  # a record has the time of day, which nobody reads
 
 
 def packages_of(parts: Collection[object]) -> frozenset[str]:
-    """Return the packages, or single modules, that the classes of ``parts`` come from; none of ours, nor of Python's."""
+    """Return the packages, or single modules, that the classes of ``parts`` come from; none of
+    ours, nor of Python's.
+    """
     modules = {kind.__module__.partition(".")[0] for part in parts for kind in type(part).__mro__}
     return frozenset(modules - sys.stdlib_module_names - {"cluster_kit"})
 
@@ -63,7 +89,9 @@ def sealed(packages: Collection[str] = ()) -> Iterator[None]:
         packages: In their modules, what they have taken out of its own module is replaced as well.
     """
     guards = {(owner, name): _guard(owner, name) for owner, name in _HOLES if hasattr(owner, name)}
-    guards |= {(time, name): _guard(time, name, harmless_with=count) for name, count in _SINCE.items()}
+    guards |= {
+        (time, name): _guard(time, name, harmless_with=count) for name, count in _SINCE.items()
+    }
     guards[random.Random, "seed"] = _guard_seed(random.Random.seed)
     before = [(owner, name, owner.__dict__[name], guard) for (owner, name), guard in guards.items()]
     before += list(_taken(packages, {id(value): guard for _, _, value, guard in before}))
@@ -76,7 +104,9 @@ def sealed(packages: Collection[str] = ()) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def _taken(packages: Collection[str], guards: dict[int, Any]) -> Iterator[tuple[Any, str, Any, Any]]:
+def _taken(
+    packages: Collection[str], guards: dict[int, Any]
+) -> Iterator[tuple[Any, str, Any, Any]]:
     """Yield what the modules of ``packages`` have imported by its name."""
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] in packages:

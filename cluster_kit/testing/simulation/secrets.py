@@ -1,4 +1,6 @@
-"""The secrets of a simulated cluster, by number: keys as any other, which nobody has to wait for."""
+"""The secrets of a simulated cluster, by number: keys as any other, which nobody has to wait
+for.
+"""
 
 from __future__ import annotations
 
@@ -15,5 +17,8 @@ def keyring_of(secrets: Sequence[int]) -> Keyring:
 
 
 def _keys_of(secret: int) -> SecretKeys:
-    key = {purpose: sha256(f"{purpose} of secret {secret}".encode()).digest() for purpose in ("id", "links", "datagrams")}
+    key = {
+        purpose: sha256(f"{purpose} of secret {secret}".encode()).digest()
+        for purpose in ("id", "links", "datagrams")
+    }
     return SecretKeys(id=key["id"][:ID_BYTES], authority=key["links"], datagrams=key["datagrams"])

@@ -1,4 +1,6 @@
-"""A whole cluster in virtual time: real workers on a network in memory, one script, one seed, and all laws under watch."""
+"""A whole cluster in virtual time: real workers on a network in memory, one script, one seed, and
+all laws under watch.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +51,13 @@ class Simulation:
 
     Args:
         script: What happens, or how many nodes there are if nothing does.
-        topology: What each node runs: an entry under ``topologies:`` of a configuration. Strategies and
-            connectors must use the network that is passed to them.
+        topology: What each node runs: an entry under ``topologies:`` of a configuration. Strategies
+            and connectors must use the network that is passed to them.
         seed: Of all randomness.
         loss: Fraction of packets that the network loses, all the time.
         secret: Whether the cluster has a secret: gossip is sealed then, and links are TLS.
-        seconds: How long it lasts; by default until all views have agreed for some time, or the bound is reached.
+        seconds: How long it lasts; by default until all views have agreed for some time, or the
+            bound is reached.
         start_s: Within how many seconds the nodes of the start come up.
         show: Called with each line of the trace.
         progress: Called every now and then with the simulated time.
@@ -93,7 +96,11 @@ class Simulation:
         self._findings = Findings()
         self._history = History()
         self._runs = Runs()
-        self._ledger = Ledger(self._tell_of, lambda: self._timeline.now_s) if self.script.has_messages else None
+        self._ledger = (
+            Ledger(self._tell_of, lambda: self._timeline.now_s)
+            if self.script.has_messages
+            else None
+        )
         self._weather = Weather(seed, self._timeline, size=len(self.script.numbers), loss=loss)
         self._members = {number: self._member(number) for number in self.script.numbers}
         self._judge = self._make_judge()
@@ -103,34 +110,47 @@ class Simulation:
     def _starts(self, within_s: float) -> dict[int, float]:
         """Return when each node of the start comes up."""
         if not 0 <= within_s <= MAX_AT_S:
-            raise ConfigError(f"simulation: start_s: {within_s:g}: expected 0 to {MAX_AT_S:g} seconds")
+            raise ConfigError(
+                f"simulation: start_s: {within_s:g}: expected 0 to {MAX_AT_S:g} seconds"
+            )
         random = stream(self.seed, "starts")
         return {number: within_s * random.random() for number in range(1, self.script.nodes + 1)}
 
     def _check(self, seconds: float | None, loss: float) -> None:
         if not 0 <= loss < 1:
-            raise ConfigError(f"simulation: loss: {loss:g}: expected a fraction from 0 to less than 1")
+            raise ConfigError(
+                f"simulation: loss: {loss:g}: expected a fraction from 0 to less than 1"
+            )
         if seconds is not None and not 0 < seconds <= MAX_AT_S:
-            raise ConfigError(f"simulation: seconds: {seconds:g}: expected more than 0, and at most {MAX_AT_S:g}")
+            raise ConfigError(
+                f"simulation: seconds: {seconds:g}: expected more than 0, and at most {MAX_AT_S:g}"
+            )
         if not self.script.numbers:
-            raise ConfigError("simulation: no node ever runs: give it nodes, or a step in which some join")
+            raise ConfigError(
+                "simulation: no node ever runs: give it nodes, or a step in which some join"
+            )
         nodes = len(self.script.numbers)
         needed, free = nodes**2 * _PAIR_BYTES, free_bytes()
         if free is not None and needed > free:
             raise ConfigError(
-                f"simulation: {nodes} nodes that know each other take about {needed / 2**30:.0f} GiB of memory, "
+                f"simulation: {nodes} nodes that know each other take about {needed / 2**30:.0f} "
+                "GiB of memory, "
                 f"and {free / 2**30:.0f} GiB are available: simulate fewer"
             )
         if seconds is not None and self._calm_s > seconds:
             what = "the script goes on" if self.script.end_s > seconds else "nodes start"
             raise ConfigError(
-                f"simulation: {what} until {self._calm_s:g} s, and only {seconds:g} s are simulated: simulate more"
+                f"simulation: {what} until {self._calm_s:g} s, and only {seconds:g} s are "
+                "simulated: simulate more"
             )
 
     def _check_connector(self) -> None:
         connector = self._config.connector
         if self.script.has_messages and not connector.build().carries_messages:
-            raise ConfigError(f"simulation: the script has messages, and connector {connector.name!r} carries none: take tcp")
+            raise ConfigError(
+                f"simulation: the script has messages, and connector {connector.name!r} carries "
+                "none: take tcp"
+            )
 
     def _make_judge(self) -> Judge:
         strategies = [component.build() for component in self._config.strategies]
@@ -151,7 +171,9 @@ class Simulation:
         )
 
     def _goodbyes(self, strategies: Sequence[Strategy], connector: Connector) -> list[str]:
-        """Return the events that tell of every goodbye: a source that doesn't announce, or loses packets, may not."""
+        """Return the events that tell of every goodbye: a source that doesn't announce, or loses
+        packets, may not.
+        """
         if self._loss or any(isinstance(step, Packets) and step.loss for step in self.script.steps):
             return []
         announces = any(strategy.announces for strategy in strategies)
@@ -173,7 +195,7 @@ class Simulation:
             ledger=self._ledger,
         )
 
-    # -- running ---------------------------------------------------------------------------------------------------------------
+    # -- running -----------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
         """Run it, once, and return what came of it."""
@@ -218,7 +240,9 @@ class Simulation:
         self._judge.settle(self._timeline.now_s)
 
     def _run(self) -> None:
-        end_s = self._calm_s + self.bound_s + self._quiet_s if self._seconds is None else self._seconds
+        end_s = (
+            self._calm_s + self.bound_s + self._quiet_s if self._seconds is None else self._seconds
+        )
         collect_at_node_s = _COLLECT_NODE_S
         while self._timeline.now_s < end_s and not self._is_over():
             before_s = self._timeline.now_s
@@ -227,7 +251,9 @@ class Simulation:
             except VirtualTimeError as exc:
                 self._findings.add(Law.TIME, self._timeline.now_s, "-", str(exc))
                 break
-            self._node_s += (self._timeline.now_s - before_s) * sum(member.is_there for member in self._members.values())
+            self._node_s += (self._timeline.now_s - before_s) * sum(
+                member.is_there for member in self._members.values()
+            )
             if self._node_s >= collect_at_node_s:
                 collect_at_node_s += _COLLECT_NODE_S
                 gc.collect()
@@ -236,7 +262,9 @@ class Simulation:
                 self._progress(self._timeline.now_s)
         gc.collect()  # a failed task that nobody awaited tells so when it goes
         self._note_unhandled()
-        self._judge.conclude(self._timeline.now_s, is_lossy=self._loss > 0 or not self._history.is_whole)
+        self._judge.conclude(
+            self._timeline.now_s, is_lossy=self._loss > 0 or not self._history.is_whole
+        )
         self._conclude_messages()
 
     @property
@@ -249,7 +277,10 @@ class Simulation:
         ledger = self._ledger
         if ledger is None or not self._judge.is_agreed or not self._history.is_whole:
             return
-        if max(ledger.broken_s, self._judge.agreed_s, self._calm_s) + self._quiet_s > self._timeline.now_s:
+        if (
+            max(ledger.broken_s, self._judge.agreed_s, self._calm_s) + self._quiet_s
+            > self._timeline.now_s
+        ):
             return
         there = [each.application for each in self._members.values() if each.is_there]
         applications = [each for each in there if each is not None]
@@ -258,7 +289,9 @@ class Simulation:
         ledger.conclude({each.party.run: each.messenger.listeners for each in applications})
         for each in applications:
             for serial in each.waits_for:
-                ledger.broken(each.party, f"nothing has come of {serial}, a question or a message to one node")
+                ledger.broken(
+                    each.party, f"nothing has come of {serial}, a question or a message to one node"
+                )
 
     def _tell_of(self, law: Law, number: int, what: str) -> None:
         self._members[number].tell(law, what)
@@ -268,10 +301,14 @@ class Simulation:
         if self._seconds is not None or now_s < self._calm_s:
             return False
         is_agreed = self._judge.is_agreed or self._loss > 0
-        broken_s = self._judge.agreed_s if self._ledger is None else max(self._ledger.broken_s, self._judge.agreed_s)
+        broken_s = (
+            self._judge.agreed_s
+            if self._ledger is None
+            else max(self._ledger.broken_s, self._judge.agreed_s)
+        )
         return is_agreed and broken_s + CALM_S + self._quiet_s <= now_s
 
-    # -- watching --------------------------------------------------------------------------------------------------------------
+    # -- watching ----------------------------------------------------------------------------------
 
     def _heard(self, number: int, what: str, key: str, reason: Reason | None) -> None:
         self._judge.heard(number, what, key, reason, self._timeline.now_s)
@@ -281,7 +318,11 @@ class Simulation:
             return
         who = loop.name.partition("@")[0] if loop is not None else "-"
         text = f"{record.levelname.lower()}: {record.getMessage()}"
-        if record.exc_info and record.exc_info[1] is not None and str(record.exc_info[1]) not in text:
+        if (
+            record.exc_info
+            and record.exc_info[1] is not None
+            and str(record.exc_info[1]) not in text
+        ):
             text += f": {record.exc_info[1]!r}"
         self._trace.add(self._timeline.now_s, who, text)
         if record.levelno >= logging.ERROR:
@@ -291,7 +332,9 @@ class Simulation:
         for loop, message, exception, at_s in self._timeline.unhandled:
             if not isinstance(exception, Exited):
                 law = Law.REAL_WORLD if isinstance(exception, LeakError) else Law.EXCEPTIONS
-                self._findings.add(law, at_s, loop.name.partition("@")[0], f"{message}: {exception!r}")
+                self._findings.add(
+                    law, at_s, loop.name.partition("@")[0], f"{message}: {exception!r}"
+                )
         self._timeline.unhandled.clear()
 
     def _outcome(self) -> Outcome:
@@ -316,9 +359,11 @@ class Simulation:
 
 @contextmanager
 def _collecting_nothing() -> Iterator[None]:
-    """Keep the garbage collector out of the block: in a large cluster it takes long, and it runs when it likes.
+    """Keep the garbage collector out of the block: in a large cluster it takes long, and it runs
+    when it likes.
 
-    Whoever calls it there looks through what the block has made, and not through all that was there before.
+    Whoever calls it there looks through what the block has made, and not through all that was there
+    before.
     """
     was_enabled, is_first = gc.isenabled(), not gc.get_freeze_count()
     gc.disable()
@@ -337,5 +382,7 @@ def free_bytes() -> int | None:
     """Return how much memory is available; ``None`` where that can't be told."""
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+        return (
+            int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+        )
     return None

@@ -1,4 +1,6 @@
-"""What happens in a simulation, as lines: a person reads them, and their hash tells whether two runs are the same."""
+"""What happens in a simulation, as lines: a person reads them, and their hash tells whether two
+runs are the same.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Trace:
 
     @property
     def digest(self) -> str:
-        """The hash of all lines so far; that of another run is the same if and only if its lines are."""
+        """The hash of all lines so far; that of another run is the same if and only if its lines
+        are.
+        """
         self._flush()
         return self._hash.hexdigest()
 

@@ -16,7 +16,8 @@ from cluster_kit.testing.simulation.scripts.steps import Packets, SlowReader, St
 from cluster_kit.testing.virtual_time.timeline import Timeline
 
 _LARGE = 100
-_GRAIN_S = 1e-4  # for each node: of a thousand that start within a second, a hundred are heard at once
+# for each node: of a thousand that start within a second, a hundred are heard at once
+_GRAIN_S = 1e-4
 _MOST_GRAIN_S = 0.1
 
 
@@ -26,7 +27,8 @@ class Weather:
     Args:
         seed: Of all that is random in it.
         timeline: Time.
-        size: How many nodes there are. In a large cluster what is sent to all is heard a little later, much of it at once.
+        size: How many nodes there are. In a large cluster what is sent to all is heard a little
+            later, much of it at once.
         loss: Fraction of packets that is lost all the time.
 
     Attributes:
@@ -35,7 +37,9 @@ class Weather:
 
     def __init__(self, seed: int, timeline: Timeline, *, size: int, loss: float = 0.0) -> None:
         self._network = MemoryNetwork(
-            seed=seed, timeline=timeline, grain_s=min(_MOST_GRAIN_S, _GRAIN_S * size) if size >= _LARGE else 0.0
+            seed=seed,
+            timeline=timeline,
+            grain_s=min(_MOST_GRAIN_S, _GRAIN_S * size) if size >= _LARGE else 0.0,
         )
         self.loss = loss
         self._hosts: dict[int, MemoryHost] = {}
@@ -70,7 +74,10 @@ class Weather:
             assert ways is not None
             return ways(numbers[source], numbers[target])
 
-        placed = [self._network.add(fault, where=None if ways is None else where) for fault in _faults_of(step)]
+        placed = [
+            self._network.add(fault, where=None if ways is None else where)
+            for fault in _faults_of(step)
+        ]
         self._placed[step] = placed
 
     def end(self, step: Step) -> None:

@@ -8,7 +8,13 @@ from cluster_kit.abc import Leaving, Observation, Strategy
 from cluster_kit.node import Fence, Node
 from cluster_kit.testing.contract import contract
 from cluster_kit.testing.listener import vouches
-from cluster_kit.testing.strategies.overrides import ANN, BOB, CAT, StrategyOverrides, needs_announcing
+from cluster_kit.testing.strategies.overrides import (
+    ANN,
+    BOB,
+    CAT,
+    StrategyOverrides,
+    needs_announcing,
+)
 from cluster_kit.testing.strategies.said import descriptions_of
 
 TAGS = {"Zone": 'A = "1", \N{GREEK SMALL LETTER OMEGA}\n'}  # whatever text it is
@@ -24,7 +30,10 @@ class AnnouncingRules(StrategyOverrides):
 
         async def scenario() -> None:
             needs_announcing(strategy)
-            async with self.listen(strategy, self.discovery(ANN)) as ann, self.listen(strategy, self.discovery(BOB)) as bob:
+            async with (
+                self.listen(strategy, self.discovery(ANN)) as ann,
+                self.listen(strategy, self.discovery(BOB)) as bob,
+            ):
                 await ann.until(lambda observation: vouches(observation, BOB), "ann to find bob")
                 await bob.until(lambda observation: vouches(observation, ANN), "bob to find ann")
 
@@ -50,28 +59,44 @@ class AnnouncingRules(StrategyOverrides):
         async def scenario() -> None:
             needs_announcing(strategy)
             looking = self.discovery(ANN, announce=False)
-            async with self.listen(strategy, looking) as ann, self.listen(strategy, self.discovery(BOB)) as bob:
+            async with (
+                self.listen(strategy, looking) as ann,
+                self.listen(strategy, self.discovery(BOB)) as bob,
+            ):
                 await ann.until(lambda observation: vouches(observation, BOB), "ann to find bob")
                 async with self.listen(strategy, self.discovery(CAT)):
-                    await bob.until(lambda observation: vouches(observation, CAT), "bob to find cat")
-                    await ann.until(lambda observation: vouches(observation, CAT), "ann to find cat")
+                    await bob.until(
+                        lambda observation: vouches(observation, CAT), "bob to find cat"
+                    )
+                    await ann.until(
+                        lambda observation: vouches(observation, CAT), "ann to find cat"
+                    )
                 assert not bob.vouched_for(looking.local), "bob found a node that only looks"
 
         self.run(scenario())
 
     @pytest.mark.parametrize("differing", ["cluster", "group", "boundary", "case"])
-    @contract("what carries another fence is foreign: ignored by a strategy, refused by a connector.")
+    @contract(
+        "what carries another fence is foreign: ignored by a strategy, refused by a connector."
+    )
     def test_foreign_nodes_are_ignored(self, strategy: Strategy, differing: str) -> None:
-        """A node of another cluster or group that uses the same source is not found, and finds nobody."""
+        """A node of another cluster or group that uses the same source is not found, and finds
+        nobody.
+        """
 
         async def scenario() -> None:
             needs_announcing(strategy)
             foreign = self.discovery(CAT)
             foreign.fence = _another(foreign.fence, differing)
-            async with self.listen(strategy, foreign) as cat, self.listen(strategy, self.discovery(ANN)) as ann:
+            async with (
+                self.listen(strategy, foreign) as cat,
+                self.listen(strategy, self.discovery(ANN)) as ann,
+            ):
                 await cat.happens(foreign.has_announced)
                 async with self.listen(strategy, self.discovery(BOB)):
-                    await ann.until(lambda observation: vouches(observation, BOB), "ann to find bob")
+                    await ann.until(
+                        lambda observation: vouches(observation, BOB), "ann to find bob"
+                    )
                     await ann.hear(_never, within_s=self.listen_s)
             fences = f"cat's fence is {foreign.fence}, that of the others {self.discovery().fence}"
             assert not ann.vouched_for(foreign.local), f"ann found cat: {fences}"
@@ -82,14 +107,21 @@ class AnnouncingRules(StrategyOverrides):
 
     @contract("What it says of a node is what that node says of itself")
     def test_a_node_is_described_as_it_is(self, strategy: Strategy) -> None:
-        """Name, address and run of another node are told as they are, or not at all; metadata, where there is room for it."""
+        """Name, address and run of another node are told as they are, or not at all; metadata,
+        where there is room for it.
+        """
 
         async def scenario() -> None:
             needs_announcing(strategy)
             ctx = self.discovery(BOB)
             bob = ctx.local = ctx.local.evolve(metadata=TAGS if self.tells_changes else {})
-            async with self.listen(strategy, self.discovery(ANN)) as ann, self.listen(strategy, ctx):
-                said = await ann.until(lambda observation: vouches(observation, bob), "ann to find bob")
+            async with (
+                self.listen(strategy, self.discovery(ANN)) as ann,
+                self.listen(strategy, ctx),
+            ):
+                said = await ann.until(
+                    lambda observation: vouches(observation, bob), "ann to find bob"
+                )
             for described in descriptions_of([said], bob):
                 assert described.name in (None, bob.name)
                 assert described.address in (None, bob.address)
@@ -98,17 +130,25 @@ class AnnouncingRules(StrategyOverrides):
 
         self.run(scenario())
 
-    @contract("``await ctx.changed()`` returns when that changed, or when this node is about to leave")
+    @contract(
+        "``await ctx.changed()`` returns when that changed, or when this node is about to leave"
+    )
     def test_changes_are_announced(self, strategy: Strategy) -> None:
         """The others hear of new metadata."""
 
         async def scenario() -> None:
             self._needs_room(strategy)
             ctx = self.discovery(BOB)
-            async with self.listen(strategy, self.discovery(ANN)) as ann, self.listen(strategy, ctx):
+            async with (
+                self.listen(strategy, self.discovery(ANN)) as ann,
+                self.listen(strategy, ctx),
+            ):
                 await ann.until(lambda observation: vouches(observation, BOB), "ann to find bob")
                 ctx.change(local=ctx.local.evolve(metadata=NEW_TAGS))
-                await ann.until(lambda said: _is_tagged(said, ctx.local), f"ann to hear of bob's new metadata {NEW_TAGS}")
+                await ann.until(
+                    lambda said: _is_tagged(said, ctx.local),
+                    f"ann to hear of bob's new metadata {NEW_TAGS}",
+                )
 
         self.run(scenario())
 
@@ -119,11 +159,16 @@ class AnnouncingRules(StrategyOverrides):
         async def scenario() -> None:
             self._needs_room(strategy)
             ctx = self.discovery(BOB)
-            async with self.listen(strategy, self.discovery(ANN)) as ann, self.listen(strategy, ctx):
+            async with (
+                self.listen(strategy, self.discovery(ANN)) as ann,
+                self.listen(strategy, ctx),
+            ):
                 await ann.until(lambda observation: vouches(observation, BOB), "ann to find bob")
                 ctx.change(leaving=True)
                 await ann.until(
-                    Leaving, "ann to hear that bob is leaving", where=lambda said: said.name in (BOB.name, BOB.address)
+                    Leaving,
+                    "ann to hear that bob is leaving",
+                    where=lambda said: said.name in (BOB.name, BOB.address),
                 )
 
         self.run(scenario())
@@ -135,7 +180,9 @@ class AnnouncingRules(StrategyOverrides):
 
 
 def _another(fence: Fence, differing: str) -> Fence:
-    """Return one that differs in one part, in where the parts begin and end, or in upper and lower case."""
+    """Return one that differs in one part, in where the parts begin and end, or in upper and lower
+    case.
+    """
     match differing:
         case "cluster":
             return Fence("foreign", fence.group)
@@ -152,4 +199,6 @@ def _never(observation: Observation) -> bool:
 
 
 def _is_tagged(observation: Observation, node: Node) -> bool:
-    return any(described.metadata == node.metadata for described in descriptions_of([observation], node))
+    return any(
+        described.metadata == node.metadata for described in descriptions_of([observation], node)
+    )

@@ -1,4 +1,6 @@
-"""A node that discovers in a thread of its own, and can be stopped dead there, as SIGSTOP does with a process."""
+"""A node that discovers in a thread of its own, and can be stopped dead there, as SIGSTOP does with
+a process.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,15 @@ class Freezable(Protocol):
     """A node that can be stopped dead."""
 
     def freeze(self) -> None:
-        """Stop the node where it is: it keeps what it has open and does nothing any more. Idempotent."""
+        """Stop the node where it is: it keeps what it has open and does nothing any more.
+        Idempotent.
+        """
 
 
 class Bystander:
-    """``with Bystander(strategy, ctx) as bystander``: discovers inside the block, until ``freeze``."""
+    """``with Bystander(strategy, ctx) as bystander``: discovers inside the block, until
+    ``freeze``.
+    """
 
     def __init__(self, strategy: Strategy, ctx: Discovery) -> None:
         self._strategy = strategy
@@ -33,7 +39,12 @@ class Bystander:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._thawed.set()
         self.freeze()
         self._thread.join()

@@ -11,7 +11,13 @@ from cluster_kit.testing.form import fault_of_finding
 from cluster_kit.testing.leaks import leaves_nothing
 from cluster_kit.testing.listener import vouches
 from cluster_kit.testing.stand_ins import FakeDiscovery
-from cluster_kit.testing.strategies.overrides import ANN, BOB, CAT, StrategyOverrides, needs_announcing
+from cluster_kit.testing.strategies.overrides import (
+    ANN,
+    BOB,
+    CAT,
+    StrategyOverrides,
+    needs_announcing,
+)
 
 
 class DiagnosingRules(StrategyOverrides):
@@ -19,7 +25,9 @@ class DiagnosingRules(StrategyOverrides):
 
     @contract("An async generator that ends within some seconds")
     def test_diagnosis_is_findings_and_an_end(self, strategy: Strategy) -> None:
-        """``diagnose`` comes to its end, raises nothing, yields findings of one line each, and leaves nothing behind."""
+        """``diagnose`` comes to its end, raises nothing, yields findings of one line each, and
+        leaves nothing behind.
+        """
 
         async def scenario() -> None:
             async with leaves_nothing(self.deadline_s):
@@ -31,13 +39,17 @@ class DiagnosingRules(StrategyOverrides):
 
     @contract("What a source answers, or that it doesn't, is a finding and never an exception.")
     def test_diagnosis_of_a_broken_source_says_so(self, strategy: Strategy) -> None:
-        """What a source does is a finding, never an exception; of a broken one not everything can be in order."""
+        """What a source does is a finding, never an exception; of a broken one not everything can
+        be in order.
+        """
 
         async def scenario() -> None:
             self.break_source()
             findings = await self._diagnosed(strategy, self.discovery())
             in_order = [finding for finding in findings if finding.outcome is Outcome.OK]
-            assert not findings or in_order != findings, f"the source is broken, and all is in order: {findings}"
+            assert not findings or in_order != findings, (
+                f"the source is broken, and all is in order: {findings}"
+            )
 
         self.run(scenario())
 
@@ -51,7 +63,9 @@ class DiagnosingRules(StrategyOverrides):
             async with self.listen(strategy, self.discovery(BOB)) as bob:
                 await self._diagnosed(strategy, looking)
                 async with self.listen(strategy, self.discovery(CAT)):
-                    await bob.until(lambda observation: vouches(observation, CAT), "bob to find cat")
+                    await bob.until(
+                        lambda observation: vouches(observation, CAT), "bob to find cat"
+                    )
                 assert not bob.vouched_for(looking.local), "bob found a node that is only diagnosed"
 
         self.run(scenario())
@@ -61,4 +75,6 @@ class DiagnosingRules(StrategyOverrides):
             async with asyncio.timeout(self.deadline_s):
                 return [finding async for finding in strategy.diagnose(ctx)]
         except TimeoutError:
-            raise AssertionError(f"diagnose was not at its end after {self.deadline_s:g} s") from None
+            raise AssertionError(
+                f"diagnose was not at its end after {self.deadline_s:g} s"
+            ) from None

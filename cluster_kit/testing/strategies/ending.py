@@ -21,7 +21,9 @@ class EndingRules(StrategyOverrides):
 
     @contract("Closing the generator is the order to say goodbye, for which it has one second.")
     def test_closing_ends_within_its_second(self, strategy: Strategy) -> None:
-        """Who takes longer is cut off and never said it; who swallows ``CancelledError`` never ends at all."""
+        """Who takes longer is cut off and never said it; who swallows ``CancelledError`` never ends
+        at all.
+        """
 
         async def scenario() -> None:
             async with self.listen(strategy, self.discovery()) as heard:
@@ -32,13 +34,18 @@ class EndingRules(StrategyOverrides):
                 late = not heard.ended
                 timer.cancel()
                 await closing
-            assert not late, f"cancelled, it went on for more than {GOODBYE_S:g} s: does it swallow CancelledError?"
+            assert not late, (
+                f"cancelled, it went on for more than {GOODBYE_S:g} s: does it swallow "
+                "CancelledError?"
+            )
 
         self.run(scenario())
 
     @contract("catch both, and raise them again")
     def test_cancellation_is_raised_again(self, strategy: Strategy) -> None:
-        """One that takes ``CancelledError`` for its end seems to have no more to say, and to be healthy."""
+        """One that takes ``CancelledError`` for its end seems to have no more to say, and to be
+        healthy.
+        """
 
         async def scenario() -> None:
             observations = run_of(strategy, self.discovery())
@@ -50,8 +57,13 @@ class EndingRules(StrategyOverrides):
             waiting.cancel()
             await asyncio.wait([waiting], timeout=GOODBYE_S + self.deadline_s / 10)
             if not waiting.done():
-                pytest.skip("it goes on after it was cancelled, as test_closing_ends_within_its_second tells")
-            ended = not waiting.cancelled() and waiting.exception() is None and waiting.result() is None
+                pytest.skip(
+                    "it goes on after it was cancelled, as test_closing_ends_within_its_second "
+                    "tells"
+                )
+            ended = (
+                not waiting.cancelled() and waiting.exception() is None and waiting.result() is None
+            )
             assert not ended, "cancelled where it waits, it ended as if there were no more to say"
 
         self.run(scenario())
@@ -77,7 +89,10 @@ class EndingRules(StrategyOverrides):
         """Cancelled while it waits for its source, it leaves no task, thread, process or socket."""
 
         async def scenario() -> None:
-            async with leaves_nothing(self.deadline_s, files=False), self.listen(strategy, self.discovery()) as heard:
+            async with (
+                leaves_nothing(self.deadline_s, files=False),
+                self.listen(strategy, self.discovery()) as heard,
+            ):
                 await heard.hear(_never, within_s=self.listen_s)
 
         self.run(scenario())

@@ -10,10 +10,17 @@ from cluster_kit.abc import Failed, Observation, Strategy
 from cluster_kit.testing.contract import contract
 from cluster_kit.testing.lag import check_never_blocked
 from cluster_kit.testing.listener import Listener, vouches
-from cluster_kit.testing.strategies.overrides import ANN, BOB, CAT, StrategyOverrides, needs_announcing
+from cluster_kit.testing.strategies.overrides import (
+    ANN,
+    BOB,
+    CAT,
+    StrategyOverrides,
+    needs_announcing,
+)
 from cluster_kit.testing.strategies.said import removals, vouched_after
 
-RETURNS = 3  # how often a source comes back: who looks before the others are in it again is a matter of chance
+# how often a source comes back: who looks before the others are in it again is a matter of chance
+RETURNS = 3
 
 
 class TroubleRules(StrategyOverrides):
@@ -21,7 +28,9 @@ class TroubleRules(StrategyOverrides):
 
     @contract("An error of the source is ``Failed``.")
     def test_broken_source_is_reported_not_raised(self, strategy: Strategy) -> None:
-        """An error of the source is an observation, ``Failed``; an exception would spend the restart budget."""
+        """An error of the source is an observation, ``Failed``; an exception would spend the
+        restart budget.
+        """
 
         async def scenario() -> None:
             async with self.listen(strategy, self.discovery()) as heard:
@@ -41,7 +50,9 @@ class TroubleRules(StrategyOverrides):
                 vouched = vouched_after(heard.observations).values()
                 since = len(heard.observations)
                 self.break_source()
-                assert vouched, "nobody could be lost: let the source of the fixture 'strategy' list a node"
+                assert vouched, (
+                    "nobody could be lost: let the source of the fixture 'strategy' list a node"
+                )
                 await heard.hear(_is_failed, since=since)
                 await heard.hear(_never, within_s=self.listen_s)
                 lost = removals(heard.observations[since:], vouched)
@@ -51,7 +62,9 @@ class TroubleRules(StrategyOverrides):
 
     @contract("After a failure it goes on asking")
     def test_works_again_when_the_source_is_mended(self, strategy: Strategy) -> None:
-        """After a failure an answer is heard again; where nodes announce themselves, new and old ones are found."""
+        """After a failure an answer is heard again; where nodes announce themselves, new and old
+        ones are found.
+        """
 
         async def scenario() -> None:
             async with self.listen(strategy, self.discovery()) as heard:
@@ -63,16 +76,29 @@ class TroubleRules(StrategyOverrides):
                 since = len(heard.observations)
                 if strategy.announces:
                     async with self.listen(strategy, self.discovery(CAT)) as newcomer:
-                        await heard.until(lambda said: vouches(said, CAT), "a new node in the mended source", since=since)
-                        await newcomer.until(lambda said: vouches(said, ANN), "a newcomer to find who was there before")
+                        await heard.until(
+                            lambda said: vouches(said, CAT),
+                            "a new node in the mended source",
+                            since=since,
+                        )
+                        await newcomer.until(
+                            lambda said: vouches(said, ANN),
+                            "a newcomer to find who was there before",
+                        )
                 else:
-                    await heard.until(lambda said: not _is_failed(said), "an answer of the mended source", since=since)
+                    await heard.until(
+                        lambda said: not _is_failed(said),
+                        "an answer of the mended source",
+                        since=since,
+                    )
 
         self.run(scenario())
 
     @contract("After a failure it goes on asking, and announces its node again")
     def test_starts_while_the_source_is_broken(self, strategy: Strategy) -> None:
-        """A source may be down when a node starts: once it is mended all is as if it had been there."""
+        """A source may be down when a node starts: once it is mended all is as if it had been
+        there.
+        """
 
         async def scenario() -> None:
             needs_announcing(strategy)
@@ -82,9 +108,13 @@ class TroubleRules(StrategyOverrides):
                 await heard.until(Failed, "Failed of a source that was broken from the start")
                 self.mend_source()
                 async with self.listen(strategy, self.discovery(CAT)) as newcomer:
-                    await newcomer.until(lambda said: vouches(said, ANN), "a newcomer to find who started before")
+                    await newcomer.until(
+                        lambda said: vouches(said, ANN), "a newcomer to find who started before"
+                    )
                 if not await heard.happens(ctx.has_announced):
-                    raise heard.error or AssertionError("ctx.announced() was not called after the source was mended")
+                    raise heard.error or AssertionError(
+                        "ctx.announced() was not called after the source was mended"
+                    )
 
         self.run(scenario())
 
@@ -103,13 +133,17 @@ class TroubleRules(StrategyOverrides):
                 ctx.has_announced.clear()
                 self.mend_source()
                 if not await heard.happens(ctx.has_announced):
-                    raise heard.error or AssertionError("ctx.announced() was not called again after a failure")
+                    raise heard.error or AssertionError(
+                        "ctx.announced() was not called again after a failure"
+                    )
 
         self.run(scenario())
 
     @contract("Never block the event loop: it carries the heartbeats of all links.")
     def test_never_blocks_the_event_loop_in_trouble(self, strategy: Strategy) -> None:
-        """A source that fails may take its time for that, or be awaited again and again: all else goes on."""
+        """A source that fails may take its time for that, or be awaited again and again: all else
+        goes on.
+        """
 
         async def in_trouble() -> None:
             async with self.listen(strategy, self.discovery()) as heard:
@@ -124,7 +158,9 @@ class TroubleRules(StrategyOverrides):
 
     @contract("one entry that can't be read hides no other")
     def test_litter_in_the_source_hides_nobody(self, strategy: Strategy) -> None:
-        """Anybody may write to a source: what is no node there neither raises nor removes anybody, nor keeps new ones out."""
+        """Anybody may write to a source: what is no node there neither raises nor removes anybody,
+        nor keeps new ones out.
+        """
 
         async def scenario() -> None:
             async with self.in_company(strategy) as ann:
@@ -138,13 +174,19 @@ class TroubleRules(StrategyOverrides):
                     raise ann.error
                 if strategy.announces:
                     async with self.listen(strategy, self.discovery(CAT)):
-                        await ann.until(lambda said: vouches(said, CAT), "a new node in the littered source", since=since)
+                        await ann.until(
+                            lambda said: vouches(said, CAT),
+                            "a new node in the littered source",
+                            since=since,
+                        )
 
         self.run(scenario())
 
     @contract("A source that comes back empty removes nobody")
     def test_source_that_comes_back_removes_nobody_who_is_late(self, strategy: Strategy) -> None:
-        """A server that restarts has lost its data, and some are slow to announce themselves again: here one never does."""
+        """A server that restarts has lost its data, and some are slow to announce themselves again:
+        here one never does.
+        """
 
         async def scenario() -> None:
             needs_announcing(strategy)
@@ -168,7 +210,9 @@ class TroubleRules(StrategyOverrides):
     @pytest.mark.parametrize("noticed", [False, True], ids=["unnoticed", "noticed"])
     @contract("A source that comes back empty removes nobody")
     def test_source_that_comes_back_removes_nobody(self, strategy: Strategy, noticed: bool) -> None:
-        """A server that restarts has lost its data, and a node that is still there is not gone for that."""
+        """A server that restarts has lost its data, and a node that is still there is not gone for
+        that.
+        """
 
         async def scenario() -> None:
             needs_announcing(strategy)

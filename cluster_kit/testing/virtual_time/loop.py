@@ -1,4 +1,6 @@
-"""``VirtualLoop``: an asyncio event loop in virtual time, and ``run_virtually``, which is ``asyncio.run`` in such a loop."""
+"""``VirtualLoop``: an asyncio event loop in virtual time, and ``run_virtually``, which is
+``asyncio.run`` in such a loop.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ def run_virtually(main: Coroutine[Any, Any, T], *, limit_s: float = HOUR_S) -> T
         limit_s: How much virtual time it may take.
 
     Raises:
-        DeadlockError: ``main`` waits for what can't happen any more; the message lists the tasks that wait.
+        DeadlockError: ``main`` waits for what can't happen any more; the message lists the tasks
+            that wait.
         LeakError: It used something of the real world, such as a socket or a thread.
         VirtualTimeError: It took longer than ``limit_s``, or left an exception that nobody handled.
     """
@@ -64,14 +67,17 @@ def run_virtually(main: Coroutine[Any, Any, T], *, limit_s: float = HOUR_S) -> T
         first = timeline.unhandled[0]
         if isinstance(first.exception, LeakError):
             raise first.exception
-        raise VirtualTimeError(f"virtual time: nobody handled: {first.message}: {first.exception!r}") from first.exception
+        raise VirtualTimeError(
+            f"virtual time: nobody handled: {first.message}: {first.exception!r}"
+        ) from first.exception
     return result
 
 
 class VirtualLoop(NoRealWorld):
     """An event loop whose time is that of a timeline; it stands for a process.
 
-    Whatever would leave virtual time raises ``LeakError``: sockets, pipes, threads, child processes, signals.
+    Whatever would leave virtual time raises ``LeakError``: sockets, pipes, threads, child
+    processes, signals.
 
     Args:
         timeline: Shared with other loops; a loop by itself has its own.
@@ -84,14 +90,16 @@ class VirtualLoop(NoRealWorld):
         self.timeline = timeline or Timeline()
         self.name = name
         self._ready = self.timeline._ready
-        self._held: deque[Any] | None = None  # what is ready while the loop is paused; takes nothing once it is gone
+        # what is ready while the loop is paused; takes nothing once it is gone
+        self._held: deque[Any] | None = None
         self._arrivals: list[asyncio.Handle] = []  # while it is paused
         self._is_gone = False
         self._is_debugging = False
         self._is_in_charge = False  # of driving the timeline
         self._thread = threading.get_ident()
         self._at_end: dict[Callable[[], object], None] = {}
-        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()  # asyncio's own list is one of all loops
+        # asyncio's own list is one of all loops
+        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._generators: WeakValueDictionary[int, AsyncGenerator[Any, Any]] = WeakValueDictionary()
         self._count = 0
         self._task_factory: Any = None
@@ -117,7 +125,9 @@ class VirtualLoop(NoRealWorld):
             self._held = deque()
 
     def resume(self) -> None:
-        """Let the process go on: first what was ready, then what the network has brought, then the timers. Idempotent."""
+        """Let the process go on: first what was ready, then what the network has brought, then the
+        timers. Idempotent.
+        """
         if not self.is_paused:
             return
         held, self._held = self._held or (), None
@@ -127,7 +137,8 @@ class VirtualLoop(NoRealWorld):
         self._arrivals.clear()
 
     def kill(self) -> None:
-        """End the process, as SIGKILL does: nothing of it runs any more, not even a ``finally``. Idempotent.
+        """End the process, as SIGKILL does: nothing of it runs any more, not even a ``finally``.
+        Idempotent.
 
         What it leaves is closed with the timeline, when it can't be noticed any more.
         """
@@ -138,7 +149,9 @@ class VirtualLoop(NoRealWorld):
         self._end()
 
     def on_end(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` when the process has ended, however it does; this is how a network learns of it."""
+        """Call ``callback`` when the process has ended, however it does; this is how a network
+        learns of it.
+        """
         self._at_end[callback] = None
 
     def off_end(self, callback: Callable[[], object]) -> None:
@@ -146,7 +159,9 @@ class VirtualLoop(NoRealWorld):
         self._at_end.pop(callback, None)
 
     def arrive(self, context: Context, callback: Callable[..., object], *args: Any) -> None:
-        """Call ``callback`` now, from outside, or when the process goes on; this is how a network hands over what came in."""
+        """Call ``callback`` now, from outside, or when the process goes on; this is how a network
+        hands over what came in.
+        """
         if self._held is not None:
             if not self._is_gone:
                 self._arrivals.append(asyncio.Handle(callback, args, self, context))
@@ -247,7 +262,11 @@ class VirtualLoop(NoRealWorld):
                 await generator.aclose()
             except Exception as exc:  # noqa: BLE001 - it is foreign code; the others are to be closed as well
                 self.call_exception_handler(
-                    {"message": f"an error occurred during closing of {generator!r}", "exception": exc, "asyncgen": generator}
+                    {
+                        "message": f"an error occurred during closing of {generator!r}",
+                        "exception": exc,
+                        "asyncgen": generator,
+                    }
                 )
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's signature
@@ -259,7 +278,9 @@ class VirtualLoop(NoRealWorld):
         """Return the time of the timeline."""
         return self.timeline.now_s
 
-    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         """Call ``callback`` in its turn."""
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
@@ -275,15 +296,25 @@ class VirtualLoop(NoRealWorld):
         return self.call_soon(callback, *args, context=context)
 
     def call_later(
-        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call ``callback`` in ``delay`` seconds of virtual time, which passes even if they are too few for a float to tell."""
+        """Call ``callback`` in ``delay`` seconds of virtual time, which passes even if they are too
+        few for a float to tell.
+        """
         now_s = self.timeline.now_s
         when_s = max(now_s + delay, math.nextafter(now_s, math.inf)) if delay > 0 else now_s
         return self.call_at(when_s, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Call ``callback`` when the timeline has come to ``when``."""
         timer: Any = asyncio.TimerHandle(when, callback, args, self, context)
@@ -300,15 +331,23 @@ class VirtualLoop(NoRealWorld):
         """Return a future of this loop."""
         return asyncio.Future(loop=self)
 
-    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
-        """Return a task; those without a name are numbered by loop, so that names repeat from run to run."""
+    def create_task(
+        self, coro: Any, *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        """Return a task; those without a name are numbered by loop, so that names repeat from run
+        to run.
+        """
         if name is None:
             self._count += 1
             name = f"Task-{self._count}"
         if self._task_factory is None:
             made = asyncio.Task(coro, loop=self, name=name, context=context)
         else:
-            made = self._task_factory(self, coro) if context is None else self._task_factory(self, coro, context=context)
+            made = (
+                self._task_factory(self, coro)
+                if context is None
+                else self._task_factory(self, coro, context=context)
+            )
             made.set_name(name)
         self._tasks.add(made)
         return made
@@ -347,11 +386,16 @@ class VirtualLoop(NoRealWorld):
         try:
             self._exception_handler(self, context)
         except Exception as exc:  # noqa: BLE001 - it is foreign code that is told of a failure
-            self.default_exception_handler({**context, "message": "Unhandled error in exception handler", "exception": exc})
+            self.default_exception_handler(
+                {**context, "message": "Unhandled error in exception handler", "exception": exc}
+            )
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         """Log it, and keep it in ``Timeline.unhandled``."""
-        message, exception = context.get("message") or "Unhandled exception in event loop", context.get("exception")
+        message, exception = (
+            context.get("message") or "Unhandled exception in event loop",
+            context.get("exception"),
+        )
         log.error("%s in %r", message, self, exc_info=exception)
         self.timeline.unhandled.append(Unhandled(self, message, exception, self.timeline.now_s))
 
@@ -371,13 +415,22 @@ class VirtualLoop(NoRealWorld):
 
     def leak(self, what: str) -> NoReturn:
         """Raise ``LeakError``, which the timeline keeps as well."""
-        error = LeakError(f"virtual time: {what} reaches out for the real world; use the network that is passed in")
-        self.timeline.unhandled.append(Unhandled(self, f"a leak in {self!r}", error, self.timeline.now_s))
+        error = LeakError(
+            f"virtual time: {what} reaches out for the real world; use the network that is passed "
+            "in"
+        )
+        self.timeline.unhandled.append(
+            Unhandled(self, f"a leak in {self!r}", error, self.timeline.now_s)
+        )
         raise error
 
 
-def _bury(loop: VirtualLoop, tasks: set[asyncio.Task[Any]], generators: list[AsyncGenerator[Any, Any]]) -> None:
-    """Close what a killed process left, so that the garbage collector has nothing to complain about."""
+def _bury(
+    loop: VirtualLoop, tasks: set[asyncio.Task[Any]], generators: list[AsyncGenerator[Any, Any]]
+) -> None:
+    """Close what a killed process left, so that the garbage collector has nothing to complain
+    about.
+    """
     loop.set_exception_handler(lambda *_: None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -17,7 +17,9 @@ def _leaking(name: str) -> Any:
 
 
 class NoRealWorld(asyncio.AbstractEventLoop):
-    """An event loop of which all methods that do real I/O, or use threads, processes or signals, call ``leak``."""
+    """An event loop of which all methods that do real I/O, or use threads, processes or signals,
+    call ``leak``.
+    """
 
     leak: Callable[[str], NoReturn]
 

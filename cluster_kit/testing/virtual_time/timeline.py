@@ -1,7 +1,9 @@
-"""Virtual time: one timeline that any number of ``VirtualLoop``s share, as the processes of a cluster share real time.
+"""Virtual time: one timeline that any number of ``VirtualLoop``s share, as the processes of a
+cluster share real time.
 
-Time stands still while anybody has something to do. When all are idle it jumps to the next deadline. What is due at the same
-moment runs in the order in which it was scheduled, over all loops, so a run depends on nothing but the code that runs.
+Time stands still while anybody has something to do. When all are idle it jumps to the next
+deadline. What is due at the same moment runs in the order in which it was scheduled, over all
+loops, so a run depends on nothing but the code that runs.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ _MOST_LISTED = 20
 
 
 class Unhandled(NamedTuple):
-    """An exception that nobody handled, or an access to the real world; ``message`` says where, ``at_s`` when."""
+    """An exception that nobody handled, or an access to the real world; ``message`` says where,
+    ``at_s`` when.
+    """
 
     loop: VirtualLoop
     message: str
@@ -93,7 +97,10 @@ class Timeline:
             VirtualTimeError: The limit is reached, or time can't pass as somebody is always busy.
         """
         if self._is_running:
-            raise RuntimeError("virtual time: it runs already; run one loop of a timeline, and it drives the others")
+            raise RuntimeError(
+                "virtual time: it runs already; run one loop of a timeline, and it drives the "
+                "others"
+            )
         hooks = sys.get_asyncgen_hooks()
         self._is_running = True
         try:
@@ -143,7 +150,8 @@ class Timeline:
         if self._turns > MOST_TURNS:
             self._turns = 0  # those who are cancelled now need some
             raise VirtualTimeError(
-                f"virtual time: somebody is always busy at {self.now_s:g} s, so time can't pass; {self._waits()}"
+                f"virtual time: somebody is always busy at {self.now_s:g} s, so time can't pass; "
+                f"{self._waits()}"
             )
         ready = self._ready
         entered: object = self  # no loop
@@ -173,13 +181,17 @@ class Timeline:
             return False
         if due[0][0] > self.limit_s:
             limit_s, self.limit_s = self.limit_s, self.now_s + _GRACE_S
-            raise VirtualTimeError(f"virtual time: not over by {limit_s:g} s, which is the limit; {self._waits()}")
+            raise VirtualTimeError(
+                f"virtual time: not over by {limit_s:g} s, which is the limit; {self._waits()}"
+            )
         self.now_s = due[0][0]
         self._turns = 0
         return True
 
     def _forget_cancelled(self) -> None:
-        """Note that a timer was cancelled, and sweep when there are many: most timers of timeouts are cancelled."""
+        """Note that a timer was cancelled, and sweep when there are many: most timers of timeouts
+        are cancelled.
+        """
         self._cancelled += 1
         if self._cancelled >= _FEWEST_TO_SWEEP and 2 * self._cancelled > len(self._due):
             self._due[:] = [entry for entry in self._due if not entry[2]._cancelled]
@@ -188,7 +200,9 @@ class Timeline:
 
     def deadlock(self) -> DeadlockError:
         """Return the error for a run that has nothing left to wait for."""
-        return DeadlockError(f"virtual time: nothing is left to happen after {self.now_s:g} s; {self._waits()}")
+        return DeadlockError(
+            f"virtual time: nothing is left to happen after {self.now_s:g} s; {self._waits()}"
+        )
 
     def _waits(self) -> str:
         lines = list(itertools.islice(self.waiting(), _MOST_LISTED + 1))

@@ -17,13 +17,19 @@ def waits_of(tasks: Iterable[asyncio.Task[Any]]) -> Iterator[tuple[str, str]]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts Task-10 behind Task-9."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]
 
 
 def _place(awaited: Any) -> str:
-    """Return where a coroutine waits: in the innermost that it awaits and that isn't asyncio's own."""
+    """Return where a coroutine waits: in the innermost that it awaits and that isn't asyncio's
+    own.
+    """
     place = "nothing that tells"
-    while (frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)) is not None:
+    while (
+        frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+    ) is not None:
         if not frame.f_globals.get("__name__", "").startswith("asyncio."):
             place = f"{awaited.__qualname__} ({frame.f_code.co_filename}:{frame.f_lineno})"
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)

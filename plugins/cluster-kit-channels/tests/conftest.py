@@ -17,7 +17,11 @@ def cluster():
     fence = secrets.token_hex(4)
 
     def cluster(name):
-        return {"cluster": fence, "node": f"{name}@127.0.0.1", "topologies": {"lan": {"strategy": "gossip"}}}
+        return {
+            "cluster": fence,
+            "node": f"{name}@127.0.0.1",
+            "topologies": {"lan": {"strategy": "gossip"}},
+        }
 
     return cluster
 
@@ -48,7 +52,9 @@ async def read(layer, channel):
 
 
 async def read_all(layer, channel):
-    """Return the numbers of all messages up to the last one, which this sends, on a channel of the layer's own process."""
+    """Return the numbers of all messages up to the last one, which this sends, on a channel of the
+    layer's own process.
+    """
     await layer.send(channel, {"n": "end"})
     numbers = []
     while (message := await read(layer, channel))["n"] != "end":

@@ -170,7 +170,8 @@ def test_supervisor_of_the_application_is_used_and_left_running(layer, cluster, 
                 await ann.send("work", {"n": 2})
                 assert await read(ann, "work") == {"n": 2}
                 await ann.close()
-                await until(partial(hears, bob, 0))  # else what bob sends next may go to the layer that was closed
+                # else what bob sends next may go to the layer that was closed
+                await until(partial(hears, bob, 0))
             assert [node.name for node in await supervisor.nodes()] == ["bob@127.0.0.1"]
 
     asyncio.run(scenario())
@@ -181,7 +182,10 @@ def test_what_is_no_supervisor_is_an_error():
         asyncio.run(ClusterChannelLayer(supervisor="conftest.WITHIN_S").send("a", {}))
 
 
-@pytest.mark.parametrize("said", [None, ["add", [1]], ["add", [[{}, "a", 0]]], ["send", 1, {}], ["send", "x!y", {}], {"a": 1}])
+@pytest.mark.parametrize(
+    "said",
+    [None, ["add", [1]], ["add", [[{}, "a", 0]]], ["send", 1, {}], ["send", "x!y", {}], {"a": 1}],
+)
 def test_what_is_no_message_of_a_layer_is_passed_over(layer, cluster, said, caplog):
     async def scenario():
         async with AsyncSupervisor(cluster("stranger")) as stranger:

@@ -28,7 +28,9 @@ class Server:
             self.port = free.getsockname()[1]
         self._log = log
         with log.open("w") as out:
-            self.process = subprocess.Popen([*command, str(self.port)], cwd=SITE, stdout=out, stderr=out)
+            self.process = subprocess.Popen(
+                [*command, str(self.port)], cwd=SITE, stdout=out, stderr=out
+            )
         deadline_s = time.monotonic() + 40
         while not self._answers():
             assert self.process.poll() is None, log.read_text()
@@ -118,11 +120,17 @@ def test_what_is_said_at_one_reaches_the_other(start, commands):
                 for number in range(100):
                     await speaker.say("all", number)
                 await speaker.say("all", "end")
-                assert await ann.hears_first("end") == await bob.hears_first("end") == list(range(100))
+                assert (
+                    await ann.hears_first("end") == await bob.hears_first("end") == list(range(100))
+                )
             await bob.say(ann.channel, "to ann alone")
             assert await ann.hears_first("to ann alone") == []
             await ann.say("thread", "from a thread")
-            assert await ann.hears_first("from a thread") == await bob.hears_first("from a thread") == []
+            assert (
+                await ann.hears_first("from a thread")
+                == await bob.hears_first("from a thread")
+                == []
+            )
 
             other.process.kill()
             await ann.say(bob.channel, "nobody hears this")

@@ -45,7 +45,10 @@ def test_reader_that_waits_is_woken(layer):
 
 
 def test_every_type_of_the_specification_arrives(layer):
-    message = {"a": [b"\x00\xff", "\u2028", -(2**63), 2**63 - 1, 0.1, True, None, {"b": []}], "t": (1, (2,))}
+    message = {
+        "a": [b"\x00\xff", "\u2028", -(2**63), 2**63 - 1, 0.1, True, None, {"b": []}],
+        "t": (1, (2,)),
+    }
 
     async def scenario(ours):
         await ours.send("a", message)
@@ -116,7 +119,7 @@ def test_megabyte_passes_and_what_is_longer_than_messages_is_an_error(layer):
     asyncio.run(scenario(layer()))
 
 
-# -- capacity and expiry -------------------------------------------------------------------------------------------------------
+# -- capacity and expiry ---------------------------------------------------------------------------
 
 
 def test_channel_that_is_full_is_an_error(layer):
@@ -208,7 +211,7 @@ def test_message_that_nobody_reads_expires(layer):
     asyncio.run(scenario(layer(expiry=0.5, capacity=3)))
 
 
-# -- groups and flush ----------------------------------------------------------------------------------------------------------
+# -- groups and flush ------------------------------------------------------------------------------
 
 
 def test_group_reaches_who_is_in_it(layer):
@@ -254,7 +257,7 @@ def test_flush_leaves_nothing(layer):
     asyncio.run(scenario(layer()))
 
 
-# -- life ----------------------------------------------------------------------------------------------------------------------
+# -- life ------------------------------------------------------------------------------------------
 
 
 def test_reader_that_is_cancelled_loses_nothing(layer):

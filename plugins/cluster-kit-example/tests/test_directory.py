@@ -102,7 +102,10 @@ def test_missing_directory_is_told(tmp_path):
     async def scenario():
         async with Listener(away, FakeDiscovery(ANN)) as heard:
             failed = await heard.until(Failed)
-            assert f"directory: cannot use '{tmp_path / 'away'}': no such file or directory; create" in str(failed.error)
+            assert (
+                f"directory: cannot use '{tmp_path / 'away'}': no such file or directory; create"
+                in str(failed.error)
+            )
 
     asyncio.run(scenario())
 

@@ -17,7 +17,11 @@ def configuration(tmp_path: Path, name: str) -> Path:
     nodes = tmp_path / "nodes"
     nodes.mkdir(exist_ok=True)
     path = tmp_path / f"{name}.yaml"
-    path.write_text(text.replace("/var/lib/shop/nodes", str(nodes)).replace("web@127.0.0.1", f"{name}@127.0.0.1"))
+    path.write_text(
+        text.replace("/var/lib/shop/nodes", str(nodes)).replace(
+            "web@127.0.0.1", f"{name}@127.0.0.1"
+        )
+    )
     return path
 
 
@@ -39,7 +43,11 @@ def test_two_nodes_meet_in_the_directory(tmp_path, caplog):
 
 
 def test_ready_made_topology_can_be_used(tmp_path):
-    config = {"topologies": {"lan": {"use": "directory", "config": {"path": str(tmp_path)}, "connect_timeout_s": 3}}}
+    config = {
+        "topologies": {
+            "lan": {"use": "directory", "config": {"path": str(tmp_path)}, "connect_timeout_s": 3}
+        }
+    }
     lan = load_config(config).topologies["lan"]
     assert [strategy.name for strategy in lan.strategies] == ["directory"]
     assert lan.connect_timeout_s == 3
@@ -48,5 +56,7 @@ def test_ready_made_topology_can_be_used(tmp_path):
 def test_command_lists_the_nodes_of_a_directory(tmp_path):
     (tmp_path / "ann@127.0.0.1.node").touch()
     command = Path(sys.executable).with_name("cluster-kit")
-    done = subprocess.run([command, "directory", tmp_path], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [command, "directory", tmp_path], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "ann@127.0.0.1\n"

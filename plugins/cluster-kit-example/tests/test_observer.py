@@ -27,7 +27,9 @@ def test_leave_is_logged_with_its_reason(caplog):
 
 def test_trouble_is_a_warning(caplog):
     hooks.cluster_kit_event(TopologyDegraded(topology="lan", error="boom"))
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", "lan: degraded: boom")]
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "lan: degraded: boom")
+    ]
 
 
 def test_other_events_pass_by(caplog):

@@ -18,7 +18,9 @@ README = Path(__file__).parents[1] / "README.md"
 
 def block(language, number=0):
     """Return a block of the README."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[number]
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[
+        number
+    ]
 
 
 @pytest.fixture
@@ -32,7 +34,14 @@ def cluster_file(tmp_path):
 @pytest.fixture
 def start(tmp_path, cluster_file, monkeypatch):
     """Start ``module:app`` of a directory with uvicorn; return its port."""
-    for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for variable in (
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("CLUSTER", str(cluster_file))
     servers = []
@@ -42,7 +51,16 @@ def start(tmp_path, cluster_file, monkeypatch):
             port = free.getsockname()[1]
         monkeypatch.setenv("PORT", str(port))
         log = (tmp_path / f"{port}.log").open("w+")
-        command = [sys.executable, "-m", "uvicorn", "--port", str(port), "--app-dir", str(directory), f"{module}:app"]
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--port",
+            str(port),
+            "--app-dir",
+            str(directory),
+            f"{module}:app",
+        ]
         servers.append((subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log), log))
         deadline_s = time.monotonic() + 30
         while not answers(port):
@@ -58,7 +76,9 @@ def start(tmp_path, cluster_file, monkeypatch):
         log.seek(0)
         text = log.read()
         log.close()
-        assert not re.search(r"^Traceback|ERROR|exited unexpectedly|never awaited", text, re.MULTILINE), text
+        assert not re.search(
+            r"^Traceback|ERROR|exited unexpectedly|never awaited", text, re.MULTILINE
+        ), text
 
 
 def answers(port):
@@ -121,7 +141,9 @@ async def until_linked(*clients):
 
 
 async def until_heard(say, event, *clients):
-    """Say it again and again until all have heard it: one that was linked this moment may miss something."""
+    """Say it again and again until all have heard it: one that was linked this moment may miss
+    something.
+    """
     missing = set(clients)
     async with asyncio.timeout(30):
         while missing:

@@ -1,4 +1,6 @@
-"""A Socket.IO server with an event for each thing that reaches across servers; run by the tests with uvicorn."""
+"""A Socket.IO server with an event for each thing that reaches across servers; run by the tests
+with uvicorn.
+"""
 
 import os
 from enum import StrEnum

@@ -17,10 +17,17 @@ def browser(tmp_path):
     if missing:
         pytest.skip(f"needs {missing[0]}")
     options = webdriver.ChromeOptions()
-    for switch in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}"):
+    for switch in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ):
         options.add_argument(switch)
     options.binary_location = shutil.which("chromium")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(shutil.which("chromedriver"))
+    )
     yield driver
     driver.quit()
 
@@ -35,7 +42,9 @@ def test_what_is_said_in_one_browser_is_shown_in_the_other(start, browser):
 
     for speaker, listener in (tabs, tabs[::-1]):
         text = f"grüß Gott <b>\u2028 {speaker}"
-        WebDriverWait(browser, 30).until(partial(is_shown, speaker=speaker, listener=listener, text=text))
+        WebDriverWait(browser, 30).until(
+            partial(is_shown, speaker=speaker, listener=listener, text=text)
+        )
 
 
 def is_shown(browser, speaker, listener, text):

@@ -1,4 +1,6 @@
-"""The README's server and configuration, word for word but for the cluster's name; and what is said without a server."""
+"""The README's server and configuration, word for word but for the cluster's name; and what is said
+without a server.
+"""
 
 import asyncio
 
@@ -18,7 +20,11 @@ def test_servers_of_the_readme_share_their_clients(start, tmp_path, monkeypatch)
 
     async def scenario():
         async with Client(ports[0]) as ann, Client(ports[1]) as bob:
-            await until_heard(lambda: ann.io.emit("say", "good morning"), ("said", "good morning"), bob)
-            await until_heard(lambda: without_clients["announce"]("news"), ("said", "news"), ann, bob)
+            await until_heard(
+                lambda: ann.io.emit("say", "good morning"), ("said", "good morning"), bob
+            )
+            await until_heard(
+                lambda: without_clients["announce"]("news"), ("said", "news"), ann, bob
+            )
 
     asyncio.run(scenario())

@@ -41,7 +41,9 @@ def test_what_is_emitted_comes_in_order(across):
     async def scenario(ann, bob):
         for number in range(500):
             await ann.io.emit("say", number)
-        assert [await bob.hears() for _ in range(500)] == [("said", number) for number in range(500)]
+        assert [await bob.hears() for _ in range(500)] == [
+            ("said", number) for number in range(500)
+        ]
 
     across(scenario)
 

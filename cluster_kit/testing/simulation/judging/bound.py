@@ -1,4 +1,6 @@
-"""How long a cluster may take to agree once nothing disturbs it any more, from the options of its parts. Pure."""
+"""How long a cluster may take to agree once nothing disturbs it any more, from the options of its
+parts. Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ _PULSE_S = 1.0  # of a worker, and of what judges silence
 _ODDS = 1e-6  # that heartbeats in a row get lost
 
 
-def aftermath_s(strategies: Iterable[Strategy], connector: Connector, *, loss: float = 0.0) -> float:
+def aftermath_s(
+    strategies: Iterable[Strategy], connector: Connector, *, loss: float = 0.0
+) -> float:
     """Return for how long after a disturbance nodes may still be taken for dead because of it.
 
     Who is gone is forgotten, or who is silent noticed. A strategy or connector without such options
@@ -29,7 +33,13 @@ def aftermath_s(strategies: Iterable[Strategy], connector: Connector, *, loss: f
     return finding_s + silent_s + _PULSE_S
 
 
-def bound_s(strategies: Iterable[Strategy], connector: Connector, *, connect_timeout_s: float, loss: float = 0.0) -> float:
+def bound_s(
+    strategies: Iterable[Strategy],
+    connector: Connector,
+    *,
+    connect_timeout_s: float,
+    loss: float = 0.0,
+) -> float:
     """Return the seconds within which all views agree once nothing disturbs them any more.
 
     To ``aftermath_s`` come a dial that was under way and fails, and the longest back-off.
@@ -40,11 +50,15 @@ def bound_s(strategies: Iterable[Strategy], connector: Connector, *, connect_tim
         connect_timeout_s: How long a dial may take.
         loss: Fraction of packets that is lost.
     """
-    return aftermath_s(strategies, connector, loss=loss) + connect_timeout_s + LAST_RETRY_S + _PULSE_S
+    return (
+        aftermath_s(strategies, connector, loss=loss) + connect_timeout_s + LAST_RETRY_S + _PULSE_S
+    )
 
 
 def _finding_s(strategy: Strategy, heard: int) -> float:
     """Return how long a source may take to tell who is there and who isn't."""
     interval_s: float = getattr(strategy, "interval_s", 1.5)
-    ttl_s: float = getattr(strategy, "ttl_s", 0.0) or interval_s * (1 + getattr(strategy, "confirmations", 1))
+    ttl_s: float = getattr(strategy, "ttl_s", 0.0) or interval_s * (
+        1 + getattr(strategy, "confirmations", 1)
+    )
     return ttl_s + 1.5 * interval_s * heard

@@ -14,13 +14,19 @@ class Law(StrEnum):
 
     AGREEMENT = "in the end, the view of every node agrees with the truth"
     EVENTS = "found and lost, up and down alternate for each node"
-    RUNS = "nobody is found as a run that is over, or said to leave or to have left who was not told to"
+    RUNS = (
+        "nobody is found as a run that is over, or said to leave or to have left who was not told "
+        "to"
+    )
     GOODBYES = "who leaves with a goodbye is told to have left, where everything gets through"
     ROSTER = "no more than max_nodes are known, and nobody knows itself"
     LINKS = "each link is reported up once, before connect returns, and down once"
     COMMANDS = "there is one command in flight for a peer at most, and dials back off"
     TOPOLOGY = "a topology selects only of the roster, the same each time, and both ends agree"
-    MESSAGES = "a message arrives once at most, in the order of its sender and topic, and never at its sender"
+    MESSAGES = (
+        "a message arrives once at most, in the order of its sender and topic, and never at its "
+        "sender"
+    )
     GAPS = "messages that are lost are told in a gap, in their place"
     REACH = "who is up is reached: what there is room for arrives unless the link breaks"
     ROOM = "no more waits for a reader, or is on its way, than there is room for"
@@ -71,4 +77,6 @@ class Findings:
 
     def in_order(self) -> tuple[Finding, ...]:
         """Return them in the order of their times, as causes come before effects."""
-        return tuple(sorted(self._kept, key=lambda finding: (finding.at_s, finding.law not in _CAUSES)))
+        return tuple(
+            sorted(self._kept, key=lambda finding: (finding.at_s, finding.law not in _CAUSES))
+        )

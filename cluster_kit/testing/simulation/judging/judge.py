@@ -1,4 +1,6 @@
-"""Judges what the applications of a simulation are told: against the truth at the end, and on the way for false alarms."""
+"""Judges what the applications of a simulation are told: against the truth at the end, and on the
+way for false alarms.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from cluster_kit.events import Reason
 from cluster_kit.node import Node
 from cluster_kit.testing.simulation.disturbances import History
 from cluster_kit.testing.simulation.judging.findings import Findings, Law
-from cluster_kit.testing.simulation.judging.truth import Disagreement, Truth, faults_of_topology, meant_links, picks_of
+from cluster_kit.testing.simulation.judging.truth import (
+    Disagreement,
+    Truth,
+    faults_of_topology,
+    meant_links,
+    picks_of,
+)
 from cluster_kit.testing.simulation.member import Member
 from cluster_kit.testing.simulation.naming import label_of, node_of
 from cluster_kit.testing.simulation.outcome import FalseAlarm
@@ -28,7 +36,8 @@ class Judge:
         listed: The keys of those whom all know for good.
         aftermath_s: For how long something may come of what is over.
         bound_s: Within how many seconds all have to agree.
-        goodbyes: The events that tell a goodbye wherever one was said: ``lost``, ``down``, or none where packets get lost.
+        goodbyes: The events that tell a goodbye wherever one was said: ``lost``, ``down``, or none
+            where packets get lost.
         findings: Is told what is wrong.
 
     Attributes:
@@ -72,24 +81,42 @@ class Judge:
             disagreement.look(key)
             self._note(number, disagreement, now_s)
 
-    def _look_for_false_alarm(self, number: int, what: str, key: str, reason: Reason, now_s: float) -> None:
+    def _look_for_false_alarm(
+        self, number: int, what: str, key: str, reason: Reason, now_s: float
+    ) -> None:
         other = self._numbers.get(key)
         if other is None:
             return
-        is_of_both = reason is not Reason.SILENT  # who was away himself heard nobody, and is to know that
-        if self._history.undisturbed_since_s(number, other, self._aftermath_s, is_of_both=is_of_both) <= now_s:
+        # who was away himself heard nobody, and is to know that
+        is_of_both = reason is not Reason.SILENT
+        if (
+            self._history.undisturbed_since_s(
+                number, other, self._aftermath_s, is_of_both=is_of_both
+            )
+            <= now_s
+        ):
             self.false_alarms.append(FalseAlarm(now_s, label_of(number), key, what, reason))
 
-    def _look_for_missed_goodbye(self, number: int, what: str, key: str, reason: Reason, now_s: float) -> None:
+    def _look_for_missed_goodbye(
+        self, number: int, what: str, key: str, reason: Reason, now_s: float
+    ) -> None:
         other = self._numbers.get(key)
         left_at_s = None if other is None else self._members[other].left_at_s
-        if other is None or left_at_s is None or reason is Reason.LEFT or what not in self._goodbyes:
+        if (
+            other is None
+            or left_at_s is None
+            or reason is Reason.LEFT
+            or what not in self._goodbyes
+        ):
             return
         if self._history.was_quiet(number, other, left_at_s, self._aftermath_s):
-            said = f"{what} {key}: {reason}, though it had left with a goodbye {now_s - left_at_s:.3f} s before"
+            said = (
+                f"{what} {key}: {reason}, though it had left with a goodbye "
+                f"{now_s - left_at_s:.3f} s before"
+            )
             self._findings.add(Law.GOODBYES, now_s, label_of(number), said)
 
-    # -- the truth -------------------------------------------------------------------------------------------------------------
+    # -- the truth ---------------------------------------------------------------------------------
 
     def settle(self, now_s: float) -> None:
         """Work out what all should see from now on."""
@@ -128,7 +155,10 @@ class Judge:
 
     def _roster(self, truth: Truth, number: int) -> frozenset[Node]:
         if truth.is_whole:
-            everybody = {**{each: node_of(each) for each in self._numbers_of(self._listed)}, **truth.there}
+            everybody = {
+                **{each: node_of(each) for each in self._numbers_of(self._listed)},
+                **truth.there,
+            }
             return frozenset(node for each, node in everybody.items() if each != number)
         known = [each for key, each in self._numbers.items() if truth.knows(number, key)]
         return frozenset(truth.there.get(each) or node_of(each) for each in known)
@@ -136,7 +166,7 @@ class Judge:
     def _numbers_of(self, keys: frozenset[str]) -> list[int]:
         return sorted(self._numbers[key] for key in keys if key in self._numbers)
 
-    # -- agreement -------------------------------------------------------------------------------------------------------------
+    # -- agreement ---------------------------------------------------------------------------------
 
     def _note(self, number: int, disagreement: Disagreement, now_s: float) -> None:
         if disagreement.about:
@@ -166,8 +196,13 @@ class Judge:
         for number, agreed_s in sorted(self._agreed_s.items()):
             if agreed_s > end_s:
                 late_s = agreed_s - self._settled_s
-                late = f"agrees only {late_s:.1f} s after the last disturbance, the bound is {self._bound_s:.1f} s"
+                late = (
+                    f"agrees only {late_s:.1f} s after the last disturbance, the bound is "
+                    f"{self._bound_s:.1f} s"
+                )
                 self._findings.add(Law.AGREEMENT, agreed_s, label_of(number), late)
         for number in sorted(self._wrong):
             if not (is_lossy and number in self._agreed_s):
-                self._findings.add(Law.AGREEMENT, now_s, label_of(number), self._apart[number].describe())
+                self._findings.add(
+                    Law.AGREEMENT, now_s, label_of(number), self._apart[number].describe()
+                )

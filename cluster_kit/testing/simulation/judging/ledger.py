@@ -1,6 +1,7 @@
 """Keeps account of all messages of a simulation: what was said to whom, and what came of it. Pure.
 
-Each message has a serial of its own in its data, so that nothing here depends on the numbers that the protocol gives.
+Each message has a serial of its own in its data, so that nothing here depends on the numbers that
+the protocol gives.
 """
 
 from __future__ import annotations
@@ -114,16 +115,19 @@ class Ledger:
         self._boots: dict[BootId, Party] = {}
         self._serials = 0
         self._speakers: dict[int, Party] = {}
-        self._accounts: dict[tuple[bytes, bytes, str], _Account] = {}  # by the runs of receiver and sender
+        # by the runs of receiver and sender
+        self._accounts: dict[tuple[bytes, bytes, str], _Account] = {}
         self._ties: dict[Tie, Party] = {}  # those that are up
-        self._met: dict[tuple[bytes, bytes], float] = {}  # when the latest link was over at the first
-        self._over: set[tuple[bytes, bytes]] = set()  # where the first has heard the last word of the other
+        # when the latest link was over at the first
+        self._met: dict[tuple[bytes, bytes], float] = {}
+        # where the first has heard the last word of the other
+        self._over: set[tuple[bytes, bytes]] = set()
         self._waiting: dict[IncomingStream, deque[int]] = {}  # sizes of what is not read
         self._inquiries: dict[int, _Inquiry] = {}
         self.broken_s = -inf
         """When the latest link was down."""
 
-    # -- who is who ------------------------------------------------------------------------------------------------------------
+    # -- who is who --------------------------------------------------------------------------------
 
     def begins(self, number: int) -> Party:
         """Take in a new run of a node's application."""
@@ -152,7 +156,7 @@ class Ledger:
         messages, size = max(before.messages, interest.messages), max(before.bytes, interest.bytes)
         party.widest[topic] = Interest(messages=messages, bytes=size)
 
-    # -- links -----------------------------------------------------------------------------------------------------------------
+    # -- links -------------------------------------------------------------------------------------
 
     def linked(self, party: Party, run: bytes) -> Tie:
         """Take in a new link of an application to that run of another."""
@@ -167,29 +171,47 @@ class Ledger:
         self.broken_s = self._met[party.run, tie.run] = self._now_s()
 
     def is_up(self, party: Party, node: Node, listeners: Callable[[str], tuple[Node, ...]]) -> None:
-        """Judge that a node is up: unless the link is down again, what it has listened to from its beginning is known."""
+        """Judge that a node is up: unless the link is down again, what it has listened to from its
+        beginning is known.
+        """
         peer = self._sender(node)
         if peer is None or (party.run, peer.run) not in self._met:
-            self.broken(party, f"{node} is up, and nothing that carries messages leads to it", Law.REACH)
+            self.broken(
+                party, f"{node} is up, and nothing that carries messages leads to it", Law.REACH
+            )
         elif any(tie.run == peer.run and self._ties[tie] is party for tie in self._ties):
             self._judge_reach(party, peer, node, listeners)
 
-    def _judge_reach(self, party: Party, peer: Party, node: Node, listeners: Callable[[str], tuple[Node, ...]]) -> None:
+    def _judge_reach(
+        self, party: Party, peer: Party, node: Node, listeners: Callable[[str], tuple[Node, ...]]
+    ) -> None:
         shaken_s = max(party.serves_s, peer.serves_s)  # no earlier than that
         for topic, listening_s in peer.listening.items():
             if listening_s <= shaken_s and all(each.key != node.key for each in listeners(topic)):
-                self.broken(party, f"{node} is up, and doesn't listen to {topic} as far as is known", Law.REACH)
+                self.broken(
+                    party,
+                    f"{node} is up, and doesn't listen to {topic} as far as is known",
+                    Law.REACH,
+                )
 
     def handed_over(self, party: Party, tie: Tie, payload: bytes) -> None:
-        """Judge a payload that is sent: so much that isn't known to have arrived is not on its way."""
+        """Judge a payload that is sent: so much that isn't known to have arrived is not on its
+        way.
+        """
         ahead = tie.sent - tie.heard
         tie.sent += len(payload)
         limit = lanes.MAX_TRANSIT_BYTES - MAX_PAYLOAD_BYTES
         if ahead > limit and any(isinstance(each, _HEAVY) for each in wire.decode(payload)):
-            self.broken(party, f"sends more while {ahead} bytes are on their way; {limit} at most may be", Law.ROOM)
+            self.broken(
+                party,
+                f"sends more while {ahead} bytes are on their way; {limit} at most may be",
+                Law.ROOM,
+            )
 
     def carried(self, party: Party, tie: Tie, payload: bytes) -> None:
-        """Take in what a payload says of others that have arrived, and who says it if no greeting has."""
+        """Take in what a payload says of others that have arrived, and who says it if no greeting
+        has.
+        """
         for record in wire.decode(payload):
             if isinstance(record, wire.Heard):
                 tie.heard = record.bytes
@@ -199,7 +221,7 @@ class Ledger:
                 tie.run = record.run
                 self._met.setdefault((party.run, tie.run), -inf)
 
-    # -- messages --------------------------------------------------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------------------
 
     def data(self, party: Party, size: int) -> tuple[bytes, int]:
         """Return the data of a new message with ``size`` bytes of ballast, and its serial."""
@@ -212,7 +234,9 @@ class Ledger:
         """Return the serial of a message."""
         return int.from_bytes(data[:HEAD_BYTES])
 
-    def said(self, party: Party, tie: Tie, topic: str, serial: int, *, is_handed_over: bool) -> None:
+    def said(
+        self, party: Party, tie: Tie, topic: str, serial: int, *, is_handed_over: bool
+    ) -> None:
         """Take in that something is said over a link, and whether there certainly was room."""
         account = self._account(tie.run, party.run, topic)
         account.place[serial] = len(account.said)
@@ -223,17 +247,26 @@ class Ledger:
         serial, topic = self.serial_of(arrived.data), arrived.topic
         speaker = self._speakers.get(serial)
         if speaker is None or speaker is party or speaker is not self._sender(arrived.sender):
-            self.broken(party, f"hears {serial} on {topic} of {arrived.sender}, which has not said it", Law.MESSAGES)
+            self.broken(
+                party,
+                f"hears {serial} on {topic} of {arrived.sender}, which has not said it",
+                Law.MESSAGES,
+            )
             return
         account = self._account(party.run, speaker.run, topic)
         place = account.place.get(serial)
         if place is None or place < account.position:
             how = "which was not said to it there" if place is None else "once more, or too late"
-            self.broken(party, f"hears {serial} on {topic} of {arrived.sender}, {how}", Law.MESSAGES)
+            self.broken(
+                party, f"hears {serial} on {topic} of {arrived.sender}, {how}", Law.MESSAGES
+            )
             return
         missing = place - account.position
         if missing != account.lost and not account.is_loose:
-            what = f"hears {serial} on {topic} of {arrived.sender}: {missing} are missing before, {account.lost} were told"
+            what = (
+                f"hears {serial} on {topic} of {arrived.sender}: {missing} are missing before, "
+                f"{account.lost} were told"
+            )
             self.broken(party, what, Law.GAPS)
         account.position, account.lost, account.is_loose = place + 1, 0, False
         self._waits(party, arrived.stream, topic, len(arrived.data))
@@ -243,14 +276,20 @@ class Ledger:
         self._waits(party, missing.stream, missing.topic, _GAP)
         sender = self._sender(missing.sender)
         if sender is None:
-            self.broken(party, f"is told that messages of {missing.sender} are lost, which never ran", Law.GAPS)
+            self.broken(
+                party,
+                f"is told that messages of {missing.sender} are lost, which never ran",
+                Law.GAPS,
+            )
             return
         account = self._account(party.run, sender.run, missing.topic)
         if missing.lost is None:
             ends = party.run, sender.run
             if self._met.get(ends, -inf) == -inf or ends in self._over:
                 why = "which has said all" if ends in self._over else "whose link never broke"
-                self.broken(party, f"doesn't know what it has lost of {missing.sender}, {why}", Law.GAPS)
+                self.broken(
+                    party, f"doesn't know what it has lost of {missing.sender}, {why}", Law.GAPS
+                )
             account.is_loose, account.lost = True, 0
             return
         if not account.is_loose:
@@ -258,18 +297,26 @@ class Ledger:
         account.lost += missing.lost
 
     def _judge_loss(self, party: Party, sender: Party, account: _Account, missing: Missing) -> None:
-        """Judge a loss: of links that have not broken only that is lost for which there was no room."""
+        """Judge a loss: of links that have not broken only that is lost for which there was no
+        room.
+        """
         assert missing.lost is not None
         first = account.position + account.lost
         gone = account.said[first : first + missing.lost]
         if missing.lost < 1 or len(gone) < missing.lost:
-            what = f"is told that {missing.lost} of {missing.sender} on {missing.topic} are lost, of {len(gone)}"
+            what = (
+                f"is told that {missing.lost} of {missing.sender} on {missing.topic} are lost, of "
+                f"{len(gone)}"
+            )
             self.broken(party, what, Law.GAPS)
         since_s = self._met.get((party.run, sender.run), -inf)
         for said in gone:
             is_whole = said.tie in self._ties and not sender.is_over and since_s < said.at_s
             if said.is_handed_over and is_whole:
-                what = f"has lost {said.serial} of {missing.sender} on {missing.topic}, though the link has not broken"
+                what = (
+                    f"has lost {said.serial} of {missing.sender} on {missing.topic}, though the "
+                    "link has not broken"
+                )
                 self.broken(party, what, Law.REACH)
 
     def reads(self, party: Party, stream: IncomingStream) -> None:
@@ -282,7 +329,10 @@ class Ledger:
         room = party.widest[topic]
         sizes = [each for each in waiting if each != _GAP]
         if len(sizes) > room.messages or (sum(sizes) > room.bytes and len(sizes) > 1):
-            what = f"has {len(sizes)} messages of {sum(sizes)} bytes on {topic} to read, and room for {room.messages}"
+            what = (
+                f"has {len(sizes)} messages of {sum(sizes)} bytes on {topic} to read, and room for "
+                f"{room.messages}"
+            )
             self.broken(party, f"{what} of {room.bytes}", Law.ROOM)
 
     def _account(self, receiver: bytes, sender: bytes, topic: str) -> _Account:
@@ -291,18 +341,26 @@ class Ledger:
     def _sender(self, node: Node) -> Party | None:
         return None if node.boot_id is None else self._boots.get(node.boot_id)
 
-    # -- questions -------------------------------------------------------------------------------------------------------------
+    # -- questions ---------------------------------------------------------------------------------
 
     def ran(self, party: Party, serial: int) -> None:
         """Judge that somebody deals with a question."""
         inquiry = self._inquiries.setdefault(serial, _Inquiry())
         inquiry.times += 1
         if inquiry.times > 1 or not inquiry.may_run:
-            why = "more than once" if inquiry.times > 1 else "though who asked was told that it certainly did not"
+            why = (
+                "more than once"
+                if inquiry.times > 1
+                else "though who asked was told that it certainly did not"
+            )
             self.broken(party, f"question {serial} runs, {why}")
 
-    def ends(self, party: Party, serial: int | None, how: str, *, ran: bool | None, answer: bytes | None) -> None:
-        """Judge what who asked is told: that the question ran, did not, or, with ``None``, may have."""
+    def ends(
+        self, party: Party, serial: int | None, how: str, *, ran: bool | None, answer: bytes | None
+    ) -> None:
+        """Judge what who asked is told: that the question ran, did not, or, with ``None``, may
+        have.
+        """
         if serial is None:
             self.broken(party, f"a question that has ended before is {how}")
             return
@@ -317,7 +375,7 @@ class Ledger:
         """Tell what breaks a law."""
         self._tell(law, party.number, what)
 
-    # -- the end ---------------------------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------
 
     def conclude(self, listeners: Mapping[bytes, Callable[[str], tuple[Node, ...]]]) -> None:
         """Judge the end of a simulation, when nothing has happened for long.
@@ -327,21 +385,34 @@ class Ledger:
         """
         for (receiver, sender, topic), account in self._accounts.items():
             party = self._parties[receiver]
-            is_meant = receiver in listeners and topic in party.listening and (receiver, sender) in self._met
+            is_meant = (
+                receiver in listeners
+                and topic in party.listening
+                and (receiver, sender) in self._met
+            )
             missing = len(account.said) - account.position
             if is_meant and not account.is_loose and missing != account.lost:
-                what = f"{missing} messages of {label_of(self._parties[sender].number)} on {topic} are missing at the end"
+                what = (
+                    f"{missing} messages of {label_of(self._parties[sender].number)} on {topic} "
+                    "are missing at the end"
+                )
                 self.broken(party, f"{what}, and {account.lost} were told", Law.GAPS)
         for tie, party in self._ties.items():
             if party.run in listeners and tie.run in listeners:
                 self._judge_listeners(party, self._parties[tie.run], listeners[party.run])
 
-    def _judge_listeners(self, party: Party, peer: Party, listeners: Callable[[str], tuple[Node, ...]]) -> None:
+    def _judge_listeners(
+        self, party: Party, peer: Party, listeners: Callable[[str], tuple[Node, ...]]
+    ) -> None:
         for topic in sorted(peer.widest):
             is_known = any(node.key == peer.key for node in listeners(topic))
             if is_known != (topic in peer.listening):
                 what = "listens" if is_known else "doesn't listen"
-                self.broken(party, f"{label_of(peer.number)} {what} to {topic} in the end, as far as is known", Law.REACH)
+                self.broken(
+                    party,
+                    f"{label_of(peer.number)} {what} to {topic} in the end, as far as is known",
+                    Law.REACH,
+                )
 
 
 _HEAVY = (wire.Said, wire.Asked, wire.Answered, wire.Part)

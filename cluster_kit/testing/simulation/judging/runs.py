@@ -1,4 +1,6 @@
-"""Which run of its node is which: a node comes back under its name, and its clock may have been set back by then. Pure."""
+"""Which run of its node is which: a node comes back under its name, and its clock may have been set
+back by then. Pure.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Runs:
         return number in self._firsts
 
     def is_leaving(self, node: Node) -> bool:
-        """Whether the run that a node is shown as was told to leave soon or at once, or it is not shown as any."""
+        """Whether the run that a node is shown as was told to leave soon or at once, or it is not
+        shown as any.
+        """
         return node.boot_id is None or node.boot_id in self._leaving
 
     def has_left(self, node: Node) -> bool:
@@ -53,7 +57,9 @@ class Runs:
 
 
 class Seen:
-    """Which runs one application has been shown, and which of them are over as far as it was told."""
+    """Which runs one application has been shown, and which of them are over as far as it was
+    told.
+    """
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
@@ -73,11 +79,19 @@ class Seen:
 
     def fault_of_announcing(self, node: Node) -> str | None:
         """Return what is wrong with saying that a node is about to leave."""
-        return None if self._runs.is_leaving(node) else f"{node} was said to leave, which it was not told to"
+        return (
+            None
+            if self._runs.is_leaving(node)
+            else f"{node} was said to leave, which it was not told to"
+        )
 
     def fault_of_leaving(self, node: Node) -> str | None:
         """Take in that a node is said to have left; return what is wrong with that."""
         number = self._runs.number_of(node)
         if number is not None:
             self._least[node.key] = max(self._least.get(node.key, 0), number + 1)
-        return None if self._runs.has_left(node) else f"{node} was said to have left, which it was not told to"
+        return (
+            None
+            if self._runs.has_left(node)
+            else f"{node} was said to have left, which it was not told to"
+        )

@@ -18,7 +18,8 @@ class Truth:
     Attributes:
         there: The nodes that run, by number, as they introduce themselves.
         numbers: The number of each node that ever was, by key.
-        listed: The keys of those whom every node knows whether they run or not, as configuration lists them.
+        listed: The keys of those whom every node knows whether they run or not, as configuration
+            lists them.
         is_open: Whether anything gets from one node to another.
         is_fair: Whether all that is promised holds on that way.
         is_whole: Whether every way is open, and fair.
@@ -64,9 +65,14 @@ Picks = Mapping[int, frozenset[str]]
 
 
 def picks_of(
-    there: Mapping[int, Node], topology: Topology, rosters: Mapping[int, frozenset[Node]], tell: Callable[[str], object]
+    there: Mapping[int, Node],
+    topology: Topology,
+    rosters: Mapping[int, frozenset[Node]],
+    tell: Callable[[str], object],
 ) -> dict[int, frozenset[str]]:
-    """Return the keys of those whom each node picks: nobody where that fails, which ``tell`` is told."""
+    """Return the keys of those whom each node picks: nobody where that fails, which ``tell`` is
+    told.
+    """
     picks = {}
     for number, node in there.items():
         try:
@@ -77,8 +83,12 @@ def picks_of(
     return picks
 
 
-def meant_links(there: Mapping[int, Node], picks: Picks, reaches: Reaches) -> dict[int, frozenset[int]]:
-    """Return whom each node is linked to: those it picks or who pick it, as far as both reach each other."""
+def meant_links(
+    there: Mapping[int, Node], picks: Picks, reaches: Reaches
+) -> dict[int, frozenset[int]]:
+    """Return whom each node is linked to: those it picks or who pick it, as far as both reach each
+    other.
+    """
     number_of = {node.key: number for number, node in there.items()}
     links: dict[int, set[int]] = {number: set() for number in there}
     for one, picked in picks.items():
@@ -91,7 +101,9 @@ def meant_links(there: Mapping[int, Node], picks: Picks, reaches: Reaches) -> di
 
 
 def faults_of_topology(there: Mapping[int, Node], picks: Picks) -> Iterator[str]:
-    """Yield what the ends of a link don't agree on, or what leaves nodes apart, where all know all."""
+    """Yield what the ends of a link don't agree on, or what leaves nodes apart, where all know
+    all.
+    """
     picked = {node.key: picks[number] for number, node in there.items()}
     for key in sorted(picked):
         for other in sorted(picked[key]):
@@ -123,7 +135,9 @@ class Disagreement:
         up: Whom it is linked to; likewise.
     """
 
-    def __init__(self, number: int, truth: Truth, known: Mapping[str, Node], up: Mapping[str, Node]) -> None:
+    def __init__(
+        self, number: int, truth: Truth, known: Mapping[str, Node], up: Mapping[str, Node]
+    ) -> None:
         self._number = number
         self._truth = truth
         self._known = known

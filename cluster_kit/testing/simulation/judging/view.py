@@ -1,10 +1,22 @@
-"""What the application of one simulated node has been told: its view, built from the events of its worker. Pure."""
+"""What the application of one simulated node has been told: its view, built from the events of its
+worker. Pure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from cluster_kit.events import Event, NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason, TopologyEvent
+from cluster_kit.events import (
+    Event,
+    NodeDown,
+    NodeFound,
+    NodeLeaving,
+    NodeLost,
+    NodeUp,
+    NodeUpdated,
+    Reason,
+    TopologyEvent,
+)
 from cluster_kit.node import Node
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.judging.runs import Runs, Seen
@@ -24,7 +36,9 @@ class NodeView:
         own: The key of this node.
     """
 
-    def __init__(self, tell: Callable[[Law, str], None], told: Told, *, max_nodes: int, runs: Runs, own: str) -> None:
+    def __init__(
+        self, tell: Callable[[Law, str], None], told: Told, *, max_nodes: int, runs: Runs, own: str
+    ) -> None:
         self.known: dict[str, Node] = {}
         self.up: dict[str, Node] = {}
         self._tell = tell
@@ -39,7 +53,10 @@ class NodeView:
             case NodeFound(node=node):
                 self._add(self.known, node, "found")
                 if len(self.known) > self._max_nodes:
-                    self._tell(Law.ROSTER, f"{len(self.known)} nodes are known, and max_nodes is {self._max_nodes}")
+                    self._tell(
+                        Law.ROSTER,
+                        f"{len(self.known)} nodes are known, and max_nodes is {self._max_nodes}",
+                    )
             case NodeUp(node=node):
                 self._describe(node)
                 self._add(self.up, node, "up")
@@ -62,7 +79,8 @@ class NodeView:
         if node.key == self._own:
             self._tell(Law.ROSTER, f"{node}, which is this node itself, was {what}")
         nodes[node.key] = node
-        if nodes is self.up or node.key not in self.up:  # who is linked is shown as the run that the link leads to
+        # who is linked is shown as the run that the link leads to
+        if nodes is self.up or node.key not in self.up:
             self._note(self._seen.fault_of_adding(node))
         self._told(what, node.key, None)
 

@@ -73,14 +73,19 @@ class WatchedLinks:
     def message(self, node: Node, payload: bytes) -> None:
         """Pass on what a linked node has sent, over a link that carries messages."""
         if not self.up_now.get((node.key, node.boot_id)):
-            self._tell(Law.LINKS, f"a message of {node} was reported, but no link to it was up that carries any")
+            self._tell(
+                Law.LINKS,
+                f"a message of {node} was reported, but no link to it was up that carries any",
+            )
         self._links.message(node, payload)
 
     def down(self, node: Node, reason: Reason) -> None:
         """Pass on that a link is down, which was up."""
         run = node.key, node.boot_id
         if run not in self.up_now:
-            self._tell(Law.LINKS, f"the link to {node} was reported down ({reason}), but it was not up")
+            self._tell(
+                Law.LINKS, f"the link to {node} was reported down ({reason}), but it was not up"
+            )
         self.up_now.pop(run, None)
         self._links.down(node, reason)
 
@@ -138,8 +143,14 @@ class _WatchedConnector(Connector):
             peer = await self._connector.connect(node)
         finally:
             self._busy.pop(node.key, None)
-        if self._connector.holds_links and self._links is not None and peer.key not in self._links.ever_up:
-            self._tell(Law.LINKS, f"connect to {node} returned {peer} before a link to it was reported up")
+        if (
+            self._connector.holds_links
+            and self._links is not None
+            and peer.key not in self._links.ever_up
+        ):
+            self._tell(
+                Law.LINKS, f"connect to {node} returned {peer} before a link to it was reported up"
+            )
         return peer
 
     async def disconnect(self, node: Node) -> None:
@@ -209,9 +220,14 @@ class WatchedTopology(Topology):
             return picked
         if not picked <= known:
             strange = sorted(str(node) for node in picked - known)
-            self._tell(Law.TOPOLOGY, f"select of {local} returned {', '.join(strange[:3])}, not of the roster")
+            self._tell(
+                Law.TOPOLOGY,
+                f"select of {local} returned {', '.join(strange[:3])}, not of the roster",
+            )
         if len(known) <= _FEW and self._topology.select(local, known) != picked:
-            self._tell(Law.TOPOLOGY, f"select of {local} returned something else when it was called again")
+            self._tell(
+                Law.TOPOLOGY, f"select of {local} returned something else when it was called again"
+            )
         return picked
 
     def most_links(self) -> int | None:

@@ -1,4 +1,6 @@
-"""Scripts made up from a seed: whatever can happen to a cluster, and an end at which it can agree again."""
+"""Scripts made up from a seed: whatever can happen to a cluster, and an end at which it can agree
+again.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,12 @@ def stream(seed: int, concern: str) -> Random:
 
 
 def random_script(
-    seed: int, *, nodes: int = 5, faults: int = 5, kinds: Collection[str] | None = None, messages: int = 0
+    seed: int,
+    *,
+    nodes: int = 5,
+    faults: int = 5,
+    kinds: Collection[str] | None = None,
+    messages: int = 0,
 ) -> Script:
     """Make up a script.
 
@@ -49,7 +56,8 @@ def random_script(
         nodes: How many there are at the start.
         faults: How many things go wrong; some are followed by a restart.
         kinds: The verbs of what may go wrong; everything by default.
-        messages: In how many steps somebody talks, listens or loses a worker. The faults are the same with any number.
+        messages: In how many steps somebody talks, listens or loses a worker. The faults are the
+            same with any number.
 
     Raises:
         ConfigError: There can't be so many nodes.
@@ -59,7 +67,8 @@ def random_script(
     maker = _Maker(random, nodes)
     makers: list[Callable[[], list[Step]]] = [
         maker.crash, maker.power_off, maker.leave, maker.join, maker.freeze, maker.starve,
-        maker.partition, maker.cut, maker.ring_cut, maker.packets, maker.slow_reader, maker.clock_jump,
+        maker.partition, maker.cut, maker.ring_cut, maker.packets, maker.slow_reader,
+        maker.clock_jump,
     ]  # fmt: skip
     makers = [make for make in makers if kinds is None or make.__name__ in kinds]
     steps: list[Step] = []
@@ -68,7 +77,9 @@ def random_script(
         maker.at_s = round(maker.at_s + random.choice(_GAPS_S), 3)
     if nodes and messages:
         until_s = max(maker.at_s, FIRST_AT_S) + BEGINS_AT_S
-        steps += chatter(stream(seed, "messages"), range(1, nodes + 1), until_s=until_s, steps=messages)
+        steps += chatter(
+            stream(seed, "messages"), range(1, nodes + 1), until_s=until_s, steps=messages
+        )
     return Script(nodes=nodes, steps=tuple(steps))
 
 
@@ -119,12 +130,24 @@ class _Maker:
         return [Starve(at_s=self.at_s, nodes=self._some(), for_s=self._lasts_s())]
 
     def partition(self) -> list[Step]:
-        return [Partition(at_s=self.at_s, groups=(self._some(len(self._numbers)),), for_s=self._lasts_s())]
+        return [
+            Partition(
+                at_s=self.at_s, groups=(self._some(len(self._numbers)),), for_s=self._lasts_s()
+            )
+        ]
 
     def cut(self) -> list[Step]:
         ends = self._random.sample(self._numbers, min(2, len(self._numbers)))
         one_way = self._random.random() < 0.5
-        return [Cut(at_s=self.at_s, nodes=(ends[0],), to=tuple(ends[1:]), one_way=one_way, for_s=self._lasts_s())]
+        return [
+            Cut(
+                at_s=self.at_s,
+                nodes=(ends[0],),
+                to=tuple(ends[1:]),
+                one_way=one_way,
+                for_s=self._lasts_s(),
+            )
+        ]
 
     def ring_cut(self) -> list[Step]:
         return [RingCut(at_s=self.at_s, reach=self._random.randint(1, 2), for_s=self._lasts_s())]
@@ -146,7 +169,9 @@ class _Maker:
 
     def slow_reader(self) -> list[Step]:
         rate = self._random.choice((10.0, 100.0, 10_000.0))
-        return [SlowReader(at_s=self.at_s, nodes=self._some(), bytes_per_s=rate, for_s=self._lasts_s())]
+        return [
+            SlowReader(at_s=self.at_s, nodes=self._some(), bytes_per_s=rate, for_s=self._lasts_s())
+        ]
 
     def clock_jump(self) -> list[Step]:
         by_s = self._random.choice((-86_400.0, -60.0, -1.0, 1.0, 60.0, 86_400.0))

@@ -1,4 +1,6 @@
-"""What applications say and do, made up at random: much and little, large and small, to those who read and those who don't."""
+"""What applications say and do, made up at random: much and little, large and small, to those who
+read and those who don't.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,16 @@ from cluster_kit.testing.simulation.scripts.talking import (
 
 BEGINS_AT_S = 2.0  # many are linked by then
 _TOPICS = (TOPIC, TOPIC, "extra")  # one that all listen to at first, one that nobody does
-_SMALL, _LARGE = (20, 20, 200, 5_000), (40_000, 150_000)  # bytes; large ones take several payloads, or parts
+# bytes; large ones take several payloads, or parts
+_SMALL, _LARGE = (20, 20, 200, 5_000), (40_000, 150_000)
 
 
 def chatter(random: Random, numbers: Sequence[int], *, until_s: float, steps: int) -> list[Step]:
     """Return so many steps of nodes ``numbers``, from ``BEGINS_AT_S`` to ``until_s``."""
-    return [_Talker(random, numbers, round(random.uniform(BEGINS_AT_S, until_s), 3)).step() for _ in range(steps)]
+    return [
+        _Talker(random, numbers, round(random.uniform(BEGINS_AT_S, until_s), 3)).step()
+        for _ in range(steps)
+    ]
 
 
 class _Talker:
@@ -46,16 +52,37 @@ class _Talker:
 
     def _publish(self) -> Step:
         topic, times, every_s, size = self._speech()
-        return Publish(at_s=self._at_s, nodes=self._nodes, topic=topic, times=times, every_s=every_s, bytes=size)
+        return Publish(
+            at_s=self._at_s,
+            nodes=self._nodes,
+            topic=topic,
+            times=times,
+            every_s=every_s,
+            bytes=size,
+        )
 
     def _send(self) -> Step:
         topic, times, every_s, size = self._speech()
-        return Send(at_s=self._at_s, nodes=self._nodes, topic=topic, times=times, every_s=every_s, bytes=size)
+        return Send(
+            at_s=self._at_s,
+            nodes=self._nodes,
+            topic=topic,
+            times=times,
+            every_s=every_s,
+            bytes=size,
+        )
 
     def _ask(self) -> Step:
         _, times, every_s, size = self._speech()
         timeout_s = self._random.choice((0.2, 3.0))
-        return Ask(at_s=self._at_s, nodes=self._nodes, times=min(times, 20), every_s=every_s, bytes=size, timeout_s=timeout_s)
+        return Ask(
+            at_s=self._at_s,
+            nodes=self._nodes,
+            times=min(times, 20),
+            every_s=every_s,
+            bytes=size,
+            timeout_s=timeout_s,
+        )
 
     def _speech(self) -> tuple[str, int, float, int]:
         random = self._random
@@ -65,13 +92,21 @@ class _Talker:
 
     def _listen(self) -> Step:
         messages, size = self._random.choice((3, 100)), self._random.choice((1_000, 1_000_000))
-        return Listen(at_s=self._at_s, nodes=self._nodes, topic=self._random.choice(_TOPICS), messages=messages, bytes=size)
+        return Listen(
+            at_s=self._at_s,
+            nodes=self._nodes,
+            topic=self._random.choice(_TOPICS),
+            messages=messages,
+            bytes=size,
+        )
 
     def _unlisten(self) -> Step:
         return Unlisten(at_s=self._at_s, nodes=self._nodes, topic=_TOPICS[-1])
 
     def _stall(self) -> Step:
-        return Stall(at_s=self._at_s, nodes=self._nodes, for_s=self._random.choice((0.5, 3.0, 12.0)))
+        return Stall(
+            at_s=self._at_s, nodes=self._nodes, for_s=self._random.choice((0.5, 3.0, 12.0))
+        )
 
     def _read(self) -> Step:
         late_s, for_s = self._random.choice((0.0, 0.05, 1.0)), self._random.choice((1.0, 5.0))

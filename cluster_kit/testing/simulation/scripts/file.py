@@ -1,7 +1,7 @@
 """A script as a YAML file: one flat mapping for each step, whose verb has the nodes as its value.
 
-``- {at_s: 5, crash: 2}``, ``- {at_s: 8, partition: [[1, 2], [3-5]], for_s: 10}``. Nodes are a number, a
-range such as ``3-5``, a list of these, or ``all``.
+``- {at_s: 5, crash: 2}``, ``- {at_s: 8, partition: [[1, 2], [3-5]], for_s: 10}``. Nodes are a
+number, a range such as ``3-5``, a list of these, or ``all``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from cluster_kit.config.values import plain, read_fields
 from cluster_kit.config.yaml_source import read_yaml
 from cluster_kit.errors import ConfigError
 from cluster_kit.fault import Fault
-from cluster_kit.testing.simulation.scripts.script import MAX_NODES, Script, faults_of, faults_of_size
+from cluster_kit.testing.simulation.scripts.script import (
+    MAX_NODES,
+    Script,
+    faults_of,
+    faults_of_size,
+)
 from cluster_kit.testing.simulation.scripts.steps import ALL, KINDS, Step
 
 STDIN = "/dev/stdin"
@@ -39,7 +44,9 @@ def read_script(file: str | os.PathLike[str], *, nodes: int | None = None) -> Sc
         ConfigError: It can't be used; ``errors`` holds every fault, with its place.
     """
     path = STDIN if file == "-" else os.fspath(file)
-    return _script(read_yaml(path, os.environ, expected="a mapping with the keys 'nodes' and 'steps'"), nodes)
+    return _script(
+        read_yaml(path, os.environ, expected="a mapping with the keys 'nodes' and 'steps'"), nodes
+    )
 
 
 def script_from(data: Mapping[str, Any], *, nodes: int | None = None) -> Script:
@@ -54,7 +61,11 @@ def script_from(data: Mapping[str, Any], *, nodes: int | None = None) -> Script:
 def _script(document: Document, nodes: int | None) -> Script:
     faults = Faults(document.errors)
     with faults:
-        given = read_fields(document.root, {"nodes": _size, "steps": _steps}, required=["nodes"] if nodes is None else [])
+        given = read_fields(
+            document.root,
+            {"nodes": _size, "steps": _steps},
+            required=["nodes"] if nodes is None else [],
+        )
     faults.check()
     size, steps = given.get("nodes", 0) if nodes is None else nodes, given.get("steps", ())
     parts = document.root.by_key()["steps"].items() if steps else []
@@ -89,7 +100,9 @@ def _step(part: Part) -> Step:
             raise part.error(f"nothing happens: expected one of {', '.join(sorted(KINDS))}")
         raise given[odd].key_error(f"unknown step{did_you_mean(odd, KINDS)}")
     if verbs[1:]:
-        raise given[verbs[1]].key_error(f"a step does one thing, and {verbs[0]!r} is given too: make it a step of its own")
+        raise given[verbs[1]].key_error(
+            f"a step does one thing, and {verbs[0]!r} is given too: make it a step of its own"
+        )
     kind = KINDS[verbs[0]]
     values = read_fields(part, _readers(kind), required=_required(kind))
     values = {kind.subject if key == kind.verb else key: value for key, value in values.items()}
@@ -107,7 +120,11 @@ def _readers(kind: type[Step]) -> dict[str, Callable[[Part], Any]]:
 
 
 def _required(kind: type[Step]) -> list[str]:
-    return [field.name for field in fields(kind) if field.default is MISSING and field.name != kind.subject]
+    return [
+        field.name
+        for field in fields(kind)
+        if field.default is MISSING and field.name != kind.subject
+    ]
 
 
 def _place(part: Part, field: str) -> Part:
@@ -145,10 +162,15 @@ def _range(part: Part) -> range | tuple[int]:
         return (value,)
     found = _RANGE.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise part.error(f"invalid value {shown(value)}: expected the number of a node, a range such as 3-5, or all")
+        raise part.error(
+            f"invalid value {shown(value)}: expected the number of a node, a range such as 3-5, or "
+            "all"
+        )
     first, last = int(found[1]), int(found[2])
     if not 1 <= first <= last <= MAX_NODES:
-        raise part.error(f"invalid range {shown(value)}: expected it to go up, from 1 to {MAX_NODES}")
+        raise part.error(
+            f"invalid range {shown(value)}: expected it to go up, from 1 to {MAX_NODES}"
+        )
     return range(first, last + 1)
 
 
@@ -156,4 +178,8 @@ def _groups(part: Part) -> tuple[tuple[int, ...], ...]:
     return tuple(_numbers(item) for item in part.items())
 
 
-_SPECIAL: Mapping[str, Callable[[Part], Any]] = {"nodes": _numbers, "to": _numbers, "groups": _groups}
+_SPECIAL: Mapping[str, Callable[[Part], Any]] = {
+    "nodes": _numbers,
+    "to": _numbers,
+    "groups": _groups,
+}

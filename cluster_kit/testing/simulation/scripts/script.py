@@ -1,4 +1,6 @@
-"""What is to happen to a simulated cluster: how many nodes there are at the start, and the steps."""
+"""What is to happen to a simulated cluster: how many nodes there are at the start, and the
+steps.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Script:
 
     @property
     def end_s(self) -> float:
-        """When nothing happens any more: the last step is done, and what lasts for a time is over."""
+        """When nothing happens any more: the last step is done, and what lasts for a time is
+        over.
+        """
         return max((step.at_s + lasts_s(step) for step in self.steps), default=0.0)
 
     @property
@@ -96,7 +100,11 @@ def _names(nodes: Sequence[int]) -> str:
 
 
 def _as_flow(step: Step) -> str:
-    given = {field.name: getattr(step, field.name) for field in fields(step) if getattr(step, field.name) != field.default}
+    given = {
+        field.name: getattr(step, field.name)
+        for field in fields(step)
+        if getattr(step, field.name) != field.default
+    }
     at_s, subject = given.pop("at_s"), given.pop(step.subject, getattr(step, step.subject))
     pairs = {"at_s": at_s, step.verb: subject, **given}
     return ", ".join(f"{key}: {_as_value(key, value)}" for key, value in pairs.items())
@@ -118,7 +126,9 @@ def _as_nodes(nodes: Sequence[int]) -> str:
             runs[-1].append(node)
         else:
             runs.append([node])
-    items = [item for run in runs for item in ([f"{run[0]}-{run[-1]}"] if run[2:] else map(str, run))]
+    items = [
+        item for run in runs for item in ([f"{run[0]}-{run[-1]}"] if run[2:] else map(str, run))
+    ]
     return f"[{', '.join(items)}]" if items else "all"
 
 

@@ -1,7 +1,8 @@
-"""Makes a script that fails smaller, as long as it still fails: what is left is what matters. Deterministic.
+"""Makes a script that fails smaller, as long as it still fails: what is left is what matters.
+Deterministic.
 
-Source: delta debugging (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002), then whatever makes
-a single step simpler.
+Source: delta debugging (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input",
+2002), then whatever makes a single step simpler.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def _with_fewer_nodes(script: Script) -> Iterator[tuple[int, list[Step]]]:
 
 
 def _without(step: Step, node: int) -> Step | None:
-    """Return a step that doesn't know ``node``, where those with higher numbers move up; ``None`` where nothing is left."""
+    """Return a step that doesn't know ``node``, where those with higher numbers move up; ``None``
+    where nothing is left.
+    """
 
     def rest(nodes: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(each - (each > node) for each in nodes if each != node)
@@ -108,7 +111,10 @@ def _simpler(step: Step) -> Iterator[Step]:
     for name in ("nodes", "to"):
         nodes = getattr(step, name, ())
         if len(nodes) > 1:
-            yield from (_changed(step, name, (*nodes[:index], *nodes[index + 1 :])) for index in range(len(nodes)))
+            yield from (
+                _changed(step, name, (*nodes[:index], *nodes[index + 1 :]))
+                for index in range(len(nodes))
+            )
     for field in fields(step):
         value = getattr(step, field.name)
         has_default = isinstance(value, float | bool) and isinstance(field.default, float | bool)
@@ -138,6 +144,9 @@ def _with_less_time(script: Script) -> Iterator[tuple[int, list[Step]]]:
         floor_s = float(int(before_s))
         for at_s in sorted({before_s, before_s + float(round(gap_s / 2)), floor_s + 1}):
             if at_s < step.at_s:
-                moved = [replace(each, at_s=round(each.at_s - step.at_s + at_s, 3)) for each in script.steps[index:]]
+                moved = [
+                    replace(each, at_s=round(each.at_s - step.at_s + at_s, 3))
+                    for each in script.steps[index:]
+                ]
                 yield script.nodes, [*script.steps[:index], *moved]
         before_s = step.at_s

@@ -16,7 +16,16 @@ from typing import Literal
 
 from cluster_kit.fault import Fault
 from cluster_kit.testing.simulation.scripts.step import ALL, MAX_AT_S, OfNodes, Step, faults_of_list
-from cluster_kit.testing.simulation.scripts.talking import Ask, KillWorker, Listen, Publish, Read, Send, Stall, Unlisten
+from cluster_kit.testing.simulation.scripts.talking import (
+    Ask,
+    KillWorker,
+    Listen,
+    Publish,
+    Read,
+    Send,
+    Stall,
+    Unlisten,
+)
 
 __all__ = [
     "ALL",
@@ -52,7 +61,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join(OfNodes):
-    """Nodes beyond those of the start appear, named one by one. Skipped where one has been there."""
+    """Nodes beyond those of the start appear, named one by one. Skipped where one has been
+    there.
+    """
 
     verb = "join"
 
@@ -64,8 +75,8 @@ class Join(OfNodes):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leave(OfNodes):
-    """Nodes leave with a goodbye; for ``drain_s`` seconds before they are about to. Skipped unless a
-    node runs.
+    """Nodes leave with a goodbye; for ``drain_s`` seconds before they are about to. Skipped unless
+    a node runs.
     """
 
     verb = "leave"
@@ -100,7 +111,9 @@ class Restart(OfNodes):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze(OfNodes):
-    """The processes of nodes stop, as by SIGSTOP; their kernels go on. Skipped unless a node runs."""
+    """The processes of nodes stop, as by SIGSTOP; their kernels go on. Skipped unless a node
+    runs.
+    """
 
     verb = "freeze"
 
@@ -142,8 +155,8 @@ class ClockJump(OfNodes):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rekey(OfNodes):
-    """Nodes get other ``secrets``, by number: they use the first, and accept all. Those of the start have number 1. Skipped
-    where the simulation is one without.
+    """Nodes get other ``secrets``, by number: they use the first, and accept all. Those of the
+    start have number 1. Skipped where the simulation is one without.
     """
 
     verb = "rekey"
@@ -153,7 +166,10 @@ class Rekey(OfNodes):
     def own_faults(self) -> Iterator[Fault]:
         """Yield that these are no secrets."""
         if not (self.secrets and min(self.secrets) >= 1):
-            yield Fault(("secrets",), "expected the numbers of one or more secrets, from 1, the one that is used first")
+            yield Fault(
+                ("secrets",),
+                "expected the numbers of one or more secrets, from 1, the one that is used first",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +200,9 @@ class Partition(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut(Step):
-    """Nothing gets from ``nodes`` to ``to``, nor back unless it is ``one_way``; the ways within either stay."""
+    """Nothing gets from ``nodes`` to ``to``, nor back unless it is ``one_way``; the ways within
+    either stay.
+    """
 
     verb = "cut"
 
@@ -206,8 +224,8 @@ class Cut(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingCut(Step):
-    """All stand in a ring by number, and each reaches only the ``reach`` nodes on either side, so that
-    everybody sees another cluster.
+    """All stand in a ring by number, and each reaches only the ``reach`` nodes on either side, so
+    that everybody sees another cluster.
     """
 
     verb = "ring_cut"
@@ -219,12 +237,16 @@ class RingCut(Step):
     def own_faults(self) -> Iterator[Fault]:
         """Yield that nobody is reached."""
         if self.reach < 1:
-            yield Fault(("reach",), f"{self.reach}: expected how many nodes on either side are reached, at least 1")
+            yield Fault(
+                ("reach",),
+                f"{self.reach}: expected how many nodes on either side are reached, at least 1",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packets(Step):
-    """Packets from ``nodes`` to ``to`` are lost, delayed, doubled or overtaken at random. TCP sees only the delays.
+    """Packets from ``nodes`` to ``to`` are lost, delayed, doubled or overtaken at random. TCP sees
+    only the delays.
 
     Args:
         loss: Fraction that is lost.
@@ -268,8 +290,8 @@ class SlowReader(OfNodes):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heal(Step):
-    """Partitions and cuts end, or what befalls packets and readers, or both. Skipped where nothing is
-    broken.
+    """Partitions and cuts end, or what befalls packets and readers, or both. Skipped where nothing
+    is broken.
     """
 
     verb = "heal"

@@ -1,7 +1,8 @@
-"""Steps in which applications talk to each other, or listen, or don't; and one in which an application loses its worker.
+"""Steps in which applications talk to each other, or listen, or don't; and one in which an
+application loses its worker.
 
-In a script with any of these each node has an application with messages, which listens to ``TOPIC`` from the start and answers
-there. In any other script there are none.
+In a script with any of these each node has an application with messages, which listens to ``TOPIC``
+from the start and answers there. In any other script there are none.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class Publish(Speech):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send(Speech):
-    """Nodes send something to each of ``to``, or of those who are linked, and wait for room without a limit."""
+    """Nodes send something to each of ``to``, or of those who are linked, and wait for room without
+    a limit.
+    """
 
     verb = "send"
 
@@ -78,7 +81,9 @@ class Send(Speech):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask(Speech):
-    """Nodes ask each of ``to``, or of those who are linked, and wait ``timeout_s`` seconds for an answer."""
+    """Nodes ask each of ``to``, or of those who are linked, and wait ``timeout_s`` seconds for an
+    answer.
+    """
 
     verb = "ask"
 
@@ -98,7 +103,9 @@ class Ask(Speech):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listen(Talk):
-    """Nodes listen to ``topic`` from now on, with room for so many ``messages`` and ``bytes`` of each sender."""
+    """Nodes listen to ``topic`` from now on, with room for so many ``messages`` and ``bytes`` of
+    each sender.
+    """
 
     verb = "listen"
 
@@ -149,7 +156,9 @@ class Read(Talk):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillWorker(OfNodes):
-    """The worker of a node is killed and replaced at once; its application goes on. Skipped unless a node runs."""
+    """The worker of a node is killed and replaced at once; its application goes on. Skipped unless
+    a node runs.
+    """
 
     verb = "kill_worker"
 

@@ -1,8 +1,10 @@
-"""``ClusterChannelLayer``: a channel layer of Django Channels whose messages go over the links of a cluster.
+"""``ClusterChannelLayer``: a channel layer of Django Channels whose messages go over the links of a
+cluster.
 
-A channel that ``new_channel`` made belongs to its process, whose node is told by the name: what is sent there goes to that
-node, and what is sent to a group goes to all, each of which knows the groups of its own channels. Both are one stream of
-messages, so they arrive in the order in which they were sent. Any other channel belongs to whoever reads it.
+A channel that ``new_channel`` made belongs to its process, whose node is told by the name: what is
+sent there goes to that node, and what is sent to a group goes to all, each of which knows the
+groups of its own channels. Both are one stream of messages, so they arrive in the order in which
+they were sent. Any other channel belongs to whoever reads it.
 
 Source: https://channels.readthedocs.io/en/latest/channel_layer_spec.html
 """
@@ -25,12 +27,21 @@ from channels.exceptions import ChannelFull, MessageTooLarge
 from channels.layers import BaseChannelLayer
 from django.core.exceptions import ImproperlyConfigured
 
-from cluster_kit import AsyncTopic, ClusterKitError, Message, Node, NotLinkedError, NotSentError, UnansweredError
+from cluster_kit import (
+    AsyncTopic,
+    ClusterKitError,
+    Message,
+    Node,
+    NotLinkedError,
+    NotSentError,
+    UnansweredError,
+)
 from cluster_kit_channels.mailbox import Mailbox, name_of
 from cluster_kit_channels.plain import plain_message
 from cluster_kit_channels.station import Station, found_at, made_of, mark_of
 
-ASK_S = 5.0  # so long a node that hangs can hold up who sends to a channel that it reads, or flushes
+# so long a node that hangs can hold up who sends to a channel that it reads, or flushes
+ASK_S = 5.0
 
 _OWNED = re.compile(r"\.([0-9a-f]{16})\.[0-9a-f]{8}!")
 
@@ -41,9 +52,11 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
     """A channel layer, for any number of threads and event loops.
 
     Args:
-        cluster: A cluster_kit configuration, or the path of one: the layer runs a node of its own in this process.
-        supervisor: In place of that, where the application's ``AsyncSupervisor`` is, or a function that returns it, such as
-            ``"shop.cluster.supervisor"``; the application starts and stops it.
+        cluster: A cluster_kit configuration, or the path of one: the layer runs a node of its own
+            in this process.
+        supervisor: In place of that, where the application's ``AsyncSupervisor`` is, or a function
+            that returns it, such as ``"shop.cluster.supervisor"``; the application starts and stops
+            it.
         topic: Name of the topic; layers of one name belong together.
         topology: Whose links carry the messages; by default the only one that can.
         expiry: After how many seconds a message that nobody read is dropped.
@@ -69,7 +82,9 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
     ) -> None:
         super().__init__(expiry=expiry, capacity=capacity)
         if (cluster is None) == (supervisor is None):
-            raise ImproperlyConfigured("channel layer: CONFIG: expected either 'cluster' or 'supervisor'")
+            raise ImproperlyConfigured(
+                "channel layer: CONFIG: expected either 'cluster' or 'supervisor'"
+            )
         self.extensions = ["groups", "flush"]
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
         self.group_expiry = group_expiry
@@ -79,18 +94,22 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         self._flushed: dict[str, None] = {}
         self._changed = threading.Condition()  # guards these three
         self._run = secrets.token_hex(4)
-        make = partial(made_of, cluster) if cluster is not None else partial(found_at, str(supervisor))
+        make = (
+            partial(made_of, cluster) if cluster is not None else partial(found_at, str(supervisor))
+        )
         self._station = Station(make, owns=cluster is not None, topic=topic, topology=topology)
         self._station.hear, self._station.answer = self._hear, self._answer
         self._station.greet, self._station.look_again = self._greet, self._pass_on
 
     async def close(self) -> None:
-        """Leave the cluster, if the node is the layer's own; the next use of the layer joins it again."""
+        """Leave the cluster, if the node is the layer's own; the next use of the layer joins it
+        again.
+        """
         for channel in list(self._readers):
             self._read_no_more(channel)
         await self._station.close()
 
-    # -- channels --------------------------------------------------------------------------------------------------------------
+    # -- channels ----------------------------------------------------------------------------------
 
     async def new_channel(self, prefix: str = "specific") -> str:
         """Return the name of a new channel that belongs to this process."""
@@ -105,9 +124,11 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         """Send to one channel.
 
         Raises:
-            ChannelFull: It holds as many unread messages as it may. One of another process drops what it has no room for.
+            ChannelFull: It holds as many unread messages as it may. One of another process drops
+                what it has no room for.
             MessageTooLarge: It is longer than the cluster's messages may be.
-            TypeError: A part of it, which is named, is nothing that a message may hold; or that is no channel's name.
+            TypeError: A part of it, which is named, is nothing that a message may hold; or that is
+                no channel's name.
         """
         self.require_valid_channel_name(channel)
         await self._send(channel, plain_message(message))
@@ -127,7 +148,9 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         return self._mail.put(name, channels, message, time.monotonic())
 
     async def _tell_owner(self, channel: str, record: list[Any], timeout_s: float = 0) -> bool:
-        """Tell the node that owns ``channel``, or nobody if it has left; return whether there was room for that."""
+        """Tell the node that owns ``channel``, or nobody if it has left; return whether there was
+        room for that.
+        """
         owner = _OWNED.search(channel)
         for node in await self._station.topic.nodes():
             if owner is not None and mark_of(node) == owner[1]:
@@ -141,12 +164,21 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         return True
 
     async def _send_to_any(self, channel: str, message: dict[str, Any]) -> bool:
-        """Hand ``message`` to one of those who read ``channel``; keep it here until somebody does."""
+        """Hand ``message`` to one of those who read ``channel``; keep it here until somebody
+        does.
+        """
         topic = self._station.topic_of(channel)
         others = [] if self._mail.waits(channel) else list(await topic.nodes(answering=True))
-        readers: list[Node | None] = [*others, *([None] if channel in self._readers or not others else [])]
+        readers: list[Node | None] = [
+            *others,
+            *([None] if channel in self._readers or not others else []),
+        ]
         for reader in random.sample(readers, len(readers)):
-            if await self._hand_over(topic, reader, message) if reader else self._keep(channel, [channel], message):
+            if (
+                await self._hand_over(topic, reader, message)
+                if reader
+                else self._keep(channel, [channel], message)
+            ):
                 return True
         return False
 
@@ -161,11 +193,15 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
             return True
 
     async def receive(self, channel: str) -> dict[str, Any]:
-        """Wait for the next message of a channel; ``name!`` stands for all channels of this process that begin so."""
+        """Wait for the next message of a channel; ``name!`` stands for all channels of this process
+        that begin so.
+        """
         self.require_valid_channel_name(channel)
         await self._station.open()
         name = name_of(channel)
-        assert "!" not in channel or name.endswith(self._mark), f"channel {channel!r} belongs to another process"
+        assert "!" not in channel or name.endswith(self._mark), (
+            f"channel {channel!r} belongs to another process"
+        )
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
@@ -187,7 +223,9 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
                 self._read_no_more(channel)
 
     def _read(self, channel: str) -> None:
-        """Have other nodes know that ``channel`` is read here, also between two calls of ``receive``."""
+        """Have other nodes know that ``channel`` is read here, also between two calls of
+        ``receive``.
+        """
         with self._changed:
             if channel not in self._readers:
                 topic = self._readers[channel] = self._station.topic_of(channel)
@@ -209,10 +247,11 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
                 if message is None:
                     break
                 if not await self._hand_over(topic, random.choice(nodes), message):
-                    self._keep(channel, [channel], message)  # behind the others: these channels promise no order
+                    # behind the others: these channels promise no order
+                    self._keep(channel, [channel], message)
                     break
 
-    # -- groups ----------------------------------------------------------------------------------------------------------------
+    # -- groups ------------------------------------------------------------------------------------
 
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel to a group, or have it stay there for another ``group_expiry``."""
@@ -229,14 +268,20 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         await self._station.open()
         if "!" in channel and not name_of(channel).endswith(self._mark):
             if not await self._tell_owner(channel, record, ASK_S):
-                log.warning("group %s: the node of channel %s was not told, as it had no room for that", group, channel)
+                log.warning(
+                    "group %s: the node of channel %s was not told, as it had no room for that",
+                    group,
+                    channel,
+                )
             return
         self._hear(self._station.local, record)
         if "!" not in channel:
             await self._station.topic.publish(record)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
-        """Send to all channels of a group; those that are full miss it. Raises as ``send`` does, but not ``ChannelFull``."""
+        """Send to all channels of a group; those that are full miss it. Raises as ``send`` does,
+        but not ``ChannelFull``.
+        """
         self.require_valid_group_name(group)
         message = plain_message(message)
         await self._station.open()
@@ -262,11 +307,13 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         for channel in self._members(group):
             if "!" in channel:
                 by_name.setdefault(name_of(channel), []).append(channel)
-        full = [name for name, channels in by_name.items() if not self._keep(name, channels, message)]
+        full = [
+            name for name, channels in by_name.items() if not self._keep(name, channels, message)
+        ]
         if full:
             log.info("group %s: %d of %d are over capacity", group, len(full), len(by_name))
 
-    # -- flush -----------------------------------------------------------------------------------------------------------------
+    # -- flush -------------------------------------------------------------------------------------
 
     async def flush(self) -> None:
         """Drop all messages and groups, in all nodes."""
@@ -278,12 +325,14 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
             if answer is not True:
                 log.warning("flush: %s has not confirmed it: %s", node, answer)
 
-    # -- what other nodes say --------------------------------------------------------------------------------------------------
+    # -- what other nodes say ----------------------------------------------------------------------
 
     def _hear(self, sender: Node, record: Any) -> None:
         match record:
             case ["send", str(channel), dict(message)]:
-                if name_of(channel).endswith(self._mark) and not self._keep(name_of(channel), [channel], message):
+                if name_of(channel).endswith(self._mark) and not self._keep(
+                    name_of(channel), [channel], message
+                ):
                     log.info("channel %s is over capacity", channel)
             case ["group", str(group), dict(message)]:
                 self._deliver(group, message)

@@ -1,4 +1,6 @@
-"""The unread messages of one process's channels: in order, bounded, and for a time only. Thread-safe; time is passed in."""
+"""The unread messages of one process's channels: in order, bounded, and for a time only.
+Thread-safe; time is passed in.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,10 @@ class _Unread(NamedTuple):
 class Mailbox:
     """Keeps messages until they are read.
 
-    A channel ``name!local`` belongs to ``name!``, and shares the capacity of that, where a message to many channels counts
-    once. When somebody reads under that name, each channel gets its own of what has arrived, up to that capacity again, and
-    loses the oldest ones beyond it. So one slow reader is no trouble for the others.
+    A channel ``name!local`` belongs to ``name!``, and shares the capacity of that, where a message
+    to many channels counts once. When somebody reads under that name, each channel gets its own of
+    what has arrived, up to that capacity again, and loses the oldest ones beyond it. So one slow
+    reader is no trouble for the others.
 
     Args:
         capacity: Of a name.
@@ -39,8 +42,12 @@ class Mailbox:
         self._reading: Counter[str] = Counter()
         self._swept_s = 0.0
 
-    def put(self, name: str, channels: Iterable[str], message: dict[str, Any], now_s: float) -> bool:
-        """Keep ``message`` for each of ``channels``, all of one ``name``; return whether there was room."""
+    def put(
+        self, name: str, channels: Iterable[str], message: dict[str, Any], now_s: float
+    ) -> bool:
+        """Keep ``message`` for each of ``channels``, all of one ``name``; return whether there was
+        room.
+        """
         with self._lock:
             self._sweep(now_s)
             arrived = self._arrived.setdefault(name, deque())
@@ -48,10 +55,14 @@ class Mailbox:
                 arrived.popleft()
             if len(arrived) + len(self._unread.get(name, ())) >= self._capacity(name):
                 return False
-            arrived.append((tuple(channels), _Unread(next(self._numbers), now_s + self._expiry_s, message)))
+            arrived.append(
+                (tuple(channels), _Unread(next(self._numbers), now_s + self._expiry_s, message))
+            )
             if self._reading[name]:
                 self._sort(name)
-            woken = [wake for channel in (*channels, name) for wake in self._readers.get(channel, ())]
+            woken = [
+                wake for channel in (*channels, name) for wake in self._readers.get(channel, ())
+            ]
         for wake in dict.fromkeys(woken):
             wake()
         return True
@@ -71,7 +82,11 @@ class Mailbox:
         return None
 
     def _next(self, channel: str) -> tuple[str, _Unread] | None:
-        channels = [each for each in self._unread if each.startswith(channel)] if channel.endswith("!") else [channel]
+        channels = (
+            [each for each in self._unread if each.startswith(channel)]
+            if channel.endswith("!")
+            else [channel]
+        )
         heads = [(each, self._unread[each][0]) for each in channels if each in self._unread]
         return min(heads, key=lambda head: head[1].number, default=None)
 
@@ -94,13 +109,17 @@ class Mailbox:
                 del self._unread[channel]
 
     def enter(self, channel: str, wake: Callable[[], None]) -> None:
-        """Have ``wake`` called, in any thread, when there may be a message for ``channel``, until ``leave``."""
+        """Have ``wake`` called, in any thread, when there may be a message for ``channel``, until
+        ``leave``.
+        """
         with self._lock:
             self._readers.setdefault(channel, []).append(wake)
             self._reading[name_of(channel)] += 1
 
     def leave(self, channel: str, wake: Callable[[], None]) -> bool:
-        """Call ``wake`` no more; return whether nobody waits for ``channel`` now. Who still does is woken, in its place."""
+        """Call ``wake`` no more; return whether nobody waits for ``channel`` now. Who still does is
+        woken, in its place.
+        """
         with self._lock:
             readers = self._readers[channel]
             readers.remove(wake)
@@ -133,6 +152,8 @@ class Mailbox:
 
 
 def name_of(channel: str) -> str:
-    """Return what comes before the local part, with the exclamation mark; all of it where there is none."""
+    """Return what comes before the local part, with the exclamation mark; all of it where there is
+    none.
+    """
     name, mark, _ = channel.partition("!")
     return name + mark

@@ -8,7 +8,8 @@ _SUITABLE = "expected None, bool, int, float, str, bytes, list, tuple or dict"
 
 
 def plain_message(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy that shares nothing with ``message``; tuples become lists, and safe text, say, plain text.
+    """Return a copy that shares nothing with ``message``; tuples become lists, and safe text, say,
+    plain text.
 
     Raises:
         TypeError: It is no dict, or a part of it, which is named, is of another type.
@@ -19,7 +20,9 @@ def plain_message(message: dict[str, Any]) -> dict[str, Any]:
     try:
         copied: dict[str, Any] = _plain(message, "message")
     except RecursionError as exc:
-        raise ValueError("message: too many lists and dicts in one another, or one that holds itself") from exc
+        raise ValueError(
+            "message: too many lists and dicts in one another, or one that holds itself"
+        ) from exc
     return copied
 
 
@@ -38,7 +41,9 @@ def _plain(value: Any, path: str) -> Any:
         case list() | tuple():
             return [_plain(each, f"{path}[{number}]") for number, each in enumerate(value)]
         case dict():
-            return {_key(key, path): _plain(each, f"{path}[{key!r:.80}]") for key, each in value.items()}
+            return {
+                _key(key, path): _plain(each, f"{path}[{key!r:.80}]") for key, each in value.items()
+            }
     raise TypeError(f"{path} is of type {type(value).__qualname__}: {_SUITABLE}")
 
 

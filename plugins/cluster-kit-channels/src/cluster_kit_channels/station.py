@@ -1,6 +1,7 @@
 """The node through which a layer speaks, which a thread with an event loop of its own listens to.
 
-The loops of an application come and go: ``async_to_sync`` makes one for a call. This one stays until the layer is closed.
+The loops of an application come and go: ``async_to_sync`` makes one for a call. This one stays
+until the layer is closed.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Station:
     topic: AsyncTopic
     local: Node
 
-    def __init__(self, make: Callable[[], AsyncSupervisor], *, owns: bool, topic: str, topology: str | None) -> None:
+    def __init__(
+        self, make: Callable[[], AsyncSupervisor], *, owns: bool, topic: str, topology: str | None
+    ) -> None:
         self._make = make
         self._owns = owns
         self._topic = topic
@@ -61,7 +64,9 @@ class Station:
             opened = self._opened
             if opened is None:
                 opened = self._opened = Future()
-                self._thread = threading.Thread(target=self._run, args=(opened,), name="cluster-kit-channels", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, args=(opened,), name="cluster-kit-channels", daemon=True
+                )
                 self._thread.start()
         if opened.done():
             opened.result()
@@ -69,7 +74,9 @@ class Station:
             await asyncio.shield(asyncio.wrap_future(opened))
 
     async def close(self) -> None:
-        """Leave the cluster, if the node is the layer's own, and end the thread; ``open`` starts both anew."""
+        """Leave the cluster, if the node is the layer's own, and end the thread; ``open`` starts
+        both anew.
+        """
         with self._lock:
             opened, thread, self._opened, self._thread = self._opened, self._thread, None, None
         if opened is None or thread is None:
@@ -104,7 +111,8 @@ class Station:
         tasks = [self._loop.create_task(work) for work in works]
         self.topic.answer(self.answer)
         try:
-            await asyncio.sleep(0)  # both have subscribed, to hear everything from the first moment on
+            # both have subscribed, to hear everything from the first moment on
+            await asyncio.sleep(0)
             if self._owns:
                 await self._supervisor.start()
             opened.set_result(None)
@@ -126,12 +134,20 @@ class Station:
         async with self.topic.subscribe() as items:
             async for item in items:
                 if isinstance(item, Gap):
-                    log.warning("%s messages of %s were lost", "some" if item.lost is None else item.lost, item.sender)
+                    log.warning(
+                        "%s messages of %s were lost",
+                        "some" if item.lost is None else item.lost,
+                        item.sender,
+                    )
                 else:
                     try:
                         self.hear(item.sender, item.data)
                     except (TypeError, ValueError):
-                        log.warning("%s said what is no message of a channel layer", item.sender, exc_info=True)
+                        log.warning(
+                            "%s said what is no message of a channel layer",
+                            item.sender,
+                            exc_info=True,
+                        )
 
     async def _greet_all(self) -> None:
         async with self._supervisor.subscribe(topology=self.topic.topology) as events:
@@ -147,18 +163,29 @@ class Station:
 
 def made_of(cluster: Mapping[str, Any] | str) -> AsyncSupervisor:
     """Return a supervisor of a configuration, or of the file that holds it."""
-    return AsyncSupervisor(cluster) if isinstance(cluster, Mapping) else AsyncSupervisor.from_file(cluster)
+    return (
+        AsyncSupervisor(cluster)
+        if isinstance(cluster, Mapping)
+        else AsyncSupervisor.from_file(cluster)
+    )
 
 
 def found_at(path: str) -> AsyncSupervisor:
-    """Return the supervisor that the application has made; raises ``TypeError`` where there is none."""
+    """Return the supervisor that the application has made; raises ``TypeError`` where there is
+    none.
+    """
     found = import_string(path.replace(":", "."))
     supervisor = found if isinstance(found, AsyncSupervisor) or not callable(found) else found()
     if not isinstance(supervisor, AsyncSupervisor):
-        raise TypeError(f"channel layer: supervisor {path!r}: expected an AsyncSupervisor, or a function that returns it")
+        raise TypeError(
+            f"channel layer: supervisor {path!r}: expected an AsyncSupervisor, or a function that "
+            "returns it"
+        )
     return supervisor
 
 
 def mark_of(node: Node) -> str:
-    """Return what stands for a node's name in the names of its channels, which may be neither as long nor of such letters."""
+    """Return what stands for a node's name in the names of its channels, which may be neither as
+    long nor of such letters.
+    """
     return hashlib.blake2b(node.key.encode(), digest_size=8).hexdigest()

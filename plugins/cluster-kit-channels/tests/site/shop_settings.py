@@ -1,4 +1,6 @@
-"""A Django site of which several processes run beside each other, with the README's configuration."""
+"""A Django site of which several processes run beside each other, with the README's
+configuration.
+"""
 
 import os
 import re

@@ -1,4 +1,6 @@
-"""What this plugin offers and what it wants to hear; loaded by every application that uses cluster_kit, so imports are few."""
+"""What this plugin offers and what it wants to hear; loaded by every application that uses
+cluster_kit, so imports are few.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Socket.IO servers of several processes and machines as one, over the links of a cluster_kit cluster."""
+"""Socket.IO servers of several processes and machines as one, over the links of a cluster_kit
+cluster.
+"""
 
 from cluster_kit_socketio.manager import ClusterManager
 

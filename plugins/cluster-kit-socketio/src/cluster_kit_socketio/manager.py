@@ -1,4 +1,6 @@
-"""``ClusterManager``: what one Socket.IO server does for its clients, it tells the others as messages of a topic."""
+"""``ClusterManager``: what one Socket.IO server does for its clients, it tells the others as
+messages of a topic.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from cluster_kit import AsyncSupervisor, Gap
 class ClusterManager(AsyncPubSubManager):  # type: ignore[misc]  # python-socketio has no types
     """A client manager for ``socketio.AsyncServer(client_manager=...)``.
 
-    Each server holds its own clients and their rooms, and hears of what the others do. What it misses, it logs. Nothing is
-    pickled.
+    Each server holds its own clients and their rooms, and hears of what the others do. What it
+    misses, it logs. Nothing is pickled.
 
     Args:
         cluster: Of this process; the application starts and stops it.
@@ -53,7 +55,9 @@ class ClusterManager(AsyncPubSubManager):  # type: ignore[misc]  # python-socket
             await self._topic.publish(self._as_clients_get_it(data, exc))
 
     def _as_clients_get_it(self, data: dict[str, Any], error: TypeError) -> Any:
-        """Return ``data`` as it comes out of JSON: an enum's member, say, as its value, which is what clients get anyway."""
+        """Return ``data`` as it comes out of JSON: an enum's member, say, as its value, which is
+        what clients get anyway.
+        """
         try:
             return self.json.loads(self.json.dumps(data))
         except (TypeError, ValueError):
@@ -65,7 +69,10 @@ class ClusterManager(AsyncPubSubManager):  # type: ignore[misc]  # python-socket
             async for item in items:
                 if isinstance(item, Gap):
                     missed = "some" if item.lost is None else item.lost
-                    self._get_logger().warning("%s: %s messages of %s were lost", self.name, missed, item.sender)
+                    self._get_logger().warning(
+                        "%s: %s messages of %s were lost", self.name, missed, item.sender
+                    )
                 else:
                     yield item.data
-        raise asyncio.CancelledError  # to the caller, an end of this is an error, and a cancellation none
+        # to the caller, an end of this is an error, and a cancellation none
+        raise asyncio.CancelledError
