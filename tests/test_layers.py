@@ -20,7 +20,6 @@ LAYERS = (
     "network",
     "observations confirmations polling reporter abc config diagnosis wire registry security",
     "hookspecs",
-    "admission installed",
     "strategies | connectors | topologies | membership | topics",
     "plugins",
     "pipe",

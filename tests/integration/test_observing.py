@@ -49,7 +49,7 @@ class Listens:
 @pytest.fixture
 def listening():
     plugins, plugin = PluginRegistry.load(), Listens()
-    plugins._manager.register(plugin)
+    plugins._hooks.manager.register(plugin)
     return plugins, plugin
 
 

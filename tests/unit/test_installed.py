@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from cluster_kit.installed import installed_plugins
 from cluster_kit.plugins import PluginRegistry, PluginStatus
+from cluster_kit.plugins.entry_points import installed_plugins
 
 POINT = b"[cluster_kit]\nacme = acme_plugin\n"
 METADATA = b"Metadata-Version: 2.1\nName: acme\nVersion: 1.2\n"

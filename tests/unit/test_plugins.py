@@ -209,8 +209,8 @@ class TestBrokenPlugins:
             (
                 "def cluster_kit_node_up(topology, node=None): pass",
                 (
-                    "TypeError: cluster_kit_node_up has a default for 'node', which would be used "
-                    "always"
+                    "TypeError: cluster_kit_node_up has a default for 'node', which would always "
+                    "be used"
                 ),
             ),
             (
@@ -330,7 +330,7 @@ class TestBrokenPlugins:
 
 class TestSlowPlugins:
     def test_one_that_is_long_in_being_imported_is_named(self, install, caplog, monkeypatch):
-        monkeypatch.setattr("cluster_kit.plugins._SLOW_S", 0.05)
+        monkeypatch.setattr("cluster_kit.plugins.entry_points._SLOW_S", 0.05)
         waits_for_the_warning = """
         import logging, threading
         warned = threading.Event()

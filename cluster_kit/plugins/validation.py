@@ -22,16 +22,26 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
     for name, spec in vars(hookspecs).items()
     if name.startswith(f"{PROJECT}_")
 }
-"""The arguments of every hook."""
+"""The arguments of every hook, by its name."""
+
+_NOT_PLAIN = (
+    inspect.iscoroutinefunction,
+    inspect.isasyncgenfunction,
+    inspect.isgeneratorfunction,
+)
+_UNUSUAL = (
+    inspect.Parameter.VAR_POSITIONAL,
+    inspect.Parameter.VAR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
 
 
 def hooks_of(manager: pluggy.PluginManager, plugin: object) -> dict[str, Callable[..., Any]]:
-    """Return the functions of ``plugin`` that are marked as hooks, by the hook that each
-    implements.
+    """Return the functions of ``plugin`` that are marked as hooks, by hook.
 
     Raises:
-        TypeError: There is none, or one that can't be called as a hook is; the message tells
-            everything that is wrong.
+        TypeError: It has none, or one that cannot be called as a hook; the message lists every
+            fault.
     """
     hooks: dict[str, Callable[..., Any]] = {}
     faults: list[str] = []
@@ -42,16 +52,13 @@ def hooks_of(manager: pluggy.PluginManager, plugin: object) -> dict[str, Callabl
             hooks[name] = getattr(plugin, attribute)
             faults += _faults_of(name, hooks[name], plugin)
         elif attribute in HOOKS and inspect.isroutine(inspect.getattr_static(plugin, attribute)):
-            faults.append(
-                f"{attribute} is not marked as a hook: put @cluster_kit.hookimpl above it"
-            )
+            cure = "put @cluster_kit.hookimpl above it"
+            faults.append(f"{attribute} is not marked as a hook: {cure}")
     if faults:
         raise TypeError("; ".join(faults))
     if not hooks:
-        raise TypeError(
-            "it implements no hook: mark its functions with "
-            f"@cluster_kit.hookimpl{_is_class(plugin)}"
-        )
+        cure = "mark its functions with @cluster_kit.hookimpl"
+        raise TypeError(f"it implements no hook: {cure}{_if_class(plugin)}")
     return hooks
 
 
@@ -59,89 +66,59 @@ def _faults_of(name: str, function: Callable[..., Any], plugin: object) -> Itera
     if name not in HOOKS:
         yield f"unknown hook {name!r}{did_you_mean(name, HOOKS)}"
         return
-    if any(
-        check(function)
-        for check in (
-            inspect.iscoroutinefunction,
-            inspect.isasyncgenfunction,
-            inspect.isgeneratorfunction,
-        )
-    ):
+    if any(is_special(function) for is_special in _NOT_PLAIN):
         yield f"{name} must be a plain function, neither async nor a generator"
     parameters = inspect.signature(function).parameters.values()
     if isinstance(plugin, type) and next((each.name for each in parameters), "") == "self":
-        yield f"{name} is a method without its object{_is_class(plugin)}"
+        yield f"{name} is a method without its object{_if_class(plugin)}"
         return
+    cure = f"it may take {', '.join(HOOKS[name]) or 'no arguments'}"
     for parameter in parameters:
-        if parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
-            yield (
-                f"{name} has the argument '{parameter}', which hooks cannot have: it may take "
-                f"{_given_to(name)}"
-            )
+        if parameter.kind in _UNUSUAL:
+            yield f"{name} has the argument '{parameter}', which hooks cannot have: {cure}"
         elif parameter.name not in HOOKS[name]:
-            yield (
-                f"{name} has the argument {parameter.name!r}, which it is not given: it may take "
-                f"{_given_to(name)}"
-            )
+            yield f"{name} has the argument {parameter.name!r}, which it is not given: {cure}"
         elif parameter.default is not parameter.empty:
-            yield (
-                f"{name} has a default for {parameter.name!r}, which would be used always: remove "
-                "it"
-            )
+            fault = f"{name} has a default for {parameter.name!r}, which would always be used"
+            yield f"{fault}: remove it"
 
 
-def _given_to(name: str) -> str:
-    return ", ".join(HOOKS[name]) or "no arguments"
-
-
-def _is_class(plugin: object) -> str:
-    return (
-        ": its entry point names a class; let it name an instance, or a module"
-        if isinstance(plugin, type)
-        else ""
-    )
+def _if_class(plugin: object) -> str:
+    if not isinstance(plugin, type):
+        return ""
+    return ": its entry point names a class; let it name an instance, or a module"
 
 
 def checked_offers(kind: Offered, hook: str, offered: Any) -> dict[str, Any]:
-    """Return what an offering hook answered, if it has the right shape."""
+    """Return what an offering hook returned, if it has the right shape.
+
+    Raises:
+        TypeError, ValueError: It has another shape; the message says what was expected.
+    """
     if not isinstance(offered, Mapping):
-        raise TypeError(
-            f"{hook} returned {type(offered).__name__}: expected a mapping of name to class"
-        )
-    form, words = (
-        (_COMMAND_NAME, "digits and '-'")
-        if kind == "command"
-        else (_OFFERED_NAME, "digits and '_'")
-    )
+        found = f"{hook} returned {type(offered).__name__}"
+        raise TypeError(f"{found}: expected a mapping of name to class")
+    form, joint = (_COMMAND_NAME, "-") if kind == "command" else (_OFFERED_NAME, "_")
     offers = dict(offered)
     for name, value in offers.items():
         if not isinstance(name, str) or not form.fullmatch(name):
-            raise ValueError(
-                f"{hook} offers {name!r:.80}: expected lower-case letters, {words}, such as "
-                f"{_such_as(name, words)!r}"
-            )
+            expected = f"expected lower-case letters, digits and '{joint}'"
+            example = f"such as {_valid_name_like(name, joint)!r}"
+            raise ValueError(f"{hook} offers {name!r:.80}: {expected}, {example}")
         _check_offer(kind, hook, name, value)
     return offers
 
 
-def _such_as(name: object, words: str) -> str:
-    """Return a name that would do, close to one that won't."""
-    return (
-        re.sub(r"[^a-z0-9]+", words[-2], str(name).lower()).strip("-_0123456789")[:40] or "finder"
-    )
+def _valid_name_like(name: object, joint: str) -> str:
+    valid = re.sub(r"[^a-z0-9]+", joint, str(name).lower())
+    return valid.strip("-_0123456789")[:40] or "finder"
 
 
 def _check_offer(kind: Offered, hook: str, name: str, value: Any) -> None:
     if kind == "spec":
         if not isinstance(value, Mapping):
-            raise TypeError(
-                f"{hook} offers {name!r} as {type(value).__name__}: expected a mapping, as under "
-                "topologies"
-            )
+            found = f"{hook} offers {name!r} as {type(value).__name__}"
+            raise TypeError(f"{found}: expected a mapping, as under topologies")
     elif isinstance(value, str):
         if not is_target(value):
             raise ValueError(f"{hook} offers {name!r} as {value!r}: expected package.module:Class")
