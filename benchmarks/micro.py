@@ -25,7 +25,7 @@ from cluster_kit.topologies.k_regular import KRegularTopology
 from cluster_kit.topologies.ring import RingTopology
 from cluster_kit.topologies.star import StarTopology
 from cluster_kit.wire import frames, gossip
-from cluster_kit.wire.link import Link, Role, State
+from cluster_kit.wire.link import LinkProtocol, LinkState, Role
 
 REPETITIONS = 5
 CALLS = 20_000
@@ -75,13 +75,13 @@ def messages() -> Iterator[Row]:
 
 
 def _message(payload: bytes) -> Iterator[Row]:
-    dialler, acceptor = Link(Role.DIALLER), Link(Role.ACCEPTOR)
-    dialler.state = acceptor.state = State.UP
-    received = memoryview(dialler.send(frames.Message(payload)))
+    dialler, acceptor = LinkProtocol(Role.DIALLER), LinkProtocol(Role.ACCEPTOR)
+    dialler.state = acceptor.state = LinkState.UP
+    received = memoryview(dialler.send(frames.Payload(payload)))
     yield (
         f"link: send a message of {len(payload)} B",
         None,
-        _repeated(lambda: dialler.send(frames.Message(payload))),
+        _repeated(lambda: dialler.send(frames.Payload(payload))),
     )
     yield (
         f"link: receive a message of {len(payload)} B",

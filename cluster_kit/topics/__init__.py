@@ -13,7 +13,7 @@ retransmitted. Every loss is reported at its place in the stream: how many messa
 ``messenger``     ``Messenger``, the API: what the application calls
 ``link``          what one link has to send, and what its peer has advertised
 ``control``       the records of a link that need no room: opening, interests, credit
-``lanes``         the send queue of a link: fair queueing, parts, transit
+``lanes``         the send queue of a link: fair queueing, fragments, transit
 ``dispatcher``    what each record that arrives does
 ``incoming``      the topics listened to, and the receiving end of their streams
 ``outgoing``      the sending end of a stream
@@ -28,24 +28,24 @@ retransmitted. Every loss is reported at its place in the stream: how many messa
 
 1. ``supervisor/topics/topic.py``: ``Topic.publish`` encodes the data, and
    ``Switchboard.publish`` takes the lock.
-2. ``Messenger.publish`` calls ``Link.publish`` for each peer that listens. That gives the message
-   its number (``OutgoingStream.next_number``) and queues a ``Said`` (``Lanes.put``).
-3. ``Switchboard._pump`` packs what is queued into payloads (``Link.next_payload``) and writes them
-   to the worker's pipe (``supervisor/line.py``: ``WorkerLine.send_parcel``), as long as the worker
-   has few of that link in flight.
+2. ``Messenger.publish`` calls ``TopicLink.publish`` for each peer that listens. That gives the
+   message its number (``OutgoingStream.next_number``) and queues a ``Data`` (``Lanes.put``).
+3. ``Switchboard._pump`` packs what is queued into payloads (``TopicLink.next_payload``) and writes
+   them to the worker's pipe (``supervisor/line.py``: ``WorkerLine.send_parcel``), as long as the
+   worker has few of that link in flight.
 
 In the two workers, unread: ``worker/forwarding.py``: ``Forwarding.send``, the connector, the other
 worker's ``Forwarding.message``, its pipe. In the receiver's application, on the supervising thread:
 
 4. ``supervisor/worker_supervisor.py``: ``WorkerSupervisor._handle`` hands the parcel to
     ``Switchboard.note``.
-5. ``Messenger.receive`` and ``Dispatcher.dispatch`` decode the payload; ``Dispatcher._on_said``
+5. ``Messenger.receive`` and ``Dispatcher.dispatch`` decode the payload; ``Dispatcher._on_data``
    checks the number, and reports ``Arrived``, after ``Missing`` if numbers were skipped.
 6. ``Router.deliver`` queues it in each subscription (``TopicSubscription.offer``), and
    ``Switchboard.settle`` wakes the readers.
 
 In the reader's thread, ``TopicSubscription.poll`` decodes the data. Its ``_mark_read`` reports
-progress to ``Messenger.mark_read``, which has ``Taken`` give the sender credit.
+progress to ``Messenger.mark_read``, after which a ``Credit`` goes to the sender.
 
 **Streams.** A stream is what one application sends to one other on one topic, numbered from 1. Its
 sending end knows the last number used and which messages are outstanding, that is, not yet read as
@@ -56,17 +56,17 @@ event                                   effect
 ======================================  ===========================================================
 the receiver starts listening           it picks a stream number, and advertises it with the window
                                         as ``Interested``
-a message is queued                     it gets the next number and goes as ``Said``, or as
-                                        ``Part``s if it is too long for a payload
+a message is queued                     it gets the next number and goes as ``Data``, or as several
+                                        ``Fragment`` if it is too long for a payload
 a message is published without room     it uses up a number and is dropped; ``Missed`` reports that
                                         once there is room, unless a later message shows it first
-``Said`` with the next number arrives   it is delivered
-``Said`` with a later number arrives    the skipped numbers are reported as lost, then it is
+``Data`` with the next number arrives   it is delivered
+``Data`` with a later number arrives    the skipped numbers are reported as lost, then it is
                                         delivered
-``Said`` with an old number arrives     it is ignored
+``Data`` with an old number arrives     it is ignored
 ``Missed`` arrives                      all numbers up to its own that have not arrived are
                                         reported as lost
-the application reads                   ``Taken`` gives credit, at the latest when a quarter of the
+the application reads                   ``Credit`` goes out, at the latest when a quarter of the
                                         window is read
 the receiver stops listening            the stream ends; to listen again starts a new one
 ======================================  ===========================================================

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.topics.incoming import IncomingStream, LocalTopics
-from cluster_kit.topics.lanes import HEARD_STEP_BYTES
+from cluster_kit.topics.lanes import RECEIVED_STEP_BYTES
 from cluster_kit.wire import topics as wire
 
 _MAX_RECORD_BYTES = wire.RECORD_BYTES + wire.MAX_TOPIC_BYTES + wire.INTEREST_BYTES
@@ -99,7 +99,7 @@ class Control:
             or (self._credit and self.peer_has_opened)
             or self._sent_sync != self._last_sync
             or self._synced is not None
-            or self._received - self._announced >= HEARD_STEP_BYTES
+            or self._received - self._announced >= RECEIVED_STEP_BYTES
             or (self.must_open and not self._epoch_sent)
         )
 
@@ -146,10 +146,10 @@ class Control:
             yield self._missed.pop()
         while self._credit and self.peer_has_opened:
             stream, _ = self._credit.popitem()
-            yield wire.Taken(stream.local_topic.number, stream.take_credit())
-        if self._received - self._announced >= HEARD_STEP_BYTES:
+            yield wire.Credit(stream.local_topic.number, stream.take_credit())
+        if self._received - self._announced >= RECEIVED_STEP_BYTES:
             self._announced = self._received
-            yield wire.Heard(self._received)
+            yield wire.Received(self._received)
 
 
 def _size_of(piece: dict[str, wire.Interest]) -> int:

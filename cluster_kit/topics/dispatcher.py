@@ -14,9 +14,9 @@ from cluster_kit.errors import (
 )
 from cluster_kit.topics import outcomes
 from cluster_kit.topics.incoming import IncomingStream
-from cluster_kit.topics.link import Link
+from cluster_kit.topics.link import TopicLink
 from cluster_kit.topics.local import Local
-from cluster_kit.topics.peers import Peer
+from cluster_kit.topics.peers import TopicPeer
 from cluster_kit.topics.questions import MAX_OPEN
 from cluster_kit.wire import topics as wire
 
@@ -30,16 +30,16 @@ class Dispatcher:
 
     def __init__(self, local: Local) -> None:
         self._local = local
-        self._handlers: dict[type[wire.Record], Callable[[Link, Any], None]] = {
+        self._handlers: dict[type[wire.Record], Callable[[TopicLink, Any], None]] = {
             wire.Opening: self._on_opening,
             wire.Interests: self._on_interests,
             wire.Interested: lambda link, record: link.set_interest(record.topic, record.interest),
             wire.Uninterested: lambda link, record: link.set_interest(record.topic, None),
-            wire.Said: self._on_said,
+            wire.Data: self._on_data,
             wire.Missed: self._on_missed,
-            wire.Taken: lambda link, record: link.add_credit(record.stream, record.number),
-            wire.Heard: lambda link, record: link.lanes.heard(record.bytes),
-            wire.Part: self._on_part,
+            wire.Credit: lambda link, record: link.add_credit(record.stream, record.number),
+            wire.Received: lambda link, record: link.lanes.note_received(record.bytes),
+            wire.Fragment: self._on_fragment,
             wire.Asked: self._on_asked,
             wire.Answered: self._on_answered,
             wire.Raised: self._on_raised,
@@ -49,7 +49,7 @@ class Dispatcher:
             wire.Synced: self._on_synced,
         }
 
-    def dispatch(self, link: Link, payload: bytes) -> None:
+    def dispatch(self, link: TopicLink, payload: bytes) -> None:
         """Handle the records of ``payload`` in order.
 
         Raises:
@@ -66,7 +66,7 @@ class Dispatcher:
 
     # -- identity and interests --------------------------------------------------------------------
 
-    def _on_opening(self, link: Link, opening: wire.Opening) -> None:
+    def _on_opening(self, link: TopicLink, opening: wire.Opening) -> None:
         if link.peer is None:
             link.identify(opening.run, None)
         assert link.peer is not None
@@ -77,7 +77,7 @@ class Dispatcher:
                 raise RemoteProtocolError("messages: the peer sent a second opening")
             self._resume(link, link.peer, opening.epoch)
 
-    def _resume(self, link: Link, peer: Peer, epoch: int) -> None:
+    def _resume(self, link: TopicLink, peer: TopicPeer, epoch: int) -> None:
         """Continue the peer's streams where they were left, if its epoch is the known one."""
         peers, incoming = self._local.peers, peer.incoming
         if incoming.epoch != epoch:
@@ -92,7 +92,7 @@ class Dispatcher:
             if stream.owes_credit:
                 link.control.give_credit(stream)
 
-    def _on_interests(self, link: Link, record: wire.Interests) -> None:
+    def _on_interests(self, link: TopicLink, record: wire.Interests) -> None:
         link.partial_interests.update(record.interests)
         if len(link.partial_interests) > wire.MAX_TOPICS:
             limit = wire.MAX_TOPICS
@@ -101,35 +101,35 @@ class Dispatcher:
             interests, link.partial_interests = link.partial_interests, {}
             link.set_interests(interests)
 
-    def _on_closing(self, link: Link, _: wire.Closing) -> None:
+    def _on_closing(self, link: TopicLink, _: wire.Closing) -> None:
         link.peer_has_closed = True
 
-    def _on_synced(self, link: Link, synced: wire.Synced) -> None:
+    def _on_synced(self, link: TopicLink, synced: wire.Synced) -> None:
         tickets = link.control.complete_syncs(synced.number)
-        self._local.outcomes.extend(outcomes.Synced(ticket) for ticket in tickets)
+        self._local.outcomes.extend(outcomes.SyncDone(ticket) for ticket in tickets)
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def _stream(self, link: Link, number: int) -> IncomingStream | None:
+    def _stream(self, link: TopicLink, number: int) -> IncomingStream | None:
         peer = link.peer
         if peer is None or not link.control.peer_has_opened:
             raise RemoteProtocolError("messages: the peer sent a record before its opening")
         return peer.incoming.stream(number)
 
-    def _on_said(self, link: Link, said: wire.Said) -> None:
-        stream = self._stream(link, said.stream)
+    def _on_data(self, link: TopicLink, data: wire.Data) -> None:
+        stream = self._stream(link, data.stream)
         if stream is None:
             return
-        number, size = said.number, len(said.data)
+        number, size = data.number, len(data.data)
         if number <= stream.last or size > self._local.max_message_bytes or stream.is_full:
             return  # a repetition; or dropped, which shows as a gap
         if number != stream.last + 1:
             self._record_loss(link, stream, number - 1)
         stream.record_arrival(number, size)
-        arrived = outcomes.Arrived(stream, link.node, stream.topic, number, said.data)
+        arrived = outcomes.Arrived(stream, link.node, stream.topic, number, data.data)
         self._local.outcomes.append(arrived)
 
-    def _record_loss(self, link: Link, stream: IncomingStream, number: int) -> None:
+    def _record_loss(self, link: TopicLink, stream: IncomingStream, number: int) -> None:
         """Report all numbers up to ``number`` that have not arrived as lost."""
         lost = stream.owner.lost_before(stream, number + 1)
         if lost == 0:
@@ -140,30 +140,30 @@ class Dispatcher:
             missing = outcomes.Missing(stream, link.node, stream.topic, number, lost)
             self._local.outcomes.append(missing)
 
-    def _on_missed(self, link: Link, missed: wire.Missed) -> None:
+    def _on_missed(self, link: TopicLink, missed: wire.Missed) -> None:
         stream = self._stream(link, missed.stream)
         if stream is not None and missed.number >= stream.last:
             self._record_loss(link, stream, missed.number)
 
-    def _give_due_credit(self, link: Link, stream: IncomingStream) -> None:
+    def _give_due_credit(self, link: TopicLink, stream: IncomingStream) -> None:
         if stream.is_credit_due(self._local.max_message_bytes):
             link.control.give_credit(stream)
 
-    def _on_part(self, link: Link, part: wire.Part) -> None:
-        body = link.parts.setdefault(part.lane, bytearray())
+    def _on_fragment(self, link: TopicLink, fragment: wire.Fragment) -> None:
+        body = link.fragments.setdefault(fragment.lane, bytearray())
         if body is not None:
-            body += part.data
+            body += fragment.data
             if len(body) > self._local.max_message_bytes + _OVERHEAD_BYTES:
-                body = link.parts[part.lane] = None  # drop the parts to come as well
-        if part.last:
-            del link.parts[part.lane]
+                body = link.fragments[fragment.lane] = None  # drop the fragments to come as well
+        if fragment.last:
+            del link.fragments[fragment.lane]
             if body is not None:
                 record = wire.decode_sliced(body)
                 self._handlers[type(record)](link, record)
 
     # -- questions ---------------------------------------------------------------------------------
 
-    def _on_asked(self, link: Link, asked: wire.Asked) -> None:
+    def _on_asked(self, link: TopicLink, asked: wire.Asked) -> None:
         self._stream(link, 0)  # raises unless the peer has opened
         local_topic = self._local.topics.by_name.get(asked.topic)
         reason = None
@@ -178,12 +178,14 @@ class Dispatcher:
         else:
             question = link.questions.accept(asked.question)
             patience_s = asked.patience_ms / 1000
-            outcome = outcomes.Asked(question, link.node, asked.topic, asked.data, patience_s)
+            outcome = outcomes.QuestionArrived(
+                question, link.node, asked.topic, asked.data, patience_s
+            )
             self._local.outcomes.append(outcome)
         if reason is not None and link.lanes.replies < MAX_DECLINED:
             link.put_reply(wire.Declined(asked.question, reason))
 
-    def _on_answered(self, link: Link, answered: wire.Answered) -> None:
+    def _on_answered(self, link: TopicLink, answered: wire.Answered) -> None:
         ticket = link.end_question(answered.question)
         if ticket is None:
             return
@@ -193,16 +195,16 @@ class Dispatcher:
         else:
             self._local.outcomes.append(outcomes.Replied(ticket, answered.data))
 
-    def _on_raised(self, link: Link, raised: wire.Raised) -> None:
+    def _on_raised(self, link: TopicLink, raised: wire.Raised) -> None:
         ticket = link.end_question(raised.question)
         if ticket is not None:
             self._fail(ticket, RemoteError(f"{link.name}: {raised.text}", node=link.name))
 
-    def _on_declined(self, link: Link, declined: wire.Declined) -> None:
+    def _on_declined(self, link: TopicLink, declined: wire.Declined) -> None:
         ticket = link.end_question(declined.question)
         if ticket is not None:
             text = f"{link.name}: the question was not answered: {declined.reason}"
             self._fail(ticket, NotSentError(text, node=link.name))
 
     def _fail(self, ticket: int, error: ClusterKitError) -> None:
-        self._local.outcomes.append(outcomes.Failed(ticket, error))
+        self._local.outcomes.append(outcomes.OperationFailed(ticket, error))

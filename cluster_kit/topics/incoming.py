@@ -22,7 +22,7 @@ _GAP = -1  # in the place of a message's size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interest:
+class LocalInterest:
     """What this application wants of one topic.
 
     Attributes:
@@ -47,7 +47,7 @@ class LocalTopic:
 
     __slots__ = ("interest", "most", "number", "topic")
 
-    def __init__(self, topic: str, interest: Interest, number: int) -> None:
+    def __init__(self, topic: str, interest: LocalInterest, number: int) -> None:
         self.topic = topic
         self.interest = interest
         self.number = number
@@ -68,7 +68,7 @@ class LocalTopics:
         self.by_number: dict[int, LocalTopic] = {}
         self._last_number = 0
 
-    def set(self, topic: str, interest: Interest | None) -> LocalTopic | None:
+    def set(self, topic: str, interest: LocalInterest | None) -> LocalTopic | None:
         """Begin, change or end listening; return the topic whose streams have ended, if any."""
         local_topic = self.by_name.get(topic)
         if local_topic is not None:

@@ -1,10 +1,10 @@
 """The send queue of one link.
 
 It is divided into lanes that take turns (round robin), so that a long message delays a short one of
-another lane by no more than one part. Each topic has a lane. Short questions share one, and so do
-short answers; a question or an answer that is too long for one payload gets its own, as questions
-have no order among them. A payload is filled from lane after lane, so that many short messages cost
-one payload.
+another lane by no more than one fragment. Each topic has a lane. Short questions share one, and so
+do short answers; a question or an answer that is too long for one payload gets its own, as
+questions have no order among them. A payload is filled from lane after lane, so that many short
+messages cost one payload.
 
 Sending stops while too many bytes are in transit. Otherwise, megabytes would stand in sockets and
 pipes ahead of whatever comes next.
@@ -21,10 +21,10 @@ from cluster_kit.wire import topics as wire
 MAX_QUEUED_BYTES = 8 * 1024 * 1024  # messages and questions of one link
 MAX_REPLY_BYTES = 32 * 1024 * 1024  # answers of one link
 MAX_TRANSIT_BYTES = 1024 * 1024
-HEARD_STEP_BYTES = MAX_TRANSIT_BYTES // 4
+RECEIVED_STEP_BYTES = MAX_TRANSIT_BYTES // 4
 
 _TURN_BYTES = 8 * 1024
-_MIN_PART_BYTES = 4 * 1024  # a smaller part isn't worth its overhead
+_MIN_FRAGMENT_BYTES = 4 * 1024  # a smaller one isn't worth its overhead
 _MAX_WHOLE_BYTES = MAX_PAYLOAD_BYTES - wire.ARRAY_BYTES
 
 
@@ -37,12 +37,12 @@ class Lane:
         self.has_replies = has_replies
         self.items: deque[tuple[wire.Record, int]] = deque()  # with upper bounds of their sizes
         self.is_queued = False
-        self._rest: memoryview | None = None  # of the first record's data, once it goes in parts
+        self._rest: memoryview | None = None  # of the first record's data, once it is fragmented
         self._slot = 0
 
     @property
     def is_begun(self) -> bool:
-        """Whether the first part of the first record has been sent."""
+        """Whether the first fragment of the first record has been sent."""
         return self._rest is not None
 
     def remove(self, record: wire.Record) -> int | None:
@@ -53,12 +53,12 @@ class Lane:
                 return size
         return None
 
-    def next_part(self, room: int, slots: list[int]) -> wire.Part | None:
-        """Return the next part of the first record, ``None`` if all ``slots`` are in use.
+    def next_fragment(self, room: int, slots: list[int]) -> wire.Fragment | None:
+        """Return the next fragment of the first record, ``None`` if all ``slots`` are in use.
 
-        A slot is the number by which the receiver tells apart the records that arrive in parts.
+        A slot is the number by which the receiver tells apart the records that arrive in fragments.
         """
-        size = min(room - wire.RECORD_BYTES, wire.PART_BYTES)
+        size = min(room - wire.RECORD_BYTES, wire.FRAGMENT_BYTES)
         rest = self._rest
         if rest is None:
             if not slots:
@@ -70,11 +70,11 @@ class Lane:
         else:
             data = rest[:size]
         self._rest = rest = rest[size:]
-        part = wire.Part(self._slot, not rest, data)  # type: ignore[arg-type]  # encoded as it is
-        if part.last:
+        fragment = wire.Fragment(self._slot, not rest, data)  # type: ignore[arg-type]  # encoded as it is
+        if fragment.last:
             slots.append(self._slot)
             self._rest = None
-        return part
+        return fragment
 
 
 class Lanes:
@@ -98,7 +98,7 @@ class Lanes:
         self._turns: deque[Lane] = deque()
         self._slots = list(range(wire.MAX_LANES))
         self._sent = 0  # bytes
-        self._heard = 0  # bytes of these that have arrived, according to the peer
+        self._received = 0  # bytes of these that have arrived, according to the peer
 
     # -- queueing ----------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class Lanes:
     @property
     def can_send(self) -> bool:
         """Whether something is queued and the transit has room for a payload."""
-        in_transit = self._sent - self._heard
+        in_transit = self._sent - self._received
         return bool(self._turns) and in_transit <= MAX_TRANSIT_BYTES - MAX_PAYLOAD_BYTES
 
     def has_room(self, size: int) -> bool:
@@ -201,7 +201,7 @@ class Lanes:
         while items:
             record, size = items[0]
             if size > _MAX_WHOLE_BYTES:
-                return self._add_part(lane, records, used)
+                return self._add_fragment(lane, records, used)
             if used + size > _MAX_WHOLE_BYTES:
                 return used, True
             items.popleft()
@@ -212,17 +212,17 @@ class Lanes:
                 break
         return used, False
 
-    def _add_part(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
+    def _add_fragment(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
         room = _MAX_WHOLE_BYTES - used
-        if room < _MIN_PART_BYTES:
+        if room < _MIN_FRAGMENT_BYTES:
             return used, True
-        part = lane.next_part(room, self._slots)
-        if part is None:
+        fragment = lane.next_fragment(room, self._slots)
+        if fragment is None:
             return used, False
-        records.append(part)
-        if part.last:
+        records.append(fragment)
+        if fragment.last:
             self._dequeued(lane, lane.items.popleft()[1])
-        return used + wire.RECORD_BYTES + len(part.data), False
+        return used + wire.RECORD_BYTES + len(fragment.data), False
 
     def _dequeued(self, lane: Lane, size: int) -> None:
         if lane.has_replies:
@@ -241,13 +241,13 @@ class Lanes:
         """Note that a payload of ``size`` bytes is in transit."""
         self._sent += size
 
-    def heard(self, total: int) -> None:
+    def note_received(self, total: int) -> None:
         """Note that ``total`` bytes have arrived since the link is up.
 
         Raises:
             RemoteProtocolError: That many were not sent, or more had arrived before.
         """
-        if not self._heard <= total <= self._sent:
+        if not self._received <= total <= self._sent:
             text = f"messages: the peer claims that {total} bytes arrived"
             raise RemoteProtocolError(f"{text}: {self._sent} were sent")
-        self._heard = total
+        self._received = total

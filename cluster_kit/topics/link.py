@@ -14,25 +14,25 @@ from cluster_kit.node import Node
 from cluster_kit.topics.control import Control
 from cluster_kit.topics.lanes import Lane, Lanes
 from cluster_kit.topics.local import Local, Pending
-from cluster_kit.topics.outcomes import Failed, Sent
+from cluster_kit.topics.outcomes import OperationFailed, Sent
 from cluster_kit.topics.outgoing import OutgoingStream
-from cluster_kit.topics.peers import Peer
+from cluster_kit.topics.peers import TopicPeer
 from cluster_kit.topics.questions import ParkedQuestion, Question, Questions
 from cluster_kit.wire import topics as wire
 
 MAX_OUTSTANDING = 128 * 1024  # unread messages per peer, however wide its windows are
 
-_SAID_BYTES = wire.RECORD_BYTES
+_DATA_BYTES = wire.RECORD_BYTES
 _MOST_BEFORE_CLOSING_BYTES = MAX_PAYLOAD_BYTES - 8  # leaves room for ``Closing``
 
 
-class Link:
+class TopicLink:
     """A link that is up.
 
     Attributes:
         node: The peer.
         peer: What is remembered of its application; ``None`` until its run is known.
-        parts: Records that have arrived in part, by lane; ``None`` for one that is too long.
+        fragments: Records that have arrived in part, by lane; ``None`` for one that is too long.
         partial_interests: The pieces of the peer's ``Interests`` that have arrived so far.
         peer_has_closed: Whether the peer has said ``Closing``.
     """
@@ -42,11 +42,11 @@ class Link:
         self.number = number
         self.node = node
         self.name = node.name
-        self.peer: Peer | None = None
+        self.peer: TopicPeer | None = None
         self.lanes = Lanes()
         self.control = Control(local.run, local.topics)
         self.questions = Questions(number)
-        self.parts: dict[int, bytearray | None] = {}
+        self.fragments: dict[int, bytearray | None] = {}
         self.partial_interests: dict[str, wire.Interest] = {}
         self.peer_has_closed = False
         self._local = local
@@ -114,7 +114,7 @@ class Link:
         if before is not None and before.answers and (interest is None or not interest.answers):
             self._fail_questions(topic)
 
-    def _set_window(self, peer: Peer, topic: str, interest: wire.Interest) -> None:
+    def _set_window(self, peer: TopicPeer, topic: str, interest: wire.Interest) -> None:
         stream = peer.streams.get(topic)
         if stream is None:
             return
@@ -127,7 +127,7 @@ class Link:
             self._blocked[topic] = stream
         self._unblock(topic, stream)
 
-    def _end_stream(self, peer: Peer, topic: str) -> OutgoingStream | None:
+    def _end_stream(self, peer: TopicPeer, topic: str) -> OutgoingStream | None:
         """End a stream and return it; what is queued in its lane is still sent."""
         stream = peer.streams.pop(topic, None)
         if stream is not None:
@@ -136,7 +136,7 @@ class Link:
             self._blocked.pop(topic, None)
         return stream
 
-    def _identified_peer(self) -> Peer:
+    def _identified_peer(self) -> TopicPeer:
         if self.peer is None:
             raise RemoteProtocolError("messages: the peer sent a record before its opening")
         return self.peer
@@ -176,21 +176,21 @@ class Link:
             self._blocked[topic] = stream
             self._unblock(topic, stream)
 
-    def _begin_stream(self, peer: Peer, topic: str) -> OutgoingStream:
+    def _begin_stream(self, peer: TopicPeer, topic: str) -> OutgoingStream:
         stream = peer.streams[topic] = OutgoingStream(topic, peer.interests[topic])
         peer.by_number[stream.stream_number] = stream
         return stream
 
-    def _has_room(self, peer: Peer, stream: OutgoingStream, size: int) -> bool:
+    def _has_room(self, peer: TopicPeer, stream: OutgoingStream, size: int) -> bool:
         if peer.outstanding >= MAX_OUTSTANDING:
             return False
-        return stream.has_room(size) and self.lanes.has_room(size + _SAID_BYTES)
+        return stream.has_room(size) and self.lanes.has_room(size + _DATA_BYTES)
 
-    def _enqueue(self, peer: Peer, stream: OutgoingStream, data: bytes) -> None:
+    def _enqueue(self, peer: TopicPeer, stream: OutgoingStream, data: bytes) -> None:
         size = len(data)
         peer.outstanding += 1
-        said = wire.Said(stream.stream_number, stream.next_number(size), data)
-        self.lanes.put(stream.lane, said, size + _SAID_BYTES)
+        record = wire.Data(stream.stream_number, stream.next_number(size), data)
+        self.lanes.put(stream.lane, record, size + _DATA_BYTES)
         self._local.ready.add(self.number)
 
     def add_credit(self, stream_number: int, number: int) -> None:
@@ -355,7 +355,7 @@ class Link:
             del parked[ticket]
             self._fail(ticket, error)
 
-    def _refusal(self, topic: str, data: bytes, peer: Peer) -> NotSentError:
+    def _refusal(self, topic: str, data: bytes, peer: TopicPeer) -> NotSentError:
         if self._is_closing:
             return NotSentError(f"topic {topic!r}: this node is about to stop", node=self.name)
         limit = f"{self.name} takes at most {peer.max_message_bytes}"
@@ -367,7 +367,7 @@ class Link:
 
     def _fail(self, ticket: int, error: ClusterKitError) -> None:
         self._local.pending.pop(ticket, None)
-        self._local.outcomes.append(Failed(ticket, error))
+        self._local.outcomes.append(OperationFailed(ticket, error))
 
     # -- payloads ----------------------------------------------------------------------------------
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cluster_kit.topics.incoming import IncomingStream, LocalTopics
 from cluster_kit.topics.outcomes import Outcome
-from cluster_kit.topics.peers import Peers
+from cluster_kit.topics.peers import TopicPeers
 
 if TYPE_CHECKING:
-    from cluster_kit.topics.link import Link
+    from cluster_kit.topics.link import TopicLink
 
 
 class Pending(NamedTuple):
     """Where the operation of a ticket is; ``topic`` is that of a parked message, else ``None``."""
 
-    link: Link
+    link: TopicLink
     topic: str | None
 
 
@@ -36,14 +36,14 @@ class Local:
         self.max_message_bytes = max_message_bytes
         self.topics = LocalTopics()
         self.outcomes: list[Outcome] = []
-        self.peers = Peers(self.topics, self.outcomes)
-        self.listeners: dict[str, dict[str, Link]] = {}
+        self.peers = TopicPeers(self.topics, self.outcomes)
+        self.listeners: dict[str, dict[str, TopicLink]] = {}
         self.pending: dict[int, Pending] = {}
         self.ready: set[int] = set()
         self.owed_credit: dict[IncomingStream, None] = {}
         self.changes = 0
 
-    def add_listener(self, topic: str, name: str, link: Link) -> None:
+    def add_listener(self, topic: str, name: str, link: TopicLink) -> None:
         """Note that the peer of that name listens to ``topic``."""
         self.listeners.setdefault(topic, {})[name] = link
 

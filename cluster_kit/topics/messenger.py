@@ -9,10 +9,10 @@ from __future__ import annotations
 from cluster_kit.errors import NotLinkedError
 from cluster_kit.node import Node, canonical_key
 from cluster_kit.topics.dispatcher import Dispatcher
-from cluster_kit.topics.incoming import IncomingStream, Interest
-from cluster_kit.topics.link import Link
+from cluster_kit.topics.incoming import IncomingStream, LocalInterest
+from cluster_kit.topics.link import TopicLink
 from cluster_kit.topics.local import Local
-from cluster_kit.topics.outcomes import Failed, Outcome
+from cluster_kit.topics.outcomes import OperationFailed, Outcome
 from cluster_kit.topics.questions import Question
 from cluster_kit.wire import topics as wire
 
@@ -34,8 +34,8 @@ class Messenger:
             raise ValueError(f"messenger: run of {len(run)} bytes: expected {wire.RUN_BYTES}")
         self._local = Local(run, max_message_bytes)
         self._dispatcher = Dispatcher(self._local)
-        self._links: dict[int, Link] = {}
-        self._by_name: dict[str, Link] = {}
+        self._links: dict[int, TopicLink] = {}
+        self._by_name: dict[str, TopicLink] = {}
         self._greeting: bytes | None = None
         self._now_s = 0.0
         self._is_closing = False
@@ -68,7 +68,7 @@ class Messenger:
 
     # -- interests and reading ---------------------------------------------------------------------
 
-    def listen(self, topic: str, interest: Interest | None) -> None:
+    def listen(self, topic: str, interest: LocalInterest | None) -> None:
         """Begin, change or, with ``None``, end listening to ``topic``.
 
         Raises:
@@ -153,7 +153,7 @@ class Messenger:
         before = self._by_name.get(node.name)
         if before is not None:
             self._close_link(before, self._now_s)
-        opened = self._links[link] = self._by_name[node.name] = Link(self._local, link, node)
+        opened = self._links[link] = self._by_name[node.name] = TopicLink(self._local, link, node)
         self._local.changes += 1
         if decoded is not None:
             opened.identify(decoded.run, decoded)
@@ -232,7 +232,9 @@ class Messenger:
         return count
 
     def send(self, to: Node | str, topic: str, data: bytes, ticket: int) -> list[Outcome]:
-        """Queue ``data`` for one node; ``Sent`` or ``Failed`` reports ``ticket``, now or later.
+        """Queue ``data`` for one node.
+
+        ``Sent`` or ``OperationFailed`` reports ``ticket``, now or later.
 
         Raises:
             ValueError: It is too long.
@@ -252,7 +254,7 @@ class Messenger:
         ticket: int,
         patience_s: float,
     ) -> list[Outcome]:
-        """Ask one node; ``Replied`` or ``Failed`` reports ``ticket``, now or later.
+        """Ask one node; ``Replied`` or ``OperationFailed`` reports ``ticket``, now or later.
 
         Args:
             to: A node means this very run of it, a name whichever runs.
@@ -303,13 +305,13 @@ class Messenger:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _close_link(self, link: Link, now_s: float) -> None:
+    def _close_link(self, link: TopicLink, now_s: float) -> None:
         del self._links[link.number], self._by_name[link.name]
         self._local.changes += 1
         self._local.ready.discard(link.number)
         link.down(now_s)
 
-    def _link_to(self, to: Node | str, topic: str, ticket: int) -> Link | None:
+    def _link_to(self, to: Node | str, topic: str, ticket: int) -> TopicLink | None:
         """Return the link to ``to``; if there is none, fail ``ticket``."""
         wire.check_topic(topic)
         key = to if isinstance(to, str) else to.key
@@ -321,7 +323,7 @@ class Messenger:
             error = NotLinkedError(text, node=key)
         else:
             return link
-        self._local.outcomes.append(Failed(ticket, error))
+        self._local.outcomes.append(OperationFailed(ticket, error))
         return None
 
     def _answer(self, question: Question, record: wire.QuestionEnd) -> None:

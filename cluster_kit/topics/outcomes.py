@@ -6,21 +6,21 @@ import msgspec
 
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.node import Node
-from cluster_kit.topics.incoming import IncomingStream, Interest
+from cluster_kit.topics.incoming import IncomingStream, LocalInterest
 from cluster_kit.topics.questions import Question
 
 __all__ = [
     "Arrived",
-    "Asked",
-    "Failed",
     "IncomingStream",
-    "Interest",
+    "LocalInterest",
     "Missing",
+    "OperationFailed",
     "Outcome",
     "Question",
+    "QuestionArrived",
     "Replied",
     "Sent",
-    "Synced",
+    "SyncDone",
 ]
 
 
@@ -54,7 +54,7 @@ class Missing(msgspec.Struct, frozen=True, gc=False):
     lost: int | None
 
 
-class Asked(msgspec.Struct, frozen=True):
+class QuestionArrived(msgspec.Struct, frozen=True):
     """A question has arrived; end it by ``reply``, ``fail`` or ``decline``.
 
     Attributes:
@@ -81,7 +81,7 @@ class Replied(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class Failed(msgspec.Struct, frozen=True):
+class OperationFailed(msgspec.Struct, frozen=True):
     """``Messenger.send`` or ``Messenger.ask`` has failed.
 
     Attributes:
@@ -93,10 +93,10 @@ class Failed(msgspec.Struct, frozen=True):
     error: ClusterKitError
 
 
-class Synced(msgspec.Struct, frozen=True):
+class SyncDone(msgspec.Struct, frozen=True):
     """The peer has processed all records that were sent before ``Messenger.sync``."""
 
     ticket: int
 
 
-Outcome = Arrived | Missing | Asked | Sent | Replied | Failed | Synced
+Outcome = Arrived | Missing | QuestionArrived | Sent | Replied | OperationFailed | SyncDone

@@ -13,13 +13,13 @@ from cluster_kit.topics.outgoing import OutgoingStream
 from cluster_kit.wire.topics import MAX_NUMBER, Interest
 
 if TYPE_CHECKING:
-    from cluster_kit.topics.link import Link
+    from cluster_kit.topics.link import TopicLink
 
 MAX_AWAY = 1024
 DOUBT_S = 10.0
 
 
-class Peer:
+class TopicPeer:
     """One run of an application on one node.
 
     Attributes:
@@ -40,38 +40,38 @@ class Peer:
         self.streams: dict[str, OutgoingStream] = {}
         self.by_number: dict[int, OutgoingStream] = {}
         self.outstanding = 0
-        self.link: Link | None = None
+        self.link: TopicLink | None = None
 
     def __repr__(self) -> str:
-        return f"<Peer {self.node.name} {self.run.hex()[:8]}>"
+        return f"<TopicPeer {self.node.name} {self.run.hex()[:8]}>"
 
 
-class Peers:
+class TopicPeers:
     """All linked peers, and those of the others that were linked last."""
 
     def __init__(self, topics: LocalTopics, outcomes: list[Outcome]) -> None:
         self._topics = topics
         self._outcomes = outcomes
-        self._known: dict[tuple[str, bytes], Peer] = {}
-        self._away: OrderedDict[Peer, None] = OrderedDict()  # without a link, longest first
-        self._doubts: dict[Peer, float] = {}  # since when, earliest first
-        self._owners: dict[IncomingStreams, Peer] = {}
+        self._known: dict[tuple[str, bytes], TopicPeer] = {}
+        self._away: OrderedDict[TopicPeer, None] = OrderedDict()  # without a link, longest first
+        self._doubts: dict[TopicPeer, float] = {}  # since when, earliest first
+        self._owners: dict[IncomingStreams, TopicPeer] = {}
         self._forgotten = 0
 
-    def __iter__(self) -> Iterator[Peer]:
+    def __iter__(self) -> Iterator[TopicPeer]:
         return iter(self._known.values())
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def link_up(self, node: Node, run: bytes) -> tuple[Peer, bool]:
+    def link_up(self, node: Node, run: bytes) -> tuple[TopicPeer, bool]:
         """Return the peer that is linked now, and whether it was known before."""
         assert node.name is not None
         peer = self._known.get((node.name, run))
         is_known = peer is not None
         if peer is None:
             incoming = IncomingStreams(self._topics, history_may_be_lost=self._forgotten > 0)
-            peer = Peer(node, run, epoch=self._forgotten, incoming=incoming)
+            peer = TopicPeer(node, run, epoch=self._forgotten, incoming=incoming)
             self._known[node.name, run] = self._owners[incoming] = peer
         peer.node = node
         self._away.pop(peer, None)
@@ -79,7 +79,7 @@ class Peers:
             self._retire(other)  # its name is another run's now
         return peer, is_known
 
-    def link_down(self, peer: Peer, now_s: float | None) -> None:
+    def link_down(self, peer: TopicPeer, now_s: float | None) -> None:
         """Note that the link is down at ``now_s``; pass ``None`` if nothing can be lost with it."""
         self._away[peer] = None
         self._doubts.pop(peer, None)
@@ -95,7 +95,7 @@ class Peers:
             del self._known[oldest.node.name or "", oldest.run]
             self._forgotten += 1
 
-    def peer_of(self, stream: IncomingStream) -> Peer | None:
+    def peer_of(self, stream: IncomingStream) -> TopicPeer | None:
         """Return the sender of a stream, ``None`` if the stream has ended."""
         peer = self._owners.get(stream.owner)
         is_open = stream.owner.streams.get(stream.local_topic.number) is stream
@@ -108,11 +108,11 @@ class Peers:
 
     # -- doubt -------------------------------------------------------------------------------------
 
-    def clear_doubt(self, peer: Peer) -> None:
+    def clear_doubt(self, peer: TopicPeer) -> None:
         """Note that the peer is back, and will report its losses itself."""
         self._doubts.pop(peer, None)
 
-    def resolve_doubt(self, peer: Peer) -> None:
+    def resolve_doubt(self, peer: TopicPeer) -> None:
         """Report a loss of unknown size on all of the peer's streams, if it is in doubt."""
         if self._doubts.pop(peer, None) is not None:
             for stream in peer.incoming.doubtful_streams():
@@ -126,7 +126,7 @@ class Peers:
                 return
             self._retire(peer)
 
-    def _retire(self, peer: Peer) -> None:
+    def _retire(self, peer: TopicPeer) -> None:
         """Resolve the doubt about a peer that may never return, and shrink its streams."""
         self.resolve_doubt(peer)
         if peer.link is None:

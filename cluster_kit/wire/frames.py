@@ -111,7 +111,7 @@ class Hello(Frame, frozen=True, tag=1):
     identity: Identity | None
 
 
-class Answer(Frame, frozen=True, tag=2):
+class Welcome(Frame, frozen=True, tag=2):
     """The acceptor is willing, and introduces itself."""
 
     identity: Identity
@@ -213,7 +213,7 @@ class Hint(msgspec.Struct, frozen=True, array_like=True):
         return Node(name=self.name, address=self.address, boot_id=read_boot(self.boot))
 
 
-class Peers(Frame, frozen=True, tag=11):
+class Hints(Frame, frozen=True, tag=11):
     """Nodes that the sender is linked to, for a receiver that has the feature ``exchange``."""
 
     hints: Annotated[list[Hint], msgspec.Meta(max_length=MAX_HINTS)]
@@ -231,7 +231,7 @@ class Greeting(Frame, frozen=True, tag=13):
     data: Annotated[bytes, msgspec.Meta(min_length=1)]  # so that the length bounds the frames
 
 
-class Message(Frame, frozen=True, tag=14):
+class Payload(Frame, frozen=True, tag=14):
     """A payload between the two applications, where the link carries messages."""
 
     payload: Annotated[bytes, msgspec.Meta(max_length=MAX_PAYLOAD_BYTES)]
@@ -253,10 +253,10 @@ _HEAD = msgspec.msgpack.Decoder(_Head)
 _OPENING = msgspec.msgpack.Decoder(_Opening)
 _ENCODER = msgspec.msgpack.Encoder()
 _LIMITS: dict[type[Frame], int] = {
-    **dict.fromkeys((Hello, Answer, Refusal, Greeting), MAX_HANDSHAKE_BYTES),
-    Message: MAX_PAYLOAD_BYTES + 5,  # the array, its type, and the length of the payload
+    **dict.fromkeys((Hello, Welcome, Refusal, Greeting), MAX_HANDSHAKE_BYTES),
+    Payload: MAX_PAYLOAD_BYTES + 5,  # the array, its type, and the length of the payload
 }
-_MESSAGE = _ENCODER.encode(Message(b""))[:2]  # how each message begins
+_MESSAGE = _ENCODER.encode(Payload(b""))[:2]  # how each message begins
 _ARRAY = 0x9  # the upper half of the first byte of a short array, by the MessagePack specification
 
 
@@ -282,7 +282,7 @@ def decode(body: bytes | memoryview) -> Frame | None:
     """
     try:
         if body[:2] == _MESSAGE:  # as most are: saves decoding the type first
-            return _DECODERS[Message.__struct_config__.tag].decode(body)
+            return _DECODERS[Payload.__struct_config__.tag].decode(body)
         number = _HEAD.decode(body).type
         if number == Hello.__struct_config__.tag:
             version = _OPENING.decode(body).version

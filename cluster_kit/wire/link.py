@@ -3,14 +3,14 @@
 A connection has one state, and both ends track it by one table, ``TRANSITIONS``, since each frame
 moves it in the same way, whoever sent it::
 
-              Hello             Answer              Confirm        Goodbye
+              Hello            Welcome              Confirm        Goodbye
     SILENT ----------> GREETED ---------> ANSWERED ----------> UP ---------> CLOSED
             (dialler)     |    (acceptor)     |     (dialler)     (either)      ^
                           |                   |                                 |
                           '-- Refusal --------'--------- Goodbye ---------------'
                             (acceptor)                   (either)
 
-The acceptor may send ``Greeting`` frames before its answer, and the dialler before it confirms.
+The acceptor may send ``Greeting`` frames before its welcome, and the dialler before it confirms.
 Once the link is up, both ends are equals. An acceptor sends nothing before a valid hello, so a port
 scanner learns nothing.
 
@@ -27,7 +27,6 @@ from cluster_kit.errors import LocalProtocolError, ProtocolError, RemoteProtocol
 from cluster_kit.wire.frames import (
     MAX_FRAME_BYTES,
     MAX_HANDSHAKE_BYTES,
-    Answer,
     App,
     Confirm,
     Frame,
@@ -35,14 +34,15 @@ from cluster_kit.wire.frames import (
     Goodbye,
     Greeting,
     Hello,
-    Message,
-    Peers,
+    Hints,
+    Payload,
     Ping,
     Pong,
     Refusal,
     Secrets,
     Update,
     Want,
+    Welcome,
     decode,
     encode,
 )
@@ -60,7 +60,7 @@ class Role(Enum):
         return Role.ACCEPTOR if self is Role.DIALLER else Role.DIALLER
 
 
-class State(Enum):
+class LinkState(Enum):
     """How far the two ends have come."""
 
     __hash__ = object.__hash__  # in C, unlike that of ``Enum``: each frame is looked up by state
@@ -88,30 +88,30 @@ _BOTH = (Role.DIALLER, Role.ACCEPTOR)
 _DIALLER = (Role.DIALLER,)
 _ACCEPTOR = (Role.ACCEPTOR,)
 
-TRANSITIONS: dict[tuple[State, type[Frame]], tuple[tuple[Role, ...], State]] = {
+TRANSITIONS: dict[tuple[LinkState, type[Frame]], tuple[tuple[Role, ...], LinkState]] = {
     # (the state, the frame): who may send it then, and the state after it
-    (State.SILENT, Hello): (_DIALLER, State.GREETED),
-    (State.GREETED, Greeting): (_ACCEPTOR, State.GREETED),
-    (State.GREETED, Answer): (_ACCEPTOR, State.ANSWERED),
-    (State.GREETED, Refusal): (_ACCEPTOR, State.CLOSED),
-    (State.ANSWERED, Greeting): (_DIALLER, State.ANSWERED),
-    (State.ANSWERED, Confirm): (_DIALLER, State.UP),
-    (State.ANSWERED, Goodbye): (_BOTH, State.CLOSED),
-    (State.UP, Ping): (_BOTH, State.UP),
-    (State.UP, Pong): (_BOTH, State.UP),
-    (State.UP, Want): (_BOTH, State.UP),
-    (State.UP, Update): (_BOTH, State.UP),
-    (State.UP, App): (_BOTH, State.UP),
-    (State.UP, Peers): (_BOTH, State.UP),
-    (State.UP, Secrets): (_BOTH, State.UP),
-    (State.UP, Message): (_BOTH, State.UP),
-    (State.UP, Goodbye): (_BOTH, State.CLOSED),
+    (LinkState.SILENT, Hello): (_DIALLER, LinkState.GREETED),
+    (LinkState.GREETED, Greeting): (_ACCEPTOR, LinkState.GREETED),
+    (LinkState.GREETED, Welcome): (_ACCEPTOR, LinkState.ANSWERED),
+    (LinkState.GREETED, Refusal): (_ACCEPTOR, LinkState.CLOSED),
+    (LinkState.ANSWERED, Greeting): (_DIALLER, LinkState.ANSWERED),
+    (LinkState.ANSWERED, Confirm): (_DIALLER, LinkState.UP),
+    (LinkState.ANSWERED, Goodbye): (_BOTH, LinkState.CLOSED),
+    (LinkState.UP, Ping): (_BOTH, LinkState.UP),
+    (LinkState.UP, Pong): (_BOTH, LinkState.UP),
+    (LinkState.UP, Want): (_BOTH, LinkState.UP),
+    (LinkState.UP, Update): (_BOTH, LinkState.UP),
+    (LinkState.UP, App): (_BOTH, LinkState.UP),
+    (LinkState.UP, Hints): (_BOTH, LinkState.UP),
+    (LinkState.UP, Secrets): (_BOTH, LinkState.UP),
+    (LinkState.UP, Payload): (_BOTH, LinkState.UP),
+    (LinkState.UP, Goodbye): (_BOTH, LinkState.CLOSED),
 }
 
-_NEVER: tuple[tuple[Role, ...], State] = ((), State.CLOSED)
+_NEVER: tuple[tuple[Role, ...], LinkState] = ((), LinkState.CLOSED)
 
 
-class Link:
+class LinkProtocol:
     """The protocol as seen from one end.
 
     Attributes:
@@ -121,7 +121,7 @@ class Link:
 
     def __init__(self, role: Role) -> None:
         self.role = role
-        self.state = State.SILENT
+        self.state = LinkState.SILENT
         self._reader = FrameReader()
 
     def send(self, frame: Frame) -> bytes:
@@ -144,8 +144,8 @@ class Link:
             RemoteProtocolError: The peer broke the protocol; close the connection.
         """
         self._reader.feed(data)
-        while self.state is not State.CLOSED:
-            limit = MAX_FRAME_BYTES if self.state is State.UP else MAX_HANDSHAKE_BYTES
+        while self.state is not LinkState.CLOSED:
+            limit = MAX_FRAME_BYTES if self.state is LinkState.UP else MAX_HANDSHAKE_BYTES
             body = self._reader.next(limit)
             if body is None:
                 return
@@ -156,7 +156,7 @@ class Link:
 
     def close(self) -> None:
         """Neither send nor receive any more."""
-        self.state = State.CLOSED
+        self.state = LinkState.CLOSED
 
     def _move(self, frame: Frame, sender: Role, error: type[ProtocolError]) -> None:
         senders, state = TRANSITIONS.get((self.state, type(frame)), _NEVER)

@@ -19,7 +19,7 @@ RUN_BYTES = 16
 MAX_TOPICS = 1024
 MAX_TOPIC_BYTES = 255
 MAX_LANES = 8
-PART_BYTES = 32 * 1024  # small enough that other messages get their turn in between
+FRAGMENT_BYTES = 32 * 1024  # small enough that other messages get their turn in between
 MAX_TEXT_CHARS = 4096
 MAX_REASON_CHARS = 64
 MAX_NUMBER = 2**63 - 1
@@ -109,7 +109,7 @@ class Uninterested(Record, frozen=True, tag=4):
     topic: Topic
 
 
-class Said(Record, frozen=True, tag=5):
+class Data(Record, frozen=True, tag=5):
     """A message."""
 
     stream: Number
@@ -124,20 +124,20 @@ class Missed(Record, frozen=True, tag=6):
     number: Number
 
 
-class Taken(Record, frozen=True, tag=7):
+class Credit(Record, frozen=True, tag=7):
     """Everything up to ``number`` is read or lost, which gives the receiver of this credit."""
 
     stream: Number
     number: Number
 
 
-class Heard(Record, frozen=True, tag=8):
+class Received(Record, frozen=True, tag=8):
     """How many bytes of payloads have arrived on this link."""
 
     bytes: Number
 
 
-class Part(Record, frozen=True, tag=9):
+class Fragment(Record, frozen=True, tag=9):
     """A slice of the encoding of one record that is too long for a payload."""
 
     lane: Annotated[int, msgspec.Meta(ge=0, lt=MAX_LANES)]
@@ -199,11 +199,11 @@ _Any = (
     | Interests
     | Interested
     | Uninterested
-    | Said
+    | Data
     | Missed
-    | Taken
-    | Heard
-    | Part
+    | Credit
+    | Received
+    | Fragment
     | Asked
     | Answered
     | Raised
@@ -214,11 +214,11 @@ _Any = (
 )
 
 
-# The records that may arrive in parts, with views in the place of data: long data is copied late,
-# by the thread that reads it.
+# The records that may arrive in fragments, with a view instead of the data: long data is copied
+# late, by the thread that reads it.
 
 
-class _SaidInPlace(msgspec.Struct, frozen=True, array_like=True, tag=5):
+class _DataInPlace(msgspec.Struct, frozen=True, array_like=True, tag=5):
     stream: Number
     number: Number
     data: memoryview
@@ -243,7 +243,7 @@ class _Head(msgspec.Struct, array_like=True):
 _TAGS = frozenset(cls.__struct_config__.tag for cls in Record.__subclasses__())
 _RECORDS = msgspec.msgpack.Decoder(list[_Any])
 _RECORD = msgspec.msgpack.Decoder(_Any)
-_SLICED = msgspec.msgpack.Decoder(_SaidInPlace | _AskedInPlace | _AnsweredInPlace)
+_SLICED = msgspec.msgpack.Decoder(_DataInPlace | _AskedInPlace | _AnsweredInPlace)
 _PIECES = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _GREETING = msgspec.msgpack.Decoder(Greeting)
@@ -280,13 +280,13 @@ def encode(records: Sequence[Record]) -> bytes:
 
 
 def encode_record(record: Record) -> bytes:
-    """Return the encoding of one record, as parts carry it."""
+    """Return the encoding of one record, as fragments carry it."""
     return _ENCODER.encode(record)
 
 
 def cut_record(record: Record) -> tuple[bytes, memoryview]:
     """Return the encoding of one record: what precedes its data, and a view of the data."""
-    assert isinstance(record, Said | Asked | Answered)
+    assert isinstance(record, Data | Asked | Answered)
     without = encode_record(msgspec.structs.replace(record, data=b""))
     return without[: -len(_NO_DATA)] + bin_head(len(record.data)), memoryview(record.data)
 
@@ -333,20 +333,22 @@ def _decode_one_by_one(payload: bytes) -> list[Any]:
         raise RemoteProtocolError(text) from exc
 
 
-def decode_sliced(body: bytes | bytearray) -> Said | Asked | Answered:
-    """Return a record that arrived in parts. Long data is a view of ``body``, to be copied late.
+def decode_sliced(body: bytes | bytearray) -> Data | Asked | Answered:
+    """Return a record that arrived in fragments; long data is a view of ``body``.
 
     Raises:
-        RemoteProtocolError: It is malformed, or of a type that is never sent in parts.
+        RemoteProtocolError: It is malformed, or of a type that is never sent in fragments.
     """
     try:
         record = _SLICED.decode(body)
     except (ValueError, RecursionError) as exc:
-        raise RemoteProtocolError(f"messages: malformed parts of {len(body)} bytes: {exc}") from exc
+        raise RemoteProtocolError(
+            f"messages: malformed fragments of {len(body)} bytes: {exc}"
+        ) from exc
     is_long = len(record.data) > _PIECE_BYTES
     data = cast("bytes", record.data) if is_long else bytes(record.data)
-    if isinstance(record, _SaidInPlace):
-        return Said(record.stream, record.number, data)
+    if isinstance(record, _DataInPlace):
+        return Data(record.stream, record.number, data)
     if isinstance(record, _AskedInPlace):
         return Asked(record.question, record.topic, record.patience_ms, data)
     return Answered(record.question, data)

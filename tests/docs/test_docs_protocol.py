@@ -21,7 +21,7 @@ from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, S
 from cluster_kit.node import BootId, Fence
 from cluster_kit.security.keys import Keyring, SecretKeys
 from cluster_kit.wire import envelope, frames, gossip, topics
-from cluster_kit.wire.link import TRANSITIONS, Farewell, Role, State
+from cluster_kit.wire.link import TRANSITIONS, Farewell, LinkState, Role
 from cluster_kit.wire.sealing import Sealing
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
@@ -164,7 +164,7 @@ def test_parts_of_a_greeting():
 def test_states():
     who = {"dialler": {Role.DIALLER}, "acceptor": {Role.ACCEPTOR}, "either": set(Role)}
     told = {
-        (State[before.upper()], TYPE_OF[frame]): (who[by], State[after.upper()])
+        (LinkState[before.upper()], TYPE_OF[frame]): (who[by], LinkState[after.upper()])
         for before, frame, by, after in table("state", "frame", "said by", "next state")
     }
     assert told == {step: (set(roles), after) for step, (roles, after) in TRANSITIONS.items()}
@@ -173,7 +173,7 @@ def test_states():
 def test_cases_of_arbitration():
     meaning = [
         {"accepted": {Role.ACCEPTOR}, "dialled": {Role.DIALLER}},
-        {"none": {None}, "answered": {State.ANSWERED}, "up": {State.UP}},
+        {"none": {None}, "answered": {LinkState.ANSWERED}, "up": {LinkState.UP}},
         {"any": {None, *Process}, "same": {Process.SAME}, "other": {Process.OTHER}},
         {
             "any": set(Sign),
@@ -182,9 +182,9 @@ def test_cases_of_arbitration():
             "came up": {Sign.CONFIRMED},
         },
         {
-            "any": {None, State.SILENT, State.GREETED},
-            "none, or hello not out": {None, State.SILENT},
-            "hello out": {State.GREETED},
+            "any": {None, LinkState.SILENT, LinkState.GREETED},
+            "none, or hello not out": {None, LinkState.SILENT},
+            "hello out": {LinkState.GREETED},
         },
         {"any": set(Name), "ours": {Name.OURS}, "theirs": {Name.THEIRS}},
     ]

@@ -123,7 +123,7 @@ class Mallory:
     def _hear(self, payload):
         self.heard.append(payload)
         for record in wire.decode(payload):
-            if isinstance(record, wire.Heard):
+            if isinstance(record, wire.Received):
                 self._arrived = record.bytes
                 self._news.set()
 

@@ -13,13 +13,13 @@ from cluster_kit import NodeDown, NodeUp, NodeUpdated
 from cluster_kit.membership.news import BURST, INTERVAL_S, UPDATES
 from cluster_kit.node import BootId, Fence, Node, split_address
 from cluster_kit.wire.frames import (
-    Answer,
     Confirm,
     FrameReader,
     Goodbye,
     Hello,
     Identity,
     Update,
+    Welcome,
     decode,
     encode,
 )
@@ -41,7 +41,7 @@ class Peer:
         node = Node(name=NAME, boot_id=BootId(boot, boot))
         identity = Identity.of(node, fence, leaving=False, wanted=True)
         self.say(Hello(magic="cluster_kit", version=1, identity=identity))
-        assert isinstance(self._hear(), Answer)
+        assert isinstance(self._hear(), Welcome)
         self.say(Confirm())
 
     def say(self, *frames):

@@ -120,7 +120,7 @@ def test_runs_without_end_that_say_much_to_who_does_not_read(talk, ann, victim):
             for start in range(1, 20_001, 2000):
                 mallory.say(
                     *(
-                        wire.Said(number_of_topic, number, b"\xc0")
+                        wire.Data(number_of_topic, number, b"\xc0")
                         for number in range(start, start + 2000)
                     )
                 )
@@ -168,9 +168,9 @@ def test_chunks_that_never_end(talk, victim):
     """Eight of the longest, or a little more than each may be, at once."""
     with unharmed(talk, growth=16 * MIB), Mallory(talk, victim, greeting()) as mallory:
         mallory.say(OPENING)
-        part = bytes(wire.PART_BYTES)
+        part = bytes(wire.FRAGMENT_BYTES)
         for number in range(MANY // 50):
-            mallory.say(wire.Part(number % wire.MAX_LANES, False, part))
+            mallory.say(wire.Fragment(number % wire.MAX_LANES, False, part))
         assert mallory.is_linked
 
 
@@ -187,7 +187,7 @@ def test_answers_to_what_nobody_asked(talk, victim):
 
 @pytest.mark.parametrize(
     "lie",
-    [wire.Heard(PLENTY), wire.Taken(1, PLENTY), wire.Opening(b"o" * 16, 0), wire.Closing()],
+    [wire.Received(PLENTY), wire.Credit(1, PLENTY), wire.Opening(b"o" * 16, 0), wire.Closing()],
     ids=repr,
 )
 def test_lies_end_the_talk_and_nothing_else(talk, ann, victim, lie):
@@ -226,7 +226,7 @@ def test_more_than_there_is_room_for(talk, ann, victim):
         for start in range(1, MANY, 30):
             mallory.say(
                 *(
-                    wire.Said(number_of_topic, number, b"\xc5\x07\xd0" + bytes(2000))
+                    wire.Data(number_of_topic, number, b"\xc5\x07\xd0" + bytes(2000))
                     for number in range(start, start + 30)
                 )
             )
@@ -241,7 +241,7 @@ def test_flood_while_the_application_is_frozen(talk, ann, victim):
         number_of_topic = mallory.told.interests["hostile"].stream
         mallory.say(OPENING)
         said = [
-            wire.Said(number_of_topic, number, b"\xc5\x07\xd0" + bytes(2000))
+            wire.Data(number_of_topic, number, b"\xc5\x07\xd0" + bytes(2000))
             for number in range(1, 31)
         ]
         with ann.frozen():

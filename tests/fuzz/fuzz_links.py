@@ -16,7 +16,6 @@ from cluster_kit.wire.frames import (
     MAX_HINTS,
     MAX_SECRET_ID_BYTES,
     MAX_SECRETS,
-    Answer,
     App,
     Confirm,
     Frame,
@@ -25,20 +24,21 @@ from cluster_kit.wire.frames import (
     Greeting,
     Hello,
     Hint,
+    Hints,
     Identity,
-    Message,
-    Peers,
+    Payload,
     Ping,
     Pong,
     Refusal,
     Secrets,
     Update,
     Want,
+    Welcome,
     begins_tls,
     decode,
     encode,
 )
-from cluster_kit.wire.link import Link, Role, State
+from cluster_kit.wire.link import LinkProtocol, LinkState, Role
 from cluster_kit.wire.tls import Tls
 
 IDENTITY = Identity.of(
@@ -53,7 +53,7 @@ IDENTITY = Identity.of(
 FRAMES: tuple[Frame, ...] = (
     Hello(magic="cluster_kit", version=1, identity=IDENTITY),
     Hello(magic="cluster_kit", version=2, identity=None),
-    Answer(identity=IDENTITY),
+    Welcome(identity=IDENTITY),
     Refusal(reason="foreign", rival=(3, 4)),
     Confirm(),
     Ping(token=9, rtt_us=1),
@@ -62,7 +62,7 @@ FRAMES: tuple[Frame, ...] = (
     Update(metadata={"zone": "b"}, leaving=True),
     Goodbye(reason="conflict", rival=(3, 4)),
     App(payload=MSGPACK.write(["topic", b"payload"])),
-    Peers(
+    Hints(
         hints=[
             Hint(name="bob@host.example", address="[fe80::7]:4370", boot=(5, 6)),
             Hint("cat@h", "unix:/run/cat", None),
@@ -70,7 +70,7 @@ FRAMES: tuple[Frame, ...] = (
     ),
     Secrets(ids=[b"12345678", b"abcdefgh"]),
     Greeting(data=b"I am free"),
-    Message(payload=b"\x00\xff"),
+    Payload(payload=b"\x00\xff"),
 )
 
 
@@ -92,19 +92,19 @@ def check_frame(body: bytes) -> bool:
     match frame:
         case (
             Hello(identity=Identity() as identity)
-            | Answer(identity=identity)
+            | Welcome(identity=identity)
             | Refusal(identity=Identity() as identity)
         ):
             assert identity.name == identity.node().name
             assert_metadata(identity.metadata)
         case Update(metadata=metadata):
             assert_metadata(metadata)
-        case Peers(hints=hints):
+        case Hints(hints=hints):
             assert len(hints) <= MAX_HINTS
             assert all(hint.node().key for hint in hints)
         case Greeting(data=data):
             assert data
-        case Message(payload=payload):
+        case Payload(payload=payload):
             assert len(payload) <= MAX_PAYLOAD_BYTES
         case Secrets(ids=ids):
             assert len(ids) <= MAX_SECRETS
@@ -155,9 +155,9 @@ def check_reader(data: bytes) -> bool:
 
 
 def hear(
-    data: bytes, size: int, role: Role, state: State
-) -> tuple[list[Frame], State, type[Exception] | None]:
-    link = Link(role)
+    data: bytes, size: int, role: Role, state: LinkState
+) -> tuple[list[Frame], LinkState, type[Exception] | None]:
+    link = LinkProtocol(role)
     link.state = state
     heard: list[Frame] = []
     for piece in pieces_of(data, size):
@@ -167,21 +167,21 @@ def hear(
             return heard, link.state, type(exc)
         assert (
             len(link._reader._pending) < HEADER_BYTES + MAX_FRAME_BYTES
-            or link.state is State.CLOSED
+            or link.state is LinkState.CLOSED
         )
     return heard, link.state, None
 
 
 def check_link(data: bytes) -> bool:
     """The first byte is the role and the state; the same is heard however the rest comes in."""
-    states = list(State)
+    states = list(LinkState)
     role, state = list(Role)[data[:1] > b"\x7f"], states[(data or b"\0")[0] % len(states)]
     heard, after, error = hear(data[1:], len(data), role, state)
     for size in (1, 13):
         frames, last, broke = hear(data[1:], size, role, state)
         assert (frames, last, broke is None) == (heard, after, error is None)
-    assert not (heard and state is State.CLOSED)
-    assert state is not State.SILENT or not heard or isinstance(heard[0], Hello)
+    assert not (heard and state is LinkState.CLOSED)
+    assert state is not LinkState.SILENT or not heard or isinstance(heard[0], Hello)
     return bool(heard)
 
 
@@ -252,7 +252,7 @@ TARGETS = (
     ),
     Target(
         name="link",
-        of=("cluster_kit.wire.link:Link.receive",),
+        of=("cluster_kit.wire.link:LinkProtocol.receive",),
         check=check_link,
         seeds=(
             b"\x82" + encode(FRAMES[0]),  # an acceptor that has heard nothing

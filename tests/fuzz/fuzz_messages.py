@@ -7,7 +7,7 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.topics.data import decode as decode_data
 from cluster_kit.topics.data import encode as encode_data
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Asked, Interest
+from cluster_kit.topics.outcomes import LocalInterest, QuestionArrived
 from cluster_kit.wire import topics as wire
 
 RUN = bytes(range(wire.RUN_BYTES))
@@ -17,13 +17,13 @@ RECORDS: tuple[wire.Record, ...] = (
     wire.Opening(RUN, 0),
     wire.Interests({"t": WANTED}, True),
     wire.Interested("u", WANTED),
-    wire.Said(1, 1, b"x"),
-    wire.Said(1, 4, b"x"),
+    wire.Data(1, 1, b"x"),
+    wire.Data(1, 4, b"x"),
     wire.Missed(1, 7),
-    wire.Taken(1, 1),
-    wire.Heard(10),
-    wire.Part(0, False, wire.encode_record(wire.Said(1, 8, b"y"))[:3]),
-    wire.Part(0, True, wire.encode_record(wire.Said(1, 8, b"y"))[3:]),
+    wire.Credit(1, 1),
+    wire.Received(10),
+    wire.Fragment(0, False, wire.encode_record(wire.Data(1, 8, b"y"))[:3]),
+    wire.Fragment(0, True, wire.encode_record(wire.Data(1, 8, b"y"))[3:]),
     wire.Asked(1, "t", 1000, b"?"),
     wire.Answered(1, b"!"),
     wire.Raised(2, "KeyError: 7"),
@@ -49,7 +49,7 @@ def check_records(payload: bytes) -> bool:
                 assert 0 < len(topic.encode()) <= wire.MAX_TOPIC_BYTES
             case wire.Interests(interests=interests):
                 assert len(interests) <= wire.MAX_TOPICS
-            case wire.Part(lane=lane):
+            case wire.Fragment(lane=lane):
                 assert 0 <= lane < wire.MAX_LANES
     return bool(records)
 
@@ -60,7 +60,7 @@ def check_sliced(body: bytes) -> bool:
         record = wire.decode_sliced(body)
     except RemoteProtocolError:
         return False
-    assert isinstance(record, wire.Said | wire.Asked | wire.Answered)
+    assert isinstance(record, wire.Data | wire.Asked | wire.Answered)
     assert wire.decode_sliced(wire.encode_record(record)) == record
     return True
 
@@ -87,7 +87,7 @@ def check_messenger(data: bytes) -> bool:
     on.
     """
     messenger = Messenger(b"m" * wire.RUN_BYTES, max_message_bytes=MAX_MESSAGE_BYTES)
-    messenger.listen("t", Interest(messages=10, bytes=1000, answers=True))
+    messenger.listen("t", LocalInterest(messages=10, bytes=1000, answers=True))
     greeting = wire.encode_greeting(wire.Greeting(RUN, MAX_MESSAGE_BYTES, {"t": WANTED}))
     messenger.up(1, Node("peer@h", boot_id=BootId(1, 1)), greeting, outdated=False)
     messenger.ask("peer@h", "t", b"?", 1, 1.0)
@@ -104,7 +104,7 @@ def check_messenger(data: bytes) -> bool:
                     )
                     last = outcome.number
                     messenger.mark_read(outcome.stream, outcome.number)
-                elif isinstance(outcome, Asked):
+                elif isinstance(outcome, QuestionArrived):
                     messenger.reply(outcome.question, outcome.data)
                 arrived += 1
             while (said := messenger.next_payload(1)) is not None:
@@ -154,7 +154,7 @@ TARGETS = (
         seeds=tuple(
             map(
                 wire.encode_record,
-                (wire.Said(1, 1, b"x"), wire.Asked(1, "t", 1, b"x"), wire.Answered(1, b"x")),
+                (wire.Data(1, 1, b"x"), wire.Asked(1, "t", 1, b"x"), wire.Answered(1, b"x")),
             )
         ),
         form=MSGPACK,

@@ -5,7 +5,7 @@ import asyncio
 from tcp_stage import DEADLINE_S, FENCE
 
 from cluster_kit.node import BootId, Node, split_address
-from cluster_kit.wire.frames import Answer, Confirm, FrameReader, Hello, Identity, decode, encode
+from cluster_kit.wire.frames import Confirm, FrameReader, Hello, Identity, Welcome, decode, encode
 
 MALLORY = Node(name="mallory@127.0.0.1", boot_id=BootId(5, 5))
 
@@ -60,5 +60,5 @@ class Stranger:
 
     async def link(self, node=MALLORY, features=()):
         self.say(hello(node=node, features=features))
-        assert isinstance(await self.hear(), Answer)
+        assert isinstance(await self.hear(), Welcome)
         self.say(Confirm())

@@ -16,7 +16,7 @@ from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node, split_address
-from cluster_kit.wire.frames import Answer, Confirm, Hello, Ping, Refusal, encode
+from cluster_kit.wire.frames import Confirm, Hello, Ping, Refusal, Welcome, encode
 
 
 async def forgotten(*kinds):
@@ -107,7 +107,7 @@ def test_answered_stranger_that_never_confirms_is_not_up(monkeypatch):
     async def scenario():
         async with Local("ann", heartbeat_s=0.1) as ann, Stranger(ann.node) as stranger:
             stranger.say(hello())
-            assert isinstance(await stranger.hear(), Answer)
+            assert isinstance(await stranger.hear(), Welcome)
             assert await stranger.hear() is None
             assert ann.links.reports == []
 
@@ -185,7 +185,7 @@ def test_hundreds_of_local_nodes_may_dial_at_once():
                     hello(node=Node(name=f"n{number}@127.0.0.1", boot_id=BootId(number, 0)))
                 )
             answers = await asyncio.gather(*(stranger.hear() for stranger in strangers))
-            assert {type(answer) for answer in answers} == {Answer}
+            assert {type(answer) for answer in answers} == {Welcome}
             for stranger in strangers:
                 stranger.writer.close()
 

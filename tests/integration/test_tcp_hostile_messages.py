@@ -17,12 +17,12 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.testing.leaks import close_server
 from cluster_kit.wire.frames import (
     GREETING_BYTES,
-    Answer,
     Confirm,
     Greeting,
-    Message,
+    Payload,
     Ping,
     Pong,
+    Welcome,
     encode,
 )
 
@@ -45,7 +45,7 @@ def test_endless_greeting_is_cut_off_and_costs_no_more_than_one(piece, caplog):
         async with Local("ann") as ann, Local("bob") as bob, Stranger(ann.node) as stranger:
             await ann.link(bob)
             stranger.say(hello(features=["messages"]))
-            assert isinstance(await stranger.hear(), Answer)
+            assert isinstance(await stranger.hear(), Welcome)
             said = 0
             endless = encode(Greeting(bytes(piece))) * 1000
             while not stranger.reader.at_eof() and not stranger.writer.is_closing():
@@ -98,10 +98,10 @@ def test_longest_greeting_is_taken_from_who_has_the_feature_only():
                 hello(node=OTHER),
                 *greets(b"nobody asked"),
                 Confirm(),
-                Message(b"nor for this"),
+                Payload(b"nor for this"),
                 Ping(token=7, rtt_us=0),
             )
-            assert isinstance(await other.hear(), Answer)
+            assert isinstance(await other.hear(), Welcome)
             up = await ann.links.expect("up", OTHER.name)
             assert (up.greeting, up.told) == (None, b"")
             assert (await other.hear()).token == 7
@@ -116,8 +116,8 @@ def test_longest_greeting_is_taken_from_who_has_the_feature_only():
     "frames",
     [
         lambda: [Greeting(b"before the hello")],
-        lambda: [Message(b"before the hello")],
-        lambda: [hello(features=["messages"]), Message(b"before up")],
+        lambda: [Payload(b"before the hello")],
+        lambda: [hello(features=["messages"]), Payload(b"before up")],
         lambda: [hello(features=["messages"]), Confirm(), Greeting(b"while up")],
     ],
     ids=["greeting first", "message first", "message before up", "greeting while up"],
@@ -151,7 +151,7 @@ def test_malformed_message_ends_the_link(body):
     async def scenario():
         async with Local("ann") as ann, Stranger(ann.node) as stranger:
             await stranger.link(features=["messages"])
-            stranger.say(Message(bytes(MAX_PAYLOAD_BYTES)))
+            stranger.say(Payload(bytes(MAX_PAYLOAD_BYTES)))
             stranger.writer.write(len(body).to_bytes(4, "big") + body)
             assert (await ann.links.expect("down", MALLORY.name)).reason is Reason.CLOSED
             assert [len(report.data) for report in ann.links.of("message")] == [MAX_PAYLOAD_BYTES]
@@ -177,7 +177,7 @@ def test_messages_that_wait_for_a_slow_peer_do_not_count_as_its_not_reading():
             assert not sending.done()
             stranger.writer.transport.resume_reading()
             for number in range(MANY):
-                while not isinstance(message := await stranger.hear(), Message):
+                while not isinstance(message := await stranger.hear(), Payload):
                     stranger.say(Pong(token=message.token))
                 assert message.payload[:1] == bytes([number % 256])
             await sending

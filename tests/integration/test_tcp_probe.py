@@ -13,7 +13,7 @@ from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.testing import FakeDiscovery
 from cluster_kit.wire.frames import Goodbye
-from cluster_kit.wire.link import Farewell, Link, Role
+from cluster_kit.wire.link import Farewell, LinkProtocol, Role
 
 DEADLINE_S = 30.0
 ANN = Node(name="ann@127.0.0.1", metadata={"zone": "a"}, boot_id=BootId(1, 1))
@@ -168,7 +168,7 @@ async def speaks_http(reader, writer):
 
 async def says_goodbye_out_of_order(reader, writer):
     await reader.read(1)
-    link = Link(Role.ACCEPTOR)
+    link = LinkProtocol(Role.ACCEPTOR)
     link.state = next(state for state in type(link.state) if state.name == "UP")
     writer.write(link.send(Goodbye(reason=Farewell.LEAVING)))
 

@@ -14,15 +14,23 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.topics import lanes
 from cluster_kit.topics.incoming import IncomingStream
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Arrived, Asked, Failed, Interest, Missing, Replied, Sent
+from cluster_kit.topics.outcomes import (
+    Arrived,
+    LocalInterest,
+    Missing,
+    OperationFailed,
+    QuestionArrived,
+    Replied,
+    Sent,
+)
 from cluster_kit.topics.peers import DOUBT_S
 from cluster_kit.wire.topics import decode
 
 STEADY, FICKLE = "steady", "fickle"  # one is always listened to, the other now and then
 WINDOWS = (
-    Interest(messages=3, bytes=200_000, answers=True),
-    Interest(messages=40, bytes=90_000),
-    Interest(messages=8, bytes=50),
+    LocalInterest(messages=3, bytes=200_000, answers=True),
+    LocalInterest(messages=40, bytes=90_000),
+    LocalInterest(messages=8, bytes=50),
 )
 SIZES = (0, 10, 100, 40_000, 70_000, 150_000)
 MAX_BYTES = 200_000
@@ -102,7 +110,7 @@ class World:
 
     # -- what may happen ---------------------------------------------------------------------------
 
-    def listen(self, name: str, topic: str, interest: Interest | None) -> None:
+    def listen(self, name: str, topic: str, interest: LocalInterest | None) -> None:
         app = self.apps[name]
         app.messenger.listen(topic, interest)
         if topic == FICKLE:
@@ -269,7 +277,7 @@ class World:
         return (
             len(payload)
             if any(
-                type(record).__name__ in ("Said", "Part", "Asked", "Answered")
+                type(record).__name__ in ("Data", "Fragment", "QuestionArrived", "Answered")
                 for record in decode(payload)
             )
             else 0
@@ -293,12 +301,12 @@ class World:
                     self.arrived(app, outcome)
                 case Missing():
                     self.missing(app, outcome)
-                case Asked():
+                case QuestionArrived():
                     app.questions.append((outcome.question, outcome.data))
                 case Sent(ticket):
                     _, topic, _, run = app.tickets.pop(ticket)
                     self.count(app, run, topic)
-                case Replied(ticket) | Failed(ticket):
+                case Replied(ticket) | OperationFailed(ticket):
                     assert ticket in app.tickets, "one outcome for each ticket"
                     del app.tickets[ticket]
 

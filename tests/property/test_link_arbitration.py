@@ -23,7 +23,7 @@ from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import Ping, Pong
-from cluster_kit.wire.link import Link, Role, State
+from cluster_kit.wire.link import LinkProtocol, LinkState, Role
 
 FENCE = Fence("c", "g")
 END = object()
@@ -62,7 +62,7 @@ class End:
 
     host: Host
     conn: int
-    link: Link
+    link: LinkProtocol
     other: "End | None" = None
     inbox: deque = field(default_factory=deque)
     open: bool = True
@@ -215,7 +215,8 @@ class World:
         for host in living:
             ends = self.open_ends(host)
             assert all(
-                end.link.state is State.UP and end.other.link.state is State.UP for end in ends
+                end.link.state is LinkState.UP and end.other.link.state is LinkState.UP
+                for end in ends
             )
             peers = [end.other.host.node.name for end in ends]
             assert sorted(peers) == sorted(host.linked())

@@ -16,7 +16,6 @@ from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import (
     MAX_FRAME_BYTES,
     MAX_HANDSHAKE_BYTES,
-    Answer,
     Confirm,
     FrameReader,
     Goodbye,
@@ -28,15 +27,16 @@ from cluster_kit.wire.frames import (
     Secrets,
     Update,
     Want,
+    Welcome,
     decode,
     encode,
 )
-from cluster_kit.wire.link import Farewell, Link, Role, State
+from cluster_kit.wire.link import Farewell, LinkProtocol, LinkState, Role
 
 IDENTITY = Identity.of(
     Node(name="a@h", boot_id=BootId(1, 2)), Fence("c", "g"), leaving=False, wanted=True
 )
-HELLO, ANSWER = Hello(magic="cluster_kit", version=1, identity=IDENTITY), Answer(identity=IDENTITY)
+HELLO, ANSWER = Hello(magic="cluster_kit", version=1, identity=IDENTITY), Welcome(identity=IDENTITY)
 
 scalars = (
     st.none()
@@ -61,13 +61,13 @@ streams = st.lists(
 ).map(b"".join)
 
 
-def link(role: Role, state: State) -> Link:
-    end = Link(role)
+def link(role: Role, state: LinkState) -> LinkProtocol:
+    end = LinkProtocol(role)
     end.state = state
     return end
 
 
-@given(streams, st.sampled_from(Role), st.sampled_from(State), st.integers(1, 50))
+@given(streams, st.sampled_from(Role), st.sampled_from(LinkState), st.integers(1, 50))
 @settings(max_examples=300, deadline=None)
 def test_random_bytes_are_frames_or_a_remote_protocol_error(stream, role, state, piece):
     end = link(role, state)
@@ -124,7 +124,7 @@ reasons = st.sampled_from([*ConnectReason, *Farewell, "whatever"]).map(str)
 frames = st.one_of(
     st.builds(Hello, magic=st.just("cluster_kit"), version=st.just(1), identity=identities),
     st.builds(Hello, magic=st.just("cluster_kit"), version=st.just(2), identity=st.none()),
-    st.builds(Answer, identity=identities),
+    st.builds(Welcome, identity=identities),
     st.builds(Refusal, reason=reasons, identity=st.none() | identities, rival=st.none() | boots),
     st.just(Confirm()),
     st.builds(Want, wanted=st.booleans()),
@@ -148,14 +148,14 @@ def test_well_formed_lies_are_taken_or_a_remote_protocol_error(said):
     any order.
     """
     table = LinkTable(Node(name="bob@h", address="bob:1", boot_id=BootId(2, 0)), Fence("c", "g"))
-    ends: dict[int, Link] = {conn: table.accept(conn) for conn in (2, 3)}
+    ends: dict[int, LinkProtocol] = {conn: table.accept(conn) for conn in (2, 3)}
     up = set()
 
     def apply(actions):
         for action in actions:
             match action:
                 case Close():
-                    assert ends[action.conn].state is State.CLOSED
+                    assert ends[action.conn].state is LinkState.CLOSED
                 case Up():
                     assert action.peer.name not in up
                     up.add(action.peer.name)

@@ -15,7 +15,7 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.topics import control, lanes, link, peers
 from cluster_kit.topics.dispatcher import MAX_DECLINED
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Interest
+from cluster_kit.topics.outcomes import LocalInterest
 from cluster_kit.topics.questions import MAX_OPEN
 from cluster_kit.wire import topics as wire
 
@@ -29,7 +29,7 @@ def _narrow(monkeypatch):
     """Make everything small, so that little fills it."""
     monkeypatch.setattr(lanes, "MAX_TRANSIT_BYTES", 200_000)
     monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 300_000)
-    monkeypatch.setattr(control, "HEARD_STEP_BYTES", 25_000)
+    monkeypatch.setattr(control, "RECEIVED_STEP_BYTES", 25_000)
 
 
 @settings(max_examples=150, deadline=None)
@@ -74,7 +74,7 @@ class Victim:
 
     def __init__(self):
         self.messenger = Messenger(b"v" * wire.RUN_BYTES, max_message_bytes=MAX_BYTES)
-        self.messenger.listen("t", Interest(messages=100, bytes=10_000, answers=True))
+        self.messenger.listen("t", LocalInterest(messages=100, bytes=10_000, answers=True))
         self.link = 0
         self.outcomes = 0
         self.connect()
@@ -169,11 +169,11 @@ def test_what_runs_listen_to_that_are_gone_is_not_kept(victim, grown):
 
 
 def test_what_is_not_read_of_runs_that_are_gone_is_a_number(victim, grown):
-    victim.messenger.listen("t", Interest(messages=10_000, bytes=MIB))
+    victim.messenger.listen("t", LocalInterest(messages=10_000, bytes=MIB))
     for run in range(30):
         victim.connect(run=run.to_bytes(wire.RUN_BYTES))
         for start in range(1, 10_001, 1000):
-            victim.hear(*(wire.Said(1, n, b"") for n in range(start, start + 1000)))
+            victim.hear(*(wire.Data(1, n, b"") for n in range(start, start + 1000)))
     assert victim.outcomes > 30 * 9000
     assert grown() < 4 * MIB
 
@@ -181,7 +181,7 @@ def test_what_is_not_read_of_runs_that_are_gone_is_a_number(victim, grown):
 def test_messages_that_never_end_are_not_kept(victim, grown):
     for _ in range(200):
         for lane in range(wire.MAX_LANES):
-            victim.hear(wire.Part(lane, False, bytes(wire.PART_BYTES)))
+            victim.hear(wire.Fragment(lane, False, bytes(wire.FRAGMENT_BYTES)))
     assert grown() < wire.MAX_LANES * MAX_BYTES * 1.5 + MIB
 
 
@@ -201,28 +201,28 @@ def test_little_is_kept_of_what_is_heard_and_never_read(victim, grown):
     for _ in range(200):
         handed += sum(victim.messenger.publish("t", b"") for _ in range(1000))
         sent += sum(map(len, iter(lambda: victim.messenger.next_payload(victim.link), None)))
-        assert not victim.hear(wire.Heard(sent))
+        assert not victim.hear(wire.Received(sent))
     assert handed < link.MAX_OUTSTANDING
     assert grown() < 40 * MIB
 
 
 def test_messages_beyond_the_window_are_dropped(victim):
     for start in range(1, 100_001, 1000):
-        victim.hear(*(wire.Said(1, n, b"x") for n in range(start, start + 1000)))
+        victim.hear(*(wire.Data(1, n, b"x") for n in range(start, start + 1000)))
     assert victim.outcomes < 300
 
 
 @pytest.mark.parametrize(
     "lie",
     [
-        (wire.Heard(10**9),),
-        (wire.Heard(wire.MAX_NUMBER),),
-        (wire.Closing(), wire.Heard(0)),
+        (wire.Received(10**9),),
+        (wire.Received(wire.MAX_NUMBER),),
+        (wire.Closing(), wire.Received(0)),
         (wire.Opening(HOSTILE_RUN, 1),),
         (wire.Opening(b"o" * wire.RUN_BYTES, 1),),
         (wire.Asked(1, "t", 1, b""), wire.Asked(1, "t", 1, b"")),
-        (wire.Part(0, True, wire.encode_record(wire.Heard(0))),),
-        (wire.Part(0, True, b"\xc1"),),
+        (wire.Fragment(0, True, wire.encode_record(wire.Received(0))),),
+        (wire.Fragment(0, True, b"\xc1"),),
     ],
     ids=lambda lie: " ".join(type(record).__name__ for record in lie),
 )
@@ -232,8 +232,8 @@ def test_lie_ends_the_link(victim, lie):
 
 def test_reading_what_was_never_said_ends_the_link(victim):
     victim.messenger.publish("t", b"x")
-    assert not victim.hear(wire.Taken(1, 1))
-    assert victim.hear(wire.Taken(1, 2))
+    assert not victim.hear(wire.Credit(1, 1))
+    assert victim.hear(wire.Credit(1, 2))
 
 
 def test_answers_to_questions_that_nobody_asked_are_ignored(victim):
@@ -250,17 +250,17 @@ RECORDS = st.one_of(
         for numbers in [st.sampled_from([0, 1, 2, 3, 100, 2**40, wire.MAX_NUMBER])]
         for wanted in [st.builds(wire.Interest, numbers, numbers, numbers, st.booleans())]
         for topics in [st.sampled_from(["t", "u", "v"])]
-        for data in [st.sampled_from([b"", b"x" * 100, wire.encode_record(wire.Said(1, 5, b"y"))])]
+        for data in [st.sampled_from([b"", b"x" * 100, wire.encode_record(wire.Data(1, 5, b"y"))])]
         for kind, fields in [
             (wire.Opening, {"run": st.just(HOSTILE_RUN), "epoch": numbers | st.none()}),
             (wire.Interests, {"interests": st.dictionaries(topics, wanted), "last": st.booleans()}),
             (wire.Interested, {"topic": topics, "interest": wanted}),
             (wire.Uninterested, {"topic": topics}),
-            (wire.Said, {"stream": numbers, "number": numbers, "data": data}),
+            (wire.Data, {"stream": numbers, "number": numbers, "data": data}),
             (wire.Missed, {"stream": numbers, "number": numbers}),
-            (wire.Taken, {"stream": numbers, "number": numbers}),
-            (wire.Heard, {"bytes": numbers}),
-            (wire.Part, {"lane": st.integers(0, 7), "last": st.booleans(), "data": data}),
+            (wire.Credit, {"stream": numbers, "number": numbers}),
+            (wire.Received, {"bytes": numbers}),
+            (wire.Fragment, {"lane": st.integers(0, 7), "last": st.booleans(), "data": data}),
             (
                 wire.Asked,
                 {"question": numbers, "topic": topics, "patience_ms": numbers, "data": data},

@@ -8,13 +8,13 @@ from cluster_kit.errors import NotSentError
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.topics import outcomes
 from cluster_kit.topics.lanes import Lane
-from cluster_kit.topics.peers import Peers
+from cluster_kit.topics.peers import TopicPeers
 from cluster_kit.wire import topics as wire
 from cluster_kit.worker.forwarding import Forwarding
 
 SMALL_TRANSIT = {
     "topics.lanes:MAX_TRANSIT_BYTES": 3 * MAX_PAYLOAD_BYTES,
-    "topics.control:HEARD_STEP_BYTES": 10_000,
+    "topics.control:RECEIVED_STEP_BYTES": 10_000,
 }
 
 
@@ -34,7 +34,7 @@ def repeat_messages(records):
     twice = [
         each
         for record in records
-        for each in ([record] * 2 if isinstance(record, wire.Said) else [record])
+        for each in ([record] * 2 if isinstance(record, wire.Data) else [record])
     ]
     return _ENCODE(twice if len(_ENCODE(records)) * 2 < MAX_PAYLOAD_BYTES else records)
 
@@ -62,12 +62,12 @@ def greet_with_what_was_at_first(self, greeting):
     self._greetings += 1
 
 
-_CUT = Lane.next_part
+_CUT = Lane.next_fragment
 
 
 def cut_all_alike(self, room, slots):
     part = _CUT(self, room, slots)
-    return part and wire.Part(0, part.last, part.data)
+    return part and wire.Fragment(0, part.last, part.data)
 
 
 _UP = Forwarding.up
@@ -77,7 +77,7 @@ def forget_what_was_told(self, node, greeting, told):
     _UP(self, node, greeting, self.greeting)
 
 
-_PART = Peers.link_down
+_PART = TopicPeers.link_down
 
 
 def part_without_doubt(self, peer, now_s):
@@ -99,7 +99,7 @@ MESSAGE_SAFEGUARDS = [
     # at most once, in order
     Safeguard(
         name="a message that comes again is known by its number",
-        off={"topics.dispatcher:Dispatcher._on_said": take_whatever_comes},
+        off={"topics.dispatcher:Dispatcher._on_data": take_whatever_comes},
         family=Family(make=families.talk, scaled={"wire.topics:encode": repeat_messages}),
         finds=Law.MESSAGES,
     ),
@@ -124,7 +124,7 @@ MESSAGE_SAFEGUARDS = [
     ),
     Safeguard(
         name="numbers go on when a worker is replaced",
-        off={"topics.peers:Peers.link_down": forget_who_is_away},
+        off={"topics.peers:TopicPeers.link_down": forget_who_is_away},
         family=Family(make=families.talk_until_worker_dies),
         finds=Law.GAPS,
     ),
@@ -137,15 +137,15 @@ MESSAGE_SAFEGUARDS = [
     Safeguard(
         name="what an earlier run has said last is in doubt",
         off={
-            "topics.peers:Peers.link_down": part_without_doubt,
-            "topics.peers:Peers.resolve_doubt": nothing,
+            "topics.peers:TopicPeers.link_down": part_without_doubt,
+            "topics.peers:TopicPeers.resolve_doubt": nothing,
         },
         family=Family(make=families.replaced),
         finds=Law.GAPS,
     ),
     Safeguard(
         name="what there was no room for is told once there is some",
-        off={"topics.link:Link._announce_skipped": nothing},
+        off={"topics.link:TopicLink._announce_skipped": nothing},
         family=Family(make=families.stalled),
         finds=Law.GAPS,
     ),
@@ -185,7 +185,7 @@ MESSAGE_SAFEGUARDS = [
     ),
     Safeguard(
         name="parts of several messages are kept apart",
-        off={"topics.lanes:Lane.next_part": cut_all_alike},
+        off={"topics.lanes:Lane.next_fragment": cut_all_alike},
         family=Family(make=families.long_ones),
         finds=Law.REACH,
     ),
@@ -204,13 +204,13 @@ MESSAGE_SAFEGUARDS = [
     ),
     Safeguard(
         name="what has arrived is told, which lets more go",
-        off={"topics.lanes:Lanes.heard": nothing},
+        off={"topics.lanes:Lanes.note_received": nothing},
         family=Family(make=families.bulky, scaled=SMALL_TRANSIT),
         finds=Law.GAPS,
     ),
     Safeguard(
         name="what is read gives room",
-        off={"topics.link:Link.add_credit": nothing},
+        off={"topics.link:TopicLink.add_credit": nothing},
         family=Family(make=families.wait_for_room),
         finds=Law.QUESTIONS,
     ),

@@ -18,7 +18,7 @@ from cluster_kit.strategies.gossip.engine import Ignored
 from cluster_kit.strategies.gossip.peers import Novelty
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.wire.gossip import Kind
-from cluster_kit.wire.link import State
+from cluster_kit.wire.link import LinkState
 
 STATIC = {"strategy": "static"}
 QUICK = {"name": "gossip", "interval_s": 0.3, "ttl_s": 2}
@@ -47,7 +47,9 @@ def always(value):
 def refuse_all_that_cross(case):
     verdict = judge(case)
     return (
-        Verdict.CROSSED if verdict is Verdict.ANSWER and case.our_dial is State.GREETED else verdict
+        Verdict.CROSSED
+        if verdict is Verdict.ANSWER and case.our_dial is LinkState.GREETED
+        else verdict
     )
 
 

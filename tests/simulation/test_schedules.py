@@ -20,7 +20,7 @@ from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
 from cluster_kit.testing import RecordingLinks
 from cluster_kit.testing.networks.streams import StreamRules
-from cluster_kit.wire.link import State
+from cluster_kit.wire.link import LinkState
 
 RUNS = 100  # of each scenario by each strategy
 SEED = 1
@@ -366,7 +366,7 @@ def without_the_tie_break(monkeypatch):
     (row,) = (
         row
         for row in arbitration.CASES
-        if row.verdict is Verdict.CROSSED and row.our_dial == (State.GREETED,)
+        if row.verdict is Verdict.CROSSED and row.our_dial == (LinkState.GREETED,)
     )
     cases = [
         each._replace(verdict=Verdict.ANSWER) if each is row else each for each in arbitration.CASES

@@ -2,10 +2,10 @@
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Arrived, Interest, Outcome
+from cluster_kit.topics.outcomes import Arrived, LocalInterest, Outcome
 from cluster_kit.wire import topics as wire
 
-WIDE = Interest(messages=1000, bytes=2**20, answers=True)
+WIDE = LocalInterest(messages=1000, bytes=2**20, answers=True)
 ANN = Node("ann@h", "h:1", boot_id=BootId(1, 1))
 BOB = Node("bob@h", "h:2", boot_id=BootId(2, 2))
 
@@ -49,7 +49,9 @@ class End:
 class Pair:
     """Two of them, linked, of which bob listens to ``t``."""
 
-    def __init__(self, *, interest: Interest | None = WIDE, linked: bool = True, **options) -> None:
+    def __init__(
+        self, *, interest: LocalInterest | None = WIDE, linked: bool = True, **options
+    ) -> None:
         self.ann, self.bob = End(ANN, 1, **options), End(BOB, 2, **options)
         self.bob.messenger.listen("t", interest)
         self.links = 0

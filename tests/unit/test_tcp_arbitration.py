@@ -7,13 +7,18 @@ from itertools import product
 import pytest
 
 from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, Sign, Verdict, judge
-from cluster_kit.wire.link import Role, State
+from cluster_kit.wire.link import LinkState, Role
 
 DIALLER, ACCEPTOR = Role
 SAME, OTHER = Process
 NONE, HEARD, CONFIRMED = Sign
 OURS, THEIRS = Name
-ANSWERED, UP, SILENT, GREETED = State.ANSWERED, State.UP, State.SILENT, State.GREETED
+ANSWERED, UP, SILENT, GREETED = (
+    LinkState.ANSWERED,
+    LinkState.UP,
+    LinkState.SILENT,
+    LinkState.GREETED,
+)
 
 ALL = [
     Case(*sides)

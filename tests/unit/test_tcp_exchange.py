@@ -5,7 +5,7 @@ import pytest
 from cluster_kit.connectors.tcp import exchange
 from cluster_kit.connectors.tcp.exchange import HINT_TTL_S, Exchange
 from cluster_kit.node import BootId, Node
-from cluster_kit.wire.frames import MAX_HINTS, Hint, Peers
+from cluster_kit.wire.frames import MAX_HINTS, Hint, Hints
 
 
 def node(name, host="10.0.0.1", port=4000, boot=1):
@@ -35,7 +35,7 @@ def told(links):
 
 
 def hears(links, *nodes, teller=ANN, nearby=False, now_s=0.0):
-    return links.hear(teller, Peers([Hint.of(each) for each in nodes]), nearby=nearby, now_s=now_s)
+    return links.hear(teller, Hints([Hint.of(each) for each in nodes]), nearby=nearby, now_s=now_s)
 
 
 class TestTelling:
@@ -49,7 +49,7 @@ class TestTelling:
     def test_a_hint_has_name_address_and_boot(self):
         links = linked(ANN)
         links.up(2, BOB, listens=True)
-        assert (2, Peers([Hint("ann@h", "10.0.0.1:4000", (1, 0))])) in links.take()
+        assert (2, Hints([Hint("ann@h", "10.0.0.1:4000", (1, 0))])) in links.take()
 
     def test_who_does_not_listen_is_told_nothing(self):
         links = linked(ANN, listens=False)

@@ -15,7 +15,7 @@ from cluster_kit.connectors.tcp.handshake import (
 )
 from cluster_kit.errors import ConnectReason, NameConflict, UntrustedError
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.wire.frames import Answer, Confirm, Hello, Identity, Refusal
+from cluster_kit.wire.frames import Confirm, Hello, Identity, Refusal, Welcome
 
 FENCE = Fence("shop", "web")
 BOB = Node(name="bob@h", address="bob:1", boot_id=BootId(50, 0))
@@ -180,7 +180,7 @@ class Certificate:
 class TestCertificates:
     @pytest.mark.parametrize(
         "introduced",
-        [hello, Answer, lambda identity: refusal("leaving", identity=identity)],
+        [hello, Welcome, lambda identity: refusal("leaving", identity=identity)],
     )
     def test_name_counts_once_it_is_proved(self, introduced):
         assert not_itself(Certificate(), introduced(identity(ANN))) is None

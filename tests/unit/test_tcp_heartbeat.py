@@ -8,7 +8,7 @@ from cluster_kit.attended import AttendedClock
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
 from cluster_kit.testing import run_virtually
 from cluster_kit.wire.frames import Ping, Pong
-from cluster_kit.wire.link import Link, Role, State
+from cluster_kit.wire.link import LinkProtocol, LinkState, Role
 
 
 class TestSilence:
@@ -73,11 +73,11 @@ class TestRoundTrip:
 class FakeSession:
     """A connection that keeps when it is asked for a sign of life."""
 
-    def __init__(self, role, state=State.UP, deadline_s=0.0):
+    def __init__(self, role, state=LinkState.UP, deadline_s=0.0):
         self.loop = asyncio.get_running_loop()
-        self.link = Link(role)
+        self.link = LinkProtocol(role)
         self.link.state = state
-        self.is_up = state is State.UP
+        self.is_up = state is LinkState.UP
         self.heartbeat = Heartbeat(self.loop.time(), silent_s=3.5)
         self.deadline_s = deadline_s
         self.asked_at_s = []
@@ -122,7 +122,7 @@ class TestPulse:
 
     def test_silent_link_and_slow_handshake_are_given_up_in_time(self):
         async def scenario():
-            slow = FakeSession(Role.ACCEPTOR, State.GREETED, deadline_s=2.25)
+            slow = FakeSession(Role.ACCEPTOR, LinkState.GREETED, deadline_s=2.25)
             beating = Beating(silent=FakeSession(Role.ACCEPTOR), slow=slow)
             await beating.beat(6.0)
             assert 3.5 <= beating.given_up["silent"] <= 4.0

@@ -34,7 +34,6 @@ from cluster_kit.wire.frames import (
     GREETING_BYTES,
     HEADER_BYTES,
     MAX_GREETING_FRAMES,
-    Answer,
     Confirm,
     Goodbye,
     Greeting,
@@ -44,10 +43,11 @@ from cluster_kit.wire.frames import (
     Secrets,
     Update,
     Want,
+    Welcome,
     decode,
     encode,
 )
-from cluster_kit.wire.link import State
+from cluster_kit.wire.link import LinkState
 
 FENCE = Fence("shop", "web")
 # we are bob: ann's name is lower than ours, cat's is higher
@@ -98,7 +98,7 @@ def hello(node, **said):
 
 
 def answer(node, **said):
-    return Answer(identity=identity(node, **said))
+    return Welcome(identity=identity(node, **said))
 
 
 def refusal(reason, node=None, rival=None):
@@ -752,7 +752,7 @@ def test_dial_makes_way_for_a_link_by_another_address(table):
         Linked(DIAL, ANN),
         Linked(2, ANN),
     ]
-    assert link.state is State.CLOSED
+    assert link.state is LinkState.CLOSED
 
 
 def test_connection_is_turned_away_whoever_dialled(table):
@@ -806,7 +806,7 @@ def test_acceptor_greets_before_its_answer_with_the_greeting_of_that_moment():
     table = greeting_table(b"now", b"later")
     greeted, answered = frames(table.receive(IN, hello(ANN, features=[MESSAGES])))
     assert greeted == Greeting(b"now")
-    assert isinstance(answered, Answer)
+    assert isinstance(answered, Welcome)
     assert table.receive(IN, Greeting(b"I am ")) == table.receive(IN, Greeting(b"ann")) == []
     assert up(table.receive(IN, Confirm())) == (b"I am ann", b"now")
     assert frames(table.receive(IN2, hello(CAT, features=[MESSAGES])))[0] == Greeting(b"later")
@@ -831,7 +831,7 @@ def test_long_greeting_is_said_in_pieces():
 def test_empty_greeting_takes_no_word():
     table = greeting_table(b"")
     (answered,) = frames(table.receive(IN, hello(ANN, features=[MESSAGES])))
-    assert isinstance(answered, Answer)
+    assert isinstance(answered, Welcome)
     assert up(table.receive(IN, Confirm())) == (b"", b"")
 
 
@@ -839,7 +839,7 @@ def test_empty_greeting_takes_no_word():
 def test_who_carries_no_messages_is_not_greeted_and_does_not_greet(ours, theirs):
     table = Table(features=ours, greeting=lambda: b"now")
     (answered,) = frames(table.receive(IN, hello(ANN, features=theirs)))
-    assert isinstance(answered, Answer)
+    assert isinstance(answered, Welcome)
     table.receive(IN, Greeting(b"all the same"))
     assert up(table.receive(IN, Confirm())) == (None, b"")
 

@@ -11,11 +11,11 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.topics import lanes
 from cluster_kit.topics.data import decode, encode
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Arrived, Asked, Interest, Outcome, Replied
+from cluster_kit.topics.outcomes import Arrived, LocalInterest, Outcome, QuestionArrived, Replied
 
 LONG = lanes.MAX_QUEUED_BYTES + 1
 LIMIT = 2 * LONG
-ROOM = Interest(messages=1000, bytes=LIMIT)
+ROOM = LocalInterest(messages=1000, bytes=LIMIT)
 
 
 def linked() -> tuple[Messenger, Messenger]:
@@ -94,8 +94,8 @@ def test_long_data_of_any_kind_is_read_as_it_was(held: object) -> None:
 def inquiring() -> tuple[Messenger, Messenger]:
     """Return two linked messengers; the second answers."""
     ann, bob = linked()
-    bob.listen("long", Interest(messages=0, bytes=0, answers=True))
-    bob.listen("short", Interest(messages=0, bytes=0, answers=True))
+    bob.listen("long", LocalInterest(messages=0, bytes=0, answers=True))
+    bob.listen("short", LocalInterest(messages=0, bytes=0, answers=True))
     carry(bob, ann)
     return ann, bob
 
@@ -114,7 +114,7 @@ def test_a_long_question_is_passed_by_short_ones() -> None:
     ann, bob = inquiring()
     ann.ask("bob@h", "long", b"x" * LONG, 1, 60.0)
     ann.ask("bob@h", "short", b"?", 2, 60.0)
-    asked = [each for each in carry(ann, bob) if isinstance(each, Asked)]
+    asked = [each for each in carry(ann, bob) if isinstance(each, QuestionArrived)]
     assert [each.data for each in asked] == [b"?", b"x" * LONG]
 
 
@@ -122,7 +122,7 @@ def test_a_long_answer_is_passed_by_short_ones() -> None:
     ann, bob = inquiring()
     for ticket in (1, 2):
         ann.ask("bob@h", "short", b"?", ticket, 60.0)
-    first, second = (each.question for each in carry(ann, bob) if isinstance(each, Asked))
+    first, second = (each.question for each in carry(ann, bob) if isinstance(each, QuestionArrived))
     bob.reply(first, b"x" * LONG)
     bob.reply(second, b"!")
     replied = [each for each in carry(bob, ann) if isinstance(each, Replied)]

@@ -5,7 +5,7 @@ from message_ends import BOB, Pair
 
 from cluster_kit.errors import NotLinkedError, NotSentError, RemoteError, UnansweredError
 from cluster_kit.topics import lanes
-from cluster_kit.topics.outcomes import Asked, Failed, Interest, Replied
+from cluster_kit.topics.outcomes import LocalInterest, OperationFailed, QuestionArrived, Replied
 from cluster_kit.topics.questions import MAX_OPEN
 from cluster_kit.wire import topics as wire
 
@@ -16,7 +16,7 @@ def ask(pair, ticket, data=b"?", patience_s=1.5):
 
 def asked(pair):
     pair.pump()
-    return pair.bob.told(Asked)
+    return pair.bob.told(QuestionArrived)
 
 
 def ends(pair):
@@ -77,14 +77,14 @@ def test_each_question_ends_once(pair):
 
 
 def test_who_does_not_answer_is_not_asked():
-    pair = Pair(interest=Interest(messages=10, bytes=10))
+    pair = Pair(interest=LocalInterest(messages=10, bytes=10))
     ask(pair, 1)
     assert ends(pair) == [(1, NotSentError)]
 
 
 def test_who_has_stopped_answering_declines(pair):
     ask(pair, 1)
-    pair.bob.messenger.listen("t", Interest(messages=10, bytes=10))
+    pair.bob.messenger.listen("t", LocalInterest(messages=10, bytes=10))
     assert asked(pair) == []
     assert ends(pair) == [(1, NotSentError)]
 
@@ -93,7 +93,7 @@ def test_who_waits_fails_where_nobody_answers_any_more(pair):
     for ticket in range(MAX_OPEN + 1):
         ask(pair, ticket)
     pair.pump()
-    pair.bob.messenger.listen("t", Interest(messages=10, bytes=10))
+    pair.bob.messenger.listen("t", LocalInterest(messages=10, bytes=10))
     assert ends(pair) == [(MAX_OPEN, NotSentError)]
 
 
@@ -157,7 +157,7 @@ def test_with_the_link_some_were_not_asked_and_of_some_nobody_knows(pair):
     for ticket in range(2, MAX_OPEN + 2):
         ask(pair, ticket)
     pair.ann.outcomes += pair.ann.messenger.down(1, 0.0)
-    found = {each.ticket: type(each.error) for each in pair.ann.told(Failed)}
+    found = {each.ticket: type(each.error) for each in pair.ann.told(OperationFailed)}
     assert found.pop(1) is UnansweredError
     assert set(found.values()) == {NotLinkedError}
     assert len(found) == MAX_OPEN
@@ -171,7 +171,7 @@ def test_answers_on_a_link_that_is_down_are_dropped(pair):
     pair.connect()
     pair.bob.messenger.reply(question, b"later")
     pair.pump()
-    assert [type(each) for each in pair.ann.told()] == [Failed]
+    assert [type(each) for each in pair.ann.told()] == [OperationFailed]
 
 
 def test_an_answer_that_is_too_long_is_told_as_an_error():

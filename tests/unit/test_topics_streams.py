@@ -6,7 +6,14 @@ from message_ends import ANN, BOB, WIDE, End, Pair
 from cluster_kit.errors import NotLinkedError, NotSentError, RemoteProtocolError
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics import link, peers
-from cluster_kit.topics.outcomes import Arrived, Failed, Interest, Missing, Sent, Synced
+from cluster_kit.topics.outcomes import (
+    Arrived,
+    LocalInterest,
+    Missing,
+    OperationFailed,
+    Sent,
+    SyncDone,
+)
 from cluster_kit.topics.peers import DOUBT_S
 from cluster_kit.wire import topics as wire
 
@@ -123,13 +130,13 @@ def test_greeting_that_cannot_be_read_is_the_peers_fault(pair, greeting):
 
 def test_what_comes_before_a_breach_is_not_lost(pair):
     with pytest.raises(RemoteProtocolError):
-        pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Said(1, 1, b"x"), wire.Heard(10**6))
+        pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Data(1, 1, b"x"), wire.Received(10**6))
     assert [each.data for each in pair.bob.messenger.down(1, 0.0)] == [b"x"]
     assert pair.bob.messenger.receive(1, b"whatever still comes") == []
 
 
 def test_nothing_is_said_before_who_it_is(pair):
-    for record in (wire.Said(1, 1, b""), wire.Missed(1, 1), wire.Asked(1, "t", 1, b"")):
+    for record in (wire.Data(1, 1, b""), wire.Missed(1, 1), wire.Asked(1, "t", 1, b"")):
         with pytest.raises(RemoteProtocolError, match="before its opening"):
             pair.bob.hear(record)
 
@@ -144,7 +151,7 @@ def test_many_topics_fit_into_many_payloads(pair):
 def test_listeners_are_sorted_and_may_only_answer(pair):
     for number in (3, 2):
         other = End(Node(f"a{number}@h", boot_id=BootId(number, 9)), 40 + number)
-        other.messenger.listen("t", Interest(messages=0, bytes=0, answers=True))
+        other.messenger.listen("t", LocalInterest(messages=0, bytes=0, answers=True))
         pair.ann.messenger.up(number, other.node, other.messenger.greeting, outdated=False)
     assert [node.name for node in pair.ann.messenger.listeners("t", answering=True)] == [
         "a2@h",
@@ -162,7 +169,7 @@ def test_a_message_longer_than_a_payload_comes_in_parts_with_others_in_between(p
     pair.ann.messenger.publish("small", b"y")
     payloads = pair.ann.said()
     assert len(payloads) > 15
-    assert any(type(record) is wire.Said for record in wire.decode(payloads[0]))
+    assert any(type(record) is wire.Data for record in wire.decode(payloads[0]))
     for payload in payloads:
         pair.bob.outcomes += pair.bob.messenger.receive(1, payload)
     assert [len(data) for data in pair.bob.data()] == [1, 1_000_000]
@@ -183,7 +190,7 @@ def test_one_is_sent_to_by_name_or_run(pair, to):
 @pytest.mark.parametrize("to", ["cat@h", "h:2", BOB.evolve(boot_id=BootId(9, 9))], ids=str)
 def test_who_is_not_linked_is_not_reached(pair, to):
     [failed] = pair.ann.messenger.send(to, "t", b"x", 7)
-    assert type(failed) is Failed
+    assert type(failed) is OperationFailed
     assert type(failed.error) is NotLinkedError
 
 
@@ -250,7 +257,7 @@ def test_the_number_of_topics_is_bounded(pair):
 
 
 def narrow(messages=2, size=1000):
-    return Pair(interest=Interest(messages=messages, bytes=size))
+    return Pair(interest=LocalInterest(messages=messages, bytes=size))
 
 
 def test_who_publishes_does_not_wait_and_the_gap_is_told_once_there_is_room():
@@ -324,24 +331,24 @@ def test_a_message_larger_than_the_window_passes_by_itself():
 def test_a_wider_window_is_room():
     pair = narrow()
     assert [pair.ann.messenger.send("bob@h", "t", b"", n) for n in range(3)][-1] == []
-    pair.bob.messenger.listen("t", Interest(messages=10, bytes=1000))
+    pair.bob.messenger.listen("t", LocalInterest(messages=10, bytes=1000))
     pair.pump()
     assert pair.ann.told() == [Sent(2)]
 
 
 def test_a_narrower_window_keeps_nobody_waiting_for_what_is_read():
-    pair = Pair(interest=Interest(messages=100, bytes=10**7))
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10**7))
     for _ in range(10):
         pair.ann.messenger.publish("t", b"")
     pair.pump()
     pair.read(pair.bob.told())
-    pair.bob.messenger.listen("t", Interest(messages=5, bytes=10**7))
+    pair.bob.messenger.listen("t", LocalInterest(messages=5, bytes=10**7))
     pair.pump()
     assert pair.ann.messenger.publish("t", b"") == 1
 
 
 def test_reading_is_told_seldom_and_at_the_next_tick():
-    pair = Pair(interest=Interest(messages=100, bytes=10**7))
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10**7))
     for _ in range(30):
         pair.ann.messenger.publish("t", b"")
     pair.pump()
@@ -351,18 +358,18 @@ def test_reading_is_told_seldom_and_at_the_next_tick():
     pair.read(arrived[:24])
     assert not pair.bob.messenger.ready()
     pair.read(arrived[24:25])
-    assert pair.bob.records() == [wire.Taken(1, 25)]
+    assert pair.bob.records() == [wire.Credit(1, 25)]
     pair.read(arrived[25:])
     assert not pair.bob.messenger.ready()
     pair.bob.messenger.tick(1.0)
-    assert pair.bob.records() == [wire.Taken(1, 30)]
+    assert pair.bob.records() == [wire.Credit(1, 30)]
     pair.bob.messenger.tick(2.0)
     assert not pair.bob.messenger.ready()
 
 
 def test_reading_is_told_in_time_however_wide_the_window_is(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 5000)
-    pair = Pair(interest=Interest(messages=10**9, bytes=10**9))
+    pair = Pair(interest=LocalInterest(messages=10**9, bytes=10**9))
     for _ in range(10):
         assert sum(pair.ann.messenger.publish("t", b"") for _ in range(3000)) == 3000
         pair.pump()
@@ -371,11 +378,11 @@ def test_reading_is_told_in_time_however_wide_the_window_is(monkeypatch):
 
 
 def test_room_for_the_longest_message_is_told_at_once():
-    pair = Pair(interest=Interest(messages=1000, bytes=10**6), max_message_bytes=10**6)
+    pair = Pair(interest=LocalInterest(messages=1000, bytes=10**6), max_message_bytes=10**6)
     pair.ann.messenger.publish("t", b"x")
     pair.pump()
     pair.read(pair.bob.told())
-    assert pair.bob.records()[-1] == wire.Taken(1, 1)
+    assert pair.bob.records()[-1] == wire.Credit(1, 1)
 
 
 def test_who_is_withdrawn_is_not_sent():
@@ -397,13 +404,13 @@ def test_who_waits_fails_with_the_link_and_with_the_interest():
     for ticket in (1, 2):
         pair.ann.messenger.send("bob@h", "t", b"", ticket)
     pair.cut()
-    [failed] = pair.ann.told(Failed)
+    [failed] = pair.ann.told(OperationFailed)
     assert (failed.ticket, type(failed.error)) == (2, NotLinkedError)
     pair.connect()
     pair.ann.messenger.send("bob@h", "t", b"", 3)
     pair.bob.messenger.listen("t", None)
     pair.pump()
-    [failed] = pair.ann.told(Failed)
+    [failed] = pair.ann.told(OperationFailed)
     assert (failed.ticket, type(failed.error)) == (3, NotSentError)
 
 
@@ -430,7 +437,7 @@ def test_few_messages_may_be_unread_whatever_room_there_is(monkeypatch):
 
 def test_who_waits_where_too_many_are_unread_is_served_when_others_are_read(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 2)
-    pair = Pair(interest=Interest(messages=4, bytes=10_000))
+    pair = Pair(interest=LocalInterest(messages=4, bytes=10_000))
     pair.bob.messenger.listen("u", WIDE)
     pair.pump()
     for _ in range(2):
@@ -531,7 +538,7 @@ def test_who_closes_leaves_no_doubt(pair):
 
 
 def test_who_closes_says_all_that_waits_for_the_link_first():
-    pair = Pair(interest=Interest(messages=100, bytes=10**8))
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10**8))
     for _ in range(6):
         pair.ann.messenger.publish("t", bytes(500_000))
     payloads = pair.ann.said()
@@ -635,7 +642,7 @@ def test_what_was_heard_before_it_was_forgotten_is_not_counted_as_lost(pair, mon
 
 
 def test_the_loss_of_a_link_is_read_before_there_is_room_again():
-    pair = Pair(interest=Interest(messages=100, bytes=10_000), max_message_bytes=2000)
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10_000), max_message_bytes=2000)
     for _ in range(5):
         pair.ann.messenger.publish("t", b"x" * 2000)
     pair.cut()
@@ -671,10 +678,10 @@ def test_what_is_read_after_its_link_is_told_on_the_next_one():
 
 
 def test_a_message_that_is_repeated_is_taken_once(pair):
-    pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Said(1, 1, b"x"), wire.Said(1, 2, b"y"))
+    pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Data(1, 1, b"x"), wire.Data(1, 2, b"y"))
     assert (
         pair.bob.hear(
-            wire.Said(1, 2, b"y"), wire.Said(1, 1, b"x"), wire.Said(1, 0, b"z"), wire.Missed(1, 1)
+            wire.Data(1, 2, b"y"), wire.Data(1, 1, b"x"), wire.Data(1, 0, b"z"), wire.Missed(1, 1)
         )
         == []
     )
@@ -684,14 +691,14 @@ def test_a_message_that_is_repeated_is_taken_once(pair):
 
 
 def test_a_peer_says_that_it_has_heard_what_came_before(pair):
-    pair.ann.messenger.listen("duty", Interest(messages=0, bytes=0, answers=True))
+    pair.ann.messenger.listen("duty", LocalInterest(messages=0, bytes=0, answers=True))
     pair.ann.messenger.sync(pair.ann.link, 7)
     records = pair.ann.records()
     assert [type(each) for each in records[-2:]] == [wire.Interested, wire.Sync]
     pair.bob.hear(*records)
     assert pair.bob.messenger.linked("duty") == {pair.bob.link: (ANN, True)}
     [synced] = [each for each in pair.bob.records() if isinstance(each, wire.Synced)]
-    assert pair.ann.hear(synced) == [Synced(7)]
+    assert pair.ann.hear(synced) == [SyncDone(7)]
     assert pair.ann.hear(synced) == []
 
 
@@ -700,7 +707,7 @@ def test_a_peer_that_listens_to_nothing_says_it_too():
     pair.ann.messenger.sync(pair.ann.link, 1)
     pair.ann.messenger.sync(pair.ann.link, 2)
     pair.pump()
-    assert pair.ann.told() == [Synced(1), Synced(2)]
+    assert pair.ann.told() == [SyncDone(1), SyncDone(2)]
 
 
 def test_what_a_peer_has_begun_to_say_comes_before_that(pair):
@@ -714,6 +721,6 @@ def test_nothing_is_known_of_a_peer_whose_link_went_down(pair):
     pair.cut()
     pair.connect()
     pair.pump()
-    assert Synced(1) not in pair.ann.told()
+    assert SyncDone(1) not in pair.ann.told()
     pair.ann.messenger.sync(99, 2)
-    assert pair.ann.told(Synced) == []
+    assert pair.ann.told(SyncDone) == []

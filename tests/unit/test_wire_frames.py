@@ -15,7 +15,6 @@ from cluster_kit.wire.frames import (
     MAX_SECRET_ID_BYTES,
     MAX_SECRETS,
     TLS_HEAD_BYTES,
-    Answer,
     App,
     Confirm,
     Frame,
@@ -24,15 +23,16 @@ from cluster_kit.wire.frames import (
     Greeting,
     Hello,
     Hint,
+    Hints,
     Identity,
-    Message,
-    Peers,
+    Payload,
     Ping,
     Pong,
     Refusal,
     Secrets,
     Update,
     Want,
+    Welcome,
     begins_tls,
     decode,
     encode,
@@ -81,7 +81,7 @@ FRAMES = [
         Hello(magic="cluster_kit", version=1, identity=IDENTITY),
         [1, "cluster_kit", 1, PLAIN_IDENTITY],
     ),
-    (Answer(identity=IDENTITY), [2, PLAIN_IDENTITY]),
+    (Welcome(identity=IDENTITY), [2, PLAIN_IDENTITY]),
     (Refusal(reason="crossed", identity=IDENTITY), [3, "crossed", 1, PLAIN_IDENTITY, None]),
     (Refusal(reason="foreign"), [3, "foreign", 1, None, None]),
     (
@@ -96,14 +96,14 @@ FRAMES = [
     (Goodbye(reason="leaving"), [9, "leaving", None]),
     (Goodbye(reason="conflict", rival=(5, 6)), [9, "conflict", [5, 6]]),
     (Greeting(b"I am \x00 free"), [13, b"I am \x00 free"]),
-    (Message(b""), [14, b""]),
-    (Message(bytes(MAX_PAYLOAD_BYTES)), [14, bytes(MAX_PAYLOAD_BYTES)]),
+    (Payload(b""), [14, b""]),
+    (Payload(bytes(MAX_PAYLOAD_BYTES)), [14, bytes(MAX_PAYLOAD_BYTES)]),
     (
-        Peers([Hint.of(ANN)]),
+        Hints([Hint.of(ANN)]),
         [11, [["ann@10.0.0.1", "10.0.0.1:4000", [1_700_000_000_000, 2**64 - 1]]]],
     ),
     (Secrets([b"12345678"]), [12, [b"12345678"]]),
-    (Peers([Hint("b@h", "h:1", None)]), [11, [["b@h", "h:1", None]]]),
+    (Hints([Hint("b@h", "h:1", None)]), [11, [["b@h", "h:1", None]]]),
 ]
 
 each_frame = pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_peer_that_spells_its_host_otherwise_is_known_by_its_canonical_name():
 def test_as_many_of_the_longest_hints_as_allowed_fit_into_a_frame():
     host = ("h" * 63 + ".") * 3 + "h" * 61
     longest = Hint(f"a@{host}", f"{host}:65535", (2**63 - 1, 2**64 - 1))
-    assert len(encode(Peers([longest] * MAX_HINTS))) <= 4 + MAX_FRAME_BYTES
+    assert len(encode(Hints([longest] * MAX_HINTS))) <= 4 + MAX_FRAME_BYTES
 
 
 def test_unknown_type_is_skipped():
@@ -245,14 +245,14 @@ def test_malformed_body_is_a_remote_protocol_error(body):
 
 def test_frame_too_large_to_be_accepted_is_our_own_fault():
     nobody = Identity.of(ANN, Fence("c" * MAX_HANDSHAKE_BYTES, "g"), leaving=False, wanted=True)
-    with pytest.raises(LocalProtocolError, match="Answer of 4"):
-        encode(Answer(identity=nobody))
+    with pytest.raises(LocalProtocolError, match="Welcome of 4"):
+        encode(Welcome(identity=nobody))
 
 
 def test_message_longer_than_others_take_is_our_own_fault():
-    assert decode(encode(Message(bytes(MAX_PAYLOAD_BYTES)))[4:]).payload == bytes(MAX_PAYLOAD_BYTES)
-    with pytest.raises(LocalProtocolError, match="Message of 65006 bytes"):
-        encode(Message(bytes(MAX_PAYLOAD_BYTES + 1)))
+    assert decode(encode(Payload(bytes(MAX_PAYLOAD_BYTES)))[4:]).payload == bytes(MAX_PAYLOAD_BYTES)
+    with pytest.raises(LocalProtocolError, match="Payload of 65006 bytes"):
+        encode(Payload(bytes(MAX_PAYLOAD_BYTES + 1)))
 
 
 @pytest.mark.parametrize(

@@ -10,31 +10,31 @@ from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import (
     MAX_FRAME_BYTES,
     MAX_HANDSHAKE_BYTES,
-    Answer,
     App,
     Confirm,
     Goodbye,
     Greeting,
     Hello,
     Hint,
+    Hints,
     Identity,
-    Message,
-    Peers,
+    Payload,
     Ping,
     Pong,
     Refusal,
     Secrets,
     Update,
     Want,
+    Welcome,
     encode,
 )
-from cluster_kit.wire.link import TRANSITIONS, Link, Role, State
+from cluster_kit.wire.link import TRANSITIONS, LinkProtocol, LinkState, Role
 
 IDENTITY = Identity.of(
     Node(name="a@h", boot_id=BootId(1, 2)), Fence("c", "g"), leaving=False, wanted=True
 )
 HELLO = Hello(magic="cluster_kit", version=1, identity=IDENTITY)
-ANSWER = Answer(identity=IDENTITY)
+ANSWER = Welcome(identity=IDENTITY)
 EXAMPLES = {
     type(frame): frame
     for frame in (
@@ -48,10 +48,10 @@ EXAMPLES = {
         Update(metadata={}, leaving=False),
         Goodbye(reason="leaving"),
         App(payload=msgspec.Raw(b"\xc0")),
-        Peers([Hint("b@h", "h:1", None)]),
+        Hints([Hint("b@h", "h:1", None)]),
         Secrets([b"12345678"]),
         Greeting(b"hello"),
-        Message(b"payload"),
+        Payload(b"payload"),
     )
 }
 
@@ -59,17 +59,17 @@ EXAMPLES = {
 class Pair:
     """A dialler and an acceptor, and the way to bring both into a state."""
 
-    def __init__(self, state=State.SILENT):
-        self.dialler, self.acceptor = Link(Role.DIALLER), Link(Role.ACCEPTOR)
+    def __init__(self, state=LinkState.SILENT):
+        self.dialler, self.acceptor = LinkProtocol(Role.DIALLER), LinkProtocol(Role.ACCEPTOR)
         way = {
-            State.SILENT: [],
-            State.GREETED: [HELLO],
-            State.ANSWERED: [HELLO, ANSWER],
-            State.UP: [HELLO, ANSWER, Confirm()],
-            State.CLOSED: [HELLO, Refusal(reason="foreign")],
+            LinkState.SILENT: [],
+            LinkState.GREETED: [HELLO],
+            LinkState.ANSWERED: [HELLO, ANSWER],
+            LinkState.UP: [HELLO, ANSWER, Confirm()],
+            LinkState.CLOSED: [HELLO, Refusal(reason="foreign")],
         }
         for frame in way[state]:
-            self.say(Role.ACCEPTOR if isinstance(frame, Answer | Refusal) else Role.DIALLER, frame)
+            self.say(Role.ACCEPTOR if isinstance(frame, Welcome | Refusal) else Role.DIALLER, frame)
 
     def end(self, role):
         return self.dialler if role is Role.DIALLER else self.acceptor
@@ -78,7 +78,7 @@ class Pair:
         return list(self.end(role.other).receive(self.end(role).send(frame)))
 
 
-@pytest.mark.parametrize("state", State, ids=lambda state: state.name)
+@pytest.mark.parametrize("state", LinkState, ids=lambda state: state.name)
 def test_both_ends_agree_on_the_state(state):
     pair = Pair(state)
     assert pair.dialler.state is pair.acceptor.state is state
@@ -88,7 +88,7 @@ def test_both_ends_agree_on_the_state(state):
     ("state", "role", "kind"),
     [
         (state, role, kind)
-        for state, role, kind in product(State, Role, EXAMPLES)
+        for state, role, kind in product(LinkState, Role, EXAMPLES)
         if role in TRANSITIONS.get((state, kind), ((),))[0]
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else value.name,
@@ -101,7 +101,7 @@ def test_what_the_table_allows_arrives(state, role, kind):
 
 FORBIDDEN = [
     (state, role, kind)
-    for state, role, kind in product(State, Role, EXAMPLES)
+    for state, role, kind in product(LinkState, Role, EXAMPLES)
     if role not in TRANSITIONS.get((state, kind), ((),))[0]
 ]
 each_forbidden = pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_the_table_forbids_is_not_sent(state, role, kind):
 def test_what_the_table_forbids_is_not_taken(state, role, kind):
     receiver = Pair(state).end(role.other)
     data = encode(EXAMPLES[kind])
-    if state is State.CLOSED:
+    if state is LinkState.CLOSED:
         assert list(receiver.receive(data)) == []
     else:
         with pytest.raises(RemoteProtocolError, match="out of order"):
@@ -132,14 +132,14 @@ def test_acceptor_may_say_nothing_before_a_hello():
     assert not [
         kind
         for (state, kind), (roles, _) in TRANSITIONS.items()
-        if state is State.SILENT and Role.ACCEPTOR in roles
+        if state is LinkState.SILENT and Role.ACCEPTOR in roles
     ]
 
 
 def test_unknown_frame_types_are_skipped_in_any_state():
     unknown = (4).to_bytes(4, "big") + msgspec.msgpack.encode([99, {}]) + b""
     unknown = (len(unknown) - 4).to_bytes(4, "big") + unknown[4:]
-    for state in State:
+    for state in LinkState:
         pair = Pair(state)
         for end in (pair.dialler, pair.acceptor):
             assert list(end.receive(unknown)) == []
@@ -147,7 +147,7 @@ def test_unknown_frame_types_are_skipped_in_any_state():
 
 
 def test_handshake_may_arrive_in_one_piece_with_what_follows():
-    acceptor = Link(Role.ACCEPTOR)
+    acceptor = LinkProtocol(Role.ACCEPTOR)
     stream = b"".join(encode(frame) for frame in (HELLO, Confirm(), Ping(token=1, rtt_us=0)))
     frames = acceptor.receive(stream)
     assert next(frames) == HELLO
@@ -156,7 +156,7 @@ def test_handshake_may_arrive_in_one_piece_with_what_follows():
 
 
 def test_nothing_is_read_after_closing():
-    pair = Pair(State.UP)
+    pair = Pair(LinkState.UP)
     frames = pair.acceptor.receive(encode(Want(wanted=True)) * 3)
     next(frames)
     pair.acceptor.close()
@@ -164,7 +164,7 @@ def test_nothing_is_read_after_closing():
 
 
 def test_frames_before_the_link_is_up_are_small():
-    for state in (State.SILENT, State.GREETED, State.ANSWERED):
+    for state in (LinkState.SILENT, LinkState.GREETED, LinkState.ANSWERED):
         for role in Role:
             with pytest.raises(RemoteProtocolError, match=f"at most {MAX_HANDSHAKE_BYTES}"):
                 list(Pair(state).end(role).receive((MAX_HANDSHAKE_BYTES + 1).to_bytes(4, "big")))
@@ -172,7 +172,7 @@ def test_frames_before_the_link_is_up_are_small():
 
 def test_frames_on_a_link_are_bounded():
     for role in Role:
-        end = Pair(State.UP).end(role)
+        end = Pair(LinkState.UP).end(role)
         assert list(end.receive(MAX_FRAME_BYTES.to_bytes(4, "big"))) == []
         with pytest.raises(RemoteProtocolError, match=f"at most {MAX_FRAME_BYTES}"):
-            list(Pair(State.UP).end(role).receive((MAX_FRAME_BYTES + 1).to_bytes(4, "big")))
+            list(Pair(LinkState.UP).end(role).receive((MAX_FRAME_BYTES + 1).to_bytes(4, "big")))

@@ -21,21 +21,21 @@ from cluster_kit.wire.topics import (
     Answered,
     Asked,
     Closing,
+    Credit,
+    Data,
     Declined,
+    Fragment,
     Greeting,
-    Heard,
     Interest,
     Interested,
     Interests,
     Missed,
     Opening,
-    Part,
     Raised,
+    Received,
     Record,
-    Said,
     Sync,
     Synced,
-    Taken,
     Uninterested,
     check_topic,
     decode,
@@ -56,11 +56,11 @@ RECORDS = [
     (Interests({"cache": WANTED}, True), [2, {"cache": PLAIN}, True]),
     (Interested("cache", WANTED), [3, "cache", PLAIN]),
     (Uninterested("cache"), [4, "cache"]),
-    (Said(1, 3, b"\xa1x"), [5, 1, 3, b"\xa1x"]),
+    (Data(1, 3, b"\xa1x"), [5, 1, 3, b"\xa1x"]),
     (Missed(1, 7), [6, 1, 7]),
-    (Taken(1, 7), [7, 1, 7]),
-    (Heard(131_072), [8, 131_072]),
-    (Part(0, False, b"\x94\x05"), [9, 0, False, b"\x94\x05"]),
+    (Credit(1, 7), [7, 1, 7]),
+    (Received(131_072), [8, 131_072]),
+    (Fragment(0, False, b"\x94\x05"), [9, 0, False, b"\x94\x05"]),
     (Asked(1, "stock", 1000, b"\x07"), [10, 1, "stock", 1000, b"\x07"]),
     (Answered(1, b"\x2a"), [11, 1, b"\x2a"]),
     (Raised(1, "KeyError: 7"), [12, 1, "KeyError: 7"]),
@@ -120,7 +120,7 @@ def test_each_record_is_tried():
 
 
 def test_payload_has_not_changed():
-    records = [Opening(RUN, 0), Said(1, 3, b"\xa3on"), Missed(1, 256)]
+    records = [Opening(RUN, 0), Data(1, 3, b"\xa3on"), Missed(1, 256)]
     assert encode(records).hex() == CAPTURED
     assert decode(bytes.fromhex(CAPTURED)) == records
 
@@ -173,12 +173,12 @@ def test_more_topics_than_allowed_are_malformed():
 
 def test_payload_that_no_link_carries_is_not_made():
     with pytest.raises(LocalProtocolError):
-        encode([Said(1, 1, bytes(MAX_PAYLOAD_BYTES))])
+        encode([Data(1, 1, bytes(MAX_PAYLOAD_BYTES))])
 
 
 def test_only_what_may_be_large_comes_in_parts():
     for record, _ in RECORDS:
-        if isinstance(record, Said | Asked | Answered):
+        if isinstance(record, Data | Asked | Answered):
             assert decode_sliced(bytearray(encode_record(record))) == record
         else:
             with pytest.raises(RemoteProtocolError):
@@ -192,11 +192,11 @@ def test_bounds_that_packing_relies_on_hold():
         Opening(RUN, MAX_NUMBER): 2 * RECORD_BYTES,
         Interested(long, most): RECORD_BYTES + MAX_TOPIC_BYTES + INTEREST_BYTES,
         Uninterested(long): RECORD_BYTES + MAX_TOPIC_BYTES,
-        Said(MAX_NUMBER, MAX_NUMBER, data): RECORD_BYTES + len(data),
+        Data(MAX_NUMBER, MAX_NUMBER, data): RECORD_BYTES + len(data),
         Missed(MAX_NUMBER, MAX_NUMBER): RECORD_BYTES,
-        Taken(MAX_NUMBER, MAX_NUMBER): RECORD_BYTES,
-        Heard(MAX_NUMBER): RECORD_BYTES,
-        Part(MAX_LANES - 1, True, data): RECORD_BYTES + len(data),
+        Credit(MAX_NUMBER, MAX_NUMBER): RECORD_BYTES,
+        Received(MAX_NUMBER): RECORD_BYTES,
+        Fragment(MAX_LANES - 1, True, data): RECORD_BYTES + len(data),
         Asked(MAX_NUMBER, long, MAX_NUMBER, data): RECORD_BYTES + MAX_TOPIC_BYTES + len(data),
         Answered(MAX_NUMBER, data): RECORD_BYTES + len(data),
         Raised(MAX_NUMBER, text): RECORD_BYTES + 4 * len(text),

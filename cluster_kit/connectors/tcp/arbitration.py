@@ -100,7 +100,7 @@ from collections.abc import Container
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from cluster_kit.wire.link import Role, State
+from cluster_kit.wire.link import LinkState, Role
 
 
 class Process(Enum):
@@ -132,10 +132,10 @@ class Case(NamedTuple):
     """What a verdict depends on; explained above."""
 
     role: Role
-    incumbent: State | None
+    incumbent: LinkState | None
     process: Process | None
     sign: Sign
-    our_dial: State | None
+    our_dial: LinkState | None
     lower: Name
 
 
@@ -167,10 +167,10 @@ class Row(NamedTuple):
     """The cases that have one verdict: for each side, the values that it may have."""
 
     role: Container[Role]
-    incumbent: Container[State | None]
+    incumbent: Container[LinkState | None]
     process: Container[Process | None]
     sign: Container[Sign]
-    our_dial: Container[State | None]
+    our_dial: Container[LinkState | None]
     lower: Container[Name]
     verdict: Verdict
 
@@ -188,10 +188,10 @@ class Row(NamedTuple):
 
 ANY = _Any()
 ACCEPTED, DIALLED = (Role.ACCEPTOR,), (Role.DIALLER,)
-NOBODY, ANSWERED, UP = (None,), (State.ANSWERED,), (State.UP,)
+NOBODY, ANSWERED, UP = (None,), (LinkState.ANSWERED,), (LinkState.UP,)
 SAME, OTHER = (Process.SAME,), (Process.OTHER,)
 UNKNOWN, HEARD, CONFIRMED = (Sign.NONE,), (Sign.HEARD,), (Sign.CONFIRMED,)
-UNSAID, SAID = (None, State.SILENT), (State.GREETED,)
+UNSAID, SAID = (None, LinkState.SILENT), (LinkState.GREETED,)
 OURS, THEIRS = (Name.OURS,), (Name.THEIRS,)
 
 CASES = (

@@ -1,6 +1,6 @@
 """What the link table knows of each connection, and how it finds the connections of a peer.
 
-A connection has one state, that of its ``Link``. What it means depends on which end we are:
+A connection has one state, that of its ``LinkProtocol``. What it means depends on which end we are:
 
 ============  ===================================  ===========================================
 state         we dialled                           we accepted
@@ -24,7 +24,7 @@ from cluster_kit.connectors.tcp.handshake import Presence
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import Node
 from cluster_kit.wire.frames import MAX_GREETING_FRAMES, Frame, Identity, Secrets, Update, Want
-from cluster_kit.wire.link import Link, Role, State
+from cluster_kit.wire.link import LinkProtocol, LinkState, Role
 
 MESSAGES = "messages"  # in the identity of a node whose links carry messages
 
@@ -50,7 +50,7 @@ class Connection:
     """
 
     number: int
-    link: Link
+    link: LinkProtocol
     peer: Node
     sent: Identity
     target: Node | None = None
@@ -71,12 +71,12 @@ class Connection:
     @property
     def awaits_answer(self) -> bool:
         """Whether we dialled, our hello is out, and nothing has come back yet."""
-        return self.target is not None and self.link.state is State.GREETED
+        return self.target is not None and self.link.state is LinkState.GREETED
 
     @property
     def is_unanswered(self) -> bool:
         """Whether we dialled, and no answer has come back, or the stream isn't even open."""
-        return self.target is not None and self.link.state in (State.SILENT, State.GREETED)
+        return self.target is not None and self.link.state in (LinkState.SILENT, LinkState.GREETED)
 
     def introduce(self, identity: Identity) -> None:
         """Note how the peer introduces itself; without an address it has the one we dialled."""
@@ -152,15 +152,15 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self.strangers: dict[int, Link] = {}
+        self.strangers: dict[int, LinkProtocol] = {}
         self.by_number: dict[int, Connection] = {}
         self.links: dict[str, Connection] = {}
         self.answered: dict[str, Connection] = {}
         self.held: dict[str, Connection] = {}
 
-    def accept(self, number: int) -> Link:
+    def accept(self, number: int) -> LinkProtocol:
         """Add a connection that a stranger opened to us, and return its protocol."""
-        link = self.strangers[number] = Link(Role.ACCEPTOR)
+        link = self.strangers[number] = LinkProtocol(Role.ACCEPTOR)
         return link
 
     def introduced(self, number: int, identity: Identity, sent: Identity) -> Connection:
@@ -172,7 +172,7 @@ class Connections:
 
     def dial(self, number: int, target: Node, sent: Identity) -> None:
         """Add a connection that we dial."""
-        link = Link(Role.DIALLER)
+        link = LinkProtocol(Role.DIALLER)
         self.by_number[number] = Connection(number, link, target, sent, target=target)
 
     def incumbent(self, name: str) -> Connection | None:
@@ -205,10 +205,12 @@ class Connections:
         incumbent, dials = self.incumbent(newcomer.name), self.dials_to(newcomer.peer)
         state = process = our_dial = None
         if incumbent:
-            state = State.UP if self.is_link(incumbent) else State.ANSWERED
+            state = LinkState.UP if self.is_link(incumbent) else LinkState.ANSWERED
             process = Process.SAME if incumbent.same_process(newcomer) else Process.OTHER
         if dials:
-            our_dial = State.GREETED if any(dial.awaits_answer for dial in dials) else State.SILENT
+            our_dial = (
+                LinkState.GREETED if any(dial.awaits_answer for dial in dials) else LinkState.SILENT
+            )
         lower = Name.OURS if own_name < newcomer.name else Name.THEIRS
         return Case(newcomer.link.role, state, process, sign, our_dial, lower)
 

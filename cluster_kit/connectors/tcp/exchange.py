@@ -17,7 +17,7 @@ from cluster_kit.abc import LinkReport
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback, is_unspecified
 from cluster_kit.node import BootId, Node, host_and_port
-from cluster_kit.wire.frames import MAX_HINTS, Hint, Peers
+from cluster_kit.wire.frames import MAX_HINTS, Hint, Hints
 
 FEATURE = "exchange"  # in the identity of a node that wants hints
 REPEAT_S = 5.0  # from one round to the next
@@ -114,21 +114,21 @@ class Exchange:
             if link.owed is not None:
                 link.owed |= {each: None for each in window if each != name}
 
-    def take(self) -> list[tuple[int, Peers]]:
+    def take(self) -> list[tuple[int, Hints]]:
         """Return the frames to send now, each with the number of its connection."""
-        said: list[tuple[int, Peers]] = []
+        said: list[tuple[int, Hints]] = []
         for link in self._links.values():
             owed, link.owed = link.owed, None if link.owed is None else {}
             hints = [hint for name in owed or () if (hint := self._hint(name))]
             for start in range(0, len(hints), MAX_HINTS):
-                said.append((link.conn, Peers(hints[start : start + MAX_HINTS])))
+                said.append((link.conn, Hints(hints[start : start + MAX_HINTS])))
         return said
 
     def _hint(self, name: str) -> Hint | None:
         link = self._links.get(name)
         return Hint.of(link.peer) if link and link.peer.address else None
 
-    def hear(self, teller: Node, peers: Peers, *, nearby: bool, now_s: float) -> list[Node]:
+    def hear(self, teller: Node, peers: Hints, *, nearby: bool, now_s: float) -> list[Node]:
         """Return the nodes of ``peers`` that are worth a dial.
 
         Args:
@@ -168,7 +168,7 @@ class Exchanger:
         send: Sends a frame on the connection of this number.
     """
 
-    def __init__(self, local: Node, links: LinkReport, send: Callable[[int, Peers], None]) -> None:
+    def __init__(self, local: Node, links: LinkReport, send: Callable[[int, Hints], None]) -> None:
         self._exchange = Exchange(local)
         self._links = links
         self._send = send
@@ -189,7 +189,7 @@ class Exchanger:
         if reason in (Reason.CLOSED, Reason.SILENT):
             self._links.hint(peer, LOST_TTL_S)
 
-    def hear(self, teller: Node, peers: Peers, *, nearby: bool) -> None:
+    def hear(self, teller: Node, peers: Hints, *, nearby: bool) -> None:
         """Give the worker the hints of a peer."""
         for node in self._exchange.hear(teller, peers, nearby=nearby, now_s=self._loop.time()):
             self._links.hint(node, HINT_TTL_S)

@@ -31,11 +31,11 @@ from cluster_kit.node import BootId, Fence, Node, host_and_port
 from cluster_kit.wire.frames import (
     MAGIC,
     VERSION,
-    Answer,
     Frame,
     Hello,
     Identity,
     Refusal,
+    Welcome,
     plain_boot,
     read_boot,
 )
@@ -171,7 +171,7 @@ def undiallable(target: Node) -> Fault | None:
 
 def not_itself(certified: Certified, frame: Frame) -> str | None:
     """Return what is wrong if a peer introduces itself by a name that it hasn't proved."""
-    identity = frame.identity if isinstance(frame, Hello | Answer | Refusal) else None
+    identity = frame.identity if isinstance(frame, Hello | Welcome | Refusal) else None
     if identity is None or not (objection := certified.objection_to(identity.name)):
         return None
     return f"it calls itself {identity.name!r}, and {objection}"

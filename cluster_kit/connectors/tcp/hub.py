@@ -1,9 +1,9 @@
 """Connects the link table with the network: the listener, the connections, the dials under way.
 
 The table decides, the hub carries out. What comes in takes this way: ``Session.received`` hands
-bytes to ``Hub.received``, which has ``Link.receive`` make frames of them. Messages and heartbeats
-are done there; ``LinkTable.receive`` answers all other frames with actions, and ``_apply`` carries
-these out. Silence and handshakes are judged by attended time.
+bytes to ``Hub.received``, which makes frames of them by ``LinkProtocol.receive``. Messages and
+heartbeats are done there; ``LinkTable.receive`` answers all other frames with actions, and
+``_apply`` carries these out. Silence and handshakes are judged by attended time.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ from cluster_kit.wire.frames import (
     App,
     Frame,
     Hello,
-    Message,
-    Peers,
+    Hints,
+    Payload,
     Ping,
     Pong,
     Refusal,
     encode,
 )
-from cluster_kit.wire.link import Link, Role
+from cluster_kit.wire.link import LinkProtocol, Role
 
 HANDSHAKE_S = 5.0  # as long as a connect may take by default
 PROBE_S = 2.0  # less than a handshake, so that whoever is held can still be answered
@@ -184,7 +184,7 @@ class Hub:
         self._open(conn, stream, self._table.link(conn)).start()
         self._apply(self._table.established(conn))
 
-    def _open(self, conn: int, stream: Stream, link: Link) -> Session:
+    def _open(self, conn: int, stream: Stream, link: LinkProtocol) -> Session:
         now_s = self._clock.now_s()
         heartbeat = Heartbeat(now_s, self._silent_s)
         deadline_s = now_s + HANDSHAKE_S
@@ -218,7 +218,7 @@ class Hub:
 
     def _handle(self, session: Session, frame: Frame, now_s: float) -> None:
         match frame:
-            case Message():
+            case Payload():
                 if session.carries and session.peer:
                     self._links.message(session.peer, frame.payload)
             case Ping():
@@ -230,7 +230,7 @@ class Hub:
                 pass
             case Hello() if not self._has_room(session, frame):
                 self._apply(self._table.refuse(session.conn, ConnectReason.FULL))
-            case Peers():
+            case Hints():
                 if self._exchanger and session.peer:
                     nearby = is_loopback(session.host)
                     self._exchanger.hear(session.peer, frame, nearby=nearby)

@@ -22,11 +22,11 @@ from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
 from cluster_kit.wire.frames import (
     GREETING_BYTES,
-    Answer,
     Confirm,
     Frame,
     Goodbye,
     Greeting,
+    Welcome,
     plain_boot,
 )
 from cluster_kit.wire.link import Farewell
@@ -239,7 +239,7 @@ class Links:
         newcomer.sent = self.us.introduction(wanted=bool(self._waiting_for(newcomer)))
         self.connections.answered[newcomer.name] = newcomer
         self._greet(newcomer)
-        self.send(newcomer, Answer(identity=newcomer.sent))
+        self.send(newcomer, Welcome(identity=newcomer.sent))
 
     def _greet(self, connection: Connection) -> None:
         """Send what the application greets with now, in as many frames as it takes."""

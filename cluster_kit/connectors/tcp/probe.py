@@ -27,8 +27,8 @@ from cluster_kit.errors import (
 from cluster_kit.network import Network, Stream, StreamReader
 from cluster_kit.node import MAX_NAME_CHARS, BootId, Node
 from cluster_kit.security import Security
-from cluster_kit.wire.frames import Answer, Frame, Goodbye, Identity, Refusal
-from cluster_kit.wire.link import Farewell, Link, Role
+from cluster_kit.wire.frames import Frame, Goodbye, Identity, Refusal, Welcome
+from cluster_kit.wire.link import Farewell, LinkProtocol, Role
 
 
 async def probe(options: TcpConnector, node: Node, ctx: Discovery) -> Finding:
@@ -103,7 +103,7 @@ async def _introduced(
         return Fault.of(ConnectReason.NAME, lie)
     if isinstance(reply, Refusal):
         return us.explain(node, reply)
-    if not isinstance(reply, Answer):
+    if not isinstance(reply, Welcome):
         return Fault.of(ConnectReason.RESET)
     return us.judge_answer(node, reply.identity) or reply.identity
 
@@ -115,13 +115,13 @@ async def _greet(stream: Stream, us: Presence) -> Frame | None:
         RemoteProtocolError: The other end does not speak our protocol.
         UntrustedError: The two ends don't trust each other.
     """
-    link = Link(Role.DIALLER)
+    link = LinkProtocol(Role.DIALLER)
     reader = _FirstFrame(link)
     try:
         stream.start(reader)
         stream.send(link.send(us.hello()))
         reply = await reader.frame
-        if isinstance(reply, Answer):
+        if isinstance(reply, Welcome):
             stream.send(link.send(Goodbye(reason=Farewell.UNWANTED)))
         stream.close()
     except BaseException:
@@ -139,7 +139,7 @@ class _FirstFrame(StreamReader):
         frame: That frame; ``None`` where the stream ended without.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: LinkProtocol) -> None:
         self.frame: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
         self._link = link
 

@@ -9,8 +9,8 @@ from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.errors import ConnectError, ConnectReason, RemoteProtocolError
 from cluster_kit.network import Certified, Stream, StreamReader
 from cluster_kit.node import Node
-from cluster_kit.wire.frames import Frame, Message
-from cluster_kit.wire.link import Link, State
+from cluster_kit.wire.frames import Frame, Payload
+from cluster_kit.wire.link import LinkProtocol, LinkState
 
 MAX_UNSENT_BYTES = 128 * 1024  # beyond this messages wait, so little is ahead of a heartbeat
 MAX_OUTGOING_BYTES = 1024 * 1024  # a peer that leaves so much behind does not read
@@ -50,7 +50,7 @@ class Session(StreamReader):
         conn: int,
         stream: Stream,
         *,
-        link: Link,
+        link: LinkProtocol,
         heartbeat: Heartbeat,
         deadline_s: float,
     ) -> None:
@@ -76,7 +76,7 @@ class Session(StreamReader):
     @property
     def is_up(self) -> bool:
         """Whether it is a link that is up."""
-        return self.link.state is State.UP
+        return self.link.state is LinkState.UP
 
     @property
     def certified(self) -> Certified | None:
@@ -110,7 +110,7 @@ class Session(StreamReader):
             ConnectError: The link is lost.
         """
         await self._has_room()  # there is none if an earlier sender gave up waiting
-        self.send(Message(payload))
+        self.send(Payload(payload))
         await self._has_room()
 
     async def _has_room(self) -> None:

@@ -39,7 +39,6 @@ from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import (
-    Answer,
     Confirm,
     Frame,
     Goodbye,
@@ -50,9 +49,10 @@ from cluster_kit.wire.frames import (
     Secrets,
     Update,
     Want,
+    Welcome,
     read_boot,
 )
-from cluster_kit.wire.link import Farewell, Link
+from cluster_kit.wire.link import Farewell, LinkProtocol
 
 _REASON_OF: dict[str, Reason] = {
     Farewell.UNWANTED: Reason.UNWANTED,
@@ -158,11 +158,11 @@ class LinkTable:
 
     # -- what happens to connections -------------------------------------------------------------
 
-    def accept(self, conn: int) -> Link:
+    def accept(self, conn: int) -> LinkProtocol:
         """Add a connection that somebody opened to us, and return its protocol."""
         return self._connections.accept(conn)
 
-    def link(self, conn: int) -> Link:
+    def link(self, conn: int) -> LinkProtocol:
         """Return the protocol of a connection that we dial."""
         return self._connections.by_number[conn].link
 
@@ -224,7 +224,7 @@ class LinkTable:
         match frame:
             case Greeting():
                 connection.greet(frame.data)
-            case Answer():
+            case Welcome():
                 self._answer_received(connection, frame.identity)
             case Refusal():
                 self._refusal_received(connection, frame)

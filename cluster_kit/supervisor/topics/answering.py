@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cluster_kit.errors import described
 from cluster_kit.supervisor.topics.items import Message
 from cluster_kit.topics.data import decode, encode
-from cluster_kit.topics.outcomes import Asked
+from cluster_kit.topics.outcomes import QuestionArrived
 from cluster_kit.topics.questions import MAX_OPEN
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Answerer:
         self._open: Counter[str] = Counter()  # by asking node
         self._lock = threading.Lock()
 
-    def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+    def handle(self, board: Switchboard, messenger: Messenger, asked: QuestionArrived) -> None:
         """Run the function for a question, in its turn; never blocks."""
         question = _OpenQuestion(board, messenger, asked)
         with self._lock:
@@ -167,7 +167,7 @@ class Answerer:
 
 
 class _OpenQuestion:
-    def __init__(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+    def __init__(self, board: Switchboard, messenger: Messenger, asked: QuestionArrived) -> None:
         self._board = board
         self._messenger = messenger
         self._asked = asked

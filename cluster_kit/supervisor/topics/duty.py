@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cluster_kit.duty import Candidacy, Neighbour
 from cluster_kit.errors import ClusterKitError, WaitTimeoutError
 from cluster_kit.supervisor.timeouts import checked_s_or_none
-from cluster_kit.topics.outcomes import Asked, Replied, Synced
+from cluster_kit.topics.outcomes import QuestionArrived, Replied, SyncDone
 from cluster_kit.wire.topics import MAX_TOPIC_BYTES
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Candidate:
 
     # -- with the switchboard's lock held ----------------------------------------------------------
 
-    def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+    def handle(self, board: Switchboard, messenger: Messenger, asked: QuestionArrived) -> None:
         """Answer another candidate's question as soon as this node is free."""
         answer = partial(board.respond, messenger, partial(messenger.reply, asked.question, b""))
         self._waiting.append((asked.question.link, answer))
@@ -139,7 +139,7 @@ class Candidate:
         """Note the answer of a node; the watchers' next call acts on it."""
         self._asked.discard(link)
         _, is_candidate = self._board.linked(self._topic).get(link, (None, False))
-        if isinstance(outcome, Replied) or (isinstance(outcome, Synced) and not is_candidate):
+        if isinstance(outcome, Replied) or (isinstance(outcome, SyncDone) and not is_candidate):
             self._candidacy.is_free(link)
         self._board.watchers.invalidate()
 

@@ -12,9 +12,9 @@ from cluster_kit.node import Node
 from cluster_kit.supervisor.timeouts import checked_s
 from cluster_kit.supervisor.topics.switchboard import Switchboard
 from cluster_kit.topics.data import decode
-from cluster_kit.topics.outcomes import Failed, Replied, Sent
+from cluster_kit.topics.outcomes import OperationFailed, Replied, Sent
 
-Outcome = Sent | Replied | Failed
+Outcome = Sent | Replied | OperationFailed
 
 
 class TopicRequest:
@@ -103,7 +103,7 @@ class TopicRequest:
 
     def _result(self, outcome: Outcome, node: Node | str) -> Any:
         match outcome:
-            case Failed(error=error):
+            case OperationFailed(error=error):
                 return error
             case Replied(data=data):
                 try:

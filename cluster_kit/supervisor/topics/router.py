@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.topics.subscription import TopicSubscription
     from cluster_kit.supervisor.topics.switchboard import Switchboard
     from cluster_kit.topics.messenger import Messenger
-    from cluster_kit.topics.outcomes import Arrived, Asked, Interest, Missing
+    from cluster_kit.topics.outcomes import Arrived, LocalInterest, Missing, QuestionArrived
 
 
 class QuestionHandler(Protocol):
@@ -23,7 +23,7 @@ class QuestionHandler(Protocol):
 
     name: str
 
-    def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+    def handle(self, board: Switchboard, messenger: Messenger, asked: QuestionArrived) -> None:
         """Answer a question, now or later; called with the lock held, and must not block."""
 
 
@@ -40,14 +40,14 @@ class Router:
         """The topics that have a subscription or a handler."""
         return {**self._subscriptions, **self._answerers}
 
-    def interest(self, topic: str) -> Interest | None:
+    def interest(self, topic: str) -> LocalInterest | None:
         """Return the interest to advertise, with the window of the largest queue, or ``None``."""
-        from cluster_kit.topics.outcomes import Interest
+        from cluster_kit.topics.outcomes import LocalInterest
 
         subscriptions, answers = self._subscriptions.get(topic, ()), topic in self._answerers
         if not (subscriptions or answers):
             return None
-        return Interest(
+        return LocalInterest(
             messages=max((each.max_messages for each in subscriptions), default=0),
             bytes=max((each.max_bytes for each in subscriptions), default=0),
             answers=answers,
@@ -140,9 +140,9 @@ class Router:
         return {
             outcomes.Arrived: self.deliver,
             outcomes.Missing: self.deliver_gap,
-            outcomes.Asked: on_question,
+            outcomes.QuestionArrived: on_question,
             outcomes.Sent: on_end,
             outcomes.Replied: on_end,
-            outcomes.Failed: on_end,
-            outcomes.Synced: on_end,
+            outcomes.OperationFailed: on_end,
+            outcomes.SyncDone: on_end,
         }

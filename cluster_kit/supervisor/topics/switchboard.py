@@ -23,7 +23,7 @@ from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened, Servi
 if TYPE_CHECKING:
     from cluster_kit.supervisor.topics.subscription import TopicSubscription
     from cluster_kit.topics.messenger import Messenger
-    from cluster_kit.topics.outcomes import Asked, IncomingStream
+    from cluster_kit.topics.outcomes import IncomingStream, QuestionArrived
 
 _MAX_IN_FLIGHT = 4  # parcels of one link that the worker has not forwarded; below 256 KiB
 _TICK_S = 1.0
@@ -245,7 +245,7 @@ class Switchboard(Guarded):
         for outcome in outcomes:
             handlers[type(outcome)](outcome)
 
-    def _asked(self, asked: Asked) -> None:
+    def _asked(self, asked: QuestionArrived) -> None:
         messenger, answerer = self._open_messenger(), self._router.answerer(asked.topic)
         if answerer is None:
             messenger.decline(asked.question, "nobody answers there any more")
@@ -294,13 +294,13 @@ class Switchboard(Guarded):
 
     def give_up(self, ticket: int, unsent: ClusterKitError, sent: ClusterKitError) -> None:
         """Stop waiting for a ticket: fail it with ``unsent`` or ``sent``, if it is still open."""
-        from cluster_kit.topics.outcomes import Failed
+        from cluster_kit.topics.outcomes import OperationFailed
 
         with self.lock:
             on_outcome = self._tickets.cancel(ticket)
             if on_outcome is not None:
                 is_unsent = self._messenger is None or self._messenger.withdraw(ticket)
-                on_outcome(Failed(ticket, unsent if is_unsent else sent))
+                on_outcome(OperationFailed(ticket, unsent if is_unsent else sent))
                 self._pump()
 
     def listeners(self, topic: str, *, answering: bool = False) -> tuple[Node, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluster_kit.topics.outcomes import Failed, Replied, Sent, Synced
+    from cluster_kit.topics.outcomes import OperationFailed, Replied, Sent, SyncDone
 
 OutcomeHandler = Callable[[Any], None]
-"""Is called with a ``Sent``, ``Replied``, ``Failed`` or ``Synced``."""
+"""Is called with a ``Sent``, ``Replied``, ``OperationFailed`` or ``SyncDone``."""
 
 Watcher = Callable[[], None]
 
@@ -35,7 +35,7 @@ class Tickets:
         """Close a ticket and return its handler, uncalled; ``None`` if it is closed already."""
         return self._open.pop(ticket, None)
 
-    def complete(self, outcome: Sent | Replied | Failed | Synced) -> None:
+    def complete(self, outcome: Sent | Replied | OperationFailed | SyncDone) -> None:
         """Close the ticket of ``outcome`` and call its handler, if it is still open."""
         on_outcome = self._open.pop(outcome.ticket, None)
         if on_outcome is not None:

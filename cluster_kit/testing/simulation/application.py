@@ -34,9 +34,17 @@ from cluster_kit.testing.simulation.scripts.talking import (
     Unlisten,
 )
 from cluster_kit.testing.virtual_time.timeline import Timeline
-from cluster_kit.topics.incoming import IncomingStream, Interest
+from cluster_kit.topics.incoming import IncomingStream, LocalInterest
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Arrived, Asked, Failed, Missing, Outcome, Replied, Sent
+from cluster_kit.topics.outcomes import (
+    Arrived,
+    Missing,
+    OperationFailed,
+    Outcome,
+    QuestionArrived,
+    Replied,
+    Sent,
+)
 from cluster_kit.topics.questions import Question
 from cluster_kit.wire import topics as wire
 from cluster_kit.worker.messages import Forwarded, Greeting, LinkClosed, LinkOpened
@@ -88,7 +96,9 @@ class Application:
         self._sends: dict[int, tuple[str, str, int]] = {}  # key, topic and serial by ticket
         self._asks: dict[int, int] = {}  # serial by ticket
         self._tickets = 0
-        self._listen(TOPIC, Interest(messages=WINDOW_MESSAGES, bytes=WINDOW_BYTES, answers=True))
+        self._listen(
+            TOPIC, LocalInterest(messages=WINDOW_MESSAGES, bytes=WINDOW_BYTES, answers=True)
+        )
         self._later(_TICK_S, self._tick)
 
     # -- life --------------------------------------------------------------------------------------
@@ -230,7 +240,7 @@ class Application:
                 for time in range(step.times):
                     self._later(time * step.every_s, partial(self._say, step))
             case Listen():
-                wanted = Interest(
+                wanted = LocalInterest(
                     messages=step.messages, bytes=step.bytes, answers=step.topic == TOPIC
                 )
                 self._listen(step.topic, wanted)
@@ -266,7 +276,7 @@ class Application:
         self._later(_TICK_S, self._tick)
         self._take(self.messenger.tick(self._timeline.now_s))
 
-    def _listen(self, topic: str, interest: Interest | None) -> None:
+    def _listen(self, topic: str, interest: LocalInterest | None) -> None:
         self.messenger.listen(topic, interest)
         self._unread = (
             deque(each for each in self._unread if each[0].topic != topic)
@@ -343,16 +353,16 @@ class Application:
                     )
                     self._ledger.missing(self.party, outcome)
                     self._put(outcome.stream, outcome.number)
-                case Asked():
+                case QuestionArrived():
                     self._asked(outcome)
                 case Sent(ticket=ticket):
                     self._sent(ticket)
                 case Replied(ticket=ticket):
                     self._ends(ticket, "answered", ran=True, answer=outcome.data)
-                case Failed(ticket=ticket, error=error):
+                case OperationFailed(ticket=ticket, error=error):
                     self._failed(ticket, error)
 
-    def _asked(self, asked: Asked) -> None:
+    def _asked(self, asked: QuestionArrived) -> None:
         serial = self._ledger.serial_of(asked.data)
         if serial % 11 == 3:
             self.messenger.decline(asked.question, "not today")

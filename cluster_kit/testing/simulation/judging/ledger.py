@@ -16,7 +16,7 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.naming import label_of, node_of
 from cluster_kit.topics import lanes
-from cluster_kit.topics.incoming import IncomingStream, Interest
+from cluster_kit.topics.incoming import IncomingStream, LocalInterest
 from cluster_kit.topics.outcomes import Arrived, Missing
 from cluster_kit.wire import topics as wire
 
@@ -42,7 +42,7 @@ class Party:
     key: str
     run: bytes
     listening: dict[str, float] = field(default_factory=dict)
-    widest: dict[str, Interest] = field(default_factory=dict)
+    widest: dict[str, LocalInterest] = field(default_factory=dict)
     serves_s: float = 0.0
     is_over: bool = False
 
@@ -141,7 +141,7 @@ class Ledger:
             self._boots[node.boot_id] = party
         party.serves_s = self._now_s()
 
-    def listens(self, party: Party, topic: str, interest: Interest | None) -> None:
+    def listens(self, party: Party, topic: str, interest: LocalInterest | None) -> None:
         """Take in that an application listens to a topic, or doesn't any more."""
         if interest is None:
             party.listening.pop(topic, None)
@@ -154,7 +154,7 @@ class Ledger:
                     account.is_loose, account.lost = True, 0
         before = party.widest.get(topic, interest)
         messages, size = max(before.messages, interest.messages), max(before.bytes, interest.bytes)
-        party.widest[topic] = Interest(messages=messages, bytes=size)
+        party.widest[topic] = LocalInterest(messages=messages, bytes=size)
 
     # -- links -------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class Ledger:
         has.
         """
         for record in wire.decode(payload):
-            if isinstance(record, wire.Heard):
+            if isinstance(record, wire.Received):
                 tie.heard = record.bytes
             elif isinstance(record, wire.Closing):
                 self._over.add((party.run, tie.run))
@@ -415,4 +415,4 @@ class Ledger:
                 )
 
 
-_HEAVY = (wire.Said, wire.Asked, wire.Answered, wire.Part)
+_HEAVY = (wire.Data, wire.Asked, wire.Answered, wire.Fragment)
