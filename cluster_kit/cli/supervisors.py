@@ -44,7 +44,7 @@ def wanted_nodes(nodes: Iterable[str], cluster: str | None) -> Wanted:
 
 def query(wanted: Wanted, within_s: float | None = None) -> Answers:
     """Query the ``wanted`` supervisors at once; each has ``within_s`` seconds to answer."""
-    from cluster_kit.supervisor.control import ASK_S, ask_all
+    from cluster_kit.supervisor.control_client import ASK_S, ask_all
     from cluster_kit.supervisor.control_files import is_called
 
     mute: list[int] = []
@@ -75,7 +75,7 @@ def why_missing(answers: Answers, wanted: Wanted) -> str:
 
 
 def _others() -> list[str]:
-    from cluster_kit.supervisor.control import ask_all
+    from cluster_kit.supervisor.control_client import ask_all
 
     mute: list[int] = []
     running = sorted((each["node"], each["cluster"]) for each in ask_all(mute, within_s=_OTHERS_S))

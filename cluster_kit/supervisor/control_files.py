@@ -1,4 +1,4 @@
-"""The files of control sockets: their folder, their names, and who may remove one.
+"""What both ends of a control socket know: its file, and the form of question and answer.
 
 A socket's name begins with its process id. Three pairs of characters follow, which are hashes of
 the node's name, its basename and its cluster. So a client that looks for one node does not have to
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import os
+import socket
 import stat
 import tempfile
 import time
@@ -22,6 +23,10 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = ".sock"
+QUESTION = b"status\n"
+Answer = Mapping[str, Any]
+"""How a supervisor is doing; see ``control.describe``."""
+
 _LOCK_S = 1.0  # others hold the lock for moments, unless they are stopped meanwhile
 _LOCK_RETRY_S = 0.01
 
@@ -91,6 +96,11 @@ def is_called(answer: Mapping[str, Any], name: str) -> bool:
     return name in (answer["node"], answer["node"].partition("@")[0], str(answer["pid"]))
 
 
+def cause_of(exc: Exception) -> str:
+    """Return the system's words for an error, else its text."""
+    return str(getattr(exc, "strerror", None) or exc)
+
+
 def _hash(text: str) -> str:
     """Return two characters, no more, as the path of a socket may have only 107; unix(7)."""
     return base64.urlsafe_b64encode(zlib.crc32(text.encode()).to_bytes(4, "big")).decode()[:2]
@@ -108,6 +118,29 @@ def check_private(folder: Path) -> None:
     is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
     if not is_ours or stat.S_IMODE(found.st_mode) & 0o077:
         raise PermissionError(1, "it is not a folder that only its user can enter")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the sockets of processes that were killed."""
+    for path in sockets_in(folder):
+        remove_if_dead(path)
+
+
+def remove_if_dead(path: Path) -> None:
+    """Remove a socket unless some process listens to it, or is about to."""
+    with suppress(OSError), locked(path.parent, patience_s=0.0) as alone:
+        if alone and _refuses(path):
+            path.unlink()
+
+
+def _refuses(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        try:
+            sock.connect(str(path))
+        except OSError as exc:
+            return isinstance(exc, ConnectionRefusedError)
+        return False
 
 
 @contextmanager

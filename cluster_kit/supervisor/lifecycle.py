@@ -26,7 +26,7 @@ The usual way is NEW, STARTING, LOADING, SERVING, LEAVING, FINISHED:
                       WAITING <------------------- RETRY ----------------+
 
 STOP leads to LEAVING from everywhere, and END to FINISHED. RETRY leads to WAITING from every phase
-before LEAVING, as a process may end at any time, and so may an attempt to start one fail. A step
+before LEAVING, as a process may end at any time, and so may an attempt to start one fail. A trigger
 that a phase does not list changes nothing: what arrives after the order to stop is no reason to
 wait any longer for the worker to leave.
 
@@ -56,7 +56,7 @@ class Phase(Enum):
     FINISHED = auto()
 
 
-class Step(Enum):
+class Trigger(Enum):
     """What can move a worker from one phase to another."""
 
     START = auto()
@@ -75,17 +75,17 @@ class Step(Enum):
     """There is no process any more, and none is to follow."""
 
 
-_ALWAYS = {Step.STOP: Phase.LEAVING, Step.RETRY: Phase.WAITING, Step.END: Phase.FINISHED}
-_RUNNING = {**_ALWAYS, Step.KILL: Phase.KILLED}
+_ALWAYS = {Trigger.STOP: Phase.LEAVING, Trigger.RETRY: Phase.WAITING, Trigger.END: Phase.FINISHED}
+_RUNNING = {**_ALWAYS, Trigger.KILL: Phase.KILLED}
 
-TABLE: Mapping[Phase, Mapping[Step, Phase]] = {
-    Phase.NEW: {**_ALWAYS, Step.START: Phase.STARTING},
-    Phase.STARTING: {**_RUNNING, Step.HEAR: Phase.LOADING},
-    Phase.LOADING: {**_RUNNING, Step.SERVE: Phase.SERVING},
-    Phase.SERVING: {**_RUNNING, Step.HEAR: Phase.SERVING},
+TABLE: Mapping[Phase, Mapping[Trigger, Phase]] = {
+    Phase.NEW: {**_ALWAYS, Trigger.START: Phase.STARTING},
+    Phase.STARTING: {**_RUNNING, Trigger.HEAR: Phase.LOADING},
+    Phase.LOADING: {**_RUNNING, Trigger.SERVE: Phase.SERVING},
+    Phase.SERVING: {**_RUNNING, Trigger.HEAR: Phase.SERVING},
     Phase.KILLED: _ALWAYS,
-    Phase.WAITING: {**_ALWAYS, Step.START: Phase.STARTING},
-    Phase.LEAVING: {Step.KILL: Phase.LEAVING, Step.END: Phase.FINISHED},
+    Phase.WAITING: {**_ALWAYS, Trigger.START: Phase.STARTING},
+    Phase.LEAVING: {Trigger.KILL: Phase.LEAVING, Trigger.END: Phase.FINISHED},
     Phase.FINISHED: {},
 }
 
@@ -107,23 +107,23 @@ class Lifecycle:
     @property
     def may_start(self) -> bool:
         """Whether a process may be started now."""
-        return Step.START in TABLE[self.phase]
+        return Trigger.START in TABLE[self.phase]
 
-    def advance(self, step: Step, now_s: float, *, delay_s: float = 0.0) -> None:
-        """Move to the phase to which ``step`` leads, and set its deadline.
+    def advance(self, trigger: Trigger, now_s: float, *, delay_s: float = 0.0) -> None:
+        """Move to the phase to which ``trigger`` leads, and set its deadline.
 
         Args:
-            step: What happened.
+            trigger: What happened.
             now_s: The time, monotonic.
-            delay_s: With ``Step.RETRY``, how long to wait before the next process is started.
+            delay_s: With ``Trigger.RETRY``, how long to wait before the next process is started.
         """
-        phase = TABLE[self.phase].get(step)
+        phase = TABLE[self.phase].get(trigger)
         if phase is None:
             return
-        if step is Step.START:
+        if trigger is Trigger.START:
             self._started_s = now_s
         self.phase = phase
-        self.deadline_s = None if step is Step.KILL else self._deadline_s(now_s, delay_s)
+        self.deadline_s = None if trigger is Trigger.KILL else self._deadline_s(now_s, delay_s)
 
     def _deadline_s(self, now_s: float, delay_s: float) -> float | None:
         match self.phase:

@@ -30,12 +30,12 @@ _BURST = 20  # kinds of warnings that one logger may log without a wait
 _INTERVAL_S = 3.0  # between two of them after that
 
 
-class _Record(NamedTuple):
+class _QueuedRecord(NamedTuple):
     logged: Logged
     topology: str | None
     node: str | None = None
 
-    def marked(self, mark: str, *, whole: bool = True) -> _Record:
+    def marked(self, mark: str, *, whole: bool = True) -> _QueuedRecord:
         """Return the record with ``mark`` at the end of its first line.
 
         The other lines, such as a traceback, are left out unless ``whole``.
@@ -64,11 +64,11 @@ class LogRelay:
 
     def __init__(self, node: str | None = None) -> None:
         self._node = node
-        self._records: SimpleQueue[_Record | None] = SimpleQueue()
+        self._records: SimpleQueue[_QueuedRecord | None] = SimpleQueue()
         self._dropped = 0
         self._throttle = Throttle()
         self._pace = Pace(_INTERVAL_S)
-        self._held_back: dict[str, _Record] = {}
+        self._held_back: dict[str, _QueuedRecord] = {}
         self._flush_at_s = 0.0  # when ``_held_back`` is logged, if it holds anything
         self._thread: CancellableThread | None = None
         self._ended = OneShotEvent()
@@ -95,7 +95,7 @@ class LogRelay:
         Its attributes ``topology`` and ``node`` say which worker it came from.
         """
         if self._records.qsize() < _MAX_QUEUED:
-            self._records.put(_Record(logged, topology, self._node))
+            self._records.put(_QueuedRecord(logged, topology, self._node))
         else:
             self._dropped += 1
 
@@ -115,11 +115,11 @@ class LogRelay:
                 dropped, self._dropped = self._dropped, 0
                 why = "while the application's logging was held up"
                 text = f"{dropped} log records were dropped {why}"
-                _emit(_Record(Logged(OURS, logging.WARNING, text), None, self._node))
+                _emit(_QueuedRecord(Logged(OURS, logging.WARNING, text), None, self._node))
         self._flush_held_back()
         self._ended.set()
 
-    def _next(self) -> _Record | None:
+    def _next(self) -> _QueuedRecord | None:
         """Wait for a record; log in between what was held back, when it is time."""
         while True:
             wait_s = None
@@ -131,7 +131,7 @@ class LogRelay:
             with suppress(Empty):
                 return self._records.get(timeout=wait_s)
 
-    def _pass_on(self, record: _Record) -> None:
+    def _pass_on(self, record: _QueuedRecord) -> None:
         """Log a record, unless it is a warning that repeats."""
         now_s, kind = time.monotonic(), record.kind
         if kind not in self._throttle and not self._pace.room(record.origin, now_s, _BURST):
@@ -159,7 +159,7 @@ class LogRelay:
         self._held_back.clear()
 
 
-def _emit(record: _Record) -> None:
+def _emit(record: _QueuedRecord) -> None:
     logged = record.logged
     try:
         origin = {"topology": record.topology, "node": record.node}

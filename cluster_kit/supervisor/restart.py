@@ -28,7 +28,7 @@ _CRASH_LOOP_BACKOFF = Backoff(LAST_RESTART_S, LAST_RESTART_S)
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
+class Replace:
     """Start another worker ``delay_s`` from now; ``crash_looping`` after too many restarts."""
 
     delay_s: float
@@ -36,7 +36,7 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class End:
     """Start no other worker; the topology has ended."""
 
 
@@ -45,7 +45,7 @@ class Escalate:
     """There were too many restarts: stop the whole supervisor."""
 
 
-Decision = Restart | Stop | Escalate
+Decision = Replace | End | Escalate
 
 
 class RestartPolicy:
@@ -91,14 +91,14 @@ class RestartPolicy:
         if since_s is not None and now_s - since_s > self._spec.max_seconds:
             self._reset()
         if not self._is_restarted(normal=normal):
-            return Stop()
+            return End()
         too_often = self._intensity.add(now_s)
         if too_often and self._spec.escalate:
             return Escalate()
         self._failures += 1
         self.crash_looping = self.crash_looping or too_often
         backoff = _CRASH_LOOP_BACKOFF if self.crash_looping else _BACKOFF
-        return Restart(backoff.delay_s(self._failures, jitter), self.crash_looping)
+        return Replace(backoff.delay_s(self._failures, jitter), self.crash_looping)
 
     def _is_restarted(self, *, normal: bool) -> bool:
         if self._spec.restart == "transient":

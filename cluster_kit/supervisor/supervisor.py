@@ -311,7 +311,8 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
             return {name: each.status(inspected[name]) for name, each in loop.workers.items()}
 
     def _open_control(self) -> None:
-        from cluster_kit.supervisor.control import Answer, ControlSocket, describe
+        from cluster_kit.supervisor.control import ControlSocket, describe
+        from cluster_kit.supervisor.control_files import Answer
 
         cluster = self._config.cluster  # like our name, it never changes
 

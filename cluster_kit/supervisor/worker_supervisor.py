@@ -34,10 +34,10 @@ from cluster_kit.pipe.channel import Parcel
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.calls import Answers, PendingCalls
 from cluster_kit.supervisor.child import SpareWorker, WorkerProcess, start_worker
-from cluster_kit.supervisor.lifecycle import Lifecycle, Phase, Step
+from cluster_kit.supervisor.lifecycle import Lifecycle, Phase, Trigger
 from cluster_kit.supervisor.line import WorkerLine
 from cluster_kit.supervisor.logs import LogRelay
-from cluster_kit.supervisor.restart import Escalate, Restart, RestartPolicy, limit_error
+from cluster_kit.supervisor.restart import Escalate, Replace, RestartPolicy, limit_error
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.status_tracker import StatusTracker
 from cluster_kit.supervisor.topics.switchboard import Switchboard
@@ -127,7 +127,7 @@ class WorkerSupervisor:
             self._worker_ended(str(exc), normal=False)
             return
         self._process = process
-        self._lifecycle.advance(Step.START, self._clock.now_s())
+        self._lifecycle.advance(Trigger.START, self._clock.now_s())
         self._tracker.pid = process.pid
         self._start_is_sent = False
         process.when_ended(lambda: self._submit(self, lambda each: each._process_ended(process)))
@@ -170,7 +170,7 @@ class WorkerSupervisor:
     def stop(self) -> None:
         """Have the worker leave; it is killed when it takes longer than its ``shutdown_s``."""
         now_s = self._clock.now_s()
-        self._lifecycle.advance(Step.STOP, now_s)
+        self._lifecycle.advance(Trigger.STOP, now_s)
         if self._process is None:
             self._finish()
             return
@@ -221,7 +221,7 @@ class WorkerSupervisor:
 
     def _kill(self, process: WorkerProcess, death: str) -> None:
         self._death = death
-        self._lifecycle.advance(Step.KILL, self._clock.now_s())
+        self._lifecycle.advance(Trigger.KILL, self._clock.now_s())
         process.kill()
 
     @_contained
@@ -276,7 +276,7 @@ class WorkerSupervisor:
 
     def _handle_all(self, process: WorkerProcess, received: Sequence[object]) -> None:
         if received:
-            self._lifecycle.advance(Step.HEAR, self._clock.now_s())
+            self._lifecycle.advance(Trigger.HEAR, self._clock.now_s())
             if not process.heard:
                 process.heard = self.proven = True
                 self._bus.notify()
@@ -315,7 +315,7 @@ class WorkerSupervisor:
     def _begin_serving(self, serving: messages.Serving) -> None:
         now_s = self._clock.now_s()
         self.served = True
-        self._lifecycle.advance(Step.SERVE, now_s)
+        self._lifecycle.advance(Trigger.SERVE, now_s)
         self._policy.serving(now_s)
         self._tracker.begin_serving(serving.address)
         self._board.serves(serving)
@@ -343,12 +343,12 @@ class WorkerSupervisor:
         now_s = self._clock.now_s()
         was_crash_looping = self._policy.crash_looping
         decision = self._policy.exited(normal=normal, now_s=now_s, jitter=random.random())
-        if isinstance(decision, Restart):
+        if isinstance(decision, Replace):
             # A worker that never served is reported by ``Supervisor.start``, which raises.
             is_raised = self.start_error is not None and not self.served
             level = logging.DEBUG if is_raised else logging.WARNING
             self._log(level, f"{error}; starting another in {decision.delay_s:.2f} s")
-            self._lifecycle.advance(Step.RETRY, now_s, delay_s=decision.delay_s)
+            self._lifecycle.advance(Trigger.RETRY, now_s, delay_s=decision.delay_s)
             if decision.crash_looping and not was_crash_looping:
                 self._bus.publish(TopologyDegraded(topology=self.name, error=error, t=time.time()))
             return
@@ -371,12 +371,12 @@ class WorkerSupervisor:
             self._finish()
         elif not self.finished:
             self._tracker.last_error = error
-            self._lifecycle.advance(Step.RETRY, self._clock.now_s(), delay_s=_RETRY_S)
+            self._lifecycle.advance(Trigger.RETRY, self._clock.now_s(), delay_s=_RETRY_S)
             self._bus.notify()
 
     def abandon(self) -> None:
         """Leave no process behind, in whatever state this is: the supervising thread ends."""
-        self._lifecycle.advance(Step.STOP, self._clock.now_s())
+        self._lifecycle.advance(Trigger.STOP, self._clock.now_s())
         if self._process is not None:
             self._process.kill()
             self._clean_up(self._process)
@@ -388,7 +388,7 @@ class WorkerSupervisor:
             view = self._bus.views[self.name]
             self._bus.publish(*view.all_lost(Reason.SHUTDOWN, time.time()))
             self.retired = True
-        self._lifecycle.advance(Step.END, self._clock.now_s())
+        self._lifecycle.advance(Trigger.END, self._clock.now_s())
         self._bus.notify()
 
     def _log(self, level: int, text: str, exc: BaseException | None = None) -> None:

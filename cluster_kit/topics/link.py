@@ -56,7 +56,7 @@ class TopicLink:
 
     # -- identity and interests --------------------------------------------------------------------
 
-    def identify(self, run: bytes, greeting: wire.Greeting | None) -> None:
+    def identify(self, run: bytes, greeting: wire.TopicGreeting | None) -> None:
         """Note the run of the peer's application, and continue its streams.
 
         Raises:

@@ -62,7 +62,7 @@ class Messenger:
             local = self._local
             by_name = local.topics.by_name
             interests = {topic: local_topic.advertised for topic, local_topic in by_name.items()}
-            greeting = wire.Greeting(local.run, local.max_message_bytes, interests)
+            greeting = wire.TopicGreeting(local.run, local.max_message_bytes, interests)
             self._greeting = wire.encode_greeting(greeting)
         return self._greeting
 

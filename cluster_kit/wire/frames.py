@@ -237,11 +237,11 @@ class Payload(Frame, frozen=True, tag=14):
     payload: Annotated[bytes, msgspec.Meta(max_length=MAX_PAYLOAD_BYTES)]
 
 
-class _Head(msgspec.Struct, array_like=True):
+class _FrameType(msgspec.Struct, array_like=True):
     type: int
 
 
-class _Opening(msgspec.Struct, array_like=True):
+class _HelloStart(msgspec.Struct, array_like=True):
     type: int
     magic: Literal["cluster_kit"]
     version: int
@@ -249,14 +249,14 @@ class _Opening(msgspec.Struct, array_like=True):
 
 _TYPES = {cls.__struct_config__.tag: cls for cls in Frame.__subclasses__()}
 _DECODERS = {tag: msgspec.msgpack.Decoder(cls) for tag, cls in _TYPES.items()}
-_HEAD = msgspec.msgpack.Decoder(_Head)
-_OPENING = msgspec.msgpack.Decoder(_Opening)
+_HEAD = msgspec.msgpack.Decoder(_FrameType)
+_HELLO_START = msgspec.msgpack.Decoder(_HelloStart)
 _ENCODER = msgspec.msgpack.Encoder()
 _LIMITS: dict[type[Frame], int] = {
     **dict.fromkeys((Hello, Welcome, Refusal, Greeting), MAX_HANDSHAKE_BYTES),
     Payload: MAX_PAYLOAD_BYTES + 5,  # the array, its type, and the length of the payload
 }
-_MESSAGE = _ENCODER.encode(Payload(b""))[:2]  # how each message begins
+_PAYLOAD_START = _ENCODER.encode(Payload(b""))[:2]  # how each message begins
 _ARRAY = 0x9  # the upper half of the first byte of a short array, by the MessagePack specification
 
 
@@ -281,11 +281,11 @@ def decode(body: bytes | memoryview) -> Frame | None:
         RemoteProtocolError: It is malformed.
     """
     try:
-        if body[:2] == _MESSAGE:  # as most are: saves decoding the type first
+        if body[:2] == _PAYLOAD_START:  # as most are: saves decoding the type first
             return _DECODERS[Payload.__struct_config__.tag].decode(body)
         number = _HEAD.decode(body).type
         if number == Hello.__struct_config__.tag:
-            version = _OPENING.decode(body).version
+            version = _HELLO_START.decode(body).version
             if version != VERSION:
                 return Hello(magic=MAGIC, version=version, identity=None)
         decoder: msgspec.msgpack.Decoder[Any] | None = _DECODERS.get(number)

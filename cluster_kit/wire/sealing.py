@@ -48,7 +48,7 @@ _US = 1_000_000
 _VISIBLE = re.compile(rb"[!-~]+")
 
 
-class Fault(StrEnum):
+class SealFault(StrEnum):
     """Why a datagram does not open."""
 
     UNSEALED = "it is not sealed"
@@ -66,7 +66,7 @@ class NotOpened(RemoteProtocolError):  # noqa: N818 - it is no error of this nod
         name: The name that the sender claims, which proves nothing; empty if it can't be shown.
     """
 
-    def __init__(self, fault: Fault, name: str = "") -> None:
+    def __init__(self, fault: SealFault, name: str = "") -> None:
         super().__init__(f"gossip: datagram refused: {fault}")
         self.fault = fault
         self.name = name
@@ -165,17 +165,17 @@ class Sealing:
         clear = read_clear(datagram)
         tag, encoded = self._of_fence if fence is self._fence else self._known(fence)
         if clear.fence_tag != tag:
-            raise NotOpened(Fault.FOREIGN, clear.name)
+            raise NotOpened(SealFault.FOREIGN, clear.name)
         keys = self._accepted.get(clear.key_id)
         if keys is None:
-            raise NotOpened(Fault.OTHER_KEY, clear.name)
+            raise NotOpened(SealFault.OTHER_KEY, clear.name)
         cipher = self._openers.get((clear.key_id, clear.boot)) or _cipher(keys, clear.boot)
         size_bytes = clear.size_bytes
         authenticated = datagram[:size_bytes] + encoded
         try:
             plain = cipher.decrypt(_NONCE.pack(clear.stamp), datagram[size_bytes:], authenticated)
         except self._invalid_tag:
-            raise NotOpened(Fault.FORGED, clear.name) from None
+            raise NotOpened(SealFault.FORGED, clear.name) from None
         return Opened(clear.boot, clear.stamp, plain, clear.key_id)
 
     def expect(self, opened: Opened) -> None:
@@ -212,14 +212,14 @@ def read_clear(datagram: bytes) -> Clear:
         NotOpened: It is not sealed, or malformed.
     """
     if not datagram.startswith(SEALED_HEADER):
-        raise NotOpened(Fault.UNSEALED)
+        raise NotOpened(SealFault.UNSEALED)
     if not _CLEAR.size + AUTH_TAG_BYTES <= len(datagram) <= MAX_DATAGRAM_BYTES:
-        raise NotOpened(Fault.MALFORMED)
+        raise NotOpened(SealFault.MALFORMED)
     _, tag, key_id, started_ms, nonce, stamp, length = _CLEAR.unpack_from(datagram)
     size_bytes = _CLEAR.size + length
     name = datagram[_CLEAR.size : size_bytes]
     if started_ms >= 2**63 or len(datagram) < size_bytes + AUTH_TAG_BYTES:
-        raise NotOpened(Fault.MALFORMED)
+        raise NotOpened(SealFault.MALFORMED)
     return Clear(tag, key_id, (started_ms, nonce), stamp, name, size_bytes)
 
 

@@ -53,7 +53,7 @@ class Interest(msgspec.Struct, frozen=True, array_like=True):
 Interests_ = Annotated[dict[Topic, Interest], msgspec.Meta(max_length=MAX_TOPICS)]
 
 
-class Greeting(msgspec.Struct, frozen=True, array_like=True):
+class TopicGreeting(msgspec.Struct, frozen=True, array_like=True):
     """What an application that uses topics says in the handshake of a link."""
 
     run: Run
@@ -236,7 +236,7 @@ class _AnsweredInPlace(msgspec.Struct, frozen=True, array_like=True, tag=11):
     data: memoryview
 
 
-class _Head(msgspec.Struct, array_like=True):
+class _RecordType(msgspec.Struct, array_like=True):
     type: int
 
 
@@ -245,8 +245,8 @@ _RECORDS = msgspec.msgpack.Decoder(list[_Any])
 _RECORD = msgspec.msgpack.Decoder(_Any)
 _SLICED = msgspec.msgpack.Decoder(_DataInPlace | _AskedInPlace | _AnsweredInPlace)
 _PIECES = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_HEAD = msgspec.msgpack.Decoder(_Head)
-_GREETING = msgspec.msgpack.Decoder(Greeting)
+_HEAD = msgspec.msgpack.Decoder(_RecordType)
+_GREETING = msgspec.msgpack.Decoder(TopicGreeting)
 _ENCODER = msgspec.msgpack.Encoder()
 _PIECE_BYTES = 1024 * 1024
 _NO_DATA = _ENCODER.encode(b"")
@@ -301,7 +301,7 @@ def bin_head(size: int) -> bytes:
     return b"\xc6" + size.to_bytes(4, "big")
 
 
-def encode_greeting(greeting: Greeting) -> bytes:
+def encode_greeting(greeting: TopicGreeting) -> bytes:
     """Return the encoding of ``greeting``."""
     return _ENCODER.encode(greeting)
 
@@ -363,7 +363,7 @@ def copied(view: memoryview) -> bytes:
     return b"".join(pieces)  # releases the GIL
 
 
-def decode_greeting(greeting: bytes) -> Greeting | None:
+def decode_greeting(greeting: bytes) -> TopicGreeting | None:
     """Return the decoded ``greeting``, ``None`` if it is empty: the peer listens to nothing.
 
     Raises:

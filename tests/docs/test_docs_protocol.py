@@ -157,7 +157,7 @@ def test_types_of_records():
 
 def test_parts_of_a_greeting():
     assert len(table("#", "part", "as", "of the greeting")) == len(
-        topics.Greeting.__struct_fields__
+        topics.TopicGreeting.__struct_fields__
     )
 
 

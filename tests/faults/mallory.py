@@ -34,7 +34,7 @@ class _Links(RecordingLinks):
 
 def greeting(interests=(), run=RUN, max_message_bytes=PLENTY):
     """Return what it says in its handshakes."""
-    return wire.encode_greeting(wire.Greeting(run, max_message_bytes, dict(interests)))
+    return wire.encode_greeting(wire.TopicGreeting(run, max_message_bytes, dict(interests)))
 
 
 class Mallory:

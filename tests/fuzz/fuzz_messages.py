@@ -88,7 +88,7 @@ def check_messenger(data: bytes) -> bool:
     """
     messenger = Messenger(b"m" * wire.RUN_BYTES, max_message_bytes=MAX_MESSAGE_BYTES)
     messenger.listen("t", LocalInterest(messages=10, bytes=1000, answers=True))
-    greeting = wire.encode_greeting(wire.Greeting(RUN, MAX_MESSAGE_BYTES, {"t": WANTED}))
+    greeting = wire.encode_greeting(wire.TopicGreeting(RUN, MAX_MESSAGE_BYTES, {"t": WANTED}))
     messenger.up(1, Node("peer@h", boot_id=BootId(1, 1)), greeting, outdated=False)
     messenger.ask("peer@h", "t", b"?", 1, 1.0)
     messenger.publish("t", b"x")
@@ -165,9 +165,9 @@ TARGETS = (
         check=check_greeting,
         seeds=(
             wire.encode_greeting(
-                wire.Greeting(RUN, 2**20, {"t": WANTED, "u": wire.Interest(2, 0, 0, True)})
+                wire.TopicGreeting(RUN, 2**20, {"t": WANTED, "u": wire.Interest(2, 0, 0, True)})
             ),
-            wire.encode_greeting(wire.Greeting(RUN, 0, {})),
+            wire.encode_greeting(wire.TopicGreeting(RUN, 0, {})),
         ),
         form=MSGPACK,
     ),

@@ -15,7 +15,8 @@ from cluster_kit.node import Node
 from cluster_kit.pipe import reader
 from cluster_kit.pipe.reader import parcel_head
 from cluster_kit.pipe.socket_channel import SocketChannel
-from cluster_kit.supervisor.control import MAX_QUESTION_BYTES, _read_line, describe, read_answer
+from cluster_kit.supervisor.control import MAX_QUESTION_BYTES, _read_line, describe
+from cluster_kit.supervisor.control_client import read_answer
 from cluster_kit.supervisor.control_files import Wanted
 from cluster_kit.worker.__main__ import GREETING
 
@@ -101,7 +102,7 @@ def check_pipe(data: bytes) -> bool:
 TARGETS = (
     Target(
         name="control-answer",
-        of=("cluster_kit.supervisor.control:read_answer",),
+        of=("cluster_kit.supervisor.control_client:read_answer",),
         check=check_answer,
         seeds=(
             json.dumps(ANSWER).encode() + b"\n",

@@ -15,8 +15,9 @@ from cli_process import COMMAND, Cluster, Process, cluster_kit
 from waiting import until
 
 from cluster_kit import Supervisor
-from cluster_kit.supervisor.control import ControlSocket, _sweep, ask_all
-from cluster_kit.supervisor.control_files import locked, new_path
+from cluster_kit.supervisor.control import ControlSocket
+from cluster_kit.supervisor.control_client import ask_all
+from cluster_kit.supervisor.control_files import locked, new_path, sweep
 
 pytestmark = pytest.mark.once
 
@@ -210,7 +211,7 @@ def test_killed_process_leaves_no_socket_for_long(run, folder):
 
 
 def test_who_asks_oddly_or_hangs_holds_up_nobody_for_long(folder, monkeypatch):
-    monkeypatch.setattr("cluster_kit.supervisor.control.ASK_S", 0.5)
+    monkeypatch.setattr("cluster_kit.supervisor.control_client.ASK_S", 0.5)
     with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
         [path] = folder.iterdir()
         asking = [socket.socket(socket.AF_UNIX) for _ in range(4)]
@@ -235,7 +236,7 @@ def test_one_that_hangs_is_told_and_hides_no_other(run):
 
 
 def test_question_that_drips_in_is_given_up(folder, monkeypatch):
-    monkeypatch.setattr("cluster_kit.supervisor.control.ASK_S", 0.3)
+    monkeypatch.setattr("cluster_kit.supervisor.control_client.ASK_S", 0.3)
     with Supervisor(GOSSIP, control=True), socket.socket(socket.AF_UNIX) as asking:
         [path] = folder.iterdir()
         asking.connect(str(path))
@@ -256,7 +257,7 @@ def test_one_that_starts_is_not_taken_for_one_that_was_left_behind(folder, monke
 
     def asked_meanwhile(sock, *backlog):
         assert list(ask_all([])) == []
-        _sweep(folder)
+        sweep(folder)
         listen(sock, *backlog)
 
     monkeypatch.setattr(socket.socket, "listen", asked_meanwhile)

@@ -82,7 +82,7 @@ class Victim:
     def connect(self, run=HOSTILE_RUN, interests=None):
         self.link += 1
         interests = interests or {"t": wire.Interest(1, 2**60, 2**60, True)}
-        greeting = wire.encode_greeting(wire.Greeting(run, 2**60, interests))
+        greeting = wire.encode_greeting(wire.TopicGreeting(run, 2**60, interests))
         self.messenger.up(self.link, Node("h@h", boot_id=BootId(1, 1)), greeting, outdated=False)
         self.hear(wire.Opening(run, self.link))
 

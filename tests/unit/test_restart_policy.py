@@ -13,10 +13,10 @@ from cluster_kit.membership.intensity import Intensity
 from cluster_kit.supervisor.restart import (
     FIRST_RESTART_S,
     LAST_RESTART_S,
+    End,
     Escalate,
-    Restart,
+    Replace,
     RestartPolicy,
-    Stop,
 )
 
 
@@ -33,20 +33,20 @@ def crash(restarts, now_s, *, normal=False, jitter=0.999):
 
 @pytest.mark.parametrize("normal", [True, False])
 def test_permanent_child_is_always_restarted(normal):
-    assert isinstance(crash(policy(restart="permanent"), 0, normal=normal), Restart)
+    assert isinstance(crash(policy(restart="permanent"), 0, normal=normal), Replace)
 
 
 @pytest.mark.parametrize("normal", [True, False])
 def test_temporary_child_is_never_restarted(normal):
-    assert crash(policy(restart="temporary"), 0, normal=normal) == Stop()
+    assert crash(policy(restart="temporary"), 0, normal=normal) == End()
 
 
 def test_transient_child_is_restarted_if_it_terminates_abnormally():
-    assert isinstance(crash(policy(restart="transient"), 0, normal=False), Restart)
+    assert isinstance(crash(policy(restart="transient"), 0, normal=False), Replace)
 
 
 def test_transient_child_is_not_restarted_if_it_terminates_normally():
-    assert crash(policy(restart="transient"), 0, normal=True) == Stop()
+    assert crash(policy(restart="transient"), 0, normal=True) == End()
 
 
 def test_restart_defaults_to_permanent():
@@ -60,7 +60,7 @@ def test_restart_defaults_to_permanent():
 def test_more_than_max_restarts_within_max_seconds_end_the_supervisor():
     restarts = policy(max_restarts=3, max_seconds=5, escalate=True)
     decisions = [crash(restarts, now_s) for now_s in (0, 1, 2, 3)]
-    assert [type(decision) for decision in decisions] == [Restart, Restart, Restart, Escalate]
+    assert [type(decision) for decision in decisions] == [Replace, Replace, Replace, Escalate]
 
 
 def test_as_many_restarts_as_allowed_do_not():
@@ -70,7 +70,7 @@ def test_as_many_restarts_as_allowed_do_not():
 
 def test_restarts_before_the_period_do_not_count():
     restarts = policy(max_restarts=1, max_seconds=5, escalate=True)
-    assert [type(crash(restarts, now_s)) for now_s in (0, 5.1, 10.2)] == [Restart, Restart, Restart]
+    assert [type(crash(restarts, now_s)) for now_s in (0, 5.1, 10.2)] == [Replace, Replace, Replace]
 
 
 def test_both_ends_of_the_period_count():
@@ -90,8 +90,8 @@ def test_restarts_after_a_normal_end_count_too():
 
 def test_ends_without_a_restart_do_not_count():
     restarts = policy(restart="transient", max_restarts=0, escalate=True)
-    assert crash(restarts, 0, normal=True) == Stop()
-    assert crash(restarts, 1, normal=True) == Stop()
+    assert crash(restarts, 0, normal=True) == End()
+    assert crash(restarts, 1, normal=True) == End()
 
 
 @settings(deadline=None)
@@ -112,7 +112,7 @@ def test_restarts_of_one_child_leave_the_others_alone():
     one, other = policy(max_restarts=1, escalate=True), policy(max_restarts=1, escalate=True)
     crash(one, 0)
     assert crash(one, 1) == Escalate()
-    assert isinstance(crash(other, 1), Restart)
+    assert isinstance(crash(other, 1), Replace)
 
 
 # -- "to prevent a supervisor from getting into an infinite loop of child process terminations and
@@ -130,14 +130,14 @@ def test_restarts_are_spaced_ever_more():
 def test_without_escalation_too_many_restarts_make_a_slow_crash_loop():
     restarts = policy(max_restarts=1, max_seconds=5)
     assert not crash(restarts, 0).crash_looping
-    assert crash(restarts, 1, jitter=1.0) == Restart(LAST_RESTART_S, crash_looping=True)
+    assert crash(restarts, 1, jitter=1.0) == Replace(LAST_RESTART_S, crash_looping=True)
 
 
 def test_crash_loop_goes_on_at_its_slow_pace_though_that_is_within_the_intensity():
     restarts = policy(max_restarts=1, max_seconds=5)
     crash(restarts, 0)
     for now_s in (1, 100, 200):
-        assert crash(restarts, now_s, jitter=1.0) == Restart(LAST_RESTART_S, crash_looping=True)
+        assert crash(restarts, now_s, jitter=1.0) == Replace(LAST_RESTART_S, crash_looping=True)
 
 
 def test_crash_loop_is_over_once_a_worker_has_served_for_the_period():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cluster_kit.supervisor.control import read_answer
+from cluster_kit.supervisor.control_client import read_answer
 
 ANSWER = {"node": "ann@10.0.0.1", "pid": 7, "cluster": "shop"}
 

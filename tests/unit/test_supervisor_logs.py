@@ -8,7 +8,7 @@ import traceback
 import pytest
 from waiting import until
 
-from cluster_kit.supervisor.logs import OURS, LogRelay, _Record
+from cluster_kit.supervisor.logs import OURS, LogRelay, _QueuedRecord
 from cluster_kit.worker.messages import Logged, fault_of
 
 
@@ -31,7 +31,7 @@ def logged(caplog, *records):
 
 
 def record(text, level=logging.WARNING, topology="lan", logger=OURS):
-    return _Record(Logged(logger, level, text), topology)
+    return _QueuedRecord(Logged(logger, level, text), topology)
 
 
 def raised(exc, note=None):
@@ -42,7 +42,7 @@ def raised(exc, note=None):
         raise exc
     except type(exc):
         text = f"callback f raised {exc}\n{''.join(traceback.format_exception(exc)).rstrip()}"
-        return _Record(Logged(OURS, logging.ERROR, text, fault_of(exc)), "lan")
+        return _QueuedRecord(Logged(OURS, logging.ERROR, text, fault_of(exc)), "lan")
 
 
 def test_warning_that_repeats_is_counted(caplog, clock):

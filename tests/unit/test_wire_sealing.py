@@ -16,7 +16,7 @@ from cluster_kit.wire import envelope
 from cluster_kit.wire import sealing as wire
 from cluster_kit.wire.envelope import Envelope
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Kind, Packet, encode
-from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing, fence_tag, read_clear
+from cluster_kit.wire.sealing import NotOpened, Opened, SealFault, Sealing, fence_tag, read_clear
 
 NAME = "web@10.0.0.7"
 BOOT = BootId(1_790_000_000_000, 0x0123456789ABCDEF)
@@ -110,9 +110,9 @@ def test_stamps_go_on_when_the_secret_changes():
     [Fence("shop", "other"), Fence("other", "lan"), Fence("shopl", "an"), Fence("", "shoplan")],
 )
 def test_datagram_of_another_group_does_not_open(fence, monkeypatch):
-    assert fault_of(sealing(), sealing().seal(PLAIN, fence, NOW_S)) is Fault.FOREIGN
+    assert fault_of(sealing(), sealing().seal(PLAIN, fence, NOW_S)) is SealFault.FOREIGN
     monkeypatch.setattr(wire, "fence_tag", lambda fence: bytes(8))  # as if the tags were the same
-    assert fault_of(sealing(), sealing().seal(PLAIN, fence, NOW_S)) is Fault.FORGED
+    assert fault_of(sealing(), sealing().seal(PLAIN, fence, NOW_S)) is SealFault.FORGED
 
 
 def test_any_change_of_any_byte_is_noticed():
@@ -120,28 +120,28 @@ def test_any_change_of_any_byte_is_noticed():
     for at in range(len(CAPTURED)):
         changed = bytearray(CAPTURED)
         changed[at] ^= 1
-        assert fault_of(opener, bytes(changed)) in set(Fault)
+        assert fault_of(opener, bytes(changed)) in set(SealFault)
 
 
 @pytest.mark.parametrize("size_bytes", [0, 5, 6, 54, 70, len(CAPTURED) - 1])
 def test_truncated_datagram_does_not_open(size_bytes):
     assert fault_of(sealing(), CAPTURED[:size_bytes]) in (
-        Fault.UNSEALED,
-        Fault.MALFORMED,
-        Fault.FORGED,
+        SealFault.UNSEALED,
+        SealFault.MALFORMED,
+        SealFault.FORGED,
     )
 
 
 @pytest.mark.parametrize(
     ("datagram", "fault"),
     [
-        (b"ckgo\x01\x00" + CAPTURED[6:], Fault.UNSEALED),
-        (b"ckgo\x02\x01" + CAPTURED[6:], Fault.UNSEALED),
-        (CAPTURED + bytes(MAX_DATAGRAM_BYTES), Fault.MALFORMED),
-        (CAPTURED[:46] + b"\xff" + CAPTURED[47:], Fault.MALFORMED),  # no place for such a name
-        (CAPTURED[:22] + b"\xff" + CAPTURED[23:], Fault.MALFORMED),  # no time that there can be
-        (sealed_elsewhere(OTHER), Fault.OTHER_KEY),
-        (sealed_elsewhere(SecretKeys(OLD.id, OTHER.authority, OTHER.datagrams)), Fault.FORGED),
+        (b"ckgo\x01\x00" + CAPTURED[6:], SealFault.UNSEALED),
+        (b"ckgo\x02\x01" + CAPTURED[6:], SealFault.UNSEALED),
+        (CAPTURED + bytes(MAX_DATAGRAM_BYTES), SealFault.MALFORMED),
+        (CAPTURED[:46] + b"\xff" + CAPTURED[47:], SealFault.MALFORMED),  # no place for such a name
+        (CAPTURED[:22] + b"\xff" + CAPTURED[23:], SealFault.MALFORMED),  # no time that there can be
+        (sealed_elsewhere(OTHER), SealFault.OTHER_KEY),
+        (sealed_elsewhere(SecretKeys(OLD.id, OTHER.authority, OTHER.datagrams)), SealFault.FORGED),
     ],
 )
 def test_why_a_datagram_does_not_open(datagram, fault):
@@ -207,7 +207,7 @@ def test_what_is_sealed_with_any_secret_that_is_accepted_opens(sender, receiver,
     if opens:
         assert other.open(datagram, FENCE).key_id == sender.current.id
     else:
-        assert fault_of(other, datagram) is Fault.OTHER_KEY
+        assert fault_of(other, datagram) is SealFault.OTHER_KEY
 
 
 def test_a_secret_that_is_dropped_opens_nothing_any_more():
@@ -215,9 +215,9 @@ def test_a_secret_that_is_dropped_opens_nothing_any_more():
     opened = opener.open(CAPTURED, FENCE)
     opener.expect(opened)
     opener.renew(Keyring(NEW))
-    assert fault_of(opener, CAPTURED) is Fault.OTHER_KEY
+    assert fault_of(opener, CAPTURED) is SealFault.OTHER_KEY
     opener.expect(opened)
-    assert fault_of(opener, CAPTURED) is Fault.OTHER_KEY
+    assert fault_of(opener, CAPTURED) is SealFault.OTHER_KEY
 
 
 # -- what is remembered ----------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_only_who_is_expected_is_remembered():
     for number in range(100):
         forged = bytearray(sealed_elsewhere(boot=BootId(number, 1)))
         forged[-1] ^= 1
-        assert fault_of(opener, bytes(forged)) is Fault.FORGED
+        assert fault_of(opener, bytes(forged)) is SealFault.FORGED
     assert not opener._openers
     for number in range(100):
         opened = opener.open(sealed_elsewhere(boot=BootId(number, 1)), FENCE)

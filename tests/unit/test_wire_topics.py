@@ -25,7 +25,6 @@ from cluster_kit.wire.topics import (
     Data,
     Declined,
     Fragment,
-    Greeting,
     Interest,
     Interested,
     Interests,
@@ -36,6 +35,7 @@ from cluster_kit.wire.topics import (
     Record,
     Sync,
     Synced,
+    TopicGreeting,
     Uninterested,
     check_topic,
     decode,
@@ -216,7 +216,7 @@ def test_bounds_that_packing_relies_on_hold():
 
 
 def test_greeting():
-    greeting = Greeting(RUN, 1_048_576, {"cache": WANTED})
+    greeting = TopicGreeting(RUN, 1_048_576, {"cache": WANTED})
     assert msgpack.unpackb(encode_greeting(greeting)) == [RUN, 1_048_576, {"cache": PLAIN}]
     assert (
         decode_greeting(packed(RUN, 1_048_576, {"cache": [*PLAIN, "later"]}, "later")) == greeting
@@ -230,7 +230,7 @@ def test_empty_greeting_listens_to_nothing():
 def test_greeting_of_the_longest_topics_fits():
     most = Interest(MAX_NUMBER, MAX_NUMBER, MAX_NUMBER, True)
     topics = {f"{number}".rjust(MAX_TOPIC_BYTES): most for number in range(MAX_TOPICS)}
-    assert len(encode_greeting(Greeting(RUN, MAX_NUMBER, topics))) <= MAX_GREETING_BYTES
+    assert len(encode_greeting(TopicGreeting(RUN, MAX_NUMBER, topics))) <= MAX_GREETING_BYTES
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from cluster_kit.wire.envelope import Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
 from cluster_kit.wire.gossip import MAGIC, MAX_DATAGRAM_BYTES, Kind, Packet, decode, encode
-from cluster_kit.wire.sealing import Fault, NotOpened, Sealing, fence_tag, is_sealed, read_clear
+from cluster_kit.wire.sealing import NotOpened, SealFault, Sealing, fence_tag, is_sealed, read_clear
 
 ECHO = 0  # no kind of packet, and never to be one
 ECHOES = 3  # sent, as one may get lost where many speak
@@ -195,7 +195,11 @@ class TrafficSorter:
             return decode(datagram)
         if self._sealing is None:
             clear = read_clear(datagram)
-            fault = Fault.OTHER_KEY if clear.fence_tag == fence_tag(self.fence) else Fault.FOREIGN
+            fault = (
+                SealFault.OTHER_KEY
+                if clear.fence_tag == fence_tag(self.fence)
+                else SealFault.FOREIGN
+            )
             raise NotOpened(fault, clear.name)
         packet = decode_envelope(self._sealing.open(datagram, self.fence).plain).packet
         return decode(packet) if packet else None
@@ -228,12 +232,12 @@ def _sealed_echo(sealing: Sealing, ctx: Discovery, echo: bytes) -> bytes:
 def _unopened(error: NotOpened) -> tuple[str, str]:
     """Return what a sealed datagram is that doesn't open, and the cure."""
     match error.fault:
-        case Fault.FOREIGN:
+        case SealFault.FOREIGN:
             return (
                 "sealed gossip of another cluster or group",
                 "give both the same cluster and group, or leave them out",
             )
-        case Fault.OTHER_KEY:
+        case SealFault.OTHER_KEY:
             return (
                 f"{error.name or 'a node'} with a secret that this node doesn't have",
                 "give both the same secret",

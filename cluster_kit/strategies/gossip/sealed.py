@@ -33,7 +33,7 @@ from cluster_kit.wire.envelope import NO_NONCE, Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
 from cluster_kit.wire.gossip import Boot, Kind, Packet, decode
-from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing
+from cluster_kit.wire.sealing import NotOpened, Opened, SealFault, Sealing
 
 ASKING_BYTES = (
     256  # of a datagram that asks for a reply, if there is room: most replies have no more
@@ -249,9 +249,9 @@ class SealedEngine:
 
 def _unopened(heard: Datagram, error: NotOpened, fence: Fence) -> Distrusted | Ignored:
     """Return what to report about a datagram that doesn't open."""
-    if error.fault is Fault.OTHER_KEY:
+    if error.fault is SealFault.OTHER_KEY:
         return Distrusted(error.name, heard.source, ANOTHER)
-    if error.fault is Fault.UNSEALED:
+    if error.fault is SealFault.UNSEALED:
         try:
             packet = read(heard.data)
         except RemoteProtocolError as unreadable:
