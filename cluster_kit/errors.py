@@ -1,7 +1,16 @@
 """Every exception that cluster_kit raises, on one page.
 
-A message is one line: what failed, the offending value, the cause or what was expected, what to do.
-Programs decide by type and attributes, never by the message: the reconciler reads ``retryable``.
+A message is one line: what failed, the offending value, the cause or what was expected, and what to
+do. Programs decide by type and attributes, never by the message::
+
+    try:
+        answer = topic.ask("db@10.0.0.7", "size")
+    except NotSentError:
+        ...  # nobody has acted on it: ask again, or ask another node
+    except UnansweredError:
+        ...  # somebody may have acted on it
+
+All of them can be pickled, and so pass from a worker to the application.
 """
 
 from __future__ import annotations
@@ -15,7 +24,12 @@ from cluster_kit.fault import Fault, format_path
 
 
 class ClusterKitError(Exception):
-    """The root of all errors; ``retryable`` says whether the same attempt may succeed later."""
+    """The root of all errors of this package.
+
+    Attributes:
+        retryable: Whether the same attempt may succeed later, although nobody changes anything.
+            It is what reconnection goes by.
+    """
 
     retryable: bool = False
 
@@ -41,10 +55,10 @@ class ConfigError(ClusterKitError, ValueError):
 
     Attributes:
         path: Key path, such as ``topologies.lan.config.port``; empty for the whole document.
-        file: The YAML file, or ``None`` where the configuration was a dict.
+        file: The YAML file; ``None`` if the configuration was a dict.
         line: Line in ``file``, from 1.
         column: Column in ``line``, from 1.
-        fault: What is wrong, as a value; of an error that stands for several, the first one.
+        fault: What is wrong, as a value; if there are several faults, the first one.
     """
 
     def __init__(
@@ -71,17 +85,17 @@ class ConfigError(ClusterKitError, ValueError):
 
     @property
     def errors(self) -> tuple[ConfigError, ...]:
-        """Each fault on its own, so that all are reported at once; itself where there is one."""
+        """One error per fault; this error itself if there is only one."""
         return self._parts or (self,)
 
     @property
     def missing(self) -> bool:
-        """Whether the fault is that something isn't given."""
+        """Whether a required value was left out."""
         return self.fault.missing
 
     @classmethod
     def gather(cls, errors: Sequence[ConfigError]) -> Self | ConfigError:
-        """Return one error that stands for all of ``errors``, which must not be empty."""
+        """Return one error for all of ``errors``, which must not be empty."""
         if len(errors) == 1:
             return errors[0]
         whole = cls("\n".join(str(error) for error in errors))
@@ -92,7 +106,7 @@ class ConfigError(ClusterKitError, ValueError):
 
 
 def faults_of(check: Callable[..., object], *arguments: object) -> Iterator[Fault]:
-    """Yield the faults for which ``check`` raises ``ConfigError``, to report them with others."""
+    """Yield the faults for which ``check`` raises ``ConfigError``."""
     try:
         check(*arguments)
     except ConfigError as exc:
@@ -100,7 +114,7 @@ def faults_of(check: Callable[..., object], *arguments: object) -> Iterator[Faul
 
 
 def raise_all(faults: Iterable[Fault]) -> None:
-    """Raise one ``ConfigError`` for all ``faults`` of options, if there are any."""
+    """Raise one ``ConfigError`` for all ``faults``, if there are any."""
     errors = [ConfigError(fault) for fault in faults]
     if errors:
         raise ConfigError.gather(errors)
@@ -164,7 +178,13 @@ class NetworkError(ClusterKitError):
 
 
 class DiscoveryError(ClusterKitError):
-    """A source of nodes could not answer; what was known stays known."""
+    """A source of nodes could not answer; the nodes it found before stay known.
+
+    Strategies raise it, and their look-up is repeated with a growing delay.
+
+    Attributes:
+        strategy: Name of the strategy; ``None`` if unknown.
+    """
 
     retryable = True
 
@@ -226,13 +246,13 @@ _FINAL_REASONS = frozenset(
 
 
 class ConnectError(ClusterKitError):
-    """A link to a node could not be opened.
+    """A link to a node could not be opened; connectors raise it.
 
     Attributes:
         node: Name or address of the peer.
         reason: What went wrong, from a closed list.
-        retryable: By default whether ``reason`` tends to pass; a final one is tried again too, but
-            seldom.
+        retryable: Whether the fault tends to pass; by default this follows from ``reason``. Dials
+            are repeated in any case, but only rarely if it does not.
     """
 
     def __init__(
@@ -250,7 +270,7 @@ class ConnectError(ClusterKitError):
 
 
 class NameConflict(ConnectError):  # noqa: N818 - the name is part of the published contract
-    """Another live process uses our name: rename one of them, or stop the other."""
+    """Another live process uses this node's name: rename one of the two, or stop it."""
 
     def __init__(self, message: str, *, node: str | None = None) -> None:
         super().__init__(message, node=node, reason=ConnectReason.CONFLICT)
@@ -266,15 +286,15 @@ def name_taken(name: str) -> str:
 
 
 class ProtocolError(ClusterKitError):
-    """A wire protocol was violated; the subclass says by which end."""
+    """One end of a connection broke the protocol; the subclass says which."""
 
 
 class LocalProtocolError(ProtocolError):
-    """We were about to violate the protocol: a bug in cluster_kit or in a plugin."""
+    """This end was about to break the protocol: a bug in cluster_kit or in a plugin."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer violated the protocol; only its link is closed."""
+    """The peer broke the protocol; its link is closed, and no other."""
 
 
 class UntrustedError(RemoteProtocolError):
@@ -290,9 +310,14 @@ class UntrustedError(RemoteProtocolError):
 
 
 class RestartLimitError(ClusterKitError):
-    """A topology with ``escalate: true`` failed too often and stopped the supervisor.
+    """A topology with ``escalate: true`` failed too often, and stopped the supervisor.
 
-    Raised by ``join()``.
+    ``Supervisor.join`` raises it.
+
+    Attributes:
+        topology: Name of the topology.
+        restarts: How many restarts are allowed within ``period_s``.
+        period_s: The period, in seconds.
     """
 
     def __init__(self, message: str, *, topology: str, restarts: int, period_s: float) -> None:
@@ -303,11 +328,13 @@ class RestartLimitError(ClusterKitError):
 
 
 class CommandError(ClusterKitError):
-    """``Supervisor.call`` failed, or the connector's command raised."""
+    """``Supervisor.call`` failed: no such command, no answer in time, or the command raised."""
 
 
 class NotSentError(ClusterKitError):
-    """A message certainly did not reach its receiver, or a question certainly was not answered.
+    """A message or a question certainly did not reach the receiving application.
+
+    So it is safe to send it again.
 
     Attributes:
         node: Name of the receiver.
@@ -325,7 +352,7 @@ class NotLinkedError(NotSentError):
 
 
 class UnansweredError(ClusterKitError):
-    """A question was sent and not answered; its receiver may have acted on it or not.
+    """A question was sent and not answered; the receiver may or may not have acted on it.
 
     Attributes:
         node: Name of the receiver.
@@ -337,7 +364,7 @@ class UnansweredError(ClusterKitError):
 
 
 class RemoteError(ClusterKitError):
-    """The receiver of a question raised an exception; the message is its type and text.
+    """The function that answers a question raised an exception, whose type and text this has.
 
     Attributes:
         node: Name of the receiver.
@@ -349,17 +376,17 @@ class RemoteError(ClusterKitError):
 
 
 class WaitTimeoutError(ClusterKitError, TimeoutError):
-    """The cluster did not reach the requested size in time."""
+    """``wait_for`` or ``once`` ran out of time; see their ``timeout_s``."""
 
     retryable = True
 
 
 class VirtualTimeError(ClusterKitError):
-    """A run in virtual time (``cluster_kit.testing``) is stuck, or left an unhandled exception."""
+    """A run in virtual time is stuck or left an unhandled exception; see ``cluster_kit.testing``."""
 
 
 class DeadlockError(VirtualTimeError):
-    """In virtual time, tasks wait for what will never happen; the message lists them."""
+    """In virtual time, no task can ever go on; the message lists what they wait for."""
 
 
 class LeakError(VirtualTimeError):
@@ -367,7 +394,7 @@ class LeakError(VirtualTimeError):
 
 
 def text_of(exc: BaseException) -> str:
-    """Return the text of an exception of foreign code, even if ``str()`` fails."""
+    """Return the text of an exception of foreign code, even if its ``__str__`` fails."""
     try:
         return str.__str__(str(exc))
     except BaseException as broken:  # noqa: BLE001 - foreign code runs while a failure is reported
@@ -375,7 +402,7 @@ def text_of(exc: BaseException) -> str:
 
 
 def cause_of(error: OSError) -> str:
-    """Return why a system call failed, in the system's words; asyncio replaces these by its own."""
+    """Return the system's own words for a failure, which asyncio replaces by longer ones."""
     import socket
 
     if isinstance(error, socket.gaierror) or not error.errno:  # its error numbers aren't errno's

@@ -2,7 +2,16 @@
 
 A subscription begins with one ``Snapshot`` per topology; the events that follow have the next
 numbers, without a gap. A subscriber that falls behind gets a fresh ``Snapshot`` instead of what it
-missed.
+missed. ``match`` tells them apart::
+
+    for event in cluster.subscribe():
+        match event:
+            case Snapshot(up=nodes):
+                members = {node.key for node in nodes}
+            case NodeUp(node=node):
+                members.add(node.key)
+            case NodeDown(node=node):
+                members.discard(node.key)
 """
 
 from __future__ import annotations
@@ -22,11 +31,11 @@ class Reason(StrEnum):
     CLOSED = "closed"
     """Its end of the link closed without a goodbye: it crashed, or the connection was reset."""
     SILENT = "silent"
-    """Nothing was heard from it for too long."""
+    """Nothing arrived from it for too long."""
     REPLACED = "replaced"
-    """A newer run of the node took its place, or its address turned out to have another name."""
+    """A newer run of the node took its place, or another node answered at its address."""
     GONE = "gone"
-    """Its source says explicitly that it is no longer there."""
+    """Its source reported that it is no longer there."""
     UNWANTED = "unwanted"
     """Neither end wants the link any more."""
     WORKER = "worker"
@@ -37,12 +46,12 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What every event has.
+    """The base of all events.
 
     Attributes:
         topology: Name of the configured topology.
         seq: Number within the topology; the next event has the next number.
-        t: When it was noticed, in Unix seconds.
+        t: When it happened, in Unix seconds, as far as this node can tell.
     """
 
     topology: str
@@ -52,18 +61,18 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFound(Event):
-    """Discovery vouches for a node: it is known."""
+    """Discovery found a node, which is now *known*; a link to it may follow."""
 
     node: Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLost(Event):
-    """Discovery no longer vouches for a node; a healthy link to it is kept.
+    """A node is no longer known to discovery; a healthy link to it is kept.
 
     Attributes:
         node: The node as it was.
-        reason: Why.
+        reason: Why it was lost.
     """
 
     node: Node
@@ -72,7 +81,7 @@ class NodeLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeUp(Event):
-    """A link to a node is up."""
+    """A link to a node is up: both ends have proved themselves and agreed on it."""
 
     node: Node
 
@@ -83,7 +92,7 @@ class NodeDown(Event):
 
     Attributes:
         node: The node as it was.
-        reason: Why.
+        reason: Why it went down.
     """
 
     node: Node
@@ -92,21 +101,21 @@ class NodeDown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeUpdated(Event):
-    """The metadata or the address of a known or linked node changed."""
+    """A known or linked node has other metadata, another address, or began a new run."""
 
     node: Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLeaving(Event):
-    """A node is about to leave: it keeps its links until it does, and nobody dials it any more."""
+    """A node is about to leave: it keeps its links until then, and gets no new ones."""
 
     node: Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyReady(Event):
-    """The topology serves and has announced itself.
+    """The topology accepts links and has announced itself.
 
     Attributes:
         address: Where it accepts links; ``None`` if its connector does not listen.
@@ -117,9 +126,9 @@ class TopologyReady(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyDegraded(Event):
-    """A strategy or the worker failed too often; it is retried slowly.
+    """A strategy or the worker failed too often; from now on it is restarted less often.
 
-    Links and known nodes are kept as far as the worker still runs.
+    Links and known nodes are kept as long as the worker runs.
 
     Attributes:
         error: The last failure.
@@ -130,7 +139,7 @@ class TopologyDegraded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyRecovered(Event):
-    """What was degraded works again."""
+    """A degraded topology works again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +147,8 @@ class TopologyRestarted(Event):
     """The worker died, and another one is started in its place.
 
     Attributes:
-        error: What ended it.
-        restarts: How often that has happened since the supervisor was started.
+        error: Why the worker died.
+        restarts: How many workers have been replaced since the supervisor was started.
     """
 
     error: str
@@ -148,11 +157,11 @@ class TopologyRestarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyEvent(Event):
-    """Something that only one plugin knows of.
+    """An event that a plugin defines.
 
     Attributes:
-        kind: What happened, in a word of the plugin's.
-        data: Plain data, of a shape that depends on ``kind``.
+        kind: The plugin's name for what happened.
+        data: Plain data, whose shape depends on ``kind``.
     """
 
     kind: str
@@ -164,7 +173,7 @@ class Snapshot(Event):
     """The whole view of one topology as of ``seq``.
 
     Attributes:
-        known: The nodes that discovery vouches for, without this one, sorted by key.
+        known: The nodes that discovery has found, without this one, sorted by key.
         up: The nodes that are linked, sorted by key.
     """
 

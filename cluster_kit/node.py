@@ -1,10 +1,9 @@
-"""The values that stand for participants: ``Node``, ``BootId``, ``Fence``; the forms of addresses.
+"""The participants of a cluster: ``Node``, ``BootId``, ``Fence``, and the forms of addresses.
 
-A node comes from configuration, from a strategy plugin or from the network, so it checks itself
-when it is made: it is safe to print, to log and to dial. It also brings its hosts into their
-canonical form, so that nodes which denote the same participant in different spellings are equal. An
-address means something to its connector only; ``host_and_port`` says whether it has a host and a
-port.
+Nodes come from configurations, from strategy plugins and from the network, so a node checks itself
+when it is made: it is safe to print, to log and to dial. It also brings its hosts into canonical
+form, so that two spellings of the same participant are equal. Only a connector knows what its
+addresses mean; ``host_and_port`` says whether one has a host and a port.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ MAX_NAME_CHARS = 255  # a DNS name's bound, and more than any basename@host in u
 MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")  # a Unix socket's has 108 at most
 MAX_METADATA_BYTES = 1024  # keys and values; with usual names it fits one unfragmented datagram
 
-_MAX_GIVEN_CHARS = 300  # of an address that is looked at at all
+_MAX_GIVEN_CHARS = 300  # a longer address is refused unread
 _NAME = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 _VISIBLE = re.compile(r"[!-?A-~]+")  # without "@", so that no address looks like a name
 _LIKE_HOST_AND_PORT = re.compile(r"[^/]*:[0-9]{1,5}")
@@ -32,7 +31,7 @@ _BOOT_ID = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{16})")
 
 @dataclass(frozen=True, slots=True, order=True)
 class BootId:
-    """Identifies one run of a node; totally ordered, so that a later run compares as greater.
+    """Identifies one run of a node; a later run compares as greater.
 
     Attributes:
         started_ms: When the run started, in milliseconds since 1970.
@@ -54,10 +53,10 @@ class BootId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the boot id that ``str`` wrote.
+        """Return the boot id of which ``text`` is the ``str``.
 
         Raises:
-            ValueError: It is no such text.
+            ValueError: ``text`` has another form.
         """
         parts = _BOOT_ID.fullmatch(text) if isinstance(text, str) else None
         if parts is None:
@@ -82,7 +81,12 @@ def made_up_name(kind: str, host: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What two nodes must have in common to belong together; all others are silently ignored."""
+    """What two nodes must have in common to belong together; all others are silently ignored.
+
+    Attributes:
+        cluster: Name of the cluster, from the configuration.
+        group: Name of the topology, unless its configuration has a ``group``.
+    """
 
     cluster: str
     group: str
@@ -91,21 +95,27 @@ class Fence:
 @final
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One participant of a cluster.
+    """One participant of a cluster: frozen and hashable.
+
+    ::
+
+        >>> node = Node("web-1@LocalHost.", "127.0.0.1:4370", {"zone": "a"})
+        >>> node.name, node.host, str(node)
+        ('web-1@localhost', 'localhost', 'web-1@localhost')
 
     Args:
         name: ``basename@host``, the identity; ``None`` while only an address is known. The host is
-            held in its canonical form (see ``cluster_kit.host``): ``Node("a@LocalHost.").name`` is
-            ``"a@localhost"``.
-        address: Where its connector is dialled; ``None`` if it can't be. Only connectors know what
-            it means: it is up to ``MAX_ADDRESS_CHARS`` of visible ASCII without ``@``, such as
-            ``unix:/run/web.sock``. Text that ends in a colon and a port is ``host:port``, and its
-            host is held in canonical form.
-        metadata: Small string tags; they can change while the node runs.
-        boot_id: Which run of the node it is; ``None`` if that is not known.
+            brought into canonical form (see ``cluster_kit.host``).
+        address: Where its connector accepts links; ``None`` if it doesn't. Usually ``host:port``,
+            whose host is brought into canonical form. A connector may use another form, such as
+            ``unix:/run/web.sock``: visible ASCII without ``@``, which doesn't end in a colon and
+            digits.
+        metadata: Small tags, text to text, at most 1,024 bytes in all as UTF-8. They can change
+            while the node runs.
+        boot_id: Which run of the node it is; ``None`` if unknown.
 
     Attributes:
-        key: The name, or the address while the name is not known.
+        key: The name, or the address while the name is unknown.
 
     Raises:
         ValueError: A part is malformed or too long, or both name and address are missing.
@@ -149,18 +159,18 @@ class Node:
 
     @property
     def host(self) -> str:
-        """The host part of the name, else of the address; empty where there is none."""
+        """The host part of the name, else of the address; empty if there is none."""
         if self.name:
             return self.name.partition("@")[2]
         parts = host_and_port(self.address)
         return parts[0] if parts else ""
 
     def evolve(self, **changes: Any) -> Node:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed, such as ``node.evolve(metadata={})``."""
         return replace(self, **changes)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the node as a dict of text, for JSON and the like; what it lacks is left out."""
+        """Return the node as a dict that fits JSON; what it lacks is left out."""
         plain = {
             "name": self.name,
             "address": self.address,
@@ -171,11 +181,10 @@ class Node:
 
     @classmethod
     def from_plain(cls, plain: object) -> Node:
-        """Return the node that ``to_plain`` described.
+        """Return the node of which ``plain`` is the plain form; see ``to_plain``.
 
         Args:
-            plain: May be anything, since it comes from outside. Unknown keys are ignored, so that
-                entries may hold more than a node.
+            plain: Untrusted data; anything is allowed. Unknown keys are ignored.
 
         Raises:
             ValueError: It does not describe a node.
@@ -214,11 +223,10 @@ def is_other_run(one: Node, other: Node) -> bool:
 
 
 def _exact(text: str) -> str:
-    """Return ``text`` as a plain string: the other end of a pipe may not know a subclass."""
+    """Return ``text`` as a plain ``str``: another process may lack the class of a subclass."""
     if not isinstance(text, str):
         raise ValueError(
-            f"node: {text!r:.80} is not text: name, address and metadata are strings; quote "
-            "numbers",
+            f"node: {text!r:.80} is not text: name, address and metadata are strings; quote numbers"
         )
     return str.__str__(text)
 
@@ -248,10 +256,10 @@ def canonical_name(name: str) -> str:
 
 
 def canonical_key(text: str) -> str:
-    """Return a name or an address in canonical form; other text, which is no key, as it is."""
+    """Return a name or an address in canonical form, and any other text as it is."""
     if not isinstance(text, str):
         raise TypeError(
-            f"{text!r:.80}: expected the name of a node, or its address if it has no name",
+            f"{text!r:.80}: expected the name of a node, or its address if it has no name"
         )
     try:
         return canonical_name(text) if "@" in text else canonical_address(text)
@@ -290,7 +298,7 @@ def canonical_address(address: str) -> str:
 
 
 def host_and_port(address: str | None) -> tuple[str, int] | None:
-    """Return host and port of an address; ``None`` if it is in a form of its connector's own."""
+    """Return host and port of an address; ``None`` if its connector uses another form."""
     if address is None or not _LIKE_HOST_AND_PORT.fullmatch(address):
         return None
     return split_address(address)
@@ -318,7 +326,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def split_endpoint(text: str) -> tuple[str, int | None]:
-    """Split ``host`` or ``host:port``, with or without brackets around an IPv6 host without a port.
+    """Split ``host`` or ``host:port``; an IPv6 host without a port needs no brackets.
 
     Raises:
         ValueError: It is neither.

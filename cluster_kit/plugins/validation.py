@@ -24,11 +24,7 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
 }
 """The arguments of every hook, by its name."""
 
-_NOT_PLAIN = (
-    inspect.iscoroutinefunction,
-    inspect.isasyncgenfunction,
-    inspect.isgeneratorfunction,
-)
+_NOT_PLAIN = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
 _UNUSUAL = (
     inspect.Parameter.VAR_POSITIONAL,
     inspect.Parameter.VAR_KEYWORD,

@@ -30,11 +30,17 @@ _Result = TypeVar("_Result")
 
 
 class AsyncSupervisor:
-    """Runs the topologies of a configuration, and knows which nodes are there; for asyncio.
+    """A ``Supervisor`` for asyncio programs: the same methods, most of them awaited.
 
-    It has the methods of ``Supervisor``, and none of them blocks the event loop. Use it in ``async
-    with``, or await ``start`` and ``stop``. A supervisor runs once. Arguments and errors are those
-    of ``Supervisor``.
+    None of them blocks the event loop. Arguments, results and errors are those of ``Supervisor``,
+    where the methods are described. Use it in ``async with``, or await ``start`` and ``stop``::
+
+        async with AsyncSupervisor({"topologies": {"lan": {"strategy": "gossip"}}}) as cluster:
+            await cluster.wait_for(3, timeout_s=30)
+            async for event in cluster.subscribe():
+                print(event)
+
+    Use it from the event loop in which it was started.
     """
 
     def __init__(
@@ -56,11 +62,7 @@ class AsyncSupervisor:
         plugins: PluginRegistry | None = None,
         control: bool = False,
     ) -> Self:
-        """Make a supervisor from a YAML file; the other arguments are those of the class.
-
-        Raises:
-            ConfigError: The file cannot be read or has faults; each names its line.
-        """
+        """Make a supervisor from a YAML file; see ``Supervisor.from_file``."""
         plugins = plugins or PluginRegistry.load()
         return cls(load_config(path, plugins), observe=observe, plugins=plugins, control=control)
 
@@ -72,15 +74,9 @@ class AsyncSupervisor:
         return self._sync._repr_html_()
 
     async def start(self) -> Self:
-        """Start the workers, and return once each serves, or after ten seconds.
+        """Start the workers, and wait until each accepts links; see ``Supervisor.start``.
 
         If it is cancelled, nothing is left running.
-
-        Raises:
-            ConfigError: A topology can't serve as configured, such as on a port in use. Nothing is
-                left running.
-            ClusterKitError: The system refuses what it takes, or a process that was started is not
-                a worker. Nothing is left running.
         """
         self._sync._boards.loop = asyncio.get_running_loop()
         try:
@@ -91,19 +87,11 @@ class AsyncSupervisor:
         return self
 
     async def stop(self) -> None:
-        """Leave with a goodbye, and wait until all workers have ended. Idempotent."""
+        """Say goodbye, and wait until all workers have ended; see ``Supervisor.stop``."""
         await _in_thread(self._sync.stop)
 
     async def join(self, timeout_s: float | None = None) -> bool:
-        """Wait until the supervisor has stopped; return whether it has.
-
-        Args:
-            timeout_s: How long to wait, in seconds; for ever by default.
-
-        Raises:
-            RestartLimitError: A topology with ``escalate: true`` was restarted too often.
-            ClusterKitError: It was not started, or the supervisor itself failed.
-        """
+        """Wait until the supervisor has stopped; see ``Supervisor.join``."""
         try:
             self._sync.join(0)  # raises if it was not started, and there is nothing to wait for
             async with asyncio.timeout(timeout_s):
@@ -125,16 +113,7 @@ class AsyncSupervisor:
         return self._sync.local
 
     async def nodes(self, topology: str | None = None, state: NodeState = "up") -> tuple[Node, ...]:
-        """Return the other nodes, sorted by name.
-
-        Args:
-            topology: Only those of this one.
-            state: ``"up"`` for those that are linked, ``"known"`` for those that discovery vouches
-                for.
-
-        Raises:
-            ClusterKitError: The supervisor is not running, or there is no such topology.
-        """
+        """Return the other nodes, sorted by name; see ``Supervisor.nodes``."""
         return self._sync.nodes(topology, state)
 
     async def wait_for(
@@ -145,19 +124,7 @@ class AsyncSupervisor:
         state: NodeState = "up",
         timeout_s: float | None = None,
     ) -> None:
-        """Wait until the cluster has ``n`` nodes, including this one unless it only observes.
-
-        Args:
-            n: How many.
-            topology: Count the nodes of this one only.
-            state: Which nodes count; see ``nodes``.
-            timeout_s: How long to wait, in seconds; for ever by default.
-
-        Raises:
-            WaitTimeoutError: The time is over, or the supervisor has stopped.
-            ConfigError: It would never return: the topology does not link or hold that many.
-            ClusterKitError: The supervisor is not running, or there is no such topology.
-        """
+        """Wait until the cluster has ``n`` nodes; see ``Supervisor.wait_for``."""
         sync = self._sync
         sync.check_reachable(n, topology, state)
         sync.nodes(topology, state)  # raises if it was not started: there is nothing to wait for
@@ -175,13 +142,9 @@ class AsyncSupervisor:
         topology: str | None = None,
         maxsize: int = DEFAULT_QUEUE,
     ) -> AsyncSubscription:
-        """Receive events, beginning with a snapshot: iterate over the result, or give a callback.
+        """Receive events, beginning with a snapshot; see ``Supervisor.subscribe``.
 
-        Args:
-            callback: Called with each event in the event loop; it should return soon.
-            topology: Only events of this one.
-            maxsize: How many events to queue; a subscriber further behind gets a fresh snapshot
-                instead.
+        A callback is called in the event loop; it should return soon.
         """
         subscription = self._sync.subscribe(topology=topology, maxsize=maxsize)
         return AsyncSubscription(subscription, callback)
@@ -193,11 +156,7 @@ class AsyncSupervisor:
         where: Mapping[str, str] | None = None,
         topology: str | None = None,
     ) -> Node:
-        """Return the one node, of this one and those linked, that owns ``key``; see ``owners``.
-
-        Raises:
-            ClusterKitError: No node has the metadata ``where``.
-        """
+        """Return the owner of ``key``; see ``Supervisor.owner``."""
         return self._sync.owner(key, where=where, topology=topology)
 
     async def owners(
@@ -208,19 +167,7 @@ class AsyncSupervisor:
         where: Mapping[str, str] | None = None,
         topology: str | None = None,
     ) -> tuple[Node, ...]:
-        """Return the first ``n`` owners of ``key``, of this node and those linked, in order.
-
-        Nodes that see each other agree. When one goes, only its own keys move.
-
-        Args:
-            key: Names whatever has to be in one place.
-            n: How many; fewer are returned if there are not so many.
-            where: Only nodes that have this in their metadata.
-            topology: Whose links count; by default those of all.
-
-        Raises:
-            TypeError: The key is neither text nor bytes, or ``n`` is not a number from 1 up.
-        """
+        """Return the first ``n`` owners of ``key``; see ``Supervisor.owners``."""
         return self._sync.owners(key, n, where=where, topology=topology)
 
     def once(
@@ -231,144 +178,54 @@ class AsyncSupervisor:
         topology: str | None = None,
         timeout_s: float | None = None,
     ) -> AsyncDuty:
-        """Return an ``async with`` block that at most one of the linked nodes is in at a time.
+        """Return an ``async with`` block in which at most one node is; see ``Supervisor.once``.
 
-        Entering it waits for that. The block must be left when ``AsyncDuty.wait`` returns False;
-        ``Supervisor.once`` says when that is, and what ``min_nodes`` is for.
-
-        Args:
-            name: What the duty is called, the same on all nodes.
-            min_nodes: How many nodes must be linked for any of them to have it.
-            topology: Whose links count; by default the only one that carries messages.
-            timeout_s: How long to wait for it, in seconds; for ever by default.
-
-        Raises:
-            ConfigError: No topology carries messages, or several do.
-            ValueError: ``name`` or ``min_nodes`` can't be used.
+        Leave the block when ``AsyncDuty.wait`` returns False.
         """
         from cluster_kit.supervisor.topics.duty import AsyncDuty
 
         return AsyncDuty(self._sync._candidate(name, min_nodes, topology), timeout_s)
 
     def topic(self, name: str, *, topology: str | None = None) -> AsyncTopic:
-        """Return a named stream of messages between the applications of linked nodes.
-
-        A topology that is replaced keeps its topics; one that is removed ends them.
-
-        Args:
-            name: At most 255 bytes as UTF-8.
-            topology: Whose links carry it; by default the only one that can.
-
-        Raises:
-            ConfigError: No topology carries messages, or several do.
-            ValueError: ``name`` can't be used.
-        """
+        """Return a named stream of messages; see ``Supervisor.topic``."""
         from cluster_kit.supervisor.topics.aio import AsyncTopic
 
         return AsyncTopic(self._sync.topic(name, topology=topology))
 
     async def status(self) -> Mapping[str, TopologyStatus]:
-        """Return how each topology is doing, by name; waits up to a second for the workers.
-
-        What only a worker knows, such as round-trip times, is missing if it does not answer in that
-        time.
-        """
+        """Return how each topology is doing, by name; see ``Supervisor.status``."""
         return await _in_thread(self._sync.status)
 
     async def drain(self) -> None:
-        """Announce that this node is about to leave.
-
-        Other nodes dial it no more, and keep their links to it until it stops.
-        """
+        """Announce that this node is about to leave; see ``Supervisor.drain``."""
         self._sync.drain()
 
     async def update_metadata(self, metadata: Mapping[str, str]) -> None:
-        """Replace this node's metadata, which all other nodes will see.
-
-        Raises:
-            ValueError: It is not text, or more than 1,024 bytes.
-        """
+        """Replace this node's metadata; see ``Supervisor.update_metadata``."""
         self._sync.update_metadata(metadata)
 
     async def reload(
-        self,
-        config: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig,
+        self, config: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig
     ) -> Changes:
-        """Change to another configuration; whatever is the same in both goes on undisturbed.
-
-        Topologies that are configured differently leave, then start as configured now.
-
-        Args:
-            config: A dict, the path of a YAML file, or what ``load_config`` returned.
-
-        Returns:
-            What has changed.
-
-        Raises:
-            ConfigError: The configuration has faults, or belongs to another node or cluster; then
-                nothing has changed. Or a topology can't serve as configured now; then the change
-                stays, and the topology is tried again and again.
-            ClusterKitError: The supervisor is not running.
-        """
+        """Change to another configuration; see ``Supervisor.reload``."""
         return await _in_thread(partial(self._sync.reload, config))
 
     async def add_topology(self, name: str, topology: Mapping[str, Any]) -> None:
-        """Start one more topology, and return once it serves.
-
-        ``topology`` is given as under ``topologies`` in a configuration.
-
-        Raises:
-            ConfigError: It has faults, or can't serve as configured; nothing of it is left.
-            ClusterKitError: There is one of that name, or the supervisor is not running.
-        """
+        """Start one more topology; see ``Supervisor.add_topology``."""
         await _in_thread(partial(self._sync.add_topology, name, topology))
 
     async def replace_topology(self, name: str, topology: Mapping[str, Any]) -> None:
-        """Have a topology leave, and start it as configured now.
-
-        ``topology`` is given as under ``topologies`` in a configuration.
-
-        Raises:
-            ConfigError: It has faults; then nothing has changed. Or it can't serve as configured;
-                then it is tried again and again.
-            ClusterKitError: There is none of that name, or the supervisor is not running.
-        """
+        """Start a topology with another configuration; see ``Supervisor.replace_topology``."""
         await _in_thread(partial(self._sync.replace_topology, name, topology))
 
     async def remove_topology(self, name: str) -> None:
-        """Have a topology leave for good.
-
-        Its nodes are reported as down and lost, and subscriptions to it alone end.
-
-        Raises:
-            ClusterKitError: There is none of that name, it is the last one, or the supervisor is
-                not running.
-        """
+        """Stop a topology for good; see ``Supervisor.remove_topology``."""
         await _in_thread(partial(self._sync.remove_topology, name))
 
     async def call(
-        self,
-        topology: str,
-        command: str,
-        /,
-        *,
-        timeout_s: float = 5.0,
-        **arguments: Any,
+        self, topology: str, command: str, /, *, timeout_s: float = 5.0, **arguments: Any
     ) -> Any:
-        """Run a command of the topology's connector in its worker, and return the result.
-
-        Arguments and result are plain data.
-
-        Args:
-            topology: Its name in the configuration.
-            command: The name of a method of the connector that is marked ``@command``.
-            timeout_s: How long the command may take, in seconds.
-            arguments: Passed to the command by name.
-
-        Raises:
-            CommandError: There is no such command, it failed, or it took too long.
-            TypeError: An argument is not plain data.
-        """
+        """Run a command of the topology's connector; see ``Supervisor.call``."""
         work = partial(self._sync.call, topology, command, timeout_s=timeout_s, **arguments)
         return await _in_thread(work)
 
@@ -376,7 +233,7 @@ class AsyncSupervisor:
 async def _in_thread(work: Callable[[], _Result]) -> _Result:
     """Run ``work``, which blocks, in a thread of its own.
 
-    ``asyncio.to_thread`` would wait for one of the default executor, which may all be taken.
+    ``asyncio.to_thread`` would wait for a thread of the default executor, which may all be busy.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Result] = loop.create_future()

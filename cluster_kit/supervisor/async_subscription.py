@@ -1,6 +1,4 @@
-"""Subscriptions for asyncio programs: ``AsyncSubscription``, and what it shares with that of
-topics.
-"""
+"""``AsyncSubscription``, and the base that it shares with subscriptions to topics."""
 
 from __future__ import annotations
 
@@ -52,7 +50,7 @@ class AsyncReader(ABC, Generic[_Item]):
         """Queue nothing more."""
 
     def _wake(self) -> None:
-        """Have the reader look again; from any thread."""
+        """Make the reader look again. Thread-safe."""
         with suppress(RuntimeError):  # the loop is closed: there is no reader any more
             self._loop.call_soon_threadsafe(self._ready.set)
 
@@ -101,14 +99,13 @@ class AsyncReader(ABC, Generic[_Item]):
 class AsyncSubscription(AsyncReader[Event]):
     """An async iterator over events, which begins with one ``Snapshot`` per topology.
 
-    It ends when it or its supervisor is closed. Only one task may read it at a time, and none if it
-    was made with a callback. Use it in ``async for``, and in ``async with`` to close it early.
+    ``AsyncSupervisor.subscribe`` makes it. It ends when it is closed, or its supervisor stops. Only
+    one task may read it at a time, and none if it has a callback. Use it in ``async for``, and in
+    ``async with`` to close it early.
     """
 
     def __init__(
-        self,
-        subscription: Subscription,
-        callback: Callable[[Event], None] | None,
+        self, subscription: Subscription, callback: Callable[[Event], None] | None
     ) -> None:
         super().__init__(callback)
         self._subscription = subscription

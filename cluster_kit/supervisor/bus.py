@@ -25,8 +25,8 @@ DEFAULT_QUEUE = 10_000  # events; a thousand nodes that come up twice and are fo
 class Subscription:
     """An iterator over events, which begins with one ``Snapshot`` per topology.
 
-    It ends when it or its supervisor is closed. Only one thread may read it at a time. Use it in
-    ``for``, and in ``with`` to close it early.
+    ``Supervisor.subscribe`` makes it. It ends when it is closed, or its supervisor stops. Only one
+    thread may read it at a time. Use it in ``for``, and in ``with`` to close it early.
     """
 
     def __init__(self, bus: EventBus, topology: str | None, maxsize: int) -> None:
@@ -50,10 +50,10 @@ class Subscription:
         """Wait for the next event and return it; ``None`` when the subscription has ended.
 
         Args:
-            timeout_s: How long to wait, in seconds; for ever by default.
+            timeout_s: How long to wait, in seconds; without limit by default.
 
         Raises:
-            TimeoutError: Nothing happened in that time.
+            TimeoutError: There was no event in that time.
         """
         with self._bus.guard():
             has_news = self._bus.changed.wait_for(lambda: self._queue or self._closed, timeout_s)
@@ -67,9 +67,9 @@ class Subscription:
             return self._queue.popleft() if self._queue else None
 
     def listen(self, wake: Callable[[], None]) -> None:
-        """Set a function to be called, on any thread, when there may be something to read.
+        """Set a function that is called when there may be something to read.
 
-        It is called at once for the first time, and also when the subscription has ended. It must
+        It is called at once, then on any thread, and also when the subscription has ended. It must
         return quickly, since publishing waits for it.
         """
         with self._bus.guard():
@@ -78,7 +78,7 @@ class Subscription:
 
     @property
     def queued(self) -> int:
-        """How many events wait to be read."""
+        """How many events are waiting to be read."""
         return len(self._queue)
 
     @property
@@ -165,7 +165,7 @@ class EventBus:
                 self.changed.notify_all()
 
     def notify(self) -> None:
-        """Wake all who wait for ``changed``: something that is not in the views has changed."""
+        """Wake all who wait for ``changed``, as something outside the views has changed."""
         with self.lock:
             self.changed.notify_all()
 
@@ -212,7 +212,7 @@ class EventBus:
             return tuple(now(each) for each in nodes)
 
     def check(self, topology: str | None) -> None:
-        """Raise ``ClusterKitError`` unless there is such a topology; ``None`` stands for all."""
+        """Raise ``ClusterKitError`` unless there is such a topology; ``None`` means all."""
         if topology is not None and topology not in self.views:
             names = ", ".join(self.views)
             raise ClusterKitError(f"topology {topology!r}: not configured; there are: {names}")

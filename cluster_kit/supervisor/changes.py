@@ -14,11 +14,7 @@ from cluster_kit.supervisor.loop import SupervisingLoop
 from cluster_kit.supervisor.waiting import wait_until
 from cluster_kit.supervisor.worker_supervisor import WorkerSupervisor
 
-_NO_LINKS = Component(
-    name="none",
-    target="cluster_kit.connectors.none:NoneConnector",
-    options={},
-)
+_NO_LINKS = Component(name="none", target="cluster_kit.connectors.none:NoneConnector", options={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +98,7 @@ def _protection(config: ClusterConfig) -> tuple[bool, bool]:
 
 
 def with_topology(
-    config: ClusterConfig,
-    name: str,
-    topology: Mapping[str, Any],
-    plugins: PluginRegistry,
+    config: ClusterConfig, name: str, topology: Mapping[str, Any], plugins: PluginRegistry
 ) -> ClusterConfig:
     """Return ``config`` with ``topology`` added, or in the place of one of that name.
 
@@ -135,10 +128,7 @@ def without_links(topologies: Mapping[str, TopologyConfig]) -> Mapping[str, Topo
 
 
 def carry_out(
-    changes: Changes,
-    topologies: Mapping[str, TopologyConfig],
-    loop: SupervisingLoop,
-    bus: EventBus,
+    changes: Changes, topologies: Mapping[str, TopologyConfig], loop: SupervisingLoop, bus: EventBus
 ) -> Sequence[WorkerSupervisor]:
     """Carry out what changes in the topologies; return the supervisors of those that were started.
 

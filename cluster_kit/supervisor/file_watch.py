@@ -46,10 +46,7 @@ class FileWatch:
     """
 
     def __init__(
-        self,
-        names_files: Callable[[], bool],
-        looks: Sequence[Callable[[], object]],
-        logs: LogRelay,
+        self, names_files: Callable[[], bool], looks: Sequence[Callable[[], object]], logs: LogRelay
     ) -> None:
         self._names_files = names_files
         self._looks = looks
@@ -198,9 +195,7 @@ class FileLook(Generic[Content]):
 
 
 def look_at_secrets(
-    config: Callable[[], ClusterConfig],
-    use: Callable[[SecretFile], object],
-    logs: LogRelay,
+    config: Callable[[], ClusterConfig], use: Callable[[SecretFile], object], logs: LogRelay
 ) -> FileLook[SecretFile]:
     """Return the look at the secret's file."""
     return FileLook(
@@ -215,9 +210,7 @@ def look_at_secrets(
 
 
 def look_at_certificates(
-    config: Callable[[], ClusterConfig],
-    use: Callable[[CertificateFiles], object],
-    logs: LogRelay,
+    config: Callable[[], ClusterConfig], use: Callable[[CertificateFiles], object], logs: LogRelay
 ) -> FileLook[CertificateFiles]:
     """Return the look at the files of certificates."""
 

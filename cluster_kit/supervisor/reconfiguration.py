@@ -73,13 +73,12 @@ class Reconfigurable(ABC):
         )
 
     def reload(
-        self,
-        config: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig,
+        self, config: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig
     ) -> Changes:
-        """Change to another configuration; whatever is the same in both goes on undisturbed.
+        """Change to another configuration; what is the same in both goes on undisturbed.
 
-        Topologies that are configured differently leave, then start as configured now. Do not call
-        it in a signal handler.
+        Topologies that are configured differently leave, and start again as configured now. Wait
+        until they accept links, as ``start`` does. Don't call it in a signal handler.
 
         Args:
             config: A dict, the path of a YAML file, or what ``load_config`` returned.
@@ -90,7 +89,7 @@ class Reconfigurable(ABC):
         Raises:
             ConfigError: The configuration has faults, or belongs to another node or cluster; then
                 nothing has changed. Or a topology can't serve as configured now; then the change
-                stays, and the topology is tried again and again.
+                stays, and the topology is started again and again.
             ClusterKitError: The supervisor is not running.
         """
         self._running()
@@ -101,15 +100,16 @@ class Reconfigurable(ABC):
         return changes
 
     def add_topology(self, name: str, topology: Mapping[str, Any]) -> None:
-        """Start one more topology, and return once it serves.
+        """Start one more topology, and wait until it accepts links.
 
         Args:
-            name: What it is called.
-            topology: As under ``topologies`` in a configuration.
+            name: Its name.
+            topology: Its configuration, as under ``topologies``.
 
         Raises:
-            ConfigError: It has faults, or can't serve as configured; nothing of it is left.
-            ClusterKitError: There is one of that name, or the supervisor is not running.
+            ConfigError: The configuration has faults, or the topology can't serve as configured;
+                nothing of it is left.
+            ClusterKitError: There is a topology of that name, or the supervisor is not running.
         """
         self._running()
         with self._changing:
@@ -124,16 +124,16 @@ class Reconfigurable(ABC):
                 raise
 
     def replace_topology(self, name: str, topology: Mapping[str, Any]) -> None:
-        """Have a topology leave, and start it as configured now.
+        """Stop a topology with a goodbye, and start it with another configuration.
 
         Args:
-            name: What it is called.
-            topology: As under ``topologies`` in a configuration.
+            name: Its name.
+            topology: Its new configuration, as under ``topologies``.
 
         Raises:
-            ConfigError: It has faults; then nothing has changed. Or it can't serve as configured;
-                then it is tried again and again.
-            ClusterKitError: There is none of that name, or the supervisor is not running.
+            ConfigError: The configuration has faults; then nothing has changed. Or the topology
+                can't serve as configured; then it is started again and again.
+            ClusterKitError: There is no topology of that name, or the supervisor is not running.
         """
         self._running()
         with self._changing:
@@ -142,13 +142,13 @@ class Reconfigurable(ABC):
             self._apply(new, Changes(replaced=(name,)))
 
     def remove_topology(self, name: str) -> None:
-        """Have a topology leave for good.
+        """Stop a topology for good, with a goodbye.
 
-        Its nodes are reported as down and lost, and subscriptions to it alone end.
+        Its nodes are reported as down and lost, and subscriptions to this topology alone end.
 
         Raises:
-            ClusterKitError: There is none of that name, it is the last one, or the supervisor is
-                not running.
+            ClusterKitError: There is no topology of that name, it is the last one, or the
+                supervisor is not running.
         """
         self._running()
         with self._changing:
@@ -158,32 +158,33 @@ class Reconfigurable(ABC):
             self._apply(without_topology(self._config, name), Changes(removed=(name,)))
 
     def drain(self) -> None:
-        """Announce that this node is about to leave.
+        """Announce that this node is about to leave; return at once.
 
-        Other nodes dial it no more, and keep their links to it until it stops.
+        Other nodes keep their links to it until it stops, and open no new ones.
         """
         self._leaving = True
         self._send_to_all(Drain())
 
     def update_metadata(self, metadata: Mapping[str, str]) -> None:
-        """Replace this node's metadata, which all other nodes will see.
+        """Replace this node's metadata, which all other nodes learn; return at once.
 
         Raises:
-            ValueError: It is not text, or more than 1,024 bytes.
+            TypeError: ``metadata`` is not a mapping.
+            ValueError: A key or value is not text, or there are more than 1,024 bytes in all.
         """
         if not isinstance(metadata, Mapping):
             raise TypeError(
-                f"update_metadata: {metadata!r:.80}: expected a mapping of text to text",
+                f"update_metadata: {metadata!r:.80}: expected a mapping of text to text"
             )
         self._local = self._local.evolve(metadata=dict(metadata))
         self._send_to_all(SetMetadata(dict(self._local.metadata)))
 
     def _apply(self, new: ClusterConfig, changes: Changes) -> None:
-        """Change to ``new``, and wait until the topologies that it starts serve."""
+        """Change to ``new``, and wait until the topologies that it starts accept links."""
         loop = self._running()
         if self._bus.closed or self._stop_requested:
             raise ClusterKitError(
-                "supervisor: it has stopped, and can't be changed: make a new one",
+                "supervisor: it has stopped, and can't be changed: make a new one"
             )
         self._keychain.change(new)  # the only step that can fail, so it comes first
         self._config = new
@@ -208,14 +209,14 @@ class Reconfigurable(ABC):
         return self._config.secret_file is not None or self._config.certificates is not None
 
     def _renew(self) -> None:
-        """Have the workers use the new secrets and certificates, which costs them no link."""
+        """Send the new secrets and certificates to the workers, which keep their links."""
         keyring = self._keychain.keyring()
         if keyring is not None:  # otherwise protection was dropped, and all workers are new
             self._send_to_all(Renew(keyring))
         self._advise()
 
     def _use_secrets(self, file: SecretFile) -> None:
-        """Change to what the secret's file says now."""
+        """Use the secret that the file holds now."""
 
         def changed(config: ClusterConfig) -> ClusterConfig | None:
             was = config.secret_file
@@ -225,7 +226,7 @@ class Reconfigurable(ABC):
         self._use_files(changed, f"secret_file: '{file.path}'")
 
     def _use_certificates(self, files: CertificateFiles) -> None:
-        """Change to the certificates that their files hold now."""
+        """Use the certificates that the files hold now."""
 
         def changed(config: ClusterConfig) -> ClusterConfig | None:
             was = config.certificates
@@ -236,15 +237,13 @@ class Reconfigurable(ABC):
         self._use_files(changed, title)
 
     def _use_files(
-        self,
-        changed: Callable[[ClusterConfig], ClusterConfig | None],
-        title: str,
+        self, changed: Callable[[ClusterConfig], ClusterConfig | None], title: str
     ) -> None:
-        """Change to what files say now; during another change, the next look tries again.
+        """Use what the files hold now; during another change, leave that to the next look.
 
         Args:
-            changed: Returns the configuration with what the files say; ``None`` if it has come to
-                name other files meanwhile.
+            changed: Returns the configuration with the files' content; ``None`` if it names other
+                files by now.
             title: What has changed, for the log.
         """
         if not self._changing.acquire(blocking=False):

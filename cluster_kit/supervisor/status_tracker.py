@@ -72,11 +72,7 @@ class StatusTracker:
                 self.last_error = name_taken(name)
 
     def status(
-        self,
-        inspected: Inspected,
-        *,
-        finished: bool,
-        crash_looping: bool,
+        self, inspected: Inspected, *, finished: bool, crash_looping: bool
     ) -> TopologyStatus:
         """Return how the topology is doing; ``inspected`` is what its worker has just said."""
         view = self._view
@@ -119,10 +115,7 @@ class StatusTracker:
         for each in inspected.unlinked:
             if each.key in known and each.key not in up:
                 yield UnlinkedStatus(
-                    node=known[each.key],
-                    reason=each.reason,
-                    tries=each.tries,
-                    next_s=each.next_s,
+                    node=known[each.key], reason=each.reason, tries=each.tries, next_s=each.next_s
                 )
 
     def _gone(self) -> Iterator[GoneStatus]:

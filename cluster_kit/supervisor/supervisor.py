@@ -40,14 +40,23 @@ if TYPE_CHECKING:
 class Supervisor(Displayed, Reconfigurable, Messaging):
     """Runs the topologies of a configuration, and knows which nodes are there.
 
-    Use it as a context manager, or call ``start`` and ``stop``. A supervisor runs once.
+    Use it as a context manager, or call ``start`` and ``stop``. A supervisor runs once::
+
+        with Supervisor({"topologies": {"lan": {"strategy": "gossip"}}}) as cluster:
+            cluster.wait_for(3, timeout_s=30)
+            for node in cluster.nodes():
+                print(node.name, node.address)
+
+    Its methods may be called from any thread. Those that wait say so: ``start``, ``stop``,
+    ``join``, ``wait_for``, ``status``, ``call``, and those that change its topologies. It belongs
+    to the process that started it; after a fork, the child makes its own.
 
     Args:
         config: A dict in the shape of a configuration file, or what ``load_config`` returned.
         observe: Look at the cluster without joining it, under a name of its own. An observer is not
             a node: it isn't counted, and plugins' hooks for nodes and events are not called.
         plugins: Loaded plugins; by default those that are installed.
-        spare: A worker process that was started ahead; the first topology takes it.
+        spare: A worker process that was started in advance; the first topology uses it.
         keychain: One that has begun to derive the keys of the configuration's secrets.
         control: Answer ``cluster-kit status`` of the same user on this machine.
 
@@ -101,13 +110,14 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
     # -- starting and stopping ---------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start the workers, and return once each serves, or after ten seconds.
+        """Start the workers; wait until each of them accepts links, for ten seconds at most.
+
+        If it raises, nothing is left running.
 
         Raises:
-            ConfigError: A topology can't serve as configured, such as on a port in use. Nothing is
-                left running.
-            ClusterKitError: The system refuses what it takes, or a process that was started is not
-                a worker. Nothing is left running.
+            ConfigError: A topology can't serve as configured: its port is in use, for example.
+            ClusterKitError: The system refuses a process, a thread or a descriptor, or the process
+                that was started as a worker is none.
         """
         if not self._unstarted.acquire(blocking=False):
             raise ClusterKitError("supervisor: it was started before: make a new one")
@@ -170,10 +180,10 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         self.stop()
 
     def stop(self) -> None:
-        """Leave with a goodbye, and wait until all workers have ended. Nothing is left behind.
+        """Say goodbye to the other nodes, and wait until all workers have ended. Idempotent.
 
-        Idempotent. Any thread may call it, and a signal handler, even while ``start`` waits. A
-        ``start`` that comes later starts nothing.
+        No process, thread or socket is left. Any thread may call it, and so may a signal handler,
+        even while ``start`` waits. A later ``start`` starts nothing.
         """
         if os.getpid() != self._pid:
             return
@@ -197,7 +207,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         """Wait until the supervisor has stopped; return whether it has.
 
         Args:
-            timeout_s: How long to wait, in seconds; for ever by default.
+            timeout_s: How long to wait, in seconds; without limit by default.
 
         Raises:
             RestartLimitError: A topology with ``escalate: true`` was restarted too often.
@@ -219,16 +229,16 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
 
     @property
     def local(self) -> Node:
-        """This node: its name and metadata."""
+        """This node, with its name and its current metadata."""
         return self._local
 
     def nodes(self, topology: str | None = None, state: NodeState = "up") -> tuple[Node, ...]:
-        """Return the other nodes, sorted by name.
+        """Return the other nodes, sorted by name. It doesn't wait.
 
         Args:
-            topology: Only those of this one.
-            state: ``"up"`` for those that are linked, ``"known"`` for those that discovery vouches
-                for.
+            topology: The topology whose nodes to return; by default those of all.
+            state: ``"up"`` for the nodes that are linked, ``"known"`` for those that discovery has
+                found.
 
         Raises:
             ClusterKitError: The supervisor is not running, or there is no such topology.
@@ -248,14 +258,15 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         """Wait until the cluster has ``n`` nodes, including this one unless it only observes.
 
         Args:
-            n: How many.
-            topology: Count the nodes of this one only.
+            n: The number of nodes.
+            topology: The topology whose nodes count; by default those of all.
             state: Which nodes count; see ``nodes``.
-            timeout_s: How long to wait, in seconds; for ever by default.
+            timeout_s: How long to wait, in seconds; without limit by default.
 
         Raises:
             WaitTimeoutError: The time is over, or the supervisor has stopped.
-            ConfigError: It would never return: the topology does not link or hold that many.
+            ConfigError: That many nodes can never be reached: the topology doesn't link so many,
+                or its ``max_nodes`` is smaller.
             ClusterKitError: The supervisor is not running, or there is no such topology.
         """
         self.check_reachable(n, topology, state)
@@ -268,11 +279,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         return None if self._observe else self._local
 
     def check_reachable(self, n: int, topology: str | None = None, state: NodeState = "up") -> None:
-        """Check that ``wait_for`` with these arguments can ever return.
-
-        Raises:
-            ConfigError: The topology does not link or hold that many nodes.
-        """
+        """Raise ``ConfigError`` if ``wait_for`` with these arguments could never return."""
         self._bus.check(topology)
         check_reachable(self._config, n, topology, state, observing=self._observe)
 
@@ -283,13 +290,14 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         topology: str | None = None,
         maxsize: int = DEFAULT_QUEUE,
     ) -> Subscription:
-        """Receive events, beginning with a snapshot: iterate over the result, or give a callback.
+        """Receive events, beginning with a snapshot: iterate over the result, or pass a callback.
 
         Args:
-            callback: Called with each event on the delivery thread; it should return soon.
-            topology: Only events of this one.
-            maxsize: How many events to queue; a subscriber further behind gets a fresh snapshot
-                instead.
+            callback: Called with each event, on a thread that all callbacks and plugins share; it
+                should return soon.
+            topology: The topology whose events to receive; by default those of all.
+            maxsize: The length of the queue, in events. A subscriber that falls further behind gets
+                a fresh snapshot instead of what it missed.
         """
         self._bus.check(topology)
         if callback is not None and not callable(callback):
@@ -300,10 +308,10 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         return subscription
 
     def status(self) -> Mapping[str, TopologyStatus]:
-        """Return how each topology is doing, by name; waits up to a second for the workers.
+        """Return how each topology is doing, by name; wait up to a second for the workers.
 
-        What only a worker knows, such as round-trip times, is missing if it does not answer in that
-        time.
+        Values that only a worker knows, such as round-trip times, are missing if it doesn't answer
+        in that time.
         """
         loop = self._running()
         inspected = inspect_all(loop)
@@ -339,21 +347,15 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
     # -- orders ------------------------------------------------------------------------------------
 
     def call(
-        self,
-        topology: str,
-        command: str,
-        /,
-        *,
-        timeout_s: float = 5.0,
-        **arguments: Any,
+        self, topology: str, command: str, /, *, timeout_s: float = 5.0, **arguments: Any
     ) -> Any:
-        """Run a command of the topology's connector in its worker, and return the result.
+        """Run a command of the topology's connector in its worker; wait for the result.
 
         Arguments and result are plain data.
 
         Args:
-            topology: Its name in the configuration.
-            command: The name of a method of the connector that is marked ``@command``.
+            topology: Name of the topology in the configuration.
+            command: Name of a method of the connector that is marked ``@command``.
             timeout_s: How long the command may take, in seconds.
             arguments: Passed to the command by name.
 
@@ -392,6 +394,6 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         if answering and self._bus.closed and not self._delivery.is_current:
             # Only a callback may still ask, while it is given the last events.
             raise ClusterKitError(
-                "supervisor: it has stopped, and knows of nobody any more: make a new one",
+                "supervisor: it has stopped, and knows of nobody any more: make a new one"
             )
         return self._loop

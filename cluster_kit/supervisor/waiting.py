@@ -47,12 +47,7 @@ def await_serving(bus: EventBus, workers: Sequence[WorkerSupervisor]) -> None:
 
 
 def check_reachable(
-    config: ClusterConfig,
-    n: int,
-    topology: str | None,
-    state: NodeState,
-    *,
-    observing: bool,
+    config: ClusterConfig, n: int, topology: str | None, state: NodeState, *, observing: bool
 ) -> None:
     """Check that ``topology``, or all topologies together, can ever have ``n`` nodes.
 

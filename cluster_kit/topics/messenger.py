@@ -247,12 +247,7 @@ class Messenger:
         return self.take_outcomes()
 
     def ask(
-        self,
-        to: Node | str,
-        topic: str,
-        data: bytes,
-        ticket: int,
-        patience_s: float,
+        self, to: Node | str, topic: str, data: bytes, ticket: int, patience_s: float
     ) -> list[Outcome]:
         """Ask one node; ``Replied`` or ``OperationFailed`` reports ``ticket``, now or later.
 

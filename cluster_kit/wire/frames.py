@@ -66,13 +66,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(
-        cls,
-        node: Node,
-        fence: Fence,
-        *,
-        leaving: bool,
-        wanted: bool,
-        features: Iterable[str] = (),
+        cls, node: Node, fence: Fence, *, leaving: bool, wanted: bool, features: Iterable[str] = ()
     ) -> Self:
         """Introduce ``node``, which has a name and a boot."""
         assert node.name is not None

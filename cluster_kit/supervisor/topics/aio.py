@@ -87,12 +87,7 @@ class AsyncTopic:
         return self._sync.nodes(answering=answering)
 
     async def _request(
-        self,
-        nodes: Sequence[Node | str],
-        data: Any,
-        timeout_s: float,
-        *,
-        verb: str,
+        self, nodes: Sequence[Node | str], data: Any, timeout_s: float, *, verb: str
     ) -> list[Any]:
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
 

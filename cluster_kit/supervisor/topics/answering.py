@@ -210,9 +210,7 @@ class BackgroundLoop:
         self._over = asyncio.Event()
         up: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(up)),
-            name="cluster-kit-answers-loop",
-            daemon=True,
+            target=lambda: asyncio.run(self._run(up)), name="cluster-kit-answers-loop", daemon=True
         )
         self._thread.start()
         self.loop = up.get()

@@ -43,11 +43,7 @@ class Candidate:
     """
 
     def __init__(
-        self,
-        board: Switchboard,
-        name: str,
-        min_nodes: int,
-        changed: Callable[[], None],
+        self, board: Switchboard, name: str, min_nodes: int, changed: Callable[[], None]
     ) -> None:
         self.name = f"once {name!r}"
         self.end_reason: str | None = None
@@ -145,17 +141,15 @@ class Candidate:
 
 
 class Duty:
-    """A context manager for work that one node does; see ``Supervisor.once``.
+    """A context manager for work that one node does at a time; see ``Supervisor.once``.
 
-    For one thread, and one use.
+    It serves one thread, once.
     """
 
     def __init__(
-        self,
-        candidate: Callable[[Callable[[], None]], Candidate],
-        timeout_s: float | None,
+        self, candidate: Callable[[Callable[[], None]], Candidate], timeout_s: float | None
     ) -> None:
-        """Made by ``Supervisor.once``.
+        """Initialize the duty.
 
         Args:
             candidate: Returns the candidate, given a function to call on changes.
@@ -171,10 +165,13 @@ class Duty:
         return self._candidate.has_duty
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait up to ``timeout_s``, as long as this node has the duty; return whether it still has.
+        """Wait while this node has the duty; return whether it still has it.
 
-        Once the duty is lost, it returns False at once, and does so forever. Leave the block then,
-        as the next holder waits for that.
+        Once the duty is lost, it returns False at once, and always will. Leave the block then, as
+        the next holder waits for that.
+
+        Args:
+            timeout_s: How long to wait, in seconds; by default until the duty is lost.
         """
         patience_s = checked_s_or_none(timeout_s, "wait: timeout_s")
         return not self._wait_for(lambda: not self._candidate.has_duty, patience_s)
@@ -219,13 +216,11 @@ def not_had(candidate: Candidate, timeout_s: float | None) -> ClusterKitError:
 class AsyncDuty:
     """A ``Duty`` for asyncio programs: ``async with``, and ``await duty.wait(...)``.
 
-    For one task, and one use.
+    It serves one task, once.
     """
 
     def __init__(
-        self,
-        candidate: Callable[[Callable[[], None]], Candidate],
-        timeout_s: float | None,
+        self, candidate: Callable[[Callable[[], None]], Candidate], timeout_s: float | None
     ) -> None:
         self._timeout_s = checked_s_or_none(timeout_s, "once: timeout_s")
         self._loop = asyncio.get_running_loop()

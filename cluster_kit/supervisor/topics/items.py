@@ -14,7 +14,7 @@ class Message:
 
     Attributes:
         sender: The node, as it introduced itself when its link came up.
-        data: Plain data, owned by the reader.
+        data: What was sent, as a copy of the reader's own.
         topic: Name of the topic.
     """
 
@@ -25,11 +25,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Messages of one node are missing here; those that follow are in order.
+    """Messages of one node are missing here; those that follow are in order again.
 
     Attributes:
         sender: The node that sent them.
-        lost: How many; ``None`` if that can't be known, which includes none at all.
+        lost: How many are missing; ``None`` if that is unknown, and perhaps none is.
         topic: Name of the topic.
     """
 

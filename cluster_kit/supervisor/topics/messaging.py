@@ -40,8 +40,8 @@ class Messaging:
         A topology that is replaced keeps its topics; one that is removed ends them.
 
         Args:
-            name: At most 255 bytes as UTF-8.
-            topology: Whose links carry it; by default the only one that can.
+            name: Name of the topic, at most 255 bytes as UTF-8, without ``$`` at the beginning.
+            topology: The topology whose links carry it; by default the only one that can.
 
         Raises:
             ConfigError: No topology carries messages, or several do.
@@ -93,13 +93,13 @@ class Messaging:
         ``n`` nodes, all are returned.
 
         Args:
-            key: Whatever identifies the thing that has one owner.
-            n: How many.
-            where: Only nodes that have this in their metadata.
-            topology: Whose links count; by default those of all.
+            key: Identifies the thing that has an owner, such as ``"user/7"``.
+            n: How many owners to return.
+            where: Metadata that a node must have to be an owner.
+            topology: The topology whose links count; by default those of all.
 
         Raises:
-            TypeError: The key is neither text nor bytes, or ``n`` is no positive int.
+            TypeError: The key is neither text nor bytes, or ``n`` is not a positive int.
         """
         from cluster_kit.rendezvous import among, owners
 
@@ -118,19 +118,25 @@ class Messaging:
         topology: str | None = None,
         timeout_s: float | None = None,
     ) -> Duty:
-        """Return a block that at most one of the nodes that see each other is in.
+        """Return a context manager for a block that one of the linked nodes runs at a time.
 
-        Entering it waits until this node is the oldest of those that want to enter, and no other
-        is in it. A node that is in it must leave when ``Duty.wait`` returns False, as when an older
-        node is linked: only then does that one enter. In a partition, each part has one node in it,
-        unless ``min_nodes``, more than half of all nodes, keeps the smaller parts out. A node that
-        is cut off notices that only when its links are silent.
+        ::
+
+            with cluster.once("clean up") as duty:
+                while duty.wait(60):  # False once another node must take over
+                    clean_up()
+
+        Entering the block waits until this node is the oldest of those that want to enter, and no
+        other is inside. Leave it when ``Duty.wait`` returns False, as it does when an older node is
+        linked, which enters only then. In a partition, each side has one node inside, unless
+        ``min_nodes``, as more than half of all nodes, keeps the smaller side out. A node that is
+        cut off notices so only when its links have been silent for too long.
 
         Args:
-            name: Of the duty, the same on all nodes.
-            min_nodes: How many nodes must be linked for anybody to enter, this one included.
-            topology: Whose links count; by default the only one that carries messages.
-            timeout_s: How long to wait; by default there is no limit.
+            name: Name of the duty, the same on all nodes.
+            min_nodes: How many nodes must be linked for any to enter, including this one.
+            topology: The topology whose links count; by default the only one that carries messages.
+            timeout_s: How long to wait, in seconds; without limit by default.
 
         Raises:
             ConfigError: No topology carries messages, or several do.
@@ -141,10 +147,7 @@ class Messaging:
         return Duty(self._candidate(name, min_nodes, topology), timeout_s)
 
     def _candidate(
-        self,
-        name: str,
-        min_nodes: int,
-        topology: str | None,
+        self, name: str, min_nodes: int, topology: str | None
     ) -> Callable[[Callable[[], None]], Candidate]:
         from cluster_kit.supervisor.topics.duty import MAX_NAME_BYTES, Candidate
 

@@ -61,12 +61,7 @@ class TopicSubscription:
     """
 
     def __init__(
-        self,
-        board: Switchboard,
-        topic: str,
-        *,
-        max_messages: int,
-        max_bytes: int,
+        self, board: Switchboard, topic: str, *, max_messages: int, max_bytes: int
     ) -> None:
         for option, bound in (("max_messages", max_messages), ("max_bytes", max_bytes)):
             if type(bound) is not int or bound < 1:

@@ -24,11 +24,23 @@ _Function = TypeVar("_Function", bound=Callable[[Message], Any])
 
 
 class Topic:
-    """A named stream of messages of one topology. Thread-safe.
+    """A named stream of messages of one topology; ``Supervisor.topic`` makes it. Thread-safe.
 
-    Messages reach linked nodes that listen, at most once and in order. Any number of ``Topic``
-    objects may stand for one topic. ``subscribe`` and ``answer`` work before the supervisor's
-    start, too: then every peer knows of them as soon as it is linked.
+    A message reaches each linked node that listens at most once, and the messages of one sender in
+    order::
+
+        cache = cluster.topic("cache")
+        cache.subscribe(lambda item: print(item))  # a Message, or a Gap where some were lost
+        cache.publish({"drop": "user/7"})
+
+        @cache.answer
+        def size(question):
+            return 42
+
+        print(cache.ask("web-2@10.0.0.8", None))
+
+    Any number of objects may represent one topic. ``subscribe`` and ``answer`` also work before the
+    supervisor starts; peers then know of them as soon as they are linked.
     """
 
     def __init__(
@@ -40,17 +52,17 @@ class Topic:
         running: Callable[[], object],
         current: Callable[[str, Sequence[Node]], tuple[Node, ...]],
     ) -> None:
-        """Made by ``Supervisor.topic``.
+        """Initialize the topic.
 
         Args:
             name: At most 255 bytes as UTF-8.
-            boards: The supervisor's.
-            board: The topology's.
-            running: Raises ``ClusterKitError`` unless the supervisor was started, in this process.
-            current: Returns nodes as they are now.
+            boards: The supervisor's switchboards.
+            board: The topology's switchboard.
+            running: Raises ``ClusterKitError`` unless the supervisor was started in this process.
+            current: Returns nodes with their current metadata.
 
         Raises:
-            ValueError: ``name`` is not the name of a topic.
+            ValueError: The name is invalid.
         """
         if not isinstance(name, str):
             raise TypeError(f"topic: {name!r:.80}: expected a str")
@@ -72,49 +84,55 @@ class Topic:
     # -- sending -----------------------------------------------------------------------------------
 
     def publish(self, data: Any) -> int:
-        """Send ``data`` to every linked node that listens, without waiting.
+        """Send ``data`` to every linked node that listens; return for how many it was queued.
 
-        Return for how many nodes it was queued. A node that has no room at the moment is not
-        counted, and gets a gap.
+        It never waits. A node that has no room for it at the moment is not counted, and gets a
+        ``Gap`` instead.
+
+        Args:
+            data: ``None``, bool, int, float, str, bytes, aware datetime, or lists, tuples and dicts
+                of these; a tuple arrives as a list.
 
         Raises:
-            TypeError: ``data`` has an unsupported type; the message says where.
-            ValueError: It is too long.
+            TypeError: A part of ``data`` has another type; the message says which part.
+            ValueError: ``data`` is too long, nested too deeply, or can't be encoded.
+            ClusterKitError: The supervisor is not running.
         """
         encoded = encode(data, "publish")
         self._running()
         return self._board.publish(self.name, encoded)
 
     def send(self, to: Node | str, data: Any, *, timeout_s: float = 5.0) -> None:
-        """Send ``data`` to one node; return once it is queued, which is before it arrives.
+        """Send ``data`` to one node; wait until it is queued, which is before it arrives.
 
         Args:
-            to: A node means this very run of it, a name whichever runs.
-            data: As in ``publish``, with the same errors.
-            timeout_s: How long to wait for room.
+            to: The receiver: a ``Node`` is this very run of it, a name is whatever run is linked.
+            data: As for ``publish``, with the same errors.
+            timeout_s: How long to wait for room, in seconds.
 
         Raises:
-            NotLinkedError: There is no link to it, or it doesn't listen.
-            NotSentError: There was no room in time; it won't arrive.
+            NotLinkedError: There is no link to the node.
+            NotSentError: The node doesn't listen, or had no room in time; nothing was sent.
         """
         [result] = self._request([to], data, timeout_s, verb="send")
         if result is not None:
             raise result
 
     def ask(self, to: Node | str, data: Any, *, timeout_s: float = 5.0) -> Any:
-        """Ask one node, and return the answer of its function for this topic; see ``answer``.
+        """Ask one node; wait for the answer of its function, see ``answer``, and return it.
 
         Args:
-            to: A node means this very run of it, a name whichever runs.
-            data: As in ``publish``, with the same errors.
-            timeout_s: How long to wait in all.
+            to: As for ``send``.
+            data: As for ``publish``, with the same errors.
+            timeout_s: How long to wait for the answer, in seconds.
 
         Raises:
-            NotLinkedError: There is no link to it.
-            NotSentError: Nobody answers there, or there was no room in time: certainly nobody
-                acted on it.
-            RemoteError: Its function raised an exception.
-            UnansweredError: There was no answer in time, or the link broke: it may still act on it.
+            NotLinkedError: There is no link to the node.
+            NotSentError: No function answers there, or there was no room in time; the node has
+                certainly not acted on the question.
+            RemoteError: The function raised an exception.
+            UnansweredError: The link broke, or no answer came in time; the node may have acted on
+                the question, or still do so.
         """
         [result] = self._request([to], data, timeout_s, verb="ask")
         if isinstance(result, Exception):
@@ -122,23 +140,23 @@ class Topic:
         return result
 
     def ask_all(self, data: Any, *, timeout_s: float = 5.0) -> dict[Node, Any]:
-        """Ask every linked node that answers; return the answer or error of each."""
+        """Ask every linked node that answers; wait, and return the answer or error of each.
+
+        Args:
+            data: As for ``publish``, with the same errors.
+            timeout_s: How long to wait for the answers, in seconds.
+        """
         nodes = self.nodes(answering=True)
         results = self._request(nodes, data, timeout_s, verb="ask_all")
         return dict(zip(nodes, results, strict=True))
 
     def nodes(self, *, answering: bool = False) -> tuple[Node, ...]:
-        """Return the linked nodes that listen or, if ``answering``, answer; by name."""
+        """Return the linked nodes that listen or, if ``answering``, answer; sorted by name."""
         self._running()
         return self._current(self.topology, self._board.listeners(self.name, answering=answering))
 
     def _request(
-        self,
-        nodes: Sequence[Node | str],
-        data: Any,
-        timeout_s: float,
-        *,
-        verb: str,
+        self, nodes: Sequence[Node | str], data: Any, timeout_s: float, *, verb: str
     ) -> list[Any]:
         request = self._begin(nodes, data, timeout_s, verb=verb)
         request.wait()
@@ -176,12 +194,12 @@ class Topic:
         max_messages: int = DEFAULT_MESSAGES,
         max_bytes: int = DEFAULT_BYTES,
     ) -> TopicSubscription:
-        """Receive messages from now on; iterate over the result, or pass a callback.
+        """Receive messages from now on: iterate over the result, or pass a callback.
 
         Args:
-            callback: Called with each ``Message`` and ``Gap``, in a thread of its own.
-            max_messages: The size of the queue; what doesn't fit becomes a gap.
-            max_bytes: The same in bytes of encoded data.
+            callback: Called with each ``Message`` and ``Gap``, on a thread of its own.
+            max_messages: How many messages the queue holds; those that don't fit become a ``Gap``.
+            max_bytes: How many bytes of encoded data it holds.
 
         Raises:
             ValueError: A limit is invalid, or this node listens to too many topics.
@@ -195,11 +213,11 @@ class Topic:
         return subscription
 
     def answer(self, function: _Function) -> _Function:
-        """Answer questions with ``function``, and return it; also works as a decorator.
+        """Answer questions with ``function``, and return it: works as a decorator.
 
-        It is called with a ``Message``. Its return value is the answer; an exception becomes
-        ``RemoteError`` where it was asked. A plain function runs in a pool of threads, a
-        coroutine function in an event loop.
+        The function is called with a ``Message``. What it returns is the answer; what it raises
+        becomes a ``RemoteError`` for the node that asked. A plain function runs on a pool of
+        threads, a coroutine function in an event loop.
 
         Raises:
             ClusterKitError: Another function answers in this topic already.
@@ -210,7 +228,7 @@ class Topic:
         return function
 
     def stop_answering(self) -> None:
-        """Stop answering new questions; those that have arrived are still answered. Idempotent."""
+        """Stop answering; questions that have arrived are still answered. Idempotent."""
         self._board.stop_answering(self.name)
 
 
