@@ -382,7 +382,7 @@ class WaitTimeoutError(ClusterKitError, TimeoutError):
 
 
 class VirtualTimeError(ClusterKitError):
-    """A run in virtual time is stuck or left an unhandled exception; see ``cluster_kit.testing``."""
+    """A run in virtual time (``cluster_kit.testing``) is stuck, or left an unhandled exception."""
 
 
 class DeadlockError(VirtualTimeError):
