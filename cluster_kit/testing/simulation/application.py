@@ -39,7 +39,7 @@ from cluster_kit.topics.messenger import Messenger
 from cluster_kit.topics.outcomes import Arrived, Asked, Failed, Missing, Outcome, Replied, Sent
 from cluster_kit.topics.questions import Question
 from cluster_kit.wire import topics as wire
-from cluster_kit.worker.messages import Forwarded, Greeting, LinkClosed, LinkOpened
+from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened, SetGreeting
 
 _MOST_IN_HAND = 4  # parcels of one link that the worker may have; as the supervisor's switchboard
 _TICK_S = 1.0
@@ -219,7 +219,7 @@ class Application:
     def _greet(self) -> None:
         if self._order is not None:
             self._greetings += 1
-            self._order(Greeting(self.messenger.greeting))
+            self._order(SetGreeting(self.messenger.greeting))
 
     # -- what it does ------------------------------------------------------------------------------
 
