@@ -27,12 +27,12 @@ from cluster_kit.membership import reports
 from cluster_kit.membership.reconciler import Command, Connect, Disconnect, GiveUp
 from cluster_kit.node import Node
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.link_reporter import LinkReporter
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.membership_driver import MembershipDriver
 from cluster_kit.worker.plugin_calls import CallResult, attempt
 from cluster_kit.worker.plugin_values import check_plain
 from cluster_kit.worker.reachability import warn_if_loopback
+from cluster_kit.worker.reporters import LinkReporter
 from cluster_kit.worker.trust_warnings import DroppedSecrets, UntrustedPeers
 
 log = logging.getLogger("cluster_kit.worker")

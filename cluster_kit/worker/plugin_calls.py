@@ -89,9 +89,7 @@ def _log_unless_expected(error: BaseException) -> None:
 
 
 def as_config_error(exc: BaseException, what: str) -> ClusterKitError:
-    """Return ``exc`` if its class is ours, which the application can unpickle, else an error on
-    what ``what`` raised.
-    """
+    """Return ``exc`` if the application knows its class, else an error with its description."""
     if isinstance(exc, ClusterKitError) and type(exc).__module__ == ClusterKitError.__module__:
         return exc
     return ConfigError(f"{what} raised {described(exc)}")

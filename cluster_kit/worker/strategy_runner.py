@@ -17,14 +17,12 @@ from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.intensity import Intensity
-from cluster_kit.network import Network
-from cluster_kit.node import Fence, Node
-from cluster_kit.security import Security
+from cluster_kit.node import Node
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.plugin_calls import CLOSE_S, attempt
 from cluster_kit.worker.plugin_values import check_observation, checked_stream
-from cluster_kit.worker.source_reporter import SourceReporter
+from cluster_kit.worker.reporters import SourceReporter
 
 log = logging.getLogger("cluster_kit.worker")
 
@@ -44,11 +42,15 @@ class StrategyContext:
     """
 
     def __init__(self, name: str, here: LocalNode, announced: Callable[[], None]) -> None:
-        self._here = here
-        self._changed = asyncio.Event()
+        self.fence = here.fence
+        self.network = here.network
+        self.security = here.security
+        self.announce = here.announce
         self.announced = announced
         self.random = here.network.random(f"strategy {name}")
         self.found: frozenset[Node] = frozenset()
+        self._here = here
+        self._changed = asyncio.Event()
 
     @property
     def local(self) -> Node:
@@ -59,26 +61,6 @@ class StrategyContext:
     def leaving(self) -> bool:
         """See ``Discovery.leaving``."""
         return self._here.leaving
-
-    @property
-    def announce(self) -> bool:
-        """See ``Discovery.announce``."""
-        return self._here.announce
-
-    @property
-    def fence(self) -> Fence:
-        """See ``Environment.fence``."""
-        return self._here.fence
-
-    @property
-    def network(self) -> Network:
-        """See ``Environment.network``."""
-        return self._here.network
-
-    @property
-    def security(self) -> Security:
-        """See ``Environment.security``."""
-        return self._here.security
 
     async def changed(self) -> None:
         """See ``Discovery.changed``."""

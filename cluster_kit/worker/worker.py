@@ -32,7 +32,6 @@ from cluster_kit.worker.connector_runner import ConnectorRunner
 from cluster_kit.worker.forwarding import Forwarding
 from cluster_kit.worker.host_process import EXIT_BROKEN, HostProcess
 from cluster_kit.worker.isolation_warnings import IsolationWarnings
-from cluster_kit.worker.link_reporter import LinkReporter
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.membership_driver import MembershipDriver
 from cluster_kit.worker.messages import (
@@ -52,7 +51,7 @@ from cluster_kit.worker.messages import (
 )
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.plugin_calls import CLOSE_S, as_config_error
-from cluster_kit.worker.source_reporter import SourceReporter
+from cluster_kit.worker.reporters import LinkReporter, SourceReporter
 from cluster_kit.worker.strategy_runner import StrategyRunner
 
 log = logging.getLogger("cluster_kit.worker")

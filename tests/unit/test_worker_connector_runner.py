@@ -13,8 +13,8 @@ from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security import Security
 from cluster_kit.worker.connector_runner import ConnectorRunner
-from cluster_kit.worker.link_reporter import LinkReporter
 from cluster_kit.worker.local_node import LocalNode
+from cluster_kit.worker.reporters import LinkReporter
 from cluster_kit.worker.trust_warnings import MAX_NAMED
 
 
