@@ -1,9 +1,8 @@
-"""A clock for judges of silence: it counts only the time during which this process was there to
-listen.
+"""A clock to judge silence by: it counts only the time during which this process could listen.
 
-A process that was starved, blocked or stopped finds everybody else silent when it goes on. Whoever
-judges silence by this clock grants each stall in full, so a stopped and continued machine judges
-nobody dead. The owner ticks it from a timer.
+A process that was starved, blocked or stopped finds all its peers silent when it goes on. By this
+clock, no time has passed meanwhile, so a machine that was suspended takes nobody for dead. The
+owner of the clock ticks it from a timer.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ class AttendedClock:
 
     Args:
         monotonic: The clock to correct, in seconds.
-        period_s: The longest time that the owner means to let pass between two ticks.
+        period_s: The longest intended time between two ticks.
     """
 
     def __init__(self, monotonic: Callable[[], float], period_s: float) -> None:
@@ -26,14 +25,12 @@ class AttendedClock:
         self._ticked_s = monotonic()
 
     def now_s(self) -> float:
-        """Return attended seconds; a stall that no tick has ended yet counts as one period at
-        most.
-        """
+        """Return attended seconds; a stall that goes on counts as one period at most."""
         now_s, latest_s = self._monotonic(), self._ticked_s + self._period_s
         return (now_s if now_s < latest_s else latest_s) - self._missed_s
 
     def tick(self) -> float:
-        """Note that the owner is listening; return by how many seconds it came late."""
+        """Note that the owner is listening; return how many seconds late this tick is."""
         now_s = self._monotonic()
         late_s = max(0.0, now_s - self._ticked_s - self._period_s)
         self._missed_s += late_s

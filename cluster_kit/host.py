@@ -1,8 +1,8 @@
-"""Hosts as text: the one form in which they are compared, and why a text cannot be a host.
+"""Hosts as text: their canonical form, and why a text cannot be a host.
 
-Two texts have the same canonical form only if they denote the same host by their form alone: DNS
-names regardless of case and of the final dot, and IP addresses in any notation. Nothing is looked
-up for that.
+Two texts have the same canonical form only if it is evident that they denote the same host: DNS
+names regardless of case and of the final dot, and IP addresses in any notation. No name is looked
+up.
 
 Source: RFC 1123 2.1 (names), RFC 4343 (case), RFC 5952 (text of IPv6), RFC 4291 2.5.5.2
 (IPv4-mapped addresses), RFC 4007 11 (zones).
@@ -15,7 +15,7 @@ import re
 from functools import lru_cache
 
 MAX_HOST_CHARS = 253  # RFC 1035 2.3.4, as text without the final dot
-_MAX_SEARCHED_CHARS = 255  # of a text for references, which messages show
+_MAX_SEARCHED_CHARS = 255  # where references are looked for
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -24,17 +24,15 @@ _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*")
 # Never a DNS name: WHATWG URL, "ends in a number checker".
 _NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.DOTALL)
 _ZONE = re.compile(r"[A-Za-z0-9_.:~+-]{1,64}")
-_URL_ZONE = re.compile(r".*:.*%25(?![0-9]*$)(.+)")  # RFC 6874; of digits alone, it is an index
+_URL_ZONE = re.compile(r".*:.*%25(?![0-9]*$)(.+)")  # RFC 6874; only digits are an index
 _INTERFACE_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,14}")  # netdevice(7)
 _OF_LINK = re.compile(r"(?i)fe[89ab][0-9a-f]:")  # RFC 4291 2.4
 _REFERENCE = re.compile(
-    r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{"
-    r"|%([A-Za-z_][A-Za-z0-9_]*)%"
+    r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{|%([A-Za-z_][A-Za-z0-9_]*)%"
 )
 # Names that Linux and systemd give to interfaces, and nobody gives to a host; .100 is a VLAN.
 _INTERFACE = re.compile(
-    r"(?:lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12})"
-    r"(?:\.[0-9]{1,4})?"
+    r"(?:lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12})(?:\.[0-9]{1,4})?"
 )
 
 _LETTERS = "letters, digits, '-' and '_' between dots"
@@ -61,24 +59,21 @@ _WRONG = tuple(
             rf"(?i:{_NUMERIC_END.pattern})\.?",
             "expected an IPv4 address as four numbers from 0 to 255 without leading zeros",
         ),
-        (
-            r".*",
-            f"expected an IP address or a DNS name: {_LETTERS}, at most 63 in a row",
-        ),
+        (r".*", f"expected an IP address or a DNS name: {_LETTERS}, at most 63 in a row"),
     )
 )
 
 
-@lru_cache(maxsize=4096)  # every packet and every hint makes nodes, of the same few hosts
+@lru_cache(maxsize=4096)  # each packet and hint creates a node, always on the same few hosts
 def canonical_host(host: str) -> str:
     """Return ``host`` in the form in which hosts are compared.
 
-    That is lower case without the final dot for a name, and the canonical text of an IP address,
-    with its zone (``%eth0``) as given where it is link-local or multicast, and without it where
-    it is not; an IPv4-mapped IPv6 address becomes the IPv4 address.
+    A name is in lower case without its final dot. An IP address is in its canonical text; only a
+    link-local or multicast address keeps its zone (``%eth0``), and an IPv4-mapped IPv6 address
+    becomes the IPv4 address.
 
     Raises:
-        ValueError: It cannot be a host; says why, and what to write instead.
+        ValueError: It cannot be a host; the text says why, and what to write instead.
     """
     address = ip_of(host)
     if address is not None:
@@ -91,7 +86,7 @@ def canonical_host(host: str) -> str:
 
 
 def ip_of(host: str) -> _Address | None:
-    """Return the IP address that ``host`` is, an IPv4-mapped one as IPv4; else ``None``."""
+    """Return ``host`` as an IP address, an IPv4-mapped one as IPv4; ``None`` for a name."""
     try:
         address = ipaddress.ip_address(host if ":" in host else host.removesuffix("."))
     except ValueError:
@@ -109,7 +104,7 @@ def ip_of(host: str) -> _Address | None:
 
 
 def is_v6(address: str) -> bool:
-    """Whether an address is one of IPv6, by its form."""
+    """Whether an IP address is IPv6, judged by its form."""
     return ":" in address
 
 
@@ -123,25 +118,23 @@ def is_loopback(host: str) -> bool:
 
 
 def is_unspecified(host: str) -> bool:
-    """Whether ``host`` means every interface (0.0.0.0, ::): fit to listen on, never to announce."""
+    """Whether ``host`` means all interfaces (0.0.0.0, ::): fit to listen on, not to advertise."""
     address = ip_of(host)
     return address is not None and address.is_unspecified
 
 
 def is_of_link(host: str) -> bool:
-    """Whether ``host`` is an IPv6 address that is valid on one link only, and means nothing without
-    an interface.
-    """
+    """Whether ``host`` is a link-local IPv6 address, which needs an interface to mean anything."""
     return _OF_LINK.match(host) is not None
 
 
 def is_interface(text: str) -> bool:
-    """Whether ``text`` can be the name of a network interface, such as ``eth0``, by its form."""
+    """Whether ``text`` has the form of a network interface's name, such as ``eth0``."""
     return _INTERFACE_NAME.fullmatch(text) is not None
 
 
 def why_unexpanded(text: str) -> str | None:
-    """Return what is wrong with text that still holds a reference, in any syntax; else ``None``."""
+    """Return what is wrong with text that contains a reference, in any syntax; else ``None``."""
     match = _REFERENCE.search(text[:_MAX_SEARCHED_CHARS])
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Network interfaces as the system knows them.
+"""Network interfaces of this machine, with their flags.
 
 Source: netdevice(7).
 """
@@ -51,7 +51,7 @@ class NetDevice:
 
     @property
     def has_carrier(self) -> bool:
-        """Whether somebody is at the other end, as far as the system can tell."""
+        """Whether the link has a carrier, as far as the system can tell."""
         return Flag.RUNNING in self.flags
 
     @property
@@ -61,7 +61,7 @@ class NetDevice:
 
     @property
     def has_multicast(self) -> bool:
-        """Whether it carries multicast by its flags; loopback does without the flag."""
+        """Whether it is flagged for multicast; loopback carries multicast without the flag."""
         return Flag.MULTICAST in self.flags
 
 

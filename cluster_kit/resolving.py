@@ -1,10 +1,10 @@
 """Looks up host names as the system does: hosts file, name service switch, search domains and all.
 
-``getaddrinfo`` blocks, can't be cancelled, and takes as long as resolv.conf allows where name
-servers don't answer. In the few threads that an event loop has for such work, names that hang would
-hold up those that don't. So each question has a thread of its own, which neither the event loop nor
-the interpreter waits for at its end. While one hangs, nobody asks the same question in a second
-thread. Names that took long the last time can't use up all the threads.
+``getaddrinfo`` blocks, can't be cancelled, and takes as long as resolv.conf allows if name servers
+don't answer. In the few threads of an event loop's executor, names that hang would hold up all
+others. So each look-up has a daemon thread of its own, which nothing waits for at exit. A second
+look-up of the same name joins the first. Names that were slow the last time can't use up all
+threads.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import Any
 Addresses = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
 _Question = tuple[str, int, int, int, int]
 
-_MAX_LONG = 4096  # names that took long, to remember
+_MAX_SLOW = 4096  # names to remember because they were slow
 
 
 class LookUps:
-    """The look-ups of a process, by all of its event loops: threads are the process's.
+    """The look-ups of all event loops of a process, which share its threads.
 
     Args:
         max_threads: How many may hang at once; more are a fault of the network, or an attack.
-        reserved: How many of these are kept for names that did not take long the last time.
-        long_s: How many seconds are long.
+        reserved: How many of these are kept for names that were not slow the last time.
+        slow_s: How many seconds make a look-up slow.
         clock: Returns monotonic seconds.
     """
 
@@ -37,14 +37,14 @@ class LookUps:
         self,
         max_threads: int = 256,
         reserved: int = 64,
-        long_s: float = 2.0,
+        slow_s: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._max_threads = max_threads
         self._reserved = reserved
-        self._long_s = long_s
-        self._long: dict[_Question, None] = {}
+        self._slow_s = slow_s
+        self._slow: dict[_Question, None] = {}
         self._asking: dict[_Question, Future[Addresses]] = {}
 
     def __len__(self) -> int:
@@ -59,14 +59,14 @@ class LookUps:
         kind: int = socket.SOCK_STREAM,
         canonical: bool = False,
     ) -> Addresses:
-        """Return what ``socket.getaddrinfo`` does; addresses are answered at once.
+        """Return what ``socket.getaddrinfo`` does; an address needs no thread.
 
         Args:
             host: A name or an address.
-            port: For the addresses.
-            family: Of the addresses.
-            kind: Of the sockets.
-            canonical: Have the first address come with the name that the host was found by.
+            port: The port that the addresses get.
+            family: The address family; 0 for any.
+            kind: The type of socket.
+            canonical: Whether the first address comes with the host's canonical name.
 
         Raises:
             OSError: The host can't be looked up; ``socket.gaierror`` if its name is to blame.
@@ -82,11 +82,11 @@ class LookUps:
         future = self._asking.get(question)
         if future is not None:
             return future
-        if len(self) >= self._max_threads - (self._reserved if question in self._long else 0):
+        if len(self) >= self._max_threads - (self._reserved if question in self._slow else 0):
             text = f"{len(self)} other names are being looked up, and have no answer"
             raise socket.gaierror(socket.EAI_AGAIN, text)
         future = Future()
-        future.set_running_or_notify_cancel()  # a caller that is cancelled leaves it to the others
+        future.set_running_or_notify_cancel()  # a cancelled caller doesn't cancel it for others
         name = f"look up {question[0]}"
         thread = Thread(target=self._run, args=(question, future), name=name, daemon=True)
         self._asking[question] = future
@@ -101,7 +101,7 @@ class LookUps:
         since_s = self._clock()
         try:
             found = _ask(*question)
-        except BaseException as exc:  # noqa: BLE001 - nobody may wait for this question for good
+        except BaseException as exc:  # noqa: BLE001 - otherwise its callers would wait forever
             self._end(question, since_s)
             future.set_exception(exc)
         else:
@@ -109,20 +109,20 @@ class LookUps:
             future.set_result(found)
 
     def _end(self, question: _Question, since_s: float) -> None:
-        """Note that the look-up is over, and whether it took long."""
-        if self._clock() - since_s < self._long_s:
-            self._long.pop(question, None)
-        elif len(self._long) < _MAX_LONG:
-            self._long[question] = None
+        """Note that the look-up is over, and whether it was slow."""
+        if self._clock() - since_s < self._slow_s:
+            self._slow.pop(question, None)
+        elif len(self._slow) < _MAX_SLOW:
+            self._slow[question] = None
         del self._asking[question]
 
 
 def _ask(host: str, port: int, family: int, kind: int, flags: int = 0) -> Addresses:
     try:
         return socket.getaddrinfo(host, port, family=family, type=kind, flags=flags)
-    except ValueError as exc:  # UnicodeError is one; so is what a null byte in it raises
+    except ValueError as exc:  # a UnicodeError, or a null byte in the host
         raise socket.gaierror(socket.EAI_NONAME, "not a host name") from exc
 
 
 resolve = LookUps().resolve
-"""The one for the whole process."""
+"""Looks up a host for any event loop of this process; see ``LookUps.resolve``."""

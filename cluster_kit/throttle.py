@@ -13,14 +13,14 @@ _MAX_KEYS = 256  # strangers must not be able to fill memory with keys
 @dataclass(slots=True)
 class _Passed:
     at_s: float
-    before: int = 0  # held back before it passed
-    since: int = 0  # held back since
+    before: int = 0  # how often it was held back before it passed
+    since: int = 0  # how often it has been held back since
 
 
 class Throttle:
     """Passes each key at most once in ``interval_s``, and counts how often it was held back.
 
-    Where there are too many keys, it forgets the one that passed longest ago.
+    If there are too many keys, the one that passed longest ago is forgotten.
     """
 
     def __init__(self, interval_s: float = REPEAT_S) -> None:
@@ -32,7 +32,7 @@ class Throttle:
         return key in self._passed
 
     def passes(self, key: str, now_s: float) -> bool:
-        """Whether ``key`` may be said now."""
+        """Whether ``key`` may pass now; if so, it counts as passed."""
         last = self._passed.get(key)
         if last is not None and now_s - last.at_s < self._interval_s:
             last.since += 1
@@ -44,12 +44,12 @@ class Throttle:
         return True
 
     def more(self, key: str) -> str:
-        """Return what to add to a message that has passed: how many were held back before it."""
+        """Return what to append to a message that passed: how many were held back before it."""
         before = self._passed[key].before
         return f" (and {before} more of this kind before)" if before else ""
 
     def rest(self, now_s: float) -> Iterator[tuple[str, int]]:
-        """Yield each key that was held back since it passed, and how often; it counts as passed."""
+        """Yield each key that was held back, and how often; it counts as passed now."""
         for key, passed in self._passed.items():
             if passed.since:
                 yield key, passed.since

@@ -202,7 +202,7 @@ def test_a_circle_is_found(tmp_path, monkeypatch, statement, needed):
 # into it.
 ON_THE_SEAM = ("connectors/tcp", "strategies/gossip", "worker")
 # modules of the worker that a simulation does without
-OF_THE_PROCESS = ("__main__", "frozen", "mark", "process", "run")
+OF_THE_PROCESS = ("__main__", "environment", "freeze_support", "host_process", "run")
 WAYS_OUT = (
     "socket ssl select selectors resource fcntl",
     "time datetime",

@@ -8,7 +8,7 @@ from cluster_kit.node import Node, is_other_run
 
 
 class NoneConnector(Connector):
-    """Reports each node that it is to connect to as up."""
+    """Makes no links: reports each node up that it should connect to."""
 
     holds_links = False
     introduces = False
@@ -23,7 +23,7 @@ class NoneConnector(Connector):
         return local
 
     async def connect(self, node: Node) -> Node:
-        """Report ``node`` up, or what has changed about it."""
+        """Report ``node`` up, or report what has changed about it."""
         assert self._links is not None
         before = self._up.get(node.key)
         if before is not None and is_other_run(before, node):

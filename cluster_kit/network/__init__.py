@@ -2,11 +2,11 @@
 
 ``cluster_kit.network.system`` is the system's own network, and the only place that knows sockets;
 ``cluster_kit.testing`` has one in memory. Both pass ``cluster_kit.testing.NetworkConformance``. A
-connector gets its network as ``links.network``, a strategy as ``ctx.network``. What runs on it sets
-its timers by the event loop that it runs in, whose time is that of the clock.
+connector gets its network as ``links.network``, a strategy as ``ctx.network``. Both set timers
+through the event loop that they run in, whose time is that of the clock.
 
-Everything is bytes in, bytes out. Methods are called from the event loop, and call back there. What
-fails raises ``NetworkError``, whose ``fault`` is one of a closed list.
+Everything is bytes in, bytes out. Methods are called from the event loop, and call back there. A
+failure raises ``NetworkError``, whose ``fault`` is one of a closed list.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Endpoint(NamedTuple):
     """One end of a stream, or the source or destination of a datagram.
 
     ``host`` is an IP address as text. A link-local IPv6 address names its interface, as in
-    ``fe80::1%eth0``. An IPv4 address is given as such, even if a socket serves both protocols. A
-    port is 0 to 65535; another number fails as ``failed``.
+    ``fe80::1%eth0``. An IPv4 address has its own form, even if a socket serves both protocols. A
+    port is 0 to 65535; to use another number fails as ``failed``.
     """
 
     host: str
@@ -41,7 +41,7 @@ class Datagram(NamedTuple):
 class Interface(NamedTuple):
     """One address of a network interface of this machine, without its scope.
 
-    An interface has as many of these as it has addresses.
+    An interface with several addresses has several of these.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Interface(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group of receivers, and the way to it.
+    """A group of receivers, and the interfaces by which to reach it.
 
     Attributes:
         address: The multicast group, or the broadcast address.
-        port: UDP port, shared by all processes of a host that take part.
-        via: Address of the interface to send on; an IPv6 address with the name of its interface, as
-            in ``2001:db8::1%eth0``.
-        heard_on: Address of the interface to receive on, in the same form.
+        port: The UDP port, which all members on one host share.
+        via: The address of the interface to send on; an IPv6 address with the name of its
+            interface, as in ``2001:db8::1%eth0``.
+        heard_on: The address of the interface to receive on, in the same form.
         hops: How many routers a datagram may pass, plus one.
         is_broadcast: Whether ``address`` is a broadcast address.
     """
@@ -74,42 +74,39 @@ class Group(NamedTuple):
 
 
 MAX_PORT = 65535
-LINGER_S = 1.0  # how long a stream that is closed waits for the other end to close
+LINGER_S = 1.0  # how long a closed stream waits for the other end to close
 
 
 class StreamReader(Protocol):
-    """Receives what comes in on a stream; never called within a call of the stream's methods."""
+    """Receives the bytes of a stream; never called from within the stream's own methods."""
 
     def received(self, data: memoryview) -> None:
-        """Handle bytes that came in; ``data`` is overwritten after the call."""
+        """Handle bytes that have arrived; ``data`` is overwritten after the call."""
 
     def relieved(self) -> None:
-        """Note that ``unsent_bytes`` has come back to 0; not called once the stream is closing."""
+        """Note that ``unsent_bytes`` is 0 again; not called once the stream is closing."""
         return
 
     def lost(self) -> None:
-        """Note that the stream has ended, whoever ended it, and holds nothing any more.
-
-        It is called exactly once, as the last.
-        """
+        """Note that the stream has ended, whoever ended it; called exactly once, as the last."""
 
 
 class Certified(Protocol):
-    """What the other end of a protected stream has proved to be."""
+    """The proven identity of the other end of a protected stream."""
 
     def objection_to(self, name: str) -> str | None:
-        """Return why it is not the node of this name, as in 'it ...'; ``None`` if it is."""
+        """Return why it isn't the node ``name``, as in 'it ...'; ``None`` if it is."""
 
 
 class Stream(ABC):
-    """An open connection. Whoever it was given to owns it, and closes it.
+    """An open connection. Whoever receives it owns it, and closes it.
 
     Attributes:
         here: Our end.
         there: The other end.
-        certified: What the other end has proved to be, where streams are protected.
-        certified_by: The id of the secret that proved it, where it was a secret.
-        distrust: Why a protected stream was lost before both ends had proved themselves; an
+        certified: The proven identity of the other end, if streams are protected.
+        certified_by: The id of the secret that proved it, if it was a secret.
+        distrust: Why a protected stream was lost before both ends had proved their identity; an
             ``UntrustedError`` if one end didn't accept the proof of the other.
     """
 
@@ -121,27 +118,24 @@ class Stream(ABC):
 
     @abstractmethod
     def start(self, reader: StreamReader) -> None:
-        """Begin to receive, never within this call; until then bytes and the end wait."""
+        """Start to receive, but never within this call; until then, bytes and the end wait."""
 
     @abstractmethod
     def send(self, data: bytes) -> None:
-        """Send ``data`` in its turn, without waiting.
-
-        On a stream that is closing or lost, do nothing.
-        """
+        """Send ``data`` in order, without waiting; do nothing if the stream is closing or lost."""
 
     @property
     @abstractmethod
     def unsent_bytes(self) -> int:
-        """How many bytes are kept here, as the way to the other end takes no more for now."""
+        """How many bytes are held here until the connection takes more."""
 
     @abstractmethod
     def close(self) -> None:
-        """Receive nothing more, and close once everything is sent. Idempotent.
+        """Stop receiving, and close once everything is sent. Idempotent.
 
-        The stream ends for the other end, which has ``LINGER_S`` to close as well. What it sends
-        meanwhile is swallowed: if it met a socket that is gone, a reset would come back, and
-        overtake the last bytes of this end.
+        The other end reads the end of the stream, and has ``LINGER_S`` to close as well. Whatever
+        it sends meanwhile is discarded: if it met a closed socket, the reply would be a reset, and
+        that would overtake the last bytes of this end.
         """
 
     @abstractmethod
@@ -150,28 +144,28 @@ class Stream(ABC):
 
 
 class Listener(ABC):
-    """Accepts streams that others open. Whoever asked for it owns it, and closes it.
+    """Accepts streams that others open. Whoever creates it owns it, and closes it.
 
     Attributes:
-        here: Where others find it, with the port that it was given.
+        here: Where it listens, with the actual port.
     """
 
     here: Endpoint
 
     @abstractmethod
     def start(self, accept: Callable[[Stream], None]) -> None:
-        """Pass each stream to ``accept``, never within this call; until then others wait."""
+        """Pass each stream to ``accept``, but never within this call; until then, others wait."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Accept nothing more, abort what was not passed on, and wait for its end. Idempotent."""
+        """Accept no more, abort the streams not passed on, and wait for their end. Idempotent."""
 
 
 class Datagrams(ABC):
     """Sends and receives datagrams of one group. Whoever joined owns it, and closes it.
 
-    Besides the group's address it has one of its own, from which it sends and at which others
-    answer: the processes of one host share the group's port, so a datagram from one host to that
+    Besides the group's address it has its own address, from which it sends and at which others
+    answer: as the processes of one host share the group's port, a datagram to one host and that
     port would reach only one of them.
 
     Attributes:
@@ -184,20 +178,20 @@ class Datagrams(ABC):
     def listen(self, hear: Callable[[Sequence[Datagram]], object]) -> None:
         """Call ``hear`` with the datagrams to the group or to ``here``, until ``pause``.
 
-        Each call gets what has come in together: one datagram or several, in order. One that is
-        longer than ``max_bytes`` is cut to one byte more. What is sent to the group is received by
-        its sender as well. Of several calls the last one counts.
+        Each call gets the datagrams that have arrived together, in order. One that is longer than
+        ``max_bytes`` is cut to one byte more. A sender receives its own datagrams to the group. A
+        later call replaces ``hear``.
         """
 
     @abstractmethod
     def pause(self) -> None:
-        """Call ``hear`` no more; what comes in waits, as far as there is room. Idempotent."""
+        """Stop calling ``hear``; datagrams wait, as far as there is room. Idempotent."""
 
     @abstractmethod
     def send(self, data: bytes, to: Endpoint | None = None) -> None:
         """Send to one address, without notice of failure, or to the group if ``to`` is ``None``.
 
-        A datagram that there is no room for is lost.
+        If there is no room for a datagram, it is lost.
 
         Raises:
             NetworkError: The group can't be reached.
@@ -213,11 +207,11 @@ class Clock(ABC):
 
     @abstractmethod
     def monotonic_s(self) -> float:
-        """Return seconds since some moment, which never go back: the time of the event loop."""
+        """Return the time of the event loop in seconds, which never goes back."""
 
     @abstractmethod
     def wall_s(self) -> float:
-        """Return seconds since 1970, as far as this machine knows; they may jump."""
+        """Return the seconds since 1970, as far as this machine knows; they may jump."""
 
 
 class Network(ABC):
@@ -225,7 +219,7 @@ class Network(ABC):
 
     Attributes:
         clock: The times of this machine.
-        most_streams: How many streams one process can hold at the same time.
+        most_streams: How many streams one process can have open at the same time.
     """
 
     clock: Clock
@@ -240,16 +234,16 @@ class Network(ABC):
         """Return the addresses of ``host``, the best first, each once.
 
         Args:
-            host: A name, or an address, which stands for itself.
-            version: Of IP; ``None`` for any.
+            host: A name, or an address, which is returned as it is.
+            version: The version of IP; ``None`` for any.
 
         Raises:
-            NetworkError: There is no address, or nobody can say.
+            NetworkError: There is no address, or it is not known whether there is one.
         """
 
     @abstractmethod
     def interfaces(self) -> Sequence[Interface]:
-        """Return the addresses of this machine, IPv4 first; nothing if they can't be found out."""
+        """Return the addresses of this machine, IPv4 first; none if they can't be determined."""
 
     @abstractmethod
     def has_address(self, address: str) -> bool:
@@ -257,7 +251,7 @@ class Network(ABC):
 
     @abstractmethod
     async def listen(self, at: Endpoint) -> Listener:
-        """Open a listener; port 0 stands for any that is free.
+        """Open a listener; port 0 means any free port.
 
         Raises:
             NetworkError: That is not possible.
@@ -265,7 +259,7 @@ class Network(ABC):
 
     @abstractmethod
     async def dial(self, to: Endpoint) -> Stream:
-        """Open a stream; if this is cancelled, nothing is left of it.
+        """Open a stream; if this is cancelled, nothing remains open.
 
         Raises:
             NetworkError: That is not possible.
@@ -273,7 +267,7 @@ class Network(ABC):
 
     @abstractmethod
     async def join(self, group: Group, *, max_bytes: int) -> Datagrams:
-        """Open datagrams of ``group``, of at most ``max_bytes`` each.
+        """Join ``group``, to send and receive datagrams of at most ``max_bytes`` each.
 
         Raises:
             NetworkError: That is not possible.

@@ -1,7 +1,7 @@
-"""Datagrams of one group on the system's sockets, of which there are two.
+"""Datagrams of one group on two of the system's sockets.
 
-The shared one receives what is sent to the group, and so does that of every process of this host.
-The private one sends, and receives what is sent back to it.
+The shared socket receives the datagrams to the group, like that of every other process of this
+host. The private socket sends, and receives the answers.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from cluster_kit.network.faults import network_error
 from cluster_kit.network.sockaddrs import SockAddr, host_of, number_of, sockaddr_of
 
 BATCH = 64  # datagrams in one turn of the event loop, so that a flood starves nobody
-RECEIVE_BUFFER_BYTES = 1 << 20  # for all nodes of a large cluster at once; the kernel may cap it
+RECEIVE_BUFFER_BYTES = 1 << 20  # for a burst from all nodes of a large cluster; may be capped
 _IP_MULTICAST_ALL = 49  # <linux/in.h>; the socket module doesn't name it
 _IPV6_MULTICAST_ALL = 29  # <linux/in6.h>
-_FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})  # no room: as good as lost on the way
+_FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})  # no room: the same as a loss on the way
 
 Hear = Callable[[Sequence[Datagram]], object]
 
 
 class _Side(NamedTuple):
-    """An interface to send or receive on; IPv4 knows it by its address, IPv6 by its number."""
+    """An interface to send or receive on; IPv4 identifies it by its address, IPv6 by its number."""
 
     address: str
     number: int = 0
@@ -42,7 +42,7 @@ class SystemDatagrams(Datagrams):
     """An open pair of sockets.
 
     Raises:
-        OSError: They can't be opened.
+        OSError: The sockets can't be opened.
     """
 
     def __init__(self, group: Group, max_bytes: int) -> None:
@@ -83,7 +83,7 @@ class SystemDatagrams(Datagrams):
     def _open_shared(self, group: Group) -> None:
         sock = self._shared
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # for processes that share the port by this option only
+        # for programs that share the port by this option alone
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         if not group.is_broadcast:
@@ -91,13 +91,13 @@ class SystemDatagrams(Datagrams):
         sock.bind(self._group)  # not to 0.0.0.0, so that unicasts to the port don't reach it
 
     def listen(self, hear: Hear) -> None:
-        """Hear on both."""
+        """Listen on both sockets."""
         self._is_listening = True
         for sock in (self._shared, self._private):
             self._loop.add_reader(sock, self._receive, sock, hear)
 
     def pause(self) -> None:
-        """Let the kernel keep what comes in, or lose it."""
+        """Leave datagrams to the kernel, which queues or drops them."""
         if self._is_listening:
             self._is_listening = False
             for sock in (self._shared, self._private):
@@ -108,7 +108,7 @@ class SystemDatagrams(Datagrams):
             hear(datagrams)
 
     def _waiting(self, sock: socket.socket) -> Iterator[Datagram]:
-        with suppress(OSError):  # nothing more to read, or an error of an earlier send
+        with suppress(OSError):  # nothing more to read, or the error of an earlier send
             while True:
                 data, sockaddr = sock.recvfrom(self._size_bytes)
                 yield Datagram(data, self._endpoint(sockaddr))
@@ -118,11 +118,11 @@ class SystemDatagrams(Datagrams):
         if not self._is_v6:
             return Endpoint(host, port)
         if sockaddr[3] == self._via.number and is_of_link(host):
-            return Endpoint(f"{host}%{self._via.name}", port)  # as nearly all: saves a system call
+            return Endpoint(f"{host}%{self._via.name}", port)  # nearly always; saves a system call
         return Endpoint(host_of(sockaddr), port)
 
     def send(self, data: bytes, to: Endpoint | None = None) -> None:
-        """Send from the private one."""
+        """Send from the private socket."""
         try:
             self._private.sendto(data, self._group if to is None else self._sockaddr(*to))
         except OSError as exc:
@@ -132,14 +132,14 @@ class SystemDatagrams(Datagrams):
             pass
 
     def _sockaddr(self, host: str, port: int) -> SockAddr:
-        """Return an address as sockets want it; a link-local one is on our interface."""
+        """Return the socket's form of an address; a link-local one gets our interface."""
         if not self._is_v6:
             return host, port
         scope = self._via.number if is_of_link(host) else 0
         return host.partition("%")[0], port, 0, scope
 
     def close(self) -> None:
-        """Close both."""
+        """Close both sockets."""
         if self._private.fileno() >= 0:
             self.pause()
             self._private.close()
@@ -151,20 +151,20 @@ def _join(sock: socket.socket, group: str, side: _Side) -> None:
     if side.number:
         membership = socket.inet_pton(socket.AF_INET6, group) + struct.pack("@I", side.number)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
-        _hear_no_other(sock, socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL)
+        _receive_only_joined(sock, socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL)
     else:
         membership = socket.inet_aton(group) + socket.inet_aton(side.address)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        _hear_no_other(sock, socket.IPPROTO_IP, _IP_MULTICAST_ALL)
+        _receive_only_joined(sock, socket.IPPROTO_IP, _IP_MULTICAST_ALL)
 
 
-def _hear_no_other(sock: socket.socket, level: int, multicast_all: int) -> None:
-    """Have Linux deliver only what this socket has joined.
+def _receive_only_joined(sock: socket.socket, level: int, multicast_all: int) -> None:
+    """Make Linux deliver only from the interface on which this socket has joined the group.
 
-    By default it also delivers what other sockets joined the group for, on other interfaces.
+    By default, Linux also delivers from interfaces on which other sockets have joined it.
     """
     if sys.platform == "linux":
-        with suppress(OSError):  # stand-ins for Linux, such as gVisor, may not know the option
+        with suppress(OSError):  # substitutes for Linux, such as gVisor, may not know the option
             sock.setsockopt(level, multicast_all, 0)
 
 

@@ -1,4 +1,4 @@
-"""What the system's errors mean: the one table from ``errno`` to ``NetworkFault``."""
+"""Translates the system's errors: the one table from ``errno`` to ``NetworkFault``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FAULT_OF_ERRNO = {
     errno.ENETUNREACH: NetworkFault.UNREACHABLE,
     errno.EHOSTUNREACH: NetworkFault.UNREACHABLE,
     errno.EHOSTDOWN: NetworkFault.UNREACHABLE,
-    errno.EINVAL: NetworkFault.UNREACHABLE,  # no way from the address that the socket is bound to
+    errno.EINVAL: NetworkFault.UNREACHABLE,  # no route from the address that the socket is bound to
     errno.EADDRINUSE: NetworkFault.IN_USE,
     errno.EACCES: NetworkFault.FORBIDDEN,
     errno.EPERM: NetworkFault.FORBIDDEN,
     errno.EADDRNOTAVAIL: NetworkFault.NOT_OURS,
-    errno.ENODEV: NetworkFault.NOT_OURS,  # of an address to join a group on; see ip(7)
+    errno.ENODEV: NetworkFault.NOT_OURS,  # the interface to join a group on; see ip(7)
     errno.ENETDOWN: NetworkFault.DOWN,
     errno.EAFNOSUPPORT: NetworkFault.UNSUPPORTED,
     errno.EPROTONOSUPPORT: NetworkFault.UNSUPPORTED,
@@ -36,8 +36,8 @@ _FAULT_OF_ERRNO = {
 
 
 def network_error(exc: OSError) -> NetworkError:
-    """Return what to raise for an error of the system."""
-    if isinstance(exc, socket.gaierror):  # its numbers are of another kind
+    """Return the ``NetworkError`` to raise for an error of the system."""
+    if isinstance(exc, socket.gaierror):  # its number is not an errno
         return NetworkError(cause_of(exc), fault=NetworkFault.NO_SUCH_NAME)
     fault = _FAULT_OF_ERRNO.get(exc.errno or 0, NetworkFault.FAILED)
     return NetworkError(cause_of(exc), fault=fault)
@@ -45,11 +45,11 @@ def network_error(exc: OSError) -> NetworkError:
 
 @contextmanager
 def network_errors() -> Iterator[None]:
-    """Raise errors of the system as ``NetworkError``."""
+    """Translate errors of the system into ``NetworkError``."""
     try:
         yield
     except OSError as exc:
         raise network_error(exc) from exc
-    except OverflowError as exc:  # what Python's sockets raise for a port out of range
+    except OverflowError as exc:  # raised by Python's sockets for a port out of range
         message = "no such port, expected 0 to 65535"
         raise NetworkError(message, fault=NetworkFault.FAILED) from exc

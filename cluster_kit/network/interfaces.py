@@ -1,4 +1,4 @@
-"""The interfaces of this machine, as Linux tells of them; on other systems nothing.
+"""Lists the addresses of this machine's interfaces on Linux; on other systems, none.
 
 Source: netdevice(7) for the ioctls and flags; proc_net(5) for ``/proc/net/if_inet6``.
 """
@@ -26,7 +26,7 @@ def interfaces() -> list[Interface]:
     """Return the addresses of this machine, IPv4 first."""
     found: list[Interface] = []
     if sys.platform == "linux":
-        with suppress(OSError):  # no descriptor is left to ask with
+        with suppress(OSError):  # no file descriptor is left
             found = [*_of_ipv4(), *sorted(_of_ipv6())]
     return found
 
@@ -39,8 +39,8 @@ def _of_ipv4() -> Iterator[Interface]:
     for at in range(0, filled, IFREQ_BYTES):
         entry = buffer[at : at + IFREQ_BYTES].tobytes()
         label = entry[:NAME_BYTES].partition(b"\0")[0]
-        name = label.partition(b":")[0]  # of an alias such as eth0:1
-        with suppress(OSError):  # it has just gone
+        name = label.partition(b":")[0]  # without the number of an alias such as eth0:1
+        with suppress(OSError):  # the interface has just gone
             yield _interface(name, socket.inet_ntoa(entry[NAME_BYTES + 4 : NAME_BYTES + 8]))
 
 
@@ -51,7 +51,7 @@ def _of_ipv6() -> Iterator[Interface]:
         return
     for line in lines:
         digits, *_, name = line.split()
-        with suppress(OSError):  # it has just gone
+        with suppress(OSError):  # the interface has just gone
             yield _interface(name.encode(), str(IPv6Address(bytes.fromhex(digits))))
 
 

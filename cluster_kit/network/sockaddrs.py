@@ -1,4 +1,4 @@
-"""Converts between addresses as sockets have them and endpoints."""
+"""Converts between endpoints and the address tuples of sockets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SockAddr = tuple[Any, ...]
 
 
 def endpoint_of(sockaddr: SockAddr) -> Endpoint:
-    """Return the endpoint: a link-local address with its interface, an IPv4-mapped one as IPv4."""
+    """Return the endpoint of a socket's address; see ``host_of`` for its host."""
     return Endpoint(host_of(sockaddr), sockaddr[1])
 
 
 def host_of(sockaddr: SockAddr) -> str:
-    """Return the address alone, in the same form."""
+    """Return the host: link-local with its interface, IPv4-mapped as IPv4."""
     host: str = sockaddr[0]
     if ":" not in host:
         return host
@@ -31,10 +31,10 @@ def host_of(sockaddr: SockAddr) -> str:
 
 
 def sockaddr_of(host: str, port: int) -> tuple[socket.AddressFamily, SockAddr]:
-    """Return family and address for a socket.
+    """Return the address family and the address for a socket.
 
     Raises:
-        OSError: ``host`` is no address, or its interface is not there.
+        OSError: ``host`` isn't an address, or its interface doesn't exist.
     """
     if ":" not in host:
         _check(socket.AF_INET, host)
@@ -47,17 +47,17 @@ def sockaddr_of(host: str, port: int) -> tuple[socket.AddressFamily, SockAddr]:
 def _check(family: socket.AddressFamily, address: str) -> None:
     try:
         socket.inet_pton(family, address)
-    except (OSError, ValueError) as exc:  # the latter of a null byte
+    except (OSError, ValueError) as exc:  # ValueError: a null byte
         raise socket.gaierror(socket.EAI_NONAME, "not an IP address") from exc
 
 
 def number_of(interface: str) -> int:
-    """Return the number by which sockets know an interface.
+    """Return the number by which sockets identify an interface.
 
     Raises:
         OSError: There is no such interface.
     """
     try:
         return socket.if_nametoindex(interface)
-    except OSError as exc:  # it has no errno
+    except OSError as exc:  # without an errno
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from exc

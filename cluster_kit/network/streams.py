@@ -1,8 +1,21 @@
 """Streams on the system's sockets.
 
 They use the event loop's readers and writers rather than asyncio's transports and server. Those
-take a task for each connection that is accepted, and when no descriptor is left, the server tries
-as often as its backlog is long, at once, and logs each time.
+take a task for each accepted connection, and when no file descriptor is left, asyncio's server
+tries to accept a whole backlog at once and logs each failure.
+
+How a stream ends::
+
+    state      begins when                                ends when
+    closing    close() is called, or the peer closes      everything is sent
+    lingering  the last byte is sent to an open peer      the peer closes, or LINGER_S has passed
+    ended      abort() is called, receiving fails, or the states above are over
+
+If a send fails because the peer has closed, the stream sends nothing more, but still reads what the
+peer sent before, such as its reason.
+
+A stream lingers because a socket that is closed answers late bytes with a reset, and a reset makes
+the peer lose what it has not read yet.
 """
 
 from __future__ import annotations
@@ -22,10 +35,10 @@ from cluster_kit.throttle import Throttle
 log = logging.getLogger("cluster_kit.network")
 
 INBOX_BYTES = 262144  # several payloads with one call; untouched pages cost nothing
-NOT_SENT_BYTES = 131072  # the kernel keeps no more unsent, so little is ahead of a heartbeat
+NOT_SENT_BYTES = 131072  # the kernel queues no more than this, so a heartbeat is not held up
 BACKLOG = 1024  # a cluster that starts dials all at once; the kernel caps it at net.core.somaxconn
-BATCH = 64  # connections between two turns of the event loop: a flood starves nobody
-REST_S = 0.5  # until the next try, when connections can't be taken in
+BATCH = 64  # connections in one turn of the event loop, so that a flood starves nobody
+RETRY_S = 0.5  # until the next try, when no connection can be accepted
 
 _CURES = {
     errno.EMFILE: "this process has no file descriptor left; raise its limit: ulimit -n",
@@ -34,12 +47,12 @@ _CURES = {
 
 
 class SystemStream(Stream):
-    """A connected socket, which is its own from now on.
+    """A connected socket.
 
     Args:
-        sock: The socket; it doesn't block.
+        sock: The socket, which is non-blocking; the stream owns it from now on.
         there: The other end.
-        inbox: Where to receive, shared by all streams: nothing stays in it between two calls.
+        inbox: The buffer to receive in; all streams share it, as nothing stays there between calls.
     """
 
     def __init__(self, sock: socket.socket, there: Endpoint, inbox: memoryview) -> None:
@@ -50,18 +63,18 @@ class SystemStream(Stream):
         self._loop = asyncio.get_running_loop()
         self._reader: StreamReader | None = None
         self._unsent = bytearray()
-        self._is_deaf = False  # the other end takes nothing more; it may have said something before
+        self._cannot_send = False
+        self._peer_finished = False
         self._is_closing = False
-        self._is_finished = False  # the other end has sent its last
         self._has_ended = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
         with suppress(OSError):  # the connection may be broken already, as the first read will show
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES)
 
     def start(self, reader: StreamReader) -> None:
-        """Begin to receive."""
+        """Start to receive."""
         self._reader = reader
         if self._has_ended:
             self._loop.call_soon(reader.lost)
@@ -77,7 +90,7 @@ class SystemStream(Stream):
             self.abort()
             return
         if not count:
-            self._is_finished = True
+            self._peer_finished = True
             self.close()
             return
         try:
@@ -87,8 +100,8 @@ class SystemStream(Stream):
             raise
 
     def send(self, data: bytes) -> None:
-        """Send at once what the system takes, and keep the rest."""
-        if self._is_closing or self._is_deaf:
+        """Send at once what the kernel takes, and keep the rest."""
+        if self._is_closing or self._cannot_send:
             return
         if not self._unsent:
             try:
@@ -123,24 +136,24 @@ class SystemStream(Stream):
                 self._reader.relieved()
 
     def _stop_sending(self, exc: OSError) -> None:
-        """Send nothing more, and end once what came in has been read.
+        """Stop sending, and end once everything that has arrived is read.
 
-        A peer that closes may have said why just before, and answers our next bytes by a reset.
+        A peer that closes may have sent the reason just before; our next bytes then get a reset.
         """
         if self._is_closing or not isinstance(exc, ConnectionError):
             self.abort()
             return
-        self._is_deaf = True
+        self._cannot_send = True
         self._loop.remove_writer(self._sock)
         self._unsent.clear()
 
     @property
     def unsent_bytes(self) -> int:
-        """What the system has not taken yet."""
+        """Bytes that the kernel has not taken yet."""
         return len(self._unsent)
 
     def close(self) -> None:
-        """Close once everything is sent, and the other end has closed or its time is over."""
+        """Close once everything is sent, and the peer has closed or ``LINGER_S`` has passed."""
         if not self._is_closing:
             self._is_closing = True
             self._loop.remove_reader(self._sock)
@@ -148,7 +161,7 @@ class SystemStream(Stream):
                 self._linger()
 
     def _linger(self) -> None:
-        if self._is_finished or self._is_deaf:
+        if self._peer_finished or self._cannot_send:
             self._end()
             return
         try:
@@ -156,10 +169,10 @@ class SystemStream(Stream):
         except OSError:
             self._end()
             return
-        self._loop.add_reader(self._sock, self._swallow)
-        self._patience = self._loop.call_later(LINGER_S, self.abort)
+        self._loop.add_reader(self._sock, self._discard)
+        self._linger_timer = self._loop.call_later(LINGER_S, self.abort)
 
-    def _swallow(self) -> None:
+    def _discard(self) -> None:
         try:
             has_more = self._sock.recv_into(self._inbox) > 0
         except BlockingIOError:
@@ -180,8 +193,8 @@ class SystemStream(Stream):
 
     def _end(self) -> None:
         self._has_ended = True
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         self._sock.close()
         reader, self._reader = self._reader, None  # breaks a cycle of references
         if reader is not None:
@@ -200,7 +213,7 @@ async def dial(to: Endpoint, inbox: memoryview) -> SystemStream:
         sock.setblocking(False)
         await _connect(sock, sockaddr)
         if sock.getsockname() == sock.getpeername():
-            # the kernel chose the port that we dial as our own, and TCP lets that connect to itself
+            # The kernel chose the dialled port as our own, and TCP lets a socket connect to itself.
             raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")
         return SystemStream(sock, endpoint_of(sockaddr), inbox)
     except BaseException:
@@ -225,7 +238,7 @@ async def _connect(sock: socket.socket, sockaddr: SockAddr) -> None:
 
 
 class SystemListener(Listener):
-    """A listening socket. While this process has no descriptor left, connections wait outside.
+    """A listening socket; while no file descriptor is left, connections wait in the kernel.
 
     Raises:
         OSError: That is not possible.
@@ -236,12 +249,12 @@ class SystemListener(Listener):
         self.here = endpoint_of(self._sock.getsockname())
         self._inbox = inbox
         self._loop = asyncio.get_running_loop()
-        self._rest: asyncio.TimerHandle | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._throttle = Throttle()
 
     def start(self, accept: Callable[[Stream], None]) -> None:
-        """Begin to accept."""
+        """Start to accept."""
         if not self._is_closed:
             self._loop.add_reader(self._sock, self._accept, accept)
 
@@ -266,21 +279,19 @@ class SystemListener(Listener):
 
     def _pause(self, exc: OSError, accept: Callable[[Stream], None]) -> None:
         self._loop.remove_reader(self._sock)
-        self._rest = self._loop.call_later(REST_S, self.start, accept)
+        self._retry = self._loop.call_later(RETRY_S, self.start, accept)
         if self._throttle.passes("pause", self._loop.time()):
             why = _CURES.get(exc.errno or 0, (exc.strerror or str(exc)).lower())
-            log.warning(
-                "network: cannot accept connections: %s; open ones stay open, newcomers wait",
-                why,
-            )
+            text = "network: cannot accept connections: %s; open ones stay open, newcomers wait"
+            log.warning(text, why)
 
     async def close(self) -> None:
-        """Accept nothing more; the kernel turns away connections that wait outside."""
+        """Accept no more; the kernel refuses the connections that wait."""
         if not self._is_closed:
             self._is_closed = True
             self._loop.remove_reader(self._sock)
-            if self._rest is not None:
-                self._rest.cancel()
+            if self._retry is not None:
+                self._retry.cancel()
             self._sock.close()
 
 

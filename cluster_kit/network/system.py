@@ -1,4 +1,4 @@
-"""The system's own network: the only place that knows sockets, clocks and sources of randomness."""
+"""The system's own network: only here are sockets, clocks and randomness created."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SystemClock(Clock):
     """The system's clocks."""
 
     def monotonic_s(self) -> float:
-        """Return the time of event loops."""
+        """Return the clock of event loops."""
         return time.monotonic()
 
     def wall_s(self) -> float:
@@ -50,11 +50,11 @@ class SystemNetwork(Network):
         self.clock = SystemClock()
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.most_streams = _UNLIMITED if soft == resource.RLIM_INFINITY else soft
-        # shared by all streams, so that silent ones cost no buffers
+        # All streams share one receive buffer, so that idle ones need none.
         self._inbox = memoryview(bytearray(INBOX_BYTES))
 
     def random(self, concern: str) -> Random:
-        """Return a source that is seeded by the system."""
+        """Return a source seeded by the system."""
         return Random()
 
     async def resolve(self, host: str, *, version: Literal[4, 6] | None = None) -> Sequence[str]:
@@ -64,7 +64,7 @@ class SystemNetwork(Network):
         return list(dict.fromkeys(host_of(sockaddr) for *_, sockaddr in found))
 
     def interfaces(self) -> Sequence[Interface]:
-        """Return what Linux knows; nothing on other systems."""
+        """Return the addresses on Linux, none on other systems."""
         return interfaces()
 
     def has_address(self, address: str) -> bool:
@@ -81,16 +81,16 @@ class SystemNetwork(Network):
         return True
 
     async def listen(self, at: Endpoint) -> Listener:
-        """Listen on a socket of TCP."""
+        """Listen on a TCP socket."""
         with network_errors():
             return SystemListener(at, self._inbox)
 
     async def dial(self, to: Endpoint) -> Stream:
-        """Connect a socket of TCP."""
+        """Connect a TCP socket."""
         with network_errors():
             return await dial(to, self._inbox)
 
     async def join(self, group: Group, *, max_bytes: int) -> Datagrams:
-        """Open sockets of UDP."""
+        """Open UDP sockets."""
         with network_errors():
             return SystemDatagrams(group, max_bytes)

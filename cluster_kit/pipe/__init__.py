@@ -1,5 +1,5 @@
 """The private pipe between a supervisor and its worker, and what ends an orphaned worker.
 
-``channel`` is the contract that workers use; ``socket_channel`` implements it on a pair of sockets.
-A simulation that runs many workers in one process has an implementation in memory.
+``channel`` is the contract that workers use, and ``socket_channel`` implements it on a pair of
+sockets. A simulation, which runs many workers in one process, implements it in memory.
 """

@@ -20,8 +20,8 @@ class Parcel(NamedTuple):
         link: The number of the link; see ``LinkOpened``.
         payload: Opaque; at most ``MAX_PAYLOAD_BYTES``.
         forwarded: From the worker: how many more of the application's parcels for this link have
-            been forwarded to the peer. A parcel that arrives carries the number along, so that the
-            application need not be woken by a ``Forwarded`` for it.
+            been forwarded to the peer. The parcel carries the number along to spare the application
+            a separate ``Forwarded``.
     """
 
     link: int
@@ -30,7 +30,7 @@ class Parcel(NamedTuple):
 
 
 class Channel(ABC):
-    """One end of the pipe, owned by its maker, who closes it."""
+    """One end of the pipe; whoever creates it owns it, and closes it."""
 
     @abstractmethod
     def attach(
@@ -41,16 +41,16 @@ class Channel(ABC):
         ended: Callable[[str | None], None],
         relieved: Callable[[], None],
     ) -> None:
-        """Start receiving, and sending what is pending, in ``loop``.
+        """Start to receive, and to send what is pending, in ``loop``.
 
-        To be called once. No callback is called before this returns.
+        Call this once. No callback is called before it returns.
 
         Args:
             loop: Where the callbacks are called.
             hear: Called with each message, including those that have arrived before.
             ended: Called once, after the last message: with ``None`` if the other end has closed,
                 with a text if it has sent something malformed.
-            relieved: Called when nothing is pending any more.
+            relieved: Called when everything that was pending has been sent.
         """
 
     @abstractmethod
@@ -72,7 +72,7 @@ class Channel(ABC):
     @property
     @abstractmethod
     def pending_bytes(self) -> int:
-        """Bytes that were sent and that the other end has no room for yet."""
+        """Bytes that were sent, but are still held here until the other end has room."""
 
     @abstractmethod
     def drain(self, timeout_s: float | None = None) -> None:

@@ -28,12 +28,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 _GOODBYE_S = 0.75  # how long an orphaned worker may take for its goodbye
-_POLL_S = 0.2  # of the parent's id; with the goodbye, less than a second
+_POLL_S = 0.2  # between two looks at the parent's id; with the goodbye, less than a second
 _PR_SET_PDEATHSIG = 1
 
 
 def arm_death_signal() -> None:
-    """Have the kernel kill this process after its parent; does nothing without Linux or ctypes."""
+    """Make the kernel kill this process soon after its parent, if there is Linux and ctypes."""
     try:
         import ctypes
 
@@ -54,7 +54,7 @@ def leave_with_parent(channel_fd: int, leave: Callable[[], None], exit_code: int
     Args:
         channel_fd: Our end of the pipe to the application.
         leave: Called in a thread of its own when that happens.
-        exit_code: Of this process, if it is still running a short time after ``leave``.
+        exit_code: The process's exit code, if it still runs a short time after ``leave``.
     """
     arguments = (channel_fd, leave, exit_code)
     name = "cluster-kit-orphan-watch"

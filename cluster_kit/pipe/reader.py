@@ -43,9 +43,9 @@ class PipeReader:
 
     def __init__(self, sock: socket.socket, greeting: bytes) -> None:
         self.greeting = greeting
-        """The part of it that has not been read."""
+        """The part of the greeting that has not been read yet."""
         self.fault: str | None = None
-        """Why nothing more can be read; ``None`` if all is well."""
+        """Why nothing more can be read; ``None`` while all is well."""
         self._socket = sock
         self._buffer = bytearray(_READ_BYTES)
         self._start = self._end = 0  # of the unparsed bytes
@@ -88,7 +88,7 @@ class PipeReader:
 
         Raises:
             EOFError: The input is malformed; the text says how. Messages before that are
-                returned first.
+                returned first, by an earlier call.
         """
         if self.fault is not None:
             raise EOFError(self.fault)
@@ -103,7 +103,7 @@ class PipeReader:
             self._start = self._end
             if not messages:
                 raise EOFError(self.fault) from exc
-            self._socket.shutdown(socket.SHUT_RD)  # wakes the reader, who then gets the fault
+            self._socket.shutdown(socket.SHUT_RD)  # wakes the caller, which then gets the fault
         return messages
 
     def _take_into(self, messages: list[Any], view: memoryview) -> None:

@@ -1,9 +1,9 @@
 """``SocketChannel``: one end of the pipe, on a non-blocking stream socket.
 
 A frozen worker can't hold up the supervisor in the middle of a message, nor a frozen application
-its worker. Messages are pickled: both ends run the same code as the same user, and nothing that
-comes from the network is ever unpickled, only values made from it. The supervisor's end unpickles
-nothing before the other end has sent the greeting of a worker.
+its worker. Messages are pickled: both ends run the same code as the same user, and bytes from the
+network are never unpickled. The supervisor's end unpickles nothing before the other end has sent
+the greeting of a worker.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class SocketChannel(Channel):
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes that were sent and that the operating system has no room for yet."""
+        """Bytes that were sent, but are still held here until the socket has room."""
         return self._writer.pending_bytes
 
     @property
@@ -76,7 +76,7 @@ class SocketChannel(Channel):
         return not self._reader.greeting
 
     def send_raw(self, data: bytes) -> None:
-        """Send ``data`` unframed, for what comes before the first message.
+        """Send ``data`` unframed, before the first message.
 
         Raises:
             OSError: The other end is gone.
@@ -129,12 +129,12 @@ class SocketChannel(Channel):
 
         Raises:
             EOFError: The other end has closed; or, with a text, it has sent something malformed,
-                and nothing after that counts.
+                and whatever follows is ignored.
         """
         return self._reader.take() if self._reader.fault or self._reader.read() else []
 
     def receive_rest(self) -> list[Any]:
-        """Return all that the other end sent before it died, as far as it is well-formed."""
+        """Return everything that the other end sent before it died, as far as it is well-formed."""
         messages = []
         with suppress(EOFError):
             while self._reader.fault is None and self._reader.read():

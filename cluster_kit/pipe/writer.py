@@ -1,15 +1,15 @@
-"""What one end of a pipe has to send. Any thread adds without blocking; one at a time writes.
+"""Queues and sends the bytes of one end of a pipe: any thread may add, one at a time writes.
 
 Threads of the application send parcels while the supervising thread sends orders. A signal handler
 may interrupt either of them at any point, and send something itself, or raise. The guarantees:
 
-- Nobody waits longer than for another thread's write, which doesn't block. A signal handler never
-  waits: if the lock is taken, by the code it has interrupted or by another thread, it adds its data
-  and leaves the writing to the holder.
+- No thread waits longer than for another thread's write, which doesn't block. A signal handler
+  never waits: if the lock is taken, by the code it has interrupted or by another thread, it adds
+  its data and leaves the writing to the holder.
 - Everything is sent whole, once, and in the order in which it was added, even if an exception
   interrupts the writer at any point. Each step of the bookkeeping is one uninterruptible operation,
   and idempotent.
-- What is left over, after an exception or by a signal handler, is written by the next ``write``;
+- What an exception or a signal handler leaves unwritten is written by the next ``write``;
   ``pending_bytes`` shows that there is something.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 _TOGETHER = 64  # pieces in one system call
 
 _Piece = list[Any]
-"""The data; then, for each system call, how many bytes it has sent of this and later pieces."""
+"""The data, then how many bytes of this and later pieces each system call has sent."""
 
 
 class PipeWriter:
@@ -32,7 +32,7 @@ class PipeWriter:
 
     Args:
         sock: The socket, which it owns.
-        close_s: For how many seconds ``close`` waits for a writer; far longer than any write takes.
+        close_s: How long ``close`` waits for a writer; far longer than any write takes.
     """
 
     def __init__(self, sock: socket.socket, close_s: float = 1.0) -> None:
@@ -44,7 +44,7 @@ class PipeWriter:
         self._lock = threading.Lock()
 
     def add(self, data: bytes, *more: bytes) -> None:
-        """Add ``data`` and ``more``, without anything in between, and without sending."""
+        """Add ``data`` and ``more`` with nothing in between, and without sending."""
         if more:
             self._pieces.extend([[data], *([each] for each in more)])  # atomic
         else:
@@ -59,7 +59,7 @@ class PipeWriter:
         return sum(len(piece[0]) for piece in pieces) - sum(sum(piece[1:]) for piece in pieces[:1])
 
     def write(self) -> bool:
-        """Send what can be sent at once; return whether that is all, as far as is known.
+        """Send what can be sent at once; return whether nothing is left, as far as is known.
 
         Raises:
             OSError: The other end is gone.
@@ -73,7 +73,7 @@ class PipeWriter:
         return True
 
     def close(self) -> None:
-        """Close the socket once nobody writes, as its number may be reused at once.
+        """Close the socket once no thread writes to it, as its number may be reused at once.
 
         A signal handler that has interrupted the writer can't wait for that; it closes the socket
         after ``close_s``.
@@ -84,7 +84,7 @@ class PipeWriter:
             self._lock.release()
 
     def _write(self) -> bool:
-        """Send what there is, with the lock held; return whether all of it is out."""
+        """Send what there is, with the lock held; return whether nothing is left."""
         pieces = self._pieces
         while pieces:
             head = pieces[0]

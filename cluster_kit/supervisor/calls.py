@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cluster_kit.errors import ClusterKitError, CommandError
 from cluster_kit.supervisor.timeouts import checked_s
 from cluster_kit.worker.messages import Call, Inspect, Inspected, Reply
-from cluster_kit.worker.plain import check_plain
+from cluster_kit.worker.plugin_values import check_plain
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.loop import SupervisingLoop

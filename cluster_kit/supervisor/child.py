@@ -31,7 +31,7 @@ from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor import reaper  # noqa: F401 - must run before we have workers
 from cluster_kit.supervisor.recursion_guard import refuse_in_worker
 from cluster_kit.worker.__main__ import GREETING, SUMMONS
-from cluster_kit.worker.mark import marked
+from cluster_kit.worker.environment import worker_environment
 
 _UNKNOWN_EXIT = 255
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -95,7 +95,7 @@ class WorkerProcess:
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                    argv, pass_fds=fds, stdin=subprocess.DEVNULL, env=marked(os.environ)
+                    argv, pass_fds=fds, stdin=subprocess.DEVNULL, env=worker_environment(os.environ)
                 )
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -209,7 +209,7 @@ def _command(executable: str, channel_fd: int) -> Iterator[tuple[list[str], tupl
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         yield [executable, *flags, "-P", *_program(), str(channel_fd)], (channel_fd,)
         return
-    from cluster_kit.worker.frozen import preparation
+    from cluster_kit.worker.freeze_support import preparation
 
     reading, writing = os.pipe()
     try:

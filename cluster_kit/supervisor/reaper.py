@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cluster_kit.worker.mark import COMMAND
+from cluster_kit.worker.environment import COMMAND
 
 _LEAVE_S = 7.0  # a goodbye takes less than 1 s; the kernel ends whoever cannot say it after 5 s
 _LOOK_S = 0.02

@@ -2,7 +2,7 @@
 
 That happens where ``sys.executable`` is no Python interpreter: a frozen program that is started as
 a worker may run its own ``main`` again. A mark in the environment tells (see
-``cluster_kit.worker.mark``), unless a launcher has cleaned the environment. What no launcher
+``cluster_kit.worker.environment``), unless a launcher has cleaned the environment. What no launcher
 removes is the pipe to the supervisor, in which the supervisor's first words still wait to be read.
 """
 
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.worker.__main__ import SUMMONS
-from cluster_kit.worker.mark import is_marked, is_worker
+from cluster_kit.worker.environment import is_marked, is_worker
 
 _MAX_FDS = 256  # to look at; a launcher passes on the pipe under the number that it was given
 

@@ -155,7 +155,9 @@ class WorkerSupervisor:
             self._line.send(message)
 
     def _greet(self) -> None:
-        self._submit(self, lambda each: each.send(messages.Greeting(each._board.next_greeting())))
+        self._submit(
+            self, lambda each: each.send(messages.SetGreeting(each._board.next_greeting()))
+        )
 
     @_contained
     def ask(self, number: int, message: Any, answers: Answers) -> None:

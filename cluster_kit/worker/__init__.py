@@ -1,3 +1,4 @@
-"""The process of one topology: wires strategy, membership and connector to asyncio, and talks to
-its supervisor by a pipe.
+"""The process of one topology, which talks to its supervisor through a pipe.
+
+``run`` is its life as a process; ``worker`` wires strategies, membership and connector to asyncio.
 """

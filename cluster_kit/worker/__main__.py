@@ -1,7 +1,7 @@
-"""Where a worker process begins; started by ``cluster_kit.supervisor.child`` only.
+"""Where a worker process begins; only ``cluster_kit.supervisor.child`` starts it.
 
-Runs before the package can be imported, because the supervisor's import path is the first thing
-that it reads.
+This module runs before the package can be imported: the import path is the first thing that the
+supervisor sends.
 """
 
 import contextlib
@@ -11,14 +11,13 @@ import signal
 import sys
 
 GREETING = f"cluster-kit worker {sys.implementation.cache_tag}{sys.abiflags}\n".encode()
-"""What a worker says first; a process that says anything else is none, and nothing it says is
-believed.
+"""What a worker sends first; a process that sends anything else is not a worker.
 
 The version and build of Python are part of it: another one can't load this one's extension modules.
 """
 
 SUMMONS = b"cluster-kit supervisor\n"
-"""What a supervisor says first to a worker."""
+"""What a supervisor sends first."""
 
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,12 +29,12 @@ def main(channel_fd: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, QUIET)  # the supervisor blocked them until here
     os.set_inheritable(channel_fd, False)  # a program that a plugin starts must not hold it open
-    with contextlib.suppress(OSError):  # the supervisor is gone, which the first reading notices
+    with contextlib.suppress(OSError):  # the supervisor is gone, as the first read will show
         os.write(channel_fd, GREETING)
     with contextlib.suppress(OSError):  # an application may run without standard error
         os.dup2(2, 1)  # standard output belongs to the application
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # what a plugin prints is seen at once, like errors
+        # what a plugin prints appears at once, like its errors
         sys.stdout.reconfigure(line_buffering=True)
     if _read(channel_fd, len(SUMMONS)) != SUMMONS:
         sys.exit(64)  # EX_USAGE: nobody but a supervisor starts a worker

@@ -1,9 +1,9 @@
 """Forwards payloads between the application and the links of its peers, unread.
 
-Only a slow link waits for itself; nothing else does. The application sends no more than a few
-parcels for a link before it learns that they have been forwarded. Parcels for an application that
-is frozen or slow are queued here, with a limit per link. Only a few of them are in the pipe at a
-time, so that they don't hold up what else the worker has to report.
+A slow link delays nothing but itself. In one direction, the application sends no more than a few
+parcels for a link before it learns that they have been forwarded. In the other, parcels for an
+application that is frozen or slow are queued here, with a limit per link. Only a few of them are in
+the pipe at a time, so that they don't hold up the worker's other reports.
 """
 
 from __future__ import annotations
@@ -34,24 +34,25 @@ _MOST_AHEAD_BYTES = MAX_PENDING_BYTES - 2 * MAX_PAYLOAD_BYTES  # the same when a
 _FORWARDED_TOGETHER = 2  # parcels of a link per report; the application sends four before one
 _FORWARDED_S = 0.002  # a single parcel is reported after this time, unless one arrives earlier
 _PARCEL_BYTES = 64  # overhead of a parcel
-_Result = TypeVar("_Result")
 _TOO_MUCH = (
     f"more than {MAX_WAITING_BYTES >> 20} MiB of its messages wait for this application: "
     "further ones are ignored until it is linked again"
 )
 
+_Result = TypeVar("_Result")
 
-class _Link:
+
+class _MessageLink:
     """A link that carries messages.
 
     Attributes:
         outgoing: The application's payloads, which the task ``sending`` sends.
         incoming: Payloads that wait for the application.
-        incoming_bytes: What they cost.
+        incoming_bytes: The memory that they take.
         forwarded: Parcels sent since the application last learned of any.
         takes_parcels: False once sending has failed.
         is_over: The application knows that the link is closed; what arrives is dropped.
-        unreported: The event that reports the link, if the application has not got it yet.
+        unreported: The message that reports the link, until it is sent to the application.
     """
 
     def __init__(self, number: int, node: Node) -> None:
@@ -96,10 +97,10 @@ class Forwarding:
         self._clock = clock
         self._greetings = 0
         self._numbers = count(1)
-        self._by_number: dict[int, _Link] = {}  # those that are not over
-        self._by_key: dict[str, _Link] = {}
-        self._waiting: deque[_Link] = deque()  # those with payloads for the application
-        self._forwarded_since: dict[_Link, float] = {}  # those with unreported parcels
+        self._by_number: dict[int, _MessageLink] = {}  # those that are not over
+        self._by_key: dict[str, _MessageLink] = {}
+        self._waiting: deque[_MessageLink] = deque()  # those with payloads for the application
+        self._forwarded_since: dict[_MessageLink, float] = {}  # those with unreported parcels
         self._timer_runs = False  # whether a timer runs to report them
         self._throttle = Throttle()
 
@@ -118,18 +119,18 @@ class Forwarding:
             if link.sending is None:
                 self._begin(link)
 
-    def _begin(self, link: _Link) -> None:
+    def _begin(self, link: _MessageLink) -> None:
         sending = _start(self._loop, self._send_all(link), f"send to {link.node.key}")
         if sending.done():
             self._sent(link, sending)
             return
         link.sending = sending
         sending.add_done_callback(partial(self._sent, link))
-        if link.is_over:  # the connector has closed it within the eager start
+        if link.is_over:  # the connector closed it during the eager start
             sending.cancel()
 
-    async def _send_all(self, link: _Link) -> BaseException | None:
-        """Send all payloads, also those that come meanwhile; return the connector's exception."""
+    async def _send_all(self, link: _MessageLink) -> BaseException | None:
+        """Send all payloads, even those that come meanwhile; return the connector's exception."""
         try:
             while link.outgoing:
                 await self._connector.send(link.node, link.outgoing.popleft())
@@ -138,7 +139,7 @@ class Forwarding:
             return exc
         return None
 
-    def _sent(self, link: _Link, sending: asyncio.Task[BaseException | None]) -> None:
+    def _sent(self, link: _MessageLink, sending: asyncio.Task[BaseException | None]) -> None:
         link.sending = None
         if sending.cancelled():
             raised: BaseException | None = asyncio.CancelledError("it cancelled its own task")
@@ -149,7 +150,7 @@ class Forwarding:
         elif link.outgoing:
             self._begin(link)
 
-    def _is_on_its_way(self, link: _Link) -> None:
+    def _is_on_its_way(self, link: _MessageLink) -> None:
         link.forwarded += 1
         if link.forwarded == 1:
             self._forwarded_since[link] = self._loop.time()
@@ -169,13 +170,13 @@ class Forwarding:
                 break
             self._report_forwarded(link)
 
-    def _report_forwarded(self, link: _Link) -> None:
+    def _report_forwarded(self, link: _MessageLink) -> None:
         """Report the parcels of ``link`` that were forwarded since the last report."""
         parcels = self._take_forwarded(link)
         if parcels and not link.is_over:
             self._outbox.send(Forwarded(link.number, parcels))
 
-    def _take_forwarded(self, link: _Link) -> int:
+    def _take_forwarded(self, link: _MessageLink) -> int:
         """Return how many forwarded parcels are unreported; they count as reported."""
         if not link.forwarded:
             return 0
@@ -183,12 +184,12 @@ class Forwarding:
         parcels, link.forwarded = link.forwarded, 0
         return parcels
 
-    def _failed(self, link: _Link, exc: BaseException) -> None:
+    def _failed(self, link: _MessageLink, exc: BaseException) -> None:
         if link.is_over:  # this is why it failed
             return
         link.takes_parcels = False
         link.outgoing.clear()
-        if isinstance(exc, ConnectError):  # lost; what arrived before has still to be passed on
+        if isinstance(exc, ConnectError):  # lost; what arrived before still has to be passed on
             log.debug("send to %s: %s", link.node, exc)
             return
         if self._throttle.passes("send", self._clock.now_s()):
@@ -220,10 +221,10 @@ class Forwarding:
         if greeting is not None:
             _check("up: greeting", greeting, MAX_GREETING_BYTES)
         if node.key in self._by_key:
-            self._close(self._by_key.pop(node.key))  # of another run, which this one replaces
+            self._close(self._by_key.pop(node.key))  # a link to an earlier run of the peer
         if greeting is None or self.max_message_bytes is None:
             return
-        link = _Link(next(self._numbers), node)
+        link = _MessageLink(next(self._numbers), node)
         self._by_number[link.number] = self._by_key[node.key] = link
         opened = LinkOpened(
             link=link.number,
@@ -263,7 +264,7 @@ class Forwarding:
         elif not link.is_over:
             self._outbox.send_parcel(link.number, payload, self._take_forwarded(link))
 
-    def _keep(self, link: _Link, payload: bytes) -> None:
+    def _keep(self, link: _MessageLink, payload: bytes) -> None:
         """Queue ``payload`` for the application; end the link if too much is queued."""
         if not link.incoming:
             self._waiting.append(link)
@@ -277,7 +278,7 @@ class Forwarding:
 
     # -- to the application ------------------------------------------------------------------------
 
-    def tell_links(self) -> None:
+    def report_links(self) -> None:
         """Report links that came up while the pipe had no room, and are still there."""
         for link in self._by_number.values():
             if link.unreported is not None:
@@ -292,12 +293,12 @@ class Forwarding:
             if link.incoming:
                 self._waiting.append(link)
 
-    def _pass_on(self, link: _Link) -> None:
+    def _pass_on(self, link: _MessageLink) -> None:
         payload = link.incoming.popleft()
         link.incoming_bytes -= len(payload) + _PARCEL_BYTES
         self._outbox.send_parcel(link.number, payload, self._take_forwarded(link))
 
-    def _close(self, link: _Link) -> None:
+    def _close(self, link: _MessageLink) -> None:
         """End ``link``, after what it has brought, as far as there is room in the pipe."""
         if link.unreported is None:
             while link.incoming and self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
@@ -307,7 +308,7 @@ class Forwarding:
     def _has_room(self) -> bool:
         return self._outbox.pending_bytes <= _AHEAD_BYTES
 
-    def _end(self, link: _Link) -> None:
+    def _end(self, link: _MessageLink) -> None:
         if link.is_over:
             return
         link.is_over = True
@@ -325,9 +326,7 @@ class Forwarding:
 
 
 def _start(
-    loop: asyncio.AbstractEventLoop,
-    work: Coroutine[Any, Any, _Result],
-    name: str,
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _Result], name: str
 ) -> asyncio.Task[_Result]:
     """Start a task, eagerly where Python can do that.
 

@@ -1,4 +1,4 @@
-"""This node, as its strategies and its connector describe it to others."""
+"""This node, as its strategies and its connector see it and describe it to others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cluster_kit.worker.messages import Start
 
 @dataclass(slots=True, kw_only=True)
 class LocalNode:
-    """What others may know of this node, and its ways to them; its worker changes it while it runs.
+    """This node and its means to communicate; the worker changes it while it runs.
 
     Attributes:
-        node: Name, address, metadata and run.
-        fence: Which cluster and group it belongs to.
+        node: Its name, address, metadata and run.
+        fence: The cluster and group that it belongs to.
         network: What strategies and connector see of the world, its clocks and randomness.
-        security: Protects what is sent.
+        security: Protects links and datagrams.
         leaving: Whether it is about to leave.
         announce: Whether strategies may make it known.
     """

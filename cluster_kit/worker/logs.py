@@ -1,6 +1,4 @@
-"""Log records of a worker reach the application's logging: the worker formats and sends them, the
-supervisor replays them.
-"""
+"""Sends a worker's log records, already formatted, to the supervisor, which replays them."""
 
 from __future__ import annotations
 
@@ -20,23 +18,19 @@ class ChannelHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format and send ``record``; of one that can't be formatted, say where it is from."""
+        """Format and send ``record``; if it can't be formatted, say where it comes from."""
         try:
             text = str.__str__(self.format(record))
         except BaseException as exc:  # noqa: BLE001 - logging must never take down what logs
-            text = (
-                f"a log record of {record.pathname}:{record.lineno} cannot be formatted: "
-                f"{described(exc)}"
-            )
+            where = f"{record.pathname}:{record.lineno}"
+            text = f"a log record of {where} cannot be formatted: {described(exc)}"
         raised = record.exc_info[1] if record.exc_info else None
         fault = fault_of(raised) if raised is not None else None
         self._send(Logged(str.__str__(record.name), int(record.levelno), text, fault))
 
 
 def forward_logs(send: Callable[[Logged], None], level: int) -> None:
-    """Make this process's root logger send everything from ``level`` up through ``send``, and
-    nowhere else.
-    """
+    """Make this process's root logger pass everything from ``level`` up to ``send`` alone."""
     logging.root.handlers[:] = [ChannelHandler(send)]
     logging.root.setLevel(level)
     logging.captureWarnings(True)

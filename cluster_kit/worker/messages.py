@@ -1,6 +1,6 @@
-"""What supervisor and worker say to each other over their channel.
+"""The messages between a supervisor and its worker.
 
-Structs rather than dataclasses: a worker starts noticeably sooner for it, as each dataclass costs a
+They are structs rather than dataclasses so that a worker starts sooner: each dataclass takes a
 millisecond to define.
 """
 
@@ -27,8 +27,8 @@ class Start(Struct, frozen=True, kw_only=True):
 
     Attributes:
         known: The roster that its predecessor left.
-        keyring: What the secrets came to, and the certificates.
-        greeting: What the application tells peers in the handshake; see ``LinkReport.greeting``.
+        keyring: The keys that were derived from the secrets, and the certificates.
+        greeting: The application's part of each handshake; see ``LinkReport.greeting``.
     """
 
     topology: TopologyConfig
@@ -43,9 +43,7 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 class Prepare(Struct, frozen=True):
-    """To a worker that waits for its ``Start``: there are secrets or certificates; load what that
-    takes meanwhile.
-    """
+    """To a worker that waits for its ``Start``: load what secrets and certificates need."""
 
 
 class SetMetadata(Struct, frozen=True):
@@ -55,19 +53,19 @@ class SetMetadata(Struct, frozen=True):
 
 
 class Renew(Struct, frozen=True):
-    """To the worker: the secrets or the certificates are others now."""
+    """To the worker: the secrets or the certificates have changed."""
 
     keyring: Keyring
 
 
-class Greeting(Struct, frozen=True):
+class SetGreeting(Struct, frozen=True):
     """To the worker: the application's greeting is now this."""
 
     greeting: bytes
 
 
 class Drain(Struct, frozen=True):
-    """To the worker: tell everybody that this node is about to leave, and dial nobody any more."""
+    """To the worker: announce that this node is about to leave, and stop dialling."""
 
 
 class Stop(Struct, frozen=True):
@@ -84,19 +82,19 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 class Inspect(Struct, frozen=True):
-    """To the worker: answer with ``Inspected``."""
+    """To the worker: answer with ``Reply``, whose value is ``Inspected``."""
 
     id: int
 
 
 class Inspected(Struct, frozen=True, kw_only=True):
-    """From the worker: the state of its links, as far as no event carries it.
+    """From the worker: the state of its links that no event carries.
 
     Attributes:
         rtts: Round-trip times in seconds, by node.
-        unlinked: Why known nodes are not linked, by key; of a large number only the first ones.
+        unlinked: Why known nodes are not linked, by key; only the first ones of a large number.
         failing: How many known nodes are not linked in all, by the reason why the last dial failed.
-        secrets: The ids of those that a linked node holds, by node; it uses the first.
+        secrets: The ids of the secrets that a linked node holds, by node; it uses the first.
     """
 
     rtts: Mapping[str, float] = {}
@@ -112,11 +110,11 @@ class Inspected(Struct, frozen=True, kw_only=True):
         secrets: Mapping[str, tuple[bytes, ...]],
     ) -> Self:
         """Return an answer of bounded size."""
-        every = list(unlinked)
-        failing = Counter(each.reason for each in every if each.reason is not None)
+        nodes = list(unlinked)
+        failing = Counter(node.reason for node in nodes if node.reason is not None)
         return cls(
             rtts=dict(rtts),
-            unlinked=tuple(every[:MAX_UNLINKED]),
+            unlinked=tuple(nodes[:MAX_UNLINKED]),
             failing=dict(failing),
             secrets=dict(secrets),
         )
@@ -138,8 +136,8 @@ class Serving(Struct, frozen=True):
     """From the worker: links are accepted at ``address``.
 
     Attributes:
-        boot_id: Of this run of the node.
-        max_message_bytes: The longest message that its links carry; ``None`` where they carry none.
+        boot_id: Identifies this run of the node.
+        max_message_bytes: The longest message that its links carry; ``None`` if they carry none.
     """
 
     address: str | None
@@ -148,19 +146,18 @@ class Serving(Struct, frozen=True):
 
 
 class Announced(Struct, frozen=True):
-    """From the worker, once: every strategy has made this node known, as far as it does that."""
+    """From the worker, once: every strategy that announces this node has done so."""
 
 
 class LinkOpened(Struct, frozen=True, kw_only=True):
-    """From the worker: a link that carries messages is up; comes before its ``NodeUp``, and is
-    never left out.
+    """From the worker: a link that carries messages is up; precedes its ``NodeUp``, never dropped.
 
     Attributes:
-        link: Its number, by which parcels name it; never used again by this worker.
-        greeting: The peer's.
-        outdated: Whether the peer was told another greeting than that of now.
-        greetings: How many ``Greeting`` the worker has heard: one that is still on its way to it
-            outdates what the peer was told, too.
+        link: Its number, by which parcels refer to it; this worker never uses it again.
+        greeting: The peer's greeting.
+        outdated: Whether the greeting that the peer received is no longer the current one.
+        greetings: How many ``SetGreeting`` the worker has received: one that is still on its way
+            to the worker outdates the greeting as well.
     """
 
     link: int
@@ -177,16 +174,14 @@ class LinkClosed(Struct, frozen=True):
 
 
 class Forwarded(Struct, frozen=True):
-    """From the worker: so many more of the application's parcels for ``link`` are on their way to
-    the peer.
-    """
+    """From the worker: this many more of the application's parcels are on their way to the peer."""
 
     link: int
     parcels: int
 
 
 class CannotServe(Struct, frozen=True):
-    """From the worker, last: it can't serve, or go on serving."""
+    """From the worker, last: it can't serve, or can't go on serving."""
 
     error: ClusterKitError
 
@@ -198,17 +193,19 @@ class Happened(Struct, frozen=True):
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """From the worker: how things stand, in place of events that the supervisor was too slow to
-    take.
-    """
+    """From the worker: the current state, in place of events that were dropped."""
 
     known: tuple[Node, ...]
     up: tuple[Node, ...]
 
 
 class SourceHealth(Struct, frozen=True):
-    """From the worker: ``source`` now works (``error`` is ``None``) or fails; ``degraded``: it
-    failed too often.
+    """From the worker: the health of a source.
+
+    Attributes:
+        source: Its name.
+        error: Why it fails; ``None`` if it works.
+        degraded: Whether its strategy raised too often.
     """
 
     source: str
@@ -219,7 +216,8 @@ class SourceHealth(Struct, frozen=True):
 class Logged(Struct, frozen=True):
     """From the worker: a log record, already formatted.
 
-    ``fault`` is the same in records of the same fault, where the record is about an exception.
+    Attributes:
+        fault: Identifies the exception that the record is about, if any; see ``fault_of``.
     """
 
     logger: str
@@ -229,9 +227,7 @@ class Logged(Struct, frozen=True):
 
 
 def fault_of(exc: BaseException) -> str:
-    """Return what is the same each time that an exception is raised at one place: its type, and the
-    place.
-    """
+    """Return the type of an exception and where it was raised: the same for each repetition."""
     last = exc.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

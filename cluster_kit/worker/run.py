@@ -1,9 +1,7 @@
-"""The life of a worker process: hear what to run or to examine, do it, and never outlive the
-application.
+"""The life of a worker process: receive an order, carry it out, never outlive the application.
 
-All that concerns the process as a whole is here and in ``cluster_kit.pipe``: what runs knows
-nothing but the event loop, the channel and the network that it is given, so any number of workers
-can run in one process.
+Everything that concerns the process as a whole is here and in ``cluster_kit.pipe``. The rest knows
+only the event loop, channel and network that it is given, so many workers can run in one process.
 """
 
 from __future__ import annotations
@@ -20,18 +18,18 @@ from cluster_kit.network.system import SystemNetwork
 from cluster_kit.pipe.parent import arm_death_signal, leave_with_parent
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.security.security import load
-from cluster_kit.worker.foreign import as_config_error
-from cluster_kit.worker.mark import become_worker
+from cluster_kit.worker.environment import become_worker
+from cluster_kit.worker.host_process import EXIT_BROKEN, OwnProcess
 from cluster_kit.worker.messages import Beat, CannotServe, Prepare, Start
-from cluster_kit.worker.process import OwnProcess
-from cluster_kit.worker.worker import EXIT_BROKEN, Worker
+from cluster_kit.worker.plugin_calls import as_config_error
+from cluster_kit.worker.worker import Worker
 
 if TYPE_CHECKING:
     from cluster_kit.worker.examiner import Examiner
 
 EXIT_OK = 0
 EXIT_CANNOT_SERVE = 78  # EX_CONFIG of sysexits.h
-EXIT_ORPHANED = 75  # EX_TEMPFAIL: what we served is gone
+EXIT_ORPHANED = 75  # EX_TEMPFAIL: the application is gone
 
 
 def run(channel_fd: int) -> None:
@@ -43,7 +41,7 @@ def run(channel_fd: int) -> None:
     become_worker()
     arm_death_signal()
     channel = SocketChannel.from_fd(channel_fd)
-    with suppress(OSError):  # the application is gone already: who reads the channel notices
+    with suppress(OSError):  # the application is gone, as the first read will show
         channel.send(Beat())
     loop = asyncio.new_event_loop()
     orphaned = threading.Event()
@@ -55,7 +53,7 @@ def run(channel_fd: int) -> None:
 
     leave_with_parent(channel_fd, leave_as_orphan, EXIT_ORPHANED)
     try:
-        worker = _take_up(_first_messages(channel), channel, loop, leave)
+        worker = _worker_for(_first_messages(channel), channel, loop, leave)
     except BaseException as exc:  # noqa: BLE001 - plugins are imported and built here
         channel.send(CannotServe(as_config_error(exc, "building the parts of a worker")))
         os._exit(EXIT_CANNOT_SERVE)
@@ -73,7 +71,7 @@ async def _main(worker: Worker | Examiner, orphaned: threading.Event) -> None:
     os._exit(code)  # tasks and threads of plugins must not keep us
 
 
-def _take_up(
+def _worker_for(
     messages: list[Any],
     channel: SocketChannel,
     loop: asyncio.AbstractEventLoop,
@@ -89,7 +87,7 @@ def _take_up(
 
 
 def _first_messages(channel: SocketChannel) -> list[Any]:
-    """Return what to do, and what came right behind it."""
+    """Return the order, and the messages that came right behind it."""
     while True:
         channel.wait()
         try:
@@ -100,7 +98,7 @@ def _first_messages(channel: SocketChannel) -> list[Any]:
             os._exit(EXIT_ORPHANED)
         while messages and isinstance(messages[0], Prepare):
             del messages[0]
-            if not (messages or channel.wait(0)):  # else there is no time to be filled
+            if not (messages or channel.wait(0)):  # the order isn't there yet: use the time
                 load()
         if messages:
             return messages

@@ -232,7 +232,7 @@ def test_listener_that_is_closed_while_it_rests_never_opens_again():
                     await warned.wait()
                     await listener.close()
                     await listener.close()
-                assert listener._rest.cancelled()
+                assert listener._retry.cancelled()
                 assert accepted.empty()
 
     run(scenario)

@@ -15,11 +15,11 @@ from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
 from cluster_kit.worker.messages import (
     Forwarded,
-    Greeting,
     Happened,
     LinkClosed,
     LinkOpened,
     Serving,
+    SetGreeting,
 )
 
 
@@ -167,7 +167,7 @@ def test_another_greeting_is_told_to_those_who_come_later():
     async def scenario(start):
         board = Board(start)
         a = board.member("a", b"old")
-        a.channel.send(Greeting(b"new"))
+        a.channel.send(SetGreeting(b"new"))
         await a.until(lambda a: a.heard(Serving) and a.worker._forwarding.greeting == b"new")
         b = board.member("b")
         await b.until(lambda b: b.heard(LinkOpened))

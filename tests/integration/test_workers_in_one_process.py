@@ -11,6 +11,7 @@ from worker_member import DEADLINE_S, EndedError, run
 
 from cluster_kit.events import NodeDown, NodeFound, Reason
 from cluster_kit.security.keys import Certificates, Keyring
+from cluster_kit.worker.host_process import EXIT_BROKEN
 from cluster_kit.worker.messages import (
     Announced,
     CannotServe,
@@ -20,7 +21,6 @@ from cluster_kit.worker.messages import (
     Reply,
     Serving,
 )
-from cluster_kit.worker.worker import EXIT_BROKEN
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import application_links as app
 import pytest
 
 from cluster_kit.config.callback import Callback
-from cluster_kit.connectors.callback import CallbackConnector, call, hub
+from cluster_kit.connectors.callback import CallbackConnector
 from cluster_kit.errors import ClusterKitError, ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
@@ -193,7 +193,7 @@ class TestConnect:
         assert play(scenario, open=function("connect_never")) == []
 
     def test_a_late_answer_is_forgotten_after_a_while(self, monkeypatch):
-        monkeypatch.setattr(call, "LATE_S", 0.0)
+        monkeypatch.setattr("cluster_kit.connectors.callback.calls.LATE_S", 0.0)
         slow = node("hangs")
 
         async def scenario(connector, links):
@@ -217,7 +217,7 @@ class TestConnect:
         play(scenario)
 
     def test_there_are_so_many_threads_and_no_more(self, monkeypatch):
-        monkeypatch.setattr(call, "MAX_THREADS", 1)
+        monkeypatch.setattr("cluster_kit.connectors.callback.calls.MAX_THREADS", 1)
 
         async def scenario(connector, links):
             first = asyncio.create_task(connector.connect(node("hangs")))
@@ -282,7 +282,7 @@ class TestDisconnect:
         play(scenario, close=function("disconnect"), peers=function("list_nodes"))
 
     def test_one_that_ends_late_is_believed_when_the_node_is_wanted_again(self, monkeypatch):
-        monkeypatch.setattr(hub, "CALL_S", 0.05)
+        monkeypatch.setattr("cluster_kit.connectors.callback.links.CALL_S", 0.05)
 
         async def scenario(connector, links):
             await connector.connect(BOB)
@@ -310,7 +310,7 @@ class TestDisconnect:
         assert sorted(app.calls[2:]) == [("disconnect", str(BOB)), ("disconnect", str(CAT))]
 
     def test_stop_waits_for_none_that_hangs(self, monkeypatch):
-        monkeypatch.setattr(hub, "CALL_S", 0.05)
+        monkeypatch.setattr("cluster_kit.connectors.callback.links.CALL_S", 0.05)
 
         async def scenario(connector, links):
             await connector.connect(node("web"))

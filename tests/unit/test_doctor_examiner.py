@@ -18,7 +18,7 @@ from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.worker import examiner
-from cluster_kit.worker.examiner import Examine, Examined, Examiner, Told
+from cluster_kit.worker.examiner import Diagnosed, ExaminationDone, Examine, Examiner
 from cluster_kit.worker.messages import Beat
 
 DEADLINE_S = 30.0
@@ -78,8 +78,10 @@ def examine(strategy=Source, connector=Links, wait_s=0.2, **settings):
             return ours.receive_rest()
 
     messages = asyncio.run(scenario())
-    assert isinstance(messages[-1], Examined)
-    return [(message.step, message.finding) for message in messages if isinstance(message, Told)]
+    assert isinstance(messages[-1], ExaminationDone)
+    return [
+        (message.step, message.finding) for message in messages if isinstance(message, Diagnosed)
+    ]
 
 
 def of(step, told):
@@ -89,7 +91,7 @@ def of(step, told):
 # -- the diagnosis ---------------------------------------------------------------------------------
 
 
-class Diagnosed(Source):
+class Explains(Source):
     async def diagnose(self, ctx):
         assert not ctx.announce
         yield Finding(asked="who", got=f"{ctx.local.name} in {ctx.fence.cluster}")
@@ -97,7 +99,7 @@ class Diagnosed(Source):
 
 
 def test_findings_come_first_and_in_order_then_what_was_discovered():
-    told = examine(Diagnosed)
+    told = examine(Explains)
     assert [(step, finding.asked) for step, finding in told] == [
         ("source", "who"),
         ("source", "what"),

@@ -91,7 +91,7 @@ def test_the_number_of_threads_is_bounded(hanging):
 
 
 def test_names_that_took_long_leave_room_for_others(hanging):
-    few = LookUps(max_threads=4, reserved=2, long_s=0.0)
+    few = LookUps(max_threads=4, reserved=2, slow_s=0.0)
     give_up("a.test", "b.test", "c.test", by=few.resolve)
     hanging.may_answer.set()
     join_look_ups()

@@ -98,7 +98,7 @@ class Stage:
         )
 
     def _relieved(self):
-        self.forwarding.tell_links()
+        self.forwarding.report_links()
         self.forwarding.catch_up()
 
     def _hear(self, message):

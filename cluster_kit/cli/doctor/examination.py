@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.supervisor.child import WorkerProcess
-from cluster_kit.worker.examiner import Examine, Examined, Told
+from cluster_kit.worker.examiner import Diagnosed, ExaminationDone, Examine
 from cluster_kit.worker.messages import CannotServe
 
 SILENT_S = 10.0  # a process beats once a second, except while a plugin imports what is heavy
@@ -48,16 +48,16 @@ class Examination:
         self._process.join()
         self._process.close()
 
-    def findings(self) -> Iterator[Told]:
+    def findings(self) -> Iterator[Diagnosed]:
         """Yield the findings as they come, until the last, or until the process fails."""
         for message in self._messages():
             match message:
-                case Told():
+                case Diagnosed():
                     yield message
                 case CannotServe(error=error):
                     yield self._broken(f"cannot be made: {error}")
                     return
-                case Examined():
+                case ExaminationDone():
                     return
 
     def _messages(self) -> Iterator[Any]:
@@ -91,8 +91,8 @@ class Examination:
             return "hung up before it was done"
         return f"{self._process.ending} before it was done"
 
-    def _broken(self, got: str) -> Told:
+    def _broken(self, got: str) -> Diagnosed:
         cause = "a plugin of this topology does that, not its source; report it to whoever wrote it"
-        return Told(
+        return Diagnosed(
             "source", Finding(asked="its process", got=got, outcome=Outcome.FAILED, cause=cause)
         )

@@ -1,8 +1,8 @@
 """Connector ``callback``: functions of the application open, close and list the links.
 
-They run in the worker, not in the application's process, so what they hold open ends with the
-worker. Or another program holds the links, which the functions talk to; then ``list_nodes`` finds
-out after a restart which links there are.
+The functions run in the worker, not in the application's process, so what they hold open ends with
+the worker. If another program holds the links on their behalf, ``list_nodes`` finds out after a
+restart which links there are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cluster_kit.fault import Fault
 from cluster_kit.node import Node
 
 if TYPE_CHECKING:
-    from cluster_kit.connectors.callback.hub import Hub
+    from cluster_kit.connectors.callback.links import CallbackLinks
 
 _LIST = "list_nodes"
 
@@ -46,33 +46,33 @@ class CallbackConnector(Connector):
     introduces = False
 
     def __post_init__(self) -> None:
-        self._hub: Hub | None = None
+        self._running: CallbackLinks | None = None
         raise_all(_faults(self))
 
     async def start(self, local: Node, links: LinkReport) -> Node:
         """Return ``local`` as it is: only the functions know where it can be reached."""
-        from cluster_kit.connectors.callback.hub import Hub
+        from cluster_kit.connectors.callback.links import CallbackLinks
 
-        self._hub = Hub(self, local, links)
+        self._running = CallbackLinks(self, local, links)
         return local
 
     async def connect(self, node: Node) -> Node:
-        """Have ``node`` linked, unless it is."""
-        if self._hub is None:
+        """Link to ``node``, unless it is linked already."""
+        if self._running is None:
             why = "the connector is not running; start it first"
             raise ConnectError(f"callback: cannot link to {node.key!r}: {why}", node=node.key)
-        return await self._hub.connect(node)
+        return await self._running.connect(node)
 
     async def disconnect(self, node: Node) -> None:
-        """Have the link closed, again and again for as long as its function refuses."""
-        if self._hub is not None:
-            await self._hub.disconnect(node)
+        """Close the link; try again at intervals for as long as the function refuses."""
+        if self._running is not None:
+            await self._running.disconnect(node)
 
     async def stop(self) -> None:
-        """Have all links closed, and report them down."""
-        hub, self._hub = self._hub, None
-        if hub is not None:
-            await hub.stop()
+        """Close all links, and report them down."""
+        running, self._running = self._running, None
+        if running is not None:
+            await running.stop()
 
 
 def _faults(options: CallbackConnector) -> Iterator[Fault]:
@@ -84,12 +84,12 @@ def _faults(options: CallbackConnector) -> Iterator[Fault]:
 
 
 def _faults_of_call(option: str, callback: Callback | None, *last: Node) -> Iterator[Fault]:
-    """Yield a fault if a function doesn't take the arguments that it will be called with."""
+    """Yield a fault if a function does not accept the arguments that it will get."""
     if callback is None:
         return
     try:
         signature = inspect.signature(callback.load())
-    except (TypeError, ValueError):  # some built-in functions tell none
+    except (TypeError, ValueError):  # some built-in functions have none
         return
     try:
         signature.bind(*callback.args, *last)

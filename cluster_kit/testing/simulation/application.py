@@ -47,7 +47,7 @@ from cluster_kit.topics.outcomes import (
 )
 from cluster_kit.topics.questions import Question
 from cluster_kit.wire import topics as wire
-from cluster_kit.worker.messages import Forwarded, Greeting, LinkClosed, LinkOpened
+from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened, SetGreeting
 
 _MOST_IN_HAND = 4  # parcels of one link that the worker may have; as the supervisor's switchboard
 _TICK_S = 1.0
@@ -229,7 +229,7 @@ class Application:
     def _greet(self) -> None:
         if self._order is not None:
             self._greetings += 1
-            self._order(Greeting(self.messenger.greeting))
+            self._order(SetGreeting(self.messenger.greeting))
 
     # -- what it does ------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from cluster_kit.worker.dropped import GRACE_S, Dropped
+from cluster_kit.worker.trust_warnings import GRACE_S, DroppedSecrets
 
 OLD, NEW, NEXT = b"old", b"new", b"next"
 
@@ -16,7 +16,7 @@ def linked():
 
 @pytest.fixture
 def dropped(linked):
-    return Dropped(linked)
+    return DroppedSecrets(linked)
 
 
 @pytest.fixture
@@ -33,54 +33,54 @@ def names(caplog):
 
 
 def test_who_uses_it_is_named_once(dropped, names):
-    dropped.renewed((NEW, OLD), (NEW,), 100.0)
-    dropped.look(100.0 + GRACE_S - 0.1)
+    dropped.changed((NEW, OLD), (NEW,), 100.0)
+    dropped.log_users(100.0 + GRACE_S - 0.1)
     assert names() == []
     for _ in range(3):
-        dropped.look(100.0 + GRACE_S)
+        dropped.log_users(100.0 + GRACE_S)
     assert names() == ["c@h"]
 
 
 def test_who_tells_of_another_one_in_time_is_not_named(dropped, linked, names):
-    dropped.renewed((NEW, OLD), (NEW,), 0.0)
+    dropped.changed((NEW, OLD), (NEW,), 0.0)
     linked["c@h"] = (NEW, OLD)
-    dropped.look(GRACE_S)
+    dropped.log_users(GRACE_S)
     assert names() == []
 
 
 def test_whose_link_ends_in_time_is_not_named(dropped, linked, names):
-    dropped.renewed((NEW, OLD), (NEW,), 0.0)
+    dropped.changed((NEW, OLD), (NEW,), 0.0)
     del linked["c@h"]
-    dropped.look(GRACE_S)
+    dropped.log_users(GRACE_S)
     assert names() == []
 
 
 def test_secret_that_comes_back_in_time_is_not_told(dropped, names):
-    dropped.renewed((NEW, OLD), (NEW,), 0.0)
-    dropped.renewed((NEW,), (NEW, OLD), 1.0)
-    dropped.look(2 * GRACE_S)
+    dropped.changed((NEW, OLD), (NEW,), 0.0)
+    dropped.changed((NEW,), (NEW, OLD), 1.0)
+    dropped.log_users(2 * GRACE_S)
     assert names() == []
 
 
 def test_change_that_drops_none_keeps_the_warning_that_is_due(dropped, names):
-    dropped.renewed((NEW, OLD), (NEW,), 0.0)
-    dropped.renewed((NEW,), (NEW,), GRACE_S - 1)
-    dropped.look(GRACE_S)
+    dropped.changed((NEW, OLD), (NEW,), 0.0)
+    dropped.changed((NEW,), (NEW,), GRACE_S - 1)
+    dropped.log_users(GRACE_S)
     assert names() == ["c@h"]
 
 
 def test_later_change_names_those_behind_it_only(dropped, names):
-    dropped.renewed((NEW, OLD), (NEW,), 0.0)
-    dropped.look(GRACE_S)
-    dropped.renewed((NEW,), (NEXT,), 100.0)
-    dropped.look(100.0 + GRACE_S)
+    dropped.changed((NEW, OLD), (NEW,), 0.0)
+    dropped.log_users(GRACE_S)
+    dropped.changed((NEW,), (NEXT,), 100.0)
+    dropped.log_users(100.0 + GRACE_S)
     assert names() == ["c@h", "b@h"]
 
 
 def test_of_many_some_are_named(dropped, linked, names):
     linked.update({f"n{number:03}@h": (OLD,) for number in range(200)})
-    dropped.renewed((NEW, OLD), (NEW,), 0.0)
-    dropped.look(GRACE_S)
+    dropped.changed((NEW, OLD), (NEW,), 0.0)
+    dropped.log_users(GRACE_S)
     assert names() == [
         "c@h, " + ", ".join(f"n{number:03}@h" for number in range(9)) + " and 191 more"
     ]

@@ -5,11 +5,10 @@ from contextlib import suppress
 
 from cluster_kit import DiscoveryError, Failed, Fence, Found, Node, Strategy
 from cluster_kit.config import ChildSpec
-from cluster_kit.membership.reports import Observed
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.messages import SourceHealth
-from cluster_kit.worker.source import Source
+from cluster_kit.worker.strategy_runner import StrategyRunner
 
 HERE = LocalNode(
     node=Node(name="ann@127.0.0.1"),
@@ -41,16 +40,17 @@ class FailsInManyWays(Strategy):
         await asyncio.Event().wait()
 
 
-def source_of(strategy, report):
-    return Source(
-        "gossip",
-        strategy,
-        ChildSpec(),
-        here=HERE,
-        report=lambda _: None,
-        tell=report,
-        announced=lambda: None,
-    )
+class Reporter:
+    """A ``SourceReporter`` that passes on what a test waits for."""
+
+    def __init__(self, *, observed=lambda observation: None, health=lambda health: None):
+        self.observed = lambda _, observation: observed(observation)
+        self.health = health
+        self.works = self.fails = self.announced = lambda _: None
+
+
+def runner_of(strategy, reporter):
+    return StrategyRunner("gossip", strategy, ChildSpec(), here=HERE, reporter=reporter)
 
 
 def reports_until(strategy, error):
@@ -65,7 +65,7 @@ def reports_until(strategy, error):
             if health.error == error:
                 shown.set()
 
-        running = asyncio.create_task(source_of(strategy, report).run())
+        running = asyncio.create_task(runner_of(strategy, Reporter(health=report)).run())
         async with asyncio.timeout(30):
             await shown.wait()
             running.cancel()
@@ -124,22 +124,13 @@ def test_strategy_that_is_restarted_is_told_whom_it_vouched_for():
     async def scenario():
         failed = asyncio.Event()
 
-        def report(said):
-            if isinstance(said, Observed):
-                heard.append(said.observation)
-                if isinstance(said.observation, Failed):
-                    failed.set()
+        def observed(observation):
+            heard.append(observation)
+            if isinstance(observation, Failed):
+                failed.set()
 
-        source = Source(
-            "x",
-            CrashesOnce(),
-            ChildSpec(),
-            here=HERE,
-            report=report,
-            tell=lambda _: None,
-            announced=lambda: None,
-        )
-        running = asyncio.create_task(source.run())
+        runner = runner_of(CrashesOnce(), Reporter(observed=observed))
+        running = asyncio.create_task(runner.run())
         async with asyncio.timeout(30):
             await failed.wait()
         running.cancel()

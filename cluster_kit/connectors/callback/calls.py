@@ -18,13 +18,13 @@ from typing import Any
 from cluster_kit.config.callback import Callback
 from cluster_kit.errors import ClusterKitError, ConnectError, described
 
-MAX_THREADS = 256  # more than any application needs whose functions return
+MAX_THREADS = 256  # more than an application needs if its functions return
 MAX_LISTED = 100_000  # nodes that a generator may yield
-LATE_S = 60.0  # for this long, an answer that nobody waited for serves the next call
+LATE_S = 60.0  # how long an answer that nobody waited for can serve the next call
 
 
 class Calls:
-    """The calls that are under way; of plain functions at most one for each key."""
+    """The calls that are under way; at most one of a plain function for each key."""
 
     def __init__(self) -> None:
         self._running: dict[str, _Call] = {}
@@ -98,11 +98,10 @@ class _Call:
     def __init__(self) -> None:
         self.ended_s = math.inf
         self.answer: Future[Any] = Future()
-        # so that cancelling one who waits doesn't cancel the call
-        self.answer.set_running_or_notify_cancel()
+        self.answer.set_running_or_notify_cancel()  # a cancelled waiter doesn't cancel the call
 
     def run(self, callback: Callback, last: tuple[Any, ...]) -> None:
-        """Call it, in its own thread; a generator runs to its end here as well."""
+        """Call the function in this thread, where a generator runs to its end as well."""
         try:
             answer = callback.load()(*callback.args, *last)
             answer = list(islice(answer, MAX_LISTED)) if isinstance(answer, Iterator) else answer

@@ -1,25 +1,26 @@
-"""What a strategy yields, checked before anybody believes it; an error names the contract, for
-whoever wrote the strategy.
-"""
+"""Checks of the values that plugins hand over; an error names the contract, for their authors."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Observation, Seen
 from cluster_kit.node import Node
+
+MAX_DEPTH = 32  # of nested plain data; deeper is a mistake, such as a list that contains itself
 
 
 def checked_stream(observations: object) -> AsyncIterator[Observation]:
     """Return what ``discover`` returned.
 
     Raises:
-        TypeError: It is no async iterator.
+        TypeError: It isn't an async iterator.
     """
     if isinstance(observations, AsyncIterator):
         return observations
     if isinstance(observations, Coroutine):
-        observations.close()  # else Python warns that nobody awaited it
+        observations.close()  # otherwise Python warns that nobody awaited it
     raise TypeError(
         f"discover returned {observations!r:.80}: expected an async generator, 'async def' with "
         "'yield'"
@@ -30,14 +31,14 @@ def check_observation(observation: object) -> None:
     """Check what a strategy yielded.
 
     Raises:
-        TypeError: It is no observation, or one about something else than nodes.
+        TypeError: It isn't an observation, or isn't about nodes.
     """
     if (
         type(observation) is Seen
         and type(observation.node) is Node
         and type(observation.ttl_s) is float
     ):
-        return  # as nearly all are
+        return  # the fast path, which nearly all observations take
     if not isinstance(observation, Found | Seen | Leaving | Gone | Failed):
         raise TypeError(
             f"it yielded {observation!r:.80}, which is no observation such as Found or Seen"
@@ -48,7 +49,7 @@ def check_observation(observation: object) -> None:
 
 
 def _expected_of(observation: Observation) -> str | None:
-    """Return what should be in an observation, if that isn't."""
+    """Return what an observation should have contained, if it doesn't."""
     match observation:
         case Found(nodes=nodes) if not all(_is(node, Node) for node in nodes):
             return "nothing but Nodes in Found"
@@ -60,5 +61,33 @@ def _expected_of(observation: Observation) -> str | None:
 
 
 def _is(value: object, *kinds: type) -> bool:
-    """Return ``isinstance``; what is declared here is what plugins may not have kept to."""
+    """Return ``isinstance``, for values whose declared types a plugin may have ignored."""
     return isinstance(value, kinds)
+
+
+def check_plain(value: Any, what: str, depth: int = 0) -> None:
+    """Check that ``value`` is plain data, which may cross between a plugin and the application.
+
+    Plain data are ``None``, bool, int, float, str, bytes, and lists, tuples and dicts of these; the
+    keys of dicts are strings.
+
+    Raises:
+        TypeError: It contains something else, or is nested too deep.
+    """
+    if depth > MAX_DEPTH:
+        raise TypeError(f"{what}: nested deeper than {MAX_DEPTH}: pass plain data")
+    if value is None or type(value) in (bool, int, float, str, bytes):
+        return
+    if type(value) in (list, tuple):
+        for item in value:
+            check_plain(item, what, depth + 1)
+    elif type(value) is dict:
+        for key, item in value.items():
+            check_plain(item, what, depth + 1)
+            if type(key) is not str:
+                raise TypeError(f"{what}: key {key!r:.80} is not a string: pass plain data")
+    else:
+        kind = type(value).__name__
+        raise TypeError(
+            f"{what}: {value!r:.80} is a {kind}: pass plain data (numbers, text, lists, dicts)"
+        )

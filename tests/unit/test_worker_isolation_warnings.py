@@ -13,7 +13,7 @@ from cluster_kit.membership.reports import ConnectFailed, Draining
 from cluster_kit.membership.unlinked import Unlinked, why_not
 from cluster_kit.node import Node
 from cluster_kit.throttle import REPEAT_S
-from cluster_kit.worker.isolation import FOUND_S, LISTED_S, MISSED_S, Isolation
+from cluster_kit.worker.isolation_warnings import FOUND_S, LISTED_S, MISSED_S, IsolationWarnings
 from cluster_kit.worker.messages import MAX_UNLINKED, Inspected
 
 
@@ -41,7 +41,7 @@ class Watched:
         self._caplog = caplog
         self.cluster = Driver()
         self.cluster.observe(observation)
-        self._isolation = Isolation(
+        self._isolation = IsolationWarnings(
             self.cluster.membership, partial=False, sources=["static"], now_s=self.cluster.now_s
         )
 
@@ -51,7 +51,7 @@ class Watched:
             for command in self.cluster.plan():
                 if isinstance(command, Connect):
                     self.cluster.report(ConnectFailed(command.node, error(reason), 0.5))
-            self._isolation.look(self.cluster.now_s)
+            self._isolation.check(self.cluster.now_s)
             self.cluster.wait(1)
 
     def said(self):

@@ -1,11 +1,11 @@
-"""What a strategy yields is checked, and an error names the contract."""
+"""What plugins hand over is checked, and an error names the contract."""
 
 import gc
 
 import pytest
 
 from cluster_kit import DiscoveryError, Failed, Found, Gone, Leaving, Node, Seen
-from cluster_kit.worker.observed import check_observation, checked_stream
+from cluster_kit.worker.plugin_values import check_observation, check_plain, checked_stream
 
 ANN = Node("ann@h")
 
@@ -76,3 +76,25 @@ def test_async_generator_passes():
 
     stream = discover()
     assert checked_stream(stream) is stream
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 1, 1.5, "a", b"a", [1, [2]], (1, "x"), {"a": {"b": [None]}}]
+)
+def test_plain_data_passes(value):
+    check_plain(value, "value")
+
+
+@pytest.mark.parametrize(
+    "value", [object(), {1: "a"}, {"a": {1, 2}}, [lambda: 0], type("Text", (str,), {})("a")]
+)
+def test_anything_else_is_refused_by_name(value):
+    with pytest.raises(TypeError, match=r"^event 'x': "):
+        check_plain(value, "event 'x'")
+
+
+def test_a_value_that_contains_itself_is_refused():
+    loop: list = []
+    loop.append(loop)
+    with pytest.raises(TypeError, match="nested"):
+        check_plain(loop, "value")

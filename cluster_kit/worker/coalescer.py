@@ -1,4 +1,4 @@
-"""Passes on the last of many values that replace each other."""
+"""Coalesces values that replace each other, so that only the last of many takes effect."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 _Value = TypeVar("_Value")
 
 
-class Latest(Generic[_Value]):
-    """Passes on what was put last, at most once in ``interval_s``.
+class Coalescer(Generic[_Value]):
+    """Passes on the latest value, at most once in ``interval_s``.
 
     Args:
-        loop: Where it is passed on, never within ``put``.
+        loop: Calls ``pass_on``, never within ``put``.
         interval_s: Seconds from one value to the next.
         pass_on: Called with the value.
     """
@@ -24,15 +24,15 @@ class Latest(Generic[_Value]):
         self._loop = loop
         self._interval_s = interval_s
         self._pass_on = pass_on
-        self._waiting: list[_Value] = []
+        self._pending: list[_Value] = []  # one at most
         self._next_s = 0.0
 
     def put(self, value: _Value) -> None:
-        """Pass on ``value``, unless another one comes before its time."""
-        if not self._waiting:
+        """Pass on ``value``, unless a newer one comes before its time."""
+        if not self._pending:
             self._loop.call_at(self._next_s, self._pass)
-        self._waiting[:] = [value]
+        self._pending[:] = [value]
 
     def _pass(self) -> None:
         self._next_s = self._loop.time() + self._interval_s
-        self._pass_on(self._waiting.pop())
+        self._pass_on(self._pending.pop())

@@ -1,10 +1,10 @@
 """Of many values that replace each other the last one is passed on, now and then."""
 
-from cluster_kit.worker.latest import Latest
+from cluster_kit.worker.coalescer import Coalescer
 
 
 class Loop:
-    """What ``Latest`` needs of an event loop, with a clock that is set by hand."""
+    """What ``Coalescer`` needs of an event loop, with a clock that is set by hand."""
 
     def __init__(self):
         self.now_s = 100.0
@@ -26,9 +26,9 @@ class Loop:
 
 def test_last_value_is_passed_on_in_the_next_turn():
     loop, passed = Loop(), []
-    latest = Latest(loop, 1.0, passed.append)
+    coalescer = Coalescer(loop, 1.0, passed.append)
     for value in range(3):
-        latest.put(value)
+        coalescer.put(value)
     assert passed == []
     loop.run()
     assert passed == [2]
@@ -36,12 +36,12 @@ def test_last_value_is_passed_on_in_the_next_turn():
 
 def test_next_value_waits_for_its_time_and_nothing_runs_without_one():
     loop, passed = Loop(), []
-    latest = Latest(loop, 1.0, passed.append)
-    latest.put(1)
+    coalescer = Coalescer(loop, 1.0, passed.append)
+    coalescer.put(1)
     loop.run()
-    latest.put(2)
+    coalescer.put(2)
     loop.run(0.5)
-    latest.put(3)
+    coalescer.put(3)
     assert passed == [1]
     loop.run(0.5)
     assert (passed, loop.timers) == ([1, 3], [])

@@ -1,4 +1,4 @@
-"""Says in the log, once in a while, why this node is not linked to the nodes that it knows."""
+"""Says in the log, at intervals, why this node is not linked to the nodes that it knows."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from collections.abc import Iterable, Iterator
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.throttle import REPEAT_S, Throttle
-from cluster_kit.worker.links import LASTING_S
+from cluster_kit.worker.connector_runner import LASTING_S
 
 log = logging.getLogger("cluster_kit.worker")
 
-ALONE_S = 10.0  # without anybody but ourselves before that is worth a warning
-LISTED_S = 5.0  # of failing dials to a node from a list before the log mentions it
-FOUND_S = 20.0  # the same for a node that was seen: if it has just died, it is forgotten by then
+# How long something must last before the log mentions it.
+ALONE_S = 10.0  # this node has found nobody but itself
+LISTED_S = 5.0  # a node from a list can't be linked
+FOUND_S = 20.0  # the same for a node that was seen: one that has just died is forgotten by then
 MISSED_S = 60.0  # the same for a node that has been linked: the application knows that it went
-_SHOWN = 5  # of the nodes that are not linked, each with its reason
+
+_SHOWN = 5  # unlinked nodes, each with its reason
 
 
-class Isolation:
-    """Watches one membership; ``look`` is called regularly.
+class IsolationWarnings:
+    """Watches one membership; ``check`` is called regularly.
 
     Args:
-        membership: What to watch.
+        membership: What it watches.
         partial: Whether a list of seeds should lead to other nodes.
-        sources: Their names.
+        sources: The names of all sources.
         now_s: The time.
     """
 
@@ -38,50 +40,49 @@ class Isolation:
         self._partial = partial
         self._sources = tuple(sources)
         self._alone_since_s = now_s
-        self._solitude = Throttle(LASTING_S)
+        self._throttle = Throttle(LASTING_S)
         self._failing_since_s: dict[str, float] = {}
-        self._told: set[str] = set()
-        self._told_at_s = -math.inf
-        self._next_look_s = now_s
+        self._mentioned: set[str] = set()
+        self._mentioned_at_s = -math.inf
+        self._next_check_s = now_s
 
-    def look(self, now_s: float) -> None:
+    def check(self, now_s: float) -> None:
         """Log what is worth mentioning now."""
         self._warn_if_alone(now_s)
-        if now_s >= self._next_look_s:
-            self._look_at_failing(self._membership.failing(now_s), now_s)
+        if now_s >= self._next_check_s:
+            self._check_failing(self._membership.failing(now_s), now_s)
 
     def _warn_if_alone(self, now_s: float) -> None:
-        """Warn where a list of seeds has led to nobody but ourselves, when others have had time to
-        dial us.
-        """
+        """Warn if a list of seeds leads to nobody, after others have had time to dial."""
         if not (self._partial and self._membership.finds_only_itself):
             self._alone_since_s = now_s
-        elif now_s - self._alone_since_s >= ALONE_S and self._solitude.passes("alone", now_s):
+        elif now_s - self._alone_since_s >= ALONE_S and self._throttle.passes("alone", now_s):
             log.warning(
                 "%s: lists nobody but this node itself: add the address of another one",
                 ", ".join(self._sources),
             )
 
-    def _look_at_failing(self, failing: list[Unlinked], now_s: float) -> None:
-        """Log why nodes are not linked: warn of new ones, and repeat all of them once a minute."""
+    def _check_failing(self, failing: list[Unlinked], now_s: float) -> None:
+        """Warn about nodes that are newly not linked, and repeat all of them once a minute."""
         self._failing_since_s = {
             each.key: self._failing_since_s.get(each.key, now_s) for each in failing
         }
-        self._told.intersection_update(self._failing_since_s)
+        self._mentioned.intersection_update(self._failing_since_s)
         if failing:
-            self._next_look_s = now_s + LISTED_S
+            self._next_check_s = now_s + LISTED_S
         lasting = [
             each
             for each in failing
             if now_s - self._failing_since_s[each.key] >= self._patience_s(each.key)
         ]
-        new = [each for each in lasting if each.key not in self._told]
-        if now_s - self._told_at_s < (FOUND_S if new else REPEAT_S):
+        new = [each for each in lasting if each.key not in self._mentioned]
+        if now_s - self._mentioned_at_s < (FOUND_S if new else REPEAT_S):
             return
-        for line in lines(new or lasting):
+        for line in _lines(new or lasting):
             log.log(logging.WARNING if new else logging.INFO, "%s", line)
-        self._told.update(each.key for each in new)
-        self._told_at_s = now_s if lasting else self._told_at_s
+        self._mentioned.update(each.key for each in new)
+        if lasting:
+            self._mentioned_at_s = now_s
 
     def _patience_s(self, key: str) -> float:
         if self._membership.is_missed(key):
@@ -89,7 +90,7 @@ class Isolation:
         return LISTED_S if self._membership.is_listed(key) else FOUND_S
 
 
-def lines(failing: list[Unlinked]) -> Iterator[str]:
+def _lines(failing: list[Unlinked]) -> Iterator[str]:
     """Yield a line for each of the first nodes, and one that sums up the others."""
     for each in failing[:_SHOWN]:
         yield f"{each.key} is {each}"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from cluster_kit.errors import ConnectError
-from cluster_kit.worker.foreign import attempt
+from cluster_kit.worker.plugin_calls import attempt
 
 
 def cancelled_with(error):

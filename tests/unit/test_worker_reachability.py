@@ -9,8 +9,8 @@ from cluster_kit.diagnosis import Outcome
 from cluster_kit.errors import NetworkError, NetworkFault
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import Node
-from cluster_kit.worker import standpoint as module
-from cluster_kit.worker.standpoint import standpoint
+from cluster_kit.worker import reachability
+from cluster_kit.worker.reachability import diagnose_reachability, warn_if_loopback
 
 NEAR, FAR, UNKNOWN = (
     Node(address="127.0.0.1:4000"),
@@ -20,7 +20,7 @@ NEAR, FAR, UNKNOWN = (
 
 
 def looked_at(host, *found, network=None):
-    return asyncio.run(standpoint(network or SystemNetwork(), host, found))
+    return asyncio.run(diagnose_reachability(network or SystemNetwork(), host, found))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ class TestNames:
     )
     def test_a_running_node_logs_that_its_name_is_loopback(self, told, serves_on, level, caplog):
         caplog.set_level(logging.INFO)
-        asyncio.run(module.warn_of_loopback(Names(), told, serves_on))
+        asyncio.run(warn_if_loopback(Names(), told, serves_on))
         assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
         text = "others are told to dial myhost.example:4000, and myhost.example is 127.0.1.1"
         assert level is None or text in caplog.text
@@ -133,11 +133,11 @@ def test_name_server_that_is_silent_is_given_up(monkeypatch):
         async def resolve(self, host, *, version=None):
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(module, "RESOLVE_S", 0.05)
+    monkeypatch.setattr(reachability, "RESOLVE_S", 0.05)
     assert looked_at("db.test", network=Silent()).got == "'db.test': no answer within 0.05 s"
 
 
 def test_addresses_without_a_host_tell_nothing_of_where_others_are(caplog):
     assert looked_at("127.0.0.1", Node(address="unix:/run/web.sock")) is None
-    asyncio.run(module.warn_of_loopback(SystemNetwork(), "unix:/run/web.sock", None))
+    asyncio.run(warn_if_loopback(SystemNetwork(), "unix:/run/web.sock", None))
     assert caplog.text == ""

@@ -1,5 +1,6 @@
-"""What a worker does to the process that it runs in; where many of them share one, each gets a
-stand-in.
+"""What a worker does to the process that it runs in.
+
+Where many workers share one process, as in a simulation, each gets a stand-in.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from typing import NoReturn, Protocol
 from cluster_kit.worker.logs import forward_logs
 from cluster_kit.worker.messages import Logged
 
+EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 
-class Process(Protocol):
+
+class HostProcess(Protocol):
     """The process as its worker sees it."""
 
     def end(self, code: int) -> NoReturn:
-        """End at once: tasks and threads of plugins must not keep us."""
+        """End at once, whatever tasks and threads of plugins are doing."""
 
     def forward_logs(self, send: Callable[[Logged], None], level: int) -> None:
-        """Have all that is logged from ``level`` up go to ``send``, which is called from the event
-        loop's thread.
-        """
+        """Pass log records from ``level`` up to ``send``, called in the event loop's thread."""
 
 
 class OwnProcess:
     """A process that has no other purpose than its worker.
 
     Args:
-        loop: Of the thread that makes this.
+        loop: The event loop of the thread that creates this.
     """
 
     def __init__(self, loop: AbstractEventLoop) -> None:
@@ -38,11 +39,11 @@ class OwnProcess:
         self._thread = threading.get_ident()
 
     def end(self, code: int) -> NoReturn:
-        """See ``Process.end``."""
+        """See ``HostProcess.end``."""
         os._exit(code)
 
     def forward_logs(self, send: Callable[[Logged], None], level: int) -> None:
-        """See ``Process.forward_logs``; threads of plugins log as well."""
+        """See ``HostProcess.forward_logs``; threads of plugins log as well."""
 
         def forward(logged: Logged) -> None:
             if threading.get_ident() == self._thread:
