@@ -6,11 +6,11 @@ from itertools import product
 
 import pytest
 
-from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, Sign, Verdict, judge
+from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, PeerRun, Sign, Verdict, judge
 from cluster_kit.wire.link import Role, State
 
 DIALLER, ACCEPTOR = Role
-SAME, OTHER = Process
+SAME, OTHER = PeerRun
 NONE, HEARD, CONFIRMED = Sign
 OURS, THEIRS = Name
 ANSWERED, UP, SILENT, GREETED = State.ANSWERED, State.UP, State.SILENT, State.GREETED
@@ -18,7 +18,7 @@ ANSWERED, UP, SILENT, GREETED = State.ANSWERED, State.UP, State.SILENT, State.GR
 ALL = [
     Case(*sides)
     for sides in product(
-        Role, (None, ANSWERED, UP), (None, *Process), Sign, (None, SILENT, GREETED), Name
+        Role, (None, ANSWERED, UP), (None, *PeerRun), Sign, (None, SILENT, GREETED), Name
     )
 ]
 
