@@ -1,9 +1,16 @@
 """The contracts that plugins implement: ``Strategy``, ``Connector`` and ``Topology``.
 
-A strategy finds nodes and reports them in observations; it never connects. A topology picks peers.
-A connector holds links and reports each as it comes up and goes down. Plugin classes are built as
-``cls(**options)`` in the worker process of their topology; a dataclass declares its options by its
-fields, any other class takes none.
+A strategy finds nodes and reports them in observations; it never connects. A topology picks the
+peers to link to. A connector holds the links and reports each as it comes up and goes down.
+
+Plugin classes are built as ``cls(**options)`` in the worker process of their topology, and in the
+application, which checks its configuration. A dataclass declares its options by its fields; any
+other class takes none. The worker calls all methods in one event loop, which nothing may block.
+
+What a plugin is given belongs to the worker: ``ctx`` until the generator is closed, ``links`` until
+``stop`` returns. Both show the present, so read them anew each time. A name that ends in ``_s`` is
+a number of seconds. A method raises the errors that it names here; anything else is a bug of the
+plugin: it is logged, and the worker survives it.
 """
 
 from __future__ import annotations
@@ -16,31 +23,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.observations import Answer as Answer  # observations are part of the contract
-from cluster_kit.observations import Failed as Failed
-from cluster_kit.observations import Found as Found
-from cluster_kit.observations import Gone as Gone
-from cluster_kit.observations import Leaving as Leaving
-from cluster_kit.observations import Observation as Observation
-from cluster_kit.observations import Seen as Seen
-from cluster_kit.payloads import MAX_GREETING_BYTES as MAX_GREETING_BYTES
-from cluster_kit.payloads import MAX_PAYLOAD_BYTES as MAX_PAYLOAD_BYTES
+from cluster_kit.observations import Answer, Failed, Found, Gone, Leaving, Observation, Seen
+from cluster_kit.payloads import MAX_GREETING_BYTES, MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
     from cluster_kit.security import Security
 
+__all__ = ["Connector", "Discovery", "Environment", "LinkReport", "PollingStrategy", "Strategy"]
+__all__ += ["Answer", "Failed", "Found", "Gone", "Leaving", "Observation", "Seen", "Topology"]
+__all__ += ["MAX_GREETING_BYTES", "MAX_PAYLOAD_BYTES", "command"]
+
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 class Environment(Protocol):
-    """What strategies and connectors both have."""
+    """What the worker offers to strategies and connectors alike."""
 
     @property
     def fence(self) -> Fence:
-        """Cluster and group; what carries another fence is foreign: ignored by a strategy, refused
-        by a connector.
-        """
+        """Cluster and group; a strategy ignores nodes of other fences, a connector refuses them."""
 
     @property
     def network(self) -> Network:
@@ -52,7 +54,7 @@ class Environment(Protocol):
 
 
 class Discovery(Environment, Protocol):
-    """The surroundings of a running strategy."""
+    """The surroundings of a running strategy: the ``ctx`` of ``discover``."""
 
     @property
     def local(self) -> Node:
@@ -85,16 +87,22 @@ class Discovery(Environment, Protocol):
 
 
 class Strategy(ABC):
-    """Finds nodes."""
+    """Finds nodes. The worker runs ``discover`` once, and again after it failed.
+
+    ::
+
+        class FeedStrategy(Strategy):
+            async def discover(self, ctx):
+                async for address in subscribe():
+                    yield Seen(Node(address=address), ttl_s=30.0)
+    """
 
     announces: ClassVar[bool] = False
     """True for a strategy that makes this node known and calls ``ctx.announced()`` when it has."""
     partial: ClassVar[bool] = False
-    """True for a strategy that may know a part of the cluster only, such as a list of seeds."""
+    """True for a strategy that may know only a part of the cluster, such as a list of seeds."""
     needs_secret: ClassVar[bool] = False
-    """True where a secret seals what it sends and hears, so that certificates, which protect links
-    alone, don't let it serve off loopback.
-    """
+    """True where a secret seals its datagrams, which certificates can't: they protect links."""
 
     @abstractmethod
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
@@ -107,7 +115,7 @@ class Strategy(ABC):
         """
 
     async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Ask the source step by step and yield what came of it, for ``cluster-kit doctor``.
+        """Ask the source step by step and yield the answers, for ``cluster-kit doctor``.
 
         An async generator that ends within some seconds; ``discover`` may run at the same time. It
         announces nothing. What a source answers, or that it doesn't, is a finding and never an
@@ -118,23 +126,26 @@ class Strategy(ABC):
             yield finding
 
     def serves_on(self, host: str) -> str | None:
-        """Return the host or interface address on which this part multicasts or listens, ``None``
-        if it does neither.
+        """Return the host or address on which this part listens or multicasts, ``None`` if on none.
 
-        Anything that is not loopback needs a secret or ``insecure: true`` in the configuration.
-
-        Args:
-            host: The host part of this node's name.
-
-        Raises:
-            ValueError: It can't serve there, whatever is tried; the message begins with the
-                address.
+        Called when the configuration is loaded, with the host part of this node's name. An address
+        off loopback needs a secret or ``insecure: true``. One that can never work is a
+        ``ValueError`` whose message begins with it.
         """
         return None
 
 
 class PollingStrategy(Strategy):
     """Asks a source again and again; a subclass says how to ask once.
+
+    ::
+
+        @dataclass(kw_only=True)
+        class InventoryStrategy(PollingStrategy):
+            url: str
+
+            async def poll(self, ctx):
+                return frozenset(Node(address=each) for each in await fetch(self.url))
 
     ``poll`` returns a complete answer or raises ``DiscoveryError``, which becomes ``Failed`` and
     makes the next poll wait longer. A node that is missing from an answer is kept until
@@ -154,7 +165,7 @@ class PollingStrategy(Strategy):
     confirmations: int = 2
     """How many answers in a row must lack a node before it is gone."""
     max_interval_s: ClassVar[float] = 60.0
-    """Longest wait after failures in a row."""
+    """Longest wait after failures in a row, in seconds."""
 
     @abstractmethod
     async def poll(self, ctx: Discovery) -> frozenset[Node] | Mapping[str, Answer]:
@@ -166,23 +177,14 @@ class PollingStrategy(Strategy):
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Poll, confirm removals, back off after errors."""
-        from cluster_kit.polling import observe
+        from cluster_kit.polling import Pace, observe
 
-        def wait_s(failures: int) -> float:
-            backed_off_s = self.interval_s * 2.0 ** min(failures, 10)
-            spread = 1 + self.jitter * (2 * ctx.random.random() - 1)
-            return min(backed_off_s, max(self.max_interval_s, self.interval_s)) * spread
-
-        return observe(
-            lambda: self.poll(ctx),
-            wait_s,
-            confirmations=self.confirmations,
-            earlier=ctx.found,
-        )
+        pace = Pace(self.interval_s, self.max_interval_s, self.jitter, ctx.random)
+        return observe(lambda: self.poll(ctx), pace, self.confirmations, earlier=ctx.found)
 
 
 class LinkReport(Environment, Protocol):
-    """How a connector reports links to its worker; to be called from the event loop."""
+    """What a connector reports to its worker: the ``links`` of ``start``. No method blocks."""
 
     @property
     def boot_id(self) -> BootId:
@@ -190,30 +192,26 @@ class LinkReport(Environment, Protocol):
 
     @property
     def partial(self) -> bool:
-        """Whether strategies may know a part of the cluster only, so that hints help."""
+        """Whether strategies may know only a part of the cluster, so that hints help."""
 
     @property
     def greeting(self) -> bytes:
-        """What a connector that carries messages tells each peer in the handshake, at most
-        ``MAX_GREETING_BYTES``.
+        """What a handshake sends the peer, at most ``MAX_GREETING_BYTES``, if it carries messages.
 
-        It may be empty, and it changes: each handshake takes that of its own moment.
+        It may be empty, and it changes: each handshake sends the greeting of its own moment.
         """
 
     def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
-        """A link to ``node``, as it introduced itself, is up; exactly once per link, dialled or
-        accepted.
+        """A link to ``node``, as it introduced itself, is up; exactly once per link.
 
         Args:
-            node: The peer.
+            node: The peer, dialled or accepted.
             greeting: The peer's own greeting; ``None`` where this link can't carry messages.
-            told: The greeting that the peer was told.
+            told: The greeting that the peer was sent.
         """
 
     def message(self, node: Node, payload: bytes) -> None:
-        """A linked node has sent ``payload``; in the order in which it was sent, each once, and
-        none after ``down``.
-        """
+        """A linked node sent ``payload``: in the order sent, each once, and none after ``down``."""
 
     def down(self, node: Node, reason: Reason) -> None:
         """A link that was up is down; exactly once per link."""
@@ -241,8 +239,17 @@ class LinkReport(Environment, Protocol):
 
 
 class Connector(ABC):
-    """Holds links. One instance serves one topology, from ``start`` to ``stop``, in one event loop,
-    which nothing may block.
+    """Holds links: one instance serves one topology, from ``start`` to ``stop``.
+
+    ::
+
+        class PipeConnector(Connector):  # with two methods more: disconnect, stop
+            async def start(self, local, links):
+                self._hub = await Hub.listen(local, links)  # reports the links that it accepts
+                return local.evolve(address=self._hub.address)
+
+            async def connect(self, node):
+                return await self._hub.dial(node)  # reports the link, then returns the peer
 
     A link serves two: it is up once both ends have introduced themselves and the dialler has
     confirmed, and it closes when neither end wants it. Each end reports it up exactly once, dialled
@@ -250,20 +257,17 @@ class Connector(ABC):
     else sees the connection:
 
     - A peer that died is noticed: its link is down as ``closed``, or as ``silent``. A loss is never
-      told as ``left``, which is for those who said goodbye. Either way the next run of its name is
-      welcome.
+      reported as ``left``, which means a goodbye. Either way the next run of its name is welcome.
     - A peer that says nothing any more, though its connection stays open, is noticed in bounded
       time: its link is down as ``silent``. This takes signs of life in both directions. Late is not
-      dead: whoever judges silence first reads what is pending, and grants by how much its own tick
-      came late.
+      dead: before it judges, a connector reads what is pending, and allows for its own delay.
     - When two nodes dial each other at the same time, one link is left, and no end loses it again.
-      A dial that so came to nothing fails for the reason ``CROSSED``.
+      The dial that gave way fails for the reason ``CROSSED``.
 
     What comes from the network is hostile: every length is bounded before it is believed, and what
-    can't be read costs its own connection, nothing else. Whoever opens a connection and says
-    nothing of himself is hung up on in bounded time, and holds up nobody. What is reported of a
-    peer other than that it is up is reported while it is. An address means something to its
-    connector only; see ``Node``.
+    can't be read costs its own connection, nothing else. A stranger that opens a connection and
+    says nothing is hung up on in bounded time, and holds up nobody. What is reported of a peer
+    other than that it is up is reported while it is.
     """
 
     holds_links: ClassVar[bool] = True
@@ -273,35 +277,32 @@ class Connector(ABC):
     while it is linked. ``connect`` is called again whenever that description changes: it replaces a
     link to another run, and reports any other change by ``LinkReport.updated``."""
     carries_messages: ClassVar[bool] = False
-    """True where ``send`` works: the connector tells ``links.greeting`` in its handshakes, passes
-    the peer's on by ``links.up``, and reports what peers send by ``links.message``.
-    """
+    """True where ``send`` works: the connector sends ``links.greeting`` in its handshakes, passes
+    the peer's on by ``links.up``, and reports what peers send by ``links.message``."""
     max_message_bytes: int = 1024 * 1024
-    """The longest message that applications may send over its links, and take from them."""
+    """The longest message that applications may send or receive over its links."""
     uses_secret: ClassVar[bool] = False
     """True where every stream goes through ``links.security.protect``, so that a secret, or
-    certificates, let it serve off loopback.
-    """
+    certificates, let it serve off loopback."""
 
     @abstractmethod
     async def start(self, local: Node, links: LinkReport) -> Node:
-        """Begin accepting links; return ``local`` with the address under which peers reach it, and
-        all else as it is.
+        """Begin accepting links; return ``local`` with the address under which peers reach it.
+
+        Nothing else of ``local`` may differ.
 
         Raises:
-            ConfigError: It cannot serve as configured (port in use, no permission, no such
-                interface).
+            ConfigError: It cannot serve as configured: the port is in use, say.
         """
 
     @abstractmethod
     async def connect(self, node: Node) -> Node:
-        """Want a link to ``node``, open it unless it is up, and return the peer as it introduced
-        itself.
+        """Want a link to ``node``, and return the peer as it introduced itself.
 
-        The link is reported up before this returns. One that failed leaves no wish and no
-        connection behind: a link that comes up later is then the peer's. Called at most once at a
-        time per node, many at once for different nodes. The worker cancels it at its deadline: it
-        ends at once then, closes what it opened and reports nothing.
+        An existing link is kept, a new one is reported up before this returns. An attempt that
+        failed leaves no wish and no connection behind: a link that comes up later is then the
+        peer's. Called at most once at a time per node, many at once for different nodes. The worker
+        cancels it at its deadline: it ends at once then, closes what it opened and reports nothing.
 
         Raises:
             ConnectError: ``reason`` says why not, ``retryable`` whether to try again soon. A peer
@@ -317,21 +318,18 @@ class Connector(ABC):
     @abstractmethod
     async def stop(self) -> None:
         """Close every link with a goodbye and stop accepting; each link is reported down.
-        Idempotent.
 
-        Peers report it as ``left``, this end as ``shutdown``. The goodbye is sent, not awaited: a
-        frozen peer doesn't hold this up. No link is taken any more from the start of this, and no
-        task, thread, process, socket or file is left at its end.
+        Idempotent. Peers report it as ``left``, this end as ``shutdown``. The goodbye is sent, not
+        awaited: a frozen peer doesn't hold this up. No link is taken any more from the start of
+        this, and no task, thread, process, socket or file is left at its end.
         """
 
     async def send(self, node: Node, payload: bytes) -> None:
-        """Send ``payload``, of at most ``MAX_PAYLOAD_BYTES``, over the link to ``node``; return
-        once there is room for more.
+        """Send ``payload``, of at most ``MAX_PAYLOAD_BYTES``; return once there is room for more.
 
-        Only of a connector that has ``carries_messages``, only while the link is up, and one at a
-        time for each node. What is sent arrives whole and in order, or not at all where the link
-        goes down. A peer that takes nothing holds up the sending to itself alone, and never a sign
-        of life.
+        Called only if ``carries_messages``, only while the link is up, and one at a time for each
+        node. What is sent arrives whole and in order, or not at all where the link goes down. A
+        peer that reads nothing delays only what is sent to itself, and never a sign of life.
 
         Raises:
             ConnectError: There is no such link, or it is lost.
@@ -339,24 +337,20 @@ class Connector(ABC):
         raise NotImplementedError
 
     async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - may stay empty
-        """Tell linked peers that this node's metadata changed, or that it is about to leave; tell
-        later ones, too.
+        """Tell linked peers that this node's metadata changed, or that it is about to leave.
 
-        Metadata arrives as it was told, whatever text it is. A node that is about to leave keeps
-        its links until ``stop``, and refuses new ones for the reason ``LEAVING``.
+        Later peers learn it from their handshakes. Metadata arrives unchanged, whatever text it is.
+        A node that is about to leave keeps its links until ``stop``, and refuses new ones for the
+        reason ``LEAVING``.
         """
 
     async def diagnose(self, node: Node, ctx: Discovery) -> Finding | None:
-        """Find out whether ``node`` could be linked to, without a trace in its cluster, for
-        ``cluster-kit doctor``.
+        """Find out whether ``node`` could be linked to, without a trace in its cluster.
 
-        The connector was not started, and ``ctx.local`` may run as a process of its own: don't
-        introduce yourself by its name. Cancelled when it takes as long as a connect may. By default
-        there is nothing to say.
-
-        Returns:
-            A finding that is ``EMPTY`` where it is this very node that answers; ``None`` where
-            there is nothing to find out.
+        For ``cluster-kit doctor``, on a connector that was not started. ``ctx.local`` may run as a
+        process of its own: don't introduce yourself by its name. Cancelled when it takes as long as
+        a connect may. A finding that is ``EMPTY`` where it is this very node that answers; ``None``
+        where there is nothing to find out.
         """
         return None
 
@@ -372,6 +366,14 @@ class Connector(ABC):
 class Topology(ABC):
     """Picks the peers to link to: a pure function, the same answer for the same roster.
 
+    ::
+
+        class StarTopology(Topology):
+            def select(self, local, known):
+                named = {node for node in known if node.name}
+                hub = min(named | {local}, key=lambda node: node.name)
+                return known if hub == local else known - named | {hub}
+
     ``b in select(a)`` if and only if ``a in select(b)`` on equal rosters; all links together
     connect the cluster.
     """
@@ -380,20 +382,17 @@ class Topology(ABC):
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
         """Return the subset of ``known`` to link to; ``known`` never contains ``local``.
 
-        A node without a name is one of which only the address is known. A link to it is the only
-        way to learn its name, so a topology that chooses by name selects all of these.
+        Called whenever the roster has changed. A node without a name is one whose address alone is
+        known. A link to it is the only way to learn its name, so a topology that chooses by name
+        selects all of these.
         """
 
     def most_links(self) -> int | None:
-        """Return how many named nodes ``select`` picks at most, ``None`` if there is no bound;
-        waiting for more is refused.
-        """
+        """Return how many named nodes ``select`` picks at most, ``None`` if there is no bound."""
         return None
 
 
 def command(method: _Method) -> _Method:
-    """Mark a connector's method, plain or async, as callable by ``Supervisor.call``; plain data
-    only.
-    """
+    """Mark a connector's method, sync or async, as callable by ``Supervisor.call``: plain data."""
     method.__cluster_kit_command__ = True  # type: ignore[attr-defined]
     return method

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
+from random import Random
+from typing import NamedTuple
 
 from cluster_kit.confirmations import Confirmations, merged
 from cluster_kit.errors import DiscoveryError
@@ -13,10 +15,24 @@ from cluster_kit.observations import Answer, Failed, Found
 Polled = frozenset[Node] | Mapping[str, Answer]
 
 
+class Pace(NamedTuple):
+    """How often to poll; see the fields of ``PollingStrategy``."""
+
+    interval_s: float
+    max_interval_s: float
+    jitter: float
+    random: Random
+
+    def wait_s(self, failures: int) -> float:
+        """Return the seconds until the next poll, after so many failures in a row."""
+        backed_off_s = self.interval_s * 2.0 ** min(failures, 10)
+        spread = 1 + self.jitter * (2 * self.random.random() - 1)
+        return min(backed_off_s, max(self.max_interval_s, self.interval_s)) * spread
+
+
 async def observe(
     poll: Callable[[], Awaitable[Polled]],
-    wait_s: Callable[[int], float],
-    *,
+    pace: Pace,
     confirmations: int,
     earlier: Collection[Node],
 ) -> AsyncGenerator[Found | Failed, None]:
@@ -24,12 +40,12 @@ async def observe(
 
     Args:
         poll: Asks once; may raise ``DiscoveryError``.
-        wait_s: Returns the seconds until the next poll, from the number of failures in a row.
+        pace: How often to ask.
         confirmations: How many answers in a row must lack a node before it is gone.
         earlier: The nodes that an earlier run vouched for.
     """
     source = PolledSource(confirmations, earlier)
-    said = Found(earlier)
+    reported = Found(earlier)
     failures = 0
     while True:
         try:
@@ -40,12 +56,12 @@ async def observe(
         is_answered = any(answer.complete or answer.nodes for answer in answers.values())
         failures = 0 if is_answered else failures + 1
         found, error = Found(source.nodes), _sum_up(answers.values())
-        if error is None or found != said:  # repeated beside an error, it would look like recovery
-            said = found
+        if error is None or found != reported:  # an old answer beside an error looks like recovery
+            reported = found
             yield found
         if error is not None:
             yield Failed(error)
-        await asyncio.sleep(wait_s(failures))
+        await asyncio.sleep(pace.wait_s(failures))
 
 
 class PolledSource:
@@ -65,9 +81,7 @@ class PolledSource:
         return merged((*self._parts.values(), self._earlier))
 
     def answered(self, answers: Mapping[str, Answer]) -> None:
-        """Handle the answers of one poll; a part without one counts as answering that nobody is
-        there.
-        """
+        """Handle the answers of one poll; a part that is not among them has nobody."""
         for name in dict.fromkeys([*self._parts, *answers]):
             part = self._parts.setdefault(name, Confirmations(self._confirmations))
             _confirm(part, answers.get(name, Answer()))
@@ -78,7 +92,7 @@ class PolledSource:
         _confirm(self._earlier, Answer(error=_sum_up(answers.values()), complete=is_complete))
 
     def all_failed(self, error: DiscoveryError) -> Mapping[str, Answer]:
-        """Return that each part fails, as where the whole source can't be reached."""
+        """Return the answers of a poll that failed as a whole: each part fails."""
         return dict.fromkeys(self._parts or [""], Answer(error=error, complete=False))
 
 

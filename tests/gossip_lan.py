@@ -11,7 +11,7 @@ from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security.keys import Keyring, SecretKeys
 from cluster_kit.strategies.gossip.distrust import Distrusted
-from cluster_kit.strategies.gossip.engine import GossipEngine, Ignored, Send, Sooner
+from cluster_kit.strategies.gossip.engine import GossipEngine, IgnoredDatagram, Send, Sooner
 from cluster_kit.strategies.gossip.sealed import SealedEngine
 from cluster_kit.wire import envelope
 from cluster_kit.wire.gossip import Kind, decode
@@ -172,7 +172,7 @@ class Lan:
                 case Send():
                     self.sent.append((self.now_s, peer, kind_of(action.datagram), action))
                     self._carry(peer, action)
-                case Ignored(why=why):
+                case IgnoredDatagram(why=why):
                     peer.ignored.append(why)
                 case Distrusted():
                     peer.distrusted.append(action)

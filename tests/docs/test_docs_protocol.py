@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from cluster_kit.connectors.tcp import connection, exchange
-from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, Sign, Verdict
+from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, PeerRun, Sign, Verdict
 from cluster_kit.node import BootId, Fence
 from cluster_kit.security.keys import Keyring, SecretKeys
 from cluster_kit.wire import envelope, frames, gossip, topics
@@ -174,7 +174,7 @@ def test_cases_of_arbitration():
     meaning = [
         {"accepted": {Role.ACCEPTOR}, "dialled": {Role.DIALLER}},
         {"none": {None}, "answered": {LinkState.ANSWERED}, "up": {LinkState.UP}},
-        {"any": {None, *Process}, "same": {Process.SAME}, "other": {Process.OTHER}},
+        {"any": {None, *PeerRun}, "same": {PeerRun.SAME}, "other": {PeerRun.OTHER}},
         {
             "any": set(Sign),
             "nothing": {Sign.NONE},

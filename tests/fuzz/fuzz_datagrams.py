@@ -11,7 +11,7 @@ from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
 from cluster_kit.strategies.gossip.diagnosis import TrafficSorter
 from cluster_kit.strategies.gossip.distrust import Distrusted
-from cluster_kit.strategies.gossip.engine import GossipEngine, Ignored, Send, Sooner
+from cluster_kit.strategies.gossip.engine import GossipEngine, IgnoredDatagram, Send, Sooner
 from cluster_kit.strategies.gossip.sealed import SealedEngine
 from cluster_kit.strategies.mdns import records
 from cluster_kit.strategies.mdns.records import MAX_TEXT_BYTES, Announcement
@@ -137,8 +137,10 @@ def check_engine(datagram: bytes) -> bool:
     """
     actions = engine().receive([Datagram(datagram, SOURCES[0])], 2.0)
     for action in actions:
-        assert isinstance(action, Seen | Leaving | Gone | Send | Sooner | Ignored | Distrusted)
-        assert not isinstance(action, Ignored) or "\n" not in action.why
+        assert isinstance(
+            action, Seen | Leaving | Gone | Send | Sooner | IgnoredDatagram | Distrusted
+        )
+        assert not isinstance(action, IgnoredDatagram) or "\n" not in action.why
         assert not isinstance(action, Send) or len(action.datagram) <= MAX_DATAGRAM_BYTES
     return any(isinstance(action, Seen | Gone) for action in actions)
 

@@ -18,7 +18,7 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node, join_address
 from cluster_kit.registry.entry import MAX_ENTRY_CHARS, Entry, newest
 from cluster_kit.strategies.dns import server
-from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, by_family
+from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus, by_family
 from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 from cluster_kit.strategies.epmd.entries import describe, judge
 from cluster_kit.strategies.epmd.marker import Marker, decode_marker, encode_marker
@@ -184,7 +184,7 @@ def check_dns(kind: RecordType, data: bytes) -> bool:
     assert reply.said or reply.status is ReplyStatus.FOUND
     if kind is RecordType.SRV:
         located = dict.fromkeys(
-            targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",))
+            targets_of(reply), DnsReply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",))
         )
         assert isinstance(
             nodes_of_services("web.shop.test", reply, located, basename="web"), Answer

@@ -156,5 +156,5 @@ def test_node_without_an_address_is_told_of_once(caplog):
     [record] = caplog.records
     assert (
         record.getMessage()
-        == "web@10.0.0.1: no address known; tell its strategy on which port its nodes serve"
+        == "web@10.0.0.1: no address known; set the port on which nodes serve in its strategy"
     )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cluster_kit.abc import Answer
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns import server
-from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, by_family
+from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus, by_family
 from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 
 NAME = "web.shop.test."
@@ -78,7 +78,7 @@ def test_any_bytes_give_a_reply_that_makes_sense(kind, changes, length):
     assert reply.said or reply.status is ReplyStatus.FOUND
     if kind is RecordType.SRV:
         located = dict.fromkeys(
-            targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",))
+            targets_of(reply), DnsReply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",))
         )
         assert isinstance(nodes_of_services(NAME, reply, located, basename="web"), Answer)
     else:

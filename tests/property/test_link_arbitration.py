@@ -16,8 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.connectors.tcp.connection import MESSAGES
-from cluster_kit.connectors.tcp.faults import Fault
-from cluster_kit.connectors.tcp.links import Close, Dial, Down, Failed, Linked, Probe, Send, Up
+from cluster_kit.connectors.tcp.faults import DialFault
+from cluster_kit.connectors.tcp.links import (
+    AttemptFailed,
+    Close,
+    Dial,
+    Down,
+    Linked,
+    Probe,
+    Up,
+    Write,
+)
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
@@ -37,7 +46,7 @@ class Host:
     table: LinkTable = field(init=False)
     ups: dict[str, list[str]] = field(default_factory=dict)
     reasons: list[Reason] = field(default_factory=list)
-    settled: dict[int, Linked | Failed] = field(default_factory=dict)
+    settled: dict[int, Linked | AttemptFailed] = field(default_factory=dict)
     attempts: dict[int, Node] = field(default_factory=dict)
     wishes: set[str] = field(default_factory=set)
     alive: bool = True
@@ -136,7 +145,7 @@ class World:
     def establish(self, host: Host, conn: int, node: Node) -> None:
         target = self.serving(node.address)
         if target is None:
-            self.apply(host, host.table.closed(conn, fault=Fault.of(ConnectReason.REFUSED)))
+            self.apply(host, host.table.closed(conn, fault=DialFault.of(ConnectReason.REFUSED)))
             return
         number = self.number()
         near, far = (
@@ -176,7 +185,7 @@ class World:
     def apply(self, host: Host, actions) -> None:
         for action in actions:
             match action:
-                case Send():
+                case Write():
                     self.say(self.ends[id(host), action.conn], action.data)
                 case Probe():
                     end = self.ends[id(host), action.conn]
@@ -188,7 +197,7 @@ class World:
                     self.connecting = [dial for dial in self.connecting if dial[1] != action.conn]
                     if end := self.ends.get((id(host), action.conn)):
                         self.hang_up(end)
-                case Linked() | Failed():
+                case Linked() | AttemptFailed():
                     assert action.attempt not in host.settled, "a connect ends once"
                     host.settled[action.attempt] = action
                     if isinstance(action, Linked):
@@ -197,7 +206,7 @@ class World:
                     history = host.ups.setdefault(action.peer.key, [])
                     assert history[-1:] != ["up"], "up is reported once"
                     history.append("up")
-                    host.greetings[action.peer.key] = (action.greeting, action.told)
+                    host.greetings[action.peer.key] = (action.greeting, action.sent)
                 case Down():
                     assert host.ups[action.peer.key][-1] == "up", "down is reported once"
                     host.ups[action.peer.key].append("down")
@@ -289,7 +298,9 @@ def test_simultaneous_dials_settle_on_one_link_without_a_flap(data, swap):
     for host in world.hosts:
         assert host.settled.keys() == host.attempts.keys()
         assert {
-            outcome.error.reason for outcome in host.settled.values() if isinstance(outcome, Failed)
+            outcome.error.reason
+            for outcome in host.settled.values()
+            if isinstance(outcome, AttemptFailed)
         } <= passing
 
 

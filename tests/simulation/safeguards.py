@@ -14,7 +14,7 @@ from cluster_kit.connectors.tcp.arbitration import Verdict, judge
 from cluster_kit.events import Reason
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.peer import Standing
-from cluster_kit.strategies.gossip.engine import Ignored
+from cluster_kit.strategies.gossip.engine import IgnoredDatagram
 from cluster_kit.strategies.gossip.peers import Novelty
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.wire.gossip import Kind
@@ -70,7 +70,7 @@ def hold_without_a_probe(self, newcomer):
 
 
 def gone_only_who_left(name, reason, boot_id=None):
-    return Gone(name, reason, boot_id) if reason is Reason.LEFT else Ignored("")
+    return Gone(name, reason, boot_id) if reason is Reason.LEFT else IgnoredDatagram("")
 
 
 def take_any_run(self, said, now_s):
@@ -113,7 +113,7 @@ SAFEGUARDS = [
     # silence
     Safeguard(
         name="a silent link is given up",
-        off={"connectors.tcp.hub:Hub._give_up": nothing},
+        off={"connectors.tcp.hub:TcpHub._give_up": nothing},
         family=Family(make=families.power_off),
         finds=Law.AGREEMENT,
     ),
@@ -197,14 +197,14 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="an incumbent is asked for a sign of life",
-        off={"connectors.tcp.links:Links._hold": hold_without_a_probe},
+        off={"connectors.tcp.links:LinkSteps._hold": hold_without_a_probe},
         family=Family(make=families.reborn, within_s=3.0),
         finds=SLOW,
     ),
     # wishes
     Safeguard(
         name="a wish that changes is told",
-        off={"connectors.tcp.connection:Connection.news": nothing_new},
+        off={"connectors.tcp.connection:Connection.changes": nothing_new},
         family=Family(make=families.churn, topology=K_REGULAR),
         finds=Law.AGREEMENT,
     ),

@@ -387,7 +387,7 @@ def without_an_owner_of_the_stream_that_wins(monkeypatch):
 
 def without_telling_what_has_changed_meanwhile(monkeypatch):
     """Who comes up as a link is told nothing that changed since the hello."""
-    monkeypatch.setattr(Connection, "news", lambda connection, us: iter(()))
+    monkeypatch.setattr(Connection, "changes", lambda connection, us: iter(()))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from cluster_kit.node import Node
 from cluster_kit.strategies.dns.causes import why_failed, why_late, why_nobody, why_one
 from cluster_kit.strategies.dns.replies import (
     DnsFailure,
+    DnsReply,
     RecordType,
-    Reply,
     ReplyStatus,
     SrvRecord,
     by_family,
@@ -17,13 +17,13 @@ from cluster_kit.strategies.dns.replies import (
 )
 from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 
-NO_NAME = Reply(status=ReplyStatus.NO_NAME, said="there is no such name")
-NO_DATA = Reply(status=ReplyStatus.NO_DATA, said="it has no records")
+NO_NAME = DnsReply(status=ReplyStatus.NO_NAME, said="there is no such name")
+NO_DATA = DnsReply(status=ReplyStatus.NO_DATA, said="it has no records")
 FAILED = no_answer("10.0.0.2:53 does not answer", DnsFailure.SILENT)
 
 
 def found(*addresses):
-    return Reply(status=ReplyStatus.FOUND, addresses=addresses)
+    return DnsReply(status=ReplyStatus.FOUND, addresses=addresses)
 
 
 def node_at(address):
@@ -69,7 +69,7 @@ def test_a_family_that_failed_is_unknown(other):
 
 
 def services(*services):
-    return Reply(
+    return DnsReply(
         status=ReplyStatus.FOUND, services=tuple(SrvRecord(*service) for service in services)
     )
 

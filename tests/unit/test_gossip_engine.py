@@ -13,7 +13,13 @@ from cluster_kit.events import Reason
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import peers as table
-from cluster_kit.strategies.gossip.engine import ANSWERERS, ANSWERS_PER_S, REMEMBERED, Ignored, Send
+from cluster_kit.strategies.gossip.engine import (
+    ANSWERERS,
+    ANSWERS_PER_S,
+    REMEMBERED,
+    IgnoredDatagram,
+    Send,
+)
 from cluster_kit.strategies.gossip.peers import BELATED_S, HeardPeers, Novelty, Statement
 from cluster_kit.wire.gossip import Kind, Packet, encode
 
@@ -431,7 +437,7 @@ def test_foreigners_are_ignored_by_name(fence):
     lan = Lan()
     peer = lan.start("member")
     [ignored] = lan.deliver(peer, told(stranger(), fence=fence))
-    assert isinstance(ignored, Ignored)
+    assert isinstance(ignored, IgnoredDatagram)
     assert "'other'" in ignored.why
     assert "10.9.9.9" in ignored.why
 
@@ -440,7 +446,7 @@ def test_garbage_is_ignored():
     lan = Lan()
     peer = lan.start("member")
     [ignored] = lan.deliver(peer, b"heartbeat::")
-    assert isinstance(ignored, Ignored)
+    assert isinstance(ignored, IgnoredDatagram)
 
 
 def test_who_only_looks_says_nothing():

@@ -13,7 +13,7 @@ from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security.keys import Keyring
 from cluster_kit.strategies.gossip import freshness
 from cluster_kit.strategies.gossip.distrust import ANOTHER, THEY_ALONE, WE_ALONE
-from cluster_kit.strategies.gossip.engine import Ignored, Send, Sooner
+from cluster_kit.strategies.gossip.engine import IgnoredDatagram, Send, Sooner
 from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, NONCE_S
 from cluster_kit.strategies.gossip.sealed import LONGEST_DELAY_S
 from cluster_kit.wire import envelope
@@ -494,7 +494,7 @@ def test_a_member_that_seals_nonsense_is_ignored(plain):
     lan = sealed_lan()
     peer = lan.start("peer")
     [ignored] = lan.deliver(peer, member()[1].seal(plain, FENCE, 0.0))
-    assert isinstance(ignored, Ignored)
+    assert isinstance(ignored, IgnoredDatagram)
 
 
 def test_kinds_of_later_versions_are_skipped():

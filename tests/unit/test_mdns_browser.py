@@ -19,7 +19,7 @@ from cluster_kit.strategies.mdns.browser import (
     NETWORK_BROWSE_S,
     Browser,
     GoodbyeRecord,
-    Ignored,
+    IgnoredInstance,
     PointerRecord,
     ServiceRecord,
     TextRecord,
@@ -184,7 +184,7 @@ def test_own_announcement_is_noted_and_not_told():
 @pytest.mark.parametrize("fence", [Fence("other", "lan"), Fence("shop", "other")])
 def test_foreign_node_is_ignored_with_a_cure(fence):
     (ignored,) = Network().announce(BOB, fence=fence)
-    assert isinstance(ignored, Ignored)
+    assert isinstance(ignored, IgnoredInstance)
     assert repr(fence.cluster) in ignored.why
     assert repr(fence.group) in ignored.why
     assert "same cluster" in ignored.cure

@@ -12,7 +12,7 @@ from cluster_kit.connectors.tcp.admission import (
     MAX_STRANGERS_PER_HOST,
     HalfOpen,
     KeyExchanges,
-    Strangers,
+    StrangerLinks,
 )
 from cluster_kit.connectors.tcp.incidents import MOST_HOSTS, Incidents
 from cluster_kit.node import Node
@@ -37,20 +37,20 @@ def crowd(strangers, host=HOST, since=0):
 
 
 def test_strangers_of_one_host_have_a_part_of_the_room():
-    strangers = Strangers(1000, lambda _: False)
+    strangers = StrangerLinks(1000, lambda _: False)
     assert crowd(strangers) == MAX_STRANGERS_PER_HOST
     assert strangers.admit(5000, OTHER_HOST, peer(5000), links=0)
 
 
 def test_strangers_have_half_of_the_room_at_most():
-    strangers = Strangers(100, lambda _: False)
+    strangers = StrangerLinks(100, lambda _: False)
     assert crowd(strangers, "127.0.0.1") == 50
     assert not strangers.admit(5000, OTHER_HOST, peer(5000), links=0)
 
 
 def test_peers_that_somebody_vouches_for_have_all_of_the_room():
     known = {peer(5000)}
-    strangers = Strangers(1000, lambda node: node in known)
+    strangers = StrangerLinks(1000, lambda node: node in known)
     crowd(strangers)
     assert strangers.admit(5000, HOST, peer(5000), links=999)
     assert not strangers.admit(5000, HOST, peer(5000), links=1000)
@@ -58,14 +58,14 @@ def test_peers_that_somebody_vouches_for_have_all_of_the_room():
 
 def test_strangers_that_are_known_by_now_make_room_for_others():
     known = set()
-    strangers = Strangers(1000, lambda node: node in known)
+    strangers = StrangerLinks(1000, lambda node: node in known)
     crowd(strangers)
     known |= {peer(0), peer(1)}
     assert crowd(strangers, since=5000) == 2
 
 
 def test_connection_that_is_closed_makes_room():
-    strangers = Strangers(1000, lambda _: False)
+    strangers = StrangerLinks(1000, lambda _: False)
     crowd(strangers)
     strangers.release(0)
     strangers.release(0)
@@ -74,7 +74,7 @@ def test_connection_that_is_closed_makes_room():
 
 def test_address_that_discovery_knows_lets_in_one_peer_at_a_time():
     seed = Node(address=f"{HOST}:1")
-    strangers = Strangers(1000, lambda node: node == seed)
+    strangers = StrangerLinks(1000, lambda node: node == seed)
     crowd(strangers)
     claims = [peer(number).evolve(address=seed.address) for number in range(3)]
     assert strangers.admit(5000, HOST, claims[0], links=0)

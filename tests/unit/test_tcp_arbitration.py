@@ -6,24 +6,20 @@ from itertools import product
 
 import pytest
 
-from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, Sign, Verdict, judge
+from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, PeerRun, Sign, Verdict, judge
 from cluster_kit.wire.link import LinkState, Role
 
 DIALLER, ACCEPTOR = Role
-SAME, OTHER = Process
+SAME, OTHER = PeerRun
 NONE, HEARD, CONFIRMED = Sign
 OURS, THEIRS = Name
-ANSWERED, UP, SILENT, GREETED = (
-    LinkState.ANSWERED,
-    LinkState.UP,
-    LinkState.SILENT,
-    LinkState.GREETED,
-)
+ANSWERED, UP = LinkState.ANSWERED, LinkState.UP
+SILENT, GREETED = LinkState.SILENT, LinkState.GREETED
 
 ALL = [
     Case(*sides)
     for sides in product(
-        Role, (None, ANSWERED, UP), (None, *Process), Sign, (None, SILENT, GREETED), Name
+        Role, (None, ANSWERED, UP), (None, *PeerRun), Sign, (None, SILENT, GREETED), Name
     )
 ]
 

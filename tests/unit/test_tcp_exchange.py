@@ -35,7 +35,9 @@ def told(links):
 
 
 def hears(links, *nodes, teller=ANN, nearby=False, now_s=0.0):
-    return links.hear(teller, Hints([Hint.of(each) for each in nodes]), nearby=nearby, now_s=now_s)
+    return links.receive(
+        teller, Hints([Hint.of(each) for each in nodes]), nearby=nearby, now_s=now_s
+    )
 
 
 class TestTelling:

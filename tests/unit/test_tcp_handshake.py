@@ -4,7 +4,7 @@ says.
 
 import pytest
 
-from cluster_kit.connectors.tcp.faults import CAUSES, Fault, NameTaken, untrusted
+from cluster_kit.connectors.tcp.faults import CAUSES, DialFault, NameTaken, untrusted
 from cluster_kit.connectors.tcp.handshake import (
     MAX_DIALLED,
     PATIENCE,
@@ -101,7 +101,7 @@ class TestRefusals:
     @pytest.mark.parametrize("reason", ["foreign", "crossed", "leaving", "full"])
     def test_these_mean_what_they_say(self, reason):
         fault = US.explain(ANN, refusal(reason))
-        assert fault == Fault(ConnectReason(reason), "; ".join(CAUSES[ConnectReason(reason)]))
+        assert fault == DialFault(ConnectReason(reason), "; ".join(CAUSES[ConnectReason(reason)]))
 
     @pytest.mark.parametrize("reason", ["full moon", "auth", "refused"])
     def test_others_are_unknown(self, reason):
@@ -136,19 +136,21 @@ class TestFaults:
         assert all(what and cure for what, cure in CAUSES.values())
 
     def test_error_names_the_node_and_the_cause(self):
-        error = Fault.of(ConnectReason.REFUSED, "connection refused").error(ANN)
+        error = DialFault.of(ConnectReason.REFUSED, "connection refused").error(ANN)
         assert str(error) == (
             "tcp: cannot link to 'ann@h' at 'ann:1': connection refused: "
             "nobody listens there; start the node or correct its address"
         )
         assert (error.node, error.reason, error.retryable) == ("ann@h", ConnectReason.REFUSED, True)
-        anonymous = Fault.of(ConnectReason.NAME).error(Node(address="ann:1"))
-        assert str(anonymous).startswith("tcp: cannot link to 'ann:1': a node speaks for nobody")
+        anonymous = DialFault.of(ConnectReason.NAME).error(Node(address="ann:1"))
+        assert str(anonymous).startswith(
+            "tcp: cannot link to 'ann:1': a node speaks only for itself"
+        )
         assert not anonymous.retryable
 
     def test_retrying_may_be_against_the_reason(self):
-        assert Fault.of(ConnectReason.SELF, retryable=True).error(ANN).retryable
-        assert not Fault.of(ConnectReason.FAILED, retryable=False).error(ANN).retryable
+        assert DialFault.of(ConnectReason.SELF, retryable=True).error(ANN).retryable
+        assert not DialFault.of(ConnectReason.FAILED, retryable=False).error(ANN).retryable
 
     def test_name_that_is_taken_is_told_with_both_boots(self):
         error = NameTaken.by(TWIN.boot_id, BOB).error(ANN)
@@ -159,7 +161,7 @@ class TestFaults:
 
     def test_distrust_has_its_own_cure(self):
         fault = untrusted(UntrustedError("it shows no certificate", cure="give it one"))
-        assert fault == Fault(ConnectReason.AUTH, "it shows no certificate: give it one")
+        assert fault == DialFault(ConnectReason.AUTH, "it shows no certificate: give it one")
 
     @pytest.mark.parametrize(
         ("address", "says", "retryable"),

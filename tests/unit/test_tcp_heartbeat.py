@@ -46,11 +46,11 @@ class TestRoundTrip:
     def test_dialler_measures_and_acceptor_is_told(self, start_s):
         dialler, acceptor = Heartbeat(start_s, 3.5), Heartbeat(start_s, 3.5)
         ping = dialler.ping(start_s)
-        assert acceptor.rtt_told(ping) is None
+        assert acceptor.rtt_reported(ping) is None
         assert dialler.rtt_measured(Pong(token=ping.token), start_s + 0.0123) == pytest.approx(
             0.0123, abs=1e-5
         )
-        assert acceptor.rtt_told(dialler.ping(start_s + 1)) == pytest.approx(0.0123, abs=1e-5)
+        assert acceptor.rtt_reported(dialler.ping(start_s + 1)) == pytest.approx(0.0123, abs=1e-5)
 
     def test_made_up_token_measures_nothing(self):
         heartbeat = Heartbeat(1000.0, 3.5)
@@ -67,7 +67,7 @@ class TestRoundTrip:
         assert heartbeat.ping(6.0).rtt_us == 1
 
     def test_unknown_round_trip_is_none(self):
-        assert Heartbeat(0.0, 3.5).rtt_told(Ping(token=0, rtt_us=0)) is None
+        assert Heartbeat(0.0, 3.5).rtt_reported(Ping(token=0, rtt_us=0)) is None
 
 
 class FakeSession:

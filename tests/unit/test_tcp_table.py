@@ -10,16 +10,16 @@ import pytest
 from cluster_kit.abc import MAX_GREETING_BYTES
 from cluster_kit.connectors.tcp import links as do
 from cluster_kit.connectors.tcp.connection import MESSAGES
-from cluster_kit.connectors.tcp.faults import Fault
+from cluster_kit.connectors.tcp.faults import DialFault
 from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
 from cluster_kit.connectors.tcp.links import (
+    AttemptFailed,
     Changed,
     Close,
     Conflict,
     Dial,
     Down,
     Echo,
-    Failed,
     Linked,
     PeerLeaving,
     Probe,
@@ -80,8 +80,8 @@ def table():
     return Table()
 
 
-def Send(conn, frame):  # noqa: N802 - stands for the action
-    return do.Send(conn, encode(frame))
+def Write(conn, frame):  # noqa: N802 - stands for the action
+    return do.Write(conn, encode(frame))
 
 
 def said(action):
@@ -132,22 +132,26 @@ def link_by_accepting(table, node, conn=IN):
 
 def told(taken):
     """Return the one frame that is sent."""
-    (frame,) = [said(action) for action in taken if isinstance(action, do.Send)]
+    (frame,) = [said(action) for action in taken if isinstance(action, do.Write)]
     return frame
 
 
 def failure(actions):
-    (failed,) = [action for action in actions if isinstance(action, Failed)]
+    (failed,) = [action for action in actions if isinstance(action, AttemptFailed)]
     return failed.error
 
 
 class TestComingUp:
     def test_dialled_link_is_up_with_the_answer_and_confirmed_first(self, table):
-        assert link_by_dial(table, ANN) == [Send(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
+        assert link_by_dial(table, ANN) == [
+            Write(DIAL, Confirm()),
+            Up(DIAL, ANN),
+            Linked(DIAL, ANN),
+        ]
 
     def test_accepted_link_is_up_only_with_the_confirmation(self, table):
         actions = table.receive(IN, hello(ANN))
-        assert actions == [Send(IN, answer(BOB, wanted=False))]
+        assert actions == [Write(IN, answer(BOB, wanted=False))]
         assert table.receive(IN, Confirm()) == [Up(IN, ANN)]
 
     def test_node_of_unknown_name_becomes_who_it_says_it_is(self, table):
@@ -165,7 +169,7 @@ class TestComingUp:
 
     def test_connect_to_a_linked_peer_returns_it_and_says_that_the_link_is_wanted(self, table):
         link_by_accepting(table, ANN)
-        assert table.connect(DIAL, ANN) == [Linked(DIAL, ANN), Send(IN, Want(wanted=True))]
+        assert table.connect(DIAL, ANN) == [Linked(DIAL, ANN), Write(IN, Want(wanted=True))]
         assert table.connect(2, ANN) == [Linked(2, ANN)]
 
     @pytest.mark.parametrize("known", [Node(name="ann@h"), Node(address="alias:1")])
@@ -185,16 +189,16 @@ class TestComingUp:
         dial(table, ANN)
         table.update(BOB.evolve(metadata={"zone": "b"}), leaving=True)
         actions = table.receive(DIAL, answer(ANN))
-        assert actions[0] == Send(DIAL, Confirm())
-        assert Send(DIAL, Update(metadata={"zone": "b"}, leaving=True)) in actions
+        assert actions[0] == Write(DIAL, Confirm())
+        assert Write(DIAL, Update(metadata={"zone": "b"}, leaving=True)) in actions
 
     def test_secrets_are_told_when_the_link_is_up_and_when_they_change(self):
         table = Table(secrets=(b"new", b"old"))
         dial(table, ANN)
-        assert Send(DIAL, Secrets([b"new", b"old"])) in table.receive(DIAL, answer(ANN))
+        assert Write(DIAL, Secrets([b"new", b"old"])) in table.receive(DIAL, answer(ANN))
         assert table.update(BOB, leaving=False, secrets=(b"new", b"old")) == []
         assert table.update(BOB, leaving=False, secrets=(b"new",)) == [
-            Send(DIAL, Secrets([b"new"]))
+            Write(DIAL, Secrets([b"new"]))
         ]
 
     def test_secrets_of_a_peer_are_reported(self, table):
@@ -224,7 +228,7 @@ class TestComingUp:
 class TestWhoMayLink:
     def test_our_own_boot_is_self_on_both_ends(self, table):
         dial(table, Node(address="bob:1"))
-        assert table.receive(IN, hello(BOB)) == [Echo(IN), Send(IN, refusal("self")), Close(IN)]
+        assert table.receive(IN, hello(BOB)) == [Echo(IN), Write(IN, refusal("self")), Close(IN)]
         error = failure(table.receive(DIAL, refusal("self")))
         assert (error.reason, error.retryable) == (ConnectReason.SELF, True)
 
@@ -239,7 +243,7 @@ class TestWhoMayLink:
     @pytest.mark.parametrize("fence", [Fence("shop", "db"), Fence("mall", "web")])
     def test_foreigner_is_refused_without_a_name(self, table, fence):
         assert table.receive(IN, hello(ANN, fence=fence)) == [
-            Send(IN, refusal("foreign")),
+            Write(IN, refusal("foreign")),
             Close(IN),
         ]
 
@@ -251,7 +255,7 @@ class TestWhoMayLink:
 
     def test_another_version_is_refused(self, table):
         actions = table.receive(IN, Hello(magic="cluster_kit", version=2, identity=None))
-        assert actions == [Send(IN, refusal("protocol")), Close(IN)]
+        assert actions == [Write(IN, refusal("protocol")), Close(IN)]
 
     def test_refusal_of_our_version_names_both(self, table):
         dial(table, ANN)
@@ -273,7 +277,7 @@ class TestWhoMayLink:
         assert "'ann@h'" in str(error)
         assert "'cat@h'" in str(error)
         assert Close(DIAL) in actions
-        assert not any(isinstance(action, Up | do.Send) for action in actions)
+        assert not any(isinstance(action, Up | do.Write) for action in actions)
 
     def test_leaving_node_takes_no_new_link(self, table):
         table.update(BOB, leaving=True)
@@ -295,7 +299,7 @@ class TestWhoMayLink:
     def test_lost_dial_fails_with_its_cause(self, table):
         table.connect(DIAL, ANN)
         error = failure(
-            table.closed(DIAL, fault=Fault.of(ConnectReason.REFUSED, "connection refused"))
+            table.closed(DIAL, fault=DialFault.of(ConnectReason.REFUSED, "connection refused"))
         )
         assert error.reason is ConnectReason.REFUSED
         assert str(error).startswith("tcp: cannot link to 'ann@h' at 'ann:1': connection refused: ")
@@ -306,7 +310,7 @@ class TestOurName:
         twin = younger(BOB)
         assert table.receive(IN, hello(twin)) == [
             Conflict("bob@h", twin.boot_id),
-            Send(
+            Write(
                 IN, Refusal(reason="conflict", identity=identity(BOB, wanted=False), rival=(50, 0))
             ),
             Close(IN),
@@ -337,22 +341,22 @@ class TestOurName:
 class TestCrossedDials:
     def test_dial_of_the_lower_name_wins_over_ours(self, table):
         dial(table, ANN)
-        assert table.receive(IN, hello(ANN)) == [Close(DIAL), Send(IN, answer(BOB, wanted=True))]
+        assert table.receive(IN, hello(ANN)) == [Close(DIAL), Write(IN, answer(BOB, wanted=True))]
         assert table.receive(IN, Confirm()) == [Up(IN, ANN), Linked(DIAL, ANN)]
 
     def test_our_dial_wins_over_that_of_the_higher_name(self, table):
         dial(table, CAT)
         refused = Refusal(reason="crossed", identity=identity(BOB, wanted=False))
-        assert table.receive(IN, hello(CAT)) == [Send(IN, refused), Close(IN)]
+        assert table.receive(IN, hello(CAT)) == [Write(IN, refused), Close(IN)]
         assert Up(DIAL, CAT) in table.receive(DIAL, answer(CAT))
 
     def test_our_dial_gives_way_as_long_as_it_has_said_nothing(self, table):
         table.connect(DIAL, CAT)
-        assert table.receive(IN, hello(CAT)) == [Close(DIAL), Send(IN, answer(BOB, wanted=True))]
+        assert table.receive(IN, hello(CAT)) == [Close(DIAL), Write(IN, answer(BOB, wanted=True))]
 
     def test_dial_of_unknown_name_that_crosses_settles_by_the_names(self, table):
         dial(table, Node(address="ann:1"))
-        assert table.receive(IN, hello(ANN)) == [Send(IN, answer(BOB, wanted=False))]
+        assert table.receive(IN, hello(ANN)) == [Write(IN, answer(BOB, wanted=False))]
         assert table.receive(DIAL, answer(ANN)) == [Close(DIAL)]
         assert Linked(DIAL, ANN) in table.receive(IN, Confirm())
 
@@ -362,7 +366,7 @@ class TestCrossedDials:
         assert table.receive(IN, Confirm()) == [
             Up(IN, ANN),
             Linked(DIAL, ANN),
-            Send(IN, Want(wanted=True)),
+            Write(IN, Want(wanted=True)),
         ]
 
     def test_connect_that_waits_fails_with_what_it_waits_for(self, table):
@@ -375,7 +379,7 @@ class TestCrossedDials:
         table.receive(IN, hello(ANN))
         table.connect(DIAL, ANN)
         table.receive(IN2, hello(ANN))
-        assert table.closed(IN) == [Send(IN2, answer(BOB, wanted=True))]
+        assert table.closed(IN) == [Write(IN2, answer(BOB, wanted=True))]
         assert Linked(DIAL, ANN) in table.receive(IN2, Confirm())
 
     def test_both_answered_lower_name_is_them(self, table):
@@ -392,7 +396,7 @@ class TestCrossedDials:
         dial(table, Node(address="alias:1"))
         table.receive(IN, hello(CAT))
         actions = table.receive(DIAL, answer(CAT))
-        assert actions == [Close(IN), Send(DIAL, Confirm()), Up(DIAL, CAT), Linked(DIAL, CAT)]
+        assert actions == [Close(IN), Write(DIAL, Confirm()), Up(DIAL, CAT), Linked(DIAL, CAT)]
 
     def test_answer_of_a_peer_that_is_linked_meanwhile_is_not_confirmed(self, table):
         dial(table, Node(address="alias:1"))
@@ -400,7 +404,7 @@ class TestCrossedDials:
         assert table.receive(DIAL, answer(ANN)) == [
             Close(DIAL),
             Linked(DIAL, ANN),
-            Send(IN, Want(wanted=True)),
+            Write(IN, Want(wanted=True)),
         ]
 
     def test_crossed_dial_is_worth_another_try(self, table):
@@ -422,21 +426,21 @@ class TestCrossedDials:
     def test_second_dial_of_a_peer_waits_for_the_first(self, table):
         table.receive(IN, hello(ANN))
         assert table.receive(IN2, hello(ANN)) == []
-        assert table.closed(IN) == [Send(IN2, answer(BOB, wanted=False))]
+        assert table.closed(IN) == [Write(IN2, answer(BOB, wanted=False))]
 
     def test_second_dial_of_a_peer_is_refused_when_the_first_is_up(self, table):
         table.receive(IN, hello(ANN))
         table.receive(IN2, hello(ANN))
         assert table.receive(IN, Confirm()) == [
             Up(IN, ANN),
-            Send(IN2, refusal_of_bob("crossed")),
+            Write(IN2, refusal_of_bob("crossed")),
             Close(IN2),
         ]
 
     def test_only_the_latest_dial_of_a_peer_waits(self, table):
         table.receive(IN, hello(ANN))
         table.receive(IN2, hello(ANN))
-        assert table.receive(102, hello(ANN)) == [Send(IN2, refusal_of_bob("crossed")), Close(IN2)]
+        assert table.receive(102, hello(ANN)) == [Write(IN2, refusal_of_bob("crossed")), Close(IN2)]
         assert told(table.closed(IN)) == answer(BOB, wanted=False)
 
 
@@ -452,12 +456,15 @@ class TestSecondConnectionUnderALinkedName:
     def test_live_link_of_the_same_process_stays(self, table):
         link_by_dial(table, ANN)
         table.receive(IN, hello(ANN))
-        assert table.heard(DIAL) == [Send(IN, refusal_of_bob("crossed")), Close(IN)]
+        assert table.heard(DIAL) == [Write(IN, refusal_of_bob("crossed")), Close(IN)]
 
     def test_link_that_closes_makes_way(self, table):
         link_by_dial(table, ANN)
         table.receive(IN, hello(ANN))
-        assert table.closed(DIAL) == [Down(ANN, Reason.CLOSED), Send(IN, answer(BOB, wanted=False))]
+        assert table.closed(DIAL) == [
+            Down(ANN, Reason.CLOSED),
+            Write(IN, answer(BOB, wanted=False)),
+        ]
 
     @pytest.mark.parametrize("reason", [Reason.CLOSED, Reason.SILENT])
     @pytest.mark.parametrize(
@@ -468,7 +475,7 @@ class TestSecondConnectionUnderALinkedName:
         table.receive(IN, hello(restarted))
         assert table.closed(DIAL, reason) == [
             Down(ANN, Reason.REPLACED),
-            Send(IN, answer(BOB, wanted=False)),
+            Write(IN, answer(BOB, wanted=False)),
         ]
         assert table.receive(IN, Confirm()) == [Up(IN, restarted)]
 
@@ -484,7 +491,7 @@ class TestSecondConnectionUnderALinkedName:
         table.receive(IN, hello(twin))
         assert table.heard(DIAL) == [
             Conflict("ann@h", twin.boot_id),
-            Send(IN, refusal_of_bob("conflict", rival=(40, 0))),
+            Write(IN, refusal_of_bob("conflict", rival=(40, 0))),
             Close(IN),
         ]
 
@@ -523,7 +530,7 @@ class TestSecondConnectionUnderALinkedName:
         dial(table, Node(address="twin:1"))
         assert table.receive(DIAL, answer(twin)) == [Probe(IN)]
         actions = table.heard(IN)
-        assert Send(DIAL, Goodbye(reason="conflict", rival=(40, 0))) in actions
+        assert Write(DIAL, Goodbye(reason="conflict", rival=(40, 0))) in actions
         error = failure(actions)
         assert error.reason is ConnectReason.CONFLICT
         assert not isinstance(error, NameConflict)
@@ -536,7 +543,7 @@ class TestSecondConnectionUnderALinkedName:
         table.receive(DIAL, answer(again))
         assert table.closed(IN, Reason.SILENT) == [
             Down(ANN, Reason.REPLACED),
-            Send(DIAL, Confirm()),
+            Write(DIAL, Confirm()),
             Up(DIAL, again),
             Linked(DIAL, again),
         ]
@@ -545,7 +552,7 @@ class TestSecondConnectionUnderALinkedName:
 class TestWishes:
     def test_peer_is_told_when_the_link_is_no_longer_wanted(self, table):
         link_by_dial(table, ANN)
-        assert table.disconnect(ANN) == [Send(DIAL, Want(wanted=False))]
+        assert table.disconnect(ANN) == [Write(DIAL, Want(wanted=False))]
         assert table.disconnect(ANN) == []
 
     def test_link_that_the_peer_wants_stays(self, table):
@@ -565,12 +572,12 @@ class TestWishes:
     def test_link_that_the_peer_never_wanted_comes_up_and_stays(self, table):
         dial(table, ANN)
         actions = table.receive(DIAL, answer(ANN, wanted=False))
-        assert actions == [Send(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
+        assert actions == [Write(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
 
     def test_link_that_nobody_wants_is_closed_by_who_hears_it(self, table):
         link_by_accepting(table, ANN)
         assert table.receive(IN, Want(wanted=False)) == [
-            Send(IN, Goodbye(reason="unwanted")),
+            Write(IN, Goodbye(reason="unwanted")),
             Close(IN),
             Down(ANN, Reason.UNWANTED),
         ]
@@ -590,7 +597,7 @@ class TestWishes:
         dial(table, ANN)
         assert told(table.receive(IN, hello(ANN))).identity.wanted
         table.abandon(DIAL)
-        assert table.receive(IN, Confirm()) == [Up(IN, ANN), Send(IN, Want(wanted=False))]
+        assert table.receive(IN, Confirm()) == [Up(IN, ANN), Write(IN, Want(wanted=False))]
 
     def test_disconnect_from_a_stranger_does_nothing(self, table):
         assert table.disconnect(ANN) == []
@@ -602,8 +609,8 @@ class TestTelling:
         link_by_accepting(table, CAT)
         news = Update(metadata={"zone": "b"}, leaving=False)
         assert table.update(BOB.evolve(metadata={"zone": "b"}), leaving=False) == [
-            Send(DIAL, news),
-            Send(IN, news),
+            Write(DIAL, news),
+            Write(IN, news),
         ]
 
     def test_nobody_is_told_what_has_not_changed(self, table):
@@ -616,7 +623,7 @@ class TestTelling:
         table.update(now, leaving=False)
         assert told(table.established(DIAL)) == hello(now)
         actions = table.receive(DIAL, answer(ANN))
-        assert actions == [Send(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
+        assert actions == [Write(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
 
     def test_peer_that_changes_is_not_leaving_for_that(self, table):
         link_by_dial(table, ANN)
@@ -640,11 +647,11 @@ class TestEnd:
         table.receive(IN2, hello(ANN.evolve(name="dan@h", boot_id=BootId(7, 7))))
         goodbye = Goodbye(reason="leaving")
         assert table.stop() == [
-            Send(DIAL, goodbye),
+            Write(DIAL, goodbye),
             Down(ANN, Reason.SHUTDOWN),
-            Send(IN, goodbye),
+            Write(IN, goodbye),
             Down(CAT, Reason.SHUTDOWN),
-            Send(IN2, goodbye),
+            Write(IN2, goodbye),
             Close(IN),
             Close(DIAL),
             Close(IN2),
@@ -713,7 +720,7 @@ class TestHangingUp:
         for _ in range(2 * PATIENCE):
             dial(table, ANN)
             assert (
-                failure(table.closed(DIAL, fault=Fault.of(ConnectReason.TIMEOUT))).reason
+                failure(table.closed(DIAL, fault=DialFault.of(ConnectReason.TIMEOUT))).reason
                 is ConnectReason.TIMEOUT
             )
         assert hang_up() is ConnectReason.RESET
@@ -746,7 +753,7 @@ def test_dial_makes_way_for_a_link_by_another_address(table):
     dial(table, Node(address="ann:2"), attempt=2)
     link = table.link(DIAL)
     assert table.receive(2, answer(ANN)) == [
-        Send(2, Confirm()),
+        Write(2, Confirm()),
         Up(2, ANN),
         Close(DIAL),
         Linked(DIAL, ANN),
@@ -758,7 +765,7 @@ def test_dial_makes_way_for_a_link_by_another_address(table):
 def test_connection_is_turned_away_whoever_dialled(table):
     link = table.wires[IN] = table.accept(IN)
     list(link.receive(encode(hello(ANN))))
-    assert table.refuse(IN, ConnectReason.FULL) == [Send(IN, refusal_of_bob("full")), Close(IN)]
+    assert table.refuse(IN, ConnectReason.FULL) == [Write(IN, refusal_of_bob("full")), Close(IN)]
 
 
 def test_stranger_that_hangs_up_is_forgotten(table):
@@ -794,12 +801,12 @@ def greeting_table(*greetings):
 
 
 def frames(actions):
-    return [said(action) for action in actions if isinstance(action, do.Send)]
+    return [said(action) for action in actions if isinstance(action, do.Write)]
 
 
 def up(actions):
     (link,) = [action for action in actions if isinstance(action, Up)]
-    return link.greeting, link.told
+    return link.greeting, link.sent
 
 
 def test_acceptor_greets_before_its_answer_with_the_greeting_of_that_moment():

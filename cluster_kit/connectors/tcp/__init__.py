@@ -1,6 +1,6 @@
 """Connector ``tcp``: one TCP connection for each pair of nodes.
 
-Where the cluster has a secret, each connection is under TLS 1.3, by which both ends prove that
+Where the cluster has a secret, each connection runs over TLS 1.3, in which both ends prove that
 they hold it. Without one nothing is encrypted, and cluster and group are all that a peer must
 know: serve loopback, or a network that you trust.
 
@@ -13,7 +13,7 @@ the connector starts. ``hub`` owns the streams, ``table`` decides what becomes o
 ``session``, ``heartbeat``                             a connection that is open
 ``table``, ``connection``, ``handshake``,              which connections become links; ``table`` has
 ``arbitration``, ``links``                             the map of these
-``exchange``                                           peers tell each other of their links
+``exchange``                                           peers send each other hints about other nodes
 ``faults``, ``incidents``                              what went wrong, for errors and for the log
 ``probe``                                              tries a peer for ``cluster-kit doctor``
 =====================================================  =============================================
@@ -35,7 +35,7 @@ from cluster_kit.host import canonical_host, is_unspecified
 from cluster_kit.node import Node, split_endpoint
 
 if TYPE_CHECKING:
-    from cluster_kit.connectors.tcp.hub import Hub
+    from cluster_kit.connectors.tcp.hub import TcpHub
     from cluster_kit.diagnosis import Finding
 
 _PORT = Bounds(ge=0, le=65535, cure="0 means any that is free")
@@ -48,14 +48,13 @@ class TcpConnector(Connector):
     Args:
         host: Host name or address to listen on; by default the host part of the node's name.
         port: Port to listen on; 0 for any that is free.
-        advertise: ``host`` or ``host:port`` to tell others, where they reach us otherwise than we
-            listen.
+        advertise: ``host`` or ``host:port`` that others dial, where that isn't where we listen.
         heartbeat_s: Seconds between two signs of life.
         silent_s: Seconds without one after which a link is down.
-        exchange: Whether linked nodes tell each other whom they are linked to, so that one known
-            address leads to the whole cluster; by default where a strategy may know a part of it
-            only, as ``static`` does.
-        max_message_bytes: The longest message to send, and to take from others; each tells its own.
+        exchange: Whether linked nodes send each other hints about the nodes that they are linked
+            to, so that one known address leads to the whole cluster; by default only if a strategy
+            may know just a part of it, as ``static`` does.
+        max_message_bytes: The longest message to send and to accept; each node advertises its own.
     """
 
     carries_messages: ClassVar[bool] = True
@@ -70,7 +69,7 @@ class TcpConnector(Connector):
     max_message_bytes: Annotated[int, Bounds(ge=1)] = 1024 * 1024
 
     def __post_init__(self) -> None:
-        self._hub: Hub | None = None
+        self._hub: TcpHub | None = None
         raise_all(_faults(self))
 
     def serves_on(self, host: str) -> str | None:
@@ -78,14 +77,14 @@ class TcpConnector(Connector):
         return self.host or host
 
     def dialled_at(self, host: str) -> str | None:
-        """Return the host to tell others."""
+        """Return the host that others dial."""
         from cluster_kit.connectors.tcp.listen import announced_host
 
         return announced_host(host, self.host, self.advertise)
 
     async def start(self, local: Node, links: LinkReport) -> Node:
         """Listen, and return ``local`` with the address to dial."""
-        from cluster_kit.connectors.tcp.hub import Hub
+        from cluster_kit.connectors.tcp.hub import TcpHub
         from cluster_kit.connectors.tcp.listen import announced_address, listen
 
         listener = await listen(links.network, self.host or local.host, self.port)
@@ -93,7 +92,7 @@ class TcpConnector(Connector):
             address = announced_address(local, self.host, listener.here.port, self.advertise)
             here = local.evolve(address=address, boot_id=links.boot_id)
             exchange = links.partial if self.exchange is None else self.exchange
-            hub = Hub(
+            hub = TcpHub(
                 here,
                 links,
                 heartbeat_s=self.heartbeat_s,
@@ -125,7 +124,7 @@ class TcpConnector(Connector):
         await self._hub.send(node, payload)
 
     async def update(self, local: Node, leaving: bool) -> None:
-        """Tell all peers how this node is now."""
+        """Send all peers this node's metadata, and whether it is leaving."""
         if self._hub is not None:
             self._hub.update(local, leaving)
 

@@ -1,13 +1,13 @@
-"""How many connections of others this node takes, and how fast.
+"""Bounds how many connections of peers this node accepts, and how fast.
 
-Whoever dials costs this node something before it has proved anything. Four bounds keep each cost
-small, whatever the dialler does:
+A peer that dials costs this node something before it has proved anything. Four bounds keep each
+cost small, whatever the dialler does:
 
 =================  ==============================================================
-``HalfOpen``       connections that are not links yet, in all and for each host
-``KeyExchanges``   key exchanges per second, each of which costs us a signature
-``HandshakeQueue`` TLS handshakes at a time, each of which holds some 50 KB
-``Strangers``      links to peers that neither discovery nor memory knows
+``HalfOpen``       connections that are not links yet, in total and for each host
+``KeyExchanges``   key exchanges per second; each costs us a signature
+``HandshakeQueue`` TLS handshakes at a time; each takes about 50 KB
+``StrangerLinks``  links to peers that neither discovery nor memory knows
 =================  ==============================================================
 
 All processes of this machine share one address, so loopback is exempt from bounds for each host.
@@ -32,7 +32,7 @@ KEY_EXCHANGES_PER_S = 20.0  # for each host, beyond the first ``MAX_HALF_OPEN_PE
 MAX_HOSTS = 1024  # whose key exchanges are remembered; slow hosts are forgotten at once
 
 SPARE = 256  # streams that are kept for handshakes, dials, sources and plugins
-LEAST = 16  # links, even where hardly any streams are to be had
+LEAST = 16  # links, even where the process can hold hardly any streams
 MAX_STRANGERS_PER_HOST = 64
 
 
@@ -48,7 +48,7 @@ class Admission:
         self._half_open = HalfOpen()
         self._key_exchanges = KeyExchanges()
         self._queue = HandshakeQueue()
-        self._strangers = Strangers(max_links(links.network.most_streams), links.knows)
+        self._strangers = StrangerLinks(max_links(links.network.most_streams), links.knows)
 
     def admit(self, conn: int, host: str) -> bool:
         """Count a new connection from ``host``; return False if it is one too many."""
@@ -70,7 +70,7 @@ class Admission:
         self._queue.release(conn)
 
     def has_room(self, conn: int, host: str, identity: Identity, links: int) -> bool:
-        """Whether a link to whoever introduces itself by ``identity`` is admitted; counts it.
+        """Whether a link to the peer that introduces itself by ``identity`` is admitted; counts it.
 
         Args:
             conn: The connection.
@@ -145,8 +145,8 @@ class KeyExchanges:
         return max(0.0, even_s - now_s - each_s * (MAX_HALF_OPEN_PER_HOST * share - 1))
 
 
-class Strangers:
-    """Bounds the links to peers that nobody vouches for, so that they can't take all streams.
+class StrangerLinks:
+    """Bounds the links to peers that nobody vouches for, so that they can't use up all streams.
 
     Strangers share half of the room, and those of one host a small part of that. The rest is
     reserved for peers that discovery or memory knows. A connection counts until it is closed.

@@ -3,86 +3,87 @@
 The problem
 ===========
 
-Two nodes want one link, and neither of them is in charge. Each dials when it pleases, so there can
-be several connections between them at a time:
+Two nodes need one link, and neither is in charge. Each dials when it pleases, so there can be
+several connections between them at a time:
 
 - both dial at once;
 - one dials again, because it knows the other by a second address;
 - a process has come back under its name, and its old link still looks healthy;
 - two live processes were given the same name.
 
-The two ends see these things in different orders, and can't talk about them first. Each end decides
+The two ends see these events in different orders and cannot consult each other first. Each decides
 alone, and both must keep the same connection.
 
 The states of a pair
 ====================
 
-For each name at most one connection counts, the *incumbent*. A *newcomer* is any other connection
-at the moment its peer introduces itself: with the hello, if we accepted it, or with the answer, if
-we dialled it. It is judged then, and gets a verdict at once or is *held*. At most one is held.
+For each name at most one connection counts, the *incumbent*. Any other connection is a *newcomer*
+from the moment its peer introduces itself: by the hello if we accepted it, by the answer if we
+dialled it. It is judged at that moment, and gets a verdict at once or is *held*. Only one newcomer
+is held at a time.
 
 ===================  =====================================  ========================================
 incumbent            what it is                             how it ends
 ===================  =====================================  ========================================
-``None``             nobody; our own dials may be out       a newcomer is answered or confirmed
+``None``             no connection; we may be dialling      a newcomer is answered or confirmed
 ``ANSWERED``         accepted and answered, unconfirmed     confirmed: ``UP``; lost: ``None``
 ``UP``               a link                                 lost, or a goodbye: ``None``
 ===================  =====================================  ========================================
 
-A newcomer that is held is judged again when something is learnt about the incumbent: it gave a sign
-of life, it came up, or it was lost, in which case there is no incumbent any more.
+A held newcomer is judged again when there is news of the incumbent: it gave a sign of life, it came
+up, or it was lost, in which case there is no incumbent any more.
 
 What a verdict depends on
 =========================
 
 ``role``
-    Whether we dialled the newcomer or accepted it. An acceptor can say no before anything is
-    settled, by a refusal. A dialler has only the last word: it confirms or hangs up.
+    Whether we dialled the newcomer or accepted it. An acceptor speaks first: it answers or refuses.
+    A dialler has the last word: it confirms or hangs up.
 ``incumbent``
     ``None``, ``ANSWERED`` or ``UP``.
 ``process``
-    Whether both lead to the same run of the peer, as the boot ids say. Which of two runs is the
-    older one plays no part: clocks are set back, and an old boot id is easily made up.
+    Whether both lead to the same run of the peer, by its boot id. Which of two runs is older plays
+    no part: clocks are set back, and an old boot id is easily made up.
 ``sign``
-    What we have learnt about the incumbent since the newcomer came: nothing, that it is alive, or
-    that it has just come up.
+    What we have learnt about the incumbent since the newcomer arrived: nothing, that it is alive,
+    or that it has just come up.
 ``our_dial``
-    How far our own dial to that name has come, which is how dials that cross are noticed: ``None``
-    without one, ``SILENT`` while its stream isn't open, ``GREETED`` once our hello is out.
+    How far our own dial to that name has got, which shows whether dials cross: ``None`` without
+    one, ``SILENT`` while its stream isn't open, ``GREETED`` once our hello is out.
 ``lower``
     Whose name is the lower one. Both ends know both names, and can't disagree about this, so it
     breaks every tie.
 
-Why both ends come to the same
-==============================
+Why both ends keep the same connection
+======================================
 
-*Dials that cross.* Ann and bob dial each other, and both hellos are out. Ann, whose name is lower,
-sees that her own dial is ``GREETED`` and refuses bob's as crossed. Bob sees the same of his dial,
-but the lower name is theirs: he answers, and drops his own dial. Neither needs to know what the
-other does. Had ann's own hello not been out, she would have had nothing to put in the place of
-bob's, so she would have answered: who dials alone is answered, whoever's name is lower.
+*Dials that cross.* Ann and bob dial each other, and both hellos are out. The dial of the lower name
+wins, here ann's. She sees that her own dial is ``GREETED``, and refuses bob's as crossed. Bob sees
+that his dial is ``GREETED`` too, but that the lower name is theirs: he answers ann, and drops his
+own dial. Neither needs to know what the other does. If ann's hello were not out yet, no dials would
+cross: she would drop her own dial and answer bob's, although her name is lower.
 
-A dial to an address whose owner is unknown can't be seen to cross anything. Then both connections
-get an answer, and the dialler settles it when the answer comes in: the dial of the lower name is
-confirmed, the other is dropped.
+A dial to an address whose owner is unknown can't be recognized as crossing. Then both connections
+are answered, and the diallers decide when the answers arrive: the dial of the lower name is
+confirmed, the other one dropped.
 
-*An incumbent that may be dead.* The peer restarted, or its machine lost power, and nothing said so.
-Nothing about the newcomer can prove it either. So the newcomer is held without a word while the
-incumbent is asked for a sign of life. If the incumbent is lost, the newcomer is judged like any
-first connection, and the old link is reported as replaced. If it is heard, it stays.
+*An incumbent that may be dead.* The peer restarted, or its machine lost power, and we were never
+notified. Nothing about the newcomer can prove that. So the newcomer is held without a reply while
+the incumbent is asked for a sign of life. If the incumbent is lost, the newcomer is judged like a
+first connection, and the old link is reported as replaced. If the incumbent replies, it stays.
 
-*An incumbent that is alive stays.* If the newcomer belongs to the same process, one of the two is
-superfluous, and the older has proved that it works. If it belongs to another one, two live
-processes share a name, which only their operator can mend. Until then the link that works has the
-better claim, so nobody gains anything by making up a name or a boot id.
+*An incumbent that is alive stays.* If the newcomer leads to the same process, one of the two is
+superfluous, and the older one has proved that it works. If it leads to another process, two live
+processes share a name, which only their operator can mend. Until then the working link has the
+better claim, so an attacker gains nothing by making up a name or a boot id.
 
-*Nobody waits for long.* Only the latest newcomer is held. An earlier one is refused as crossed, and
+*No newcomer waits for long.* Only the latest one is held; an earlier one is refused as crossed, and
 may try again. A probe is answered, or has failed, within two seconds.
 
 What is not decided here
 ========================
 
-Whether we may be linked to that peer at all is judged before, by ``handshake``: a newcomer of
+Whether we may be linked to that peer at all is judged earlier, by ``handshake``: a newcomer from
 another cluster, or one that lies about its name, never gets here. ``links`` carries out the
 verdicts.
 
@@ -90,8 +91,8 @@ Changing a rule
 ===============
 
 A rule is one row of ``CASES``. Every case that can occur fits exactly one row, so the order of rows
-means nothing; ``ANY`` stands where a side doesn't matter. Tests go through all cases, compare the
-table with that of ``docs/protocol.md``, and let ends that follow it meet in every order.
+has no meaning; ``ANY`` marks a column that doesn't matter. Tests go through all cases, compare the
+table with that of ``docs/protocol.md``, and let two ends that follow it meet in every order.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ from typing import Any, NamedTuple
 from cluster_kit.wire.link import LinkState, Role
 
 
-class Process(Enum):
+class PeerRun(Enum):
     """Which run of the peer the newcomer leads to."""
 
     SAME = auto()
@@ -112,11 +113,11 @@ class Process(Enum):
 
 
 class Sign(Enum):
-    """What is known of the incumbent since the newcomer came."""
+    """What is known of the incumbent since the newcomer arrived."""
 
     NONE = auto()
     HEARD = auto()
-    """It was asked, and gave a sign of life."""
+    """It was probed, and gave a sign of life."""
     CONFIRMED = auto()
     """It has just come up."""
 
@@ -129,11 +130,11 @@ class Name(Enum):
 
 
 class Case(NamedTuple):
-    """What a verdict depends on; explained above."""
+    """What a verdict depends on; the module explains each side."""
 
     role: Role
     incumbent: LinkState | None
-    process: Process | None
+    process: PeerRun | None
     sign: Sign
     our_dial: LinkState | None
     lower: Name
@@ -143,15 +144,15 @@ class Verdict(Enum):
     """What becomes of the newcomer."""
 
     ANSWER = auto()
-    """It is answered; our own dials to that name end, and who waits for them waits for it."""
+    """It is answered; our own dials to that name end, and their callers wait for it instead."""
     CONFIRM = auto()
     """It is confirmed, and the link is up."""
     REPLACE = auto()
     """It is confirmed, and takes the place of the incumbent, which ends."""
     YIELD = auto()
-    """It ends, and who waits for it waits for the incumbent."""
+    """It ends, and its caller waits for the incumbent instead."""
     HOLD = auto()
-    """It waits, and the incumbent is asked for a sign of life where it is a link."""
+    """It waits; an incumbent that is a link is asked for a sign of life."""
     CROSSED = auto()
     """It is refused: another connection of the same pair counts."""
     CONFLICT = auto()
@@ -168,7 +169,7 @@ class Row(NamedTuple):
 
     role: Container[Role]
     incumbent: Container[LinkState | None]
-    process: Container[Process | None]
+    process: Container[PeerRun | None]
     sign: Container[Sign]
     our_dial: Container[LinkState | None]
     lower: Container[Name]
@@ -189,12 +190,14 @@ class Row(NamedTuple):
 ANY = _Any()
 ACCEPTED, DIALLED = (Role.ACCEPTOR,), (Role.DIALLER,)
 NOBODY, ANSWERED, UP = (None,), (LinkState.ANSWERED,), (LinkState.UP,)
-SAME, OTHER = (Process.SAME,), (Process.OTHER,)
+SAME, OTHER = (PeerRun.SAME,), (PeerRun.OTHER,)
 UNKNOWN, HEARD, CONFIRMED = (Sign.NONE,), (Sign.HEARD,), (Sign.CONFIRMED,)
 UNSAID, SAID = (None, LinkState.SILENT), (LinkState.GREETED,)
 OURS, THEIRS = (Name.OURS,), (Name.THEIRS,)
 
 CASES = (
+    # role, incumbent, process, sign, our dial, lower name: verdict
+    #
     # the first connection, and dials that cross
     Row(ACCEPTED, NOBODY, ANY, ANY, UNSAID, ANY, Verdict.ANSWER),
     Row(ACCEPTED, NOBODY, ANY, ANY, SAID, THEIRS, Verdict.ANSWER),
@@ -202,12 +205,12 @@ CASES = (
     Row(DIALLED, NOBODY, ANY, ANY, ANY, ANY, Verdict.CONFIRM),
     Row(DIALLED, ANSWERED, ANY, ANY, ANY, OURS, Verdict.REPLACE),
     Row(DIALLED, ANSWERED, ANY, ANY, ANY, THEIRS, Verdict.YIELD),
-    # a second one, while nothing is known of the first
+    # a second connection, while nothing is known of the first
     Row(ACCEPTED, ANSWERED, ANY, ANY, ANY, ANY, Verdict.HOLD),
     Row(ACCEPTED, UP, ANY, UNKNOWN, ANY, ANY, Verdict.HOLD),
     Row(DIALLED, UP, OTHER, UNKNOWN, ANY, ANY, Verdict.HOLD),
     Row(DIALLED, UP, SAME, UNKNOWN, ANY, ANY, Verdict.YIELD),
-    # a second one that was held, and the first is alive
+    # a second connection that was held, and the first is alive
     Row(ACCEPTED, UP, SAME, HEARD, ANY, ANY, Verdict.CROSSED),
     Row(ACCEPTED, UP, OTHER, HEARD, ANY, ANY, Verdict.CONFLICT),
     Row(DIALLED, UP, OTHER, HEARD, ANY, ANY, Verdict.CONFLICT),

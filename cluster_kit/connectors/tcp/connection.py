@@ -1,6 +1,6 @@
-"""What the link table knows of each connection, and how it finds the connections of a peer.
+"""What the link table knows about each connection, and how it finds the connections of a peer.
 
-A connection has one state, that of its ``LinkProtocol``. What it means depends on which end we are:
+A connection has one state, that of its ``LinkProtocol``. Its meaning depends on which end we are:
 
 ============  ===================================  ===========================================
 state         we dialled                           we accepted
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cluster_kit.abc import MAX_GREETING_BYTES
-from cluster_kit.connectors.tcp.arbitration import Case, Name, Process, Sign
+from cluster_kit.connectors.tcp.arbitration import Case, Name, PeerRun, Sign
 from cluster_kit.connectors.tcp.handshake import Presence
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import Node
@@ -37,7 +37,7 @@ class Connection:
         number: Its number.
         link: The protocol as seen from our end, with the state.
         peer: The other end as it introduced itself; before that, the node that we dial.
-        sent: What the peer knows of us: our identity as we sent it last.
+        sent: What the peer knows about us: our identity as we sent it last.
         target: The node that we dialled, ``None`` if we accepted.
         wanted: Whether we want the link for ourselves. That is settled when the link comes up:
             before, the ``connect`` that wants it may be given up.
@@ -61,7 +61,7 @@ class Connection:
     sent_secrets: tuple[bytes, ...] = ()
     sent_greeting: bytes = b""
     echoed: bool = False
-    _greeting: list[bytes] = field(default_factory=list)  # what came in of the peer's, in pieces
+    _greeting: list[bytes] = field(default_factory=list)  # the peer's, as far as it was received
 
     @property
     def name(self) -> str:
@@ -79,7 +79,7 @@ class Connection:
         return self.target is not None and self.link.state in (LinkState.SILENT, LinkState.GREETED)
 
     def introduce(self, identity: Identity) -> None:
-        """Note how the peer introduces itself; without an address it has the one we dialled."""
+        """Record how the peer introduces itself; without an address it has the one we dialled."""
         self.peer = identity.node()
         if self.peer.address is None and self.target is not None:
             self.peer = self.peer.evolve(address=self.target.address)
@@ -109,9 +109,9 @@ class Connection:
         The peer's is ``None`` where the link can't carry messages.
         """
         greeting = b"".join(self._greeting) if self.carries_messages(us) else None
-        told = self.sent_greeting
+        sent = self.sent_greeting
         self._greeting, self.sent_greeting = [], b""
-        return greeting, told
+        return greeting, sent
 
     def same_process(self, other: Connection) -> bool:
         """Whether both lead to the same run of the peer."""
@@ -120,15 +120,15 @@ class Connection:
     def leads_to(self, node: Node) -> bool:
         """Whether it is a connection with ``node``, as discovery knows it.
 
-        A node of which only the address is known is whoever answered when we dialled it. What a
-        peer says of its own address proves nothing.
+        If only the address of ``node`` is known, then it is the peer that answered our dial to it.
+        What a peer says about its own address proves nothing.
         """
         if node.name is not None:
             return self.name == node.name
         return self.target is not None and self.target.address == node.address
 
-    def news(self, us: Presence) -> Iterator[Frame]:
-        """Yield the frames that tell the peer what has changed about us and our wish."""
+    def changes(self, us: Presence) -> Iterator[Frame]:
+        """Yield the frames that inform the peer of changes of this node and of our wish."""
         was, self.sent = self.sent, us.introduction(wanted=self.wanted)
         if (self.sent.metadata, self.sent.leaving) != (was.metadata, was.leaving):
             yield Update(metadata=self.sent.metadata, leaving=self.sent.leaving)
@@ -206,7 +206,7 @@ class Connections:
         state = process = our_dial = None
         if incumbent:
             state = LinkState.UP if self.is_link(incumbent) else LinkState.ANSWERED
-            process = Process.SAME if incumbent.same_process(newcomer) else Process.OTHER
+            process = PeerRun.SAME if incumbent.same_process(newcomer) else PeerRun.OTHER
         if dials:
             our_dial = (
                 LinkState.GREETED if any(dial.awaits_answer for dial in dials) else LinkState.SILENT

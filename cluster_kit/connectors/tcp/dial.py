@@ -1,8 +1,8 @@
 """Dials: tries the ways to an address, one after the other, until one leads to a link.
 
-An address is ``host:port``, and its host name may resolve to several IP addresses, each of which
-may be another node, or this one. ``Dialler`` serves each ``connect``, ``Route`` knows the ways to
-one address, and ``OwnEnds`` which of them lead back to this node.
+An address is ``host:port``, and its host name may resolve to several IP addresses. Each of them may
+be another node, or this one. ``Dialler`` serves each ``connect``, ``Route`` knows the ways to one
+address, and ``OwnEnds`` remembers which addresses lead back to this node.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from math import inf
 
-from cluster_kit.connectors.tcp.faults import TELL_PORT, Fault, network_fault
-from cluster_kit.connectors.tcp.links import Action, Failed, Linked
+from cluster_kit.connectors.tcp.faults import GIVE_PORT, DialFault, network_fault
+from cluster_kit.connectors.tcp.links import Action, AttemptFailed, Linked
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectError, ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network import Endpoint, Network, Stream
@@ -24,7 +24,7 @@ log = logging.getLogger("cluster_kit.connectors.tcp")
 
 STAGGER_S = 0.25  # from one address of a host name to the next, while the first has not answered
 OURS_S = 60.0  # an address that is ours may become another machine's
-MAX_ENDS = 64  # interfaces and their aliases; nobody else chooses where we accept connections
+MAX_ENDS = 64  # interfaces and their aliases; no peer can choose where we accept connections
 _LASTING = (ConnectReason.CROSSED, ConnectReason.CONFLICT)  # another address wouldn't help
 
 
@@ -50,7 +50,7 @@ class Dialler:
         self._apply = apply
         self._opened = opened
         self._loop = asyncio.get_running_loop()
-        self._outcomes: dict[int, asyncio.Future[Linked | Failed]] = {}
+        self._outcomes: dict[int, asyncio.Future[Linked | AttemptFailed]] = {}
         self._routes: dict[int, Route] = {}  # of those attempts that have an address
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._own_ends = OwnEnds(self._loop.time)
@@ -60,7 +60,7 @@ class Dialler:
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, and return the peer once it is up."""
         if node.address is None and self._throttle.passes("no address", self._loop.time()):
-            log.warning("%s: no address known; %s", node, TELL_PORT)
+            log.warning("%s: no address known; %s", node, GIVE_PORT)
         avoid = self._own_ends.include
         route = Route(self._network, node.address, avoid) if node.address else None
         errors: list[ConnectError] = []
@@ -70,7 +70,7 @@ class Dialler:
                 return outcome.peer
             error = outcome.error
             if error.reason is ConnectReason.SELF and route and self._own_ends.include(route.at):
-                error = Fault.of(ConnectReason.SELF).error(node)  # which is final
+                error = DialFault.of(ConnectReason.SELF).error(node)  # which is final
             errors.append(error)
         raise max(errors, key=lambda error: error.retryable)
 
@@ -78,10 +78,10 @@ class Dialler:
         """Whether to try the next way after ``error``."""
         return error.reason not in _LASTING and not self._is_stopped
 
-    async def _attempt(self, node: Node, route: Route | None) -> Linked | Failed:
+    async def _attempt(self, node: Node, route: Route | None) -> Linked | AttemptFailed:
         """Ask the table for a link once; if it dials, then by the next way of ``route``."""
         attempt = self._table.next_number()
-        outcome: asyncio.Future[Linked | Failed] = self._loop.create_future()
+        outcome: asyncio.Future[Linked | AttemptFailed] = self._loop.create_future()
         self._outcomes[attempt] = outcome
         if route:
             self._routes[attempt] = route
@@ -102,7 +102,7 @@ class Dialler:
         try:
             await route.look_up()
             if route.is_avoided:
-                fault = Fault.of(ConnectReason.SELF)
+                fault = DialFault.of(ConnectReason.SELF)
                 self._apply(self._table.closed(conn, fault=fault))
                 return
             stream = await route.dial()
@@ -116,22 +116,22 @@ class Dialler:
         if conn in self._tasks:
             self._tasks[conn].cancel()
 
-    def settle(self, outcome: Linked | Failed) -> None:
+    def settle(self, outcome: Linked | AttemptFailed) -> None:
         """Let a ``connect`` have its outcome."""
         waiting = self._outcomes.get(outcome.attempt)
         if waiting is not None and not waiting.done():
             waiting.set_result(outcome)
 
     def reached_ourselves(self, end: Endpoint) -> None:
-        """Note that a dial of ours arrived at ``end``, which is an end of our own."""
+        """Note that a dial of ours arrived at ``end``, which is therefore our own."""
         self._own_ends.add(end)
 
     def stop(self) -> None:
-        """Try no other address for those who wait."""
+        """Let the calls that wait try no other address."""
         self._is_stopped = True
 
     async def ended(self) -> None:
-        """Wait until nothing is left of dials that were given up."""
+        """Wait until the dials that were given up have ended."""
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
@@ -227,9 +227,9 @@ class Route:
 
 
 async def _call_off(dials: Collection[asyncio.Task[Stream]], won: Stream | None) -> None:
-    """Cancel the other dials, and wait until nothing is left of them.
+    """Cancel the other dials, and wait until they have ended.
 
-    If this is cancelled meanwhile, nobody can return ``won`` any more, so it is closed.
+    If this is cancelled meanwhile, ``won`` can't be returned any more, so it is closed.
     """
     for dial in dials:
         dial.add_done_callback(_abort)
@@ -249,9 +249,9 @@ def _abort(dial: asyncio.Task[Stream]) -> None:
 
 
 class OwnEnds:
-    """Remembers for ``OURS_S`` seconds where our own hello came in. Pure.
+    """Remembers for ``OURS_S`` seconds where our own hello arrived. Pure.
 
-    Only that makes an address ours: what a peer says of an address proves nothing.
+    Only that makes an address ours: what a peer says about an address proves nothing.
 
     Args:
         now_s: The clock.

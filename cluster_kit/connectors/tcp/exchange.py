@@ -1,10 +1,10 @@
-"""Peer exchange: linked nodes tell each other which nodes they are linked to.
+"""Peer exchange: linked nodes send each other hints about the nodes that they are linked to.
 
-So one known address leads to the whole cluster. A peer is told of all our other links when its own
-comes up, of each newcomer, and of some of them again in each round, since hints expire.
+So one known address leads to the whole cluster. When a link comes up, its peer gets a hint about
+each of our other links, and they get one about the peer. Hints expire, so each round repeats a few.
 
-Hints say whom to dial, never that somebody is there. Only a link proves that, and only links are
-passed on, never hints: otherwise two nodes could keep the memory of a third alive that is gone.
+A hint says which node to dial, never that it is there: only a link proves that. And only links are
+passed on, never hints, or two nodes could keep a third one known that is gone.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ FEATURE = "exchange"  # in the identity of a node that wants hints
 REPEAT_S = 5.0  # from one round to the next
 HINT_TTL_S = 3 * REPEAT_S
 LOST_TTL_S = 1.5 * REPEAT_S  # of a peer whose link broke, so that others have time to confirm it
-TELL_S = 0.25  # between two batches, so that links that come up together are told together
-_REPEATED = 8  # nodes that each peer is told of again in a round
+BATCH_S = 0.25  # between two batches, so that links that come up together are sent together
+_REPEATED = 8  # hints that each peer gets again in a round
 _MAX_BURST = 1024  # hints that one peer may give at once
 _REFILL_PER_S = 64.0
 _MAX_HINTED = 4096  # bounds the memory that invented nodes cost
@@ -32,13 +32,13 @@ _MAX_LEFT = 1024  # the same for nodes that have left
 
 
 @dataclass(slots=True, eq=False)
-class _Link:
-    """A link to a peer that may be owed word of others.
+class _ExchangeLink:
+    """A link, and the hints that its peer is owed.
 
     Attributes:
         conn: Its connection.
         peer: The other end.
-        owed: Names of the nodes that the peer has still to be told of; ``None`` if it wants none.
+        owed: Names of the nodes about which the peer is owed a hint; ``None`` if it wants none.
     """
 
     conn: int
@@ -54,7 +54,7 @@ class _Allowance:
     since_s: float = 0.0
 
     def take(self, wanted: int, now_s: float) -> int:
-        """Return how many of the wanted ones are granted."""
+        """Return how many of the wanted hints are granted."""
         self.left = min(_MAX_BURST, self.left + (now_s - self.since_s) * _REFILL_PER_S)
         self.since_s = now_s
         granted = min(wanted, int(self.left))
@@ -71,7 +71,7 @@ class Exchange:
     """
 
     local: Node
-    _links: dict[str, _Link] = field(default_factory=dict)
+    _links: dict[str, _ExchangeLink] = field(default_factory=dict)
     _allowances: dict[str, _Allowance] = field(default_factory=dict)
     _hinted: dict[str, float] = field(default_factory=dict)  # until when, by name
     _left: dict[str, BootId | None] = field(default_factory=dict)
@@ -92,7 +92,9 @@ class Exchange:
         for link in self._links.values():
             if link.owed is not None:
                 link.owed[peer.key] = None
-        self._links[peer.key] = _Link(conn, peer, dict.fromkeys(self._links) if listens else None)
+        self._links[peer.key] = _ExchangeLink(
+            conn, peer, dict.fromkeys(self._links) if listens else None
+        )
         self._allowances[peer.key] = _Allowance()
 
     def down(self, peer: Node, *, left: bool) -> None:
@@ -116,28 +118,28 @@ class Exchange:
 
     def take(self) -> list[tuple[int, Hints]]:
         """Return the frames to send now, each with the number of its connection."""
-        said: list[tuple[int, Hints]] = []
+        frames: list[tuple[int, Hints]] = []
         for link in self._links.values():
             owed, link.owed = link.owed, None if link.owed is None else {}
             hints = [hint for name in owed or () if (hint := self._hint(name))]
             for start in range(0, len(hints), MAX_HINTS):
-                said.append((link.conn, Hints(hints[start : start + MAX_HINTS])))
-        return said
+                frames.append((link.conn, Hints(hints[start : start + MAX_HINTS])))
+        return frames
 
     def _hint(self, name: str) -> Hint | None:
         link = self._links.get(name)
         return Hint.of(link.peer) if link and link.peer.address else None
 
-    def hear(self, teller: Node, peers: Hints, *, nearby: bool, now_s: float) -> list[Node]:
+    def receive(self, sender: Node, peers: Hints, *, nearby: bool, now_s: float) -> list[Node]:
         """Return the nodes of ``peers`` that are worth a dial.
 
         Args:
-            teller: The peer that sent the frame.
+            sender: The peer that sent the frame.
             peers: The frame.
-            nearby: Whether the teller is on this machine, so that its loopback is ours.
+            nearby: Whether the sender is on this machine, so that its loopback is ours.
             now_s: The time.
         """
-        allowance = self._allowances.get(teller.key)
+        allowance = self._allowances.get(sender.key)
         granted = allowance.take(len(peers.hints), now_s) if allowance else 0
         nodes = [hint.node() for hint in peers.hints[:granted]]
         useful = [node for node in nodes if self._is_of_use(node, nearby)]
@@ -173,15 +175,15 @@ class Exchanger:
         self._links = links
         self._send = send
         self._loop = asyncio.get_running_loop()
-        self._told_at_s = -TELL_S
+        self._sent_at_s = -BATCH_S
         self._due: asyncio.TimerHandle | None = None
         self._next_round = self._loop.call_later(REPEAT_S, self._repeat)
 
     def up(self, conn: int, peer: Node, *, listens: bool) -> None:
-        """Tell the peer of a new link about our other links, and those about the peer."""
+        """Send the peer of a new link hints about our other links, and those a hint about it."""
         self._exchange.up(conn, peer, listens=listens)
         self._links.hint(peer, HINT_TTL_S)
-        self._tell_soon()
+        self._send_soon()
 
     def down(self, peer: Node, reason: Reason) -> None:
         """Pass on a peer no longer; one that was lost stays a hint for a while."""
@@ -189,9 +191,10 @@ class Exchanger:
         if reason in (Reason.CLOSED, Reason.SILENT):
             self._links.hint(peer, LOST_TTL_S)
 
-    def hear(self, teller: Node, peers: Hints, *, nearby: bool) -> None:
+    def receive(self, sender: Node, peers: Hints, *, nearby: bool) -> None:
         """Give the worker the hints of a peer."""
-        for node in self._exchange.hear(teller, peers, nearby=nearby, now_s=self._loop.time()):
+        now_s = self._loop.time()
+        for node in self._exchange.receive(sender, peers, nearby=nearby, now_s=now_s):
             self._links.hint(node, HINT_TTL_S)
 
     def stop(self) -> None:
@@ -205,15 +208,15 @@ class Exchanger:
         for peer in self._exchange.peers:
             self._links.hint(peer, HINT_TTL_S)
         self._exchange.repeat()
-        self._tell_soon()
+        self._send_soon()
 
-    def _tell_soon(self) -> None:
+    def _send_soon(self) -> None:
         if self._due is None and self._exchange.owes:
-            at_s = max(self._loop.time(), self._told_at_s + TELL_S)
-            self._due = self._loop.call_at(at_s, self._tell)
+            at_s = max(self._loop.time(), self._sent_at_s + BATCH_S)
+            self._due = self._loop.call_at(at_s, self._send_batch)
 
-    def _tell(self) -> None:
+    def _send_batch(self) -> None:
         self._due = None
-        self._told_at_s = self._loop.time()
+        self._sent_at_s = self._loop.time()
         for conn, peers in self._exchange.take():
             self._send(conn, peers)

@@ -1,7 +1,7 @@
 """Why a link could not be opened: each cause once, with its cure. Pure.
 
-A fault is a value on its way from where it is found to where it is shown. ``Fault.error`` makes of
-it what ``connect`` raises; a diagnosis shows its ``cause`` alone, having named the node before.
+A fault stays a value from where it is found to where it is shown: ``connect`` raises its ``error``,
+and a diagnosis, which has named the node already, shows its ``cause`` alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cluster_kit.errors import (
 )
 from cluster_kit.node import BootId, Node
 
-CAUSES = {  # for each reason, what is wrong and what to do about it; ``UntrustedError`` has its own
+CAUSES = {  # what is wrong, and what to do about it; an ``UntrustedError`` brings its own cure
     ConnectReason.REFUSED: ("nobody listens there", "start the node or correct its address"),
     ConnectReason.TIMEOUT: (
         "no answer",
@@ -32,7 +32,7 @@ CAUSES = {  # for each reason, what is wrong and what to do about it; ``Untruste
         "see the log of that node",
     ),
     ConnectReason.UNREACHABLE: ("no way there", "check its address, name resolution and routes"),
-    ConnectReason.NAME: ("a node speaks for nobody but itself", "see what runs at that address"),
+    ConnectReason.NAME: ("a node speaks only for itself", "see what runs at that address"),
     ConnectReason.FOREIGN: (
         "it is of another cluster or group",
         "give both the same, or leave it out",
@@ -72,7 +72,7 @@ _REASON_OF = {
 }
 
 
-class Fault(Struct, frozen=True):
+class DialFault(Struct, frozen=True):
     """Why a link could not be opened.
 
     Attributes:
@@ -104,7 +104,7 @@ class Fault(Struct, frozen=True):
         return ConnectError(message, node=target.key, reason=reason, retryable=retryable)
 
 
-class NameTaken(Fault, frozen=True):
+class NameTaken(DialFault, frozen=True):
     """Another live process uses our name.
 
     Attributes:
@@ -122,42 +122,42 @@ class NameTaken(Fault, frozen=True):
         return cls(ConnectReason.CONFLICT, cause, ours=local.boot_id, rival=rival)
 
     def error(self, target: Node) -> NameConflict:
-        """Return what the ``connect`` to ``target``, which knows of the other one, raises."""
+        """Return what a ``connect`` to ``target``, which knows the other process, raises."""
         boots = f"{_described(target)} knows it by the boot {self.rival}, ours is {self.ours}"
         return NameConflict(f"{self.cause}; {boots}", node=target.key)
 
 
 _CLAIM = "it says that it is this very process, which has heard nothing from itself"
-PRETENDER = Fault(ConnectReason.FAILED, f"{_CLAIM}; see what answers at that address")
+PRETENDER = DialFault(ConnectReason.FAILED, f"{_CLAIM}; see what answers at that address")
 """The peer claims our boot, although nothing that we sent came back to us."""
 
-TELL_PORT = "tell its strategy on which port its nodes serve"
+GIVE_PORT = "set the port on which nodes serve in its strategy"
 
-NO_ADDRESS = Fault.of(ConnectReason.UNREACHABLE, "no address known")
-NOT_FOR_TCP = Fault.of(
+NO_ADDRESS = DialFault.of(ConnectReason.UNREACHABLE, "no address known")
+NOT_FOR_TCP = DialFault.of(
     ConnectReason.UNREACHABLE,
     "its address is not host:port, it belongs to another connector",
     retryable=False,
 )
 
 
-def network_fault(error: NetworkError) -> Fault:
-    """Return what an error of the network means for a dial."""
+def network_fault(error: NetworkError) -> DialFault:
+    """Return the fault of a dial that failed in the network."""
     detail = str(error)
     if error.fault is NetworkFault.NO_SUCH_NAME:
         detail = f"its host name does not resolve ({error})"
-    return Fault.of(_REASON_OF.get(error.fault, ConnectReason.FAILED), detail)
+    return DialFault.of(_REASON_OF.get(error.fault, ConnectReason.FAILED), detail)
 
 
-def untrusted(error: UntrustedError) -> Fault:
+def untrusted(error: UntrustedError) -> DialFault:
     """Return the fault for two ends that don't trust each other."""
-    return Fault(ConnectReason.AUTH, f"{error}: {error.cure}")
+    return DialFault(ConnectReason.AUTH, f"{error}: {error.cure}")
 
 
-def wrong_name(found: str, expected: str) -> Fault:
+def wrong_name(found: str, expected: str) -> DialFault:
     """Return the fault for a node of another name than the one that was expected there."""
     cause = f"{found!r} answers there, expected {expected!r}: correct the name or the address"
-    return Fault(ConnectReason.NAME, cause)
+    return DialFault(ConnectReason.NAME, cause)
 
 
 def _described(target: Node) -> str:

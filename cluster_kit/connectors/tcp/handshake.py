@@ -1,13 +1,13 @@
-"""Who may be linked to at all, judged by how each end introduces itself. Pure.
+"""Decides which peers may be linked to at all, by how each end introduces itself. Pure.
 
 The acceptor judges the dialler by its hello, the dialler judges the acceptor by its answer. Which
 of several connections to one peer is kept is decided afterwards, by ``arbitration``.
 
-What an end says of itself is only believed as far as it can be checked:
+What an end says about itself is believed only as far as it can be checked:
 
 - Where streams are protected, a name counts only if the certificate proves it (``not_itself``).
-- An address is ours only if our own hello came in there. A peer that says it is this very process
-  is called a pretender unless that happened: else anybody could make us give up an address.
+- An address is ours only if our own hello arrived there. A peer that claims to be this very process
+  is a pretender unless that happened: otherwise anybody could make us give up an address.
 - A refusal in plaintext, to a node that has a secret, never gets here: TLS ends the connection.
 """
 
@@ -21,7 +21,7 @@ from cluster_kit.connectors.tcp.faults import (
     NO_ADDRESS,
     NOT_FOR_TCP,
     PRETENDER,
-    Fault,
+    DialFault,
     NameTaken,
     wrong_name,
 )
@@ -40,8 +40,8 @@ from cluster_kit.wire.frames import (
     read_boot,
 )
 
-PATIENCE = 8  # hang-ups in a row; with the usual back-off, some ten seconds
-MAX_DIALLED = 256  # bounds the memory that peers cost which make us dial one after the other
+PATIENCE = 8  # hang-ups in a row; with the usual back-off, about ten seconds
+MAX_DIALLED = 256  # bounds the memory for peers, which may be made up
 
 _ANONYMOUS = frozenset({ConnectReason.FOREIGN, ConnectReason.PROTOCOL, ConnectReason.SELF})
 """Refusals that don't say who refuses."""
@@ -54,7 +54,7 @@ _EXPECTED = frozenset(
         ConnectReason.FULL,
     }
 )
-"""Reasons of a refusal that ``CAUSES`` explains; the others take more than that."""
+"""Reasons for a refusal that ``CAUSES`` explains; the others need more."""
 
 
 class Presence(Struct, frozen=True):
@@ -89,12 +89,12 @@ class Presence(Struct, frozen=True):
         return Hello(magic=MAGIC, version=VERSION, identity=self.introduction(wanted=True))
 
     def refusal(self, reason: ConnectReason, rival: BootId | None = None) -> Refusal:
-        """Return the frame that turns somebody away."""
+        """Return the frame that turns a peer away."""
         identity = None if reason in _ANONYMOUS else self.introduction(wanted=False)
         return Refusal(reason=reason, identity=identity, rival=plain_boot(rival))
 
     def judge_hello(self, hello: Hello) -> ConnectReason | None:
-        """Return why the sender of ``hello`` must be refused, ``None`` if it needn't."""
+        """Return why to refuse the sender of ``hello``, ``None`` if there is no reason."""
         identity = hello.identity
         if identity is None:
             return ConnectReason.PROTOCOL
@@ -106,63 +106,63 @@ class Presence(Struct, frozen=True):
             return ConnectReason.CONFLICT
         return ConnectReason.LEAVING if self.leaving else None
 
-    def judge_answer(self, target: Node, identity: Identity) -> Fault | None:
-        """Return why whoever answered our dial to ``target`` can't be linked to, if it can't."""
+    def judge_answer(self, target: Node, identity: Identity) -> DialFault | None:
+        """Return why not to link to the peer that answered our dial to ``target``, if so."""
         peer = identity.node()
         if peer.boot_id == self.local.boot_id:
             return PRETENDER
         if identity.fence != self.fence:
-            return Fault.of(ConnectReason.FOREIGN)
+            return DialFault.of(ConnectReason.FOREIGN)
         if peer.name == self.local.name:
             return NameTaken.by(peer.boot_id, self.local)
         return _name_mismatch(target, identity)
 
-    def explain(self, target: Node, refusal: Refusal, *, echoed: bool = False) -> Fault:
-        """Return the fault that a refusal of our dial to ``target`` stands for.
+    def explain(self, target: Node, refusal: Refusal, *, echoed: bool = False) -> DialFault:
+        """Return the fault behind a refusal of our dial to ``target``.
 
         Args:
             target: The node that we dialled.
             refusal: The answer.
-            echoed: Whether our own hello came in meanwhile.
+            echoed: Whether our own hello has arrived here in the meantime.
         """
         if refusal.reason == ConnectReason.SELF:
-            return Fault.of(ConnectReason.SELF, retryable=True) if echoed else PRETENDER
+            return DialFault.of(ConnectReason.SELF, retryable=True) if echoed else PRETENDER
         if refusal.reason == ConnectReason.CONFLICT:
             return NameTaken.by(read_boot(refusal.rival), self.local)
         if refusal.reason == ConnectReason.PROTOCOL:
             versions = f"it speaks version {refusal.version}, we speak {VERSION}"
-            return Fault.of(ConnectReason.PROTOCOL, versions)
+            return DialFault.of(ConnectReason.PROTOCOL, versions)
         if refusal.identity and (mismatch := _name_mismatch(target, refusal.identity)):
             return mismatch
         if refusal.reason in _EXPECTED:
-            return Fault.of(ConnectReason(refusal.reason))
+            return DialFault.of(ConnectReason(refusal.reason))
         detail = f"refused for a reason unknown here: {refusal.reason!r}"
-        return Fault.of(ConnectReason.FAILED, detail)
+        return DialFault.of(ConnectReason.FAILED, detail)
 
 
 class HangUps:
     """Counts how often in a row each node has hung up on our hello.
 
-    A node that is overloaded or stopping hangs up now and then. What always does is a server of
-    some other protocol. Counts are kept by node key; the least recently counted are evicted.
+    A node that is overloaded or stopping hangs up now and then. A server of some other protocol
+    always does. Counts are kept by node key; the least recently counted are evicted.
     """
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def again(self, key: str) -> bool:
-        """Count one more; return whether that was one too many."""
+        """Count a hang-up; return whether that was one too many."""
         self._counts[key] = count = self._counts.pop(key, 0) + 1
         if len(self._counts) > MAX_DIALLED:
             self._counts.popitem(last=False)
         return count > PATIENCE
 
     def answered(self, key: str) -> None:
-        """Start again from zero: the node has said something in our protocol."""
+        """Reset the count: the node has answered in our protocol."""
         self._counts.pop(key, None)
 
 
-def undiallable(target: Node) -> Fault | None:
+def undiallable(target: Node) -> DialFault | None:
     """Return why ``target`` has no address that TCP can dial, ``None`` if it has one."""
     if target.address is None:
         return NO_ADDRESS
@@ -177,7 +177,7 @@ def not_itself(certified: Certified, frame: Frame) -> str | None:
     return f"it calls itself {identity.name!r}, and {objection}"
 
 
-def _name_mismatch(target: Node, identity: Identity) -> Fault | None:
+def _name_mismatch(target: Node, identity: Identity) -> DialFault | None:
     if target.name is None or target.name == identity.name:
         return None
     return wrong_name(identity.name, target.name)

@@ -1,9 +1,9 @@
-"""Bounds the TLS handshakes that others begin and that are under way at a time.
+"""Bounds how many TLS handshakes that peers began are under way at a time.
 
-A handshake under way holds some 50 KB, nearly all of it OpenSSL's. Before it begins, a connection
-holds no more than the bytes that came in. So whoever sends a ClientHello and falls silent costs
-little: it waits until its first record is there, then in the queue, and gives up its place when
-others wait.
+A handshake under way takes about 50 KB, nearly all of it OpenSSL's. Before it begins, a connection
+takes no more than the bytes received. So a stranger that sends a ClientHello and falls silent costs
+little: its connection waits for the first record, then in the queue, and makes way when others
+wait.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from cluster_kit.wire.frames import begins_tls
 
 MAX_AT_ONCE = 32  # as many as the nodes of one host may want at once; some 2 MB
 TURN_S = 1.0  # after which the oldest handshake makes way, if others wait
-WAIT_S = 4.0  # in a crowd turns are shorter, so that all have theirs within this time
+WAIT_S = 4.0  # in a crowd turns are shorter, so that everyone gets one within this time
 MAX_FIRST_BYTES = 4096
 """Bytes kept before the turn. Our ClientHello has some 250, or 2000 with post-quantum keys."""
 
 
 class QueuedStream(Stream):
-    """An accepted stream, on another one that it owns; what begins like TLS waits for its turn.
+    """Wraps an accepted stream, which it owns; a TLS handshake on it waits for its turn.
 
     Args:
-        stream: The other one, not started.
-        ready: Called once a first record is there; ``proceed`` is the answer to it.
+        stream: The wrapped stream, not started.
+        ready: Called once the first record is complete; the turn begins with ``proceed``.
     """
 
     def __init__(self, stream: Stream, ready: Callable[[QueuedStream], None]) -> None:
@@ -36,7 +36,7 @@ class QueuedStream(Stream):
         self._stream = stream
         self._ready = ready
         self._reader: StreamReader | None = None
-        self._first: bytearray | None = bytearray()  # what came in; None once it had its turn
+        self._first: bytearray | None = bytearray()  # received so far; None once it had its turn
         self._is_waiting = False
 
     def start(self, reader: StreamReader) -> None:
@@ -45,14 +45,14 @@ class QueuedStream(Stream):
         self._stream.start(self)
 
     def received(self, data: memoryview) -> None:
-        """Pass on what came in, or keep it until it is this stream's turn."""
+        """Pass on received bytes, or keep them until it is this stream's turn."""
         if self._first is None:  # for nearly all of a link's life
             self._pass_on(data)
             return
         head = self._first + data[:MAX_FIRST_BYTES]
         is_tls = begins_tls(head)
         if is_tls is False:
-            self._first = None  # to find out what else it is takes no memory, so no turn
+            self._first = None  # another protocol costs no memory, so it needs no turn
             self._pass_on(memoryview(head + data[MAX_FIRST_BYTES:]))
         elif len(self._first) + len(data) > MAX_FIRST_BYTES:
             self.abort()
@@ -63,7 +63,7 @@ class QueuedStream(Stream):
                 self._ready(self)
 
     def proceed(self) -> None:
-        """Take the turn."""
+        """Begin the turn."""
         first, self._first = self._first, None
         if first:
             self._pass_on(memoryview(first))
@@ -114,7 +114,7 @@ class HandshakeQueue:
         self._timer: asyncio.TimerHandle | None = None
 
     def enqueue(self, conn: int, stream: Stream) -> QueuedStream:
-        """Return what to start in place of ``stream``, which has no place before it is ready.
+        """Return the stream to start in place of ``stream``; it joins the queue once it is ready.
 
         ``release`` the connection when its peer has proved itself, or when it is closed.
         """

@@ -1,8 +1,8 @@
-"""Judges each link by what is received on it, and measures its round trip.
+"""Decides by what is received whether a peer is alive, and measures the round trip.
 
-Only the dialler sends pings, so one exchange of frames serves both ends: the acceptor answers each
-with a pong at once, which lets the dialler measure the round trip, and learns that time from the
-next ping. Whatever is received, a ping or a message, is a sign of life.
+Only the dialler sends pings, so one exchange of frames serves both ends: the acceptor answers with
+a pong at once, which lets the dialler measure the round trip, and learns that time from the next
+ping. Everything that is received is a sign of life.
 
 All times are attended time: a process that was stopped or starved finds neither its peers silent
 nor its round trips long.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _US = 1_000_000
 _WRAP = 2**32  # a token is our clock in microseconds, in 32 bits: it repeats after an hour
-_MAX_RTT_S = 60.0  # a token that is older is none of ours
+_MAX_RTT_S = 60.0  # an older token is not one of ours
 
 
 class Heartbeat:
@@ -63,7 +63,7 @@ class Heartbeat:
         """Return the next ping."""
         return Ping(token=round(now_s * _US) % _WRAP, rtt_us=self._rtt_us)
 
-    def rtt_told(self, ping: Ping) -> float | None:
+    def rtt_reported(self, ping: Ping) -> float | None:
         """Return the round-trip time, in seconds, that the peer's ping passes on, if any."""
         return ping.rtt_us / _US if ping.rtt_us else None
 
@@ -85,7 +85,7 @@ class Heartbeat:
 class Pulse:
     """Sends the pings of all links, and gives up those whose peer is overdue, by one timer.
 
-    A timer that comes late judges nobody: what has been received meanwhile must be read first.
+    A timer that fires late gives up nobody: what arrived in the meantime must be read first.
 
     Args:
         clock: Attended time, which the pulse ticks.

@@ -1,9 +1,25 @@
 """Connects the link table with the network: the listener, the connections, the dials under way.
 
-The table decides, the hub carries out. What comes in takes this way: ``Session.received`` hands
-bytes to ``Hub.received``, which makes frames of them by ``LinkProtocol.receive``. Messages and
-heartbeats are done there; ``LinkTable.receive`` answers all other frames with actions, and
-``_apply`` carries these out. Silence and handshakes are judged by attended time.
+The table decides, the hub carries out. Whatever happens becomes a call of the table, which returns
+actions, and ``_apply`` carries these out in order:
+
+==============================  ==============  ====================================================
+what happens                    enters at       and then
+==============================  ==============  ====================================================
+the worker wants a link         ``connect``     ``Dialler`` asks the table, and waits
+a peer dials us                 ``_accept``     ``Admission`` lets it in, and a session is opened
+our dial has reached a peer     ``_dialled``    a session is opened, and the table says hello
+bytes arrive                    ``received``    ``LinkProtocol.receive`` makes frames of them
+a frame is complete             ``_handle``     the table receives it, unless it is a message, a
+                                                heartbeat or a hint
+a peer is silent for too long   ``_give_up``    the table drops the connection, the stream aborts
+a peer breaks the protocol      ``_broken``     the same
+a stream has ended              ``lost``        the same, and the session is removed
+==============================  ==============  ====================================================
+
+A session lives from the moment its stream is open until ``lost``, which every stream calls once,
+however it ends. So an action never names a session that is gone, and ``stop`` waits for all of
+them. Silence and handshakes are judged by attended time.
 """
 
 from __future__ import annotations
@@ -17,28 +33,28 @@ from cluster_kit.connectors.tcp.admission import Admission
 from cluster_kit.connectors.tcp.connection import MESSAGES
 from cluster_kit.connectors.tcp.dial import Dialler
 from cluster_kit.connectors.tcp.exchange import FEATURE, Exchanger
-from cluster_kit.connectors.tcp.faults import Fault, untrusted
+from cluster_kit.connectors.tcp.faults import DialFault, untrusted
 from cluster_kit.connectors.tcp.handshake import not_itself
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
 from cluster_kit.connectors.tcp.incidents import Incidents
 from cluster_kit.connectors.tcp.links import (
     Action,
+    AttemptFailed,
     Changed,
     Close,
     Conflict,
     Dial,
     Down,
     Echo,
-    Failed,
     Linked,
     PeerLeaving,
     Probe,
     Rekeyed,
     Report,
-    Send,
     Up,
+    Write,
 )
-from cluster_kit.connectors.tcp.session import Session, no_way_to
+from cluster_kit.connectors.tcp.session import Session, no_link_to
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, RemoteProtocolError, UntrustedError
 from cluster_kit.events import Reason
@@ -60,19 +76,19 @@ from cluster_kit.wire.frames import (
 from cluster_kit.wire.link import LinkProtocol, Role
 
 HANDSHAKE_S = 5.0  # as long as a connect may take by default
-PROBE_S = 2.0  # less than a handshake, so that whoever is held can still be answered
+PROBE_S = 2.0  # less than a handshake, so that a held newcomer can still be answered
 FLUSH_S = 0.5  # for the last bytes to leave, even if TCP has to send one packet again
 
 
-class Hub:
+class TcpHub:
     """Serves one node.
 
     Args:
         local: This node, with name, boot and address.
-        links: The worker, which is told about links.
+        links: The worker, to which links are reported.
         heartbeat_s: Seconds between two signs of life.
         silent_s: Seconds without one after which a link is down.
-        exchange: Whether to tell peers whom else this node is linked to, and to hear the same.
+        exchange: Whether to exchange hints with peers, about the nodes that each is linked to.
     """
 
     def __init__(
@@ -123,11 +139,11 @@ class Hub:
         """Send a message to ``node``, and return once there is room for more."""
         session = self._sessions.get(self._table.conn_to(node) or 0)
         if session is None or not session.carries:
-            raise no_way_to(node)
+            raise no_link_to(node)
         await session.carry(payload)
 
     def update(self, local: Node, leaving: bool) -> None:
-        """Tell all peers how this node is now; only its metadata can change."""
+        """Send all peers this node's metadata, and whether it is leaving; nothing else changes."""
         local = self._table.local.evolve(metadata=local.metadata)
         secrets = self._links.security.secret_ids
         self._apply(self._table.update(local, leaving, secrets=secrets))
@@ -156,14 +172,14 @@ class Hub:
 
     def _give_up(self, session: Session) -> None:
         """Close a connection whose peer has been silent for too long."""
-        fault = Fault.of(ConnectReason.TIMEOUT)
+        fault = DialFault.of(ConnectReason.TIMEOUT)
         self._apply(self._table.closed(session.conn, Reason.SILENT, fault))
         session.abort()
 
     # -- connections -----------------------------------------------------------------------------
 
     def _accept(self, stream: Stream) -> None:
-        """Serve a connection, unless there are too many that are not links yet."""
+        """Serve a connection that a peer opened, unless too many are not links yet."""
         conn, host = self._table.next_number(), stream.there.host
         if self._stopped:
             stream.abort()
@@ -223,7 +239,7 @@ class Hub:
                     self._links.message(session.peer, frame.payload)
             case Ping():
                 session.send(Pong(token=frame.token))
-                self._measured(session, session.heartbeat.rtt_told(frame))
+                self._measured(session, session.heartbeat.rtt_reported(frame))
             case Pong():
                 self._measured(session, session.heartbeat.rtt_measured(frame, now_s))
             case App():
@@ -233,15 +249,15 @@ class Hub:
             case Hints():
                 if self._exchanger and session.peer:
                     nearby = is_loopback(session.host)
-                    self._exchanger.hear(session.peer, frame, nearby=nearby)
+                    self._exchanger.receive(session.peer, frame, nearby=nearby)
             case _:
                 self._apply(self._table.receive(session.conn, frame))
 
     def _has_room(self, session: Session, hello: Hello) -> bool:
-        """Whether there is room for a link to whoever introduces itself."""
+        """Whether there is room for a link to the peer that says ``frame``."""
         identity = hello.identity
         if identity is None or identity.fence != self._links.fence:
-            return True  # the table refuses it for that
+            return True  # the table will refuse it
         links = len(self._sessions)
         if self._admission.has_room(session.conn, session.host, identity, links):
             return True
@@ -253,10 +269,10 @@ class Hub:
             self._links.rtt(session.peer, rtt_s)
 
     def _unprotected(self, session: Session, error: UntrustedError, data: memoryview) -> None:
-        """Close a connection whose peer speaks TLS where this node does not.
+        """Close a connection whose peer speaks TLS while this node does not.
 
-        A peer of our kind, as its ALPN shows, is told why in plaintext. It does not believe that,
-        as anybody could have sent it, but logs it for its operator.
+        A peer of our kind, as its ALPN shows, gets the reason in plaintext. It does not believe it,
+        since anybody could have sent it, but logs it for its operator.
         """
         self._distrusted(session, error)
         if session.link.role is Role.ACCEPTOR and PROTOCOL in bytes(data):
@@ -268,7 +284,7 @@ class Hub:
     def _distrusted(self, session: Session, error: RemoteProtocolError) -> None:
         """Note that the two ends do not trust each other.
 
-        The log has it where we accepted; where we dialled, ``connect`` raises it.
+        If we accepted, it is logged; if we dialled, ``connect`` raises it.
         """
         is_acceptor = session.link.role is Role.ACCEPTOR
         if isinstance(error, UntrustedError):
@@ -276,15 +292,15 @@ class Hub:
             if is_acceptor:
                 self._incidents.untrusted(session.host, fault.cause)
         else:
-            fault = Fault.of(ConnectReason.PROTOCOL, str(error))
+            fault = DialFault.of(ConnectReason.PROTOCOL, str(error))
             if is_acceptor:
                 self._incidents.stranger(session.host, error)
         self._apply(self._table.closed(session.conn, fault=fault))
 
     def _impostor(self, session: Session, lie: str) -> None:
-        """Close the connection of a member that introduces itself as somebody else."""
+        """Close the connection of a member that introduces itself by another node's name."""
         self._incidents.untrusted(session.host, lie)
-        self._apply(self._table.closed(session.conn, fault=Fault.of(ConnectReason.NAME, lie)))
+        self._apply(self._table.closed(session.conn, fault=DialFault.of(ConnectReason.NAME, lie)))
         session.abort()
 
     def _broken(self, session: Session, error: RemoteProtocolError) -> None:
@@ -293,7 +309,7 @@ class Hub:
             self._incidents.stranger(session.host, error)
         else:
             self._incidents.broken(session.peer, error)
-        fault = Fault.of(ConnectReason.PROTOCOL, str(error))
+        fault = DialFault.of(ConnectReason.PROTOCOL, str(error))
         self._apply(self._table.closed(session.conn, fault=fault))
         session.abort()
 
@@ -314,7 +330,7 @@ class Hub:
     def _apply(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
-                case Send():
+                case Write():
                     self._sessions[action.conn].write(action.data)
                 case Probe():
                     session = self._sessions[action.conn]
@@ -325,7 +341,7 @@ class Hub:
                     self._dialler.reached_ourselves(self._sessions[action.conn].here)
                 case Close():
                     self._close(action.conn)
-                case Linked() | Failed():
+                case Linked() | AttemptFailed():
                     self._dialler.settle(action)
                 case _:
                     self._report(action)
@@ -352,7 +368,7 @@ class Hub:
         self._admission.linked(up.conn)
         session = self._sessions[up.conn]
         session.peer, session.carries = up.peer, up.greeting is not None
-        self._links.up(up.peer, greeting=up.greeting, told=up.told)
+        self._links.up(up.peer, greeting=up.greeting, told=up.sent)
         if self._exchanger:
             self._exchanger.up(up.conn, up.peer, listens=FEATURE in up.features)
 

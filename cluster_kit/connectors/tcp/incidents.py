@@ -1,4 +1,4 @@
-"""What goes into the log about peers that are turned away or break the protocol.
+"""Logs peers that are turned away or break the protocol.
 
 Strangers can cause such lines without end, so each kind is throttled.
 """
@@ -14,7 +14,7 @@ from cluster_kit.throttle import REPEAT_S, Throttle
 
 log = logging.getLogger("cluster_kit.connectors.tcp")
 
-MOST_HOSTS = 16  # named in each minute: whoever has many addresses must not fill the log
+MOST_HOSTS = 16  # named per minute, so that an attacker with many addresses can't fill the log
 
 
 class Incidents:

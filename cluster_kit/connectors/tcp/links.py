@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from cluster_kit.connectors.tcp.arbitration import Sign, Verdict, judge
 from cluster_kit.connectors.tcp.connection import Connection, Connections
-from cluster_kit.connectors.tcp.faults import Fault, NameTaken
+from cluster_kit.connectors.tcp.faults import DialFault, NameTaken
 from cluster_kit.connectors.tcp.handshake import Presence
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
@@ -39,7 +39,7 @@ class Dial(Struct, frozen=True):
     node: Node
 
 
-class Send(Struct, frozen=True):
+class Write(Struct, frozen=True):
     """Send ``data``, a frame."""
 
     conn: int
@@ -47,7 +47,7 @@ class Send(Struct, frozen=True):
 
 
 class Probe(Struct, frozen=True):
-    """Ask the peer for a sign of life, and tell the table when anything is heard."""
+    """Ask the peer for a sign of life, and call ``LinkTable.heard`` when anything is received."""
 
     conn: int
 
@@ -66,14 +66,14 @@ class Up(Struct, frozen=True):
         peer: The other end, as it introduced itself.
         features: What the peer can do beyond the protocol's version.
         greeting: The peer's greeting; ``None`` where the link can't carry messages.
-        told: Our greeting.
+        sent: Our greeting.
     """
 
     conn: int
     peer: Node
     features: tuple[str, ...] = ()
     greeting: bytes | None = None
-    told: bytes = b""
+    sent: bytes = b""
 
 
 class Changed(Struct, frozen=True):
@@ -110,7 +110,7 @@ class Linked(Struct, frozen=True):
     peer: Node
 
 
-class Failed(Struct, frozen=True):
+class AttemptFailed(Struct, frozen=True):
     """Let a ``connect`` raise ``error``."""
 
     attempt: int
@@ -118,7 +118,7 @@ class Failed(Struct, frozen=True):
 
 
 class Echo(Struct, frozen=True):
-    """Note that our own hello came in here: the connection leads from us to us."""
+    """Note that our own hello arrived here: the connection leads from us to us."""
 
     conn: int
 
@@ -136,15 +136,15 @@ class Conflict(Struct, frozen=True):
 
 
 Report = Up | Changed | Rekeyed | PeerLeaving | Down | Conflict
-Action = Report | Dial | Send | Probe | Close | Linked | Failed | Echo
+Action = Report | Dial | Write | Probe | Close | Linked | AttemptFailed | Echo
 
 
-class Links:
-    """The links of one node, the connections that may become links, and who waits for them.
+class LinkSteps:
+    """The links of one node, the connections that may become links, and the calls that wait.
 
     Args:
         us: This node.
-        greeting: Returns what the application greets with now.
+        greeting: Returns the application's greeting as it is now.
 
     Attributes:
         us: This node as it is now.
@@ -207,7 +207,7 @@ class Links:
         elif reason is ConnectReason.CONFLICT:
             self.send(newcomer, Goodbye(reason=Farewell.CONFLICT, rival=plain_boot(rival)))
         self.drop(newcomer)
-        self.fail(newcomer.number, Fault.of(reason))
+        self.fail(newcomer.number, DialFault.of(reason))
 
     def defer(self, dial: Connection, peer: Node) -> bool:
         """Give the ``connect`` behind a dropped dial the connection that ``peer`` has already.
@@ -230,7 +230,7 @@ class Links:
         """Turn away a connection whose hello was just received, before arbitration."""
         rival = self.us.local.boot_id if reason is ConnectReason.CONFLICT else None
         link = self.connections.strangers.pop(conn)
-        self.do(Send(conn, link.send(self.us.refusal(reason, rival))))
+        self.do(Write(conn, link.send(self.us.refusal(reason, rival))))
         self.do(Close(conn))
 
     def _answer(self, newcomer: Connection) -> None:
@@ -242,7 +242,7 @@ class Links:
         self.send(newcomer, Welcome(identity=newcomer.sent))
 
     def _greet(self, connection: Connection) -> None:
-        """Send what the application greets with now, in as many frames as it takes."""
+        """Send the application's greeting, in as many frames as it takes."""
         if connection.carries_messages(self.us) and (greeting := self._greeting()):
             connection.sent_greeting = greeting
             for start in range(0, len(greeting), GREETING_BYTES):
@@ -268,7 +268,7 @@ class Links:
 
     def update(self, link: Connection) -> None:
         """Send the peer what has changed about this node and its wish for the link."""
-        for frame in link.news(self.us):
+        for frame in link.changes(self.us):
             self.send(link, frame)
 
     def part(self, link: Connection) -> None:
@@ -278,7 +278,7 @@ class Links:
         self.lose(link, Reason.UNWANTED)
 
     def lose(self, lost: Connection, reason: Reason) -> None:
-        """Forget a connection, and see to those who counted on it or stood behind it."""
+        """Forget a connection, and decide about those that waited for it or behind it."""
         was_link = self.connections.is_link(lost)
         was_incumbent = self.connections.incumbent(lost.name) is lost
         self.connections.forget(lost)
@@ -289,9 +289,9 @@ class Links:
             self.do(Down(lost.peer, Reason.REPLACED if replaced else reason))
         self.reconsider(lost, Sign.NONE)
         if self.connections.incumbent(lost.name) is None:
-            # else whoever waited for the lost one waits for the new incumbent now
+            # otherwise they wait for the new incumbent now
             for attempt in self._waiting_for(lost):
-                self.fail(attempt, Fault.of(ConnectReason.RESET))
+                self.fail(attempt, DialFault.of(ConnectReason.RESET))
 
     def _is_replaced(self, lost: Connection, reason: Reason) -> bool:
         """Whether another run of the peer was held behind a link that ended without a goodbye."""
@@ -306,7 +306,7 @@ class Links:
         return [attempt for attempt, node in self.attempts.items() if link.leads_to(node)]
 
     def settle(self, attempt: int, link: Connection) -> None:
-        """Let a ``connect`` have ``link``."""
+        """Let a ``connect`` return the peer of ``link``."""
         self.attempts.pop(attempt, None)
         dial = self.connections.by_number.get(attempt)
         if dial and dial is not link:
@@ -315,10 +315,10 @@ class Links:
         self.do(Linked(attempt, link.peer))
         self.update(link)
 
-    def fail(self, attempt: int, fault: Fault) -> None:
+    def fail(self, attempt: int, fault: DialFault) -> None:
         """Let a ``connect`` fail, if it still waits, and report a process that has our name."""
         if target := self.attempts.pop(attempt, None):
-            self.do(Failed(attempt, fault.error(target)))
+            self.do(AttemptFailed(attempt, fault.error(target)))
         if isinstance(fault, NameTaken):
             self.do(Conflict(self.us.local.key, fault.rival))
 
@@ -332,7 +332,7 @@ class Links:
 
     def send(self, connection: Connection, frame: Frame) -> None:
         """Have ``frame`` sent next."""
-        self.do(Send(connection.number, connection.link.send(frame)))
+        self.do(Write(connection.number, connection.link.send(frame)))
 
     def do(self, action: Action) -> None:
         """Have ``action`` carried out next."""

@@ -1,4 +1,4 @@
-"""Where this node listens, and which address it announces."""
+"""Where this node listens, and which address it advertises."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def listen(network: Network, host: str, port: int) -> Listener:
     """Return a listener on the first address that ``host`` resolves to.
 
     Raises:
-        ConfigError: That is not possible; says why and what to do.
+        ConfigError: That is not possible; the message says why, and what to do.
     """
     try:
         address, *_ = await network.resolve(host)

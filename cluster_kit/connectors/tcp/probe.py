@@ -1,8 +1,8 @@
 """Finds out, for a diagnosis, whether a node could be linked to.
 
 The probe goes through the handshake up to the peer's answer, and says goodbye instead of
-confirming. The peer never counts that as a link, so its application hears nothing of it, and it
-logs nothing either, since the probe uses a name that nobody else has.
+confirming. The peer never counts that as a link, so its application does not notice, and it logs
+nothing either, since the probe uses a name that no other node has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from cluster_kit.abc import Discovery
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.connectors.tcp.dial import Route
-from cluster_kit.connectors.tcp.faults import TELL_PORT, Fault, network_fault, untrusted
+from cluster_kit.connectors.tcp.faults import GIVE_PORT, DialFault, network_fault, untrusted
 from cluster_kit.connectors.tcp.handshake import Presence, not_itself, undiallable
 from cluster_kit.connectors.tcp.listen import announced_address
 from cluster_kit.diagnosis import Finding, Outcome
@@ -38,7 +38,7 @@ async def probe(options: TcpConnector, node: Node, ctx: Discovery) -> Finding:
     since_s = loop.time()
     us = _stranger(ctx)
     outcome = await _introduced(node, us, ctx.network, ctx.security.of(us.local))
-    if isinstance(outcome, Fault):
+    if isinstance(outcome, DialFault):
         return _failure(asked, outcome, is_ourselves=_is_ourselves(node, options, ctx.local))
     if outcome.name == ctx.local.name:
         return Finding(asked=asked, got="this node itself", outcome=Outcome.EMPTY)
@@ -47,7 +47,7 @@ async def probe(options: TcpConnector, node: Node, ctx: Discovery) -> Finding:
     return Finding(asked=asked, got=got)
 
 
-def _failure(asked: str, fault: Fault, *, is_ourselves: bool) -> Finding:
+def _failure(asked: str, fault: DialFault, *, is_ourselves: bool) -> Finding:
     if fault.reason is ConnectReason.REFUSED and is_ourselves:
         got = "this node itself, which does not run"
         return Finding(asked=asked, got=got, outcome=Outcome.EMPTY)
@@ -83,10 +83,10 @@ async def _introduced(
     us: Presence,
     network: Network,
     security: Security,
-) -> Identity | Fault:
+) -> Identity | DialFault:
     """Return how ``node`` introduces itself, or why it can't be linked to."""
     if node.address is None:
-        return Fault(ConnectReason.UNREACHABLE, f"no address known; {TELL_PORT}")
+        return DialFault(ConnectReason.UNREACHABLE, f"no address known; {GIVE_PORT}")
     if fault := undiallable(node):
         return fault
     try:
@@ -98,13 +98,13 @@ async def _introduced(
     except UntrustedError as exc:
         return untrusted(exc)
     except RemoteProtocolError as exc:
-        return Fault.of(ConnectReason.PROTOCOL, str(exc))
+        return DialFault.of(ConnectReason.PROTOCOL, str(exc))
     if reply and stream.certified and (lie := not_itself(stream.certified, reply)):
-        return Fault.of(ConnectReason.NAME, lie)
+        return DialFault.of(ConnectReason.NAME, lie)
     if isinstance(reply, Refusal):
         return us.explain(node, reply)
     if not isinstance(reply, Welcome):
-        return Fault.of(ConnectReason.RESET)
+        return DialFault.of(ConnectReason.RESET)
     return us.judge_answer(node, reply.identity) or reply.identity
 
 

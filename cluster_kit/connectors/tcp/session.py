@@ -13,14 +13,14 @@ from cluster_kit.wire.frames import Frame, Payload
 from cluster_kit.wire.link import LinkProtocol, LinkState
 
 MAX_UNSENT_BYTES = 128 * 1024  # beyond this messages wait, so little is ahead of a heartbeat
-MAX_OUTGOING_BYTES = 1024 * 1024  # a peer that leaves so much behind does not read
+MAX_OUTGOING_BYTES = 1024 * 1024  # unsent: a peer that leaves more than this does not read
 
 
 class Owner(Protocol):
     """The hub, as its sessions see it."""
 
     def received(self, session: Session, data: memoryview) -> None:
-        """Bytes came in; they are overwritten after the call."""
+        """Bytes arrived; they are overwritten after the call."""
 
     def lost(self, session: Session) -> None:
         """The stream has ended; called once."""
@@ -30,7 +30,7 @@ class Session(StreamReader):
     """A connection whose stream is open.
 
     Args:
-        owner: Handles what comes in.
+        owner: Handles what is received.
         conn: The number of the connection.
         stream: Its stream, which the session owns from now on.
         link: The protocol on it.
@@ -119,7 +119,7 @@ class Session(StreamReader):
                 self._room = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)
         if not self.is_up:
-            raise no_way_to(self.peer)
+            raise no_link_to(self.peer)
 
     def relieved(self) -> None:
         """Wake the senders that wait for room."""
@@ -128,7 +128,7 @@ class Session(StreamReader):
             self._room = None
 
     def close(self, deadline_s: float) -> None:
-        """Receive nothing more, and close once everything is sent, by ``deadline_s`` at last."""
+        """Receive nothing more, and close once everything is sent, or at the deadline."""
         self.link.close()
         self._deadline_s = deadline_s
         self._stream.close()
@@ -143,7 +143,7 @@ class Session(StreamReader):
         self.start()
 
     def received(self, data: memoryview) -> None:
-        """Pass on bytes that came in."""
+        """Pass on received bytes."""
         self._owner.received(self, data)
 
     def lost(self) -> None:
@@ -153,7 +153,7 @@ class Session(StreamReader):
         self.relieved()
 
 
-def no_way_to(node: Node | None) -> ConnectError:
+def no_link_to(node: Node | None) -> ConnectError:
     """Return the error for a message to ``node`` that can't be sent."""
     key = node.key if node else None
     why = "there is no link to it that carries messages, or it is lost"

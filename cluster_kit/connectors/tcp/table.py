@@ -1,7 +1,7 @@
 """Settles each pair of nodes on one link, however many connections they opened. Pure.
 
-What happens goes in: a wish of the application, a frame, a lost connection. Actions come out, for
-the hub to carry out in order. Of the modules behind this one, each answers one question:
+Events go in: a wish of the application, a frame, a lost connection. Actions come out, for the hub
+to carry out in order. Each of the modules behind this one answers one question:
 
 =================  =================================================================
 ``wire.link``      How far has a connection come? Which frame may follow which?
@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from cluster_kit.connectors.tcp.arbitration import Sign
 from cluster_kit.connectors.tcp.connection import Connection
-from cluster_kit.connectors.tcp.faults import Fault
+from cluster_kit.connectors.tcp.faults import DialFault
 from cluster_kit.connectors.tcp.handshake import HangUps, Presence, undiallable
 from cluster_kit.connectors.tcp.links import (
     Action,
@@ -31,7 +31,7 @@ from cluster_kit.connectors.tcp.links import (
     Dial,
     Down,
     Echo,
-    Links,
+    LinkSteps,
     PeerLeaving,
     Rekeyed,
 )
@@ -58,9 +58,9 @@ _REASON_OF: dict[str, Reason] = {
     Farewell.UNWANTED: Reason.UNWANTED,
     Farewell.CONFLICT: Reason.REPLACED,
 }
-_BROKEN = Fault.of(ConnectReason.RESET)
-_STOPPING = Fault.of(ConnectReason.FAILED, "we are stopping")
-_HUNG_UP = Fault.of(ConnectReason.PROTOCOL, "it has hung up on our hello many times in a row")
+_BROKEN = DialFault.of(ConnectReason.RESET)
+_STOPPING = DialFault.of(ConnectReason.FAILED, "we are stopping")
+_HUNG_UP = DialFault.of(ConnectReason.PROTOCOL, "it has hung up on our hello many times in a row")
 
 
 class LinkTable:
@@ -71,7 +71,7 @@ class LinkTable:
         fence: What a peer must have in common with it.
         features: What it can do beyond the protocol's version.
         secrets: The ids of the secrets that it holds.
-        greeting: Returns what its application greets with now.
+        greeting: Returns the application's greeting as it is now.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class LinkTable:
         greeting: Callable[[], bytes] = bytes,
     ) -> None:
         us = Presence(local, fence, features=features, secrets=secrets)
-        self._links = Links(us, greeting)
+        self._links = LinkSteps(us, greeting)
         self._connections = self._links.connections
         self._attempts = self._links.attempts
         self._hang_ups = HangUps()
@@ -102,7 +102,7 @@ class LinkTable:
     # -- our own wishes --------------------------------------------------------------------------
 
     def connect(self, attempt: int, node: Node) -> list[Action]:
-        """Want a link to ``node``; ``Linked`` or ``Failed`` follows, once."""
+        """Want a link to ``node``; ``Linked`` or ``AttemptFailed`` follows, once."""
         self._attempts[attempt] = node
         if link := self._connections.link_to(node):
             self._links.settle(attempt, link)
@@ -179,7 +179,7 @@ class LinkTable:
         return link.number if link and node.boot_id in (None, link.peer.boot_id) else None
 
     def refuse(self, conn: int, reason: ConnectReason) -> list[Action]:
-        """Turn away a connection that we accepted, whoever dialled it."""
+        """Turn away a connection that we accepted."""
         self._links.refuse(conn, reason)
         return self._links.take()
 
@@ -187,7 +187,7 @@ class LinkTable:
         self,
         conn: int,
         reason: Reason = Reason.CLOSED,
-        fault: Fault = _BROKEN,
+        fault: DialFault = _BROKEN,
     ) -> list[Action]:
         """Note that a connection is lost.
 
@@ -206,7 +206,7 @@ class LinkTable:
         return self._links.take()
 
     def heard(self, conn: int) -> list[Action]:
-        """Note a sign of life that followed a ``Probe``, which settles who is held."""
+        """Note a sign of life after a ``Probe``, which decides about the held newcomer."""
         link = self._connections.by_number.get(conn)
         if link and self._connections.is_link(link):
             self._links.reconsider(link, Sign.HEARD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster_kit.strategies.dns.replies import DnsFailure, RecordType, Reply, ReplyStatus
+from cluster_kit.strategies.dns.replies import DnsFailure, DnsReply, RecordType, ReplyStatus
 
 _OTHER_SERVER = (
     "the server doesn't serve this client or this name; name another one in resolver or "
@@ -46,7 +46,7 @@ _SERVICE = (
 )
 
 
-def why_failed(reply: Reply) -> str:
+def why_failed(reply: DnsReply) -> str:
     """Return the likely cause of a question without an answer."""
     failure = next((each for each in _FAILURES if each in reply.failures), DnsFailure.OTHER)
     return _FAILURES[failure]
@@ -61,7 +61,7 @@ def why_half(kind: RecordType) -> str:
     )
 
 
-def why_nobody(name: str, kind: RecordType, reply: Reply, search: Sequence[str]) -> str:
+def why_nobody(name: str, kind: RecordType, reply: DnsReply, search: Sequence[str]) -> str:
     """Return the likely cause of an answer without nodes."""
     causes = [_SERVICE] if in_kubernetes(name, search) else []
     if reply.status is ReplyStatus.NO_NAME:

@@ -22,7 +22,7 @@ from cluster_kit.strategies.dns.options import (
     read_names,
     read_servers,
 )
-from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, Resolver, kinds_of
+from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus, Resolver, kinds_of
 from cluster_kit.strategies.dns.search import read_settings, search_domains
 from cluster_kit.strategies.dns.services import nodes_of_services
 from cluster_kit.strategies.dns.system import WHERE
@@ -146,7 +146,7 @@ class _Detailed:
         self._system = system
         self._servers = servers
 
-    async def ask(self, name: str, kind: RecordType) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> DnsReply:
         """Return the system's reply with the details that the servers add."""
         reply, direct = await asyncio.gather(
             self._system.ask(name, kind), self._servers.ask(name, kind)
@@ -171,7 +171,7 @@ def _detailed(option: str | None) -> Resolver:
         return asked
 
 
-def _outcome(reply: Reply) -> Outcome:
+def _outcome(reply: DnsReply) -> Outcome:
     if reply.status is ReplyStatus.FOUND:
         return Outcome.OK
     return Outcome.FAILED if reply.status is ReplyStatus.FAILED else Outcome.EMPTY
@@ -187,7 +187,7 @@ def _worth(answer: Answer) -> Outcome:
 def _cause(
     name: str,
     kind: RecordType,
-    reply: Reply,
+    reply: DnsReply,
     servers: Servers,
     suspicion: str | None,
     *,
@@ -199,7 +199,7 @@ def _cause(
     return why_half(kind) if reply.status is ReplyStatus.FAILED else suspicion
 
 
-def _why(name: str, kind: RecordType, reply: Reply, servers: Servers) -> str | None:
+def _why(name: str, kind: RecordType, reply: DnsReply, servers: Servers) -> str | None:
     match reply.status:
         case ReplyStatus.FOUND:
             return None
@@ -209,7 +209,7 @@ def _why(name: str, kind: RecordType, reply: Reply, servers: Servers) -> str | N
             return why_nobody(name, kind, reply, servers.search)
 
 
-def _described(reply: Reply, records: Sequence[str]) -> str:
+def _described(reply: DnsReply, records: Sequence[str]) -> str:
     completed = f"; completed by search domain {reply.domain!r}" if reply.domain else ""
     if reply.status is not ReplyStatus.FOUND:
         return reply.said + completed

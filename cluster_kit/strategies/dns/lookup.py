@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from cluster_kit.strategies.dns.options import read_servers
-from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, Resolver
+from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus, Resolver
 from cluster_kit.strategies.dns.search import ask
 from cluster_kit.strategies.dns.services import targets_of
 
@@ -30,11 +30,11 @@ def resolver_of(option: str | None) -> Resolver:
 
 async def ask_addresses(
     resolver: Resolver, names: Sequence[str], kinds: Sequence[RecordType]
-) -> dict[str, dict[RecordType, Reply]]:
+) -> dict[str, dict[RecordType, DnsReply]]:
     """Return the replies for each name, by type of record."""
     questions = [(name, kind) for name in names for kind in kinds]
     replies = await asyncio.gather(*(ask(resolver, name, kind) for name, kind in questions))
-    by_name: dict[str, dict[RecordType, Reply]] = {name: {} for name in names}
+    by_name: dict[str, dict[RecordType, DnsReply]] = {name: {} for name in names}
     for (name, kind), reply in zip(questions, replies, strict=True):
         by_name[name][kind] = reply
     return by_name
@@ -42,7 +42,7 @@ async def ask_addresses(
 
 async def ask_services(
     resolver: Resolver, names: Sequence[str], kinds: Sequence[RecordType]
-) -> dict[str, tuple[Reply, dict[str, Reply]]]:
+) -> dict[str, tuple[DnsReply, dict[str, DnsReply]]]:
     """Return the SRV records of each name, and the addresses of their targets."""
     replies = await asyncio.gather(*(ask(resolver, name, RecordType.SRV) for name in names))
     located = [await _locate(resolver, reply, kinds) for reply in replies]
@@ -50,12 +50,12 @@ async def ask_services(
 
 
 async def _locate(
-    resolver: Resolver, reply: Reply, kinds: Sequence[RecordType]
-) -> dict[str, Reply]:
+    resolver: Resolver, reply: DnsReply, kinds: Sequence[RecordType]
+) -> dict[str, DnsReply]:
     """Return the addresses of each target of SRV records, of the first type that it has."""
     turn = asyncio.Semaphore(AT_ONCE)
 
-    async def find(target: str) -> Reply:
+    async def find(target: str) -> DnsReply:
         async with turn:
             return await _address_of(resolver, target, kinds, reply.glue)
 
@@ -68,10 +68,10 @@ async def _address_of(
     target: str,
     kinds: Sequence[RecordType],
     glue: Mapping[tuple[RecordType, str], tuple[str, ...]],
-) -> Reply:
+) -> DnsReply:
     for kind in kinds:
         if addresses := glue.get((kind, target)):
-            return Reply(status=ReplyStatus.FOUND, addresses=addresses)
+            return DnsReply(status=ReplyStatus.FOUND, addresses=addresses)
         reply = await resolver.ask(f"{target}.", kind)
         if reply.status in (ReplyStatus.FOUND, ReplyStatus.FAILED):
             break  # after a failure too, or the family would change back later

@@ -78,7 +78,7 @@ class SrvRecord(Struct, frozen=True, order=True):
     port: int
 
 
-class Reply(Struct, frozen=True, kw_only=True):
+class DnsReply(Struct, frozen=True, kw_only=True):
     """The reply to one question.
 
     Attributes:
@@ -103,20 +103,20 @@ class Reply(Struct, frozen=True, kw_only=True):
     domain: str = ""
 
 
-def no_answer(said: str, *failures: DnsFailure) -> Reply:
+def no_answer(said: str, *failures: DnsFailure) -> DnsReply:
     """Return the reply that stands for no answer."""
-    return Reply(status=ReplyStatus.FAILED, said=said, failures=frozenset(failures))
+    return DnsReply(status=ReplyStatus.FAILED, said=said, failures=frozenset(failures))
 
 
 class Resolver(Protocol):
     """Answers questions."""
 
-    async def ask(self, name: str, kind: RecordType) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> DnsReply:
         """Return what is known of ``name``; never raises for what the network does."""
 
 
 def by_family(
-    name: str, replies: Mapping[RecordType, Reply], node_at: Callable[[str], Node]
+    name: str, replies: Mapping[RecordType, DnsReply], node_at: Callable[[str], Node]
 ) -> dict[str, Answer]:
     """Return the nodes that the records of each type list.
 
@@ -131,7 +131,7 @@ def by_family(
 
 
 def _answer(
-    name: str, kind: RecordType, reply: Reply, node_at: Callable[[str], Node], *, nobody: bool
+    name: str, kind: RecordType, reply: DnsReply, node_at: Callable[[str], Node], *, nobody: bool
 ) -> Answer:
     if reply.status is ReplyStatus.FAILED:
         return Answer(error=failed(name, kind, reply), complete=False)
@@ -146,6 +146,6 @@ def empty(name: str, said: str) -> DiscoveryError:
     return DiscoveryError(f"dns: {name!r} lists no nodes: {said}; {cure}", strategy="dns")
 
 
-def failed(name: str, kind: RecordType, reply: Reply) -> DiscoveryError:
+def failed(name: str, kind: RecordType, reply: DnsReply) -> DiscoveryError:
     """Return the error for a question without an answer."""
     return DiscoveryError(f"dns: cannot look up {kind} of {name!r}: {reply.said}", strategy="dns")

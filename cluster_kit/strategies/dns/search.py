@@ -21,7 +21,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from cluster_kit.strategies.dns.options import RESOLV_CONF
-from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, Resolver
+from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus, Resolver
 
 log = logging.getLogger("cluster_kit.dns")
 
@@ -34,7 +34,7 @@ MORE_MADE_UP = (
 _EXISTS = (ReplyStatus.FOUND, ReplyStatus.NO_DATA)
 
 
-async def ask(resolver: Resolver, name: str, kind: RecordType) -> Reply:
+async def ask(resolver: Resolver, name: str, kind: RecordType) -> DnsReply:
     """Return the records of ``name``, never those of a search domain's wildcard.
 
     Returns:
@@ -53,7 +53,7 @@ async def ask(resolver: Resolver, name: str, kind: RecordType) -> Reply:
     if domain is None:
         return reply
     if await _is_wildcard(resolver, f"{name}.{domain}".partition(".")[2], kind, reply):
-        missing = Reply(status=ReplyStatus.NO_NAME, said=_only_a_wildcard(domain))
+        missing = DnsReply(status=ReplyStatus.NO_NAME, said=_only_a_wildcard(domain))
         return whole if whole.status in _EXISTS else missing
     _log_once(name, domain)
     return replace(reply, domain=domain)
@@ -75,12 +75,12 @@ def read_settings(resolv_conf: str) -> list[list[str]]:
     return [words for line in text.splitlines() if (words := line.split())]
 
 
-async def _second_opinion(resolver: Resolver, name: str, kind: RecordType) -> Reply:
+async def _second_opinion(resolver: Resolver, name: str, kind: RecordType) -> DnsReply:
     try:
         async with asyncio.timeout(SECOND_OPINION_S):
             return await resolver.ask(name, kind)
     except TimeoutError:
-        return Reply(status=ReplyStatus.FAILED, said="no answer")
+        return DnsReply(status=ReplyStatus.FAILED, said="no answer")
 
 
 async def _find_domain(resolver: Resolver, name: str, kind: RecordType) -> str | None:
@@ -91,7 +91,7 @@ async def _find_domain(resolver: Resolver, name: str, kind: RecordType) -> str |
     return next((domain for domain, reply in said if reply.status in _EXISTS), None)
 
 
-async def _is_wildcard(resolver: Resolver, domain: str, kind: RecordType, reply: Reply) -> bool:
+async def _is_wildcard(resolver: Resolver, domain: str, kind: RecordType, reply: DnsReply) -> bool:
     """Whether ``reply`` may be that of a wildcard of ``domain``."""
     first = await _second_opinion(resolver, f"{MADE_UP}.{domain}.", kind)
     if _records(first) == _records(reply):
@@ -105,7 +105,7 @@ async def _is_wildcard(resolver: Resolver, domain: str, kind: RecordType, reply:
     )
 
 
-def _records(reply: Reply) -> tuple[object, ...]:
+def _records(reply: DnsReply) -> tuple[object, ...]:
     return reply.status, reply.addresses, reply.services
 
 

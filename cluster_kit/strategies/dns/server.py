@@ -24,8 +24,8 @@ from cluster_kit.node import join_address
 from cluster_kit.strategies.dns.options import RESOLV_CONF
 from cluster_kit.strategies.dns.replies import (
     DnsFailure,
+    DnsReply,
     RecordType,
-    Reply,
     ReplyStatus,
     SrvRecord,
     no_answer,
@@ -62,14 +62,14 @@ class ServerResolver:
                 dns.nameserver.Do53Nameserver(host, port) for host, port in servers
             ]
 
-    async def ask(self, name: str, kind: RecordType) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> DnsReply:
         """Return what the servers know of ``name``."""
         try:
             answer = await self._resolver.resolve(
                 name, kind.value, search=True, raise_on_no_answer=False
             )
         except dns.resolver.NXDOMAIN:
-            return Reply(status=ReplyStatus.NO_NAME, said="there is no such name (NXDOMAIN)")
+            return DnsReply(status=ReplyStatus.NO_NAME, said="there is no such name (NXDOMAIN)")
         except (dns.resolver.NoNameservers, dns.resolver.LifetimeTimeout) as exc:
             return _failed(exc.kwargs["errors"])
         except dns.exception.DNSException as exc:
@@ -77,7 +77,7 @@ class ServerResolver:
         return replace(_reply(answer, kind), asked=_host(answer.qname))
 
 
-def _reply(answer: dns.resolver.Answer, kind: RecordType) -> Reply:
+def _reply(answer: dns.resolver.Answer, kind: RecordType) -> DnsReply:
     flags = answer.response.flags
     if flags & dns.flags.TC:  # by UDP it would have been asked for again
         said = f"{answer.nameserver} cuts its reply short by TCP, too"
@@ -86,10 +86,10 @@ def _reply(answer: dns.resolver.Answer, kind: RecordType) -> Reply:
         # A referral (RFC 2308, section 2.2).
         return no_answer(f"{answer.nameserver} does not serve the name", DnsFailure.NOT_SERVED)
     if answer.rrset is None:
-        return Reply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
+        return DnsReply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
     ttl_s = answer.chaining_result.minimum_ttl
     if kind is not RecordType.SRV:
-        return Reply(
+        return DnsReply(
             status=ReplyStatus.FOUND,
             addresses=tuple(sorted({record.address for record in answer})),
             ttl_s=ttl_s,
@@ -97,7 +97,7 @@ def _reply(answer: dns.resolver.Answer, kind: RecordType) -> Reply:
     services = tuple(
         sorted({SrvRecord(record.priority, _host(record.target), record.port) for record in answer})
     )
-    return Reply(
+    return DnsReply(
         status=ReplyStatus.FOUND, services=services, glue=_glue(answer.response), ttl_s=ttl_s
     )
 
@@ -117,7 +117,7 @@ def _host(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).lower() if len(name) > 1 else ""
 
 
-def _failed(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) -> Reply:
+def _failed(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) -> DnsReply:
     """Return how each server failed last, in words that stay the same while it fails like this."""
     last = {_address(server): (tcp, *_failure(error)) for server, tcp, _, error, _ in errors}
     if not last:

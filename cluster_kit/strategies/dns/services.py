@@ -15,8 +15,8 @@ from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, join_address
 from cluster_kit.strategies.dns.options import is_host_name
 from cluster_kit.strategies.dns.replies import (
+    DnsReply,
     RecordType,
-    Reply,
     ReplyStatus,
     SrvRecord,
     empty,
@@ -28,15 +28,15 @@ UNAVAILABLE = (
 )
 
 
-def targets_of(reply: Reply) -> list[str]:
+def targets_of(reply: DnsReply) -> list[str]:
     """Return the hosts to locate, each once."""
     return sorted({service.target for service in reply.services if is_host_name(service.target)})
 
 
 def nodes_of_services(
     name: str,
-    reply: Reply,
-    located: Mapping[str, Reply],
+    reply: DnsReply,
+    located: Mapping[str, DnsReply],
     *,
     basename: str | None = None,
     port: int | None = None,
@@ -76,7 +76,7 @@ def nodes_of_services(
 
 
 def _node(
-    service: SrvRecord, located: Mapping[str, Reply], basename: str | None, port: int | None
+    service: SrvRecord, located: Mapping[str, DnsReply], basename: str | None, port: int | None
 ) -> Node:
     """Return the node that a record stands for.
 

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from cluster_kit.errors import cause_of
 from cluster_kit.resolving import resolve
-from cluster_kit.strategies.dns.replies import DnsFailure, RecordType, Reply, ReplyStatus, no_answer
+from cluster_kit.strategies.dns.replies import (
+    DnsFailure,
+    DnsReply,
+    RecordType,
+    ReplyStatus,
+    no_answer,
+)
 
 PATIENCE_S = 11.0  # glibc gives up on a name server after 5 s: enough to hear the third of three
 HOSTS = Path("/etc/hosts")
@@ -26,7 +32,7 @@ _NO_DATA = {
 class SystemResolver:
     """Asks for A and AAAA, one family at a time: asked for both, it hides that one has failed."""
 
-    async def ask(self, name: str, kind: RecordType) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> DnsReply:
         """Return what the system knows of ``name``."""
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -38,7 +44,7 @@ class SystemResolver:
         addresses = tuple(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
         whole = next((canonical for *_, canonical, _ in found if canonical), "").rstrip(".").lower()
         asked = "" if whole != name.lower() and _is_in_hosts(name) else whole  # DNS was not asked
-        return Reply(status=ReplyStatus.FOUND, addresses=addresses, asked=asked)
+        return DnsReply(status=ReplyStatus.FOUND, addresses=addresses, asked=asked)
 
 
 def _is_in_hosts(name: str) -> bool:
@@ -49,9 +55,9 @@ def _is_in_hosts(name: str) -> bool:
     return any(name.lower() in line.partition("#")[0].split()[1:] for line in lines)
 
 
-def _failure(error: OSError, kind: RecordType) -> Reply:
+def _failure(error: OSError, kind: RecordType) -> DnsReply:
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
-        return Reply(status=ReplyStatus.NO_NAME, said="there is no such name")
+        return DnsReply(status=ReplyStatus.NO_NAME, said="there is no such name")
     if isinstance(error, socket.gaierror) and error.errno in _NO_DATA:
-        return Reply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
+        return DnsReply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
     return no_answer(f"{WHERE} says: {cause_of(error)}", DnsFailure.OTHER)

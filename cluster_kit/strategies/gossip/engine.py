@@ -75,7 +75,7 @@ class Send(Struct, frozen=True):
     to: Endpoint | None = None
 
 
-class Ignored(Struct, frozen=True):
+class IgnoredDatagram(Struct, frozen=True):
     """A datagram is of no use."""
 
     why: str
@@ -85,7 +85,7 @@ class Sooner(Struct, frozen=True):
     """``tick`` has something to do sooner than ``next_s`` said before."""
 
 
-Action = Send | Ignored | Distrusted | Sooner | Observation
+Action = Send | IgnoredDatagram | Distrusted | Sooner | Observation
 
 
 class _Sealed(Struct, frozen=True):
@@ -95,7 +95,7 @@ class _Sealed(Struct, frozen=True):
     distrusted: Distrusted
 
 
-_Said = Statement | Ignored | _Sealed | None
+_Said = Statement | IgnoredDatagram | _Sealed | None
 
 
 class GossipEngine:
@@ -196,7 +196,7 @@ class GossipEngine:
     def _receive(self, heard: Datagram, said: _Said, now_s: float) -> list[Action]:
         if said is None:
             return self._hear_goodbye(heard, now_s)
-        if isinstance(said, Ignored):
+        if isinstance(said, IgnoredDatagram):
             return [said]
         if isinstance(said, _Sealed):
             return [said.distrusted] if said.fence_tag == fence_tag(self._fence) else []
@@ -292,7 +292,7 @@ def _said(heard: Datagram) -> _Said:
     except RemoteProtocolError as error:
         if is_sealed(heard.data):
             return _sealed(heard)
-        return Ignored(f"{error}; from {heard.source.host}")
+        return IgnoredDatagram(f"{error}; from {heard.source.host}")
     if packet is None or packet.kind == Kind.GOODBYE:
         return None
     return _same(packet.node(heard.source), packet.fence, packet.leaving)
@@ -303,7 +303,7 @@ def _sealed(heard: Datagram) -> _Said:
     try:
         clear = read_clear(heard.data)
     except NotOpened as error:
-        return Ignored(f"{error}; from {heard.source.host}")
+        return IgnoredDatagram(f"{error}; from {heard.source.host}")
     return _Sealed(clear.fence_tag, Distrusted(clear.name, heard.source, THEY_ALONE))
 
 
@@ -313,8 +313,8 @@ def _same(node: Node, fence: Fence, leaving: bool) -> Statement:
     return Statement(node, fence, leaving)
 
 
-def _foreign(fence: Fence, heard: Datagram) -> Ignored:
-    return Ignored(
+def _foreign(fence: Fence, heard: Datagram) -> IgnoredDatagram:
+    return IgnoredDatagram(
         f"gossip: cluster {fence.cluster!r}, group {fence.group!r} is foreign; from "
         f"{heard.source.host}"
     )

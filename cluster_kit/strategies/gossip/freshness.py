@@ -52,7 +52,7 @@ class _Run(Struct):
     echoed: bytes
 
 
-class _Asked(Struct):
+class _AskedRun(Struct):
     """A run that was asked to send back a nonce and has not done so yet."""
 
     next_s: float
@@ -74,7 +74,7 @@ class Freshness:
         self._kept_s = max(ttl_s, 2 * NONCE_S)  # as long as any of its answers could be repeated
         self._longest_wait_s = ttl_s / 2
         self._runs: OrderedDict[Boot, _Run] = OrderedDict()  # those heard longest ago to the front
-        self._asked: OrderedDict[Boot, _Asked] = OrderedDict()
+        self._asked: OrderedDict[Boot, _AskedRun] = OrderedDict()
         self._asks = TokenBucket(ASKS_PER_S, ASKS_PER_S)
         self._slot = -1
         self._nonces = (NO_NONCE, NO_NONCE)  # of now, and the one before
@@ -142,7 +142,7 @@ class Freshness:
         if (before is not None and now_s < before.next_s) or not self._asks.take(now_s):
             return False
         wait_s = AGAIN_S if before is None else min(2 * before.wait_s, self._longest_wait_s)
-        self._asked[boot] = _Asked(now_s + in_s + wait_s, wait_s)
+        self._asked[boot] = _AskedRun(now_s + in_s + wait_s, wait_s)
         self._asked.move_to_end(boot)
         if len(self._asked) > MAX_ASKED:
             self._asked.popitem(last=False)

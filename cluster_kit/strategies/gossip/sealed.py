@@ -21,7 +21,14 @@ from cluster_kit.host import is_unspecified
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.distrust import ANOTHER, WE_ALONE, Distrusted
-from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send, Sooner, read
+from cluster_kit.strategies.gossip.engine import (
+    Action,
+    GossipEngine,
+    IgnoredDatagram,
+    Send,
+    Sooner,
+    read,
+)
 from cluster_kit.strategies.gossip.freshness import (
     ASKS_PER_S,
     MAX_ASKED,
@@ -134,7 +141,7 @@ class SealedEngine:
             except NotOpened as error:
                 actions.append(_unopened(datagram, error, self._fence))
             except RemoteProtocolError as error:
-                actions.append(Ignored(f"{error}; from {datagram.source.host}"))
+                actions.append(IgnoredDatagram(f"{error}; from {datagram.source.host}"))
             else:
                 if packet is None and envelope.packet:
                     continue  # it is of a later version
@@ -247,7 +254,7 @@ class SealedEngine:
         return self._sealing.seal(encode_envelope(envelope), self._fence, self._now_s)
 
 
-def _unopened(heard: Datagram, error: NotOpened, fence: Fence) -> Distrusted | Ignored:
+def _unopened(heard: Datagram, error: NotOpened, fence: Fence) -> Distrusted | IgnoredDatagram:
     """Return what to report about a datagram that doesn't open."""
     if error.fault is SealFault.OTHER_KEY:
         return Distrusted(error.name, heard.source, ANOTHER)
@@ -255,7 +262,7 @@ def _unopened(heard: Datagram, error: NotOpened, fence: Fence) -> Distrusted | I
         try:
             packet = read(heard.data)
         except RemoteProtocolError as unreadable:
-            return Ignored(f"{unreadable}; from {heard.source.host}")
+            return IgnoredDatagram(f"{unreadable}; from {heard.source.host}")
         if packet is not None and packet.fence == fence:
             return Distrusted(packet.name, heard.source, WE_ALONE)
-    return Ignored(f"{error}; from {heard.source.host}")
+    return IgnoredDatagram(f"{error}; from {heard.source.host}")

@@ -26,7 +26,7 @@ from cluster_kit.strategies.gossip.engine import (
     ANNOUNCE_BYTES,
     Action,
     GossipEngine,
-    Ignored,
+    IgnoredDatagram,
     Send,
     Sooner,
 )
@@ -153,7 +153,7 @@ class GossipSession:
             match action:
                 case Send():
                     self._send(action)
-                case Ignored():
+                case IgnoredDatagram():
                     self._ignore(action.why)
                 case Distrusted():
                     self._warn(action)

@@ -77,7 +77,7 @@ class TextRecord(NamedTuple):
 Record = PointerRecord | GoodbyeRecord | ServiceRecord | TextRecord
 
 
-class Questions(NamedTuple):
+class DueQuestions(NamedTuple):
     """Questions to ask.
 
     Attributes:
@@ -91,7 +91,7 @@ class Questions(NamedTuple):
     known: list[tuple[str, int]]
 
 
-class Ignored(NamedTuple):
+class IgnoredInstance(NamedTuple):
     """An instance is of no use; ``cure`` is what to do if it should be."""
 
     instance: str
@@ -217,7 +217,7 @@ class Browser:
 
     # -- reporting ---------------------------------------------------------------------------------
 
-    def take(self, now_s: float) -> Iterator[Observation | Ignored]:
+    def take(self, now_s: float) -> Iterator[Observation | IgnoredInstance]:
         """Yield what follows from the records since the last call."""
         while self._news:
             key = next(iter(self._news))
@@ -227,7 +227,7 @@ class Browser:
 
     def _report(
         self, key: str, instance: _Instance, now_s: float
-    ) -> Iterator[Observation | Ignored]:
+    ) -> Iterator[Observation | IgnoredInstance]:
         if instance.left:
             if instance.vouched is not None:
                 yield Gone(instance.vouched.node.key, Reason.LEFT, instance.vouched.node.boot_id)
@@ -241,23 +241,23 @@ class Browser:
                 case Announcement(fence=self._fence):
                     self.heard_itself = True
                 case Announcement(fence=fence):
-                    yield Ignored(
+                    yield IgnoredInstance(
                         instance.name,
                         f"cluster {fence.cluster!r}, group {fence.group!r} is foreign",
                         _SAME_FENCE,
                     )
                 case why:
-                    yield Ignored(instance.name, why, _SAME_RELEASE)
+                    yield IgnoredInstance(instance.name, why, _SAME_RELEASE)
             del self._instances[key]
 
     def _vouch(
         self, instance: _Instance, service: ServiceRecord, announcement: Announcement, now_s: float
-    ) -> Iterator[Observation | Ignored]:
+    ) -> Iterator[Observation | IgnoredInstance]:
         addresses = list(self._addresses_of(service.host))
         address = address_to_dial(addresses, service.port, loopback=self.loopback)
         if address is None:
             if addresses:
-                yield Ignored(
+                yield IgnoredInstance(
                     instance.name,
                     f"none of {', '.join(addresses[:3])} can be dialled from here",
                     _ADVERTISE,
@@ -280,7 +280,7 @@ class Browser:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def tick(self, now_s: float) -> Questions | None:
+    def tick(self, now_s: float) -> DueQuestions | None:
         """Forget expired instances, and return the questions that are due."""
         if now_s < self.next_s:
             return None
@@ -298,7 +298,7 @@ class Browser:
                 2 * self._browse_s, NETWORK_BROWSE_S * (1 + len(self._instances)), MAX_BROWSE_S
             )
         return (
-            Questions(asked, browse, self._known(now_s) if browse else [])
+            DueQuestions(asked, browse, self._known(now_s) if browse else [])
             if asked or browse
             else None
         )

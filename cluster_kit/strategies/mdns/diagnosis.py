@@ -24,7 +24,7 @@ from cluster_kit.errors import cause_of
 from cluster_kit.host import is_loopback
 from cluster_kit.netdevice import NetDevice
 from cluster_kit.node import Node
-from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
+from cluster_kit.strategies.mdns.browser import Browser, IgnoredInstance, Record
 from cluster_kit.strategies.mdns.interfaces import (
     InterfaceAddress,
     Nearby,
@@ -200,7 +200,7 @@ async def _browse(
             for found in browser.take(loop.time()):
                 if isinstance(found, Seen) and len(nodes) < MAX_KEPT:
                     nodes[found.node.key] = found.node
-                elif isinstance(found, Ignored) and len(ignored) < MAX_KEPT:
+                elif isinstance(found, IgnoredInstance) and len(ignored) < MAX_KEPT:
                     ignored[found.why] = found.cure
             await asyncio.sleep(0.05)
     finally:

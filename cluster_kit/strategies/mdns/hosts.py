@@ -17,7 +17,7 @@ MAX_ADDRESSES = 32  # of one host
 GRACE_S = 1.0  # addresses that come in so shortly one after the other belong together
 
 
-class _Heard(NamedTuple):
+class _HeardAddress(NamedTuple):
     at_s: float
     until_s: float
 
@@ -26,7 +26,7 @@ class Hosts:
     """Bounded: a new host replaces the one heard longest ago; surplus addresses are dropped."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, dict[str, _Heard]] = {}
+        self._heard: dict[str, dict[str, _HeardAddress]] = {}
 
     def hear(self, host: str, address: str, now_s: float, *, ttl_s: float, replaces: bool) -> None:
         """Record an address.
@@ -50,7 +50,7 @@ class Hosts:
             }
         addresses.pop(address, None)
         if ttl_s > 0 and len(addresses) < MAX_ADDRESSES:
-            addresses[address] = _Heard(now_s, now_s + min(ttl_s, MAX_TTL_S))
+            addresses[address] = _HeardAddress(now_s, now_s + min(ttl_s, MAX_TTL_S))
         if addresses:
             self._heard[key] = addresses
         if len(self._heard) > MAX_HOSTS:

@@ -34,9 +34,9 @@ from zeroconf.asyncio import AsyncZeroconf
 
 from cluster_kit.netdevice import NetDevice
 from cluster_kit.strategies.mdns.browser import (
+    DueQuestions,
     GoodbyeRecord,
     PointerRecord,
-    Questions,
     Record,
     ServiceRecord,
     TextRecord,
@@ -124,7 +124,7 @@ class Responder(RecordUpdateListener):
             )
         self._announcing = asyncio.ensure_future(announcing)
 
-    def ask(self, questions: Questions) -> None:
+    def ask(self, questions: DueQuestions) -> None:
         """Send questions."""
         if questions.instances:
             out = DNSOutgoing(_QUERY)

@@ -23,7 +23,7 @@ from cluster_kit.host import is_loopback
 from cluster_kit.netdevice import NetDevice
 from cluster_kit.node import host_and_port
 from cluster_kit.reporter import Reporter
-from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
+from cluster_kit.strategies.mdns.browser import Browser, IgnoredInstance, Record
 from cluster_kit.strategies.mdns.interfaces import InterfaceAddress, choose, interfaces, look_up
 from cluster_kit.strategies.mdns.options import MdnsOptions
 from cluster_kit.strategies.mdns.records import Announcement, encode, host_name, instance_name
@@ -69,7 +69,7 @@ class MdnsSession:
             while True:
                 await self._step()
                 for found in self._browser.take(self._clock.now_s()):
-                    if isinstance(found, Ignored):
+                    if isinstance(found, IgnoredInstance):
                         self._ignore(found)
                     else:
                         yield found
@@ -235,7 +235,7 @@ class MdnsSession:
         text = f"mdns: {fault}; trying again"
         self._reporter.failed(DiscoveryError(text, strategy="mdns"))
 
-    def _ignore(self, ignored: Ignored) -> None:
+    def _ignore(self, ignored: IgnoredInstance) -> None:
         """Log an instance that is of no use, now and then."""
         if self._throttle.passes("ignored", self._clock.now_s()):
             log.debug("%r ignored: %s; %s%s", *ignored, self._throttle.more("ignored"))

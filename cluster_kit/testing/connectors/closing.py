@@ -210,7 +210,7 @@ class ClosingRules(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
-    @contract("tell later ones, too")
+    @contract("Later peers learn it from their handshakes.")
     def test_update_reaches_a_later_peer(self) -> None:
         """Who links later is introduced to the node as it is by then."""
 
@@ -220,7 +220,7 @@ class ClosingRules(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
-    @contract("Metadata arrives as it was told, whatever text it is.")
+    @contract("Metadata arrives unchanged, whatever text it is.")
     def test_any_metadata_gets_through(self) -> None:
         """Metadata is any text of up to 1024 bytes: it arrives as it was told."""
         text = "\N{GREEK SMALL LETTER OMEGA}\n\x00\r\"'\\ \u2028"

@@ -29,7 +29,7 @@ class LossRules(Stage):
     @both_ways
     @contract(
         "A peer that died is noticed: its link is down as ``closed``, or as ``silent``. A loss is "
-        "never told as ``left``"
+        "never reported as ``left``"
     )
     def test_a_crashed_peer_is_down(self, opened: str) -> None:
         """A link whose peer died without a goodbye is down at once, as closed or silent: a loss is
@@ -81,8 +81,8 @@ class LossRules(Stage):
         self.play(scenario, "ann", "bob", holding=True)
 
     @contract(
-        "Late is not dead: whoever judges silence first reads what is pending, and grants by how "
-        "much its own tick came late."
+        "Late is not dead: before it judges, a connector reads what is pending, and allows for its "
+        "own delay."
     )
     def test_a_stall_of_its_own_is_no_silence(self) -> None:
         """An event loop that was held up, or a machine that slept, has heard nothing meanwhile, and

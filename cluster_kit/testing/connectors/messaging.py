@@ -24,16 +24,13 @@ MOST = 2000  # payloads: 130 MB, and no system takes in more than that for someb
 STUCK_S = 0.5
 
 GREETED = (
-    "the connector tells ``links.greeting`` in its handshakes, passes the peer's on by ``links.up``"
+    "the connector sends ``links.greeting`` in its handshakes, passes the peer's on by ``links.up``"
 )
-HANDSHAKE = "each handshake takes that of its own moment"
+HANDSHAKE = "each handshake sends the greeting of its own moment"
 WHOLE = "What is sent arrives whole and in order, or not at all where the link goes down."
-ONE = (
-    "A linked node has sent ``payload``; in the order in which it was sent, each once, and none "
-    "after ``down``."
-)
+ONE = "A linked node sent ``payload``: in the order sent, each once, and none after ``down``."
 NO_LINK = "There is no such link, or it is lost."
-ALONE = "A peer that takes nothing holds up the sending to itself alone, and never a sign of life."
+ALONE = "A peer that reads nothing delays only what is sent to itself, and never a sign of life."
 
 
 class MessageRules(Stage):

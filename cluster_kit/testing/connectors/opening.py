@@ -37,7 +37,7 @@ class OpeningRules(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
-    @contract("The link is reported up before this returns.")
+    @contract("a new one is reported up before this returns")
     def test_up_is_reported_before_connect_returns(self) -> None:
         """Once ``connect`` has returned, the link counts."""
 
@@ -78,7 +78,7 @@ class OpeningRules(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
-    @contract("open it unless it is up")
+    @contract("An existing link is kept")
     def test_connect_again_keeps_the_one_link(self) -> None:
         """Connecting to a linked peer returns it and reports nothing."""
 
@@ -157,7 +157,7 @@ class OpeningRules(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
-    @contract("One that failed leaves no wish and no connection behind")
+    @contract("An attempt that failed leaves no wish and no connection behind")
     def test_refused_connect_leaves_nothing_behind(self) -> None:
         """The worker dials again and again whoever is known and refuses: what is left each time
         adds up.
@@ -195,9 +195,7 @@ class OpeningRules(Stage):
         ],
         ids=["cluster", "group", "boundary", "case"],
     )
-    @contract(
-        "what carries another fence is foreign: ignored by a strategy, refused by a connector."
-    )
+    @contract("a strategy ignores nodes of other fences, a connector refuses them")
     def test_a_foreigner_is_refused(self, fence: Fence) -> None:
         """Another cluster or group is another world; neither end reports a link."""
         self.needs_links()

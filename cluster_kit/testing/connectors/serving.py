@@ -19,7 +19,7 @@ class ServingRules(Stage):
     behind.
     """
 
-    @contract("return ``local`` with the address under which peers reach it, and all else as it is")
+    @contract("Nothing else of ``local`` may differ.")
     def test_start_returns_this_node(self) -> None:
         """``start`` returns the node that it was given, with its address if it listens."""
 

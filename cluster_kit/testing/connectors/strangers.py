@@ -130,7 +130,7 @@ class StrangerRules(Stage):
         self.play(scenario, "ann", holding=True)
 
     @contract(
-        "Whoever opens a connection and says nothing of himself is hung up on in bounded time, and "
+        "A stranger that opens a connection and says nothing is hung up on in bounded time, and "
         "holds up nobody."
     )
     def test_a_mute_stranger_is_hung_up_on(self) -> None:
@@ -145,7 +145,7 @@ class StrangerRules(Stage):
         self.play(scenario, "ann", holding=True)
 
     @contract(
-        "Whoever opens a connection and says nothing of himself is hung up on in bounded time, and "
+        "A stranger that opens a connection and says nothing is hung up on in bounded time, and "
         "holds up nobody."
     )
     def test_a_mute_stranger_holds_up_nobody(self) -> None:

@@ -76,9 +76,7 @@ class AnnouncingRules(StrategyOverrides):
         self.run(scenario())
 
     @pytest.mark.parametrize("differing", ["cluster", "group", "boundary", "case"])
-    @contract(
-        "what carries another fence is foreign: ignored by a strategy, refused by a connector."
-    )
+    @contract("a strategy ignores nodes of other fences, a connector refuses them")
     def test_foreign_nodes_are_ignored(self, strategy: Strategy, differing: str) -> None:
         """A node of another cluster or group that uses the same source is not found, and finds
         nobody.
