@@ -86,7 +86,7 @@ class Membership:
             self._apply(report, now_s)
         self._rules.tick(now_s)
         commands = [] if self._stopping else self._plan(now_s)
-        return Effects(commands, self._rules.news.take(), self._wake_at_s(now_s))
+        return Effects(commands, self._rules.notifier.take(), self._wake_at_s(now_s))
 
     def _apply(self, report: Report, now_s: float) -> None:
         if isinstance(report, Stopping):
@@ -96,7 +96,7 @@ class Membership:
         self._rules.apply(report, now_s)
 
     def _plan(self, now_s: float) -> list[Command]:
-        wish, reconciler = self._rules.wish, self._rules.reconciler
+        wish, reconciler = self._rules.selection, self._rules.reconciler
         reconciler.reconsider(wish.update(self._local, now_s), now_s)
         if not self._introduces:  # the connector describes the peers as it was told of them last
             for key in sorted(wish.changed):
@@ -113,12 +113,12 @@ class Membership:
     @property
     def known(self) -> tuple[Node, ...]:
         """The nodes that discovery vouches for, by key, as of the events so far."""
-        return tuple(node for _, node in sorted(self._rules.news.known.items()))
+        return tuple(node for _, node in sorted(self._rules.notifier.known.items()))
 
     @property
     def up(self) -> tuple[Node, ...]:
         """The linked nodes, by key, as of the events so far."""
-        return tuple(node for _, node in sorted(self._rules.news.up.items()))
+        return tuple(node for _, node in sorted(self._rules.notifier.up.items()))
 
     @property
     def leaving(self) -> frozenset[str]:

@@ -95,7 +95,7 @@ _SLACK = 64  # idle records that are not worth a sweep
 
 
 @dataclass(slots=True, eq=False)
-class Word:
+class Claim:
     """What one source says of one peer; until when is among the peer's deadlines.
 
     Attributes:
@@ -175,7 +175,7 @@ class Flight:
 
 
 @dataclass(slots=True)
-class Standing:
+class PeerStatus:
     """How things stand with a peer, where the application has yet to hear of it.
 
     Attributes:
@@ -197,11 +197,11 @@ class Standing:
         """The node as the application is to see it."""
         return self.up or self.known
 
-    def after(self, held: Standing) -> Standing:
+    def after(self, held: PeerStatus) -> PeerStatus:
         """Return the same where ``held`` was held back: what happened then still counts."""
         broke = held.broke if self.up or held.up is None else self.broke
         lost = held.lost if self.known is None and held.known is None else self.lost
-        return Standing(self.known, self.up, lost, broke, self.leaving)
+        return PeerStatus(self.known, self.up, lost, broke, self.leaving)
 
 
 @dataclass(slots=True, eq=False)
@@ -227,7 +227,7 @@ class Peer:
         left: The run that said goodbye over its link though a source still vouches for it.
         offer: What the topology may pick.
         late_offer: What that is to become, for a peer that changes too often.
-        offer_paid_s: By when its changes are paid for; see ``Rate``.
+        offer_paid_s: By when its changes are paid for; see ``RateLimit``.
         wanted: Whether the topology has picked it.
         told: The node, if the connector may believe that its link is wanted.
         settled: Whether it is linked, and the connector told so since then.
@@ -239,13 +239,13 @@ class Peer:
         reported_up: The node as the application knows it to be linked.
         reported_leaving: Whether the application knows that it is about to leave.
         held: How things stand, if the application is to hear of that later.
-        report_paid_s: By when its events are paid for; see ``Rate``.
+        report_paid_s: By when its events are paid for; see ``RateLimit``.
     """
 
     key: str
     deadlines: dict[object, float] = field(default_factory=dict)
 
-    words: dict[str, Word] = field(default_factory=dict)
+    words: dict[str, Claim] = field(default_factory=dict)
     known: Node | None = None
     mirror: Node | None = None
     addresses: tuple[str, ...] = ()
@@ -275,7 +275,7 @@ class Peer:
     reported_known: Node | None = None
     reported_up: Node | None = None
     reported_leaving: bool = False
-    held: Standing | None = None
+    held: PeerStatus | None = None
     report_paid_s: float = -inf
 
     @property

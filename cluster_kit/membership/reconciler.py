@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cluster_kit.errors import ConnectError, ConnectReason
-from cluster_kit.membership.backoff import Backoff
-from cluster_kit.membership.lanes import Lane
+from cluster_kit.membership.command_queue import CommandQueue
 from cluster_kit.membership.peer import Peer, Peers, Wait
+from cluster_kit.membership.retry import Backoff
 from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.node import Node
 
@@ -72,9 +72,9 @@ class Reconciler:
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
-        self._hopeful = Lane(peers, MAX_HOPEFUL, PROMPT_S)
-        self._doubtful = Lane(peers, MAX_DOUBTFUL, RENEW_S)
-        self._farewells = Lane(peers, MAX_FAREWELLS)
+        self._hopeful = CommandQueue(peers, MAX_HOPEFUL, PROMPT_S)
+        self._doubtful = CommandQueue(peers, MAX_DOUBTFUL, RENEW_S)
+        self._farewells = CommandQueue(peers, MAX_FAREWELLS)
         self._lanes = (self._hopeful, self._doubtful, self._farewells)
         self._draining = False
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from cluster_kit.abc import Found, Gone, Observation, Seen
 from cluster_kit.events import Reason
+from cluster_kit.membership.addresses import AddressBook, is_bare
+from cluster_kit.membership.claims import Source
 from cluster_kit.membership.merge import is_older, merge
-from cluster_kit.membership.names import Names, is_bare
-from cluster_kit.membership.peer import Peer, Peers, Word
-from cluster_kit.membership.sources import Source
+from cluster_kit.membership.peer import Claim, Peer, Peers
 from cluster_kit.node import BootId, Node
 
 PREDECESSOR = "(predecessor)"
@@ -69,7 +69,7 @@ class Roster:
         self._sources = {PREDECESSOR: self._inherited}
         self._relates = False  # whether there has been a word for an address without a name
         self._failing: set[str] = set()
-        self._names = Names(peers)
+        self._names = AddressBook(peers)
         self._own: set[str | None] = set()
 
     @property
@@ -279,7 +279,7 @@ class Roster:
         peer = self._peers.get(key)
         return None if peer is None else peer.known
 
-    def _words_for(self, key: str) -> Mapping[str, Word]:
+    def _words_for(self, key: str) -> Mapping[str, Claim]:
         peer = self._peers.get(key)
         return {} if peer is None else peer.words
 

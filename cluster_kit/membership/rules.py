@@ -16,7 +16,7 @@ from cluster_kit.membership.departures import Departures
 from cluster_kit.membership.doubts import Doubts
 from cluster_kit.membership.memory import Memory
 from cluster_kit.membership.merge import same_run, views
-from cluster_kit.membership.news import News
+from cluster_kit.membership.notifier import Notifier
 from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.reconciler import Reconciler
 from cluster_kit.membership.reports import (
@@ -36,7 +36,7 @@ from cluster_kit.membership.reports import (
     SourceWorks,
 )
 from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Change, Roster
-from cluster_kit.membership.wish import Wish
+from cluster_kit.membership.selection import Selection
 from cluster_kit.node import Node, is_other_run
 
 # a node that said goodbye is not redialled sooner where no boot id tells its runs apart
@@ -65,9 +65,9 @@ class Rules:
         self.memory = Memory(peers, remember_s, max_nodes)
         self.departures = Departures(peers)
         self.doubts = Doubts(peers)
-        self.wish = Wish(peers, topology)
+        self.selection = Selection(peers, topology)
         self.reconciler = Reconciler(peers)
-        self.news = News(peers, name, burst=_BURST + 2 * max_nodes)
+        self.notifier = Notifier(peers, name, burst=_BURST + 2 * max_nodes)
         self._keeps_links = keeps_links
         self._introduces = introduces
         self._links_tell = keeps_links and introduces  # when a linked peer goes
@@ -121,8 +121,8 @@ class Rules:
         self._take(self.roster.expire(now_s))
         for key in self.memory.expire(now_s):
             self._review(key, Reason.SILENT)
-        self.news.tick(now_s)
-        self.wish.tick(now_s)
+        self.notifier.tick(now_s)
+        self.selection.tick(now_s)
 
     def next_s(self) -> float | None:
         """Return when ``tick`` next changes something, or a command is due."""
@@ -131,21 +131,21 @@ class Rules:
             self.memory.next_s(),
             self.departures.next_s(),
             self.doubts.next_s(),
-            self.wish.next_s(),
+            self.selection.next_s(),
             self.reconciler.next_s(),
-            self.news.next_s(),
+            self.notifier.next_s(),
         )
         return min((at_s for at_s in times if at_s is not None), default=None)
 
     # -- this node ---------------------------------------------------------------------------------
 
     def _change_local(self, local: Node) -> None:
-        self.wish.reconsider()
+        self.selection.reconsider()
         self._take(self.roster.disown(local.name, local.address))
 
     def _inherit(self, known: Iterable[Node], ttl_s: float, now_s: float) -> None:
         for node in known:
-            self.news.assume(node)
+            self.notifier.assume(node)
             self._observe(PREDECESSOR, Seen(node, ttl_s), now_s)
             self._review(node.key, Reason.GONE)
 
@@ -221,7 +221,7 @@ class Rules:
         peer = self.peers[key]
         self.doubts.settle_link(key)
         if peer.up:
-            self.news.down(key, Reason.REPLACED)
+            self.notifier.down(key, Reason.REPLACED)
             self.departures.returned(key)
             peer.up_since_s = None
             self._settle_goodbyes(key, now_s)
@@ -364,7 +364,7 @@ class Rules:
         )
         self.departures.review(key, known, met if up else None)
         departs = key in self.departures
-        self.news.show(
+        self.notifier.show(
             key,
             known=node if known else None,
             up=linked if up else None,
@@ -375,6 +375,6 @@ class Rules:
         departs = departs and not (self._would_tell(key) and self.departures.is_hearsay(key))
         staying = None if departs else node
         dialled_anyway = staying if missed or departs else peer.mirror
-        self.wish.offer(
+        self.selection.offer(
             key, known=staying if known else None, missed=None if known else dialled_anyway
         )

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from cluster_kit.membership.pace import Pace
+from cluster_kit.membership.rate_limit import KeyedRateLimit
 from cluster_kit.supervisor.threads import CancellableThread, OneShotEvent
 from cluster_kit.throttle import REPEAT_S, Throttle
 from cluster_kit.worker.messages import Logged, fault_of
@@ -67,7 +67,7 @@ class LogRelay:
         self._records: SimpleQueue[_Record | None] = SimpleQueue()
         self._dropped = 0
         self._throttle = Throttle()
-        self._pace = Pace(_INTERVAL_S)
+        self._pace = KeyedRateLimit(_INTERVAL_S)
         self._held_back: dict[str, _Record] = {}
         self._flush_at_s = 0.0  # when ``_held_back`` is logged, if it holds anything
         self._thread: CancellableThread | None = None

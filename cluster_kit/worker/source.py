@@ -17,9 +17,8 @@ from collections.abc import Awaitable, Callable
 from cluster_kit.abc import Failed, Found, Observation, Seen, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
-from cluster_kit.membership.backoff import Backoff
-from cluster_kit.membership.intensity import Intensity
 from cluster_kit.membership.reports import Observed, Report, SourceFails, SourceWorks
+from cluster_kit.membership.retry import Backoff, Intensity
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.security import Security

@@ -21,7 +21,7 @@ from cluster_kit.events import Event, TopologyEvent
 from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Effects, Membership
 from cluster_kit.membership.reports import Report
-from cluster_kit.membership.wish import TopologyError
+from cluster_kit.membership.selection import TopologyError
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Channel, Parcel

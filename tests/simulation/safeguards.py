@@ -12,8 +12,8 @@ from message_safeguards import MESSAGE_SAFEGUARDS
 from cluster_kit.abc import Gone
 from cluster_kit.connectors.tcp.arbitration import Verdict, judge
 from cluster_kit.events import Reason
-from cluster_kit.membership.backoff import Backoff
-from cluster_kit.membership.peer import Standing
+from cluster_kit.membership.peer import PeerStatus
+from cluster_kit.membership.retry import Backoff
 from cluster_kit.strategies.gossip.engine import Ignored
 from cluster_kit.strategies.gossip.peers import Novelty
 from cluster_kit.testing.simulation.judging.findings import Law
@@ -80,7 +80,7 @@ def take_any_run(self, said, now_s):
 
 def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
     peer = self._peers[key]
-    state = Standing(
+    state = PeerStatus(
         known, up, reason, reason if up is None and peer.reported_up else None, leaving
     )
     if self._rate.at_s(peer.report_paid_s, self._now_s, NEWS_BURST) <= self._now_s:
@@ -208,7 +208,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="one command is in flight for a peer",
-        off={"membership.lanes:Lane.__contains__": always(False)},
+        off={"membership.command_queue:CommandQueue.__contains__": always(False)},
         family=Family(make=families.churn),
         finds=Law.COMMANDS,
     ),
@@ -227,7 +227,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="there is a back-off",
-        off={"membership.backoff:Backoff.delay_s": always(0.0)},
+        off={"membership.retry:Backoff.delay_s": always(0.0)},
         family=Family(make=families.crash, topology={**STATIC, "topology": "ring"}),
         finds=Law.COMMANDS,
     ),
@@ -239,13 +239,13 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="a dial that takes long makes way for a new one",
-        off={"membership.lanes:Lane.dismiss": nothing},
+        off={"membership.command_queue:CommandQueue.dismiss": nothing},
         family=Family(make=families.halves, within_s=1.7),
         finds=SLOW,
     ),
     Safeguard(
         name="dials to those who don't answer make way",
-        off={"membership.lanes:Lane._makes_way_at_s": always(inf)},
+        off={"membership.command_queue:CommandQueue._makes_way_at_s": always(inf)},
         family=Family(
             make=families.black_holes,
             topology=STATIC,
@@ -304,8 +304,8 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="of events held back the last is told",
-        off={"membership.news:News.show": lose_what_is_held},
-        family=Family(make=families.restless, scaled={"membership.news:BURST": NEWS_BURST}),
+        off={"membership.notifier:Notifier.show": lose_what_is_held},
+        family=Family(make=families.restless, scaled={"membership.notifier:BURST": NEWS_BURST}),
         finds=Law.AGREEMENT,
     ),
     *MESSAGE_SAFEGUARDS,

@@ -13,7 +13,7 @@ def is_bare(key: str) -> bool:
     return "@" not in key
 
 
-class Names:
+class AddressBook:
     """Relates the addresses in the peers' records to their names, in both directions."""
 
     def __init__(self, peers: Peers) -> None:

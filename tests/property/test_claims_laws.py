@@ -7,8 +7,8 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster_kit.membership.claims import Source
 from cluster_kit.membership.peer import Peers
-from cluster_kit.membership.sources import Source
 from cluster_kit.node import Node
 
 KEYS = [f"{name}@there" for name in "abcd"]

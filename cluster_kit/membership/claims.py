@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import inf
 
 from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.peer import Peers, Word
+from cluster_kit.membership.peer import Claim, Peers
 from cluster_kit.node import Node
 
 
@@ -23,7 +23,7 @@ class Source:
     """
 
     def __init__(self, name: str, peers: Peers) -> None:
-        self.words: dict[str, Word] = {}
+        self.words: dict[str, Claim] = {}
         self._name = name
         self._peers = peers
         self._until_s = Deadlines(peers)  # in the source's own time; of words that have a limit
@@ -35,7 +35,7 @@ class Source:
         """Put the word for ``node`` in place of the last one; it holds for ``length_s`` seconds."""
         word = self.words.get(node.key)
         if word is None:
-            word = self.words[node.key] = self._peers[node.key].words[self._name] = Word(node)
+            word = self.words[node.key] = self._peers[node.key].words[self._name] = Claim(node)
         word.node = node
         self._set(node.key, word, length_s, self._own(now_s))
 
@@ -46,7 +46,7 @@ class Source:
         self._set(key, self.words[key], length_s, self._own(now_s))
         return True
 
-    def take_back(self, key: str) -> Word | None:
+    def take_back(self, key: str) -> Claim | None:
         """Remove the word for ``key``, if there is one, and return it."""
         word = self.words.pop(key, None)
         if word is not None:
@@ -104,7 +104,7 @@ class Source:
             None if earliest_s is None or self._stopped_s is not None else earliest_s + self._lost_s
         )
 
-    def _set(self, key: str, word: Word, length_s: float, now_s: float) -> None:
+    def _set(self, key: str, word: Claim, length_s: float, now_s: float) -> None:
         word.said_s, word.length_s = now_s, length_s
         word.lapsed = word.prolonged = False
         if length_s == inf:

@@ -23,8 +23,8 @@ from cluster_kit.events import (
 )
 from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.merge import is_older
-from cluster_kit.membership.pace import Rate
-from cluster_kit.membership.peer import Peer, Peers, Standing
+from cluster_kit.membership.peer import Peer, Peers, PeerStatus
+from cluster_kit.membership.rate_limit import RateLimit
 from cluster_kit.node import Node
 
 INTERVAL_S = 0.25  # between two reports about one node, at the steady rate
@@ -33,7 +33,7 @@ UPDATES = 4  # of these for updates, so that a node that floods us with them sti
 TOTAL_INTERVAL_S = 0.0005  # between two reports in all, at the steady rate
 
 
-class News:
+class Notifier:
     """What the application knows of one topology, and the events that are still to come.
 
     Args:
@@ -48,8 +48,8 @@ class News:
         self._events: list[Event] = []
         self._now_s = 0.0
         self._burst = burst
-        self._rate = Rate(INTERVAL_S)
-        self._total_rate = Rate(TOTAL_INTERVAL_S)
+        self._rate = RateLimit(INTERVAL_S)
+        self._total_rate = RateLimit(TOTAL_INTERVAL_S)
         self._total_paid_s = -inf
         self._due = Deadlines(peers)  # exactly those held
 
@@ -116,7 +116,7 @@ class News:
         shown = peer.reported_known
         was_replaced = lost is not None and shown is not None and is_older(shown, lost)
         broke = reason if up is None and peer.reported_up else None
-        state = Standing(known, up, Reason.REPLACED if was_replaced else reason, broke, leaving)
+        state = PeerStatus(known, up, Reason.REPLACED if was_replaced else reason, broke, leaving)
         if peer.held is not None:
             state = state.after(peer.held)
             peer.held = None
@@ -145,7 +145,7 @@ class News:
     def _has_room(self) -> bool:
         return self._total_rate.room(self._total_paid_s, self._now_s, self._burst) > 0
 
-    def _tell(self, peer: Peer, state: Standing) -> None:
+    def _tell(self, peer: Peer, state: PeerStatus) -> None:
         known, up, now = state.known, state.up, state.shown
         if state.broke is not None and peer.reported_up is not None:
             self._events.append(
@@ -174,7 +174,7 @@ class News:
         self._total_paid_s = self._total_rate.took(self._total_paid_s, self._now_s)
 
 
-def _is_outdated(peer: Peer, state: Standing) -> bool:
+def _is_outdated(peer: Peer, state: PeerStatus) -> bool:
     """Whether the application sees the node otherwise than it is, and it is the same in both
     views.
     """

@@ -11,7 +11,7 @@ _CLEAN_UP_AT = 64  # keys that are not worth a clean-up
 _ROUNDING = 1e-6
 
 
-class Rate:
+class RateLimit:
     """How often something may happen, for those who keep the state.
 
     Source: the generic cell rate algorithm of ITU-T I.371. The state is one time, at which
@@ -38,11 +38,11 @@ class Rate:
         return (paid_s if paid_s > now_s else now_s) + self._interval_s
 
 
-class Pace:
-    """A ``Rate`` for each of any number of keys; costs nothing while nothing happens."""
+class KeyedRateLimit:
+    """A ``RateLimit`` for each of any number of keys; costs nothing while nothing happens."""
 
     def __init__(self, interval_s: float) -> None:
-        self._rate = Rate(interval_s)
+        self._rate = RateLimit(interval_s)
         self._paid_at_s: dict[str, float] = {}
         self._clean_up_at = _CLEAN_UP_AT
 

@@ -12,7 +12,7 @@ from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.peer import Flight, Peers
 
 
-class Lane:
+class CommandQueue:
     """The commands of one kind, by the key of their peer: due at some time, waiting for room, or in
     flight.
 

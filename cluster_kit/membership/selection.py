@@ -11,8 +11,8 @@ from math import inf
 
 from cluster_kit.abc import Topology
 from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.pace import Rate
 from cluster_kit.membership.peer import NO_OFFER, Offer, Peer, Peers
+from cluster_kit.membership.rate_limit import RateLimit
 from cluster_kit.node import Node
 
 INTERVAL_S = 0.25  # between two changes of one node, if that goes on
@@ -29,7 +29,7 @@ class TopologyError(Exception):
     """
 
 
-class Wish:
+class Selection:
     """What the topology is offered, and what it picks from that.
 
     Attributes:
@@ -47,7 +47,7 @@ class Wish:
         self._is_everybody = False  # whether all on offer were picked then
         self._paid_until_s = -inf  # for the workings-out so far
         self._now_s = 0.0
-        self._rate = Rate(INTERVAL_S)
+        self._rate = RateLimit(INTERVAL_S)
         self._due = Deadlines(peers)  # exactly those late
 
     def offer(self, key: str, *, known: Node | None, missed: Node | None) -> None:
