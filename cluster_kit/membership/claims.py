@@ -1,9 +1,12 @@
-"""What one source says, and how long that holds, in time that stands still while the source fails.
+"""What one source claims, and how long each claim holds.
 
-A source that fails cannot renew its word, so its silence says nothing about the nodes that it
-vouched for. Once it works again it may take a whole term to speak of each of them, so a word whose
-term was interrupted gets a whole term again. It gets that once only, or a source that fails now and
-then would keep dead nodes known for ever.
+A claim holds for one term, which is its time to live, and the source renews it by repeating it.
+Terms are measured by a clock of the source's own. That clock stops while the source fails: a source
+that cannot look cannot renew its claims, so its silence says nothing about the nodes.
+
+A source that works again may need a whole term to get round to every node. A claim whose term was
+interrupted therefore gets one more term, counted from the end of the failure. It gets only one:
+otherwise, a source that fails now and then would keep dead nodes known forever.
 """
 
 from __future__ import annotations
@@ -15,102 +18,101 @@ from cluster_kit.membership.peer import Claim, Peers
 from cluster_kit.node import Node
 
 
-class Source:
-    """One source's words and its own time.
+class SourceClaims:
+    """The claims of one source, with the source's own clock.
 
     Attributes:
-        words: By key, as the source tells them; each is also in the record of its peer.
+        by_key: The claims by the key that the source uses: a name, or an address without one. Each
+            is also in the record of its peer.
     """
 
-    def __init__(self, name: str, peers: Peers) -> None:
-        self.words: dict[str, Claim] = {}
-        self._name = name
+    def __init__(self, source: str, peers: Peers) -> None:
+        self.by_key: dict[str, Claim] = {}
+        self._source = source
         self._peers = peers
-        self._until_s = Deadlines(peers)  # in the source's own time; of words that have a limit
-        self._stopped_s: float | None = None
-        self._lost_s = 0.0  # how far the source's own time is behind
-        self._interrupted_s = -inf  # in the source's own time
+        self._ends_s = Deadlines(peers)  # on the source's clock; only claims with a limit
+        self._paused_s: float | None = None  # what the source's clock shows while it stands still
+        self._behind_s = 0.0  # how far the source's clock is behind
+        self._interrupted_s = -inf  # when it last stood still, on the source's clock
 
-    def say(self, node: Node, length_s: float, now_s: float) -> None:
-        """Put the word for ``node`` in place of the last one; it holds for ``length_s`` seconds."""
-        word = self.words.get(node.key)
-        if word is None:
-            word = self.words[node.key] = self._peers[node.key].words[self._name] = Claim(node)
-        word.node = node
-        self._set(node.key, word, length_s, self._own(now_s))
+    def put(self, node: Node, term_s: float, now_s: float) -> None:
+        """Record a claim in place of the previous one for the same key."""
+        claim = self.by_key.get(node.key)
+        if claim is None:
+            claim = self.by_key[node.key] = self._peers[node.key].claims[self._source] = Claim(node)
+        claim.node = node
+        self._begin_term(node.key, claim, term_s, self._clock_s(now_s))
 
-    def renew(self, key: str, length_s: float, now_s: float) -> bool:
-        """Let a word hold from now on for a limited time, if it still holds; return whether."""
-        if length_s == inf or not self.holds(key, now_s):
+    def renew(self, key: str, term_s: float, now_s: float) -> bool:
+        """Begin a new term of a claim that still holds; return False if it needs ``put``."""
+        if term_s == inf or not self.holds(key, now_s):
             return False
-        self._set(key, self.words[key], length_s, self._own(now_s))
+        self._begin_term(key, self.by_key[key], term_s, self._clock_s(now_s))
         return True
 
-    def take_back(self, key: str) -> Claim | None:
-        """Remove the word for ``key``, if there is one, and return it."""
-        word = self.words.pop(key, None)
-        if word is not None:
-            del self._peers[key].words[self._name]
-            self._until_s.discard(key)
-        return word
+    def withdraw(self, key: str) -> bool:
+        """Remove the claim for ``key``; return whether there was one."""
+        if self.by_key.pop(key, None) is None:
+            return False
+        del self._peers[key].claims[self._source]
+        self._ends_s.discard(key)
+        return True
 
     def holds(self, key: str, now_s: float) -> bool:
-        """Return whether there is a word for ``key`` whose term has not passed."""
-        word = self.words.get(key)
-        if word is None or word.lapsed:
+        """Whether there is a claim for ``key`` whose term has not ended."""
+        claim = self.by_key.get(key)
+        if claim is None or claim.lapsed:
             return False
-        until_s = self._until_s.at_s(key)
-        return until_s is None or until_s > self._own(now_s)
+        end_s = self._ends_s.at_s(key)
+        return end_s is None or end_s > self._clock_s(now_s)
 
-    def until_s(self, key: str, now_s: float) -> float:
-        """Return until when a word holds if the source goes on as it does; infinity if for ever."""
-        until_s = self._until_s.at_s(key)
-        return inf if until_s is None else now_s + until_s - self._own(now_s)
+    def end_s(self, key: str, now_s: float) -> float:
+        """Return when a claim lapses if the health of its source does not change, or ``inf``."""
+        end_s = self._ends_s.at_s(key)
+        return inf if end_s is None else now_s + end_s - self._clock_s(now_s)
 
-    def lasts(self, key: str) -> bool:
-        """Return whether there is a word for ``key`` without a limit."""
-        word = self.words.get(key)
-        return word is not None and not word.lapsed and key not in self._until_s
+    def is_unlimited(self, key: str) -> bool:
+        """Whether there is a claim for ``key`` that holds until the source withdraws it."""
+        claim = self.by_key.get(key)
+        return claim is not None and not claim.lapsed and key not in self._ends_s
 
-    def stop(self, now_s: float) -> None:
-        """Let time stand still, unless it does."""
-        if self._stopped_s is None:
-            self._stopped_s = self._interrupted_s = self._own(now_s)
+    def pause(self, now_s: float) -> None:
+        """Stop the source's clock."""
+        if self._paused_s is None:
+            self._paused_s = self._interrupted_s = self._clock_s(now_s)
 
-    def go_on(self, now_s: float) -> None:
-        """Let time pass again, if it stands still."""
-        if self._stopped_s is not None:
-            self._lost_s = now_s - self._stopped_s
-            self._stopped_s = None
+    def resume(self, now_s: float) -> None:
+        """Let the source's clock run again."""
+        if self._paused_s is not None:
+            self._behind_s = now_s - self._paused_s
+            self._paused_s = None
 
-    def pop_due(self, now_s: float) -> list[str]:
-        """Return the keys whose term has passed, earliest first; that is said once."""
-        passed = []
-        for key in self._until_s.pop_due(self._own(now_s)):
-            word = self.words[key]
-            again_until_s = self._interrupted_s + word.length_s
-            if word.prolonged or again_until_s <= word.said_s + word.length_s:
-                word.lapsed = True
-                passed.append(key)
+    def pop_lapsed(self, now_s: float) -> list[str]:
+        """Return the keys whose claims have lapsed since the last call, earliest first."""
+        lapsed = []
+        for key in self._ends_s.pop_due(self._clock_s(now_s)):
+            claim = self.by_key[key]
+            extended_end_s = self._interrupted_s + claim.term_s
+            if claim.extended or extended_end_s <= claim.made_s + claim.term_s:
+                claim.lapsed = True
+                lapsed.append(key)
             else:
-                word.prolonged = True
-                self._until_s.set(key, again_until_s)
-        return passed
+                claim.extended = True
+                self._ends_s.set(key, extended_end_s)
+        return lapsed
 
     def next_s(self) -> float | None:
-        """Return when ``pop_due`` next has something to do, if nothing else happens."""
-        earliest_s = self._until_s.next_s()
-        return (
-            None if earliest_s is None or self._stopped_s is not None else earliest_s + self._lost_s
-        )
+        """Return when ``pop_lapsed`` next has something to do, if nothing else happens."""
+        first_s = self._ends_s.next_s()
+        return None if first_s is None or self._paused_s is not None else first_s + self._behind_s
 
-    def _set(self, key: str, word: Claim, length_s: float, now_s: float) -> None:
-        word.said_s, word.length_s = now_s, length_s
-        word.lapsed = word.prolonged = False
-        if length_s == inf:
-            self._until_s.discard(key)
+    def _begin_term(self, key: str, claim: Claim, term_s: float, clock_s: float) -> None:
+        claim.made_s, claim.term_s = clock_s, term_s
+        claim.lapsed = claim.extended = False
+        if term_s == inf:
+            self._ends_s.discard(key)
         else:
-            self._until_s.set(key, now_s + length_s)
+            self._ends_s.set(key, clock_s + term_s)
 
-    def _own(self, now_s: float) -> float:
-        return now_s - self._lost_s if self._stopped_s is None else self._stopped_s
+    def _clock_s(self, now_s: float) -> float:
+        return now_s - self._behind_s if self._paused_s is None else self._paused_s

@@ -1,8 +1,8 @@
-"""Whom to be linked to: what the topology picks from those known, and from those missed.
+"""Which peers are wanted: what the topology selects from those that are known, or missed.
 
-Working that out takes time in proportion to the roster. So a node that changes all the time is
-offered anew only now and then; and where hundreds of nodes come one by one, the wish is not worked
-out for each of them. In a small cluster, and after a pause in any, that happens at once.
+A selection takes time in proportion to the roster. So selections are limited to a small share of
+the time, and so are the changes of one node. In a small cluster, and after a pause in any, every
+change counts at once.
 """
 
 from __future__ import annotations
@@ -17,23 +17,22 @@ from cluster_kit.node import Node
 
 INTERVAL_S = 0.25  # between two changes of one node, if that goes on
 BURST = 4  # changes in a row without a wait
-# between two workings-out, for each node on offer: hundreds of times what that takes
+# Each selection is paid for with this time for each node on offer, hundreds of times what it takes;
+# but with MAX_WAIT_S at most, so that even in a huge cluster a newcomer is dialled soon.
 NODE_S = 250e-6
-MAX_WAIT_S = 0.25  # between two workings-out, however many nodes there are
-AHEAD_S = 0.5  # workings-out that take up no more than this are done without a wait
+MAX_WAIT_S = 0.25
+AHEAD_S = 0.5  # this much may be owed before a selection has to wait
 
 
 class TopologyError(Exception):
-    """The topology could not pick anybody: it raised the cause of this error, or picked no
-    nodes.
-    """
+    """The topology could not select: it raised the cause of this error, or returned no nodes."""
 
 
 class Selection:
-    """What the topology is offered, and what it picks from that.
+    """Keeps what the topology is offered, and what it selects from that.
 
     Attributes:
-        changed: The keys of those whose offer has changed; for the owner to clear.
+        changed: The keys of the peers whose offer has changed; the owner clears it.
     """
 
     def __init__(self, peers: Peers, topology: Topology) -> None:
@@ -42,18 +41,18 @@ class Selection:
         self._topology = topology
         self._known: set[Node] = set()  # all on offer, as the topology gets them
         self._missed: set[Node] = set()
-        self._stale = True
-        self._touched: set[str] = set()  # whose offer has changed since the last working-out
-        self._is_everybody = False  # whether all on offer were picked then
-        self._paid_until_s = -inf  # for the workings-out so far
+        self._stale = True  # whether the offer has changed since the last selection
+        self._touched: set[str] = set()  # whose offer has changed since then
+        self._selects_all = False  # whether all on offer were selected then
+        self._paid_s = -inf  # when the selections so far are paid for
         self._now_s = 0.0
         self._rate = RateLimit(INTERVAL_S)
-        self._due = Deadlines(peers)  # exactly those late
+        self._due = Deadlines(peers)  # exactly those with a ``late_offer``
 
     def offer(self, key: str, *, known: Node | None, missed: Node | None) -> None:
         """Offer a node as one that is known, as one that is only missed, or not at all.
 
-        A node that comes or goes counts at once; a change of any other counts soon.
+        A node that comes or goes counts at once; any other change counts soon.
         """
         peer = self._peers[key]
         if peer.late_offer is not None:
@@ -62,50 +61,49 @@ class Selection:
         before, now = peer.offer, Offer(known, missed)
         if before == now:
             return
-        stays = (before.known is None) == (known is None) and (before.missed is None) == (
-            missed is None
-        )
-        if stays and (at_s := self._rate.at_s(peer.offer_paid_s, self._now_s, BURST)) > self._now_s:
+        if (before.known is None, before.missed is None) != (known is None, missed is None):
+            self._replace(peer, now)
+            return
+        at_s = self._rate.at_s(peer.offer_paid_s, self._now_s, BURST)
+        if at_s > self._now_s:
             peer.late_offer = now
             self._due.set(key, at_s)
-            return
-        self._replace(peer, now)
-        if stays:
-            peer.offer_paid_s = self._rate.took(peer.offer_paid_s, self._now_s)
+        else:
+            self._replace(peer, now)
+            peer.offer_paid_s = self._rate.charge(peer.offer_paid_s, self._now_s)
 
     def tick(self, now_s: float) -> None:
-        """Make the changes that have waited for long enough."""
+        """Apply the changes that have waited for long enough."""
         self._now_s = now_s
         for key in self._due.pop_due(now_s):
             peer = self._peers[key]
             offer, peer.late_offer = peer.late_offer, None
             if offer is not None:
                 self._replace(peer, offer)
-                peer.offer_paid_s = self._rate.took(peer.offer_paid_s, now_s)
+                peer.offer_paid_s = self._rate.charge(peer.offer_paid_s, now_s)
 
     def next_s(self) -> float | None:
         """Return when ``tick`` or ``update`` next has something to do."""
         late_s = self._due.next_s()
         if not self._stale:
             return late_s
-        at_s = self._paid_until_s - AHEAD_S
+        at_s = self._paid_s - AHEAD_S
         return at_s if late_s is None else min(late_s, at_s)
 
     def reconsider(self) -> None:
-        """Have the wish worked out again although the offer is the same."""
+        """Select again although the offer is the same."""
         self._stale = True
 
     def update(self, local: Node, now_s: float) -> list[str]:
-        """Decide who is wanted, and return of whom that has changed, by key.
+        """Decide who is wanted; return the keys for which that has changed.
 
-        Who is new may have to wait for a moment. Who is no longer on offer is not wanted any more
-        at once.
+        A node that is no longer on offer is unwanted at once. A new one may have to wait a moment.
         """
-        if self._stale and now_s >= self._paid_until_s - AHEAD_S:
+        if self._stale and now_s >= self._paid_s - AHEAD_S:
             size = len(self._known) + len(self._missed)
-            self._paid_until_s = max(now_s, self._paid_until_s) + min(size * NODE_S, MAX_WAIT_S)
+            self._paid_s = max(now_s, self._paid_s) + min(size * NODE_S, MAX_WAIT_S)
             try:
-                changed = self._work_out(local)
+                changed = self._select(local)
             except BaseException as exc:
                 raise TopologyError from exc
             self._stale = False
@@ -117,34 +115,30 @@ class Selection:
             peer.wanted = not peer.wanted
         return sorted(peer.key for peer in changed)
 
-    def _work_out(self, local: Node) -> list[Peer]:
-        """Return those of whom it changes whether they are wanted.
+    def _select(self, local: Node) -> list[Peer]:
+        """Return the peers whose ``wanted`` is to change.
 
-        Wanted are those of the known who are picked, and those of the missed who would be, were
-        they known.
+        The topology selects among the known peers, as all other nodes do. A missed peer is wanted
+        if it would be selected, were it known; that takes a second selection, among all of them.
         """
         known = frozenset(self._known)
         everybody = known | self._missed if self._missed else known
-        picked = self._topology.select(local, known)
-        picked_too = self._topology.select(local, everybody) if self._missed else picked
-        was_everybody = self._is_everybody
-        self._is_everybody = picked is known and picked_too is everybody
-        # as in a full mesh: with thousands of nodes, one more is to cost little
-        if self._is_everybody:
-            those = (
-                [self._peers[key] for key in self._touched]
-                if was_everybody
-                else self._peers.values()
-            )
-            return [peer for peer in those if peer.wanted != any(peer.offer)]
-        wanted = {node.key for node in picked if self._offer_of(node).known}
-        wanted |= {node.key for node in picked_too if self._offer_of(node).missed}
+        selected = self._topology.select(local, known)
+        selected_too = self._topology.select(local, everybody) if self._missed else selected
+        selected_all = self._selects_all
+        self._selects_all = selected is known and selected_too is everybody
+        # As in a full mesh. There, whoever is on offer is wanted, so only those whose offer has
+        # changed are looked at: with thousands of nodes, one more must cost little.
+        if self._selects_all:
+            touched = (self._peers[key] for key in self._touched)
+            candidates = touched if selected_all else self._peers.values()
+            return [peer for peer in candidates if peer.wanted != any(peer.offer)]
+        wanted = {node.key for node in selected if self._offer_of(node).known}
+        wanted |= {node.key for node in selected_too if self._offer_of(node).missed}
         return [peer for peer in self._peers.values() if peer.wanted != (peer.key in wanted)]
 
     def _offer_of(self, node: Node) -> Offer:
-        """Return what is on offer by the key of a node; a topology may return one that it has made
-        up.
-        """
+        """Return the offer of a selected node, none if the topology has made it up."""
         peer = self._peers.get(node.key)
         return NO_OFFER if peer is None else peer.offer
 

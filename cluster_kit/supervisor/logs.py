@@ -139,7 +139,7 @@ class LogRelay:
         if record.logged.level < logging.WARNING:
             _emit(record)
         elif self._throttle.passes(kind, now_s):
-            self._pace.took(record.origin, now_s)
+            self._pace.charge(record.origin, now_s)
             self._held_back.pop(kind, None)
             _emit(record.marked(self._throttle.more(kind)))
         elif kind in self._held_back or len(self._held_back) < _MAX_HELD_BACK:

@@ -30,7 +30,7 @@ from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command, Connect, Disconnect, GiveUp
 from cluster_kit.membership.reports import Report
-from cluster_kit.membership.roster import EXCHANGE
+from cluster_kit.membership.sources import EXCHANGE
 from cluster_kit.node import Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.dropped import Dropped

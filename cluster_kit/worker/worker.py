@@ -21,6 +21,7 @@ from cluster_kit.events import Event, TopologyEvent
 from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Effects, Membership
 from cluster_kit.membership.reports import Report
+from cluster_kit.membership.rules import Settings
 from cluster_kit.membership.selection import TopologyError
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
@@ -421,9 +422,7 @@ class Worker:
 
 
 def _membership(config: TopologyConfig, local: Node, connector: Connector) -> Membership:
-    return Membership(
-        local,
-        config.topology.build(),
+    settings = Settings(
         name=config.name,
         prune=config.prune,
         max_nodes=config.max_nodes,
@@ -431,3 +430,4 @@ def _membership(config: TopologyConfig, local: Node, connector: Connector) -> Me
         keeps_links=connector.holds_links,
         introduces=connector.introduces,
     )
+    return Membership(local, config.topology.build(), settings)

@@ -35,6 +35,7 @@ from cluster_kit.membership.reports import (
     SourceFails,
     SourceWorks,
 )
+from cluster_kit.membership.rules import Settings
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -63,11 +64,13 @@ class World(RuleBasedStateMachine):
         self.membership = Membership(
             LOCAL,
             FullMeshTopology(),
-            name="t",
-            prune=prune,
-            max_nodes=MAX_NODES,
-            remember_s=60.0,
-            keeps_links=keeps_links,
+            Settings(
+                name="t",
+                prune=prune,
+                max_nodes=MAX_NODES,
+                remember_s=60.0,
+                keeps_links=keeps_links,
+            ),
         )
         if unhurried:  # the application is told seldom, so that much is held back
             self.membership._rules.notifier._rate = RateLimit(UNHURRIED_S)

@@ -52,7 +52,7 @@ def refuse_all_that_cross(case):
 
 
 def believe_any_boot(self, source, name, boot_id):
-    return [(name, source)] if self.told_by(source, name) else []
+    return [(name, source)] if self.claimed_by(source, name) else []
 
 
 def admit_everybody(self, node, source):
@@ -84,7 +84,7 @@ def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
         known, up, reason, reason if up is None and peer.reported_up else None, leaving
     )
     if self._rate.at_s(peer.report_paid_s, self._now_s, NEWS_BURST) <= self._now_s:
-        self._tell(peer, state)
+        self._report(peer, state)
 
 
 NEWS_BURST = 3
@@ -142,7 +142,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="a goodbye is of one run only",
-        off={"membership.roster:Roster._revoked": believe_any_boot},
+        off={"membership.sources:Sources._revoked": believe_any_boot},
         family=Family(make=families.successors),
         finds=Law.RUNS,
     ),
@@ -245,7 +245,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="dials to those who don't answer make way",
-        off={"membership.command_queue:CommandQueue._makes_way_at_s": always(inf)},
+        off={"membership.command_queue:CommandQueue._evictable_at_s": always(inf)},
         family=Family(
             make=families.black_holes,
             topology=STATIC,
@@ -292,13 +292,13 @@ SAFEGUARDS = [
     # bounds
     Safeguard(
         name="a roster holds max_nodes",
-        off={"membership.roster:Roster._admits": admit_everybody},
+        off={"membership.sources:Sources._admits": admit_everybody},
         family=Family(make=families.nothing(5), topology={"strategy": "gossip", "max_nodes": 3}),
         finds=Law.ROSTER,
     ),
     Safeguard(
         name="a node knows that it is itself",
-        off={"membership.roster:Roster._is_own": always(False)},
+        off={"membership.sources:Sources._is_own": always(False)},
         family=Family(make=families.nothing(3), topology={**STATIC, "topology": "ring"}),
         finds=Law.ROSTER,
     ),
