@@ -30,10 +30,6 @@ class CommandQueue:
         self._dismissed: dict[str, None] = {}  # in flight, and to be evicted next
         self._evicted = 0  # how many in flight have been evicted, but have not ended yet
 
-    def __contains__(self, key: str) -> bool:
-        """Whether the command of ``key`` is in flight."""
-        return key in self._in_flight
-
     def queue(self, key: str, at_s: float) -> None:
         """Schedule the command of ``key`` for ``at_s``, in place of an earlier schedule."""
         self._waiting.pop(key, None)

@@ -291,6 +291,11 @@ class Peer:
         return self.up_since_s is not None
 
     @property
+    def is_busy(self) -> bool:
+        """Whether a command is in flight for it."""
+        return self.flight is not None
+
+    @property
     def last_boot_id(self) -> BootId | None:
         """The run that was linked last, if that is known."""
         return self.met.boot_id if self.met else None

@@ -233,8 +233,7 @@ class Reconciler:
             dials.lively_until_s = now_s + LIVELY_S
             self._requeue(peer, now_s)
         for queue in (self._hopeful, self._doubtful):
-            if key in queue:
-                queue.dismiss(key, now_s - RENEW_S)
+            queue.dismiss(key, now_s - RENEW_S)
 
     def postpone(self, key: str, until_s: float, now_s: float) -> None:
         """Don't dial before ``until_s``."""
@@ -285,18 +284,17 @@ class Reconciler:
 
     def _requeue(self, peer: Peer, now_s: float) -> None:
         """Queue the command that a peer needs, unless one is in flight for it."""
-        key = peer.key
-        self._unqueue(key)
-        if any(key in queue for queue in self._queues):
+        self._unqueue(peer.key)
+        if peer.is_busy:
             return
         dials = peer.dials
         at_s = max(now_s, dials.until_s) if dials else now_s
-        if peer.wanted:
-            if not peer.settled and not self._draining:
-                is_doubtful = dials and dials.unanswered and at_s >= dials.lively_until_s
-                (self._doubtful if is_doubtful else self._hopeful).queue(key, at_s)
-        elif peer.requested:
-            self._farewells.queue(key, at_s)
+        if not peer.wanted:
+            if peer.requested:
+                self._farewells.queue(peer.key, at_s)
+        elif not peer.settled and not self._draining:
+            is_doubtful = dials and dials.unanswered and at_s >= dials.lively_until_s
+            (self._doubtful if is_doubtful else self._hopeful).queue(peer.key, at_s)
 
     def _dialled(self, peer: Peer) -> Node:
         """Return where the dial that starts now goes; it carries any change to the connector."""

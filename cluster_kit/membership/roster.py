@@ -161,13 +161,13 @@ class Roster:
     def _update(self, touched: Touched, reason: Reason) -> list[Change]:
         if not touched:
             return []
-        if not self._has_bare:
-            if any(map(is_bare, touched)):
-                self._start_relating()
-            elif len(touched) == 1:  # as nearly always: it affects nobody else
-                ((key, fresh),) = touched.items()
+        if len(touched) == 1 and not self._has_bare:
+            ((key, fresh),) = touched.items()
+            if not is_bare(key):  # as nearly always: it affects nobody else
                 change = self._change(key, reason, fresh)
                 return [] if change is None else [change]
+        if not self._has_bare and any(map(is_bare, touched)):
+            self._start_relating()
         affected: dict[str, bool] = {}
         for claimed, fresh in touched.items():
             for key in self._affected_by(claimed):

@@ -176,8 +176,10 @@ class Sources:
         if self._is_own(node):
             self.saw_itself = True
             return False
+        if self._size < self._max_nodes:
+            return True
         peer = self._peers.get(node.key)
-        if self._size < self._max_nodes or (peer and peer.claims):
+        if peer is not None and peer.claims:
             return True
         self.full_of = self.full_of or source
         return False

@@ -208,7 +208,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="one command is in flight for a peer",
-        off={"membership.command_queue:CommandQueue.__contains__": always(False)},
+        off={"membership.peer:Peer.is_busy": False},
         family=Family(make=families.churn),
         finds=Law.COMMANDS,
     ),
