@@ -1,9 +1,8 @@
 """Which of several nodes has a duty: the oldest candidate, by boot, of those that see each other.
 
 A node that wants the duty is a *candidate*, and announces that to all its peers before anything
-else. It may go for the duty if it sees no older candidate. It then asks every linked node, candidate
-or not, whether that node is free, and has the duty once all have said so. There is no election, no
-term and no log.
+else. If it sees no older candidate, it asks every linked node, candidate or not, whether that node
+is free, and has the duty once all have said so. There is no election, no term and no log.
 
 =========== ==================================================== ===================================
 stage       meaning                                              left when
@@ -14,8 +13,8 @@ stage       meaning                                              left when
             nodes have not said yet that they are free           candidate, or too few: ``WAITING``
 ``HELD``    this node has the duty                               an older candidate, or too few:
                                                                  ``LOST``
-``LOST``    it must stop its work, and has not reported yet that it reports that: ``WAITING``, or
-            it has                                               ``ASKING``
+``LOST``    it must stop its work, and has not reported that it  it reports that: ``WAITING``, or
+            has stopped                                          ``ASKING``
 =========== ==================================================== ===================================
 
 Two nodes that see each other never both have the duty, because messages arrive in order and a node

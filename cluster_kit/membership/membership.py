@@ -108,7 +108,7 @@ class Membership:
 
     @property
     def finds_only_itself(self) -> bool:
-        """Whether discovery has found this node, and nobody else."""
+        """Whether discovery has found this node, and no other."""
         peers = self._rules.peers.values()
         if any(peer.up or peer.known for peer in peers):
             return False

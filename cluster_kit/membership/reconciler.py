@@ -213,7 +213,7 @@ class Reconciler:
     # -- when to dial ------------------------------------------------------------------------------
 
     def alive(self, key: str, now_s: float) -> None:
-        """Note a sign of life of a peer."""
+        """Record a sign of life of a peer."""
         peer = self._peers[key]
         if peer.dials and not peer.up:
             peer.dials.lively_until_s = now_s + LIVELY_S

@@ -114,7 +114,7 @@ class Roster:
         return any(map(self.sources.has_unlimited, [key, *self._book.addresses_of(key)]))
 
     def meet(self, peer: Node, dialled: str | None = None) -> list[Change]:
-        """Apply what a link proves: which run is alive, and that it answers where we dialled.
+        """Handle what a link proves: which run is alive, and that it answers where we dialled.
 
         What an accepted peer says about its own address proves nothing.
         """
@@ -130,17 +130,17 @@ class Roster:
         return self._update(dict.fromkeys(touched, False), Reason.REPLACED)
 
     def discard_proof(self, address: str) -> list[Change]:
-        """Apply that somebody else answers at ``address`` than a link has proved."""
+        """Handle that another node answers at ``address`` than a link has proved."""
         affected = self._book.discard_proof(address)
         return self._update(dict.fromkeys(affected, False), Reason.REPLACED)
 
     def disown(self, *keys: str | None) -> list[Change]:
-        """Apply that these names and addresses are our own: nobody is known by them from now on."""
+        """Handle the names and addresses of this node: no peer is known by them from now on."""
         own = [key for key in keys if key is not None]
         return self._update(self.sources.disown(own), Reason.GONE)
 
     def set_aside(self, node: Node) -> list[Change]:
-        """Apply that a dial to ``node`` led back to us: it is not known until it is linked.
+        """Handle a dial to ``node`` that led back to us: it is not known until it is linked.
 
         The address is not ours for good. A DNS name may resolve to others as well, and a load
         balancer may lead to another node the next time.
@@ -149,7 +149,7 @@ class Roster:
         return self._update({node.key: False}, Reason.GONE)
 
     def release(self, key: str) -> list[Change]:
-        """Apply that a node is linked, which ends that it is set aside."""
+        """Handle a link to a node that was set aside: it is known again."""
         peer = self._peers.get(key)
         if peer is None or peer.mirror is None:
             return []

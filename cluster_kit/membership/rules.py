@@ -385,7 +385,7 @@ class Rules:
             reason=reason,
             lost=lost,
         )
-        # While the link is up, only the peer itself can withdraw our end's wish for it.
+        # While the link is up, this end wants it unless the peer itself says that it leaves.
         if departs and self._would_tell(key) and self.departures.is_hearsay(key):
             departs = False
         staying = None if departs else node

@@ -95,7 +95,7 @@ class Selection:
         self._stale = True
 
     def update(self, local: Node, now_s: float) -> list[str]:
-        """Decide who is wanted; return the keys for which that has changed.
+        """Decide which peers are wanted; return the keys for which that has changed.
 
         A node that is no longer on offer is unwanted at once. A new one may have to wait a moment.
         """
@@ -122,12 +122,12 @@ class Selection:
         if it would be selected, were it known; that takes a second selection, among all of them.
         """
         known = frozenset(self._known)
-        everybody = known | self._missed if self._missed else known
+        all_nodes = known | self._missed if self._missed else known
         selected = self._topology.select(local, known)
-        selected_too = self._topology.select(local, everybody) if self._missed else selected
+        selected_too = self._topology.select(local, all_nodes) if self._missed else selected
         selected_all = self._selects_all
-        self._selects_all = selected is known and selected_too is everybody
-        # As in a full mesh. There, whoever is on offer is wanted, so only those whose offer has
+        self._selects_all = selected is known and selected_too is all_nodes
+        # As in a full mesh. There, every node on offer is wanted, so only those whose offer has
         # changed are looked at: with thousands of nodes, one more must cost little.
         if self._selects_all:
             touched = (self._peers[key] for key in self._touched)

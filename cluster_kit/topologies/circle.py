@@ -13,7 +13,7 @@ def by_name(known: Iterable[Node]) -> dict[str, Node]:
 
 
 def unnamed(known: Iterable[Node]) -> frozenset[Node]:
-    """Return the nodes of which only the address is known.
+    """Return the nodes whose name is not known yet.
 
     A topology that places nodes by name selects all of these, because a name is learned only over a
     link. If one of them were left out, its name might never be learned, and nodes that know the

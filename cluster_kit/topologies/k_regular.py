@@ -33,7 +33,7 @@ _HASH_CHARS = 2 * _HASH_BYTES
 class KRegularTopology(Topology):
     """Links each node to ``k`` others, or fewer if two are neighbours in several rings.
 
-    Nodes of which only the address is known are selected as well, until their name is learned.
+    Nodes without a known name are selected as well, until their name is learned.
 
     Args:
         k: How many links a node has; even, and the same on all nodes. 2 is one ring, whose longest

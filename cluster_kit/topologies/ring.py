@@ -13,7 +13,7 @@ from cluster_kit.topologies.circle import by_name, neighbours, unnamed
 class RingTopology(Topology):
     """The fewest links that survive the loss of one node; the longest path is half the cluster.
 
-    Nodes of which only the address is known are selected as well, until their name is learned.
+    Nodes without a known name are selected as well, until their name is learned.
     """
 
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:

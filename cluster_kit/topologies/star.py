@@ -18,7 +18,7 @@ class StarTopology(Topology):
 
     If no hub is known, the node with the lowest name is the hub. A hub knows that it is one and
     dials all nodes, so spokes learn its tags over that link if their source does not give them.
-    Nodes of which only the address is known are selected as well, until their name is learned. Any
+    Nodes without a known name are selected as well, until their name is learned. Any
     spoke may have to be the hub one day, so the number of links has no bound.
 
     Args:
@@ -38,9 +38,9 @@ class StarTopology(Topology):
         hubs = self._hubs([local, *(node for node in known if node.name is not None)])
         return known if local in hubs else hubs | unnamed(known)
 
-    def _hubs(self, everybody: Collection[Node]) -> frozenset[Node]:
-        hubs = frozenset(filter(self._is_hub, everybody))
-        return hubs or frozenset([min(everybody, key=lambda node: node.key)])
+    def _hubs(self, nodes: Collection[Node]) -> frozenset[Node]:
+        hubs = frozenset(filter(self._is_hub, nodes))
+        return hubs or frozenset([min(nodes, key=lambda node: node.key)])
 
     def _is_hub(self, node: Node) -> bool:
         if node.name in self.hubs:
