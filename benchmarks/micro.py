@@ -17,6 +17,7 @@ from cluster_kit.abc import MAX_PAYLOAD_BYTES, Found, Seen
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command, Connect
 from cluster_kit.membership.reports import Connected, LinkUp, Observed
+from cluster_kit.membership.rules import Settings
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip.engine import GossipEngine
@@ -103,15 +104,10 @@ def membership(n: int) -> Iterator[Row]:
 
 
 def _life(nodes: list[Node]) -> list[float]:
-    here = Membership(
-        _node(0),
-        FullMeshTopology(),
-        name="lan",
-        prune=True,
-        max_nodes=len(nodes) + 1,
-        remember_s=3600.0,
-        keeps_links=True,
+    settings = Settings(
+        name="lan", prune=True, max_nodes=len(nodes) + 1, remember_s=3600.0, keeps_links=True
     )
+    here = Membership(_node(0), FullMeshTopology(), settings)
     newcomer = _node(len(nodes) + 1)
 
     commands: list[Command] = []

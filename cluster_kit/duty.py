@@ -1,36 +1,35 @@
-"""Which of several nodes has a duty: the oldest boot of the candidates that see each other. Pure.
+"""Which of several nodes has a duty: the oldest candidate, by boot, of those that see each other.
 
-A node that wants the duty is a candidate, and announces that to all its peers before anything else.
-The oldest candidate that a node sees may claim; the others wait. A claimant asks every linked node,
-candidate or not, whether it is free, and has the duty once all have said so. There is no election,
-no term and no log.
+A node that wants the duty is a *candidate*, and announces that to all its peers before anything
+else. If it sees no older candidate, it asks every linked node, candidate or not, whether that node
+is free, and has the duty once all have said so. There is no election, no term and no log.
 
-=========== ===================================================== ==================================
-stage       meaning                                               left when
-=========== ===================================================== ==================================
-``WAITING`` not the oldest candidate in sight, or too few nodes   that changes: ``ASKING``
-            are linked
-``ASKING``  the oldest; some linked nodes have not said yet that  all have: ``HELD``; no longer the
-            they are free                                         oldest, or too few: ``WAITING``
-``HELD``    this node has the duty                                no longer the oldest, or too few:
-                                                                  ``LOST``
-``LOST``    it must stop its work, and has not reported that yet  it reports that: ``WAITING``, or
-                                                                  ``ASKING``
-=========== ===================================================== ==================================
+=========== ==================================================== ===================================
+stage       meaning                                              left when
+=========== ==================================================== ===================================
+``WAITING`` an older candidate is in sight, or too few nodes are that changes: ``ASKING``
+            linked
+``ASKING``  no older candidate is in sight, but some linked      all have: ``HELD``; an older
+            nodes have not said yet that they are free           candidate, or too few: ``WAITING``
+``HELD``    this node has the duty                               an older candidate, or too few:
+                                                                 ``LOST``
+``LOST``    it must stop its work, and has not reported that it  it reports that: ``WAITING``, or
+            has stopped                                          ``ASKING``
+=========== ==================================================== ===================================
 
-Why two nodes that see each other never both have it: messages arrive in order, and a candidacy is
-announced before the question. So a node that answers knows that the asker is a candidate.
+Two nodes that see each other never both have the duty, because messages arrive in order and a node
+announces its candidacy before it asks. So a node that answers knows that the asker is a candidate.
 
-- If the asker is the older one, the answerer doesn't claim as long as it sees the asker.
-- If the asker is the younger one, it has yet to learn of the answerer's candidacy, whose own
-  question comes after that announcement. The answerer says that it is free only while it has no
+- If the asker is the older one, the answerer stays in ``WAITING`` while it sees the asker.
+- If the asker is the younger one, it has not yet received the announcement of the answerer, whose
+  own question follows that announcement. The answerer says that it is free only while it has no
   duty: in ``HELD`` and ``LOST``, no node is free.
 
 For the same reason, an answer stays true as long as the link is up and the asker is a candidate.
 
 The limit: two nodes that don't see each other, as in a partition, may both have the duty. When they
-meet, the younger one loses it at once. An application that can't bear that uses ``min_nodes``, more
-than half of all nodes, or takes a lease from a store.
+meet, the younger one loses it at once. An application that cannot tolerate that uses ``min_nodes``,
+more than half of all nodes, or takes a lease from a store.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class Candidacy:
     """One candidate's view of one duty.
 
     Args:
-        min_nodes: How many nodes, including this one, must be linked for anybody to have it.
+        min_nodes: How many nodes, including this one, must be linked for any node to have it.
     """
 
     def __init__(self, min_nodes: int = 1) -> None:
@@ -73,7 +72,7 @@ class Candidacy:
         self._may_have = False
 
     def see(self, own: BootId | None, neighbours: Mapping[int, Neighbour]) -> None:
-        """Note the current links.
+        """Record the current links.
 
         Args:
             own: The boot of this node; ``None`` while its worker is being replaced.
@@ -93,24 +92,24 @@ class Candidacy:
 
     @property
     def to_ask(self) -> frozenset[int]:
-        """The links to the nodes that have to be asked whether they are free."""
+        """The links to the nodes that this node has to ask whether they are free."""
         if self.stage is not Stage.ASKING:
             return frozenset()
         return frozenset(self._neighbours.keys() - self._free)
 
     def is_free(self, link: int) -> None:
-        """Note that the node at the end of ``link`` is free, or no candidate."""
+        """Record that the node at the end of ``link`` has said that it is free."""
         if link in self._neighbours:
             self._free.add(link)
             self._judge()
 
     @property
     def says_free(self) -> bool:
-        """What to answer when asked."""
+        """What to answer when another node asks."""
         return self.stage in (Stage.WAITING, Stage.ASKING)
 
     def release(self) -> None:
-        """Note that this node has stopped the work of the duty."""
+        """Record that this node has stopped the work of the duty."""
         if not self.says_free:
             self.stage = Stage.WAITING
             self._judge()

@@ -1,8 +1,9 @@
 """Which of several nodes owns a key: rendezvous hashing of names.
 
-Each node has a score for each key; the node with the highest score owns the key. All that see the
-same nodes agree without communicating. When a node goes, only its own keys move, spread over the
-others; a new node takes a share of each. There is no ring to build and no state to keep.
+Each node has a score for each key; the node with the highest score owns the key. Nodes that see the
+same cluster agree without communicating. When a node leaves, only its own keys move, and they are
+spread over the others; a new node takes a share from each. There is no ring to build and no state
+to keep.
 
 Source: Thaler and Ravishankar, "Using name-based mappings to increase hit rates", IEEE/ACM
 Transactions on Networking 6(1), 1998.
@@ -25,7 +26,7 @@ def owners(key: str | bytes, nodes: Iterable[Node], count: int = 1) -> tuple[Nod
     Costs one hash per node. A node without a name owns nothing.
 
     Raises:
-        TypeError: The key is neither text nor bytes, or the count is no positive int.
+        TypeError: The key is neither text nor bytes, or the count is not a positive int.
     """
     if not isinstance(key, str | bytes):
         raise TypeError(f"owner: key {key!r:.80}: expected text or bytes")

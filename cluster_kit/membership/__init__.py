@@ -1,3 +1,4 @@
-"""Who is known, who is linked, and what to do about it; pure: values in, values out, time and
-jitter passed in.
+"""The pure core of one topology: which peers are known and linked, and what to do about it.
+
+Values in, values out: time and jitter are arguments.
 """

@@ -1,4 +1,4 @@
-"""Whose deadline of one kind has passed, and when is the next?"""
+"""Deadlines of one kind: which of them have passed, and when the next one does."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _SLACK = 64  # stale heap items that are not worth a clean-up
 class Deadlines:
     """The peers that have a deadline of one kind, ordered by deadline, then key.
 
-    The deadlines themselves are in the peers' records. Putting one off costs a dictionary write:
-    the heap keeps the earlier time, and the key is queued again when that comes. Each key has at
-    least one heap item that is not later than its deadline; all other items are stale.
+    The deadlines themselves are in the records of the peers. Nearly all of them are put off again
+    and again before they pass, so that costs no more than a dictionary write: the heap keeps the
+    earlier time, and the key is queued again when that time comes. Invariant: each key has at least
+    one heap item that is not later than its deadline. All other items are stale.
     """
 
     def __init__(self, peers: Peers) -> None:
@@ -42,7 +43,7 @@ class Deadlines:
             self._clean_up()
 
     def discard(self, key: str) -> None:
-        """Take the deadline of ``key`` away, if it has one."""
+        """Remove the deadline of ``key``, if it has one."""
         peer = self._peers.get(key)
         if peer is not None and peer.deadlines.pop(self, None) is not None:
             self._count -= 1
@@ -62,7 +63,7 @@ class Deadlines:
         return None
 
     def pop_due(self, now_s: float, limit: int | None = None) -> list[str]:
-        """Remove the deadlines that have come, ``limit`` at most; return whose, earliest first."""
+        """Remove the deadlines that have passed, up to ``limit``; return their keys in order."""
         due: list[str] = []
         if not self._heap or self._heap[0][0] > now_s:  # no deadline is earlier than what is queued
             return due

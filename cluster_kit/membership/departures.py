@@ -1,5 +1,13 @@
-"""Who is about to leave, or has left although discovery still vouches for it: nobody to dial until
-another run shows up.
+"""Which peers are about to leave, or have left although discovery still vouches for them.
+
+Such a peer is not dialled until another run of it shows up. There are two ways to learn of a
+departure, and they deserve different trust. Over a link, the peer itself says so. Discovery may be
+forged, and is believed only as far as it costs little: its mark, called *hearsay*, lasts as long as
+the claim that it belongs to, and its goodbye counts for seconds.
+
+A goodbye also has to be remembered for a while, because it overtakes other reports about the same
+run. Heartbeats, look-ups and hints that were under way when the run said goodbye would bring it
+back to life otherwise.
 """
 
 from __future__ import annotations
@@ -11,10 +19,14 @@ from cluster_kit.membership.merge import is_older
 from cluster_kit.membership.peer import LeavingMark, Peers
 from cluster_kit.node import BootId, Node
 
-BELATED_S = 3.0  # what a goodbye has overtaken comes within this time; anybody may have said it
-PROVEN_S = 60.0  # likewise, where the run itself said it, over a link
-MAX_OVER = 1024  # goodbyes to remember
-# by so much a mark outlasts the word that it came with, so that it never ends before that
+# How long a goodbye from discovery is remembered: as long as a packet may be under way. It may be
+# forged, and the run that it names cannot be found meanwhile, so not longer than that.
+BELATED_S = 3.0
+# The same for a goodbye over a link, which nobody can forge. Peers go on passing hints about the
+# run, and each hint holds for a while, so this has to outlast several rounds of them.
+PROVEN_S = 60.0
+MAX_OVER = 1024  # goodbyes to remember; bounds the memory that forged ones cost
+# A mark outlasts its claim by this much. If it ended first, the node would be dialled once more.
 LINGER_S = 0.1
 
 
@@ -23,8 +35,8 @@ class Departures:
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
-        self._hearsay_until_s = Deadlines(peers)  # for how long that counts, where there is a limit
-        # runs that said goodbye, and until when that counts; oldest first
+        self._hearsay_until_s = Deadlines(peers)  # only marks with a limit
+        # the runs that said goodbye, and until when that counts; oldest first
         self._over: dict[tuple[str, BootId], float] = {}
 
     def __contains__(self, key: str) -> bool:
@@ -33,21 +45,21 @@ class Departures:
 
     @property
     def leaving(self) -> frozenset[str]:
-        """Those who are about to leave, as they say themselves or discovery tells."""
+        """The keys of the peers that are about to leave."""
         return frozenset(key for key, peer in self._peers.items() if peer.leaving)
 
     def is_leaving(self, node: Node) -> bool:
-        """Whether this run of ``node``, not just another one, is said to be about to leave."""
+        """Whether this run of ``node``, and not just another one, is about to leave."""
         mark = self._peers[node.key].leaving
         return mark is not None and mark.boot_id in (None, node.boot_id)
 
     def is_hearsay(self, key: str) -> bool:
-        """Whether discovery alone tells that a node is about to leave."""
+        """Whether only discovery says that a peer is about to leave."""
         mark = self._peers[key].leaving
         return mark is not None and mark.hearsay
 
-    def announce(self, key: str, boot_id: BootId | None) -> bool:
-        """Mark a node as about to leave, as it has said itself; return whether that is news."""
+    def mark(self, key: str, boot_id: BootId | None) -> bool:
+        """Mark a peer that has said itself that it is leaving; return whether that is new."""
         peer = self._peers[key]
         if peer.leaving is not None and not peer.leaving.hearsay:
             return False
@@ -55,46 +67,40 @@ class Departures:
         peer.leaving = LeavingMark(boot_id, hearsay=False)
         return True
 
-    def hear(self, key: str, boot_id: BootId | None, until_s: float) -> bool:
-        """Mark a node as about to leave, as discovery tells, until ``until_s``; return whether that
-        is news.
-        """
+    def mark_hearsay(self, key: str, boot_id: BootId | None, until_s: float) -> bool:
+        """Mark a peer that is leaving according to discovery; return whether that is new."""
         peer = self._peers[key]
-        is_news = peer.leaving is None
+        is_new = peer.leaving is None
         if peer.leaving is None:
             peer.leaving = LeavingMark(boot_id, hearsay=True)
         if peer.leaving.hearsay and until_s < inf:
             self._hearsay_until_s.set(key, until_s + LINGER_S)
-        return is_news
+        return is_new
 
     def complete(self, key: str, boot_id: BootId) -> None:
-        """Mark a node as having left."""
+        """Mark a peer as having left."""
         self._peers[key].left = boot_id
 
     def note_goodbye(self, key: str, boot_id: BootId, now_s: float, *, is_proven: bool) -> None:
-        """Take in the goodbye of a run: what else comes of it was on its way. That counts for a
-        while, as it may be forged.
-        """
-        until_s = max(
-            now_s + (PROVEN_S if is_proven else BELATED_S), self._over.pop((key, boot_id), 0.0)
-        )
-        self._over[key, boot_id] = until_s
+        """Remember that a run has said goodbye; ``is_proven`` if it did so over a link."""
+        until_s = now_s + (PROVEN_S if is_proven else BELATED_S)
+        self._over[key, boot_id] = max(until_s, self._over.pop((key, boot_id), 0.0))
         if len(self._over) > MAX_OVER:
             del self._over[next(iter(self._over))]
 
     def is_over(self, node: Node) -> bool:
-        """Whether this run of ``node`` has said goodbye, as far as that counts."""
-        return (
-            bool(self._over) and node.boot_id is not None and (node.key, node.boot_id) in self._over
-        )
+        """Whether this run of ``node`` has said goodbye, and that still counts."""
+        if not self._over or node.boot_id is None:  # as nearly always
+            return False
+        return (node.key, node.boot_id) in self._over
 
     def expire(self, now_s: float) -> None:
-        """Let goodbyes count no longer whose time has passed."""
+        """Forget the goodbyes that no longer count."""
         if self._over and min(self._over.values()) <= now_s:
             self._over = {run: until_s for run, until_s in self._over.items() if until_s > now_s}
 
     def lapse(self, now_s: float) -> list[str]:
-        """Take away marks that nobody has renewed, and return whose they were."""
+        """Remove the hearsay that no source has renewed, and return the keys of its peers."""
         lapsed = self._hearsay_until_s.pop_due(now_s)
         for key in lapsed:
             self._unmark(key)
@@ -104,26 +110,23 @@ class Departures:
         """Return when ``lapse`` next has something to do."""
         return self._hearsay_until_s.next_s()
 
-    def _unmark(self, key: str) -> None:
-        self._peers[key].leaving = None
-        self._hearsay_until_s.discard(key)
-
     def returned(self, key: str) -> None:
-        """Take in that something else than a boot id tells that another run is there."""
+        """Remove a mark without a boot id; something else shows that another run is there."""
         mark = self._peers[key].leaving
         if mark is not None and mark.boot_id is None:
             self._unmark(key)
 
     def review(self, key: str, known: Node | None, linked: Node | None) -> None:
-        """Take away marks that the node as discovery knows it, or as it is linked, has outlived."""
+        """Remove marks of a run that is no longer the one that is known, or linked."""
         peer = self._peers[key]
         if (mark := peer.leaving) is not None:
-            now = (
-                known
-                if linked is None or (known is not None and is_older(linked, known))
-                else linked
-            )
-            if now is None or mark.boot_id not in (None, now.boot_id):
+            is_newer_known = linked is None or (known is not None and is_older(linked, known))
+            current = known if is_newer_known else linked
+            if current is None or mark.boot_id not in (None, current.boot_id):
                 self._unmark(key)
         if linked is not None or known is None or known.boot_id != peer.left:
             peer.left = None
+
+    def _unmark(self, key: str) -> None:
+        self._peers[key].leaving = None
+        self._hearsay_until_s.discard(key)

@@ -1,8 +1,17 @@
-"""What contradicts something that was told before: a link after a goodbye, and a goodbye of a peer
-that is linked.
+"""Reports that contradict each other: a link after a goodbye, and a goodbye during a link.
 
-Either may have been under way for a while, and is settled soon: the link ends, or it doesn't. A
-goodbye that discovery alone has heard of may also be forged.
+Both cases have an innocent cause: one of the two reports was under way for a while. Time tells, and
+soon.
+
+*A link comes up to a run that has said goodbye.* Usually the dial was under way when the peer left,
+and the link is about to end. The application should not see it come and go, so the link is
+*doubted*. If it lasts for ``BELATED_S``, which is how long the goodbye itself counts, the goodbye
+was forged, and the link is up.
+
+*A source reports the goodbye of a peer whose link is up.* Usually the peer has left, and the link
+is about to say so too. But anybody may send that goodbye where discovery is not authenticated, and
+a single packet must not part two nodes. So the goodbye is *held* until the link goes down, for
+``HELD_S`` at most. Goodbyes are held by peer and source, so forged ones cost bounded memory.
 """
 
 from __future__ import annotations
@@ -14,53 +23,52 @@ from cluster_kit.membership.merge import same_run
 from cluster_kit.membership.peer import Peer, Peers
 from cluster_kit.node import Node
 
-# a link over which nothing comes any more is down by then: more than the usual ``silent_s``
+# More than the usual time after which a link is silent. A link to a peer that has left without a
+# goodbye over it is down by then.
 HELD_S = 5.0
 
 
 class Doubts:
-    """Keeps the latest link that is doubted for each peer, and the latest goodbye for each peer and
-    source.
-    """
+    """Keeps the doubted link of each peer, and the latest goodbye for each peer and source."""
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._admitted_at_s = Deadlines(peers)  # exactly those of the doubted links
         self._held_until_s = Deadlines(peers)  # the latest ones of the goodbyes
 
+    # -- links -------------------------------------------------------------------------------------
+
     def doubt_link(self, node: Node, now_s: float) -> None:
-        """Take in that a link has come up to a run that said goodbye: one that is about to end."""
+        """Doubt a link that has come up to a run that said goodbye."""
         peer = self._peers[node.key]
         peer.doubted = node
         peer.doubted_leaving = False
         self._admitted_at_s.set(node.key, now_s + BELATED_S)
 
     def update_link(self, node: Node) -> None:
-        """Take in how the peer of a doubted link introduces itself now."""
+        """Record how the peer of a doubted link introduces itself now."""
         if peer := self._doubted(node):
             peer.doubted = node
 
     def mark_leaving(self, node: Node) -> None:
-        """Take in that the peer of a doubted link is about to leave."""
+        """Record that the peer of a doubted link is about to leave."""
         if peer := self._doubted(node):
             peer.doubted_leaving = True
 
     def drop_link(self, node: Node) -> None:
-        """Take in that a doubted link is down."""
+        """Forget a doubted link that is down."""
         if self._doubted(node):
             self.settle_link(node.key)
 
     def settle_link(self, key: str) -> None:
-        """Doubt no link to ``key`` any more, if one was doubted."""
+        """Stop doubting the link to ``key``, if it was doubted."""
         peer = self._peers[key]
         peer.doubted = None
         peer.doubted_leaving = False
         self._admitted_at_s.discard(key)
 
-    def links_that_last(self, now_s: float) -> list[tuple[Node, bool]]:
-        """Return the peers whose links are not about to end after all, each with whether it is
-        leaving; doubt these no more.
-        """
+    def pop_lasting(self, now_s: float) -> list[tuple[Node, bool]]:
+        """Stop doubting the links that have lasted; return their peers, and whether each leaves."""
         lasting = []
         for key in self._admitted_at_s.pop_due(now_s):
             peer = self._peers[key]
@@ -69,33 +77,8 @@ class Doubts:
             self.settle_link(key)
         return lasting
 
-    def hold_goodbye(self, key: str, source: str, goodbye: Gone, now_s: float) -> None:
-        """Keep what a source has heard of a linked peer, until its link is down, or for
-        ``HELD_S``.
-        """
-        self._peers[key].goodbyes[source] = goodbye, now_s + HELD_S
-        self._held_until_s.set(key, now_s + HELD_S)
-
-    def take_goodbyes(self, key: str, now_s: float) -> list[tuple[str, Gone]]:
-        """Return the goodbyes that are held for ``key``, each with its source, and hold them no
-        longer.
-        """
-        peer = self._peers[key]
-        held, peer.goodbyes = peer.goodbyes, {}
-        self._held_until_s.discard(key)
-        return [
-            (source, goodbye)
-            for source, (goodbye, until_s) in sorted(held.items())
-            if until_s > now_s
-        ]
-
-    def forget_goodbyes(self, now_s: float) -> None:
-        """Forget the goodbyes of those whose link has lasted."""
-        for key in self._held_until_s.pop_due(now_s):
-            self._peers[key].goodbyes.clear()
-
     def next_s(self) -> float | None:
-        """Return when ``links_that_last`` next has something to return."""
+        """Return when ``pop_lasting`` next has something to return."""
         return self._admitted_at_s.next_s()
 
     def _doubted(self, node: Node) -> Peer | None:
@@ -104,3 +87,23 @@ class Doubts:
         if peer is None or peer.doubted is None or not same_run(node, peer.doubted):
             return None
         return peer
+
+    # -- goodbyes ----------------------------------------------------------------------------------
+
+    def hold_goodbye(self, key: str, source: str, goodbye: Gone, now_s: float) -> None:
+        """Hold the goodbye of a linked peer that a source reports."""
+        self._peers[key].goodbyes[source] = goodbye, now_s + HELD_S
+        self._held_until_s.set(key, now_s + HELD_S)
+
+    def pop_goodbyes(self, key: str, now_s: float) -> list[tuple[str, Gone]]:
+        """Remove the goodbyes that are held for ``key``; return those that count, by source."""
+        peer = self._peers[key]
+        held, peer.goodbyes = peer.goodbyes, {}
+        self._held_until_s.discard(key)
+        in_order = sorted(held.items())
+        return [(source, gone) for source, (gone, until_s) in in_order if until_s > now_s]
+
+    def forget_goodbyes(self, now_s: float) -> None:
+        """Forget the goodbyes to peers whose links have lasted."""
+        for key in self._held_until_s.pop_due(now_s):
+            self._peers[key].goodbyes.clear()

@@ -1,4 +1,4 @@
-"""The peers that we mean to find again although discovery may have lost them."""
+"""The peers that are redialled although discovery may have lost them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from cluster_kit.membership.peer import Peers
 
 
 class Memory:
-    """Remembers each peer for ``remember_s`` seconds after its link went down, and without limit
-    while the link is up.
+    """Remembers a peer while its link is up, and for ``remember_s`` seconds after it went down.
 
-    Holds ``max_nodes`` at most; what comes after that is not remembered.
+    Remembers ``max_nodes`` peers at most, and no more after that.
     """
 
     def __init__(self, peers: Peers, remember_s: float, max_nodes: int) -> None:
@@ -27,26 +26,26 @@ class Memory:
     def keep(self, key: str) -> None:
         """Remember a peer whose link is up."""
         if self._has_room(key):
-            self._put(key, True)
+            self._set(key, True)
             self._until_s.discard(key)
 
     def lose(self, key: str, now_s: float) -> None:
-        """Remember a peer whose link is down from now on."""
+        """Remember a peer whose link has just gone down."""
         if self._has_room(key):
-            self._put(key, True)
+            self._set(key, True)
             self._until_s.set(key, now_s + self._remember_s)
 
     def forget(self, key: str) -> None:
         """Remember the peer no longer."""
         if key in self:
-            self._put(key, False)
+            self._set(key, False)
             self._until_s.discard(key)
 
     def expire(self, now_s: float) -> list[str]:
-        """Forget those whose time has passed, and return them."""
+        """Forget the peers whose time is over, and return them."""
         expired = self._until_s.pop_due(now_s)
         for key in expired:
-            self._put(key, False)
+            self._set(key, False)
         return expired
 
     def next_s(self) -> float | None:
@@ -56,7 +55,7 @@ class Memory:
     def _has_room(self, key: str) -> bool:
         return key in self or self._size < self._max_nodes
 
-    def _put(self, key: str, remembered: bool) -> None:
+    def _set(self, key: str, remembered: bool) -> None:
         peer = self._peers[key]
         self._size += remembered - peer.remembered
         peer.remembered = remembered

@@ -9,22 +9,22 @@ from cluster_kit.node import BootId, Node, is_other_run
 _NO_BOOT = BootId(0, 0)
 
 
-def merge(said: Sequence[tuple[str, Node]], name: str | None) -> Node | None:
-    """Return the node called ``name`` as its sources know it, ``None`` where no source does.
+def merge(claims: Sequence[tuple[str, Node]], name: str | None) -> Node | None:
+    """Return the node called ``name`` as its sources know it, ``None`` if no source does.
 
-    The newest boot is right about the run; what it leaves open comes from the others that don't
-    contradict it: first from those who say most, then by the sources' names.
+    The newest boot is right about the run. What it leaves open comes from the claims that don't
+    contradict it: the most detailed first, then by the name of the source.
 
     Args:
-        said: Pairs of source and node, in any order.
+        claims: Pairs of source and node, in any order.
         name: The node's name; ``None`` while only its address is known.
     """
-    if not said:
+    if not claims:
         return None
-    if len(said) == 1 and said[0][1].name == name:  # as nearly always
-        return said[0][1]
-    ranked = [node for _, node in sorted(said, key=lambda pair: (pair[0], pair[1].key))]
-    ranked.sort(key=_weight, reverse=True)
+    if len(claims) == 1 and claims[0][1].name == name:  # as nearly always
+        return claims[0][1]
+    ranked = [node for _, node in sorted(claims, key=lambda claim: (claim[0], claim[1].key))]
+    ranked.sort(key=_rank, reverse=True)
     boot_id = ranked[0].boot_id
     agreeing = [node for node in ranked if node.boot_id in (boot_id, None)]
     address = next((node.address for node in agreeing if node.address), None)
@@ -32,21 +32,17 @@ def merge(said: Sequence[tuple[str, Node]], name: str | None) -> Node | None:
     return Node(name=name, address=address, metadata=metadata, boot_id=boot_id)
 
 
-def _weight(node: Node) -> tuple[BootId, bool, bool, int]:
-    return (
-        node.boot_id or _NO_BOOT,
-        node.name is not None,
-        node.address is not None,
-        len(node.metadata),
-    )
+def _rank(node: Node) -> tuple[BootId, bool, bool, int]:
+    boot_id = node.boot_id or _NO_BOOT
+    return boot_id, node.name is not None, node.address is not None, len(node.metadata)
 
 
 def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | None:
-    """Return the node as it is to be shown, selected and dialled.
+    """Return the node as it is shown, selected and dialled.
 
-    While linked, the peer itself knows best; afterwards its word still fills what discovery leaves
-    open about the same run. A discovered address comes first all the same: it is known to be
-    reachable from here, the peer's own view of it is not.
+    While linked, the peer itself knows best. Afterwards its own description still fills what
+    discovery leaves open about the same run. The discovered address always comes first: it is known
+    to be reachable from here, which the peer's own view of it is not.
 
     Args:
         found: The node as discovery knows it.
@@ -55,7 +51,7 @@ def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | N
     """
     if found is None or met is None:
         return found or met
-    if found == met:  # as nearly always; to make a node costs more than all else that a link brings
+    if found == met:  # as nearly always; making a node costs more than all else about a link
         return met
     first, second = (met, found) if linked else (found, met)
     if not same_run(first, second):
@@ -71,21 +67,23 @@ def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | N
 def views(
     found: Node | None, met: Node | None, *, up: bool, introduces: bool, keeps_links: bool
 ) -> tuple[Node | None, Node | None]:
-    """Return the node as it is to be shown, selected and dialled, and as it is to be shown as
-    linked.
+    """Return the node as it is shown, selected and dialled, and the node that is shown as linked.
+
+    The two differ only for a connector whose links do not introduce the peers, while discovery
+    knows another run than the one that the connector was given.
 
     Args:
         found: The node as discovery knows it.
         met: The node as it last introduced itself over a link.
         up: Whether that link is up.
-        introduces: False where links tell nothing about the peers.
-        keeps_links: False where being known is all there is to a link.
+        introduces: False if links say nothing about the peers.
+        keeps_links: False if being known is all there is to a link.
     """
     node = linked = effective(found, met, linked=up and introduces)
     if up and found and met and not introduces:
         node, linked = found if is_other_run(found, met) else node, met  # until the connector knows
     if found and node and not keeps_links:
-        # all that is ever said of it; also that it has none any more
+        # Discovery alone describes the node, so metadata that it has removed must not stay.
         node = node.evolve(metadata=found.metadata)
     return node, linked
 

@@ -1,83 +1,86 @@
-"""What this node knows of one peer, and the states that a peer goes through.
+"""What this node knows about one peer, and the states that a peer goes through.
 
-There is one ``Peer`` for each key, a name or an address without one. What other modules keep by
-key could be worked out from these records: whose turn is next (``Deadlines``, the lanes), and who
-belongs to a source, an address or the wish. Only the goodbyes of runs (``Departures``) outlast
-the record of their peer, a bounded number of them for a minute at most.
+There is one ``Peer`` for each key: a name, or an address whose name is not known yet. Whatever else
+the modules of this package keep by key is an index that could be computed from these records: who
+is due next (``Deadlines``, ``CommandQueue``), which claims a source has made, which names are at an
+address, what is on offer. Only the goodbyes of runs (``Departures``) outlive the record of their
+peer: a bounded number of them, for a minute at most.
 
-A peer is in one state of each of five groups, which move independently. Left of an arrow is the
-state before, ``any`` for all of them; right of it, the state after. Reports are those of
-``reports.py``; a time is a deadline of the peer. ``rules.py`` says what each report does.
+A peer has one state in each of five groups, and the groups are independent. In the tables, the
+state before is left of the arrow (``any`` for all of them), the state after right of it. The cause
+is a report from ``reports.py``, or a deadline of the peer that passes. ``rules.py`` applies each
+report.
 
-What discovery knows (``roster.py``, ``sources.py``): fields from ``words`` to ``answered_by``
+What discovery knows (``roster.py``, ``claims.py``): fields from ``claims`` to ``answered_by``
 
-    unknown    no word of a source, or only for an address at which a named peer answers
-    known      ``known`` is the node that the words add up to
+    unknown    no source claims it, or only an address at which a named peer answers
+    known      ``known`` is the node that the claims add up to
     set aside  ``mirror`` is that node, but a dial to it led back to this node
 
     unknown -> known      Observed: Seen or Found, unless it is this node, or max_nodes are known
-    known -> unknown      Observed: Found without it, or Gone; or the time of its last word passes,
-                          which stands still from SourceFails to SourceWorks
-    known -> set aside    ConnectFailed: SELF, and nobody gives another address for it
+    known -> unknown      Observed: Found without it, or Gone; or the term of its last claim ends,
+                          which is interrupted from SourceFails to SourceWorks
+    known -> set aside    ConnectFailed: SELF, and no source gives another address for it
     set aside -> known    LinkUp; or Connected
     set aside -> unknown  like known -> unknown
 
 The link (``rules.py``, ``doubts.py``, ``memory.py``): fields from ``met`` to ``goodbyes``
 
-    strange  no link that would be remembered
-    up       ``up_since_s`` says since when; ``met`` is who is there
-    missed   not up, but ``remembered``: it is redialled even if nobody vouches for it
-    doubted  besides any of these: a link to a run that has said goodbye, so it should end soon
+    strange  there is no link, and none that is missed
+    up       ``up_since_s`` says since when; ``met`` is the peer as it introduced itself
+    missed   not up, but ``remembered``: it is redialled even if no source vouches for it
+    doubted  in addition to any of these: a link to a run that has said goodbye, so it should end
 
-    any -> up            LinkUp: the link of another run that was up is down (REPLACED)
-    any -> doubted       LinkUp of a run that has said goodbye and that nobody vouches for
+    any -> up            LinkUp; if another run was up, its link is down (REPLACED)
+    any -> doubted       LinkUp of a run that has said goodbye and that no source vouches for
     doubted -> up        BELATED_S pass
     doubted -> as before LinkDown; or LinkUp of another run
-    up -> missed         LinkDown, where a source vouches for it or its silence was no answer
-    up -> strange        LinkDown: LEFT, GONE or UNWANTED; or it was leaving; or nobody knows it
+    up -> missed         LinkDown, if a source vouches for it, or has lost it only by its silence
+    up -> strange        LinkDown: LEFT, GONE or UNWANTED; or it was leaving; or it is not known
     missed -> strange    remember_s pass; or Observed: Gone; or ConnectFailed: SELF
 
-    A goodbye that a source has heard while the peer is up waits in ``goodbyes``: the peer itself
-    would say so. It counts if the link is down within HELD_S.
+    A goodbye that a source reports while the peer is up waits in ``goodbyes``, because the peer
+    would say it over the link as well. It counts if the link goes down within HELD_S.
 
-Going away (``departures.py``): fields ``leaving`` and ``left``
+Departure (``departures.py``): fields ``leaving`` and ``left``
 
-    staying  neither
-    leaving  ``leaving`` says which run, and whether that is hearsay: discovery alone says so
-    left     ``left`` is the run that said goodbye, though a source still vouches for it
+    staying  neither is set
+    leaving  ``leaving`` says which run, and whether that is hearsay: only discovery says so
+    left     ``left`` is the run that said goodbye, although a source still vouches for it
 
     staying -> leaving   Observed: Leaving (hearsay); or LinkLeaving
-    leaving -> staying   another run is known or up, or none is; or hearsay's time passes
+    leaving -> staying   another run is known or up, or none is; or the hearsay expires
     any -> left          LinkDown: LEFT, while a source vouches for that run
     left -> staying      it is up, or another run is known, or none
 
-The command (``wish.py``, ``reconciler.py``, ``lanes.py``): fields from ``offer`` to ``flight``
+The command (``selection.py``, ``reconciler.py``, ``command_queue.py``): fields from ``offer`` to
+``flight``
 
-    idle       not ``wanted``, and not ``told``
-    waiting    ``wanted``; the dial is queued for ``wait.until_s``, in the hopeful lane or, if
-               nobody seems to be there, in the doubtful one
+    idle       neither ``wanted`` nor ``requested``
+    waiting    ``wanted``; the dial is queued for ``dials.until_s``, as a hopeful one, or as a
+               doubtful one if the peer seems not to be there
     in flight  the connector is carrying out Connect or Disconnect (``flight``)
-    settled    ``wanted``, up, and the connector told so
-    parting    not ``wanted``, but ``told``; Disconnect is queued
+    settled    ``wanted``, up, and the connector knows that the link is wanted
+    parting    not ``wanted``, but ``requested``; Disconnect is queued
 
-    idle -> waiting       the topology picks it from what is on ``offer``: those that are known or
-                          missed, and not leaving
-    waiting -> in flight  its time has come, and the lane has room
+    idle -> waiting       the topology selects it from what is on ``offer``: the peers that are
+                          known or missed, and not leaving
+    waiting -> in flight  its time has come, and the queue has room
     in flight -> settled  Connected, and the link is up
-    in flight -> waiting  ConnectFailed (back-off); or Connected to nothing (the same)
-    settled -> waiting    LinkDown, or LinkUp of another run; or the node has changed, where
-                          the connector knows of peers only what it is told (``outdated``)
-    settled -> parting    the topology picks it no longer
-    parting -> in flight  the lane has room
-    in flight -> idle     Disconnected, or it is not wanted any more and was never told
+    in flight -> waiting  ConnectFailed, or Connected without a link: after a back-off
+    settled -> waiting    LinkDown, or LinkUp of another run; or the node has changed, and the
+                          connector knows only the nodes it was given (``outdated``)
+    settled -> parting    the topology no longer selects it
+    parting -> in flight  the queue has room
+    in flight -> idle     Disconnected, or it is no longer wanted and never was requested
 
-The application (``news.py``): fields from ``reported_known`` to ``report_paid_s``
+The application (``notifier.py``): fields from ``reported_known`` to ``report_paid_s``
 
-    reported  it has had all events
-    held      ``held`` is how things stand; what it has not heard of follows at a deadline
+    reported  the application has had all events
+    held      ``held`` is the state of the peer; the events that lead to it follow at a deadline
 
     reported -> held  something changes too soon after too many other changes
-    held -> reported  the time passes, and there is room among the events of all peers
+    held -> reported  the deadline passes, and the rate of all events permits it
 """
 
 from __future__ import annotations
@@ -95,33 +98,33 @@ _SLACK = 64  # idle records that are not worth a sweep
 
 
 @dataclass(slots=True, eq=False)
-class Word:
-    """What one source says of one peer; until when is among the peer's deadlines.
+class Claim:
+    """What one source says about one peer; ``SourceClaims`` has the rules.
 
     Attributes:
         node: The peer as the source describes it.
-        said_s: When the source last said so, in its own time.
-        length_s: For how long that holds.
-        lapsed: Whether that time has passed, where nobody is ever removed.
-        prolonged: Whether it has been given a whole term again after the source failed.
-        rival: Another run of which the source goes on to tell, and until when that counts.
+        made_s: When the source last said so, on the source's own clock.
+        term_s: How long that holds; when it ends is one of the peer's deadlines.
+        lapsed: Whether the term has ended; such a claim is kept where nothing is ever pruned.
+        extended: Whether the term was extended because the source failed meanwhile.
+        rival: Another run that the source goes on to report, and until when that counts.
     """
 
     node: Node
-    said_s: float = -inf
-    length_s: float = inf
+    made_s: float = -inf
+    term_s: float = inf
     lapsed: bool = False
-    prolonged: bool = False
+    extended: bool = False
     rival: tuple[Node, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LeavingMark:
-    """That a peer is about to leave.
+    """Says that a peer is about to leave.
 
     Attributes:
-        boot_id: Which run, ``None`` where that is not known.
-        hearsay: Whether discovery alone says so, not the peer itself over its link.
+        boot_id: Which run, ``None`` if that is not known.
+        hearsay: Whether only discovery says so, not the peer itself over its link.
     """
 
     boot_id: BootId | None
@@ -129,7 +132,7 @@ class LeavingMark:
 
 
 class Offer(NamedTuple):
-    """A peer as the topology may pick it: as one that is known, or as one that is only missed."""
+    """A peer as the topology may select it: either because it is known or because it is missed."""
 
     known: Node | None
     missed: Node | None
@@ -139,12 +142,12 @@ NO_OFFER = Offer(None, None)
 
 
 @dataclass(slots=True, eq=False)
-class Wait:
-    """What came of the dials to one peer.
+class Dials:
+    """How the dials to one peer went, and when the next one is due.
 
     Attributes:
-        failures: How many in a row have failed.
-        since_s: When the latest one failed.
+        failures: How many in a row have failed; this sets the back-off.
+        since_s: When the wait for the next one began.
         until_s: When the next one is due.
         unanswered: Whether the latest one took so long that nobody seems to be there.
         lively_until_s: Until when the latest sign of life outweighs that.
@@ -167,16 +170,16 @@ class Flight:
 
     Attributes:
         since_s: When it started.
-        asked: Whether it has been asked to make way.
+        evicted: Whether it has been asked to make way.
     """
 
     since_s: float
-    asked: bool = False
+    evicted: bool = False
 
 
 @dataclass(slots=True)
-class Standing:
-    """How things stand with a peer, where the application has yet to hear of it.
+class PeerStatus:
+    """The state of a peer that the application is to know.
 
     Attributes:
         known: The node as discovery knows it, if it does.
@@ -197,24 +200,28 @@ class Standing:
         """The node as the application is to see it."""
         return self.up or self.known
 
-    def after(self, held: Standing) -> Standing:
-        """Return the same where ``held`` was held back: what happened then still counts."""
+    def after(self, held: PeerStatus) -> PeerStatus:
+        """Return this status with the reasons of ``held``, if what they explain still holds.
+
+        The application never saw ``held``. A link that broke then is a break that it has to learn
+        of, even if the link is up again, and the first reason of a loss is the true one.
+        """
         broke = held.broke if self.up or held.up is None else self.broke
         lost = held.lost if self.known is None and held.known is None else self.lost
-        return Standing(self.known, self.up, lost, broke, self.leaving)
+        return PeerStatus(self.known, self.up, lost, broke, self.leaving)
 
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """One peer, or an address of which nobody has said yet who answers there.
+    """One peer, or an address whose name is not known yet.
 
     Attributes:
         key: Its name, or the address.
-        deadlines: Its deadlines, by the queue that each is in.
-        words: What sources say, by source.
-        known: The node that these words add up to, if any.
-        mirror: The same, where a dial to it led back to this node.
-        addresses: Those that sources give for this name.
+        deadlines: Its deadlines, by the ``Deadlines`` that each belongs to.
+        claims: What sources say, by source.
+        known: The node that these claims add up to, if any.
+        mirror: The same, if a dial to it led back to this node.
+        claimed_addresses: Those that sources give for this name.
         proven_addresses: Those at which a dial reached this name.
         answered_by: The name that a dial to this address reached.
         met: The node as it last introduced itself over a link.
@@ -223,32 +230,32 @@ class Peer:
         doubted: The peer of a link that came up after that run had said goodbye.
         doubted_leaving: Whether that peer has said since that it is leaving.
         goodbyes: Goodbyes by source that wait for the link to end, and until when each counts.
-        leaving: That it is about to leave.
-        left: The run that said goodbye over its link though a source still vouches for it.
-        offer: What the topology may pick.
-        late_offer: What that is to become, for a peer that changes too often.
-        offer_paid_s: By when its changes are paid for; see ``Rate``.
-        wanted: Whether the topology has picked it.
-        told: The node, if the connector may believe that its link is wanted.
-        settled: Whether it is linked, and the connector told so since then.
-        outdated: Whether it is linked, and has changed since the connector was told.
-        wait: What came of the dials, while it is wanted.
+        leaving: Set while it is about to leave.
+        left: The run that said goodbye over its link although a source still vouches for it.
+        offer: What the topology may select.
+        late_offer: What is to replace that soon, for a peer that changes too often.
+        offer_paid_s: The state of the ``RateLimit`` of its offers.
+        wanted: Whether the topology has selected it.
+        requested: The node of the latest link request that the connector still has, if any.
+        settled: Whether it is linked, and the connector has had the request since then.
+        outdated: Whether it is linked, and has changed since the request.
+        dials: How the dials went, while it is wanted.
         detour: Where the next dial goes, if not to the offered address.
         flight: The command that is in flight for it.
-        reported_known: The node as the application knows it to be known.
-        reported_up: The node as the application knows it to be linked.
-        reported_leaving: Whether the application knows that it is about to leave.
-        held: How things stand, if the application is to hear of that later.
-        report_paid_s: By when its events are paid for; see ``Rate``.
+        reported_known: The known node, as of the events so far.
+        reported_up: The linked node, as of the events so far.
+        reported_leaving: Whether an event has said that it is about to leave.
+        held: Its status, if the events that lead to it are held back.
+        report_paid_s: The state of the ``RateLimit`` of its events.
     """
 
     key: str
     deadlines: dict[object, float] = field(default_factory=dict)
 
-    words: dict[str, Word] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
     known: Node | None = None
     mirror: Node | None = None
-    addresses: tuple[str, ...] = ()
+    claimed_addresses: tuple[str, ...] = ()
     proven_addresses: tuple[str, ...] = ()
     answered_by: str | None = None
 
@@ -265,23 +272,28 @@ class Peer:
     late_offer: Offer | None = None
     offer_paid_s: float = -inf
     wanted: bool = False
-    told: Node | None = None
+    requested: Node | None = None
     settled: bool = False
     outdated: bool = False
-    wait: Wait | None = None
+    dials: Dials | None = None
     detour: Node | None = None
     flight: Flight | None = None
 
     reported_known: Node | None = None
     reported_up: Node | None = None
     reported_leaving: bool = False
-    held: Standing | None = None
+    held: PeerStatus | None = None
     report_paid_s: float = -inf
 
     @property
     def up(self) -> bool:
         """Whether the link is up."""
         return self.up_since_s is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command is in flight for it."""
+        return self.flight is not None
 
     @property
     def last_boot_id(self) -> BootId | None:
@@ -300,7 +312,7 @@ _STATE = sorted(set(Peer.__slots__) - {"key", "offer_paid_s", "report_paid_s"})
 
 
 class Peers(dict[str, Peer]):
-    """The peers by key. Indexing makes a record where there is none; ``get`` doesn't."""
+    """The peers by key. Indexing makes a record if there is none; ``get`` doesn't."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -311,7 +323,7 @@ class Peers(dict[str, Peer]):
         return peer
 
     def sweep(self, now_s: float) -> None:
-        """Drop idle records, if there may be many; nobody may hold on to one meanwhile."""
+        """Drop idle records, if there may be many; no caller may hold on to one meanwhile."""
         if len(self) > self._sweep_at:
             for key in [key for key, peer in self.items() if peer.is_idle(now_s)]:
                 del self[key]

@@ -15,7 +15,7 @@ from cluster_kit.node import Node
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The strategy called ``source`` says something; for linked peers, that is ``EXCHANGE``."""
+    """The strategy called ``source`` reports something, or linked peers do: ``EXCHANGE``."""
 
     source: str
     observation: Observation
@@ -23,14 +23,14 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class SourceFails:
-    """A source works no longer: what it vouches for stays until it does."""
+    """A source has stopped working: its claims stay until it works again."""
 
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class SourceWorks:
-    """A source works again: what it vouches for lapses again unless it renews that."""
+    """A source works again: its claims lapse again unless it renews them."""
 
     source: str
 
@@ -55,7 +55,7 @@ class LinkDown:
 
 @dataclass(frozen=True, slots=True)
 class LinkUpdated:
-    """A linked peer has other metadata."""
+    """A linked peer has new metadata."""
 
     node: Node
 
@@ -83,8 +83,8 @@ class ConnectFailed:
     """``Connect(node)`` failed.
 
     Attributes:
-        node: Of the command.
-        error: Says why, which decides when the next dial is due.
+        node: The node of the command.
+        error: The cause, which decides when the next dial is due.
         jitter: From 0 to 1; how much of the back-off to wait.
     """
 
@@ -95,7 +95,7 @@ class ConnectFailed:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """``Disconnect(node)`` was carried out; the link may still be up, because the peer wants it."""
+    """``Disconnect(node)`` was carried out; the link is still up if the peer wants it."""
 
     node: Node
 
@@ -105,16 +105,16 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class LocalChanged:
-    """This node has another address or other metadata."""
+    """This node has a new address or new metadata."""
 
     node: Node
 
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """A predecessor knew these nodes.
+    """The previous worker of this topology knew these nodes.
 
-    That counts for ``ttl_s`` seconds in which no source fails, or until one speaks of the node.
+    That counts for ``ttl_s`` seconds in which no source fails, or until one reports the node.
     """
 
     known: Iterable[Node]
@@ -123,7 +123,7 @@ class Inherited:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """This node is about to leave, and dials nobody any more."""
+    """This node is about to leave, and dials no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
-"""What each report changes in the records of the peers; ``Peer`` lists the states that come of it.
+"""What each report changes in the records of the peers.
 
-The other modules of this package hold the rules for one group of fields each, and don't know each
-other. This one knows them all: what one of them finds out goes to those whom it concerns, and
-``_review`` passes on what a peer amounts to now, to the topology and to the application.
+Every other module of this package holds the rules for one group of fields and does not know the
+others. This one knows them all. It passes what one of them finds out to those that it concerns,
+and after every change of a peer, ``_review`` shows the result to the topology and the application.
+``peer.py`` lists the states that this leads to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from cluster_kit.abc import Gone, Leaving, Observation, Seen, Topology
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -16,7 +18,7 @@ from cluster_kit.membership.departures import Departures
 from cluster_kit.membership.doubts import Doubts
 from cluster_kit.membership.memory import Memory
 from cluster_kit.membership.merge import same_run, views
-from cluster_kit.membership.news import News
+from cluster_kit.membership.notifier import Notifier
 from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.reconciler import Reconciler
 from cluster_kit.membership.reports import (
@@ -35,52 +37,66 @@ from cluster_kit.membership.reports import (
     SourceFails,
     SourceWorks,
 )
-from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Change, Roster
-from cluster_kit.membership.wish import Wish
+from cluster_kit.membership.roster import Change, Roster
+from cluster_kit.membership.selection import Selection
+from cluster_kit.membership.sources import EXCHANGE, PREDECESSOR
 from cluster_kit.node import Node, is_other_run
 
-# a node that said goodbye is not redialled sooner where no boot id tells its runs apart
+# How long a node that said goodbye is left alone if no boot id tells its next run from this one:
+# long enough for its listener to close, short enough for a quick restart.
 RETURN_S = 1.0
-_BURST = 1000  # reports about nodes without a wait, beside those of all nodes found and linked
+_BURST = 1000  # reports about nodes without a wait, in addition to all nodes being found and linked
 
 _FINAL = frozenset({Reason.LEFT, Reason.GONE, Reason.UNWANTED})  # a link that ends so is not missed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the configuration and the connector say about one topology.
+
+    Attributes:
+        name: The configured name, for events.
+        prune: Whether nodes are ever removed from the roster.
+        max_nodes: How many nodes the roster holds at most.
+        remember_s: How long a lost peer is redialled although discovery has lost it too.
+        keeps_links: False if being known is all there is to a link.
+        introduces: False if links say nothing about the peers.
+    """
+
+    name: str
+    prune: bool
+    max_nodes: int
+    remember_s: float
+    keeps_links: bool
+    introduces: bool = True
 
 
 class Rules:
     """Applies reports to the peers; the arguments are those of ``Membership``."""
 
-    def __init__(
-        self,
-        topology: Topology,
-        *,
-        name: str,
-        prune: bool,
-        max_nodes: int,
-        remember_s: float,
-        keeps_links: bool,
-        introduces: bool,
-    ) -> None:
+    def __init__(self, topology: Topology, settings: Settings) -> None:
+        max_nodes = settings.max_nodes
         self.peers = peers = Peers()
-        self.roster = Roster(peers, prune=prune, max_nodes=max_nodes)
-        self.memory = Memory(peers, remember_s, max_nodes)
+        self.roster = Roster(peers, prune=settings.prune, max_nodes=max_nodes)
+        self.memory = Memory(peers, settings.remember_s, max_nodes)
         self.departures = Departures(peers)
         self.doubts = Doubts(peers)
-        self.wish = Wish(peers, topology)
+        self.selection = Selection(peers, topology)
         self.reconciler = Reconciler(peers)
-        self.news = News(peers, name, burst=_BURST + 2 * max_nodes)
-        self._keeps_links = keeps_links
-        self._introduces = introduces
-        self._links_tell = keeps_links and introduces  # when a linked peer goes
+        self.notifier = Notifier(peers, settings.name, burst=_BURST + 2 * max_nodes)
+        self._keeps_links = settings.keeps_links
+        self._introduces = settings.introduces
+        self._links_tell = settings.keeps_links and settings.introduces  # when a linked peer goes
 
     def apply(self, report: Report, now_s: float) -> None:
-        """Change what a report changes."""
+        """Apply one report."""
         match report:
             case Observed(source=source, observation=observation):
                 self._observe(source, observation, now_s)
             case SourceFails(source=source):
-                self.roster.fails(source, now_s)
+                self.roster.sources.fail(source, now_s)
             case SourceWorks(source=source):
-                self.roster.works(source, now_s)
+                self.roster.sources.recover(source, now_s)
             case Disconnected(node=node):
                 self.reconciler.disconnected(node.key, now_s)
             case LocalChanged(node=node):
@@ -108,44 +124,44 @@ class Rules:
                 self._connect_failed(node, error, jitter, now_s)
 
     def tick(self, now_s: float) -> None:
-        """Change what the time changes: words and marks lapse, and what was held back follows."""
+        """Apply the deadlines that have passed."""
         self.peers.sweep(now_s)
         self.departures.expire(now_s)
         for key in self.departures.lapse(now_s):
             self._review(key, Reason.GONE)
         self.doubts.forget_goodbyes(now_s)
-        for node, is_leaving in self.doubts.links_that_last(now_s):
+        for node, is_leaving in self.doubts.pop_lasting(now_s):
             self._admit(node, now_s)
             if is_leaving:
                 self._link_leaving(node)
-        self._take(self.roster.expire(now_s))
+        self._follow(self.roster.expire(now_s))
         for key in self.memory.expire(now_s):
             self._review(key, Reason.SILENT)
-        self.news.tick(now_s)
-        self.wish.tick(now_s)
+        self.notifier.tick(now_s)
+        self.selection.tick(now_s)
 
     def next_s(self) -> float | None:
         """Return when ``tick`` next changes something, or a command is due."""
         times = (
-            self.roster.next_s(),
+            self.roster.sources.next_s(),
             self.memory.next_s(),
             self.departures.next_s(),
             self.doubts.next_s(),
-            self.wish.next_s(),
+            self.selection.next_s(),
             self.reconciler.next_s(),
-            self.news.next_s(),
+            self.notifier.next_s(),
         )
         return min((at_s for at_s in times if at_s is not None), default=None)
 
     # -- this node ---------------------------------------------------------------------------------
 
     def _change_local(self, local: Node) -> None:
-        self.wish.reconsider()
-        self._take(self.roster.disown(local.name, local.address))
+        self.selection.reconsider()
+        self._follow(self.roster.disown(local.name, local.address))
 
     def _inherit(self, known: Iterable[Node], ttl_s: float, now_s: float) -> None:
         for node in known:
-            self.news.assume(node)
+            self.notifier.assume(node)
             self._observe(PREDECESSOR, Seen(node, ttl_s), now_s)
             self._review(node.key, Reason.GONE)
 
@@ -155,57 +171,53 @@ class Rules:
         match observation:
             case Seen(node=node, ttl_s=ttl_s):
                 self._see(source, node, ttl_s, now_s)
-            case Leaving(name=told):
-                self._hear_leaving(source, told, now_s)
+            case Leaving(name=name):
+                self._observe_leaving(source, name, now_s)
             case Gone():
-                self._hear_goodbye(source, observation, now_s)
+                self._observe_gone(source, observation, now_s)
             case _:
-                self._take(self.roster.observe(source, observation, now_s), seen_at_s=now_s)
+                self._follow(self.roster.observe(source, observation, now_s), seen_at_s=now_s)
 
     def _see(self, source: str, node: Node, ttl_s: float, now_s: float) -> None:
         if self._is_over(node):
-            return  # it was said before the goodbye, and took longer
-        self._take(self.roster.see(source, node, now_s, ttl_s), seen_at_s=now_s)
-        if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
+            return  # it was seen before it said goodbye, and the report took longer
+        self._follow(self.roster.see(source, node, now_s, ttl_s), seen_at_s=now_s)
+        if source not in (EXCHANGE, PREDECESSOR):  # hearsay is no sign of life
             self.reconciler.alive(node.name or self.roster.key_of(node.key), now_s)
 
-    def _hear_leaving(self, source: str, told: str, now_s: float) -> None:
-        key, said = self.roster.key_of(told), self.roster.told_by(source, told)
+    def _observe_leaving(self, source: str, name: str, now_s: float) -> None:
+        key, claimed = self.roster.key_of(name), self.roster.sources.claimed_by(source, name)
         peer = self.peers[key]
         known = peer.known or (peer.met if peer.up else None)
-        until_s = self.roster.told_until_s(source, told, now_s)
-        if known and self.departures.hear(key, (said and said.boot_id) or known.boot_id, until_s):
+        if known is None:
+            return
+        boot_id = (claimed and claimed.boot_id) or known.boot_id
+        until_s = self.roster.sources.end_s(source, name, now_s)
+        if self.departures.mark_hearsay(key, boot_id, until_s):
             self._review(key, Reason.GONE)
 
-    def _hear_goodbye(self, source: str, gone: Gone, now_s: float) -> None:
-        key = self.roster.key_of(gone.name)
-        is_of_linked = self._would_tell(key) and gone.boot_id in (
-            None,
-            self.peers[key].last_boot_id,
-        )
-        if is_of_linked and gone.reason is Reason.LEFT:
+    def _observe_gone(self, source: str, gone: Gone, now_s: float) -> None:
+        key, name, boot_id = self.roster.key_of(gone.name), gone.name, gone.boot_id
+        is_goodbye = gone.reason is Reason.LEFT
+        is_of_linked = self._would_tell(key) and boot_id in (None, self.peers[key].last_boot_id)
+        if is_goodbye and is_of_linked:
             self.doubts.hold_goodbye(key, source, gone, now_s)
             return
         changes = self.roster.observe(source, gone, now_s)
-        if gone.reason is Reason.LEFT and gone.boot_id is not None:
-            self.departures.note_goodbye(
-                gone.name, gone.boot_id, now_s, is_proven=source == EXCHANGE
-            )
-            if source != EXCHANGE:  # what linked peers have said of it is no better
+        if is_goodbye and boot_id is not None:
+            is_proven = source == EXCHANGE
+            self.departures.note_goodbye(name, boot_id, now_s, is_proven=is_proven)
+            if not is_proven:  # the claims of linked peers about this run are no better
                 changes += self.roster.observe(EXCHANGE, gone, now_s)
-        self._take(changes, seen_at_s=now_s)
-        if gone.name in self.memory and gone.boot_id in (None, self.peers[gone.name].last_boot_id):
-            self.memory.forget(gone.name)
-            self._review(gone.name, Reason.GONE)
+        self._follow(changes, seen_at_s=now_s)
+        if name in self.memory and boot_id in (None, self.peers[name].last_boot_id):
+            self.memory.forget(name)
+            self._review(name, Reason.GONE)
 
     # -- links -------------------------------------------------------------------------------------
 
     def _link_up(self, node: Node, now_s: float) -> None:
-        """Handle a link that came up.
-
-        A link that was on its way when its peer said goodbye is about to end. If it does not, the
-        goodbye was forged, and the link counts after all.
-        """
+        """Handle a link that came up: as a change of the present one, doubted, or admitted."""
         if self._is_current(node):
             self._link_updated(node)
         elif self._is_over(node):
@@ -221,19 +233,19 @@ class Rules:
         peer = self.peers[key]
         self.doubts.settle_link(key)
         if peer.up:
-            self.news.down(key, Reason.REPLACED)
+            self.notifier.down(key, Reason.REPLACED)
             self.departures.returned(key)
             peer.up_since_s = None
-            self._settle_goodbyes(key, now_s)
+            self._apply_held_goodbyes(key, now_s)
         peer.met = node
         self.reconciler.linked(key, now_s)
         if key in self.memory:
             self.memory.keep(key)
-        self._take([*self.roster.meet(node), *self.roster.release(key)])
+        self._follow([*self.roster.meet(node), *self.roster.release(key)])
         self._review(key, Reason.REPLACED)
 
     def _link_down(self, node: Node, reason: Reason, now_s: float) -> None:
-        """Handle the end of a link; that of one that has been replaced is no news."""
+        """Handle the end of a link; nothing follows if another link has replaced it."""
         key = node.key
         self.doubts.drop_link(node)
         if not self._is_current(node):
@@ -245,17 +257,31 @@ class Rules:
         elif self._keeps_links and (peer.known or peer.remembered):
             self.memory.lose(key, now_s)
         if peer.last_boot_id is None:
-            self.departures.returned(key)  # nothing else would ever tell
+            self.departures.returned(key)  # nothing else would ever say so
         if reason is Reason.LEFT:
             self._observe(EXCHANGE, Gone(key, reason, node.boot_id), now_s)
-            self._farewell(key, now_s)
+            self._part(key, now_s)
         self._review(key, reason)
-        self._settle_goodbyes(key, now_s)
+        self._apply_held_goodbyes(key, now_s)
 
-    def _settle_goodbyes(self, key: str, now_s: float) -> None:
-        """Handle the goodbyes that were held back while the run that they are of was linked."""
-        for source, gone in self.doubts.take_goodbyes(key, now_s):
+    def _apply_held_goodbyes(self, key: str, now_s: float) -> None:
+        for source, gone in self.doubts.pop_goodbyes(key, now_s):
             self._observe(source, gone, now_s)
+
+    def _part(self, key: str, now_s: float) -> None:
+        """Handle a goodbye over the link of a peer that sources still vouch for.
+
+        It is not dialled until another run shows up. If boot ids don't tell runs apart, it is
+        dialled again after a while.
+        """
+        peer = self.peers[key]
+        known = peer.known
+        if known is None:
+            return
+        if known.boot_id is None:
+            self.reconciler.postpone(key, now_s + RETURN_S, now_s)
+        elif peer.met and same_run(known, peer.met):
+            self.departures.complete(key, known.boot_id)
 
     def _link_updated(self, node: Node) -> None:
         self.doubts.update_link(node)
@@ -266,7 +292,7 @@ class Rules:
     def _link_leaving(self, node: Node) -> None:
         self.doubts.mark_leaving(node)
         boot_id = self.peers[node.key].last_boot_id
-        if self._is_current(node) and self.departures.announce(node.key, boot_id):
+        if self._is_current(node) and self.departures.mark(node.key, boot_id):
             self._review(node.key, Reason.GONE)
 
     def _is_over(self, node: Node) -> bool:
@@ -282,33 +308,33 @@ class Rules:
         return peer.up and peer.met is not None and same_run(node, peer.met)
 
     def _would_tell(self, key: str) -> bool:
-        """Whether the peer is linked and would say itself that it goes; no other word is needed."""
+        """Whether the peer is linked and would say itself that it leaves."""
         return self._links_tell and self.peers[key].up
 
     # -- ends of commands --------------------------------------------------------------------------
 
     def _connected(self, node: Node, peer: Node, now_s: float) -> None:
         self.reconciler.connected(node.key, peer, now_s)
-        # Connect to a name proves no address: the name may have been linked, and nothing was
-        # dialled.
+        # Connect to a name proves no address: the peer may have been linked without any dial.
         dialled = node.address if node.name is None else None
-        self._take([*self.roster.meet(peer, dialled), *self.roster.release(node.key)])
+        self._follow([*self.roster.meet(peer, dialled), *self.roster.release(node.key)])
 
     def _connect_failed(self, node: Node, error: ConnectError, jitter: float, now_s: float) -> None:
         peer = self.peers[node.key]
         missed = peer.met if peer.remembered else None
         elsewhere = self.roster.elsewhere(node.key, missed, now_s)
         self.reconciler.failed(node.key, error, now_s, jitter, elsewhere)
-        if error.reason is ConnectReason.SELF and not self.roster.has_elsewhere(node):
+        if error.reason is ConnectReason.SELF and not self.roster.is_elsewhere(node):
             self.memory.forget(node.key)
-            self._take(self.roster.set_aside(node))
+            self._follow(self.roster.set_aside(node))
             self._review(node.key, Reason.GONE)
         elif error.reason is ConnectReason.NAME and node.address is not None:
-            self._take(self.roster.unlearn(node.address))
+            self._follow(self.roster.discard_proof(node.address))
 
     # -- what follows ------------------------------------------------------------------------------
 
-    def _take(self, changes: Iterable[Change], *, seen_at_s: float | None = None) -> None:
+    def _follow(self, changes: Iterable[Change], *, seen_at_s: float | None = None) -> None:
+        """Apply the consequences of changes of the roster."""
         for change in changes:
             # Whatever made the sources forget a run that has said goodbye, it has left.
             has_left = change.before is not None and self.departures.is_over(change.before)
@@ -322,9 +348,10 @@ class Rules:
                 self.reconciler.encourage(change.key, seen_at_s)
 
     def _lose(self, key: str, reason: Reason) -> None:
-        """Handle the loss of a node by discovery.
+        """Handle that discovery has lost a node.
 
-        A healthy link stays wanted unless a source says explicitly that the node is not there.
+        A link that is up stays wanted unless a source says explicitly that the node is not there.
+        If the peer would say over the link that it leaves, even a reported goodbye is not enough.
         """
         stays_linked = {Reason.SILENT: self._keeps_links, Reason.LEFT: self._links_tell}
         if stays_linked.get(reason) and self.peers[key].up:
@@ -332,26 +359,12 @@ class Rules:
         elif reason is not Reason.SILENT:
             self.memory.forget(key)
 
-    def _farewell(self, key: str, now_s: float) -> None:
-        """Handle a goodbye over the link of a peer that sources still vouch for.
-
-        Another run brings it back; where none would be told apart, time does.
-        """
-        peer = self.peers[key]
-        known = peer.known
-        if known is None:
-            return
-        if known.boot_id is None:
-            self.reconciler.postpone(key, now_s + RETURN_S, now_s)
-        elif peer.met and same_run(known, peer.met):
-            self.departures.complete(key, known.boot_id)
-
     def _review(self, key: str, reason: Reason, *, lost: Node | None = None) -> None:
-        """Offer the peer to the topology as it is now, and tell the application what has changed.
+        """Show a peer as it is now to the application, and offer it to the topology.
 
         Args:
-            key: Of the peer.
-            reason: Why it is not known or linked any more, if it isn't.
+            key: The key of the peer.
+            reason: Why it is no longer known or linked, if it isn't.
             lost: The node as discovery knew it, if it has just lost it.
         """
         peer = self.peers[key]
@@ -364,7 +377,7 @@ class Rules:
         )
         self.departures.review(key, known, met if up else None)
         departs = key in self.departures
-        self.news.show(
+        self.notifier.show(
             key,
             known=node if known else None,
             up=linked if up else None,
@@ -372,9 +385,12 @@ class Rules:
             reason=reason,
             lost=lost,
         )
-        departs = departs and not (self._would_tell(key) and self.departures.is_hearsay(key))
+        # While the link is up, this end wants it unless the peer itself says that it leaves.
+        if departs and self._would_tell(key) and self.departures.is_hearsay(key):
+            departs = False
         staying = None if departs else node
-        dialled_anyway = staying if missed or departs else peer.mirror
-        self.wish.offer(
-            key, known=staying if known else None, missed=None if known else dialled_anyway
+        # A peer that is set aside is redialled like a missed one, as somebody else may answer next.
+        missing = staying if missed or departs else peer.mirror
+        self.selection.offer(
+            key, known=staying if known else None, missed=None if known else missing
         )

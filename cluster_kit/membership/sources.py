@@ -1,116 +1,213 @@
-"""What one source says, and how long that holds, in time that stands still while the source fails.
+"""The claims of all sources: which observations are accepted, and which claims they end.
 
-A source that fails cannot renew its word, so its silence says nothing about the nodes that it
-vouched for. Once it works again it may take a whole term to speak of each of them, so a word whose
-term was interrupted gets a whole term again. It gets that once only, or a source that fails now and
-then would keep dead nodes known for ever.
+Sources are kept apart. A source can withdraw its own claims only, and when it fails, its claims
+stay as they are and do not lapse. ``roster.py`` works out what the claims add up to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 
-from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.peer import Peers, Word
-from cluster_kit.node import Node
+from cluster_kit.abc import Found, Gone, Observation, Seen
+from cluster_kit.membership.claims import SourceClaims
+from cluster_kit.membership.merge import is_older
+from cluster_kit.membership.peer import Peers
+from cluster_kit.node import BootId, Node
+
+PREDECESSOR = "(predecessor)"
+"""The source of what the previous worker of this topology knew when it died.
+
+Its claim for a node holds for a time, or until another source claims the same node.
+"""
+
+EXCHANGE = "(exchange)"
+"""The source of what linked peers say about each other; hearsay, which gives no address a name."""
+
+Touched = dict[str, bool]
+"""The keys whose claims have changed, and whether the change is fresh evidence of life."""
 
 
-class Source:
-    """One source's words and its own time.
+class Sources:
+    """Keeps the ``claims`` of the peers.
+
+    Accepts claims for ``max_nodes`` keys at most; more are ignored until others have ended.
 
     Attributes:
-        words: By key, as the source tells them; each is also in the record of its peer.
+        full_of: The source of the first node that was ignored for lack of room, if any was.
+        saw_itself: Whether a source has listed this node itself.
     """
 
-    def __init__(self, name: str, peers: Peers) -> None:
-        self.words: dict[str, Word] = {}
-        self._name = name
+    def __init__(self, peers: Peers, *, prune: bool, max_nodes: int) -> None:
+        self.full_of: str | None = None
+        self.saw_itself = False
         self._peers = peers
-        self._until_s = Deadlines(peers)  # in the source's own time; of words that have a limit
-        self._stopped_s: float | None = None
-        self._lost_s = 0.0  # how far the source's own time is behind
-        self._interrupted_s = -inf  # in the source's own time
+        self._prune = prune
+        self._max_nodes = max_nodes
+        self._size = 0  # how many peers have claims
+        self._inherited = SourceClaims(PREDECESSOR, peers)
+        self._sources = {PREDECESSOR: self._inherited}
+        self._failing: set[str] = set()
+        self._own: set[str | None] = set()  # names and addresses of this node
 
-    def say(self, node: Node, length_s: float, now_s: float) -> None:
-        """Put the word for ``node`` in place of the last one; it holds for ``length_s`` seconds."""
-        word = self.words.get(node.key)
-        if word is None:
-            word = self.words[node.key] = self._peers[node.key].words[self._name] = Word(node)
-        word.node = node
-        self._set(node.key, word, length_s, self._own(now_s))
+    def observe(self, source: str, observation: Observation, now_s: float) -> Touched:
+        """Apply an observation of ``source``."""
+        match observation:
+            case Seen(node=node, ttl_s=ttl_s):
+                return self.see(source, node, now_s, ttl_s)
+            case Found(nodes=nodes):
+                keys = {node.key for node in nodes}
+                missing = [key for key in self._claims(source).by_key if key not in keys]
+                touched = self._end([(key, source) for key in missing])
+                in_order = sorted(nodes, key=lambda node: node.key)
+                return touched | self._accept(source, in_order, now_s, inf)
+            case Gone(name=name, boot_id=boot_id):
+                return self._end(self._revoked(source, name, boot_id))
+        return {}
 
-    def renew(self, key: str, length_s: float, now_s: float) -> bool:
-        """Let a word hold from now on for a limited time, if it still holds; return whether."""
-        if length_s == inf or not self.holds(key, now_s):
-            return False
-        self._set(key, self.words[key], length_s, self._own(now_s))
-        return True
+    def see(self, source: str, node: Node, now_s: float, ttl_s: float) -> Touched:
+        """Apply ``Seen(node, ttl_s)``, which is nearly all that sources report."""
+        if self._is_repeated_or_late(source, node, now_s, ttl_s):
+            return {}
+        return self._accept(source, (node,), now_s, ttl_s)
 
-    def take_back(self, key: str) -> Word | None:
-        """Remove the word for ``key``, if there is one, and return it."""
-        word = self.words.pop(key, None)
-        if word is not None:
-            del self._peers[key].words[self._name]
-            self._until_s.discard(key)
-        return word
-
-    def holds(self, key: str, now_s: float) -> bool:
-        """Return whether there is a word for ``key`` whose term has not passed."""
-        word = self.words.get(key)
-        if word is None or word.lapsed:
-            return False
-        until_s = self._until_s.at_s(key)
-        return until_s is None or until_s > self._own(now_s)
-
-    def until_s(self, key: str, now_s: float) -> float:
-        """Return until when a word holds if the source goes on as it does; infinity if for ever."""
-        until_s = self._until_s.at_s(key)
-        return inf if until_s is None else now_s + until_s - self._own(now_s)
-
-    def lasts(self, key: str) -> bool:
-        """Return whether there is a word for ``key`` without a limit."""
-        word = self.words.get(key)
-        return word is not None and not word.lapsed and key not in self._until_s
-
-    def stop(self, now_s: float) -> None:
-        """Let time stand still, unless it does."""
-        if self._stopped_s is None:
-            self._stopped_s = self._interrupted_s = self._own(now_s)
-
-    def go_on(self, now_s: float) -> None:
-        """Let time pass again, if it stands still."""
-        if self._stopped_s is not None:
-            self._lost_s = now_s - self._stopped_s
-            self._stopped_s = None
-
-    def pop_due(self, now_s: float) -> list[str]:
-        """Return the keys whose term has passed, earliest first; that is said once."""
-        passed = []
-        for key in self._until_s.pop_due(self._own(now_s)):
-            word = self.words[key]
-            again_until_s = self._interrupted_s + word.length_s
-            if word.prolonged or again_until_s <= word.said_s + word.length_s:
-                word.lapsed = True
-                passed.append(key)
-            else:
-                word.prolonged = True
-                self._until_s.set(key, again_until_s)
-        return passed
-
-    def next_s(self) -> float | None:
-        """Return when ``pop_due`` next has something to do, if nothing else happens."""
-        earliest_s = self._until_s.next_s()
-        return (
-            None if earliest_s is None or self._stopped_s is not None else earliest_s + self._lost_s
+    def expire(self, now_s: float) -> Touched:
+        """End the claims whose terms have ended while their sources worked."""
+        every = self._sources.items()
+        return self._end(
+            [(key, name) for name, claims in every for key in claims.pop_lapsed(now_s)]
         )
 
-    def _set(self, key: str, word: Word, length_s: float, now_s: float) -> None:
-        word.said_s, word.length_s = now_s, length_s
-        word.lapsed = word.prolonged = False
-        if length_s == inf:
-            self._until_s.discard(key)
-        else:
-            self._until_s.set(key, now_s + length_s)
+    def disown(self, keys: Iterable[str]) -> Touched:
+        """Record that these names and addresses are this node's own, and drop claims about them."""
+        self._own.update(keys)
+        return self._remove(
+            [
+                (key, source)
+                for source, claims in self._sources.items()
+                for key, claim in claims.by_key.items()
+                if self._is_own(claim.node)
+            ]
+        )
 
-    def _own(self, now_s: float) -> float:
-        return now_s - self._lost_s if self._stopped_s is None else self._stopped_s
+    def fail(self, source: str, now_s: float) -> None:
+        """Keep what ``source`` claims until it works again.
+
+        What a predecessor left is kept too, since nobody knows which source had claimed it.
+        """
+        self._failing.add(source)
+        self._claims(source).pause(now_s)
+        self._inherited.pause(now_s)
+
+    def recover(self, source: str, now_s: float) -> None:
+        """Let the claims of ``source`` lapse again unless it renews them."""
+        self._failing.discard(source)
+        self._claims(source).resume(now_s)
+        if not self._failing:
+            self._inherited.resume(now_s)
+
+    def next_s(self) -> float | None:
+        """Return when ``expire`` next has something to do."""
+        times = (claims.next_s() for claims in self._sources.values())
+        return min((at_s for at_s in times if at_s is not None), default=None)
+
+    def claimed_by(self, source: str, key: str) -> Node | None:
+        """Return the node that ``source`` calls ``key``; another source may know another run."""
+        claim = self._claims(source).by_key.get(key)
+        return None if claim is None else claim.node
+
+    def end_s(self, source: str, key: str, now_s: float) -> float:
+        """Return when the claim of ``source`` for ``key`` ends, if ever."""
+        return self._claims(source).end_s(key, now_s)
+
+    def has_unlimited(self, key: str) -> bool:
+        """Whether a source claims ``key`` without a limit of time."""
+        return any(claims.is_unlimited(key) for claims in self._sources.values())
+
+    def _claims(self, source: str) -> SourceClaims:
+        claims = self._sources.get(source)
+        if claims is None:
+            claims = self._sources[source] = SourceClaims(source, self._peers)
+        return claims
+
+    def _accept(self, source: str, nodes: Iterable[Node], now_s: float, ttl_s: float) -> Touched:
+        touched: Touched = {}
+        claims = self._claims(source)
+        for node in nodes:
+            if not self._admits(node, source):
+                continue
+            key = node.key
+            claim = claims.by_key.get(key)
+            before = None if claim is None else claim.node
+            fresh = before is None or not claims.holds(key, now_s) or _has_moved(before, node)
+            if fresh or before != node:
+                touched[key] = fresh
+            claims.put(node, ttl_s, now_s)
+            if before is None and len(self._peers[key].claims) == 1:
+                self._size += 1
+            if key in self._inherited.by_key and claims is not self._inherited:
+                self._remove([(key, PREDECESSOR)])
+        return touched
+
+    def _end(self, ended: Iterable[tuple[str, str]]) -> Touched:
+        return self._remove(ended) if self._prune else {}
+
+    def _remove(self, ended: Iterable[tuple[str, str]]) -> Touched:
+        touched: Touched = {}
+        for key, source in ended:
+            if self._claims(source).withdraw(key):
+                touched[key] = False
+                self._size -= not self._peers[key].claims
+        return touched
+
+    def _revoked(self, source: str, key: str, boot_id: BootId | None) -> list[tuple[str, str]]:
+        """Return the claims that a ``Gone`` ends: those about the run that has gone.
+
+        A source also speaks for the predecessor, which had its claims from the same sources.
+        """
+        claimed = [(each, self.claimed_by(each, key)) for each in (source, PREDECESSOR)]
+        return [
+            (key, each)
+            for each, node in claimed
+            if node and (boot_id is None or node.boot_id in (None, boot_id))
+        ]
+
+    def _admits(self, node: Node, source: str) -> bool:
+        if self._is_own(node):
+            self.saw_itself = True
+            return False
+        if self._size < self._max_nodes:
+            return True
+        peer = self._peers.get(node.key)
+        if peer is not None and peer.claims:
+            return True
+        self.full_of = self.full_of or source
+        return False
+
+    def _is_own(self, node: Node) -> bool:
+        return node.name in self._own or node.address in self._own
+
+    def _is_repeated_or_late(self, source: str, node: Node, now_s: float, ttl_s: float) -> bool:
+        """Whether a ``Seen`` repeats a claim, which renews it, or is about an outdated run.
+
+        A packet of an older run may arrive after the source has seen that run replaced. It may also
+        be the only true one, where the newer run is forged; its address is therefore kept as an
+        alternative, see ``Roster.elsewhere``.
+        """
+        key, claims = node.key, self._claims(source)
+        claim = claims.by_key.get(key)
+        if claim is None:
+            return False
+        before = claim.node
+        is_same = before is node or before == node
+        if is_same and key not in self._inherited.by_key and claims.renew(key, ttl_s, now_s):
+            return True
+        if not (is_older(node, before) and claims.holds(key, now_s)):
+            return False
+        if node.address != before.address:
+            claim.rival = node, now_s + ttl_s
+        return True
+
+
+def _has_moved(before: Node, node: Node) -> bool:
+    return before.boot_id != node.boot_id or before.address != node.address

@@ -1,4 +1,4 @@
-"""Why a known node is not linked."""
+"""Why a known node is not linked; a value of its own, because it goes all the way to the CLI."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from cluster_kit.errors import ConnectReason
 
 @dataclass(frozen=True, slots=True)
 class Unlinked:
-    """What came of the dials to one node since it was last linked.
+    """How the dials to one node went since it was last linked.
 
     Attributes:
-        key: Of the node.
-        reason: Why the last one failed, ``None`` if none has.
+        key: The key of the node.
+        reason: Why the last dial failed, ``None`` if none has.
         tries: How many have failed.
-        next_s: Seconds until the next one, 0 while one is due or under way; ``None`` if none is
-            meant to come.
+        next_s: Seconds until the next one, 0 while one is due or under way; ``None`` if none will
+            come.
     """
 
     key: str
@@ -30,11 +30,9 @@ class Unlinked:
 
 def why_not(reason: str | None, tries: int, next_s: float | None) -> str:
     """Return the same as text: ``not linked: refused, 7 tries, next in 4 s``."""
-    failed = [f"{reason}, {tries} {'try' if tries == 1 else 'tries'}"] if reason else []
-    return ": ".join(["not linked", ", ".join([*failed, *_next(next_s)])]).removesuffix(": ")
-
-
-def _next(next_s: float | None) -> list[str]:
-    if next_s is None:
-        return []
-    return [f"next in {max(1, round(next_s))} s" if next_s > 0 else "next is due"]
+    details = []
+    if reason:
+        details += [reason, f"{tries} {'try' if tries == 1 else 'tries'}"]
+    if next_s is not None:
+        details.append(f"next in {max(1, round(next_s))} s" if next_s > 0 else "next is due")
+    return f"not linked: {', '.join(details)}" if details else "not linked"

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from cluster_kit.membership.pace import Pace
+from cluster_kit.membership.rate_limit import KeyedRateLimit
 from cluster_kit.supervisor.threads import CancellableThread, OneShotEvent
 from cluster_kit.throttle import REPEAT_S, Throttle
 from cluster_kit.worker.messages import Logged, fault_of
@@ -67,7 +67,7 @@ class LogRelay:
         self._records: SimpleQueue[_QueuedRecord | None] = SimpleQueue()
         self._dropped = 0
         self._throttle = Throttle()
-        self._pace = Pace(_INTERVAL_S)
+        self._pace = KeyedRateLimit(_INTERVAL_S)
         self._held_back: dict[str, _QueuedRecord] = {}
         self._flush_at_s = 0.0  # when ``_held_back`` is logged, if it holds anything
         self._thread: CancellableThread | None = None
@@ -139,7 +139,7 @@ class LogRelay:
         if record.logged.level < logging.WARNING:
             _emit(record)
         elif self._throttle.passes(kind, now_s):
-            self._pace.took(record.origin, now_s)
+            self._pace.charge(record.origin, now_s)
             self._held_back.pop(kind, None)
             _emit(record.marked(self._throttle.more(kind)))
         elif kind in self._held_back or len(self._held_back) < _MAX_HELD_BACK:

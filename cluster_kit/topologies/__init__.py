@@ -1,6 +1,4 @@
-"""The topologies that come with cluster_kit, one file each, named as in a configuration. Pure
-functions.
-"""
+"""The built-in topologies: pure functions, one file each, named as in a configuration."""
 
 from __future__ import annotations
 

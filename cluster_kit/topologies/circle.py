@@ -1,6 +1,4 @@
-"""What the topologies share: the nodes that have a name yet, those that have none, and neighbours
-in a circle.
-"""
+"""What the topologies share: nodes with and without a name, and the neighbours in a circle."""
 
 from __future__ import annotations
 
@@ -15,22 +13,21 @@ def by_name(known: Iterable[Node]) -> dict[str, Node]:
 
 
 def unnamed(known: Iterable[Node]) -> frozenset[Node]:
-    """Return the nodes of which only the address is known; a topology that places nodes by name
-    wants all of these.
+    """Return the nodes whose name is not known yet.
 
-    A name is learnt by a link alone. To leave one of them out would mean that its name is never
-    learnt, and that nodes which know it and nodes which don't place everybody differently for good.
-    Once the name is learnt it is selected by name, and the link goes where it isn't.
+    A topology that places nodes by name selects all of these, because a name is learned only over a
+    link. If one of them were left out, its name might never be learned, and nodes that know the
+    name would place the others differently from those that don't, for good. Once the name is known,
+    the node is selected by name, and a link that is not needed is closed.
     """
     return frozenset(node for node in known if node.name is None)
 
 
 def neighbours(mine: str, others: Collection[str]) -> tuple[str, str]:
-    """Return who comes before and after ``mine`` where all stand in a circle in ascending order;
-    the same one of one other.
+    """Return who comes before and after ``mine`` in a circle of all names in ascending order.
 
-    Two passes over ``others``, which must not be empty: to sort them would take several times as
-    long.
+    If there is one other, it is both. ``others`` must not be empty. Two passes over it take a
+    fraction of the time that sorting would.
     """
     before = [each for each in others if each < mine]
     after = [each for each in others if each > mine]

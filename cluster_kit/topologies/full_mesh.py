@@ -1,4 +1,4 @@
-"""Link everybody to everybody."""
+"""Link every node to every other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cluster_kit.node import Node
 
 @dataclass(frozen=True, slots=True)
 class FullMeshTopology(Topology):
-    """The simplest and most robust topology; its links grow with the square of the cluster."""
+    """The simplest and most robust topology; links grow with the square of the cluster."""
 
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
         """Return all of ``known``."""

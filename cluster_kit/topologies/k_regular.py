@@ -1,15 +1,14 @@
-"""Link each node to few others so that everybody is near everybody, in clusters too large for a
-full mesh.
+"""Link each node to a few others, with short paths, in clusters too large for a full mesh.
 
 ``k / 2`` rings go through all nodes, each in an order of its own: that of a hash of the ring's
-number and the name. A node is linked to the one before it and the one after it in each ring. So the
-graph is connected, and stays so when any one node fails; with two rings or more the longest way
-grows with the logarithm of the cluster; and a node that joins or leaves moves at most three links
-in each ring.
+number and the name. A node is linked to its predecessor and its successor in each ring. So the
+graph is connected, and stays connected when any one node fails. With two rings or more, the longest
+path grows with the logarithm of the cluster. A node that joins or leaves changes at most three
+links in each ring.
 
 Source: Law and Siu, "Distributed construction of random expander networks", INFOCOM 2003 (unions of
 Hamiltonian cycles).
-Differs: the cycles follow from the names, so nobody has to be asked where to join.
+Differs: the cycles follow from the names, so a newcomer need not ask where to join.
 """
 
 from __future__ import annotations
@@ -25,22 +24,20 @@ from cluster_kit.fault import Fault
 from cluster_kit.node import Node
 from cluster_kit.topologies.circle import by_name, neighbours, unnamed
 
-# names; three times the usual bound of a roster, and some 15 MiB of memory if ever so many turn up
-REMEMBERED = 32_768
-_HASH_BYTES = 8  # nodes of one hash are in the order of their names
+REMEMBERED = 32_768  # names: three times the usual bound of a roster, and some 15 MiB if reached
+_HASH_BYTES = 8  # if two hashes are the same, the names decide
 _HASH_CHARS = 2 * _HASH_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KRegularTopology(Topology):
-    """Links each node to ``k`` others, or a few fewer: where two are next to each other in several
-    rings, one link does.
+    """Links each node to ``k`` others, or fewer if two are neighbours in several rings.
 
-    Nodes of which only the address is known are selected as well, until their name is learnt.
+    Nodes without a known name are selected as well, until their name is learned.
 
     Args:
         k: How many links a node has; even, and the same on all nodes. 2 is one ring, whose longest
-            way is half of the cluster.
+            path is half of the cluster.
     """
 
     k: int = 4
@@ -49,7 +46,7 @@ class KRegularTopology(Topology):
         raise_all(_faults(self.k))
 
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
-        """Return the neighbours in all rings; everybody in a cluster of ``k + 1`` or fewer."""
+        """Return the neighbours in all rings; all nodes in a cluster of ``k + 1`` or fewer."""
         named = by_name(known)
         if len(named) <= self.k:
             return known
@@ -72,16 +69,13 @@ def _faults(k: int) -> Iterator[Fault]:
 
 @lru_cache(maxsize=REMEMBERED)
 def _places(name: str, rings: int) -> tuple[str, ...]:
-    """Return what a node is sorted by in each ring. Nodes of all versions must agree on it."""
+    """Return the sort key of a node in each ring. Nodes of all versions must agree on it."""
     from hashlib import blake2b
 
     def place(ring: int) -> str:
         salt = ring.to_bytes(blake2b.SALT_SIZE, "big")
-        return (
-            blake2b(
-                name.encode(), digest_size=_HASH_BYTES, salt=salt, usedforsecurity=False
-            ).hexdigest()
-            + name
-        )
+        data = name.encode()
+        hashed = blake2b(data, digest_size=_HASH_BYTES, salt=salt, usedforsecurity=False)
+        return hashed.hexdigest() + name
 
     return tuple(map(place, range(rings)))

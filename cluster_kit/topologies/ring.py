@@ -1,4 +1,4 @@
-"""Link each node to the two next to it in the order of names; the last is next to the first."""
+"""Link each node to its two neighbours in the order of names, which is closed to a ring."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from cluster_kit.topologies.circle import by_name, neighbours, unnamed
 
 @dataclass(frozen=True, slots=True)
 class RingTopology(Topology):
-    """The fewest links that survive the loss of one node; the way across grows with half of the
-    cluster.
+    """The fewest links that survive the loss of one node; the longest path is half the cluster.
 
-    Nodes of which only the address is known are selected as well, until their name is learnt.
+    Nodes without a known name are selected as well, until their name is learned.
     """
 
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
-        """Return the neighbours; everybody in a cluster of three or fewer."""
+        """Return the neighbours; all nodes in a cluster of three or fewer."""
         named = by_name(known)
         if len(named) <= self.most_links():
             return known

@@ -1,4 +1,4 @@
-"""Link everybody to the hubs, and the hubs to each other."""
+"""Link all nodes to the hubs, and the hubs to each other."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from cluster_kit.topologies.circle import unnamed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarTopology(Topology):
-    """Hubs are linked to all, the others (spokes) to the hubs only; where no hub is known, the
-    lowest name is one.
+    """Hubs are linked to all nodes; the other nodes, the spokes, are linked to the hubs only.
 
-    A hub knows that it is one and dials everybody, so that spokes learn its tags by its link where
-    their source tells none. Nodes of which only the address is known are selected as well, until
-    their name is learnt. Any spoke may have to be the hub one day, so there is no bound to the
-    number of links.
+    If no hub is known, the node with the lowest name is the hub. A hub knows that it is one and
+    dials all nodes, so spokes learn its tags over that link if their source does not give them.
+    Nodes without a known name are selected as well, until their name is learned. Any
+    spoke may have to be the hub one day, so the number of links has no bound.
 
     Args:
         hubs: The names of hubs.
-        metadata: Who carries all of these tags is a hub, too.
+        metadata: A node that carries all of these tags is a hub, too.
     """
 
     hubs: tuple[str, ...] = ()
@@ -35,19 +34,18 @@ class StarTopology(Topology):
         object.__setattr__(self, "hubs", tuple(map(canonical_name, self.hubs)))
 
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
-        """Return everybody to a hub, the hubs to a spoke."""
+        """Return all nodes for a hub, the hubs for a spoke."""
         hubs = self._hubs([local, *(node for node in known if node.name is not None)])
         return known if local in hubs else hubs | unnamed(known)
 
-    def _hubs(self, everybody: Collection[Node]) -> frozenset[Node]:
-        return frozenset(filter(self._is_hub, everybody)) or frozenset(
-            [min(everybody, key=lambda node: node.key)]
-        )
+    def _hubs(self, nodes: Collection[Node]) -> frozenset[Node]:
+        hubs = frozenset(filter(self._is_hub, nodes))
+        return hubs or frozenset([min(nodes, key=lambda node: node.key)])
 
     def _is_hub(self, node: Node) -> bool:
-        return node.name in self.hubs or (
-            bool(self.metadata) and self.metadata.items() <= node.metadata.items()
-        )
+        if node.name in self.hubs:
+            return True
+        return bool(self.metadata) and self.metadata.items() <= node.metadata.items()
 
 
 def _faults_of_hubs(hubs: Iterable[str]) -> Iterator[Fault]:

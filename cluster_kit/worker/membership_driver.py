@@ -17,7 +17,7 @@ from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Effects, Membership
 from cluster_kit.membership.reconciler import Command
 from cluster_kit.membership.reports import Report
-from cluster_kit.membership.wish import TopologyError
+from cluster_kit.membership.selection import TopologyError
 from cluster_kit.network import Clock
 from cluster_kit.worker.host_process import EXIT_BROKEN, HostProcess
 from cluster_kit.worker.messages import CannotServe

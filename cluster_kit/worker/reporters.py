@@ -16,7 +16,7 @@ from cluster_kit.errors import name_taken
 from cluster_kit.events import Reason, TopologyEvent
 from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.roster import EXCHANGE
+from cluster_kit.membership.sources import EXCHANGE
 from cluster_kit.node import Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.forwarding import Forwarding

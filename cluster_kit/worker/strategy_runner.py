@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable
 from cluster_kit.abc import Failed, Found, Observation, Seen, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
-from cluster_kit.membership.backoff import Backoff
-from cluster_kit.membership.intensity import Intensity
+from cluster_kit.membership.retry import Backoff, Intensity
 from cluster_kit.node import Node
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.messages import SourceHealth

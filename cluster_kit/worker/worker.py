@@ -23,6 +23,7 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import CommandError, ConfigError, described
 from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Membership
+from cluster_kit.membership.rules import Settings
 from cluster_kit.network import Network
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Channel, Parcel
@@ -306,9 +307,7 @@ class Worker:
 
 
 def _membership(config: TopologyConfig, local: Node, connector: Connector) -> Membership:
-    return Membership(
-        local,
-        config.topology.build(),
+    settings = Settings(
         name=config.name,
         prune=config.prune,
         max_nodes=config.max_nodes,
@@ -316,3 +315,4 @@ def _membership(config: TopologyConfig, local: Node, connector: Connector) -> Me
         keeps_links=connector.holds_links,
         introduces=connector.introduces,
     )
+    return Membership(local, config.topology.build(), settings)

@@ -10,7 +10,7 @@ import pytest
 from waiting import next_of, until
 
 from cluster_kit import NodeDown, NodeUp, NodeUpdated
-from cluster_kit.membership.news import BURST, INTERVAL_S, UPDATES
+from cluster_kit.membership.notifier import BURST, INTERVAL_S, UPDATES
 from cluster_kit.node import BootId, Fence, Node, split_address
 from cluster_kit.wire.frames import (
     Confirm,

@@ -19,6 +19,7 @@ from cluster_kit.membership.reports import (
     LinkUp,
     Observed,
 )
+from cluster_kit.membership.rules import Settings
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 from cluster_kit.topologies.k_regular import KRegularTopology
@@ -84,7 +85,7 @@ class Network:
             "remember_s": 600.0,
             "keeps_links": True,
         }
-        return Membership(self.node(each), self.topology, **options)
+        return Membership(self.node(each), self.topology, Settings(**options))
 
     def meant(self):
         """Return the links that there have to be when all know each other."""

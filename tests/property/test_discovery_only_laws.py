@@ -18,6 +18,7 @@ from cluster_kit.membership.reports import (
     LinkUpdated,
     Observed,
 )
+from cluster_kit.membership.rules import Settings
 from cluster_kit.node import BootId, Node, is_other_run
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -54,7 +55,7 @@ class Reports:
         options = {"name": "t", "prune": True, "max_nodes": 100, "remember_s": 60.0}
         connector = NoneConnector
         holding = {"keeps_links": connector.holds_links, "introduces": connector.introduces}
-        self.membership = Membership(LOCAL, FullMeshTopology(), **options, **holding)
+        self.membership = Membership(LOCAL, FullMeshTopology(), Settings(**options, **holding))
         self.connector = connector()
         self.now_s = 0.0
         self.reports = []

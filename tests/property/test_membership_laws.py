@@ -21,7 +21,7 @@ from cluster_kit.events import (
 )
 from cluster_kit.membership.departures import BELATED_S
 from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.pace import Rate
+from cluster_kit.membership.rate_limit import RateLimit
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect, Disconnect, GiveUp
 from cluster_kit.membership.reports import (
     Connected,
@@ -35,6 +35,7 @@ from cluster_kit.membership.reports import (
     SourceFails,
     SourceWorks,
 )
+from cluster_kit.membership.rules import Settings
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -63,15 +64,17 @@ class World(RuleBasedStateMachine):
         self.membership = Membership(
             LOCAL,
             FullMeshTopology(),
-            name="t",
-            prune=prune,
-            max_nodes=MAX_NODES,
-            remember_s=60.0,
-            keeps_links=keeps_links,
+            Settings(
+                name="t",
+                prune=prune,
+                max_nodes=MAX_NODES,
+                remember_s=60.0,
+                keeps_links=keeps_links,
+            ),
         )
         if unhurried:  # the application is told seldom, so that much is held back
-            self.membership._rules.news._rate = Rate(UNHURRIED_S)
-            self.membership._rules.wish._rate = Rate(UNHURRIED_S)
+            self.membership._rules.notifier._rate = RateLimit(UNHURRIED_S)
+            self.membership._rules.selection._rate = RateLimit(UNHURRIED_S)
         self.keeps_links = keeps_links
         self.eager = eager  # it steps on with each report alone, not with all since the last step
         self.reports = []
@@ -372,7 +375,7 @@ class World(RuleBasedStateMachine):
             self.now_s <= opened_s + BELATED_S and (key, boot) in self.goodbyes
             for key, (opened_s, boot) in doubted.items()
         )
-        if self.membership._rules.news.next_s() is None:
+        if self.membership._rules.notifier.next_s() is None:
             assert self.up.keys() == linked.keys() - doubted.keys()
 
     @invariant()

@@ -35,7 +35,7 @@ def observations(nodes):
 
 def histories(nodes):
     """Lists of (seconds since the last one, source, observation or turn of its health)."""
-    said = observations(nodes) | st.sampled_from(["fails", "works"])
+    said = observations(nodes) | st.sampled_from(["fail", "recover"])
     return st.lists(
         st.tuples(st.sampled_from([0.0, 0.5, 2.0, 10.0]), st.sampled_from(SOURCES), said),
         max_size=30,
@@ -45,7 +45,7 @@ def histories(nodes):
 def hear(roster, source, said, now_s):
     """Return what the roster says of an observation, or of a turn of the source's health."""
     if isinstance(said, str):
-        getattr(roster, said)(source, now_s)
+        getattr(roster.sources, said)(source, now_s)
         return []
     return roster.observe(source, said, now_s)
 
@@ -83,6 +83,7 @@ class PlainRoster:
     """Who vouches for which name, and for how long; no merging, no addresses, no hurry."""
 
     def __init__(self):
+        self.sources = self
         self.words = {}
         self.failing = set()
         self.now_s = 0.0
@@ -94,7 +95,7 @@ class PlainRoster:
         self.now_s = now_s
         self.words = {where: word for where, word in self.words.items() if word.counts}
 
-    def fails(self, source, now_s):
+    def fail(self, source, now_s):
         if source in self.failing:
             return
         self.failing.add(source)
@@ -102,7 +103,7 @@ class PlainRoster:
             if who == source and word.worked_s < word.ttl_s:
                 word.worked_before_fault_s = word.worked_s
 
-    def works(self, source, now_s):
+    def recover(self, source, now_s):
         self.failing.discard(source)
 
     def observe(self, source, observation, now_s):
@@ -146,7 +147,7 @@ def test_time_does_not_run_against_those_a_failing_source_vouches_for(history, w
     for (_, who, said), (_, now_s) in zip(history, play(roster, history), strict=True):
         plain.pass_time(now_s)
         hear(plain, who, said, now_s)
-    roster.fails(source, now_s)
+    roster.sources.fail(source, now_s)
     vouched = {name for who, name in plain.words if who == source}
     for seconds in waits:
         now_s += seconds
@@ -163,7 +164,7 @@ def test_time_runs_again_when_all_sources_work(history):
         if isinstance(said, Found):
             listed[source] = said
     for source in SOURCES:
-        roster.works(source, 1000.0)
+        roster.sources.recover(source, 1000.0)
     roster.expire(1000.0 + 2 * LONGEST_TTL_S)
     roster.expire(1000.0 + 2 * LONGEST_TTL_S)
     assert roster.known.keys() <= {node.key for said in listed.values() for node in said.nodes}
@@ -244,6 +245,6 @@ def test_nothing_is_kept_of_those_who_are_gone(history):
     for source in SOURCES:
         roster.observe(source, Found([]), 1000.0)
     assert roster.known == {}
-    assert roster.next_s() is None
-    assert not roster._names._names_at
+    assert roster.sources.next_s() is None
+    assert not roster._book._claimed_names
     assert all(peer.is_idle(1000.0) for peer in roster._peers.values())

@@ -12,8 +12,8 @@ from message_safeguards import MESSAGE_SAFEGUARDS
 from cluster_kit.abc import Gone
 from cluster_kit.connectors.tcp.arbitration import Verdict, judge
 from cluster_kit.events import Reason
-from cluster_kit.membership.backoff import Backoff
-from cluster_kit.membership.peer import Standing
+from cluster_kit.membership.peer import PeerStatus
+from cluster_kit.membership.retry import Backoff
 from cluster_kit.strategies.gossip.engine import IgnoredDatagram
 from cluster_kit.strategies.gossip.peers import Novelty
 from cluster_kit.testing.simulation.judging.findings import Law
@@ -54,7 +54,7 @@ def refuse_all_that_cross(case):
 
 
 def believe_any_boot(self, source, name, boot_id):
-    return [(name, source)] if self.told_by(source, name) else []
+    return [(name, source)] if self.claimed_by(source, name) else []
 
 
 def admit_everybody(self, node, source):
@@ -82,11 +82,11 @@ def take_any_run(self, said, now_s):
 
 def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
     peer = self._peers[key]
-    state = Standing(
+    state = PeerStatus(
         known, up, reason, reason if up is None and peer.reported_up else None, leaving
     )
     if self._rate.at_s(peer.report_paid_s, self._now_s, NEWS_BURST) <= self._now_s:
-        self._tell(peer, state)
+        self._report(peer, state)
 
 
 NEWS_BURST = 3
@@ -144,7 +144,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="a goodbye is of one run only",
-        off={"membership.roster:Roster._revoked": believe_any_boot},
+        off={"membership.sources:Sources._revoked": believe_any_boot},
         family=Family(make=families.successors),
         finds=Law.RUNS,
     ),
@@ -210,7 +210,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="one command is in flight for a peer",
-        off={"membership.lanes:Lane.__contains__": always(False)},
+        off={"membership.peer:Peer.is_busy": False},
         family=Family(make=families.churn),
         finds=Law.COMMANDS,
     ),
@@ -229,7 +229,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="there is a back-off",
-        off={"membership.backoff:Backoff.delay_s": always(0.0)},
+        off={"membership.retry:Backoff.delay_s": always(0.0)},
         family=Family(make=families.crash, topology={**STATIC, "topology": "ring"}),
         finds=Law.COMMANDS,
     ),
@@ -241,13 +241,13 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="a dial that takes long makes way for a new one",
-        off={"membership.lanes:Lane.dismiss": nothing},
+        off={"membership.command_queue:CommandQueue.dismiss": nothing},
         family=Family(make=families.halves, within_s=1.7),
         finds=SLOW,
     ),
     Safeguard(
         name="dials to those who don't answer make way",
-        off={"membership.lanes:Lane._makes_way_at_s": always(inf)},
+        off={"membership.command_queue:CommandQueue._evictable_at_s": always(inf)},
         family=Family(
             make=families.black_holes,
             topology=STATIC,
@@ -294,20 +294,20 @@ SAFEGUARDS = [
     # bounds
     Safeguard(
         name="a roster holds max_nodes",
-        off={"membership.roster:Roster._admits": admit_everybody},
+        off={"membership.sources:Sources._admits": admit_everybody},
         family=Family(make=families.nothing(5), topology={"strategy": "gossip", "max_nodes": 3}),
         finds=Law.ROSTER,
     ),
     Safeguard(
         name="a node knows that it is itself",
-        off={"membership.roster:Roster._is_own": always(False)},
+        off={"membership.sources:Sources._is_own": always(False)},
         family=Family(make=families.nothing(3), topology={**STATIC, "topology": "ring"}),
         finds=Law.ROSTER,
     ),
     Safeguard(
         name="of events held back the last is told",
-        off={"membership.news:News.show": lose_what_is_held},
-        family=Family(make=families.restless, scaled={"membership.news:BURST": NEWS_BURST}),
+        off={"membership.notifier:Notifier.show": lose_what_is_held},
+        family=Family(make=families.restless, scaled={"membership.notifier:BURST": NEWS_BURST}),
         finds=Law.AGREEMENT,
     ),
     *MESSAGE_SAFEGUARDS,

@@ -11,6 +11,7 @@ from cluster_kit.membership.reports import (
     LinkUp,
     Observed,
 )
+from cluster_kit.membership.rules import Settings
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -58,7 +59,8 @@ class Driver:
             "remember_s": 60.0,
             "keeps_links": True,
         }
-        self._membership = Membership(LOCAL, topology or FullMeshTopology(), **(defaults | options))
+        settings = Settings(**(defaults | options))
+        self._membership = Membership(LOCAL, topology or FullMeshTopology(), settings)
         self._reports, self._commands, self._events = [], [], []
         self._wake_at_s = None
 

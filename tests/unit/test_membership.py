@@ -17,7 +17,7 @@ from cluster_kit.membership.reports import (
     LocalChanged,
     Stopping,
 )
-from cluster_kit.membership.roster import EXCHANGE
+from cluster_kit.membership.sources import EXCHANGE
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 

@@ -4,7 +4,8 @@ from membership_parts import B_ADDRESS, LOCAL, bare, boot, error, node
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
 from cluster_kit.events import Reason
 from cluster_kit.membership.peer import Peers
-from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Roster
+from cluster_kit.membership.roster import Roster
+from cluster_kit.membership.sources import EXCHANGE, PREDECESSOR
 from cluster_kit.node import Node
 
 B, C, D = node("b"), node("c"), node("d")
@@ -56,7 +57,7 @@ def test_each_sighting_puts_the_end_off():
     known.observe("gossip", Seen(B, 5), 0)
     known.observe("gossip", Seen(B, 5), 4)
     assert known.expire(5) == []
-    assert known.next_s() == 9
+    assert known.sources.next_s() == 9
     assert lost(known.expire(9)) == {"b@there": Reason.SILENT}
 
 
@@ -73,7 +74,7 @@ def test_node_that_has_left_is_lost_for_the_reason_given():
     assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {
         "b@there": Reason.LEFT
     }
-    assert known.next_s() is None
+    assert known.sources.next_s() is None
 
 
 def test_goodbye_of_an_earlier_boot_is_ignored():
@@ -115,7 +116,7 @@ def test_without_pruning_nothing_is_ever_removed():
     assert known.observe("dns", Gone("b@there"), 1) == []
     assert known.expire(100) == []
     assert known.known.keys() == {"b@there", "c@there"}
-    assert known.next_s() is None
+    assert known.sources.next_s() is None
 
 
 # -- several sources -------------------------------------------------------------------------------
@@ -165,9 +166,9 @@ def test_words_of_a_failing_source_do_not_lapse_and_those_of_others_do():
     known = roster()
     known.observe("etcd", Seen(B, 5), 0)
     known.observe("gossip", Seen(C, 5), 0)
-    known.fails("etcd", 4)
+    known.sources.fail("etcd", 4)
     assert lost(known.expire(1000)) == {"c@there": Reason.SILENT}
-    assert known.next_s() is None
+    assert known.sources.next_s() is None
     assert known.known.keys() == {"b@there"}
 
 
@@ -175,20 +176,20 @@ def test_source_that_works_again_has_its_whole_ttl_to_speak_of_each_node():
     known = roster()
     known.observe("etcd", Seen(B, 5), 0)
     known.observe("etcd", Seen(C, 5), 0)
-    known.fails("etcd", 4)
-    known.works("etcd", 1000)
+    known.sources.fail("etcd", 4)
+    known.sources.recover("etcd", 1000)
     known.observe("etcd", Seen(C, 5), 1003)
     assert known.expire(1004.9) == []
     assert lost(known.expire(1005)) == {"b@there": Reason.SILENT}
-    assert known.next_s() == 1008
+    assert known.sources.next_s() == 1008
 
 
 def test_source_that_fails_now_and_then_does_not_keep_the_dead():
     known = roster()
     known.observe("etcd", Seen(B, 5), 0)
     for start_s in (4, 14, 24):
-        known.fails("etcd", start_s)
-        known.works("etcd", start_s + 9)
+        known.sources.fail("etcd", start_s)
+        known.sources.recover("etcd", start_s + 9)
         known.expire(start_s + 9)
     assert known.known
     assert lost(known.expire(42)) == {"b@there": Reason.SILENT}
@@ -198,12 +199,12 @@ def test_source_that_fails_now_and_then_does_not_keep_the_dead():
 def test_what_a_predecessor_left_does_not_lapse_while_any_source_fails(first):
     known = roster()
     known.observe(PREDECESSOR, Seen(B, 5), 0)
-    known.fails("etcd", 1)
-    known.fails("dns", 2)
-    known.works(first, 100)
+    known.sources.fail("etcd", 1)
+    known.sources.fail("dns", 2)
+    known.sources.recover(first, 100)
     assert known.expire(1000) == []
-    known.works("dns" if first == "etcd" else "etcd", 1000)
-    assert known.next_s() is not None
+    known.sources.recover("dns" if first == "etcd" else "etcd", 1000)
+    assert known.sources.next_s() is not None
     known.expire(1004)
     assert known.known.keys() == {"b@there"}
     known.expire(1006)
@@ -213,7 +214,7 @@ def test_what_a_predecessor_left_does_not_lapse_while_any_source_fails(first):
 def test_failing_source_may_still_take_back_its_word():
     known = roster()
     known.observe("etcd", Seen(B, 5), 0)
-    known.fails("etcd", 1)
+    known.sources.fail("etcd", 1)
     assert lost(known.observe("etcd", Gone("b@there"), 2)) == {"b@there": Reason.GONE}
 
 
@@ -267,7 +268,7 @@ def test_late_packet_of_an_earlier_boot_is_ignored():
     known = roster()
     known.observe("gossip", Seen(node("b", 2), 5), 0)
     assert known.observe("gossip", Seen(node("b", 1), 5), 1) == []
-    assert known.next_s() == 5
+    assert known.sources.next_s() == 5
 
 
 def test_boot_with_a_clock_set_back_is_accepted_when_the_other_is_silent():
@@ -293,9 +294,9 @@ def test_full_roster_ignores_the_new_and_refreshes_the_old():
     known = roster(max_nodes=2)
     known.observe("gossip", Seen(B, 5), 0)
     known.observe("gossip", Seen(C, 5), 0)
-    assert not known.full_of
+    assert not known.sources.full_of
     assert known.observe("gossip", Seen(D, 5), 1) == []
-    assert known.full_of
+    assert known.sources.full_of
     known.observe("gossip", Seen(B, 5), 4)
     known.expire(5)
     assert known.known.keys() == {"b@there"}
@@ -313,7 +314,7 @@ def test_complete_answer_makes_room_for_itself():
     known.observe("dns", Found([B, C]), 0)
     known.observe("dns", Found([C, D]), 1)
     assert known.known.keys() == {"c@there", "d@there"}
-    assert not known.full_of
+    assert not known.sources.full_of
 
 
 # -- ourselves -------------------------------------------------------------------------------------
@@ -330,16 +331,16 @@ def test_we_never_enter_by_name_or_address():
         known.observe("dns", Found([Node(None, LOCAL.address), Node("old@here", LOCAL.address)]), 0)
         == []
     )
-    assert not known.full_of
+    assert not known.sources.full_of
 
 
 def test_what_we_listen_on_is_ours_for_good():
     known = roster(prune=False)
     known.observe("dns", Found([bare()]), 0)
-    assert not known.saw_itself
+    assert not known.sources.saw_itself
     assert lost(known.disown(B_ADDRESS)) == {B_ADDRESS: Reason.GONE}
     assert known.observe("dns", Found([bare()]), 1) == []
-    assert known.saw_itself
+    assert known.sources.saw_itself
 
 
 @pytest.mark.parametrize("prune", [True, False])
@@ -438,7 +439,7 @@ def test_nothing_is_kept_of_an_address_that_is_gone():
     known.meet(B, B_ADDRESS)
     known.meet(C, B_ADDRESS)
     known.observe("dns", Found([]), 1)
-    assert not known._names._names_at
+    assert not known._book._claimed_names
     assert all(peer.is_idle(1) for peer in known._peers.values())
 
 
@@ -446,7 +447,7 @@ def test_proof_is_forgotten_when_another_node_answers():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
     known.meet(B, B_ADDRESS)
-    changes = known.unlearn(B_ADDRESS)
+    changes = known.discard_proof(B_ADDRESS)
     assert lost(changes) == {"b@there": Reason.REPLACED}
     assert found(changes) == {B_ADDRESS}
 

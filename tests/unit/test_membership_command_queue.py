@@ -1,11 +1,11 @@
-from cluster_kit.membership.lanes import Lane
+from cluster_kit.membership.command_queue import CommandQueue
 from cluster_kit.membership.peer import Peers
 
 PATIENCE_S = 2.0
 
 
 def lane(*keys, width=2, now_s=0.0):
-    lane = Lane(Peers(), width, PATIENCE_S)
+    lane = CommandQueue(Peers(), width, PATIENCE_S)
     for key in keys:
         lane.queue(key, now_s)
     return lane
@@ -53,7 +53,7 @@ def test_next_time_is_when_one_that_is_due_later_may_need_room():
 
 
 def test_without_patience_nobody_ever_makes_way():
-    commands = Lane(Peers(), 1)
+    commands = CommandQueue(Peers(), 1)
     for key in ("a", "b"):
         commands.queue(key, 0)
     commands.start(0)

@@ -9,7 +9,7 @@ from membership_parts import Driver, boot
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
 from cluster_kit.membership.reconciler import Connect
-from cluster_kit.membership.wish import NODE_S
+from cluster_kit.membership.selection import NODE_S
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 

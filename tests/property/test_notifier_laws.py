@@ -14,7 +14,7 @@ from cluster_kit.events import (
     NodeUpdated,
     Reason,
 )
-from cluster_kit.membership.news import BURST, INTERVAL_S, News
+from cluster_kit.membership.notifier import BURST, INTERVAL_S, Notifier
 from cluster_kit.membership.peer import Peers
 from cluster_kit.node import BootId, Node
 
@@ -64,34 +64,34 @@ class View:
                 assert key in self.known or key in self.up
 
 
-def play(news, history):
+def play(notifier, history):
     """Yield the time, what was shown, and the events of each step; at the end of all that was held
     back.
     """
     now_s, shown = 0.0, dict.fromkeys(NAMES, (None, None))
     for seconds, (key, known, up, boot, tag, reason), leaves in history:
         now_s += seconds
-        news.tick(now_s)
-        yield now_s, shown, news.take()
+        notifier.tick(now_s)
+        yield now_s, shown, notifier.take()
         node = Node(key, metadata={"tag": tag}, boot_id=BootId(boot, 0))
         shown[key] = (node if known else None, node if up else None)
         leaves = leaves and (known or up)
-        news.show(key, known=shown[key][0], up=shown[key][1], leaving=leaves, reason=reason)
-        yield now_s, shown, news.take()
-    while (next_s := news.next_s()) is not None:
+        notifier.show(key, known=shown[key][0], up=shown[key][1], leaving=leaves, reason=reason)
+        yield now_s, shown, notifier.take()
+    while (next_s := notifier.next_s()) is not None:
         now_s = max(now_s, next_s)
-        news.tick(now_s)
-        yield now_s, shown, news.take()
+        notifier.tick(now_s)
+        yield now_s, shown, notifier.take()
 
 
 @settings(deadline=None)
 @given(histories, st.sampled_from([1, 3, 1000]))
 def test_events_alternate_and_end_in_the_last_state(history, burst):
-    news, view, last = News(Peers(), "t", burst), View(), {}
-    for _, shown, events in play(news, history):
+    notifier, view, last = Notifier(Peers(), "t", burst), View(), {}
+    for _, shown, events in play(notifier, history):
         for event in events:
             view.apply(event)
-        assert (view.known, view.up) == (news.known, news.up)
+        assert (view.known, view.up) == (notifier.known, notifier.up)
         last = shown
     assert view.known == {key: known for key, (known, _) in last.items() if known}
     assert view.up == {key: up for key, (_, up) in last.items() if up}
@@ -103,9 +103,9 @@ def test_a_link_that_broke_is_told_of(history, burst):
     """Between two states of one link that is told to be up all the time it has been up all the
     time.
     """
-    news = News(Peers(), "t", burst)
+    notifier = Notifier(Peers(), "t", burst)
     unbroken = {}  # whether the link that the application knows of has been up since it was told
-    for _, shown, events in play(news, history):
+    for _, shown, events in play(notifier, history):
         for key, (_, up) in shown.items():
             if up is None and key in unbroken:
                 unbroken[key] = False
@@ -121,9 +121,9 @@ def test_a_link_that_broke_is_told_of(history, burst):
 @settings(deadline=None)
 @given(histories)
 def test_there_are_so_many_events_of_a_node_at_a_time(history):
-    news = News(Peers(), "t", 1000)
+    notifier = Notifier(Peers(), "t", 1000)
     told = {key: [] for key in NAMES}
-    for now_s, _, events in play(news, history):
+    for now_s, _, events in play(notifier, history):
         for key in {event.node.key for event in events}:
             told[key] += [now_s] * sum(
                 event.node.key == key and type(event) is not NodeLeaving for event in events

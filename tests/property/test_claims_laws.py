@@ -7,8 +7,8 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster_kit.membership.claims import SourceClaims
 from cluster_kit.membership.peer import Peers
-from cluster_kit.membership.sources import Source
 from cluster_kit.node import Node
 
 KEYS = [f"{name}@there" for name in "abcd"]
@@ -24,21 +24,21 @@ steps = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(steps, st.sampled_from([0.0, 0.5, 1.0, 3.0])), max_size=40))
 def test_they_are_a_dictionary_of_times(history):
-    source, until_s, now_s = Source("s", Peers()), {}, 0.0
+    source, until_s, now_s = SourceClaims("s", Peers()), {}, 0.0
     for step, seconds in history:
         now_s += seconds
         match step:
             case "set", key, length_s:
-                source.say(Node(key), length_s, now_s)
+                source.put(Node(key), length_s, now_s)
                 until_s[key] = now_s + length_s
             case "renew", key, length_s:
                 is_in_time = until_s.get(key, -inf) > now_s and length_s < inf
-                if key in source.words:
+                if key in source.by_key:
                     assert source.renew(key, length_s, now_s) is is_in_time
                 if is_in_time:
                     until_s[key] = now_s + length_s
             case "discard", key:
-                source.take_back(key)
+                source.withdraw(key)
                 until_s.pop(key, None)
             case ("pop",):
                 due = [
@@ -47,7 +47,7 @@ def test_they_are_a_dictionary_of_times(history):
                         (at_s, key) for key, at_s in until_s.items() if at_s <= now_s
                     )
                 ]
-                assert source.pop_due(now_s) == due
+                assert source.pop_lapsed(now_s) == due
                 for key in due:
                     del until_s[key]
         next_s = min(until_s.values(), default=inf)

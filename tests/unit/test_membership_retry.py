@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.membership.backoff import Backoff
+from cluster_kit.membership.retry import Backoff
 
 jitters = st.floats(0, 1, exclude_max=True)
 

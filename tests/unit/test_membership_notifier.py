@@ -5,29 +5,29 @@ from itertools import pairwise
 from membership_parts import node, shown
 
 from cluster_kit.events import Reason
-from cluster_kit.membership.news import BURST, INTERVAL_S, TOTAL_INTERVAL_S, UPDATES, News
+from cluster_kit.membership.notifier import BURST, INTERVAL_S, TOTAL_INTERVAL_S, UPDATES, Notifier
 from cluster_kit.membership.peer import Peers
 
 B = node("b", 1)
 
 
 class Clock:
-    """News with a clock."""
+    """Notifier with a clock."""
 
     def __init__(self, burst=1000):
-        self.news = News(Peers(), "web", burst)
+        self.notifier = Notifier(Peers(), "web", burst)
         self.now_s = 100.0
-        self.news.tick(self.now_s)
+        self.notifier.tick(self.now_s)
 
     def show(self, known, up=None, reason=Reason.CLOSED, key="b@there", leaving=False, lost=None):
-        self.news.show(key, known=known, up=up, leaving=leaving, reason=reason, lost=lost)
+        self.notifier.show(key, known=known, up=up, leaving=leaving, reason=reason, lost=lost)
 
     def wait(self, seconds):
         self.now_s += seconds
-        self.news.tick(self.now_s)
+        self.notifier.tick(self.now_s)
 
     def events(self):
-        return [shown(event) for event in self.news.take()]
+        return [shown(event) for event in self.notifier.take()]
 
     def flap(self, times):
         """Have the node linked, and have the link break again and again."""
@@ -44,15 +44,15 @@ def test_metadata_that_changes_all_the_time_is_told_now_and_then_and_the_last_in
     for number in range(2000):
         clock.show(*2 * [node("b", 1, count=str(number))])
         clock.wait(0.01)
-        told += [(clock.now_s, event.node.metadata["count"]) for event in clock.news.take()]
+        told += [(clock.now_s, event.node.metadata["count"]) for event in clock.notifier.take()]
     assert len(told) <= UPDATES + 20 / INTERVAL_S
     assert all(
         later - sooner > INTERVAL_S * 0.99 for (sooner, _), (later, _) in pairwise(told[UPDATES:])
     )
     clock.wait(INTERVAL_S)
-    told += [(clock.now_s, event.node.metadata["count"]) for event in clock.news.take()]
+    told += [(clock.now_s, event.node.metadata["count"]) for event in clock.notifier.take()]
     assert told[-1][1] == "1999"
-    assert clock.news.next_s() is None
+    assert clock.notifier.next_s() is None
 
 
 def test_updates_of_one_turn_are_told_as_one():
@@ -61,7 +61,7 @@ def test_updates_of_one_turn_are_told_as_one():
     clock.events()
     for number in range(100):
         clock.show(*2 * [node("b", 1, count=str(number))])
-    [event] = clock.news.take()
+    [event] = clock.notifier.take()
     assert event.node.metadata == {"count": "99"}
 
 
@@ -93,7 +93,7 @@ def test_link_that_flaps_is_told_now_and_then_and_how_it_ends():
     clock.show(B, B)
     clock.wait(INTERVAL_S)
     assert clock.events() in (["up b@there"], ["down b@there closed", "up b@there"])
-    assert clock.news.up == {"b@there": B}
+    assert clock.notifier.up == {"b@there": B}
 
 
 def test_link_that_breaks_while_events_are_held_back_is_told_of():
@@ -109,7 +109,7 @@ def test_link_that_breaks_while_events_are_held_back_is_told_of():
     assert clock.events() == []
     clock.wait(INTERVAL_S)
     assert clock.events() == ["down b@there silent", "up b@there"]
-    assert clock.news.up == {"b@there": node("b", 2)}
+    assert clock.notifier.up == {"b@there": node("b", 2)}
 
 
 def test_reason_of_a_loss_that_is_held_back_is_that_of_the_loss():
@@ -203,8 +203,8 @@ def test_any_number_of_nodes_that_come_and_go_are_told_of_so_many_at_a_time():
     for _ in range(10):
         clock.wait(10 * TOTAL_INTERVAL_S)
     assert clock.events() == [f"found n{number}@there" for number in range(15, 50)]
-    assert clock.news.next_s() is None
-    assert not any(peer.held for peer in clock.news._peers.values())
+    assert clock.notifier.next_s() is None
+    assert not any(peer.held for peer in clock.notifier._peers.values())
 
 
 def test_nothing_is_kept_of_nodes_that_are_gone():
@@ -213,6 +213,6 @@ def test_nothing_is_kept_of_nodes_that_are_gone():
         clock.show(node("b"), key=f"n{number}@there")
         clock.show(None, key=f"n{number}@there")
         clock.wait(10)
-    clock.news._peers.sweep(clock.now_s)
-    assert len(clock.news._peers) < 100
-    assert not any(peer.held for peer in clock.news._peers.values())
+    clock.notifier._peers.sweep(clock.now_s)
+    assert len(clock.notifier._peers) < 100
+    assert not any(peer.held for peer in clock.notifier._peers.values())
