@@ -29,7 +29,6 @@ import pluggy
 
 from cluster_kit import hookspecs
 from cluster_kit.admission import checked_offers, hooks_of
-from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.config.targets import (
     CONTRACTS,
     Kind,
@@ -42,6 +41,7 @@ from cluster_kit.config.targets import (
 )
 from cluster_kit.errors import PluginError
 from cluster_kit.events import Event, NodeDown, NodeUp
+from cluster_kit.fault import did_you_mean
 from cluster_kit.hookspecs import PROJECT
 from cluster_kit.installed import installed_plugins
 from cluster_kit.throttle import Throttle
