@@ -1,30 +1,32 @@
-"""What is wrong with a configuration, as a value.
+"""What is wrong with a configuration, as a value, and how it is worded.
 
-Whoever finds a fault says where it is, what it is, and what to do about it. On its way to the user
-it only gains a place, so nothing on that way reads its text: ``ConfigError`` carries it, and
-``cluster_kit.config.document`` knows in which line of a file it is.
+The code that finds a fault says where it is, what it is, and how to cure it. On its way to the user
+a fault only gains a place: nothing on that way parses its text. ``ConfigError`` carries the fault;
+``cluster_kit.config.document`` knows its line in a file.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 KeyPath = tuple[str | int, ...]
 """Keys and list indexes that lead to a value, such as ``("nodes", 2)``."""
 
 _PLAIN_KEY = re.compile(r"[\w-]{1,64}")
+_MAX_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a configuration, from where it is found to where it is shown.
+    """One thing that is wrong with a configuration.
 
     Attributes:
         where: Leads from the options that were checked to the one at fault; empty for all of them.
         what: What is wrong, with the offending value.
         cure: What to do about it; empty where ``what`` implies it.
-        missing: Whether something isn't given.
+        missing: Whether a required value is absent.
     """
 
     where: KeyPath
@@ -33,7 +35,7 @@ class Fault:
     missing: bool = False
 
     def under(self, path: KeyPath) -> Fault:
-        """Return the fault as it is seen from ``path`` above."""
+        """Return the fault as seen from ``path`` above."""
         return replace(self, where=(*path, *self.where))
 
     def __str__(self) -> str:
@@ -52,3 +54,16 @@ def format_path(path: KeyPath) -> str:
         else:
             text += f"[{key[:64]!r}]"
     return text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``: did you mean 'port'?``, or the known names if none is close to ``word``."""
+    import difflib  # only a mistake needs it
+
+    choices = sorted(known)
+    if nearest := difflib.get_close_matches(word, choices, n=1):
+        return f": did you mean {nearest[0]!r}?"
+    if not choices:
+        return ": there is none"
+    more = ", ..." if len(choices) > _MAX_LISTED else ""
+    return f": expected one of {', '.join(choices[:_MAX_LISTED])}{more}"

@@ -1,8 +1,7 @@
 """Turns a YAML file or a dict into frozen values, or into one error that lists every fault.
 
-The values (``model``) are light, because workers import them; what reads a document loads with
-``load_config`` alone. Nothing here knows the plugins: the registry that resolves their names comes
-in as an argument.
+The values (``model``) are cheap to import, because workers do; the readers are imported only with
+``load_config``. Nothing here knows the plugins: the registry that resolves names is an argument.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name on first use (PEP 562): a worker starts before anything needs the model."""
+    """Import a name on first use (PEP 562), since not every process needs all of them."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -1,8 +1,8 @@
 """The range of a number among options: ``port: Annotated[int, Bounds(ge=1, le=65535)]``.
 
-Bounds are declared once. Whoever reads a configuration checks them and knows the place of a fault,
-``faults_of_bounds`` checks an instance that code makes, and the schema and the reference show them.
-``msgspec.Meta`` would say the same, but what declares options loads no third-party package.
+Bounds are declared once. Reading a configuration checks them and reports the place of a fault,
+``faults_of_bounds`` checks an instance made by code, and the schema and the reference show them.
+``msgspec.Meta`` could express the same, but declaring options must not load a third-party package.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ Port = Annotated[int, Bounds(ge=1, le=65535)]
 
 
 def bounds_of(kind: Any) -> Bounds | None:
-    """Return the bounds of a type, also where ``None`` or text may stand for the number."""
+    """Return the bounds of a type, also of a union such as ``Port | None``."""
     if get_origin(kind) is Annotated:
         return next((each for each in get_args(kind)[1:] if isinstance(each, Bounds)), None)
     return next(filter(None, map(bounds_of, _alternatives(kind))), None)
 
 
 def without_bounds(kind: Any) -> Any:
-    """Return a type as it is without bounds."""
+    """Return a type without its bounds."""
     if get_origin(kind) is Annotated and bounds_of(kind):
         return get_args(kind)[0]
     return reduce(or_, map(without_bounds, _alternatives(kind))) if _alternatives(kind) else kind

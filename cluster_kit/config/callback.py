@@ -1,8 +1,7 @@
 """Functions by name: ``[module, function, args]`` as in libcluster, or ``"module:function"``.
 
-In a dict the function itself may stand for its name. It is imported once when the configuration is
-read, so that whatever is wrong with it is found before anything starts, and again in the worker
-that calls it.
+A dict may hold the function itself instead of its name. It is imported when the configuration is
+read, so that faults show before anything starts, and again in the worker that calls it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cluster_kit.config.document import Part, shown
+from cluster_kit.config.document import Piece, shown
 from cluster_kit.config.targets import import_object, is_target, reason_of
 from cluster_kit.errors import ConfigError, PluginError
 
@@ -21,7 +20,7 @@ FORMS = "package.module:function or [package.module, function, args]"
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A function by name, and the arguments that it gets before those of the call."""
+    """A function by name, and the arguments that precede those of the call."""
 
     target: str
     args: tuple[Any, ...] = ()
@@ -35,23 +34,23 @@ class Callback:
         return self.target
 
 
-def read_callback(part: Part) -> Callback:
-    """Return the function that ``part`` names; ``ConfigError`` if a worker couldn't import it."""
-    callback = _named(part)
+def read_callback(piece: Piece) -> Callback:
+    """Return the function that ``piece`` names; ``ConfigError`` if a worker couldn't import it."""
+    callback = _named(piece)
     try:
         function = callback.load()
         pickle.dumps(callback.args)
     except (PluginError, ConfigError) as exc:
-        raise part.error(str(exc)) from exc
+        raise piece.error(str(exc)) from exc
     except Exception as exc:  # pickling runs code of the arguments
-        raise part.error(f"its arguments cannot be sent to a worker: {reason_of(exc)}") from exc
+        raise piece.error(f"its arguments cannot be sent to a worker: {reason_of(exc)}") from exc
     if not callable(function):
-        raise part.error(f"{callback.target!r} is no function: expected {FORMS}")
+        raise piece.error(f"{callback.target!r} is not a function: expected {FORMS}")
     return callback
 
 
-def _named(part: Part) -> Callback:
-    match part.value:
+def _named(piece: Piece) -> Callback:
+    match piece.value:
         case Callback() as callback:
             return callback
         case str(target) if is_target(target):
@@ -61,25 +60,22 @@ def _named(part: Part) -> Callback:
         case [str(module), str(function), [*args]]:
             return Callback(f"{module}:{function}", tuple(args))
         case function if callable(function):
-            return Callback(_target_of(part, function))
-    raise part.error(f"invalid value {shown(part.value)}: expected {FORMS}")
+            return Callback(_target_of(piece, function))
+    raise piece.error(f"invalid value {shown(piece.value)}: expected {FORMS}")
 
 
-def _target_of(part: Part, function: Callable[..., Any]) -> str:
-    """Return the name by which a worker finds ``function``."""
+def _target_of(piece: Piece, function: Callable[..., Any]) -> str:
+    """Return the name by which a worker imports ``function``."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     target = f"{module}:{name}"
     if module == "__main__":
-        raise part.error(
-            f"{target!r} cannot be used: workers import it by name; move it into a module"
-        )
+        why = f"{target!r} cannot be used: workers import it by name"
+        raise piece.error(why, "move it into a module")
     try:
         found = import_object(target)
     except (PluginError, ConfigError):
         found = None
     if found is not function:
-        raise part.error(
-            f"{shown(function)} cannot be used: workers import functions by name; give one at the "
-            "top of a module"
-        )
+        why = f"{shown(function)} cannot be used: workers import functions by name"
+        raise piece.error(why, "give one at the top of a module")
     return target

@@ -39,7 +39,7 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm)
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the files come to; see ``CertificateFiles``."""
+    """The content of the files, once it has passed; see ``CertificateFiles``."""
 
     content: Certificates
     names: tuple[tuple[str, str], ...]
@@ -50,10 +50,10 @@ class Checked:
 def check(
     cert: GuardedFile, key: GuardedFile, ca: GuardedFile, host: str, trust_domain: str | None
 ) -> Checked:
-    """Return what the files come to.
+    """Check the files against each other, and return their content.
 
     Raises:
-        ConfigError: They can't be used. The frames of its traceback have the key.
+        ConfigError: They can't be used. The frames of its traceback hold the key.
     """
     own, *between = _certificates_in(cert)
     private = _private_key_in(key)
@@ -73,7 +73,7 @@ def check(
 
 
 def _rehearsed(cert: Path, ca: Path, content: Certificates) -> tuple[tuple[str, str], ...]:
-    """Return the names that peers with the same authorities see in the certificate."""
+    """Return the names that peers with the same authorities would see in the certificate."""
     try:
         trust = FileTrust(content)
     except ValueError as exc:
@@ -81,12 +81,9 @@ def _rehearsed(cert: Path, ca: Path, content: Certificates) -> tuple[tuple[str, 
     try:
         return rehearse(trust)
     except ValueError as exc:
-        why = f"peers would not trust it, by the authorities in '{ca}': {exc}"
-        cure = (
-            "put its issuer there, the certificates between the two into its own file, and make "
-            "sure that all are valid now"
-        )
-        raise UnusableFileError(cert, why, cure) from None
+        why = f"peers that trust '{ca}' would refuse it: {exc}"
+        chain = "add its issuer to that file, and the certificates between the two to its own"
+        raise UnusableFileError(cert, why, f"{chain}; all must be valid now") from None
 
 
 def _certificates_in(file: GuardedFile) -> list[x509.Certificate]:
@@ -97,14 +94,10 @@ def _certificates_in(file: GuardedFile) -> list[x509.Certificate]:
             each.public_key()
     except _UNREADABLE:
         cure = "write it as PEM, which begins with '-----BEGIN CERTIFICATE-----'"
-        raise UnusableFileError(
-            file.path, "it holds no certificate that can be read", cure
-        ) from None
+        raise UnusableFileError(file.path, "it has no readable certificate", cure) from None
     if len(certificates) > MAX_CERTIFICATES:
-        cure = "keep only those that the cluster needs"
-        raise UnusableFileError(
-            file.path, f"it has more than {MAX_CERTIFICATES} certificates", cure
-        )
+        why = f"it has more than {MAX_CERTIFICATES} certificates"
+        raise UnusableFileError(file.path, why, "keep only those that the cluster needs")
     return certificates
 
 
@@ -113,23 +106,19 @@ def _private_key_in(file: GuardedFile) -> PrivateKeyTypes:
     try:
         return load_pem_private_key(file.content, None)
     except TypeError:
-        cure = (
-            f"nobody can enter its password: decrypt it by 'openssl pkey -in {file.path} -out FILE'"
-        )
+        cure = f"decrypt it with 'openssl pkey -in {file.path} -out FILE'"
         raise UnusableFileError(file.path, "its private key is encrypted", cure) from None
     except _UNREADABLE:
         cure = "write it as PEM, which begins with '-----BEGIN PRIVATE KEY-----'"
-        raise UnusableFileError(
-            file.path, "it holds no private key that can be read", cure
-        ) from None
+        raise UnusableFileError(file.path, "it has no readable private key", cure) from None
 
 
 def _check_blocks(file: GuardedFile, what: str) -> None:
-    """Refuse a file that ends inside a block, which its reader would ignore."""
+    """Refuse a file that ends inside a block, which PEM readers silently ignore."""
     if not file.content.strip():
         raise UnusableFileError(file.path, "it is empty", f"write {what} to it, as PEM")
     if file.content.count(b"-----BEGIN ") != file.content.count(b"-----END "):
-        raise UnusableFileError(file.path, "it ends inside a PEM block", "write all of it")
+        raise UnusableFileError(file.path, "it ends inside a PEM block", "write the whole block")
 
 
 def _check_pair(cert: Path, own: x509.Certificate, key: Path, private: PrivateKeyTypes) -> None:
@@ -139,11 +128,8 @@ def _check_pair(cert: Path, own: x509.Certificate, key: Path, private: PrivateKe
     )
     if of_cert != of_key:
         why = f"it is not the key of the first certificate in '{cert}'"
-        raise UnusableFileError(
-            key,
-            why,
-            "use the two that were issued together, with the node's own certificate first",
-        )
+        cure = "use the pair that was issued together, and put the node's own certificate first"
+        raise UnusableFileError(key, why, cure)
 
 
 def _check_time(cert: Path, own: x509.Certificate) -> None:
@@ -151,32 +137,26 @@ def _check_time(cert: Path, own: x509.Certificate) -> None:
     begins, expires = own.not_valid_before_utc, own.not_valid_after_utc
     cure = f"renew it, or set this machine's clock, which says {now:%Y-%m-%d}"
     if now > expires:
-        raise UnusableFileError(
-            cert, f"its certificate expired on {expires:%Y-%m-%d %H:%M} UTC", cure
-        )
+        why = f"its certificate expired on {expires:%Y-%m-%d %H:%M} UTC"
+        raise UnusableFileError(cert, why, cure)
     if now < begins:
-        raise UnusableFileError(
-            cert, f"its certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC", cure
-        )
+        why = f"its certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC"
+        raise UnusableFileError(cert, why, cure)
 
 
 def _check_usages(cert: Path, own: x509.Certificate) -> None:
     try:
         usages = own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return  # it is for everything
+        return  # it allows every use
     except (ValueError, x509.DuplicateExtension):
-        raise UnusableFileError(
-            cert, "its certificate has an extension that cannot be read", "issue another"
-        ) from None
+        why = "its certificate has an unreadable extension"
+        raise UnusableFileError(cert, why, "issue another") from None
     missing = [name for usage, name in _USAGES.items() if usage not in usages]
     if missing:
-        why = f"its certificate is not for {' and '.join(missing)}, by its extended key usage"
-        cure = (
-            "issue one for both ends of a link; in cert-manager, by 'usages: [digital signature, "
-            "server auth, client auth]'"
-        )
-        raise UnusableFileError(cert, why, cure)
+        why = f"the extended key usage of its certificate lacks {' and '.join(missing)}"
+        usages_key = "'usages: [digital signature, server auth, client auth]'"
+        raise UnusableFileError(cert, why, f"issue one with both; in cert-manager, {usages_key}")
 
 
 def _check_names(
@@ -186,23 +166,13 @@ def _check_names(
         return
     found = shown(names, trust_domain)
     if trust_domain is None:
-        why = (
-            f"its certificate does not name '{host}', the host of this node, but "
-            f"{found or 'no host at all'}"
-        )
+        why = f"its certificate names {found or 'no host'}, not this node's host '{host}'"
         kind = "ipAddresses" if ip_of(host) else "dnsNames"
-        cure = (
-            f"issue one that does, in cert-manager by '{kind}', or call the node by a host that it "
-            "names"
-        )
-        raise UnusableFileError(cert, why, cure)
-    why = (
-        f"its certificate has no SPIFFE ID of the trust domain '{trust_domain}', but "
-        f"{found or 'no URI at all'}"
-    )
-    raise UnusableFileError(
-        cert, why, f"issue one with exactly one URI, such as spiffe://{trust_domain}/shop"
-    )
+        cure = f"issue one that names it, in cert-manager with '{kind}', or change the node's host"
+    else:
+        why = f"its certificate has {found or 'no URI'}, not one SPIFFE ID of '{trust_domain}'"
+        cure = f"issue one with exactly one URI, such as spiffe://{trust_domain}/shop"
+    raise UnusableFileError(cert, why, cure)
 
 
 def _pem(certificates: list[x509.Certificate]) -> bytes:

@@ -1,7 +1,7 @@
-"""The files with a node's certificate, private key and trusted authorities, by cert-manager.
+"""The files with a node's certificate, private key and authorities, named as by cert-manager.
 
-Three files, none of which is of use without the others, may be replaced at any moment, such as by a
-link to their folder that leads elsewhere. What counts is how they were at one moment.
+The three belong together and may be replaced at any moment, for instance by redirecting a symlink.
+They are therefore read as a consistent set: again from the start if one changed meanwhile.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from cluster_kit.errors import ConfigError
 from cluster_kit.security.keys import Certificates
 
 MAX_BYTES = 65536  # of each file; a chain of three has some 6 KB, and a bundle of authorities more
-_TRIES = 5  # for files that are replaced while they are read, which takes a moment
+_TRIES = 5  # to read files that are being replaced
 
 SOON = timedelta(days=30)  # at most
-SOON_PART = 0.3  # of its lifetime: cert-manager renews after two thirds, and takes a moment for it
+SOON_PART = 0.3  # of the lifetime: cert-manager renews after two thirds, and needs a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class CertificatePaths:
     """Where the files are; absolute, links not followed.
 
     Attributes:
-        cert: The node's certificate, and behind it those between that one and an authority.
+        cert: The node's certificate, followed by the intermediate ones.
         key: Its private key.
         ca: The authorities to trust.
-        folder: The folder that was given in their place.
+        folder: The folder that was given instead of the three files.
     """
 
     cert: Path
@@ -47,7 +47,7 @@ class CertificatePaths:
 
     @classmethod
     def within(cls, folder: Path) -> CertificatePaths:
-        """Return the paths in a folder, by the names that cert-manager gives."""
+        """Return the paths in a folder, with the names that cert-manager uses."""
         return cls(folder / "tls.crt", folder / "tls.key", folder / "ca.crt", folder)
 
     def __str__(self) -> str:
@@ -56,18 +56,17 @@ class CertificatePaths:
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """The files as they were when read; they fit together, and peers with the same ones trust them.
+    """The files as they were read: a matching set that peers with the same authorities trust.
 
     Attributes:
         paths: Where they are.
-        host: Of this node; without a trust domain, its certificate names it.
-        content: What a node takes of them.
-        names: What the certificate names, each with its kind as ``ssl.SSLObject.getpeercert`` calls
-            it.
-        begins: From when on the node's own certificate is valid, with its time zone.
-        expires: Until when it is.
-        exposed: Whether others than owner and group can read the key.
-        digest: Of what was read.
+        host: The host of this node; the certificate names it, unless there is a trust domain.
+        content: The certificates and the key themselves.
+        names: The names in the certificate, each with its kind in ``ssl.SSLObject.getpeercert``.
+        begins: Start of the validity of the node's own certificate, with its time zone.
+        expires: End of its validity.
+        exposed: Whether users other than owner and group can read the key.
+        digest: Hash of all three files.
     """
 
     paths: CertificatePaths = field(compare=False)
@@ -90,7 +89,7 @@ class CertificateFiles:
         return f"{self.expires:%Y-%m-%d %H:%M} UTC"
 
     def as_plain(self) -> dict[str, Any]:
-        """Return what anybody may know of them, as JSON can have it."""
+        """Return what is public about them, as JSON can represent it."""
         files = {"cert": str(self.paths.cert), "key": str(self.paths.key), "ca": str(self.paths.ca)}
         return files | {
             "names": list(self.titles),
@@ -112,12 +111,10 @@ def read_certificate_files(
         paths: Where they are.
         host: The host part of the node's name.
         trust_domain: See ``Certificates``.
-        known: What they were before: it is returned as it is where nothing has changed, whatever
-            the time is.
+        known: The earlier files, returned unchecked if their content is unchanged.
 
     Raises:
-        ConfigError: They can't be used; no message shows any of the key, nor does the traceback
-            lead to it.
+        ConfigError: They can't be used; neither message nor traceback exposes the key.
     """
     found = _read(paths, host, trust_domain, known)
     if isinstance(found, ConfigError):
@@ -128,15 +125,14 @@ def read_certificate_files(
 def _read(
     paths: CertificatePaths, host: str, trust_domain: str | None, known: CertificateFiles | None
 ) -> CertificateFiles | ConfigError:
-    """Return what was read, or why it can't be used: where that is raised, the key is at hand."""
+    """Return the files, or the error: a traceback from here would expose the key."""
     try:
         files = _collect(paths)
-        digest = hashlib.sha256(
-            b"".join(hashlib.sha256(file.content).digest() for file in files)
-        ).digest()
+        digests = [hashlib.sha256(file.content).digest() for file in files]
+        digest = hashlib.sha256(b"".join(digests)).digest()
         _, key, ca = files
         key.check_writers("choose the key of this node")
-        ca.check_writers("choose whom this node trusts")
+        ca.check_writers("choose which authorities this node trusts")
         if known is not None and known.digest == digest:
             return known
         # Imports cryptography, which a node without certificates doesn't need.
@@ -161,40 +157,22 @@ def _read(
 def _collect(paths: CertificatePaths) -> tuple[GuardedFile, GuardedFile, GuardedFile]:
     """Return the files as they were at one moment."""
     for _ in range(_TRIES):
-        cert = _read_one(
-            paths.cert,
-            "the certificate",
-            "expected the node's certificate, and those that issued it",
-        )
-        key = _read_one(
-            paths.key,
-            "the private key",
-            "expected the private key of the certificate, and nothing else",
-        )
-        ca = _read_one(
-            paths.ca,
-            "the authorities",
-            "name only those authorities that issue certificates of the cluster",
-        )
+        cert = _read_one(paths.cert, "the certificate", "keep only the node's certificate chain")
+        key = _read_one(paths.key, "the private key", "keep only the key of the certificate")
+        ca = _read_one(paths.ca, "the authorities", "keep only the authorities of this cluster")
         if all(identity_of(file.path) == file.identity for file in (cert, key, ca)):
             return cert, key, ca
-    raise UnusableFileError(
-        paths.cert,
-        "it, its key or the authorities change all the time",
-        "wait until they are written",
-    )
+    why = "it, its key or the authorities keep changing"
+    raise UnusableFileError(paths.cert, why, "wait until they are written")
 
 
 def _read_one(path: Path, what: str, large: str) -> GuardedFile:
-    missing = (
-        f"write {what} to it: cert-manager does, and 'cluster-kit certs' for those who have no "
-        "authority"
-    )
+    missing = f"write {what} to it, as cert-manager or 'cluster-kit certs' does"
     return read_guarded(path, MAX_BYTES, what=what, missing=missing, large=large)
 
 
 class Expiry(StrEnum):
-    """How near the end of a certificate is."""
+    """How soon a certificate expires."""
 
     FAR = "far"
     SOON = "soon"
@@ -202,7 +180,7 @@ class Expiry(StrEnum):
 
 
 def expiry_of(files: CertificateFiles, now: datetime) -> Expiry:
-    """Return how near the end of the node's certificate is."""
+    """Return how soon the node's certificate expires."""
     if now > files.expires:
         return Expiry.EXPIRED
     lifetime = files.expires - files.begins

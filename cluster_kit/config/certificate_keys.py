@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster_kit.config.document import Faults, Part, shown
+from cluster_kit.config.document import Faults, Piece, shown
 from cluster_kit.config.guarded_file import UnusableFileError
 from cluster_kit.config.options import convert
 from cluster_kit.config.values import text
@@ -21,18 +21,17 @@ KEYS = (*FILES, DOMAIN)
 _SCHEME = "spiffe://"
 
 
-def read_certificates(root: Part, host: str | None) -> CertificateFiles | None:
-    """Return the certificates that a configuration names, ``None`` where it names none.
+def read_certificates(root: Piece, host: str | None) -> CertificateFiles | None:
+    """Return the certificates that a configuration names; ``None`` if it names none.
 
     Args:
-        root: The whole of it.
-        host: The host part of the node's name; ``None`` where that can't be told because of a
-            fault, and nothing is read.
+        root: The whole configuration.
+        host: The host part of the node's name; ``None`` if a fault hides it, so no file is read.
     """
-    own = {key: part for key, part in root.by_key().items() if key in KEYS}
+    own = {key: piece for key, piece in root.by_key().items() if key in KEYS}
     if not own:
         return None
-    # Not at the top: a configuration without certificates loads none of it.
+    # imported here: a configuration without certificates doesn't need it
     from cluster_kit.config.certificate_files import CertificateFiles
 
     loaded = own[FOLDER].value if FOLDER in own else None
@@ -52,25 +51,21 @@ def read_certificates(root: Part, host: str | None) -> CertificateFiles | None:
     return None if host is None else _read(own, given, host, domain)
 
 
-def _check_together(own: dict[str, Part]) -> None:
+def _check_together(own: dict[str, Piece]) -> None:
     given = [key for key in EACH if key in own]
     missing = [f"'{key}'" for key in EACH if key not in own]
     if FOLDER in own and given:
-        raise own[given[0]].key_error(
-            f"is given beside '{FOLDER}': give the folder, or the three files"
-        )
+        cure = "give the folder or the three files, not both"
+        raise own[given[0]].key_error(f"conflicts with '{FOLDER}'", cure)
     if FOLDER not in own and not given:
-        raise own[DOMAIN].key_error("needs certificates of this node: name them by 'certs: FOLDER'")
+        raise own[DOMAIN].key_error("needs certificates", "add 'certs: FOLDER'")
     if FOLDER not in own and missing:
-        why = (
-            f"is given without {' and '.join(missing)}: give all three, or the folder that has "
-            "them, by 'certs: FOLDER'"
-        )
-        raise own[given[0]].key_error(why)
+        cure = f"add {' and '.join(missing)}, or give the folder of all three as '{FOLDER}'"
+        raise own[given[0]].key_error("is incomplete", cure)
 
 
 def _read(
-    own: dict[str, Part], given: dict[str, Path], host: str, domain: str | None
+    own: dict[str, Piece], given: dict[str, Path], host: str, domain: str | None
 ) -> CertificateFiles:
     from cluster_kit.config.certificate_files import CertificatePaths, read_certificate_files
 
@@ -78,7 +73,7 @@ def _read(
     try:
         files = {key: path.absolute() for key, path in given.items()}
     except OSError as exc:
-        raise first.error(f"cannot be found from the working directory: {exc.strerror}") from None
+        raise first.error(f"has no working directory to start from: {exc.strerror}") from None
     paths = CertificatePaths.within(files[FOLDER]) if FOLDER in files else CertificatePaths(**files)
     try:
         return read_certificate_files(paths, host, domain)
@@ -87,17 +82,13 @@ def _read(
         raise culprit.placed(exc.fault) from None
 
 
-def _trust_domain(part: Part) -> str:
+def _trust_domain(piece: Piece) -> str:
     from cluster_kit.security.names import MAX_TRUST_DOMAIN_BYTES, is_trust_domain
 
-    given = text(part)
+    given = text(piece)
     if not is_trust_domain(given):
         inside = given.removeprefix(_SCHEME).partition("/")[0].lower()
-        hint = f": write {inside}" if is_trust_domain(inside) else ""
-        raise part.error(
-            f"invalid value {shown(given)}: expected the name of a SPIFFE trust domain, such as "
-            "example.org, of at most "
-            f"{MAX_TRUST_DOMAIN_BYTES} lower-case letters, digits, dots, dashes and "
-            f"underscores{hint}"
-        )
+        allowed = f"at most {MAX_TRUST_DOMAIN_BYTES} of a-z, 0-9, '.', '-' and '_'"
+        what = f"invalid value {shown(given)}: expected a SPIFFE trust domain, {allowed}"
+        raise piece.error(what, f"write {inside}" if is_trust_domain(inside) else "")
     return given

@@ -1,8 +1,7 @@
-"""What a plugin class owes its contract, as far as that shows before anything runs.
+"""Checks that a plugin class fulfils its contract, as far as that shows before anything runs.
 
-The contract classes themselves say what is expected: each of their methods is async, an async
-generator or plain, and takes certain arguments. Nothing here builds an instance or calls the
-plugin's methods.
+The expectations come from the contract classes: each of their methods is async, an async generator
+or plain, and takes certain arguments. Checking builds no instance and calls no method.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _CONTRACTS = (Strategy, PollingStrategy, Connector, Topology)
 
 
 class Form(Enum):
-    """How a method is written."""
+    """How a method is defined."""
 
     STREAM = "an async generator: 'async def' with 'yield'"
     AWAITED = "async: write 'async def', and 'return' instead of 'yield'"
@@ -33,15 +32,15 @@ class Form(Enum):
 
 
 def check_contract(cls: type, kind: Kind, *, built: bool = False) -> None:
-    """Check a class that is a subclass of its contract already.
+    """Check a class that is known to be a subclass of its contract.
 
     Args:
         cls: The class.
-        kind: What it is to be.
-        built: Whether code makes its instances, so that a configuration needs to give no options.
+        kind: The contract.
+        built: Whether code makes its instances, so no configuration needs to give its options.
 
     Raises:
-        PluginError: It can't work; the message tells everything that is wrong with it.
+        PluginError: It breaks the contract; the message lists every fault.
     """
     faults = contract_faults(cls, kind, built=built)
     if faults:
@@ -121,22 +120,19 @@ def _faults_of_method(
     name: str, function: FunctionType, expected: Form, arguments: tuple[str, ...]
 ) -> Iterator[str]:
     form = _form_of(inspect.unwrap(function))
-    # A plain function may return another one's async generator or awaitable; one that says so is
-    # believed.
+    # a plain function may return another one's async generator or awaitable: trust its annotation
     delegates = form is Form.PLAIN and (expected is Form.STREAM or _returns_awaitable(function))
     if form is not expected and not delegates:
         yield f"{name!r} must be {expected.value}"
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError as exc:
-        given = (
-            ", ".join(argument for argument in arguments if argument != "self") or "no arguments"
-        )
+        given = ", ".join(each for each in arguments if each != "self") or "no arguments"
         yield f"{name!r} is called with ({given}), which it does not take: {exc}"
 
 
 def _expected_form(method: FunctionType) -> Form:
-    """Return the form of a contract's method; for an abstract one, its annotation tells."""
+    """Return the form of a contract's method; an abstract one shows it by its annotation."""
     return Form.STREAM if _returns(method).startswith("AsyncIterator") else _form_of(method)
 
 
@@ -157,9 +153,9 @@ def _returns_awaitable(function: Callable[..., Any]) -> bool:
 
 
 def _broken_supers(cls: type) -> Iterator[str]:
-    """Yield the methods whose zero-argument ``super()`` refers to another class than their own.
+    """Yield the methods whose zero-argument ``super()`` refers to a class other than their own.
 
-    ``@dataclass(slots=True)`` makes a second class, and up to Python 3.13 the methods still refer
+    ``@dataclass(slots=True)`` makes a second class, and before Python 3.14 the methods still refer
     to the first one.
     """
     for owner in cls.__mro__:
@@ -176,12 +172,9 @@ def _broken_supers(cls: type) -> Iterator[str]:
 
 
 def _calls_super(function: FunctionType) -> bool:
-    """Whether ``super()`` is called without arguments; any mention of it makes a cell."""
-    steps = [
-        step
-        for step in dis.get_instructions(function)
-        if step.opname not in ("PUSH_NULL", "PRECALL", "CACHE")
-    ]
+    """Whether ``super()`` is called without arguments; any mention of it creates the cell."""
+    ignored = ("PUSH_NULL", "PRECALL", "CACHE")
+    steps = [step for step in dis.get_instructions(function) if step.opname not in ignored]
     return any(
         step.argval == "super"
         and (after.argval == "__class__" or (after.opname == "CALL" and after.arg == 0))
@@ -194,5 +187,5 @@ def _super_of(function: FunctionType) -> Any:
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     try:
         return cells["__class__"].cell_contents
-    except (KeyError, ValueError):  # it has none, or the class is still being made
+    except (KeyError, ValueError):  # there is no such cell, or the class is still being made
         return None

@@ -1,8 +1,8 @@
-"""The shape of a configuration that is a Python dict, so that editors complete and check its keys.
+"""The shape of a configuration as a Python dict, so that editors complete and check its keys.
 
-A file has the same shape. What the keys mean is said here alone: the JSON Schema and the reference
-take their texts from these docstrings. Options of parts are not among them, as plugins have theirs;
-an instance, such as ``TcpConnector(port=4370)`` in place of ``"tcp"``, has its options checked.
+A file has the same shape. These docstrings alone describe the keys: the JSON Schema and the
+reference copy them. Options of components are not included, as plugins declare their own; to have
+type checkers check them, give an instance, such as ``TcpConnector(port=4370)`` for ``"tcp"``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TopologyDict(TypedDict, total=False):
         strategy: Finds the nodes. A list of strategies combines what they find.
         config: Options of the strategy, where there is only one.
         connector: Opens and accepts the links.
-        connect: Function that links to a node, in place of a connector; libcluster's
+        connect: Function that links to a node, instead of a connector; libcluster's
             ``[module, function, args]`` or ``package.module:function``. It is called with ``args``
             and the node.
         disconnect: Function that closes the link to a node.
@@ -83,13 +83,13 @@ class ConfigDict(TypedDict, total=False):
         metadata: Tags of this node that all others see.
         secret: What all nodes of the cluster share, and nobody else knows; it protects links and
             gossip. Better given by ``secret_file``, or the environment variable CLUSTER_KIT_SECRET.
-        secret_file: A file with the secret on its first line, and on each further line one that is
-            accepted besides. It is read again whenever it changes.
-        previous_secrets: Secrets that are accepted besides, and never used to send.
+        secret_file: A file with the secret on its first line, and further secrets that are accepted
+            on the lines that follow. It is read again whenever it changes.
+        previous_secrets: Further secrets that are accepted, and never used to send.
         certs: A folder with tls.crt, tls.key and ca.crt, as cert-manager writes them; links are
             protected by them.
         cert: A file with this node's certificate and those that issued it; with ``key`` and ``ca``
-            in place of ``certs``.
+            instead of ``certs``.
         key: A file with the private key of the certificate.
         ca: A file with the certificates of the authorities to trust.
         trust_domain: A SPIFFE trust domain. Its members are trusted, whatever their hosts.

@@ -1,7 +1,7 @@
-"""A configuration before it is understood: plain data, and where each piece of it is written.
+"""A configuration before it is checked: plain data, and where each piece of it is written.
 
-``Part`` is a value with its key path, which is all that a check needs to complain in the right
-place. ``Faults`` collects complaints, so that all of them are reported at once.
+``Piece`` is a value with its key path, which is all that a check needs to report a fault in the
+right place. ``Faults`` collects them, so that all are reported at once.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ _SHOWN.maxstring = _SHOWN.maxother = 80
 class Place(NamedTuple):
     """Where a key or value is written, and for a scalar how. Lines and columns count from 1.
 
-    ``expanded`` is ``text`` with its references replaced, before YAML makes a number or nothing of
-    it.
+    ``expanded`` is ``text`` with its references replaced, before YAML resolves its type.
     """
 
     line: int
@@ -34,16 +33,15 @@ class Place(NamedTuple):
 
 
 class MisreadNumberError(ConfigError):
-    """A number that YAML reads otherwise than it is written; the message shows it."""
+    """A number that YAML reads differently from how it looks; the message shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Document:
     """Plain data and its places.
 
-    A scalar that could not be read stands in ``data`` as its ``ConfigError``, raised when somebody
-    takes it. Neither a document nor a part of it shows its data, lest a secret in it come into a
-    traceback.
+    A scalar that could not be read is present in ``data`` as its ``ConfigError``, which is raised
+    when the value is used. The reprs show no data, as a secret could end up in a traceback.
 
     Attributes:
         errors: Faults of the text itself, such as duplicate keys.
@@ -59,13 +57,13 @@ class Document:
         return f"Document({self.file!r})"
 
     @property
-    def root(self) -> Part:
+    def root(self) -> Piece:
         """The whole document."""
-        return Part(self, (), self.data)
+        return Piece(self, (), self.data)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Part:
+class Piece:
     """A piece of a document."""
 
     document: Document
@@ -73,7 +71,7 @@ class Part:
     raw: Any
 
     def __repr__(self) -> str:
-        return f"Part({format_path(self.path)})"
+        return f"Piece({format_path(self.path)})"
 
     @property
     def value(self) -> Any:
@@ -84,7 +82,7 @@ class Part:
 
     @property
     def place(self) -> Place | None:
-        """Where the value is written, if it is."""
+        """Where the value is written; ``None`` for a default or a dict."""
         return self.document.values.get(self.path)
 
     @property
@@ -92,12 +90,12 @@ class Part:
         """The last key of the path; empty for the whole document."""
         return str(self.path[-1]) if self.path else ""
 
-    def child(self, key: str | int, raw: Any) -> Part:
-        """Return the piece of this one that ``key`` leads to."""
-        return Part(self.document, (*self.path, key), raw)
+    def child(self, key: str | int, raw: Any) -> Piece:
+        """Return the piece that ``key`` leads to."""
+        return Piece(self.document, (*self.path, key), raw)
 
-    def by_key(self) -> dict[str, Part]:
-        """Return the pieces of a mapping; nothing (a bare ``config:``) is an empty one."""
+    def by_key(self) -> dict[str, Piece]:
+        """Return the pieces of a mapping; a bare ``config:`` is an empty one."""
         mapping = {} if self.value is None else self.value
         if not isinstance(mapping, Mapping):
             raise self.error(f"expected a mapping, got {type_name(mapping)}")
@@ -106,15 +104,15 @@ class Part:
                 raise self.error(f"key {shown(key)} is not text: quote it")
         return {key: self.child(key, raw) for key, raw in mapping.items()}
 
-    def items(self) -> list[Part]:
+    def items(self) -> list[Piece]:
         """Return the pieces of a list by index."""
         if not isinstance(self.value, list | tuple):
             raise self.error(f"expected a list, got {type_name(self.value)}")
         return [self.child(index, raw) for index, raw in enumerate(self.value)]
 
-    def replaced(self, raw: Any) -> Part:
-        """Return a part in the same place with other data."""
-        return Part(self.document, self.path, raw)
+    def replaced(self, raw: Any) -> Piece:
+        """Return a piece in the same place with other data."""
+        return Piece(self.document, self.path, raw)
 
     def error(self, what: str, cure: str = "") -> ConfigError:
         """Return an error about the value."""
@@ -123,7 +121,7 @@ class Part:
     def placed(self, fault: Fault) -> ConfigError:
         """Return the error for a fault of this value or within it.
 
-        Where the value at fault isn't written, its place is that of the closest value around it.
+        If the value at fault isn't written, the error has the place of the closest value around it.
         """
         path = (*self.path, *fault.where)
         while path and path not in self.document.values:
@@ -145,7 +143,7 @@ class Faults:
     Example::
 
         with faults:
-            port = convert(part, int)
+            port = convert(piece, int)
         faults.check()
     """
 
@@ -171,26 +169,25 @@ class Faults:
         self.errors.extend(errors)
 
     def check(self) -> None:
-        """Raise what was collected, in the order of the document."""
+        """Raise the collected errors, in the order of the document."""
         if self.errors:
-            raise ConfigError.gather(
-                sorted(self.errors, key=lambda error: (error.line or 0, error.column or 0))
-            )
+            self.errors.sort(key=lambda error: (error.line or 0, error.column or 0))
+            raise ConfigError.gather(self.errors)
 
 
 def amended(error: ConfigError, **changes: Any) -> ConfigError:
-    """Return an error in the same place, whose fault has these fields replaced."""
+    """Return the error with these fields of its fault replaced."""
     fault = replace(error.fault, **changes)
     return ConfigError(fault, file=error.file, line=error.line, column=error.column)
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message shows it, whatever it is and however long."""
+    """Return a bounded repr of any value, for a message."""
     return _SHOWN.repr(value)
 
 
 def type_name(value: Any) -> str:
-    """Return what a user calls the type of ``value``."""
+    """Return the name of the type of ``value`` in messages."""
     if value is None:
         return "nothing"
     if isinstance(value, type):

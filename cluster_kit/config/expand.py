@@ -1,12 +1,10 @@
 """``${NAME}`` and its forms with defaults, as in a POSIX shell; ``$${`` is a plain ``${``.
 
-What a variable holds is inserted as it is: it is neither expanded again nor read as YAML structure.
-A ``${`` in any other form is an error, never text: a configuration that is not understood must not
-run.
+The value of a variable is inserted as it is: it is neither expanded again nor parsed as YAML. A
+``${`` in any other form is an error rather than text, so that a misspelt reference never runs.
 
 Source: POSIX.1-2024, Shell Command Language, 2.6.2 "Parameter Expansion".
-Differs: no assignment, lengths, patterns or quotes; an unset variable without a default is an
-error.
+Differs: no assignment, lengths, patterns or quotes; an unset variable needs a default.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-MAX_DEPTH = 16  # more than anybody reads, and far from the interpreter's own bound
+MAX_DEPTH = 16  # more than anybody writes, and far from the interpreter's recursion limit
 
 _TOKEN = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:?[-?+]|\}))?|\}")
 _MALFORMED = (
@@ -26,30 +24,30 @@ _MALFORMED = (
 def expand(text: str, environ: Mapping[str, str]) -> str:
     """Return ``text`` with its references replaced.
 
-    ``-`` gives a default, ``?`` the message of an error, and ``+`` a text that replaces the value
-    of a variable that is set; with a colon in front, an empty variable counts as unset. Defaults,
-    messages and texts may hold references themselves, which count only where they are used.
+    ``-`` gives a default, ``?`` an error message, and ``+`` a text that replaces the value of a
+    variable that is set; after a colon, an empty variable counts as unset. Defaults, messages and
+    texts may contain references, whose variables must be set only if they are used.
 
     Raises:
         ValueError: A variable without a default is not set, or a ``${`` is malformed.
     """
-    return _Reader(text, environ).read(used=True)
+    return _Expander(text, environ).expand(used=True)
 
 
-class _Reader:
-    """Reads one text from left to right."""
+class _Expander:
+    """Expands one text, from left to right."""
 
     def __init__(self, text: str, environ: Mapping[str, str]) -> None:
         self._text = text
         self._environ = environ
         self._at = 0
 
-    def read(self, *, used: bool, depth: int = 0) -> str:
-        """Return what stands from here to the end of the text, or of the reference around it.
+    def expand(self, *, used: bool, depth: int = 0) -> str:
+        """Expand from here to the end of the text, or of the reference around it.
 
         Args:
-            used: Whether anybody uses it; otherwise it is only checked.
-            depth: How many references it is in.
+            used: Whether the result is used; otherwise the text is only checked.
+            depth: The number of references around it.
         """
         pieces = []
         plain_braces = 0
@@ -83,7 +81,7 @@ class _Reader:
                 raise ValueError(f"environment variable {name!r} is not set: {cure}")
             return value or ""
         is_set = bool(value) if operator.startswith(":") else value is not None
-        inner = self.read(used=used and is_set == operator.endswith("+"), depth=depth + 1)
+        inner = self.expand(used=used and is_set == operator.endswith("+"), depth=depth + 1)
         if operator.endswith("?") and used and not is_set:
             message = " ".join(inner.split()) or "is not set"
             raise ValueError(f"environment variable {name!r}: {message}")

@@ -1,4 +1,4 @@
-"""Reads files that decide whom a node trusts: with bounds, and only where others can't write."""
+"""Reads the files that decide whom a node trusts: bounded, and only if others can't write them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cluster_kit.fault import Fault
 _BY_GROUP_OR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 Identity = tuple[int, ...]
-"""What differs between two files, or two states of one."""
+"""Differs between two files, and between two states of one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class GuardedFile:
     """A file as it was when it was read.
 
     Attributes:
-        path: Absolute, links not followed.
-        content: All of it.
-        mode: With its type.
-        identity: That of the file which ``path`` led to.
+        path: Absolute; symlinks aren't resolved.
+        content: The whole content.
+        mode: Its permissions and type.
+        identity: The identity of the file that ``path`` led to.
     """
 
     path: Path
@@ -35,34 +35,29 @@ class GuardedFile:
 
     @property
     def is_exposed(self) -> bool:
-        """Whether others than its owner and group can read it."""
+        """Whether users other than its owner and group can read it."""
         return bool(self.mode & stat.S_IROTH)
 
-    def check_writers(self, so: str) -> None:
-        """Refuse a file that group or others can write, ``so`` says to what end.
-
-        Raises:
-            ConfigError: They can.
-        """
+    def check_writers(self, harm: str) -> None:
+        """Raise ``ConfigError`` if the group or others can write the file, and so do ``harm``."""
         if self.mode & _BY_GROUP_OR_OTHERS:
             who = "everybody" if self.mode & stat.S_IWOTH else "its group"
-            why = f"{who} can write it (mode {stat.S_IMODE(self.mode):04o}), and so {so}"
+            why = f"{who} can write it (mode {stat.S_IMODE(self.mode):04o}), and so {harm}"
             raise UnusableFileError(self.path, why, f"chmod go-w '{self.path}'")
 
 
 def read_guarded(path: Path, limit: int, *, what: str, missing: str, large: str) -> GuardedFile:
-    """Read a file, without blocking on what is not one, such as a pipe.
+    """Read a file, without blocking on a pipe or device.
 
     Args:
-        path: Which one.
-        limit: How many bytes it may have.
-        what: What it should hold, for messages.
-        missing: What to do where there is none; ``{path}`` in it stands for the path.
-        large: What to do where it is larger.
+        path: Its path.
+        limit: The most bytes that it may have.
+        what: What it should contain, for messages.
+        missing: The cure if there is no such file; ``{path}`` in it is replaced.
+        large: The cure if it is larger.
 
     Raises:
-        ConfigError: It can't be read, or others can put another in its place; no message shows any
-            of its content.
+        ConfigError: It can't be read, or others can replace it; no message shows its content.
     """
     try:
         path = path.absolute()
@@ -102,7 +97,7 @@ def _read(path: Path, limit: int, what: str, large: str) -> GuardedFile:
         if stat.S_ISDIR(found.st_mode):
             raise UnusableFileError(path, "it is a folder", "name the file in it")
         if not stat.S_ISREG(found.st_mode):
-            raise UnusableFileError(path, "it is no regular file", f"write {what} to one")
+            raise UnusableFileError(path, "it is not a regular file", f"write {what} to one")
         content = os.read(fd, limit + 1)
     finally:
         os.close(fd)
@@ -116,15 +111,12 @@ def _identity(found: os.stat_result) -> Identity:
 
 
 def _check_folders(path: Path) -> None:
-    """Check the folders of the file and of a link to it: whoever can write there can replace it."""
+    """Check the folders of the file and of a symlink to it: a writable one lets it be replaced."""
     for folder in dict.fromkeys((path.parent, Path(os.path.realpath(path)).parent)):
         mode = folder.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            why = (
-                f"everybody can write to its folder '{folder}' (mode {stat.S_IMODE(mode):04o}), "
-                "and so replace it"
-            )
-            raise UnusableFileError(path, why, f"chmod o-w '{folder}'")
+            why = f"everybody can write to its folder '{folder}' (mode {stat.S_IMODE(mode):04o})"
+            raise UnusableFileError(path, f"{why} and replace it", f"chmod o-w '{folder}'")
 
 
 def _unreadable(path: Path, exc: OSError | ValueError, missing: str) -> ConfigError:
@@ -132,10 +124,8 @@ def _unreadable(path: Path, exc: OSError | ValueError, missing: str) -> ConfigEr
     if number in (errno.ENOENT, errno.ENOTDIR):
         return UnusableFileError(path, "there is no such file", missing.format(path=path))
     if number in (errno.EACCES, errno.EPERM):
-        cure = "let that user or its group read it; in Kubernetes, by fsGroup"
-        return UnusableFileError(
-            path, f"this process, of user {os.geteuid()}, has no permission to read it", cure
-        )
-    return UnusableFileError(
-        path, str(getattr(exc, "strerror", None) or exc).lower(), "name a file that can be read"
-    )
+        why = f"user {os.geteuid()} has no permission to read it"
+        cure = "let that user or its group read it; in Kubernetes, set fsGroup"
+        return UnusableFileError(path, why, cure)
+    why = str(getattr(exc, "strerror", None) or exc).lower()
+    return UnusableFileError(path, why, "name a readable file")

@@ -1,8 +1,8 @@
 """Lists of plain values, which may be one text with commas, as environment variables hold them.
 
-``nodes: ${SEEDS}`` with ``SEEDS="a:4370, b:4370,"`` is a list of two. Blanks around an element and
-empty elements don't count, so an empty variable gives an empty list. An element of a list proper is
-never split, which is how an element that contains a comma is given.
+``nodes: ${SEEDS}`` with ``SEEDS="a:4370, b:4370,"`` is a list of two. Blanks around elements and
+empty elements are ignored, so an empty variable gives an empty list. Elements of a YAML list are
+never split, so they may contain commas.
 """
 
 from __future__ import annotations
@@ -13,47 +13,46 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from cluster_kit.config.document import MisreadNumberError, Part, amended
+from cluster_kit.config.document import MisreadNumberError, Piece, amended
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.values import is_plain
 from cluster_kit.errors import ConfigError
 
 _CURE = "separate them by commas, without brackets or quotes"
-# what separates or surrounds elements in other notations of a list
-_FOREIGN = re.compile(r"""[]["';\s]""")
+_FOREIGN = re.compile(r"""[]["';\s]""")  # separators and brackets of other notations
 _IPV6_HOST = re.compile(r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^][\s]*)?\](?=:)")
 
 
-def read_list(part: Part, kind: Any) -> list[Part]:
+def read_list(piece: Piece, kind: Any) -> list[Piece]:
     """Return the elements of a list whose elements are of type ``kind``.
 
     Raises:
-        ConfigError: It is neither a list nor a text that can be one.
+        ConfigError: It is neither a list nor text that can be one.
     """
     if not is_separable(kind):
-        return part.items()
-    text = _text_of(part, kind)
+        return piece.items()
+    text = _text_of(piece, kind)
     if text is not None:
-        part = part.replaced(text)
-    if isinstance(part.value, str):
-        return part.replaced([_element(text, kind) for text in _split(part.value)]).items()
-    if isinstance(part.value, int | float) and not _is_text(kind):
-        # what YAML makes of a variable that holds a single number
-        return part.replaced([part.value]).items()
-    return part.items()
+        piece = piece.replaced(text)
+    if isinstance(piece.value, str):
+        return piece.replaced([_element(text, kind) for text in _split(piece.value)]).items()
+    if isinstance(piece.value, int | float) and not _is_text(kind):
+        return piece.replaced([piece.value]).items()  # a variable with a single number
+    return piece.items()
 
 
-def with_separators_named(part: Part, errors: Iterable[ConfigError]) -> list[ConfigError]:
-    """Return ``errors``, with the cure for elements of the list ``part`` whose commas are missing.
+def with_separators_named(piece: Piece, errors: Iterable[ConfigError]) -> list[ConfigError]:
+    """Return ``errors``, naming the cure for a text whose elements aren't separated by commas.
 
-    Such a text makes many faults of one cause, so only the first of them is kept.
+    Such a text causes many errors, of which only the first is kept.
     """
-    elements = _split(part.raw) if isinstance(part.raw, str) else []
-    misread = {(*part.path, index) for index, text in enumerate(elements) if _is_misseparated(text)}
+    elements = _split(piece.raw) if isinstance(piece.raw, str) else []
+    suspects = [index for index, text in enumerate(elements) if _is_misseparated(text)]
+    paths = {(*piece.path, index) for index in suspects}
     kept = []
     is_named = False
     for error in errors:
-        if error.fault.where not in misread:
+        if error.fault.where not in paths:
             kept.append(error)
         elif not is_named:
             is_named = True
@@ -74,19 +73,15 @@ def is_separable(kind: Any) -> bool:
     return kind in (Path, Secret) or is_plain(kind)
 
 
-def _text_of(part: Part, kind: Any) -> str | None:
-    """Return the text of a scalar that YAML took for something else."""
-    place = part.place
-    if place is None or place.expanded is None or isinstance(part.raw, str):
+def _text_of(piece: Piece, kind: Any) -> str | None:
+    """Return the text of a scalar that YAML resolved to something else."""
+    place = piece.place
+    if place is None or place.expanded is None or isinstance(piece.raw, str):
         return None
-    if part.raw is None:  # a blank variable, or one that says null; nothing at all is no list
+    if piece.raw is None:  # a variable that is blank or says null; a bare key is not a list
         return place.expanded if "${" in (place.text or "") else None
-    is_misread = isinstance(part.raw, MisreadNumberError)
-    return (
-        place.expanded
-        if _is_text(kind) and (is_misread or isinstance(part.raw, int | float))
-        else None
-    )
+    is_number = isinstance(piece.raw, MisreadNumberError | int | float)
+    return place.expanded if is_number and _is_text(kind) else None
 
 
 def _is_text(kind: Any) -> bool:
@@ -96,7 +91,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _element(text: str, kind: Any) -> Any:
-    """Return an element as YAML would read it alone: a number, a switch or text."""
+    """Return an element as YAML would read it by itself: a number, a boolean or text."""
     if _is_text(kind):
         return text
     try:

@@ -1,4 +1,4 @@
-"""Turns a file or a dict into a ``ClusterConfig``; reads the keys at the top."""
+"""Turns a file or a dict into a ``ClusterConfig``; reads the top-level keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from cluster_kit.config import certificate_keys
 from cluster_kit.config.components import ComponentReader, PluginRegistryLike
 from cluster_kit.config.dicts import ConfigDict
-from cluster_kit.config.document import Document, Faults, Part
+from cluster_kit.config.document import Document, Faults, Piece
 from cluster_kit.config.model import ClusterConfig
 from cluster_kit.config.options import convert
 from cluster_kit.config.secret import SECRET_VARIABLE, Secret
@@ -34,30 +34,27 @@ def load_config(
 
     Args:
         source: A YAML file, or a dict of the same shape. A ``ClusterConfig`` is returned as it is.
-        registry: Knows the plugins.
-        node: Takes the place of the configuration's own ``node``.
-        environ: For ``${NAME}`` in a file, by default the process's; the text in a dict is taken
-            literally. CLUSTER_KIT_SECRET in it counts where the configuration names no secret.
+        registry: The plugins.
+        node: Replaces the configuration's own ``node``.
+        environ: Variables for ``${NAME}`` in a file, by default the process's; text in a dict is
+            literal. CLUSTER_KIT_SECRET is used if the configuration names no secret.
 
     Raises:
-        ConfigError: It cannot be used; ``errors`` holds every fault that it has.
+        ConfigError: It cannot be used; ``errors`` lists every fault.
     """
     if isinstance(source, ClusterConfig):
         if node is not None:
-            raise ConfigError(
-                "a configuration that is loaded already cannot be renamed: load it again",
-                path="node",
-            )
+            raise ConfigError("cannot rename a loaded configuration: load it again", path="node")
         return source
     document = _document(source, environ)
     variable = _variable(environ)
-    del source  # a traceback that shows local variables would show the secrets in it
+    del source  # a traceback with local variables would show the secrets in it
     if isinstance(document, ConfigError):
         raise document
     faults = Faults(document.errors)
     with faults:
         if node is not None:
-            node = _node(Part(Document(data={}), ("node",), node))
+            node = _node(Piece(Document(data={}), ("node",), node))
     with faults:
         config = _cluster(document.root, registry, node, variable)
     faults.check()
@@ -68,7 +65,7 @@ def _document(
     source: ConfigDict | Mapping[str, Any] | str | os.PathLike[str],
     environ: Mapping[str, str] | None,
 ) -> Document | ConfigError:
-    """Return the document, or the error, whose traceback would hold the text of the file."""
+    """Return the document, or the error without its traceback, which would hold the file's text."""
     if isinstance(source, Mapping):
         return Document(data=source)
     from cluster_kit.config.yaml_source import read_yaml  # a dict needs no YAML
@@ -81,10 +78,10 @@ def _document(
 
 
 def _cluster(
-    root: Part, registry: PluginRegistryLike, node: str | None, variable: Secret | None
+    root: Piece, registry: PluginRegistryLike, node: str | None, variable: Secret | None
 ) -> ClusterConfig:
-    own = root.by_key()
-    names_secret = bool(own.keys() & {"secret", "secret_file"})
+    keys = root.by_key().keys()
+    names_secret = not keys.isdisjoint({"secret", "secret_file"})
     has_secret = names_secret or variable is not None
     host = _host(root, node)
     components = ComponentReader(
@@ -92,50 +89,40 @@ def _cluster(
         host,
         insecure=_is_insecure(root),
         has_secret=has_secret,
-        has_certificates=not own.keys().isdisjoint(certificate_keys.FILES),
+        has_certificates=not keys.isdisjoint(certificate_keys.FILES),
     )
+    readers = {
+        "node": _node if node is None else ignore,
+        "cluster": fence,
+        "metadata": _metadata,
+        "secret": _secret,
+        "secret_file": partial(_secret_file, beside="secret" in keys),
+        "previous_secrets": partial(_previous_secrets, has_secret=has_secret),
+        "insecure": switch,
+        "topologies": partial(read_topologies, components=components),
+        **dict.fromkeys((*certificate_keys.KEYS, *filter(is_extension, keys)), ignore),
+    }
     faults = Faults()
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {} if node is None else {"node": node}
     with faults:
-        given = read_fields(
-            root,
-            {
-                "node": _node if node is None else ignore,
-                "cluster": fence,
-                "metadata": _metadata,
-                "secret": _secret,
-                "secret_file": partial(_secret_file, beside="secret" in own),
-                "previous_secrets": partial(_previous_secrets, has_secret=has_secret),
-                **dict.fromkeys(certificate_keys.KEYS, ignore),
-                "insecure": switch,
-                "topologies": partial(read_topologies, components=components),
-                **dict.fromkeys(filter(is_extension, own), ignore),
-            },
-            required=["topologies"],
-        )
+        given |= read_fields(root, readers, required=["topologies"])
     with faults:
         if variable is not None and not names_secret:
             given["secret"] = _of_environment(variable)
     with faults:
-        certificates = certificate_keys.read_certificates(root, host)
+        given["certificates"] = certificate_keys.read_certificates(root, host)
     faults.check()
-    given = {
-        key: value
-        for key, value in given.items()
-        if not (is_extension(key) or key in certificate_keys.KEYS)
-    }
-    given["certificates"] = certificates
-    return ClusterConfig(**(given if node is None else given | {"node": node}))
+    return ClusterConfig(**given)
 
 
 # -- secrets ---------------------------------------------------------------------------------------
 
 
-def _secret(part: Part) -> Secret:
-    secret = Secret(convert(part, Secret).reveal().rstrip("\r\n"))
+def _secret(piece: Piece) -> Secret:
+    secret = Secret(convert(piece, Secret).reveal().rstrip("\r\n"))
     fault = _fault_of(secret)
     if fault is not None:
-        raise part.error(fault)
+        raise piece.error(fault)
     return secret
 
 
@@ -152,55 +139,48 @@ def _of_environment(secret: Secret) -> Secret:
 
 
 def _fault_of(secret: Secret) -> str | None:
-    """Return what keeps ``secret`` from being one, without showing any of it."""
-    if not secret.reveal().strip():
+    """Return why ``secret`` can't be one, without showing any of it."""
+    text = secret.reveal()
+    if not text.strip():
         return "is empty: 'cluster-kit secret' makes a secret"
-    if "\n" in secret.reveal():
-        return (
-            "has several lines: a secret is one line; others that are to be accepted belong under "
-            "'previous_secrets'"
-        )
-    if any(
-        "\ud800" <= char <= "\udc7f" or "\udd00" <= char <= "\udfff" for char in secret.reveal()
-    ):
-        return (
-            "holds half of a surrogate pair, which has no bytes: 'cluster-kit secret' makes a "
-            "secret"
-        )
+    if "\n" in text:
+        return "has several lines: write one, and further accepted secrets as 'previous_secrets'"
+    if any("\ud800" <= char <= "\udc7f" or "\udd00" <= char <= "\udfff" for char in text):
+        return "has half of a surrogate pair, which has no bytes: remove it"
     return None
 
 
-def _secret_file(part: Part, *, beside: bool) -> SecretFile:
+def _secret_file(piece: Piece, *, beside: bool) -> SecretFile:
     if beside:
-        raise part.key_error("is given beside 'secret': give one of them")
-    path: Path = convert(part, Path)
+        raise piece.key_error("conflicts with 'secret'", "give one of them")
+    path: Path = convert(piece, Path)
     try:
         return read_secret_file(path)
     except ConfigError as exc:
-        raise part.placed(exc.fault) from None
+        raise piece.placed(exc.fault) from None
 
 
-def _previous_secrets(part: Part, *, has_secret: bool) -> tuple[Secret, ...]:
-    secrets: tuple[Secret, ...] = convert(part, tuple[Secret, ...])
+def _previous_secrets(piece: Piece, *, has_secret: bool) -> tuple[Secret, ...]:
+    secrets: tuple[Secret, ...] = convert(piece, tuple[Secret, ...])
     if not has_secret and secrets:
         cure = f"give 'secret', 'secret_file' or {SECRET_VARIABLE}"
-        raise part.key_error("needs a current secret", cure)
+        raise piece.key_error("needs a current secret", cure)
     if len(secrets) > MAX_SECRETS:
-        raise part.error(f"more than {MAX_SECRETS} secrets", "remove those that are no longer used")
+        raise piece.error(f"more than {MAX_SECRETS} secrets", "remove those that nobody uses")
     for secret in secrets:
         fault = _fault_of(secret)
         if fault is not None:
-            raise part.error(f"one of them {fault}")
+            raise piece.error(f"one secret {fault}")
     return secrets
 
 
 def is_extension(key: str) -> bool:
-    """Whether a key at the top is the user's own, a place for YAML anchors, as in Compose files."""
+    """Whether a top-level key is the user's own, such as for YAML anchors, as in Compose files."""
     return key.startswith("x-")
 
 
-def _host(root: Part, node: str | None) -> str | None:
-    """Return the host where parts serve; ``None`` if a fault hides it."""
+def _host(root: Piece, node: str | None) -> str | None:
+    """Return the host where components serve; ``None`` if a fault hides it."""
     try:
         fields = root.by_key()
         if node is None and "node" in fields:
@@ -210,8 +190,8 @@ def _host(root: Part, node: str | None) -> str | None:
     return ClusterConfig(node=node, topologies={}).host
 
 
-def _is_insecure(root: Part) -> bool:
-    """Whether parts may serve off loopback; true if a fault hides it."""
+def _is_insecure(root: Piece) -> bool:
+    """Whether components may serve off loopback unprotected; true if a fault hides it."""
     try:
         fields = root.by_key()
         return "insecure" in fields and bool(switch(fields["insecure"]))
@@ -219,24 +199,24 @@ def _is_insecure(root: Part) -> bool:
         return True
 
 
-def _node(part: Part) -> str:
-    given: str = plain(part, str)
+def _node(piece: Piece) -> str:
+    given: str = plain(piece, str)
     try:
         name = canonical_name(given)
     except ValueError as exc:
         cure = "" if why_unexpanded(given) else "a name is basename@host, such as web@${POD_IP}"
-        raise part.error(str(exc), cure) from exc
+        raise piece.error(str(exc), cure) from exc
     host = name.partition("@")[2]
     if is_unspecified(host):
         what = f"invalid name {given!r}: {host} means every interface"
-        raise part.error(what, "name an address that peers can reach, such as ${POD_IP}")
+        raise piece.error(what, "name an address that peers can reach, such as ${POD_IP}")
     return name
 
 
-def _metadata(part: Part) -> dict[str, str]:
-    metadata: dict[str, str] = convert(part, Mapping[str, str])
+def _metadata(piece: Piece) -> dict[str, str]:
+    metadata: dict[str, str] = convert(piece, Mapping[str, str])
     try:
         Node(address="127.0.0.1:0", metadata=metadata)
     except ValueError as exc:
-        raise part.error(str(exc)) from exc
+        raise piece.error(str(exc)) from exc
     return metadata

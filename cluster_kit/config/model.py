@@ -1,7 +1,7 @@
-"""What a configuration becomes: frozen values that the supervisor reads and hands to its workers.
+"""A loaded configuration: frozen values that the supervisor reads and hands to its workers.
 
-They were checked when they were loaded and are pickled to worker processes, so this module imports
-nothing heavy and checks nothing again.
+Loading has checked them, and they are pickled to worker processes, so this module imports nothing
+heavy and checks nothing again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cluster_kit.config.targets import import_class
 if TYPE_CHECKING:
     from cluster_kit.config.certificate_files import CertificateFiles
 
-MAX_SECONDS = 10**9  # some thirty years: for ever, and still a time that every timer accepts
+MAX_SECONDS = 10**9  # some thirty years: practically for ever, yet every timer accepts it
 
 Seconds = Annotated[float, Bounds(gt=0, le=MAX_SECONDS)]
 Restart = Literal["permanent", "transient", "temporary"]
@@ -33,8 +33,8 @@ class Component:
     Attributes:
         name: As the user wrote it, for messages.
         target: ``package.module:Class``, importable in a worker.
-        options: Validated keyword arguments; what isn't given has the class's own default.
-        instance: The configured instance, where a dict gave one in place of a name.
+        options: Validated keyword arguments; others keep the defaults of the class.
+        instance: The configured instance, if a dict gave one instead of a name.
     """
 
     name: str
@@ -43,18 +43,18 @@ class Component:
     instance: object | None = None
 
     def build(self) -> Any:
-        """Make the part; a configured instance is returned as it is, each time the same one."""
+        """Build the part, or return the configured instance, which is the same each time."""
         return import_class(self.target)(**self.options) if self.instance is None else self.instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """How a topology's worker and sources are restarted; the words are those of OTP's supervisor.
+    """How a topology's worker and sources are restarted, in the terms of OTP's supervisor.
 
     Attributes:
         restart: Whether a worker that ended is replaced: always (``permanent``), unless it exited
             with code 0 (``transient``), or never (``temporary``).
-        max_restarts: More than this many restarts within ``max_seconds`` are too many.
+        max_restarts: More restarts than this within ``max_seconds`` are too many.
         max_seconds: The period in which restarts are counted.
         shutdown_s: How long a worker may take to say goodbye before it is killed.
         escalate: Whether too many restarts stop the whole supervisor.
@@ -74,12 +74,12 @@ class TopologyConfig:
     Attributes:
         group: Part of the fence; nodes of another group are foreign. By default the topology's
             name.
-        connector: What opens and holds the links.
-        topology: Which of the known nodes to link to.
+        connector: Opens and holds the links.
+        topology: Selects which of the known nodes to link to.
         child_spec: How its worker and sources are restarted.
         prune: Whether a node that its source no longer lists is forgotten.
-        max_nodes: How many nodes the roster holds at most.
-        connect_timeout_s: Seconds within which a link must be up, handshake included.
+        max_nodes: The most nodes that the roster holds.
+        connect_timeout_s: Seconds within which a link must be up, including the handshake.
         remember_s: For how many seconds a lost peer is redialled.
     """
 
@@ -96,7 +96,7 @@ class TopologyConfig:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """A unique name for each strategy: from the second on, with its number."""
+        """A unique name for each strategy; all but the first have a number."""
         return tuple(
             each.name if number == 1 else f"{each.name}#{number}"
             for number, each in enumerate(self.strategies, 1)
@@ -111,16 +111,15 @@ class ClusterConfig:
         node: ``basename@host``, or ``None`` for a unique name on loopback.
         cluster: Part of the fence; nodes of another cluster are foreign.
         metadata: This node's tags.
-        secret: What all nodes of the cluster hold, and nobody else; links and gossip are protected
-            by it. In its place, ``secret_file`` or the environment variable CLUSTER_KIT_SECRET.
-        secret_file: A file with the secret on its first line, and on each further line one that is
-            accepted besides. It is read again whenever it changes.
-        previous_secrets: Secrets that are accepted besides, and never used to send.
-        certificates: What this node proves itself by, and whom it believes, from the files of
-            ``certs``, or ``cert``, ``key`` and ``ca``; links are protected by it, and where there
-            is a secret as well by both.
+        secret: Shared by all nodes of the cluster and by nobody else; it protects links and gossip.
+            ``secret_file`` or the environment variable CLUSTER_KIT_SECRET may replace it.
+        secret_file: A file with the secret on its first line, and further secrets that are accepted
+            on the lines that follow. It is read again whenever it changes.
+        previous_secrets: Further secrets that are accepted, and never used to send.
+        certificates: This node's certificate and the authorities that it trusts, from ``certs``, or
+            ``cert``, ``key`` and ``ca``. They protect links, together with any secret.
         insecure: Whether parts may serve off loopback unprotected.
-        topologies: By name, in written order.
+        topologies: By name, in the order in which they are written.
     """
 
     node: str | None = None
@@ -135,7 +134,7 @@ class ClusterConfig:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """All secrets, each once, the one that is used first; none where nothing is protected."""
+        """All secrets, each once; the first is the one in use."""
         file = () if self.secret_file is None else self.secret_file.secrets
         own = file if self.secret is None else (self.secret,)
         return tuple(dict.fromkeys((*own, *self.previous_secrets)))

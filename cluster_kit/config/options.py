@@ -2,9 +2,9 @@
 
 A field may be a str, int, float, bool, ``Literal``, ``Path``, ``Secret``, ``Callback``, ``tuple[T,
 ...]``, ``Mapping[str, T]``, a nested dataclass, ``int | str``, or one of these ``| None``. Only
-what is given is returned: the class itself knows its defaults. A field declared with
-``metadata={"aliases": ("old_name",)}`` can be given by those names too, and one with
-``metadata={"option": "from"}`` is called that in configurations, where its own name won't do.
+given options are returned: the class has the defaults. ``metadata={"aliases": ("old_name",)}`` lets
+a field be given by other names, too, and ``metadata={"option": "from"}`` replaces its name in
+configurations, such as for a Python keyword.
 
 A ``tuple[T, ...]`` of plain values can also be given as text with commas: see
 ``cluster_kit.config.lists``.
@@ -23,7 +23,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from cluster_kit.config.bounds import faults_of_bounds, without_bounds
 from cluster_kit.config.callback import Callback, read_callback
-from cluster_kit.config.document import Faults, Part
+from cluster_kit.config.document import Faults, Piece
 from cluster_kit.config.lists import read_list, with_separators_named
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import raised_at, reason_of
@@ -32,25 +32,23 @@ from cluster_kit.errors import ConfigError, text_of
 from cluster_kit.fault import Fault, format_path
 
 
-def convert(part: Part, kind: Any) -> Any:
-    """Return the value of ``part`` as an option of type ``kind``."""
+def convert(piece: Piece, kind: Any) -> Any:
+    """Return the value of ``piece`` as an option of type ``kind``."""
     try:
         reader = reader_of(kind)
     except TypeError as exc:
-        raise part.error(f"cannot be configured: {exc}") from exc
-    return reader(part)
+        raise piece.error(f"cannot be configured: {exc}") from exc
+    return reader(piece)
 
 
 def reader_of(kind: Any) -> Reader:
-    """Return what reads options of type ``kind``; ``TypeError`` if nothing can."""
+    """Return the reader for options of type ``kind``; ``TypeError`` if there is none."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_plain(kind):
         return partial(plain, kind=kind)
     if origin in (Union, UnionType) and NoneType in arguments:
-        return partial(
-            _or_none,
-            reader=reader_of(reduce(or_, (each for each in arguments if each is not NoneType))),
-        )
+        rest = reduce(or_, (each for each in arguments if each is not NoneType))
+        return partial(_or_none, reader=reader_of(rest))
     if origin is tuple and arguments[1:] == (Ellipsis,):
         return partial(_tuple, kind=arguments[0], reader=reader_of(arguments[0]))
     if origin in (Mapping, dict) and arguments[0] is str:
@@ -64,29 +62,29 @@ def reader_of(kind: Any) -> Reader:
     raise TypeError(f"no configuration can give a value of type {_shown(kind)}{_instead_of(kind)}")
 
 
-def _or_none(part: Part, reader: Reader) -> Any:
-    return None if part.raw is None else reader(part)
+def _or_none(piece: Piece, reader: Reader) -> Any:
+    return None if piece.raw is None else reader(piece)
 
 
-def _tuple(part: Part, kind: Any, reader: Reader) -> tuple[Any, ...]:
+def _tuple(piece: Piece, kind: Any, reader: Reader) -> tuple[Any, ...]:
     try:
-        return tuple(_each(read_list(part, kind), reader).values())
+        return tuple(_each(read_list(piece, kind), reader).values())
     except ConfigError as exc:
-        raise ConfigError.gather(with_separators_named(part, exc.errors)) from exc
+        raise ConfigError.gather(with_separators_named(piece, exc.errors)) from exc
 
 
-def _mapping(part: Part, reader: Reader) -> dict[str | int, Any]:
-    return _each(part.by_key().values(), reader)
+def _mapping(piece: Piece, reader: Reader) -> dict[str | int, Any]:
+    return _each(piece.by_key().values(), reader)
 
 
-def _made_of_text(part: Part, kind: type) -> Any:
-    return part.raw if isinstance(part.raw, kind) else kind(_some_text(part))
+def _made_of_text(piece: Piece, kind: type) -> Any:
+    return piece.raw if isinstance(piece.raw, kind) else kind(_some_text(piece))
 
 
-def _nested(part: Part, cls: type) -> Any:
-    return (
-        part.value if isinstance(part.value, cls) else construct(part, cls, read_options(part, cls))
-    )
+def _nested(piece: Piece, cls: type) -> Any:
+    if isinstance(piece.value, cls):
+        return piece.value
+    return construct(piece, cls, read_options(piece, cls))
 
 
 def _shown(kind: Any) -> str:
@@ -94,7 +92,7 @@ def _shown(kind: Any) -> str:
 
 
 def _instead_of(kind: Any) -> str:
-    """Return which type to declare instead."""
+    """Return the type that the plugin should declare instead."""
     origin, arguments = get_origin(kind) or kind, get_args(kind)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f": use Mapping[str, {_shown(arguments[1]) if len(arguments) == 2 else 'T'}]"
@@ -105,47 +103,51 @@ def _instead_of(kind: Any) -> str:
     return ""
 
 
-def read_options(part: Part, cls: type) -> dict[str, Any]:
+def read_options(piece: Piece, cls: type) -> dict[str, Any]:
     """Return the options for ``cls`` in a mapping; a class that isn't a dataclass takes none."""
     if not is_dataclass(cls):
-        if part.value:
-            raise part.error(
-                f"{cls.__qualname__} takes no options: only the fields of a dataclass are options"
-            )
+        if piece.value:
+            why = f"{cls.__qualname__} takes no options"
+            raise piece.error(f"{why}: only the fields of a dataclass are options")
         return {}
     try:
         kinds = get_type_hints(cls, include_extras=True)
     except (NameError, TypeError, AttributeError, SyntaxError) as exc:
-        raise part.error(
-            f"the option types of {cls.__qualname__} cannot be resolved: {reason_of(exc)}"
-        ) from exc
-    options = [field for field in fields(cls) if field.init]
-    names = {name: field.name for field in options for name in names_of(field)}
-    given = {names[key] for key in part.by_key() if key in names}
-    required = [
-        names_of(field)[0]
-        for field in options
-        if field.default is MISSING and field.default_factory is MISSING
+        failed = f"the option types of {cls.__qualname__} cannot be resolved"
+        raise piece.error(f"{failed}: {reason_of(exc)}") from exc
+    options = options_of(cls)
+    names = {name: option.name for option in options for name in names_of(option)}
+    readers = {
+        name: partial(convert, kind=without_bounds(kinds[field])) for name, field in names.items()
+    }
+    given = {names[key] for key in piece.by_key() if key in names}
+    missing = [
+        names_of(option)[0]
+        for option in options
+        if is_required(option) and option.name not in given
     ]
-    values = read_fields(
-        part,
-        {
-            name: partial(convert, kind=without_bounds(kinds[option]))
-            for name, option in names.items()
-        },
-        required=[name for name in required if names[name] not in given],
-        refused=_given_twice(part, names),
-    )
+    refused = _given_twice(piece, names)
+    values = read_fields(piece, readers, required=missing, refused=refused)
     return {names[key]: value for key, value in values.items()}
 
 
+def options_of(cls: type) -> list[Field[Any]]:
+    """Return the options of a class: the fields that the constructor of a dataclass takes."""
+    return [field for field in fields(cls) if field.init] if is_dataclass(cls) else []
+
+
+def is_required(option: Field[Any]) -> bool:
+    """Whether the option has no default."""
+    return option.default is MISSING and option.default_factory is MISSING
+
+
 def names_of(option: Field[Any]) -> tuple[str, ...]:
-    """Return the names by which a configuration gives an option; its own is the first."""
+    """Return the names of an option in configurations, the preferred one first."""
     return option.metadata.get("option", option.name), *option.metadata.get("aliases", ())
 
 
 def construct(
-    part: Part,
+    piece: Piece,
     cls: type,
     options: Mapping[str, Any],
     origin: str = "",
@@ -155,11 +157,11 @@ def construct(
     """Make an instance of ``cls``.
 
     Args:
-        part: The mapping that gives the options.
-        cls: A class whose constructor takes the options.
-        options: Their values, by field.
-        origin: Which plugin offers the class, as messages show it.
-        keys: Which keys give fields in another way than ``names_of`` says.
+        piece: The mapping with the options.
+        cls: The class.
+        options: The arguments of its constructor.
+        origin: The plugin that offers the class, as messages show it.
+        keys: The key for each field that has other names than ``names_of`` says.
 
     Raises:
         ConfigError: The constructor refuses the options, or fails.
@@ -177,67 +179,65 @@ def construct(
         raise
     except BaseException as exc:
         failed = f"{cls.__qualname__}{origin} cannot be built"
-        raise part.error(f"{failed}: {reason_of(exc)}{raised_at(exc)}") from exc
+        raise piece.error(f"{failed}: {reason_of(exc)}{raised_at(exc)}") from exc
     if faults:
-        raise _refused(part, faults, {**_keys_given(part, cls), **keys}) from cause
+        raise _refused(piece, faults, {**_keys_given(piece, cls), **keys}) from cause
     return made
 
 
-def _refused(part: Part, faults: Iterable[Fault], keys: Mapping[str, str]) -> ConfigError:
-    """Return the error for faults of fields, each at the key that gives the field."""
-    errors = [part.placed(_by_key(fault, keys)) for fault in faults]
-    for child in part.by_key().values():
+def _refused(piece: Piece, faults: Iterable[Fault], keys: Mapping[str, str]) -> ConfigError:
+    """Return the error for faults of fields, each located at the field's key."""
+    errors = [piece.placed(_by_key(fault, keys)) for fault in faults]
+    for child in piece.by_key().values():
         errors = with_separators_named(child, errors)
     return ConfigError.gather(errors)
 
 
-def _keys_given(part: Part, cls: type) -> dict[str, str]:
-    """Return the key that gives each field of ``cls``, which may be another name of it."""
-    given = part.by_key()
-    options = [field for field in fields(cls) if field.init] if is_dataclass(cls) else []
+def _keys_given(piece: Piece, cls: type) -> dict[str, str]:
+    """Return the key of each field of ``cls``: the name that was given, or the preferred one."""
+    given = piece.by_key()
     return {
-        field.name: next(filter(given.__contains__, names_of(field)), names_of(field)[0])
-        for field in options
+        option.name: next(filter(given.__contains__, names_of(option)), names_of(option)[0])
+        for option in options_of(cls)
     }
 
 
 def _by_key(fault: Fault, keys: Mapping[str, str]) -> Fault:
-    """Return a fault of a field as one of the key that gives it; what isn't an option is named."""
-    if not fault.where:  # a plugin's message begins with the name of the option, as its guide asks
-        name, _, what = fault.what.partition(" ")
-        named = name.rstrip(":") in {*keys, *keys.values()}
-        return (
-            _by_key(replace(fault, where=(name.rstrip(":"),), what=what), keys) if named else fault
-        )
+    """Return a fault of a field as one of its key; the text names a place that isn't an option."""
+    known = {*keys, *keys.values()}
+    if not fault.where:  # a plugin's message begins with the name of the option, as docs ask for
+        first, _, what = fault.what.partition(" ")
+        name = first.rstrip(":")
+        return _by_key(replace(fault, where=(name,), what=what), keys) if name in known else fault
     field, *rest = fault.where
-    if field not in {*keys, *keys.values()}:
+    if field not in known:
         return replace(fault, where=(), what=f"{format_path(fault.where)}: {fault.what}")
     return replace(fault, where=(keys.get(str(field), field), *rest))
 
 
-def _given_twice(part: Part, names: Mapping[str, str]) -> dict[str, str]:
-    """Return the keys for options that another key gives already, each with its fault."""
+def _given_twice(piece: Piece, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys whose option is given by an earlier key, each with its fault."""
     first: dict[str, str] = {}
     return {
         key: f"is another name of {first[names[key]]!r}, which is given too: give one of them"
-        for key in part.by_key()
+        for key in piece.by_key()
         if key in names and first.setdefault(names[key], key) != key
     }
 
 
-def _some_text(part: Part) -> str:
-    given = text(part)
+def _some_text(piece: Piece) -> str:
+    given = text(piece)
     if not given.strip():
-        raise part.error("is empty: give it a value, or leave it out")
+        raise piece.error("is empty", "give it a value, or leave it out")
     return given
 
 
-def _each(parts: Iterable[Part], reader: Reader) -> dict[str | int, Any]:
-    """Convert each part, by its key or index, and report all faults at once."""
+def _each(pieces: Iterable[Piece], reader: Reader) -> dict[str | int, Any]:
+    """Convert each piece, by its key or index, and report all faults at once."""
     faults = Faults()
     values = {}
-    for part in parts:
+    for piece in pieces:
         with faults:
-            values[part.path[-1]] = reader(part)
+            values[piece.path[-1]] = reader(piece)
     faults.check()
     return values

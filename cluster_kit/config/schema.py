@@ -1,11 +1,10 @@
-"""A JSON Schema of the configuration, for editors; it has the options of every installed plugin.
+"""A JSON Schema of the configuration, for editors, with the options of every installed plugin.
 
-It is made from the same declarations as the checks, and can't say all that they do, so that
-``cluster-kit check`` has the last word. Wherever a number or a switch is expected, ``${NAME}`` may
-stand instead.
+It is made from the same declarations as the checks, but can't express all of them, so that
+``cluster-kit check`` has the last word. Any number or boolean may be given as ``${NAME}``.
 
-``msgspec.json.schema`` makes none of it: of a dataclass it knows neither other names of an option
-nor which keys are unknown, describes no key, and fails at a default that is a path.
+``msgspec.json.schema`` can't do it: it knows neither aliases of options nor unknown keys nor
+descriptions, and fails if a default is a path.
 
 Source: JSON Schema, draft 2020-12.
 """
@@ -15,7 +14,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import is_dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -29,7 +28,7 @@ from cluster_kit.config.components import PluginRegistryLike
 from cluster_kit.config.dicts import ConfigDict, TopologyDict
 from cluster_kit.config.lists import is_separable
 from cluster_kit.config.model import ChildSpec, TopologyConfig
-from cluster_kit.config.options import names_of
+from cluster_kit.config.options import is_required, names_of, options_of
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import Kind, Offered
 from cluster_kit.config.topologies import CALLBACKS, plain_readers
@@ -49,15 +48,14 @@ _CALLBACK: Schema = {
         {**_TARGET, "description": "package.module:function"},
         {
             "type": "array",
-            "description": "module, function and the arguments that it gets before the node",
+            "description": "module, function and the arguments that precede the node",
             "prefixItems": [{"type": "string"}, {"type": "string"}, {"type": ["array", "null"]}],
             "items": False,
             "minItems": 2,
         },
     ]
 }
-# The value of an environment variable, whatever it will be.
-_REFERENCE: Schema = {"type": "string", "pattern": "\\$\\{"}
+_REFERENCE: Schema = {"type": "string", "pattern": "\\$\\{"}  # to an environment variable
 _SEPARATED: Schema = {"type": "string", "title": "text with commas"}
 _PLAIN: Mapping[Any, str] = {
     str: "string",
@@ -72,31 +70,28 @@ _NAME = "^[a-z][a-z0-9_-]{0,63}$"
 
 
 class PluginRegistryWithNames(PluginRegistryLike, Protocol):
-    """What is to be known of the plugins: which names they offer, too."""
+    """The plugins, including which names they offer."""
 
     def names(self, kind: Offered) -> tuple[str, ...]:
-        """Return the names of a kind."""
+        """Return the names that plugins offer."""
 
 
 def json_schema(registry: PluginRegistryWithNames) -> Schema:
-    """Return the schema, as JSON can have it."""
+    """Return the schema as plain data."""
     keys = _described(ConfigDict, _top())
-    definitions = {kind: _component(registry, kind) for kind in _KINDS}
+    own = {"options": _options_beside(registry), "topology_entry": _entry(registry)}
     return {
         "$schema": DIALECT,
         "title": "cluster_kit configuration",
         **_object(keys, required=["topologies"]),
         "dependentRequired": {"cert": ["key", "ca"], "key": ["cert", "ca"], "ca": ["cert", "key"]},
-        "patternProperties": {
-            "^x-": {"description": "Your own, such as a place for YAML anchors."}
-        },
-        "$defs": definitions
-        | {"options": _options_beside(registry), "topology_entry": _entry(registry)},
+        "patternProperties": {"^x-": {"description": "Your own keys, such as for YAML anchors."}},
+        "$defs": {kind: _component(registry, kind) for kind in _KINDS} | own,
     }
 
 
 def _top() -> Mapping[str, Schema]:
-    """Return the keys at the top."""
+    """Return the schemas of the top-level keys."""
     return {
         "node": {"type": "string"},
         "cluster": {"type": "string", "default": "default"},
@@ -136,23 +131,19 @@ def _entry(registry: PluginRegistryWithNames) -> Schema:
 
 
 def _component(registry: PluginRegistryWithNames, kind: Kind) -> Schema:
-    """Return the schema of one part: its name, or a mapping of name and options."""
-    offered = dict(_offered(registry, kind))
-    names: list[Schema] = [
-        {"const": name, "description": _summary(cls)} for name, cls in offered.items()
-    ]
-    forms = [
-        _object(
-            {"name": {"const": name}, **dict(_properties(cls))}, required=["name", *_required(cls)]
-        )
-        for name, cls in offered.items()
-    ]
+    """Return the schema of a component: its name, or a mapping of name and options."""
+    names: list[Schema] = []
+    forms: list[Schema] = []
+    for name, cls in _offered(registry, kind):
+        names.append({"const": name, "description": _summary(cls)})
+        properties = {"name": {"const": name}, **dict(_properties(cls))}
+        forms.append(_object(properties, required=["name", *_required(cls)]))
     other = {"type": "object", "properties": {"name": _TARGET}, "required": ["name"]}
     return {"anyOf": [{"anyOf": [*names, _TARGET]}, *forms, other]}
 
 
 def _options_beside(registry: PluginRegistryWithNames) -> Schema:
-    """Return what ``config`` may hold beside the name of a strategy."""
+    """Return the schema of ``config`` for each strategy that an entry names."""
     return {
         "allOf": [
             {
@@ -165,14 +156,12 @@ def _options_beside(registry: PluginRegistryWithNames) -> Schema:
 
 
 def _config_of(cls: type) -> Schema:
-    """Return what an entry with the strategy ``cls`` has as ``config``."""
-    options, required = dict(_properties(cls)), _required(cls)
+    """Return what an entry with the strategy ``cls`` must have as ``config``."""
+    required = _required(cls)
+    schema = _object(dict(_properties(cls)), required=required)
     if required:
-        return {
-            "properties": {"config": _object(options, required=required)},
-            "required": ["config"],
-        }
-    return {"properties": {"config": _or_null(_object(options))}}
+        return {"properties": {"config": schema}, "required": ["config"]}
+    return {"properties": {"config": _or_null(schema)}}
 
 
 def _offered(registry: PluginRegistryWithNames, kind: Kind) -> Iterator[tuple[str, type]]:
@@ -188,12 +177,9 @@ def _offered(registry: PluginRegistryWithNames, kind: Kind) -> Iterator[tuple[st
 
 def _properties(cls: type) -> Iterator[tuple[str, Schema]]:
     """Yield the schema of each option of ``cls``, by each of its names."""
-    if not is_dataclass(cls):
-        return
-    kinds, texts = get_type_hints(cls, include_extras=True), _texts_of(cls)
-    for option in fields(cls):
-        if not option.init:
-            continue
+    options = options_of(cls)
+    kinds, texts = get_type_hints(cls, include_extras=True) if options else {}, _texts_of(cls)
+    for option in options:
         schema = dict(of_type(kinds[option.name]))
         if isinstance(option.default, str | int | float | bool):
             schema["default"] = option.default
@@ -205,19 +191,16 @@ def _properties(cls: type) -> Iterator[tuple[str, Schema]]:
 
 
 def _required(cls: type) -> list[str]:
-    """Return the options that must be given, except those that have other names, too."""
-    options = [option for option in fields(cls) if option.init] if is_dataclass(cls) else []
+    """Return the options that must be given, except those with aliases."""
     return [
         names_of(option)[0]
-        for option in options
-        if option.default is MISSING
-        and option.default_factory is MISSING
-        and not option.metadata.get("aliases")
+        for option in options_of(cls)
+        if is_required(option) and not option.metadata.get("aliases")
     ]
 
 
 def of_type(kind: Any) -> Schema:
-    """Return the schema of an option of type ``kind``, which allows anything if it is unknown."""
+    """Return the schema of an option of type ``kind``; it allows anything for an unknown type."""
     origin, arguments = get_origin(kind), get_args(kind)
     bounds = bounds_of(kind)
     if origin is Annotated:
@@ -272,7 +255,7 @@ def _summary(cls: type) -> str:
 
 
 def _described(cls: type, keys: Mapping[str, Schema]) -> dict[str, Schema]:
-    """Return ``keys`` with what the docstring of ``cls`` says of each."""
+    """Return ``keys`` with their descriptions in the docstring of ``cls``."""
     texts = _texts_of(cls)
     return {key: schema | {"description": texts[key]} for key, schema in keys.items()}
 

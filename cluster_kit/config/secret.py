@@ -1,19 +1,18 @@
-"""``Secret``: text that doesn't show itself in a repr, a message or a log."""
+"""``Secret``: text that is never shown in a repr, a message or a log."""
 
 from __future__ import annotations
 
-SECRET_VARIABLE = "CLUSTER_KIT_SECRET"  # noqa: S105 - its name
+SECRET_VARIABLE = "CLUSTER_KIT_SECRET"  # noqa: S105 - the name of the variable
 """The environment variable with the cluster's secret."""
 
 
 class Secret:
     """A value that must never be shown; ``reveal`` it only where it is used.
 
-    It is no dataclass: ``dataclasses.asdict``, and what compares or prints one field by field,
-    would show it.
+    It is not a dataclass, as ``dataclasses.asdict`` and printers of fields would show the value.
 
     Args:
-        value: The text. Bytes that are no UTF-8 stand in it as surrogates (PEP 383).
+        value: The text. Bytes that are not UTF-8 are represented by surrogates (PEP 383).
     """
 
     __slots__ = ("_value",)

@@ -1,8 +1,7 @@
 """A file of secrets, one on each line: the first is used, the others are also accepted.
 
-So one file takes a cluster from an old secret to a new one: ``old`` and ``new``, then ``new`` and
-``old``, then ``new``. What is no text has no lines, so a secret of arbitrary bytes is alone in its
-file.
+Edits of the file take a cluster from an old secret to a new one: ``old`` and ``new``, then ``new``
+and ``old``, then ``new``. A binary secret has no lines, so it must be alone in its file.
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ from pathlib import Path
 from cluster_kit.config.guarded_file import UnusableFileError, read_guarded
 from cluster_kit.config.secret import Secret
 
-MAX_BYTES = 8192  # of the file; a secret has some dozens
+MAX_BYTES = 8192  # of the file; a secret has a few dozen
 MAX_SECRETS = 8  # each takes a tenth of a second to stretch
 
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file as it was when it was read.
+    """A secret file as it was when it was read.
 
     Attributes:
-        path: Absolute, links not followed.
-        secrets: What it holds, at least one.
-        exposed: Whether others than its owner and group can read it.
+        path: Absolute; symlinks aren't resolved.
+        secrets: Its secrets, at least one.
+        exposed: Whether users other than its owner and group can read it.
     """
 
     path: Path
@@ -36,8 +35,7 @@ def read_secret_file(path: Path) -> SecretFile:
     """Read the secrets in a file.
 
     Raises:
-        ConfigError: There are none, or others could put theirs in their place; no message shows any
-            of the content.
+        ConfigError: There are none, or others can replace them; no message shows the content.
     """
     file = read_guarded(
         path,
@@ -53,18 +51,13 @@ def read_secret_file(path: Path) -> SecretFile:
 def _secrets_in(path: Path, content: bytes) -> tuple[Secret, ...]:
     lines = [line for each in content.split(b"\n") if (line := each.removesuffix(b"\r")).strip()]
     if not lines:
-        raise UnusableFileError(
-            path, "it is empty", "write a secret to it, as 'cluster-kit secret' prints one"
-        )
+        raise UnusableFileError(path, "it is empty", "write the output of 'cluster-kit secret'")
     if len(lines) > MAX_SECRETS:
-        raise UnusableFileError(
-            path,
-            f"it has more than {MAX_SECRETS} lines, each a secret",
-            "remove those that are no longer used",
-        )
+        why = f"it has more than {MAX_SECRETS} lines, each a secret"
+        raise UnusableFileError(path, why, "remove those that nobody uses")
     if len(lines) > 1 and not all(map(_is_text, lines)):
         why = "it is binary and has a newline, which ends a secret"
-        raise UnusableFileError(path, why, "write text, as 'cluster-kit secret' prints it")
+        raise UnusableFileError(path, why, "write the output of 'cluster-kit secret'")
     return tuple(dict.fromkeys(Secret(line.decode(errors="surrogateescape")) for line in lines))
 
 

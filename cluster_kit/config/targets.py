@@ -1,7 +1,7 @@
-"""Classes that a configuration or a plugin names as text: ``package.module:Class``.
+"""Imports classes that a configuration or a plugin names: ``package.module:Class``.
 
-Whatever such a module does when it is imported, the answer is a class of the right contract or one
-line that says what is wrong.
+Whatever the module does when it is imported, the result is a class that fulfils its contract, or an
+error of one line.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from cluster_kit.abc import Connector, Strategy, Topology
-from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.errors import ClusterKitError, ConfigError, PluginError, described
+from cluster_kit.fault import did_you_mean
 
 Kind = Literal["strategy", "connector", "topology"]
 Offered = Kind | Literal["spec", "command"]
@@ -25,13 +25,13 @@ Offered = Kind | Literal["spec", "command"]
 CONTRACTS: Mapping[Kind, type] = MappingProxyType(
     {"strategy": Strategy, "connector": Connector, "topology": Topology}
 )
-# by imported package
-_EXTRAS = MappingProxyType({"kubernetes": "kubernetes", "zeroconf": "mdns", "dns": "dns"})
+_EXTRAS: Mapping[str, str] = MappingProxyType(  # by the package that they install
+    {"kubernetes": "kubernetes", "zeroconf": "mdns", "dns": "dns"}
+)
 _FORM = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 _MAX_REASON_CHARS = 300
-_OURS_OR_STANDARD = re.compile(
-    rf"<|{re.escape(str(Path(__file__).parents[1]))}/|{re.escape(str(Path(re.__file__).parents[1]))}/(?!site-|dist-)"
-)
+_OURS, _STANDARD = (re.escape(str(Path(file).parents[1])) for file in (__file__, re.__file__))
+_OURS_OR_STANDARD = re.compile(rf"<|{_OURS}/|{_STANDARD}/(?!site-|dist-)")
 
 
 def is_target(text: str) -> bool:
@@ -54,18 +54,17 @@ def import_class(target: str, contract: type = object) -> type:
 
 
 def import_object(target: str, fits: Callable[[Any], bool] = callable) -> Any:
-    """Import whatever ``target`` names, ``package.module:name``.
+    """Import the object that ``target`` names, ``package.module:name``.
 
-    Where there is no such name, the message suggests only names of what ``fits``.
+    If there is no such name, the message suggests only names of objects that ``fits`` accepts.
 
     Raises:
-        PluginError: There is no such thing, or its module fails.
+        PluginError: There is no such object, or its module fails.
         ConfigError: Its module needs an extra that isn't installed.
     """
     if not is_target(target):
-        raise PluginError(
-            f"cannot import {target[:80]!r}: expected package.module:Class", plugin=target
-        )
+        message = f"cannot import {target[:80]!r}: expected package.module:Class"
+        raise PluginError(message, plugin=target)
     module_name, _, path = target.partition(":")
     try:
         module = import_module(module_name)
@@ -78,12 +77,11 @@ def import_object(target: str, fits: Callable[[Any], bool] = callable) -> Any:
     except AttributeError as exc:
         fitting = [name for name, value in vars(module).items() if name[:1] != "_" and fits(value)]
         nearest = did_you_mean(path, fitting) if fitting else ""
-        raise PluginError(
-            f"module {module_name!r} has no {path!r}{nearest}", plugin=target
-        ) from exc
+        message = f"module {module_name!r} has no {path!r}{nearest}"
+        raise PluginError(message, plugin=target) from exc
     except KeyboardInterrupt:
         raise
-    except BaseException as exc:  # a module that imports its names when they are asked for
+    except BaseException as exc:  # from a module that imports its names lazily
         raise _import_error(target, module_name, exc) from exc
 
 
@@ -91,42 +89,32 @@ def check_class(found: Any, contract: type, target: str) -> type:
     """Return ``found`` if it is a subclass of ``contract``, else raise ``PluginError``."""
     if not isinstance(found, type) or not issubclass(found, contract):
         wanted = contract.__name__
-        others = [
-            kind
-            for kind, other in CONTRACTS.items()
-            if isinstance(found, type) and issubclass(found, other)
-        ]
+        bases = found.__mro__ if isinstance(found, type) else ()
+        others = [kind for kind, other in CONTRACTS.items() if other in bases]
         hint = f"; it is a {others[0]}" if others else ""
-        raise PluginError(
-            f"{target!r} is not a {wanted}: expected a subclass of cluster_kit.{wanted}{hint}",
-            plugin=target,
-        )
+        expected = f"expected a subclass of cluster_kit.{wanted}{hint}"
+        raise PluginError(f"{target!r} is not a {wanted}: {expected}", plugin=target)
     return found
 
 
 def target_of(cls: type) -> str:
-    """Return the text by which a worker finds ``cls``.
+    """Return the name by which a worker imports ``cls``.
 
     Raises:
-        PluginError: It has no such text.
+        PluginError: It can't be imported by name.
     """
     target = f"{cls.__module__}:{cls.__qualname__}"
     if cls.__module__ == "__main__":
-        raise PluginError(
-            f"{target!r} cannot be used: workers import it by name; move it into a module",
-            plugin=target,
-        )
+        why = "workers import it by name; move it into a module"
+        raise PluginError(f"{target!r} cannot be used: {why}", plugin=target)
     if not is_target(target) or import_class(target) is not cls:
-        raise PluginError(
-            f"{target!r} cannot be used: workers import it by that name and don't find it; move it "
-            "to the top of its module",
-            plugin=target,
-        )
+        why = "workers can't import it by that name; move it to the top of its module"
+        raise PluginError(f"{target!r} cannot be used: {why}", plugin=target)
     return target
 
 
 def reason_of(exc: BaseException) -> str:
-    """Return what went wrong as one bounded line."""
+    """Describe an exception in one bounded line."""
     if isinstance(exc, ModuleNotFoundError) and _extra(exc):
         return f"the package {exc.name!r} is missing: pip install 'cluster-kit[{_extra(exc)}]'"
     text = str(exc) if isinstance(exc, ClusterKitError) else described(exc)
@@ -135,9 +123,8 @@ def reason_of(exc: BaseException) -> str:
 
 def raised_at(exc: BaseException) -> str:
     """Return ``, in FILE:LINE`` if foreign code raised ``exc``; nothing if ours did."""
-    # what to install matters, not who needs it
     if isinstance(exc, ModuleNotFoundError) and _extra(exc):
-        return ""
+        return ""  # the user must install the extra, whatever needs it
     places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__)]
     foreign = [f", in {file}:{line}" for file, line in places if not _OURS_OR_STANDARD.match(file)]
     return foreign[-1] if foreign else ""

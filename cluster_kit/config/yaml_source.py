@@ -1,7 +1,7 @@
 """Reads a YAML file into a ``Document``: data, the place of each value, ``${...}`` expanded.
 
-Hostile and broken files get one clear line: sizes, depth and aliases are bounded before they are
-believed, and nothing in a file is ever executed. Whether the data makes sense is not judged here.
+A hostile or broken file gives an error of one line: size, depth and aliases are bounded, and
+nothing in a file is ever executed. Whether the data makes sense is checked elsewhere.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from cluster_kit.errors import ConfigError
 from cluster_kit.fault import Fault, KeyPath
 
 MAX_BYTES = 1024 * 1024
-MAX_DEPTH = 32  # the parser's own recursion overflows the C stack at some ten thousand levels
-MAX_VALUES = 100_000  # keys and values with aliases resolved: what an alias bomb multiplies
+MAX_DEPTH = 32  # the parser's recursion overflows the C stack at some ten thousand levels
+MAX_VALUES = 100_000  # after resolving aliases, which an alias bomb multiplies
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _STR, _NULL, _MAP, _SEQ, _MERGE = (_TAG + name for name in ("str", "null", "map", "seq", "merge"))
 _HOW_TO_WRITE = "quote it if it is text, or write it without leading zeros and colons"
 _CURE_OF_REFERENCE = "write the ${...} without { } and [ ] around it, or quote it"
-# Names that PyYAML quotes from the file, but not its own such as '<scalar>': a secret that begins
-# with
-# '*' or '!' looks like one.
+# Matches names that PyYAML quotes from the file, but not its own such as '<scalar>'. They are not
+# shown, as a secret that begins with '*' or '!' looks like a name.
 _QUOTED_NAME = re.compile(r" '[^'<]{2,}'", re.DOTALL)
 _BLOCKS = re.compile(r" *(?:[-?:] +)*")
 # other scalars, such as dates, stay text
@@ -39,7 +38,7 @@ _TYPED = frozenset((_NULL, _TAG + "bool", _TAG + "int", _TAG + "float"))
 def read_yaml(
     file: str, environ: Mapping[str, str], *, expected: str = "a mapping with the key 'topologies'"
 ) -> Document:
-    """Read a configuration file, or another that says what is ``expected`` in it.
+    """Read a configuration file, or another YAML file whose content is ``expected``.
 
     Raises:
         ConfigError: It can't be read, or isn't one YAML document.
@@ -53,40 +52,34 @@ def read_yaml(
         raise _syntax_error(file, text, exc) from exc
     if node is None or node.tag == _NULL:
         raise ConfigError(f"the file is empty: expected {expected}", file=file)
-    return _Reader(file, loader, environ).read(node)
+    return _TreeReader(file, loader, environ).read(node)
 
 
 def _read_text(file: str) -> str:
     if not file:
-        raise ConfigError(
-            "cannot read a file without a name: the path is empty, as an unset shell variable is"
-        )
+        raise ConfigError("the path of the file is empty: is a shell variable unset?")
     try:
         with Path(file).open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as exc:
-        raise ConfigError(
-            f"cannot read the file: {getattr(exc, 'strerror', None) or exc}", file=file
-        ) from exc
+        why = getattr(exc, "strerror", None) or exc
+        raise ConfigError(f"cannot read the file: {why}", file=file) from exc
     if len(content) > MAX_BYTES:
-        raise ConfigError(
-            f"the file has more than {MAX_BYTES} bytes: a configuration never does", file=file
-        )
+        what = f"the file has more than {MAX_BYTES} bytes"
+        raise ConfigError(f"{what}: a configuration never does", file=file)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = content.count(b"\n", 0, exc.start) + 1
-        raise ConfigError(
-            "the file is not UTF-8: save it in that encoding", file=file, line=line
-        ) from exc
+        what = "the file is not UTF-8: save it in that encoding"
+        raise ConfigError(what, file=file, line=line) from exc
 
 
 def _check_depth(file: str, text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
-            event, yaml.CollectionEndEvent
-        )
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise _too_deep(file, event.start_mark)
 
@@ -102,9 +95,9 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> ConfigError:
         return ConfigError(f"not valid YAML: {getattr(exc, 'reason', exc)}", file=file)
     line = "".join(text.split("\n")[mark.line : mark.line + 1])
     if _depth_within(line[: mark.column]) > MAX_DEPTH:
-        return _too_deep(file, mark)  # the parser reads a line ahead, and has a bound of its own
-    if line[mark.column : mark.column + 1] == "\t":  # not any tab: within { } and [ ] it is fine
-        problem, cure = "a tab cannot indent", "replace the tab by spaces"
+        return _too_deep(file, mark)  # the parser reads a line ahead, and has a limit of its own
+    if line[mark.column : mark.column + 1] == "\t":  # tabs within { } and [ ] are fine
+        problem, cure = "a tab cannot indent", "replace the tab with spaces"
     else:
         said = (getattr(exc, "context", None), getattr(exc, "problem", None))
         problem = _QUOTED_NAME.sub("", ", ".join(filter(None, said)))
@@ -120,8 +113,8 @@ def _depth_within(line: str) -> int:
     return flows + (len(blocks[0].split()) if blocks else 0)
 
 
-class _Reader:
-    """Walks the nodes of one file."""
+class _TreeReader:
+    """Turns the tree of YAML nodes of one file into a ``Document``."""
 
     def __init__(self, file: str, loader: Any, environ: Mapping[str, str]) -> None:
         self._file = file
@@ -146,15 +139,12 @@ class _Reader:
     def _value(self, node: Any, path: KeyPath, depth: int) -> Any:
         self._left -= 1
         if self._left < 0:
-            raise self._error(
-                f"more than {MAX_VALUES} values, with aliases resolved: a configuration has fewer",
-                node,
-                (),
-            )
+            what = f"more than {MAX_VALUES} values, aliases included: a configuration has fewer"
+            raise self._error(what, node, ())
         if depth > MAX_DEPTH:
             raise _too_deep(self._file, node.start_mark)
         value = self._content(node, path, depth)
-        # Only now: what is merged into a mapping is read at the same path.
+        # last, as the values merged into a mapping were recorded at the same path
         self._values[path] = _place(node)._replace(expanded=self._expanded.pop(path, None))
         return value
 
@@ -165,12 +155,11 @@ class _Reader:
             return self._unsupported_tag(node, path)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
-        return [
-            self._value(item, (*path, index), depth + 1) for index, item in enumerate(node.value)
-        ]
+        items = enumerate(node.value)
+        return [self._value(item, (*path, index), depth + 1) for index, item in items]
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
-        """Read a mapping; what it merges in (``<<``) comes first, so that its own keys win."""
+        """Read a mapping; merges (``<<``) come first, so that its own keys win."""
         data: dict[str, Any] = {}
         for key, value in node.value:
             if key.tag == _MERGE:
@@ -187,9 +176,8 @@ class _Reader:
             if isinstance(value, dict):
                 data |= value
             else:
-                self._errors.append(
-                    self._error("'<<' merges mappings only: expected an alias of one", base, path)
-                )
+                what = "'<<' merges mappings only: expected an alias of one"
+                self._errors.append(self._error(what, base, path))
         return data
 
     def _own_items(self, node: yaml.MappingNode, path: KeyPath) -> list[tuple[Any, Any]]:
@@ -202,14 +190,12 @@ class _Reader:
                 shown = key.value[:80] if isinstance(key, yaml.ScalarNode) else "of several values"
                 self._errors.append(self._error(f"key {shown} is not text: quote it", key, path))
             elif "${" in key.value:
-                message = "a key is never expanded: write it without ${...}"
+                message = "keys are never expanded: write it without ${...}"
                 self._errors.append(self._error(message, key, (*path, key.value)))
             elif key.value in items:
                 first = _place(items[key.value][0])
-                message = (
-                    f"duplicate key: given first at {self._file}:{first.line}:{first.column}; "
-                    "remove one of them"
-                )
+                where = f"{self._file}:{first.line}:{first.column}"
+                message = f"duplicate key: given first at {where}; remove one of them"
                 self._errors.append(self._error(message, key, (*path, key.value)))
             else:
                 items[key.value] = (key, value)
@@ -236,16 +222,13 @@ class _Reader:
         return value
 
     def _unsupported_tag(self, node: yaml.Node, path: KeyPath) -> ConfigError:
-        """Return what is wrong; a secret that begins with '!' looks like a tag, and isn't shown."""
-        tag = (
-            "a tag"
-            if path[:1] in (("secret",), ("previous_secrets",))
-            else f"tag {node.tag[:80]!r}"
-        )
+        """Return the error; a secret that begins with '!' looks like a tag, and isn't shown."""
+        is_secret = path[:1] in (("secret",), ("previous_secrets",))
+        tag = "a tag" if is_secret else f"tag {node.tag[:80]!r}"
         return self._error(f"{tag} is not supported: leave it out", node, path)
 
     def _resolve(self, node: yaml.ScalarNode, text: str) -> Any:
-        """Return the tag that YAML gives to ``text`` written in the style of ``node``."""
+        """Return the tag that YAML gives to ``text`` in the style of ``node``."""
         return self._loader.resolve(yaml.ScalarNode, text, (not node.style, bool(node.style)))
 
     def _error(self, message: str, node: Any, path: KeyPath) -> ConfigError:
@@ -257,7 +240,7 @@ class _Reader:
 
 
 def _is_misread(text: str, value: float) -> bool:
-    """Whether ``text`` says another number to a reader than to YAML 1.1: one of base 8 or 60."""
+    """Whether YAML 1.1 reads ``text`` as base 8 or 60, where people read another number."""
     digits = text.lstrip("+-").replace("_", "")
     return ":" in text or (digits.isdecimal() and int(digits) != abs(value))
 
@@ -265,6 +248,5 @@ def _is_misread(text: str, value: float) -> bool:
 def _place(node: Any) -> Place:
     scalar = isinstance(node, yaml.ScalarNode)
     mark = node.start_mark
-    return Place(
-        mark.line + 1, mark.column + 1, node.value if scalar else None, scalar and bool(node.style)
-    )
+    text = node.value if scalar else None
+    return Place(mark.line + 1, mark.column + 1, text, scalar and bool(node.style))

@@ -29,7 +29,6 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.config.targets import (
     CONTRACTS,
     Kind,
@@ -42,6 +41,7 @@ from cluster_kit.config.targets import (
 )
 from cluster_kit.errors import PluginError
 from cluster_kit.events import Event
+from cluster_kit.fault import did_you_mean
 from cluster_kit.plugins.entry_points import InstalledPlugin, installed_plugins
 from cluster_kit.plugins.hook_caller import HookCaller, Hooks
 from cluster_kit.plugins.validation import checked_offers, hooks_of

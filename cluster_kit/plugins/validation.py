@@ -10,8 +10,8 @@ from typing import Any
 import pluggy
 
 from cluster_kit import hookspecs
-from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.config.targets import CONTRACTS, Offered, check_class, is_target
+from cluster_kit.fault import did_you_mean
 from cluster_kit.hookspecs import PROJECT
 
 _OFFERED_NAME = re.compile(r"[a-z][a-z0-9_]*")

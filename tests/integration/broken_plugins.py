@@ -160,18 +160,18 @@ BROKEN = {
     ),
     "named": (
         "@dataclass\nclass Own(Finder):\n    name: str = 'x'",
-        "option 'name' cannot be given: beside its options, 'name' says",
+        "option 'name' cannot be given: that key names the strategy itself",
     ),
     "hiding": (
         "@dataclass\nclass Own(Finder):\n    diagnose: bool = False",
         (
-            "'diagnose' is of type bool: expected a method; option 'diagnose' takes the place of "
-            "the method of that name"
+            "'diagnose' is of type bool: expected a method; option 'diagnose' hides the method of "
+            "that name"
         ),
     ),
     "bare": (
         "@dataclass\nclass Own(Finder):\n    port = 5",
-        "'port' has no annotation, so it is no option: write 'port: int = 5', or ClassVar[int]",
+        "'port' has no annotation, so it is not an option: write 'port: int = 5', or ClassVar[int]",
     ),
     "undecorated": (
         "class Own(Finder):\n    port: int",
@@ -187,15 +187,15 @@ BROKEN = {
     "constructed": (
         "class Own(Finder):\n    def __init__(self, url): pass",
         (
-            "its constructor does not take exactly the fields of a dataclass, which are the "
-            "options: missing a required"
+            "its constructor must take exactly the options, the fields of the dataclass: missing a "
+            "required"
         ),
     ),
     "initvar": (
         "@dataclass\nclass Own(Finder):\n    url: InitVar[str]",
         (
-            "its constructor does not take exactly the fields of a dataclass, which are the "
-            "options: missing a required"
+            "its constructor must take exactly the options, the fields of the dataclass: missing a "
+            "required"
         ),
     ),
     "metaclass": (

@@ -176,9 +176,7 @@ def cluster_kit_connectors():
 
 
 def written_in(name):
-    return (
-        f"; it is written in the ready-made topology '{name}' of plugin others (others {VERSION})"
-    )
+    return f"; it comes from the ready-made topology '{name}' of plugin others (others {VERSION})"
 
 
 @pytest.fixture

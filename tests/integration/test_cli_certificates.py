@@ -65,8 +65,8 @@ def test_check_tells_their_faults_in_their_place(cluster, certs):
     done = cluster_kit("check", file)
     assert done.returncode == 2
     expected = (
-        f"certs: cannot use '{certs}/tls.crt': its certificate does not name '127.0.0.9', the host "
-        "of this node, but"
+        f"certs: cannot use '{certs}/tls.crt': its certificate names '127.0.0.1', not this node's "
+        "host '127.0.0.9'"
     )
     assert expected in done.stderr
     assert f"{file}:1:" in done.stderr

@@ -69,7 +69,7 @@ def test_all_three_and_the_options_of_the_connector():
         ([MODULE, "connect", "x"], "expected package.module:function or"),
         (f"{MODULE}:conect", "has no"),
         ("nowhere:connect", "install it, or put its folder on PYTHONPATH"),
-        (f"{MODULE}:NO_FUNCTION", "is no function"),
+        (f"{MODULE}:NO_FUNCTION", "is not a function"),
         (f"{MODULE}:list_nodes", "does not take what it is called with, (node)"),
         (
             [MODULE, "connect", ["one too many"]],

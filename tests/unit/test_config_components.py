@@ -178,13 +178,13 @@ class TestFaults:
 
     def test_options_in_two_places(self):
         expected = (
-            "lan.config: options are given here and under 'strategy': write all of them in one "
+            "lan.config: options are given here and under 'strategy'; write all of them in one "
             "place"
         )
         assert faults(strategy={"name": "full", "text": "x"}, config={"number": 1}) == [expected]
 
     def test_options_of_an_instance(self):
-        expected = "lan.config: cannot be given for an instance: configure the strategy itself"
+        expected = "lan.config: cannot be given for an instance; configure the strategy itself"
         assert faults(strategy=Full(), config={"number": 1}) == [expected]
 
     def test_missing_option_is_reported_at_the_name(self):
@@ -217,7 +217,7 @@ class TestFaults:
         for given in (Local, Local()):
             [fault] = faults(strategy=given)
             assert fault.endswith(
-                "workers import it by that name and don't find it; move it to the top of its module"
+                "workers can't import it by that name; move it to the top of its module"
             )
 
 
@@ -323,13 +323,8 @@ class TestExposure:
 
     def test_secret_allows_no_connector_that_does_not_use_it(self):
         topologies = {"lan": {"strategy": "silent", "connector": Unsealed}}
-        with pytest.raises(
-            ConfigError,
-            match=(
-                r"lan\.connector: serves off loopback .* as Unsealed doesn't use the secret: it "
-                r"needs"
-            ),
-        ):
+        why = r"lan\.connector: serves off loopback .*: Unsealed doesn't use the secret; use anot"
+        with pytest.raises(ConfigError, match=why):
             self.exposed(secret="hush", topologies=topologies)
         assert self.exposed(secret="hush", insecure=True, topologies=topologies).insecure
 
@@ -340,15 +335,14 @@ class TestExposure:
             self.exposed(topologies=topologies)
 
     def test_error_says_how_to_make_a_secret(self):
-        with pytest.raises(
-            ConfigError, match="'cluster-kit secret --output FILE' and the key 'secret_file: FILE'"
-        ):
+        cure = "run 'cluster-kit secret --output FILE' and add 'secret_file: FILE'"
+        with pytest.raises(ConfigError, match=cure):
             self.exposed()
 
     def test_part_off_loopback_is_refused(self):
         [fault] = faults(strategy="silent", connector={"name": "tcp", "host": "10.0.0.7"})
         assert fault.startswith(
-            "lan.connector: serves off loopback on '10.0.0.7', where anybody could join: "
+            "lan.connector: serves off loopback on '10.0.0.7', where anybody could join; "
         )
         assert "'insecure: true'" in fault
 
@@ -377,7 +371,7 @@ class TestExposure:
 
     def test_part_that_cannot_tell(self):
         assert faults(strategy=Unknowable) == [
-            "lan.strategy: Unknowable cannot tell where it serves: RuntimeError: cannot say"
+            "lan.strategy: Unknowable: serves_on() failed: RuntimeError: cannot say"
         ]
 
 

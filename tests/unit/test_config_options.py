@@ -86,7 +86,7 @@ def test_value_of_each_type_is_taken(name, given, value):
         ("ratio", float("-inf"), "ratio: invalid value -inf: expected a finite number"),
         ("flag", 0, "flag: invalid value 0: expected bool, got int"),
         ("path", 3, "path: expected text, got int: quote it"),
-        ("path", "", "path: is empty: give it a value, or leave it out"),
+        ("path", "", "path: is empty; give it a value, or leave it out"),
         ("secret", 1234, "secret: expected text, got int: quote it"),
         ("mode", "endpoint", "mode: invalid value 'endpoint': did you mean 'endpoints'?"),
         ("mode", 3, "mode: invalid value 3: expected one of endpoints, pods"),

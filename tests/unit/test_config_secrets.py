@@ -93,7 +93,7 @@ class TestKeys:
             ({"secret": None}, "secret: expected text, got nothing"),
             ({"secret": 5}, "secret: expected text, got int: quote it"),
             ({"secret": f"{CANARY}\nb"}, "secret: has several lines"),
-            ({"secret": f"{CANARY}\ud800"}, "secret: holds half of a surrogate pair"),
+            ({"secret": f"{CANARY}\ud800"}, "secret: has half of a surrogate pair"),
             ({"secret": [CANARY]}, "secret: expected text, got list"),
             ({"previous_secrets": [CANARY]}, "previous_secrets: needs a current secret"),
             (
@@ -106,13 +106,13 @@ class TestKeys:
             ),
             (
                 {"secret": "a", "previous_secrets": [f"{CANARY}\nb"]},
-                "previous_secrets: one of them has several lines",
+                "previous_secrets: one secret has several lines",
             ),
             (
                 {"secret": "a", "previous_secrets": [f"{CANARY}{n}" for n in range(9)]},
                 "previous_secrets: more than 8 secrets",
             ),
-            ({"secret": CANARY, "secret_file": "/x"}, "secret_file: is given beside 'secret'"),
+            ({"secret": CANARY, "secret_file": "/x"}, "secret_file: conflicts with 'secret'"),
             ({"secret_file": ""}, "secret_file: is empty"),
             (
                 {"environ": {"CLUSTER_KIT_SECRET": f"{CANARY}\nb"}},
@@ -164,7 +164,7 @@ class TestFile:
     @pytest.mark.parametrize(
         ("content", "why"),
         [
-            (b"", "it is empty; write a secret to it"),
+            (b"", "it is empty; write the output of 'cluster-kit secret'"),
             (b"\n \r\n", "it is empty"),
             (b"x" * (MAX_BYTES + 1), f"it has more than {MAX_BYTES} bytes"),
             (b"a\n" * MAX_SECRETS + b"b\n", f"it has more than {MAX_SECRETS} lines"),
@@ -233,7 +233,7 @@ class TestFile:
             (tmp_path / "loop").symlink_to("loop")
             for name, why in {
                 ".": "it is a folder; name the file in it",
-                "pipe": "it is no regular file",
+                "pipe": "it is not a regular file",
                 "sock": "no such device or address",
                 "none": "there is no such file; make one: cluster-kit secret --output",
                 "loop": "too many levels of symbolic links",
@@ -249,9 +249,8 @@ class TestFile:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(os, "open", refuse)  # the user who tests may be root
-        assert f"this process, of user {os.geteuid()}, has no permission to read it" in fault(
-            secret_file=str(file)
-        )
+        why = f"user {os.geteuid()} has no permission to read it"
+        assert why in fault(secret_file=str(file))
 
     def test_no_descriptor_is_left(self, file, tmp_path):
         def held():
@@ -295,9 +294,9 @@ class TestStrength:
 
     def test_weak_ones_are_told_by_number_and_not_shown(self):
         told = list(advice(load(secret=CANARY, previous_secrets=[STRONG, "also-weak"])))
-        assert told[0].startswith("the secret has at most 87 bits by its length and characters")
+        assert told[0].startswith("the secret has at most 87 bits of entropy and could be guessed")
         assert told[1].startswith("previous secret 2 has at most ")
-        assert "'cluster-kit secret' makes one of 256" in told[0]
+        assert "'cluster-kit secret' makes one with 256 bits" in told[0]
         assert CANARY not in "".join(told)
         assert "also-weak" not in "".join(told)
 

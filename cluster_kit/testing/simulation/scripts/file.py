@@ -13,13 +13,12 @@ from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any, get_type_hints
 
-from cluster_kit.config.document import Document, Faults, Part, shown
+from cluster_kit.config.document import Document, Faults, Piece, shown
 from cluster_kit.config.options import construct, convert
-from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.config.values import plain, read_fields
 from cluster_kit.config.yaml_source import read_yaml
 from cluster_kit.errors import ConfigError
-from cluster_kit.fault import Fault
+from cluster_kit.fault import Fault, did_you_mean
 from cluster_kit.testing.simulation.scripts.script import (
     MAX_NODES,
     Script,
@@ -74,14 +73,14 @@ def _script(document: Document, nodes: int | None) -> Script:
     return Script(nodes=size, steps=steps)
 
 
-def _size(part: Part) -> int:
+def _size(part: Piece) -> int:
     size: int = plain(part, int)
     for fault in faults_of_size(size):
         raise part.error(fault.what)
     return size
 
 
-def _steps(part: Part) -> tuple[Step, ...]:
+def _steps(part: Piece) -> tuple[Step, ...]:
     faults = Faults()
     steps = []
     for item in [] if part.raw is None else part.items():
@@ -91,7 +90,7 @@ def _steps(part: Part) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _step(part: Part) -> Step:
+def _step(part: Piece) -> Step:
     given = part.by_key()
     verbs = [key for key in given if key in KINDS]
     if not verbs:
@@ -110,9 +109,9 @@ def _step(part: Part) -> Step:
     return step
 
 
-def _readers(kind: type[Step]) -> dict[str, Callable[[Part], Any]]:
+def _readers(kind: type[Step]) -> dict[str, Callable[[Piece], Any]]:
     kinds = get_type_hints(kind)
-    readers: dict[str, Callable[[Part], Any]] = {}
+    readers: dict[str, Callable[[Piece], Any]] = {}
     for field in fields(kind):
         name = kind.verb if field.name == kind.subject else field.name
         readers[name] = _SPECIAL.get(field.name) or partial(convert, kind=kinds[field.name])
@@ -127,20 +126,20 @@ def _required(kind: type[Step]) -> list[str]:
     ]
 
 
-def _place(part: Part, field: str) -> Part:
+def _place(part: Piece, field: str) -> Piece:
     """Return the part of a step that gives ``field``."""
     given = part.by_key()
     verb = next(key for key in given if key in KINDS)
     return given[verb] if field == KINDS[verb].subject else given.get(field, part)
 
 
-def _placed(steps: Sequence[Part], fault: Fault) -> ConfigError:
+def _placed(steps: Sequence[Piece], fault: Fault) -> ConfigError:
     """Return the error for a fault of one of the steps, at the value that a file gives."""
     _, index, field = fault.where
     return _place(steps[int(index)], str(field)).error(fault.what, fault.cure)
 
 
-def _numbers(part: Part) -> tuple[int, ...]:
+def _numbers(part: Piece) -> tuple[int, ...]:
     """Read nodes."""
     if part.value == "all":
         return ALL
@@ -156,7 +155,7 @@ def _numbers(part: Part) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def _range(part: Part) -> range | tuple[int]:
+def _range(part: Piece) -> range | tuple[int]:
     value = part.value
     if isinstance(value, int) and not isinstance(value, bool):
         return (value,)
@@ -174,11 +173,11 @@ def _range(part: Part) -> range | tuple[int]:
     return range(first, last + 1)
 
 
-def _groups(part: Part) -> tuple[tuple[int, ...], ...]:
+def _groups(part: Piece) -> tuple[tuple[int, ...], ...]:
     return tuple(_numbers(item) for item in part.items())
 
 
-_SPECIAL: Mapping[str, Callable[[Part], Any]] = {
+_SPECIAL: Mapping[str, Callable[[Piece], Any]] = {
     "nodes": _numbers,
     "to": _numbers,
     "groups": _groups,
