@@ -12,9 +12,9 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.replaying import Setting
-from cluster_kit.testing.simulation.scripts.chaos import stream
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.replay import Setting
+from cluster_kit.testing.simulation.scripts.random_script import stream
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.shrinking import shrink
 

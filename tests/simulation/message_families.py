@@ -4,6 +4,7 @@ from random import Random
 
 from families import START_S
 
+from cluster_kit.testing.simulation.scripts.message_steps import TOPIC
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import (
     Ask,
@@ -22,7 +23,6 @@ from cluster_kit.testing.simulation.scripts.steps import (
     Step,
     Unlisten,
 )
-from cluster_kit.testing.simulation.scripts.talking import TOPIC
 
 
 def _when(random: Random) -> float:

@@ -5,7 +5,7 @@ from hunting import Family, Safeguard
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import NotSentError
-from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.testing.simulation.invariants.findings import Law
 from cluster_kit.topics import outcomes
 from cluster_kit.topics.lanes import Lane
 from cluster_kit.topics.peers import Peers

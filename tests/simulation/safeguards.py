@@ -16,7 +16,7 @@ from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.peer import Standing
 from cluster_kit.strategies.gossip.engine import Ignored
 from cluster_kit.strategies.gossip.peers import Novelty
-from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.testing.simulation.invariants.findings import Law
 from cluster_kit.wire.gossip import Kind
 from cluster_kit.wire.link import State
 

@@ -3,10 +3,10 @@
 import pytest
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.testing.simulation.judging.findings import Findings, Law
-from cluster_kit.testing.simulation.judging.ledger import Ledger
-from cluster_kit.testing.simulation.replaying import Setting
-from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.invariants.findings import Findings, Law
+from cluster_kit.testing.simulation.invariants.messages import Ledger
+from cluster_kit.testing.simulation.replay import Setting
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,

@@ -10,9 +10,9 @@ import time
 import planted
 import pytest
 
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.replaying import Setting, report, smallest
-from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.replay import Setting, report, smallest
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import ALL, Crash, Leave
 from cluster_kit.testing.simulation.simulation import Simulation

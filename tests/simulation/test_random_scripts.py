@@ -11,8 +11,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.testing.simulation.replaying import Setting
-from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.replay import Setting
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 
 EXAMPLES = int(os.environ.get("CLUSTER_KIT_SEEDS", "20"))
 PARTS = max(1, EXAMPLES // 250)  # so that all processors are busy to the end

@@ -3,8 +3,8 @@
 import pytest
 
 from cluster_kit import ConfigError
-from cluster_kit.testing.simulation.scripts.chaos import random_script
 from cluster_kit.testing.simulation.scripts.file import read_script, script_from
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import MAX_NODES, Script
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,

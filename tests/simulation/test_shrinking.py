@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.shrinking import shrink
 from cluster_kit.testing.simulation.scripts.steps import Crash, Freeze, Packets, Partition

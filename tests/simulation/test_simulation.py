@@ -14,8 +14,8 @@ import pytest
 
 from cluster_kit import ConfigError
 from cluster_kit.testing.simulation import simulation
-from cluster_kit.testing.simulation.replaying import Setting, report, smallest
-from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.replay import Setting, report, smallest
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
@@ -49,7 +49,7 @@ each_scenario = pytest.mark.parametrize("scenario", SCENARIOS)
 
 DIGEST = textwrap.dedent("""
     import json, sys
-    from cluster_kit.testing.simulation.scripts.chaos import random_script
+    from cluster_kit.testing.simulation.scripts.random_script import random_script
     from cluster_kit.testing.simulation.simulation import Simulation
 
     entry, nodes, seeds = json.loads(sys.argv[1])

@@ -5,15 +5,15 @@ from math import inf
 import pytest
 
 from cluster_kit.node import BootId, Node
-from cluster_kit.testing.simulation.disturbances import History, closes, is_fair, ways_of
-from cluster_kit.testing.simulation.judging.truth import (
+from cluster_kit.testing.simulation.connectivity import History, closes, is_fair, ways_of
+from cluster_kit.testing.simulation.identity import address_of, node_of
+from cluster_kit.testing.simulation.invariants.truth import (
     Disagreement,
     Truth,
     faults_of_topology,
     meant_links,
     picks_of,
 )
-from cluster_kit.testing.simulation.naming import address_of, node_of
 from cluster_kit.testing.simulation.scripts.script import MAX_NODES
 from cluster_kit.testing.simulation.scripts.steps import (
     Cut,

@@ -9,8 +9,8 @@ import pytest
 from cluster_kit import Node, Reason
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.testing import RecordingLinks
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.judging.watching import WatchedLinks, watched_connector
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.invariants.proxies import WatchedLinks, watched_connector
 
 ANN = Node(name="ann@127.0.0.1")
 

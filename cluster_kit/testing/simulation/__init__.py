@@ -14,11 +14,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluster_kit.testing.simulation.judging.findings import Finding, Law
+    from cluster_kit.testing.simulation.invariants.findings import Finding, Law
     from cluster_kit.testing.simulation.outcome import FalseAlarm, Outcome
-    from cluster_kit.testing.simulation.replaying import Setting
-    from cluster_kit.testing.simulation.scripts.chaos import random_script
+    from cluster_kit.testing.simulation.replay import Setting
     from cluster_kit.testing.simulation.scripts.file import read_script, script_from
+    from cluster_kit.testing.simulation.scripts.message_steps import (
+        Ask,
+        KillWorker,
+        Listen,
+        Publish,
+        Read,
+        Send,
+        Stall,
+        Unlisten,
+    )
+    from cluster_kit.testing.simulation.scripts.random_script import random_script
     from cluster_kit.testing.simulation.scripts.script import Script
     from cluster_kit.testing.simulation.scripts.shrinking import shrink
     from cluster_kit.testing.simulation.scripts.steps import (
@@ -41,27 +51,17 @@ if TYPE_CHECKING:
         Step,
         Thaw,
     )
-    from cluster_kit.testing.simulation.scripts.talking import (
-        Ask,
-        KillWorker,
-        Listen,
-        Publish,
-        Read,
-        Send,
-        Stall,
-        Unlisten,
-    )
     from cluster_kit.testing.simulation.simulation import Simulation
 
 _MODULE_OF = {
     "FalseAlarm": "outcome",
-    "Finding": "judging.findings",
-    "Law": "judging.findings",
+    "Finding": "invariants.findings",
+    "Law": "invariants.findings",
     "Outcome": "outcome",
     "Script": "scripts.script",
-    "Setting": "replaying",
+    "Setting": "replay",
     "Simulation": "simulation",
-    "random_script": "scripts.chaos",
+    "random_script": "scripts.random_script",
     "read_script": "scripts.file",
     "script_from": "scripts.file",
     "shrink": "scripts.shrinking",

@@ -16,10 +16,10 @@ from cluster_kit.errors import NotSentError, RemoteError, RemoteProtocolError, U
 from cluster_kit.events import Event, NodeUp
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.judging.ledger import HEAD_BYTES, Ledger, Party, Tie
-from cluster_kit.testing.simulation.naming import node_of
-from cluster_kit.testing.simulation.scripts.talking import (
+from cluster_kit.testing.simulation.identity import node_of
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.invariants.messages import HEAD_BYTES, Ledger, Party, Tie
+from cluster_kit.testing.simulation.scripts.message_steps import (
     TOPIC,
     WINDOW_BYTES,
     WINDOW_MESSAGES,

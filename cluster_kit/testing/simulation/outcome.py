@@ -8,7 +8,7 @@ from statistics import fmean
 
 from cluster_kit.events import Reason
 from cluster_kit.testing.memory.host import Traffic
-from cluster_kit.testing.simulation.judging.findings import Finding, Law
+from cluster_kit.testing.simulation.invariants.findings import Finding, Law
 from cluster_kit.testing.simulation.scripts.script import Script
 
 _SHOWN = 5

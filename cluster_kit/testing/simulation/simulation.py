@@ -14,24 +14,24 @@ from typing import Any
 from cluster_kit.abc import Connector, Strategy
 from cluster_kit.errors import ConfigError, LeakError, VirtualTimeError
 from cluster_kit.events import Reason
-from cluster_kit.testing.simulation.configuring import configured, listed_by
-from cluster_kit.testing.simulation.disturbances import History
-from cluster_kit.testing.simulation.judging.bound import aftermath_s, bound_s
-from cluster_kit.testing.simulation.judging.findings import Findings, Law
-from cluster_kit.testing.simulation.judging.judge import Judge
-from cluster_kit.testing.simulation.judging.ledger import Ledger
-from cluster_kit.testing.simulation.judging.runs import Runs
-from cluster_kit.testing.simulation.life import Exited
+from cluster_kit.testing.simulation.configuration import configured, listed_by
+from cluster_kit.testing.simulation.connectivity import History
+from cluster_kit.testing.simulation.invariants.bound import aftermath_s, bound_s
+from cluster_kit.testing.simulation.invariants.findings import Findings, Law
+from cluster_kit.testing.simulation.invariants.judge import Judge
+from cluster_kit.testing.simulation.invariants.messages import Ledger
+from cluster_kit.testing.simulation.invariants.runs import Runs
 from cluster_kit.testing.simulation.logs import watched_logs
-from cluster_kit.testing.simulation.member import Member
+from cluster_kit.testing.simulation.network import Weather
+from cluster_kit.testing.simulation.node import Member
 from cluster_kit.testing.simulation.outcome import Outcome
-from cluster_kit.testing.simulation.playing import Player
-from cluster_kit.testing.simulation.scripts.chaos import stream
+from cluster_kit.testing.simulation.player import Player
+from cluster_kit.testing.simulation.process import Exited
+from cluster_kit.testing.simulation.sandbox import packages_of, sealed
+from cluster_kit.testing.simulation.scripts.random_script import stream
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import MAX_AT_S, Packets
-from cluster_kit.testing.simulation.sealing import packages_of, sealed
 from cluster_kit.testing.simulation.trace import Trace
-from cluster_kit.testing.simulation.weather import Weather
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
 from cluster_kit.testing.virtual_time.timeline import Timeline
 from cluster_kit.topics.peers import DOUBT_S

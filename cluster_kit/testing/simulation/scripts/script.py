@@ -11,8 +11,8 @@ from typing import Any
 
 from cluster_kit.errors import raise_all
 from cluster_kit.fault import Fault
+from cluster_kit.testing.simulation.scripts.message_steps import Speech, Talk
 from cluster_kit.testing.simulation.scripts.steps import KINDS, Join, Step
-from cluster_kit.testing.simulation.scripts.talking import Speech, Talk
 
 MAX_NODES = 10_000  # as many as a roster holds by default
 

@@ -15,8 +15,7 @@ from itertools import combinations
 from typing import Literal
 
 from cluster_kit.fault import Fault
-from cluster_kit.testing.simulation.scripts.step import ALL, MAX_AT_S, OfNodes, Step, faults_of_list
-from cluster_kit.testing.simulation.scripts.talking import (
+from cluster_kit.testing.simulation.scripts.message_steps import (
     Ask,
     KillWorker,
     Listen,
@@ -26,6 +25,7 @@ from cluster_kit.testing.simulation.scripts.talking import (
     Stall,
     Unlisten,
 )
+from cluster_kit.testing.simulation.scripts.step import ALL, MAX_AT_S, OfNodes, Step, faults_of_list
 
 __all__ = [
     "ALL",

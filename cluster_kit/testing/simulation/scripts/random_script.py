@@ -9,7 +9,7 @@ from hashlib import blake2b
 from random import Random
 
 from cluster_kit.errors import raise_all
-from cluster_kit.testing.simulation.scripts.chatter import BEGINS_AT_S, chatter
+from cluster_kit.testing.simulation.scripts.random_messages import BEGINS_AT_S, chatter
 from cluster_kit.testing.simulation.scripts.script import Script, faults_of_size
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,

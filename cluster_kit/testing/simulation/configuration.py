@@ -10,7 +10,7 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ConfigError
 from cluster_kit.plugins import PluginRegistry, load_config
 from cluster_kit.strategies.static import StaticStrategy, parse_node
-from cluster_kit.testing.simulation.naming import node_of
+from cluster_kit.testing.simulation.identity import node_of
 from cluster_kit.testing.simulation.scripts.script import Script
 
 NAME = "simulation"

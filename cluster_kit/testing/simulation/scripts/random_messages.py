@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from cluster_kit.testing.simulation.scripts.step import Step
-from cluster_kit.testing.simulation.scripts.talking import (
+from cluster_kit.testing.simulation.scripts.message_steps import (
     TOPIC,
     Ask,
     KillWorker,
@@ -19,6 +18,7 @@ from cluster_kit.testing.simulation.scripts.talking import (
     Stall,
     Unlisten,
 )
+from cluster_kit.testing.simulation.scripts.step import Step
 
 BEGINS_AT_S = 2.0  # many are linked by then
 _TOPICS = (TOPIC, TOPIC, "extra")  # one that all listen to at first, one that nobody does

@@ -10,17 +10,17 @@ from math import inf
 from cluster_kit.abc import Topology
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
-from cluster_kit.testing.simulation.disturbances import History
-from cluster_kit.testing.simulation.judging.findings import Findings, Law
-from cluster_kit.testing.simulation.judging.truth import (
+from cluster_kit.testing.simulation.connectivity import History
+from cluster_kit.testing.simulation.identity import label_of, node_of
+from cluster_kit.testing.simulation.invariants.findings import Findings, Law
+from cluster_kit.testing.simulation.invariants.truth import (
     Disagreement,
     Truth,
     faults_of_topology,
     meant_links,
     picks_of,
 )
-from cluster_kit.testing.simulation.member import Member
-from cluster_kit.testing.simulation.naming import label_of, node_of
+from cluster_kit.testing.simulation.node import Member
 from cluster_kit.testing.simulation.outcome import FalseAlarm
 
 _HARMLESS = frozenset({Reason.UNWANTED, Reason.SHUTDOWN})  # nobody is said to be gone

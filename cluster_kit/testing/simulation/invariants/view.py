@@ -18,8 +18,8 @@ from cluster_kit.events import (
     TopologyEvent,
 )
 from cluster_kit.node import Node
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.judging.runs import Runs, Seen
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.invariants.runs import Runs, Seen
 
 Told = Callable[[str, str, Reason | None], None]
 """Called with each change: what, of which key, and why."""

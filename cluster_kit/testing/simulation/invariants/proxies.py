@@ -11,7 +11,7 @@ from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security import Security
-from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.testing.simulation.invariants.findings import Law
 
 Tell = Callable[[Law, str], None]
 

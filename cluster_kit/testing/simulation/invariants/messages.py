@@ -13,8 +13,8 @@ from math import inf
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.node import BootId, Node
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.naming import label_of, node_of
+from cluster_kit.testing.simulation.identity import label_of, node_of
+from cluster_kit.testing.simulation.invariants.findings import Law
 from cluster_kit.topics import lanes
 from cluster_kit.topics.incoming import IncomingStream, Interest
 from cluster_kit.topics.outcomes import Arrived, Missing

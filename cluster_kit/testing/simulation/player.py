@@ -7,14 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from cluster_kit.testing.simulation.disturbances import (
+from cluster_kit.testing.simulation.connectivity import (
     Disturbance,
     History,
     closes,
     is_fair,
     ways_of,
 )
-from cluster_kit.testing.simulation.member import Member, State
+from cluster_kit.testing.simulation.network import Weather
+from cluster_kit.testing.simulation.node import Member, State
+from cluster_kit.testing.simulation.scripts.message_steps import Talk
 from cluster_kit.testing.simulation.scripts.script import Script, describe
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
@@ -37,9 +39,7 @@ from cluster_kit.testing.simulation.scripts.steps import (
     Step,
     Thaw,
 )
-from cluster_kit.testing.simulation.scripts.talking import Talk
 from cluster_kit.testing.simulation.trace import Trace
-from cluster_kit.testing.simulation.weather import Weather
 from cluster_kit.testing.virtual_time.timeline import Timeline
 
 _ALIVE = frozenset({State.RUNNING, State.FROZEN})

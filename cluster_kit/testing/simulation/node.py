@@ -11,14 +11,13 @@ from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import Node
 from cluster_kit.testing.simulation.application import Application
-from cluster_kit.testing.simulation.disturbances import Disturbance, History
-from cluster_kit.testing.simulation.judging.findings import Findings, Law
-from cluster_kit.testing.simulation.judging.ledger import Ledger
-from cluster_kit.testing.simulation.judging.runs import Runs
-from cluster_kit.testing.simulation.life import Life
-from cluster_kit.testing.simulation.naming import label_of, node_of
-from cluster_kit.testing.simulation.scripts.talking import Talk
-from cluster_kit.testing.simulation.secrets import keyring_of
+from cluster_kit.testing.simulation.connectivity import Disturbance, History
+from cluster_kit.testing.simulation.identity import keyring_of, label_of, node_of
+from cluster_kit.testing.simulation.invariants.findings import Findings, Law
+from cluster_kit.testing.simulation.invariants.messages import Ledger
+from cluster_kit.testing.simulation.invariants.runs import Runs
+from cluster_kit.testing.simulation.process import Life
+from cluster_kit.testing.simulation.scripts.message_steps import Talk
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.virtual_time.timeline import Event, Timeline
 

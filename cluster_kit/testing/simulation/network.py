@@ -10,8 +10,8 @@ from cluster_kit.testing.memory.faults import Delay, Drop, Duplicate, Fault, Reo
 from cluster_kit.testing.memory.faults import SlowReader as SlowlyRead
 from cluster_kit.testing.memory.host import MemoryHost, Traffic
 from cluster_kit.testing.memory.network import MemoryNetwork, Placed
-from cluster_kit.testing.simulation.disturbances import Ways
-from cluster_kit.testing.simulation.naming import address_of
+from cluster_kit.testing.simulation.connectivity import Ways
+from cluster_kit.testing.simulation.identity import address_of
 from cluster_kit.testing.simulation.scripts.steps import Packets, SlowReader, Step
 from cluster_kit.testing.virtual_time.timeline import Timeline
 

@@ -1,7 +1,7 @@
 """Whether a simulation runs the same way in every process: not if something goes by ``hash``, a set
 or the real world.
 
-The other processes are ``python -m cluster_kit.testing.simulation.repeating``, each with a
+The other processes are ``python -m cluster_kit.testing.simulation.determinism``, each with a
 PYTHONHASHSEED of its own.
 """
 
@@ -17,12 +17,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import zip_longest
 
-from cluster_kit.testing.simulation.configuring import configured
-from cluster_kit.testing.simulation.judging.findings import Finding, Law
+from cluster_kit.testing.simulation.configuration import configured
+from cluster_kit.testing.simulation.invariants.findings import Finding, Law
 from cluster_kit.testing.simulation.outcome import Outcome
-from cluster_kit.testing.simulation.replaying import Setting, as_written
+from cluster_kit.testing.simulation.replay import Setting, as_written
+from cluster_kit.testing.simulation.sandbox import packages_of
 from cluster_kit.testing.simulation.scripts.script import Script
-from cluster_kit.testing.simulation.sealing import packages_of
 
 _HASH_SEEDS = (1, 2)  # always the same, so that what they find, they find again
 _END = "end"  # of a trace; its hash follows

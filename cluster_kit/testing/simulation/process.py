@@ -16,10 +16,14 @@ from cluster_kit.node import Fence, Node
 from cluster_kit.pipe.channel import Channel, Parcel
 from cluster_kit.security.keys import Keyring
 from cluster_kit.testing.simulation.application import Application
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.judging.runs import Runs
-from cluster_kit.testing.simulation.judging.view import NodeView, Told
-from cluster_kit.testing.simulation.judging.watching import Tell, WatchedTopology, watched_connector
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.invariants.proxies import (
+    Tell,
+    WatchedTopology,
+    watched_connector,
+)
+from cluster_kit.testing.simulation.invariants.runs import Runs
+from cluster_kit.testing.simulation.invariants.view import NodeView, Told
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
 from cluster_kit.testing.virtual_time.timeline import Timeline
 from cluster_kit.worker.messages import (
