@@ -29,7 +29,7 @@ def test_forged_words_part_nobody_who_is_linked(words):
     assert not parted
     assert not outcome.false_alarms
     # so much is believed
-    told = [finding for finding in outcome.findings if "was said to leave" not in finding.what]
+    told = [finding for finding in outcome.findings if "was reported as leaving" not in finding.what]
     assert not told
     assert {finding.law for finding in outcome.findings} <= {Law.RUNS}
 

@@ -4,7 +4,7 @@ import pytest
 
 from cluster_kit.errors import ConfigError
 from cluster_kit.testing.simulation.invariants.findings import Findings, Law
-from cluster_kit.testing.simulation.invariants.messages import Ledger
+from cluster_kit.testing.simulation.invariants.messages import MessageChecker
 from cluster_kit.testing.simulation.replay import Setting
 from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
@@ -162,32 +162,35 @@ def findings():
 
 
 @pytest.fixture
-def ledger(findings):
-    return Ledger(lambda law, number, what: findings.add(law, 0.0, f"n{number}", what), lambda: 0.0)
+def checker(findings):
+    def report(law, number, what):
+        findings.add(law, 0.0, f"n{number}", what)
+
+    return MessageChecker(report, lambda: 0.0)
 
 
-def test_question_that_runs_twice_is_found(ledger, findings):
-    party = ledger.begins(1)
-    ledger.ran(party, 7)
-    ledger.ran(party, 7)
+def test_question_that_runs_twice_is_found(checker, findings):
+    run = checker.application_started(1)
+    checker.questions.ran(run, 7)
+    checker.questions.ran(run, 7)
     assert list(findings.counts) == [Law.QUESTIONS]
 
 
-def test_question_that_runs_after_all_is_found(ledger, findings):
-    party = ledger.begins(1)
-    ledger.ends(party, 7, "withdrawn", ran=False, answer=None)
-    ledger.ran(party, 7)
+def test_question_that_runs_after_all_is_found(checker, findings):
+    run = checker.application_started(1)
+    checker.questions.ended(run, 7, "withdrawn", ran=False)
+    checker.questions.ran(run, 7)
     assert list(findings.counts) == [Law.QUESTIONS]
 
 
-def test_question_that_is_answered_without_running_is_found(ledger, findings):
-    ledger.ends(ledger.begins(1), 7, "answered", ran=True, answer=None)
+def test_question_that_is_answered_without_running_is_found(checker, findings):
+    checker.questions.ended(checker.application_started(1), 7, "answered", ran=True)
     assert list(findings.counts) == [Law.QUESTIONS]
 
 
-def test_answer_to_another_question_is_found(ledger, findings):
-    party = ledger.begins(1)
-    data, serial = ledger.data(party, 0)
-    ledger.ran(party, serial + 1)
-    ledger.ends(party, serial + 1, "answered", ran=True, answer=data)
+def test_answer_to_another_question_is_found(checker, findings):
+    run = checker.application_started(1)
+    data, serial = checker.new_message(run, 0)
+    checker.questions.ran(run, serial + 1)
+    checker.questions.ended(run, serial + 1, "answered", ran=True, answer=data)
     assert list(findings.counts) == [Law.QUESTIONS]

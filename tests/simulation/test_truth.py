@@ -5,13 +5,13 @@ from math import inf
 import pytest
 
 from cluster_kit.node import BootId, Node
-from cluster_kit.testing.simulation.connectivity import History, closes, is_fair, ways_of
+from cluster_kit.testing.simulation.connectivity import Connectivity, closes, is_fair, paths_of
 from cluster_kit.testing.simulation.identity import address_of, node_of
 from cluster_kit.testing.simulation.invariants.truth import (
     Disagreement,
     Truth,
     faults_of_topology,
-    meant_links,
+    expected_links,
     picks_of,
 )
 from cluster_kit.testing.simulation.scripts.script import MAX_NODES
@@ -29,7 +29,7 @@ NUMBERS = range(1, 6)
 
 
 def befallen(step):
-    ways = ways_of(step, NUMBERS)
+    ways = paths_of(step, NUMBERS)
     return {
         (one, other) for one in NUMBERS for other in NUMBERS if one != other and ways(one, other)
     }
@@ -96,14 +96,14 @@ def test_loss_adds_up():
 
 
 def test_nodes_are_apart_while_one_is_gone_and_for_the_aftermath():
-    history = History()
-    history.node_gone(1, 0.0, was_there=False).until_s = 0.5
-    assert history.undisturbed_since_s(1, 2, 10) == 0.5
-    crash = history.node_gone(2, 5.0)
-    assert history.undisturbed_since_s(1, 2, 10) == inf
-    assert history.undisturbed_since_s(1, 3, 10) == 0.5
+    connectivity = Connectivity()
+    connectivity.node_absent(1, 0.0, was_there=False).until_s = 0.5
+    assert connectivity.undisturbed_since_s(1, 2, 10) == 0.5
+    crash = connectivity.node_absent(2, 5.0)
+    assert connectivity.undisturbed_since_s(1, 2, 10) == inf
+    assert connectivity.undisturbed_since_s(1, 3, 10) == 0.5
     crash.until_s = 6.0
-    assert history.undisturbed_since_s(1, 2, 10) == 16.0
+    assert connectivity.undisturbed_since_s(1, 2, 10) == 16.0
 
 
 def truth_of(numbers, links, *, listed=()):
@@ -119,21 +119,21 @@ def truth_of(numbers, links, *, listed=()):
 
 
 def test_a_goodbye_is_heard_where_nothing_disturbed_it_or_has_since():
-    history = History()
-    history.node_gone(3, 0.0, was_there=False).until_s = 1.0
-    history.node_gone(1, 2.0).until_s = 3.0
-    cut = history.ways_disturbed(
-        ways_of(Cut(at_s=0, nodes=(2,), to=(4,)), NUMBERS), closes=True, at_s=5.0
+    connectivity = Connectivity()
+    connectivity.node_absent(3, 0.0, was_there=False).until_s = 1.0
+    connectivity.node_absent(1, 2.0).until_s = 3.0
+    cut = connectivity.paths_disturbed(
+        paths_of(Cut(at_s=0, nodes=(2,), to=(4,)), NUMBERS), closes=True, at_s=5.0
     )
-    history.node_gone(4, 10.0)
-    assert history.was_quiet(3, 4, 10.0, 4.0)
-    assert history.was_quiet(1, 4, 10.0, 4.0)
-    assert not history.was_quiet(1, 4, 10.0, 8.0)
-    assert not history.was_quiet(2, 4, 10.0, 4.0)
+    connectivity.node_absent(4, 10.0)
+    assert connectivity.was_quiet(3, 4, 10.0, 4.0)
+    assert connectivity.was_quiet(1, 4, 10.0, 4.0)
+    assert not connectivity.was_quiet(1, 4, 10.0, 8.0)
+    assert not connectivity.was_quiet(2, 4, 10.0, 4.0)
     cut.until_s = 5.5
-    assert history.was_quiet(2, 4, 10.0, 4.0)
-    history.node_gone(3, 11.0)
-    assert not history.was_quiet(3, 4, 10.0, 4.0)
+    assert connectivity.was_quiet(2, 4, 10.0, 4.0)
+    connectivity.node_absent(3, 11.0)
+    assert not connectivity.was_quiet(3, 4, 10.0, 4.0)
 
 
 def test_a_view_is_wrong_about_whoever_is_missing_left_over_or_outdated():
@@ -144,17 +144,17 @@ def test_a_view_is_wrong_about_whoever_is_missing_left_over_or_outdated():
     assert not disagreement.about
     up[three.key] = three
     del known[two.key]
-    disagreement.look(three.key)
-    disagreement.look(two.key)
+    disagreement.update(three.key)
+    disagreement.update(two.key)
     assert (
         disagreement.describe() == f"{two.key} is not known; {three.key} is up, and should not be"
     )
     known[two.key] = two.evolve(boot_id=BootId(1, 1))
-    disagreement.look(two.key)
+    disagreement.update(two.key)
     assert f"{two.key} is seen as an earlier run" in disagreement.describe()
     stranger = Node("who@there")
     known[stranger.key] = stranger
-    disagreement.look(stranger.key)
+    disagreement.update(stranger.key)
     assert f"{stranger.key} is known, and should not be" in disagreement.describe()
 
 
@@ -170,7 +170,7 @@ def test_links_are_meant_where_both_are_there_and_reach_each_other():
     rosters = {number: everybody - {node} for number, node in there.items()}
     picks = picks_of(there, RingTopology(), rosters, pytest.fail)
     assert not list(faults_of_topology(there, picks))
-    assert meant_links(there, picks, lambda one, other: (one, other) != (1, 2))[1] == {5}
+    assert expected_links(there, picks, lambda one, other: (one, other) != (1, 2))[1] == {5}
 
 
 def test_a_topology_whose_ends_differ_or_that_leaves_nodes_apart_is_found():

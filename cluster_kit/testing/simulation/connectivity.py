@@ -1,5 +1,9 @@
-"""What keeps two simulated nodes apart, and when: the truth against which views and alarms are
-judged. Pure.
+"""Which nodes could reach each other, and when: what views and alarms are judged against. Pure.
+
+Everything that keeps nodes apart is a ``Disturbance`` with a beginning and an end. It lies either
+on a node, which is absent, or on paths: a path leads from one node to another, one way. A path is
+*closed* if nothing gets through, and *fair* if so little is lost or late that every promise of the
+product still holds. On an open path that is not fair, nothing is promised.
 """
 
 from __future__ import annotations
@@ -18,12 +22,12 @@ from cluster_kit.testing.simulation.scripts.steps import (
     Step,
 )
 
-# more than that of the packets lost, and TCP may be silent for as long as a dead peer
+# beyond these, TCP's retransmissions may leave a link as silent as a dead peer
 FAIR_LOSS = 0.1
-FAIR_DELAY_S = 0.25  # the same for what is added to the latency
+FAIR_DELAY_S = 0.25  # added to the latency
 
-Ways = Callable[[int, int], bool]
-"""Whether the way from one node to another is one of them."""
+Paths = Callable[[int, int], bool]
+"""A set of paths: whether that from one node to another belongs to it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,26 +35,26 @@ class Disturbance:
     """Something that keeps nodes apart for a while.
 
     Attributes:
-        ways: Which ways are closed, or open to nothing that is promised; ``None`` for all.
+        paths: The disturbed paths; ``None`` for all.
         closes: Whether nothing at all gets through.
-        has_aftermath: Whether something may still come of it when it is over.
         since_s: When it began.
+        has_aftermath: Whether it may still have effects for a while after its end.
         until_s: When it ended; infinity while it lasts.
     """
 
-    ways: Ways | None
+    paths: Paths | None
     closes: bool
     since_s: float
     has_aftermath: bool = True
     until_s: float = inf
 
-    def befalls(self, one: int, other: int) -> bool:
-        """Whether the way from one node to another is disturbed."""
-        return self.ways is None or self.ways(one, other)
+    def affects(self, one: int, other: int) -> bool:
+        """Whether the path from one node to another is disturbed."""
+        return self.paths is None or self.paths(one, other)
 
 
-def ways_of(step: Step, numbers: Collection[int]) -> Ways | None:
-    """Return the ways among ``numbers`` that a step befalls; ``None`` for all."""
+def paths_of(step: Step, numbers: Collection[int]) -> Paths | None:
+    """Return the paths among nodes ``numbers`` that a step affects; ``None`` for all."""
     match step:
         case Partition():
             group_of = {node: index for index, group in enumerate(step.groups) for node in group}
@@ -68,23 +72,21 @@ def ways_of(step: Step, numbers: Collection[int]) -> Ways | None:
 
 
 def closes(step: Step) -> bool:
-    """Whether nothing gets through on the ways that a step befalls."""
-    return isinstance(step, Partition | Cut | RingCut) or (
-        isinstance(step, Packets) and step.loss == 1
-    )
+    """Whether nothing gets through on the paths that a step affects."""
+    if isinstance(step, Packets):
+        return step.loss == 1
+    return isinstance(step, Partition | Cut | RingCut)
 
 
 def is_fair(step: Step, loss: float = 0.0) -> bool:
-    """Whether all that is promised still holds on the ways of a step, where ``loss`` of the packets
-    gets lost anyway.
-    """
+    """Whether the paths of a step stay fair, on a network that loses ``loss`` of all packets."""
     if not isinstance(step, Packets) or step.delay_s + step.jitter_s > FAIR_DELAY_S:
         return False
     return step.loss == 0 or 1 - (1 - step.loss) * (1 - loss) <= FAIR_LOSS
 
 
-def _beyond(reach: int, numbers: Collection[int]) -> Ways:
-    """Return the ways between those who stand further apart than ``reach`` in a ring of all."""
+def _beyond(reach: int, numbers: Collection[int]) -> Paths:
+    """Return the paths between nodes further apart than ``reach`` in a ring of all."""
     place_of = {node: place for place, node in enumerate(sorted(numbers))}
 
     def are_apart(one: int, other: int) -> bool:
@@ -94,10 +96,8 @@ def _beyond(reach: int, numbers: Collection[int]) -> Ways:
     return are_apart
 
 
-def _between(senders: Collection[int], receivers: Collection[int], *, one_way: bool) -> Ways:
-    """Return whether a way leads from one set to the other, each of which may stand for everybody
-    else.
-    """
+def _between(senders: Collection[int], receivers: Collection[int], *, one_way: bool) -> Paths:
+    """Return the paths from one set of nodes to the other; an empty set means all others."""
     from_set, to_set = frozenset(senders), frozenset(receivers)
 
     def leads(one: int, other: int) -> bool:
@@ -108,47 +108,37 @@ def _between(senders: Collection[int], receivers: Collection[int], *, one_way: b
     return leads if one_way else lambda one, other: leads(one, other) or leads(other, one)
 
 
-class History:
-    """All disturbances of one simulation."""
+class Connectivity:
+    """All disturbances of one simulation, past and present."""
 
     def __init__(self) -> None:
-        self._of_node: dict[int, list[Disturbance]] = defaultdict(list)
-        self._of_ways: list[Disturbance] = []
+        self._absences: dict[int, list[Disturbance]] = defaultdict(list)
+        self._on_paths: list[Disturbance] = []
 
-    def node_gone(self, node: int, at_s: float, *, was_there: bool = True) -> Disturbance:
-        """Note that a node is not there from now on, or as good as not there."""
-        gone = Disturbance(None, True, at_s, has_aftermath=was_there)
-        self._of_node[node].append(gone)
-        return gone
+    def node_absent(self, node: int, at_s: float, *, was_there: bool = True) -> Disturbance:
+        """Record that a node is gone, or as good as gone, from now on."""
+        absence = Disturbance(None, True, at_s, has_aftermath=was_there)
+        self._absences[node].append(absence)
+        return absence
 
-    def ways_disturbed(self, ways: Ways | None, *, closes: bool, at_s: float) -> Disturbance:
-        """Note that ways are disturbed from now on."""
-        disturbance = Disturbance(ways, closes, at_s)
-        self._of_ways.append(disturbance)
+    def paths_disturbed(self, paths: Paths | None, *, closes: bool, at_s: float) -> Disturbance:
+        """Record that paths are disturbed from now on."""
+        disturbance = Disturbance(paths, closes, at_s)
+        self._on_paths.append(disturbance)
         return disturbance
 
     def is_open(self, one: int, other: int) -> bool:
-        """Whether something gets from one node to another now."""
-        return not any(
-            each.closes and each.befalls(one, other)
-            for each in self._of_ways
-            if each.until_s == inf
-        )
+        """Whether the path from one node to another is not closed now."""
+        return not any(each.closes for each in self._present(one, other))
 
     def is_fair(self, one: int, other: int) -> bool:
-        """Whether all that is promised holds on the way from one node to another now, unless it is
-        closed.
-        """
-        return not any(
-            not each.closes and each.befalls(one, other)
-            for each in self._of_ways
-            if each.until_s == inf
-        )
+        """Whether the path from one node to another is fair now, unless it is closed."""
+        return all(each.closes for each in self._present(one, other))
 
     @property
     def is_whole(self) -> bool:
-        """Whether no way is disturbed now."""
-        return all(each.until_s < inf for each in self._of_ways)
+        """Whether no path is disturbed now."""
+        return all(each.until_s < inf for each in self._on_paths)
 
     def undisturbed_since_s(
         self, one: int, other: int, aftermath_s: float, *, is_of_both: bool = True
@@ -158,24 +148,25 @@ class History:
         Args:
             one: A node.
             other: Another.
-            aftermath_s: For how long something may still come of what is over.
-            is_of_both: Whether it counts that ``one`` was not there itself.
+            aftermath_s: For how long a disturbance may have effects after its end.
+            is_of_both: Whether absences of ``one`` count, too.
         """
         pair = self._of_pair(one, other, is_of_both)
         untils = (each.until_s + aftermath_s * each.has_aftermath for each in pair)
         return max(untils, default=0.0)
 
     def was_quiet(self, one: int, other: int, at_s: float, aftermath_s: float) -> bool:
-        """Whether nothing kept ``one`` from hearing what ``other`` said as it went at that
-        moment.
-        """
-        going = self._of_node[other][-1]
-        pair = (each for each in self._of_pair(one, other, is_of_both=True) if each is not going)
+        """Whether ``one`` must have received what ``other`` sent at ``at_s``, as it left."""
+        leaving = self._absences[other][-1]
+        pair = (each for each in self._of_pair(one, other, is_of_both=True) if each is not leaving)
         return all(each.until_s + aftermath_s * each.has_aftermath <= at_s for each in pair)
 
+    def _present(self, one: int, other: int) -> Iterator[Disturbance]:
+        return (each for each in self._on_paths if each.until_s == inf and each.affects(one, other))
+
     def _of_pair(self, one: int, other: int, is_of_both: bool) -> Iterator[Disturbance]:
-        yield from self._of_node.get(one, ()) if is_of_both else ()
-        yield from self._of_node.get(other, ())
-        for each in self._of_ways:
-            if each.befalls(one, other) or each.befalls(other, one):
+        yield from self._absences.get(one, ()) if is_of_both else ()
+        yield from self._absences.get(other, ())
+        for each in self._on_paths:
+            if each.affects(one, other) or each.affects(other, one):
                 yield each

@@ -1,4 +1,18 @@
-"""One simulated node, through all of its runs: a machine with a name, and at most one process."""
+"""A simulated node across all of its runs: a named machine with at most one process.
+
+======= ================================== ============================================
+state   entered by                         the process
+======= ================================== ============================================
+ABSENT  (before its first run)             none
+RUNNING ``start``, ``thaw``                runs
+FROZEN  ``freeze``                         is paused, as by SIGSTOP
+LEAVING ``leave``                          says goodbye and ends
+GONE    ``kill``, or the process ends      none
+======= ================================== ============================================
+
+Only a RUNNING node counts as present. ``Connectivity`` records when a node is not, as that excuses
+what other nodes think of it.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +24,24 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import Node
+from cluster_kit.security.keys import Keyring
 from cluster_kit.testing.simulation.application import Application
-from cluster_kit.testing.simulation.connectivity import Disturbance, History
+from cluster_kit.testing.simulation.connectivity import Connectivity, Disturbance
 from cluster_kit.testing.simulation.identity import keyring_of, label_of, node_of
 from cluster_kit.testing.simulation.invariants.findings import Findings, Law
-from cluster_kit.testing.simulation.invariants.messages import Ledger
+from cluster_kit.testing.simulation.invariants.messages import MessageChecker
 from cluster_kit.testing.simulation.invariants.runs import Runs
-from cluster_kit.testing.simulation.process import Life
-from cluster_kit.testing.simulation.scripts.message_steps import Talk
+from cluster_kit.testing.simulation.invariants.view import NodeView
+from cluster_kit.testing.simulation.process import NodeProcess
+from cluster_kit.testing.simulation.scripts.message_steps import MessageStep
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.virtual_time.timeline import Event, Timeline
 
-_TURN_S = 0.1  # the longest that a starved process runs between two pauses
+_MAX_TURN_S = 0.1  # that a starved process runs between two pauses
 
 
-class State(StrEnum):
-    """What a node is doing."""
+class NodeState(StrEnum):
+    """What a node is doing; the text appears in traces."""
 
     ABSENT = "absent"
     RUNNING = "running"
@@ -34,24 +50,21 @@ class State(StrEnum):
     GONE = "gone"
 
 
-Heard = Callable[[int, str, str, Reason | None], None]
-"""Called with each event that an application hears: the number of its node, what, of which key, and
-why.
-"""
+ViewChanged = Callable[[int, str, str, Reason | None], None]
+"""Called when the view of a node changes: its number, what happened, to which key, and why."""
 
 
-class Member:
-    """A node; ``History`` is told when it can't be reached, and the trace what its application
-    hears.
+class SimulatedNode:
+    """A node with a number.
 
     Args:
-        number: Which one.
-        network: Of its machine.
+        number: From 1; name, address and keys follow from it.
+        network: The network of its machine.
         config: What it serves.
-        timeline: Time.
-        random: How a starved process gets its turns.
-        secret: Whether the cluster has one.
-        ledger: Of the messages of all applications; ``None`` where they don't talk.
+        timeline: The virtual time.
+        random: Decides when a starved process gets to run.
+        secret: Whether the cluster has a secret.
+        checker: Judges messages; ``None`` if the script has none.
     """
 
     def __init__(
@@ -62,175 +75,174 @@ class Member:
         timeline: Timeline,
         *,
         random: Random,
-        history: History,
+        connectivity: Connectivity,
         runs: Runs,
         findings: Findings,
         trace: Trace,
-        heard: Heard,
+        view_changed: ViewChanged,
         secret: bool = False,
-        ledger: Ledger | None = None,
+        checker: MessageChecker | None = None,
     ) -> None:
         self.number = number
         self.label = label_of(number)
-        self.state = State.ABSENT
-        self.life: Life | None = None
+        self.state = NodeState.ABSENT
+        self.process: NodeProcess | None = None
         self.application: Application | None = None
+        self.left_at_s: float | None = None  # when the latest run said goodbye
         self._network = network
         self._config = config
         self._timeline = timeline
         self._random = random
-        self._history = history
+        self._connectivity = connectivity
         self._runs = runs
         self._findings = findings
         self._trace = trace
-        self._heard = heard
-        self._ledger = ledger
-        self._keyring = keyring_of([1]) if secret else None
-        self._absence: Disturbance | None = history.node_gone(number, 0.0, was_there=False)
-        self._starving: Event | None = None
+        self._view_changed = view_changed
+        self._checker = checker
+        self._keyring: Keyring | None = keyring_of([1]) if secret else None
+        self._absence: Disturbance | None = connectivity.node_absent(number, 0.0, was_there=False)
+        self._next_turn: Event | None = None  # of a starved process
         self._leaves_when_thawed = False
-        self.left_at_s: float | None = None  # with a goodbye, of the last run
 
     @property
     def node(self) -> Node:
         """The node as it introduces itself, or would."""
-        return self.life.node if self.life is not None else node_of(self.number)
+        return self.process.node if self.process is not None else node_of(self.number)
 
     @property
-    def is_absent(self) -> bool:
-        """Whether it has never been there."""
-        return self.state is State.ABSENT
-
-    @property
-    def is_there(self) -> bool:
+    def is_running(self) -> bool:
         """Whether its process runs."""
-        return self.state is State.RUNNING
+        return self.state is NodeState.RUNNING
+
+    @property
+    def _running_process(self) -> NodeProcess:
+        assert self.process is not None
+        return self.process
 
     def start(self) -> None:
-        """Run a process."""
-        self.state = State.RUNNING
+        """Start its application and worker."""
+        self.state = NodeState.RUNNING
         self.left_at_s = None
         self._leaves_when_thawed = False
-        self._returns()
+        self._end_absence()
         self.note("starts")
-        if self._ledger is not None:
-            party = self._ledger.begins(self.number)
+        if self._checker is not None:
             self.application = Application(
-                party, self._timeline, ledger=self._ledger, note=self.note
+                self._checker.application_started(self.number),
+                self._timeline,
+                checker=self._checker,
+                note=self.note,
             )
         self._start_worker()
 
     def _start_worker(self) -> None:
-        self.life = Life(
-            node_of(self.number),
+        own = node_of(self.number)
+        most = self._config.max_nodes
+        self.process = NodeProcess(
+            own,
             self._config,
             self._network,
             self._timeline,
-            runs=self._runs,
-            tell=self.tell,
-            told=self._told,
-            ended=self._ended,
+            view=NodeView(
+                self.report, self._on_change, max_nodes=most, runs=self._runs, own=own.key
+            ),
+            report=self.report,
+            ended=self._on_end,
             keyring=self._keyring,
             application=self.application,
         )
+        self._runs.add(self.process.node)
 
     def rekey(self, secrets: Sequence[int]) -> None:
-        """Give it other secrets, by number; it uses the first, and accepts all."""
+        """Give it other secrets, by number; the first is used, all are accepted."""
         if self._keyring is None:
             self.note("skips rekey: the simulation is one without secrets")
             return
         self._keyring = keyring_of(secrets)
-        if self.life is not None:
-            self.life.renew(self._keyring)
+        if self.process is not None:
+            self.process.renew(self._keyring)
 
     def drain(self) -> None:
-        """Have it tell that it is about to leave."""
-        assert self.life is not None
-        self._runs.leaves(self.node)
-        self.life.drain()
+        """Let it announce that it will leave."""
+        self._runs.mark_leaving(self.node)
+        self._running_process.drain()
 
     def leave(self) -> None:
-        """Have it leave, when it is thawed if it is frozen."""
-        assert self.life is not None
-        if self.state is State.FROZEN:
+        """Let it leave with a goodbye; a frozen node does so when it is thawed."""
+        if self.state is NodeState.FROZEN:
             self._leaves_when_thawed = True
             return
-        self.eat()
-        self.state = State.LEAVING
+        self.stop_starving()
+        self.state = NodeState.LEAVING
         self.left_at_s = self._timeline.now_s
-        self._goes()
-        self._runs.left(self.node)
+        self._begin_absence()
+        self._runs.mark_left(self.node)
         if self.application is not None:
             self.application.leave()
-        self.life.stop()
+        self._running_process.stop()
 
     def kill(self) -> None:
-        """End its process."""
-        assert self.life is not None
-        self.eat()
-        self.life.kill()
+        """End its process at once."""
+        self.stop_starving()
+        self._running_process.kill()
         if self.application is not None:
             self.application.end()
-        self.state = State.GONE
-        self._goes()
+        self.state = NodeState.GONE
+        self._begin_absence()
 
     def kill_worker(self) -> None:
-        """End its worker, and start another; its application goes on."""
-        assert self.life is not None
-        self.eat()
-        self.life.kill()
-        self._goes()
+        """Kill its worker, and start another one under the same application."""
+        self.stop_starving()
+        self._running_process.kill()
+        self._begin_absence()
         if self.application is not None:
             self.application.detach()
-        self._returns()
+        self._end_absence()
         self._start_worker()
 
-    def talk(self, step: Talk) -> None:
-        """Have its application go through a step."""
+    def play(self, step: MessageStep) -> None:
+        """Let its application carry out a step."""
         assert self.application is not None
         self.application.play(step)
 
-    def bury(self) -> None:
-        """End whatever runs, once nobody looks any more."""
-        if self.life is not None:
-            self.life.kill()
+    def dispose(self) -> None:
+        """Kill what still runs when the simulation is over."""
+        if self.process is not None:
+            self.process.kill()
 
     def freeze(self) -> None:
-        """Stop its process."""
-        assert self.life is not None
-        self.eat()
-        self.life.loop.pause()
+        """Pause its process."""
+        self.stop_starving()
+        self._running_process.loop.pause()
         if self.application is not None:
             self.application.freeze()
-        self.state = State.FROZEN
-        self._goes()
+        self.state = NodeState.FROZEN
+        self._begin_absence()
 
     def thaw(self) -> None:
         """Let its process go on."""
-        assert self.life is not None
-        self.life.loop.resume()
+        self._running_process.loop.resume()
         if self.application is not None:
             self.application.thaw()
-        self.state = State.RUNNING
-        self._returns()
+        self.state = NodeState.RUNNING
+        self._end_absence()
         if self._leaves_when_thawed:
             self.leave()
 
     def starve(self, most_s: float) -> None:
-        """Let its process run now and then only."""
-        self.eat()
-        self._starving = self._timeline.call_at(self._timeline.now_s, self._hunger, most_s)
+        """Let its process run only now and then, with pauses of up to ``most_s`` seconds."""
+        self.stop_starving()
+        self._next_turn = self._timeline.call_at(self._timeline.now_s, self._take_turn, most_s)
 
-    def eat(self) -> None:
-        """Let its process run as it likes again."""
-        if self._starving is not None:
-            self._starving.cancel()
-            self._starving = None
-            assert self.life is not None
-            self.life.loop.resume()
+    def stop_starving(self) -> None:
+        """Let its process run freely again. Idempotent."""
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+            self._running_process.loop.resume()
 
-    def tell(self, law: Law, what: str) -> None:
-        """Note that it breaks a law."""
+    def report(self, law: Law, what: str) -> None:
+        """Report that it breaks a law."""
         self.note(f"finding: {what}")
         self._findings.add(law, self._timeline.now_s, self.label, what)
 
@@ -238,33 +250,36 @@ class Member:
         """Add a line to the trace."""
         self._trace.add(self._timeline.now_s, self.label, what)
 
-    def _hunger(self, most_s: float) -> None:
-        """Pause the process for a while, then let it run for a moment."""
-        assert self.life is not None
-        loop = self.life.loop
-        loop.resume() if loop.is_paused else loop.pause()
-        lasts_s = self._random.random() * (most_s if loop.is_paused else _TURN_S)
-        self._starving = self._timeline.call_at(
-            self._timeline.now_s + lasts_s, self._hunger, most_s
-        )
+    def _take_turn(self, most_s: float) -> None:
+        """Pause the process for a while, or let it run for a moment, in turns."""
+        loop = self._running_process.loop
+        if loop.is_paused:
+            loop.resume()
+        else:
+            loop.pause()
+        lasts_s = self._random.random() * (most_s if loop.is_paused else _MAX_TURN_S)
+        at_s = self._timeline.now_s + lasts_s
+        self._next_turn = self._timeline.call_at(at_s, self._take_turn, most_s)
 
-    def _told(self, what: str, key: str, reason: Reason | None) -> None:
+    def _on_change(self, what: str, key: str, reason: Reason | None) -> None:
         self.note(f"{what} {key}: {reason}" if reason else f"{what} {key}")
-        self._heard(self.number, what, key, reason)
+        self._view_changed(self.number, what, key, reason)
 
-    def _ended(self) -> None:
+    def _on_end(self) -> None:
         self.note("has ended")
-        self.eat()
-        if self.state is not State.LEAVING:
-            self._goes()
+        self.stop_starving()
+        if self.state is not NodeState.LEAVING:
+            self._begin_absence()
         if self.application is not None:
             self.application.end()
-        self.state = State.GONE
+        self.state = NodeState.GONE
 
-    def _goes(self) -> None:
-        self._absence = self._absence or self._history.node_gone(self.number, self._timeline.now_s)
+    def _begin_absence(self) -> None:
+        if self._absence is None:
+            now_s = self._timeline.now_s
+            self._absence = self._connectivity.node_absent(self.number, now_s)
 
-    def _returns(self) -> None:
+    def _end_absence(self) -> None:
         if self._absence is not None:
             self._absence.until_s = self._timeline.now_s
             self._absence = None

@@ -1,5 +1,7 @@
-"""Plays a script: carries out each step at its time, skips what makes no sense by then, and ends
-what lasts for a time.
+"""Plays a script: carries out each step at its time, and undoes what lasts only for a time.
+
+By the time of a step a node may be in a state that makes the step impossible. It is then skipped
+for that node, and the trace says so.
 """
 
 from __future__ import annotations
@@ -8,15 +10,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from cluster_kit.testing.simulation.connectivity import (
+    Connectivity,
     Disturbance,
-    History,
     closes,
     is_fair,
-    ways_of,
+    paths_of,
 )
-from cluster_kit.testing.simulation.network import Weather
-from cluster_kit.testing.simulation.node import Member, State
-from cluster_kit.testing.simulation.scripts.message_steps import Talk
+from cluster_kit.testing.simulation.network import SimulatedNetwork
+from cluster_kit.testing.simulation.node import NodeState, SimulatedNode
+from cluster_kit.testing.simulation.scripts.message_steps import MessageStep
 from cluster_kit.testing.simulation.scripts.script import Script, describe
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
@@ -42,32 +44,34 @@ from cluster_kit.testing.simulation.scripts.steps import (
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.virtual_time.timeline import Timeline
 
-_ALIVE = frozenset({State.RUNNING, State.FROZEN})
-_WHAT: Mapping[type[Step], str] = {
+_HEALED_BY: Mapping[type[Step], str] = {
     Partition: "partitions",
     Cut: "partitions",
     RingCut: "partitions",
     Packets: "packets",
     SlowReader: "packets",
 }
-"""Which kind of ``Heal`` ends what a step has broken."""
+"""What a ``Heal`` must name to end a step."""
 
-_NEEDED: Mapping[type[Step], tuple[frozenset[State], str]] = {
-    Join: (frozenset({State.ABSENT}), "it has been there"),
-    Leave: (frozenset({State.RUNNING}), "it doesn't run"),
+_RUNNING = frozenset({NodeState.RUNNING})
+_ALIVE = frozenset({NodeState.RUNNING, NodeState.FROZEN})
+_ANY = frozenset(NodeState)
+_REQUIRED: Mapping[type[Step], tuple[frozenset[NodeState], str]] = {
+    Join: (frozenset({NodeState.ABSENT}), "it has been there"),
+    Leave: (_RUNNING, "it doesn't run"),
     Crash: (_ALIVE, "it doesn't run"),
     PowerOff: (_ALIVE, "it doesn't run"),
-    Restart: (frozenset({State.GONE}), "it is not gone"),
-    Freeze: (frozenset({State.RUNNING}), "it doesn't run"),
-    Thaw: (frozenset({State.FROZEN}), "it is not frozen"),
-    Starve: (frozenset({State.RUNNING}), "it doesn't run"),
-    ClockJump: (frozenset(State), ""),
-    Rekey: (frozenset(State), ""),
-    SlowReader: (frozenset(State), ""),
-    KillWorker: (frozenset({State.RUNNING}), "it doesn't run"),
-    Talk: (frozenset({State.RUNNING}), "it doesn't run"),
+    Restart: (frozenset({NodeState.GONE}), "it is not gone"),
+    Freeze: (_RUNNING, "it doesn't run"),
+    Thaw: (frozenset({NodeState.FROZEN}), "it is not frozen"),
+    Starve: (_RUNNING, "it doesn't run"),
+    ClockJump: (_ANY, ""),
+    Rekey: (_ANY, ""),
+    SlowReader: (_ANY, ""),
+    KillWorker: (_RUNNING, "it doesn't run"),
+    MessageStep: (_RUNNING, "it doesn't run"),
 }
-"""In which states a node goes through a step, and why it doesn't in others."""
+"""The states in which a node can carry out a step, and why it can't in any other."""
 
 
 class Player:
@@ -75,150 +79,149 @@ class Player:
 
     Args:
         script: What happens.
-        members: All nodes that ever appear, by number.
-        weather: What befalls the network.
-        timeline: Time.
-        history: Is told what keeps nodes apart.
-        trace: Is told each step.
-        played: Called after each change.
+        nodes: All nodes that ever appear, by number.
+        network: Faults are placed on it.
+        timeline: The virtual time.
+        connectivity: Records the disturbed paths.
+        trace: Gets a line for each step.
+        changed: Called after each change.
     """
 
     def __init__(
         self,
         script: Script,
-        members: Mapping[int, Member],
-        weather: Weather,
+        nodes: Mapping[int, SimulatedNode],
+        network: SimulatedNetwork,
         timeline: Timeline,
         *,
-        history: History,
+        connectivity: Connectivity,
         trace: Trace,
-        played: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
-        self._members = members
-        self._weather = weather
+        self._nodes = nodes
+        self._network = network
         self._timeline = timeline
-        self._history = history
+        self._connectivity = connectivity
         self._trace = trace
-        self._played = played
-        self._broken: dict[Step, Disturbance | None] = {}
+        self._changed = changed
+        self._faults: dict[Step, Disturbance | None] = {}  # that last; None while paths stay fair
+        # by node, as only that step's own timer may end it
         self._frozen_by: dict[int, Step] = {}
         self._starved_by: dict[int, Step] = {}
         for step in script.steps:
             timeline.call_at(step.at_s, self._play, step)
 
     def _play(self, step: Step) -> None:
-        self._say(describe(step))
+        self._note(describe(step))
         match step:
             case Heal():
                 self._heal(step)
             case Partition() | Cut() | RingCut() | Packets():
-                self._break(step)
+                self._begin_fault(step)
             case _:
-                for member in self._subjects(step):
-                    self._play_for(step, member)
-        self._played()
+                for node in self._subjects(step):
+                    self._play_for(step, node)
+        self._changed()
 
-    def _subjects(self, step: Step) -> list[Member]:
-        """Return the members that a step is about; ``ALL`` are those whom it can befall."""
-        nodes: tuple[int, ...] = getattr(step, "nodes", ALL)
-        if nodes:
-            return [self._members[node] for node in nodes]
-        states, _ = _needed_by(step)
-        return [
-            member
-            for member in self._members.values()
-            if member.state in states and member.state is not State.ABSENT
-        ]
+    def _subjects(self, step: Step) -> list[SimulatedNode]:
+        """Return the nodes of a step; ``ALL`` are those whose state allows it."""
+        numbers: tuple[int, ...] = getattr(step, "nodes", ALL)
+        if numbers:
+            return [self._nodes[number] for number in numbers]
+        states = _required_by(step)[0] - {NodeState.ABSENT}
+        return [node for node in self._nodes.values() if node.state in states]
 
-    def _play_for(self, step: Step, member: Member) -> None:
-        states, why_not = _needed_by(step)
-        if member.state not in states:
-            member.note(f"skips {step.verb}: {why_not}, it is {member.state}")
+    def _play_for(self, step: Step, node: SimulatedNode) -> None:
+        states, why_not = _required_by(step)
+        if node.state not in states:
+            node.note(f"skips {step.verb}: {why_not}, it is {node.state}")
             return
         match step:
             case Join() | Restart():
-                self._weather.power(member.number, on=True)
-                member.start()
+                self._network.power(node.number, on=True)
+                node.start()
             case Leave():
-                self._leave(step, member)
+                self._leave(step, node)
             case Crash():
-                member.kill()
+                node.kill()
             case KillWorker():
-                member.kill_worker()
-            case Talk():
-                member.talk(step)
+                node.kill_worker()
+            case MessageStep():
+                node.play(step)
             case PowerOff():
-                self._weather.power(member.number, on=False)
-                member.kill()
+                self._network.power(node.number, on=False)
+                node.kill()
             case Freeze():
-                member.freeze()
-                self._frozen_by[member.number] = step
-                self._later(step.for_s, self._thaw, step, member)
+                node.freeze()
+                self._frozen_by[node.number] = step
+                self._later(step.for_s, self._end_freeze, step, node)
             case Thaw():
-                member.thaw()
+                node.thaw()
             case Starve():
-                member.starve(step.most_s)
-                self._starved_by[member.number] = step
-                self._later(step.for_s, self._feed, step, member)
+                node.starve(step.most_s)
+                self._starved_by[node.number] = step
+                self._later(step.for_s, self._end_starvation, step, node)
             case ClockJump():
-                self._weather.jump(member.number, step.by_s)
+                self._network.jump_clock(node.number, step.by_s)
             case Rekey():
-                member.rekey(step.secrets)
+                node.rekey(step.secrets)
             case SlowReader():
-                self._break(step)
+                self._begin_fault(step)
 
-    def _leave(self, step: Leave, member: Member) -> None:
+    def _leave(self, step: Leave, node: SimulatedNode) -> None:
         if step.drain_s == 0:
-            member.leave()
+            node.leave()
             return
-        life = member.life
-        member.drain()
+        process = node.process
+        node.drain()
 
         def leave() -> None:
-            if member.life is life and member.state in _ALIVE:
-                member.leave()
+            # unless the node has been killed or restarted in the meantime
+            if node.process is process and node.state in _ALIVE:
+                node.leave()
 
         self._later(step.drain_s, leave)
 
-    def _thaw(self, step: Step, member: Member) -> None:
-        if member.state is State.FROZEN and self._frozen_by[member.number] is step:
-            member.thaw()
+    def _end_freeze(self, step: Step, node: SimulatedNode) -> None:
+        if node.state is NodeState.FROZEN and self._frozen_by[node.number] is step:
+            node.thaw()
 
-    def _feed(self, step: Starve, member: Member) -> None:
-        if self._starved_by[member.number] is step:
-            member.eat()
+    def _end_starvation(self, step: Starve, node: SimulatedNode) -> None:
+        if self._starved_by[node.number] is step:
+            node.stop_starving()
 
     # -- the network -------------------------------------------------------------------------------
 
-    def _break(self, step: Step) -> None:
-        if step in self._broken:
+    def _begin_fault(self, step: Step) -> None:
+        if step in self._faults:  # a slow reader of several nodes is one fault
             return
-        ways = ways_of(step, self._members)
-        self._broken[step] = (
-            None
-            if is_fair(step, self._weather.loss)
-            else self._history.ways_disturbed(ways, closes=closes(step), at_s=self._timeline.now_s)
-        )
-        self._weather.begin(step, ways)
-        self._later(getattr(step, "for_s", None), self._mend, step)
+        paths = paths_of(step, self._nodes)
+        disturbance = None
+        if not is_fair(step, self._network.loss):
+            disturbance = self._connectivity.paths_disturbed(
+                paths, closes=closes(step), at_s=self._timeline.now_s
+            )
+        self._faults[step] = disturbance
+        self._network.begin(step, paths)
+        self._later(getattr(step, "for_s", None), self._end_fault, step)
 
-    def _mend(self, step: Step) -> None:
-        if step not in self._broken:
+    def _end_fault(self, step: Step) -> None:
+        if step not in self._faults:
             return
-        self._say(f"over: {describe(step)}")
-        disturbance = self._broken.pop(step)
+        self._note(f"over: {describe(step)}")
+        disturbance = self._faults.pop(step)
         if disturbance is not None:
             disturbance.until_s = self._timeline.now_s
-        self._weather.end(step)
+        self._network.end(step)
 
     def _heal(self, heal: Heal) -> None:
-        steps = [step for step in self._broken if heal.what in ("all", _WHAT[type(step)])]
+        steps = [step for step in self._faults if heal.what in ("all", _HEALED_BY[type(step)])]
         if not steps:
-            self._say("skips heal: nothing is broken")
+            self._note("skips heal: nothing is broken")
         for step in steps:
-            self._mend(step)
+            self._end_fault(step)
 
-    # -- telling -----------------------------------------------------------------------------------
+    # -- timers and trace --------------------------------------------------------------------------
 
     def _later(self, delay_s: float | None, act: Callable[..., object], *args: object) -> None:
         if delay_s is not None:
@@ -226,11 +229,11 @@ class Player:
 
     def _act(self, act: Callable[[], object]) -> None:
         act()
-        self._played()
+        self._changed()
 
-    def _say(self, what: str) -> None:
+    def _note(self, what: str) -> None:
         self._trace.add(self._timeline.now_s, "script", what)
 
 
-def _needed_by(step: Step) -> tuple[frozenset[State], str]:
-    return _NEEDED[Talk if isinstance(step, Talk) else type(step)]
+def _required_by(step: Step) -> tuple[frozenset[NodeState], str]:
+    return _REQUIRED[MessageStep if isinstance(step, MessageStep) else type(step)]

@@ -1,5 +1,11 @@
-"""One run of a simulated node: the real worker in an event loop of its own, and the ear of its
-application.
+"""The simulated process of a node: the real worker, in an event loop of its own.
+
+A real worker runs in a process and talks to its application over a pipe. Here an object takes the
+place of each, and the worker notices no difference:
+
+- ``NodeProcess`` is what the worker calls its process. It ends with its event loop.
+- ``_DirectPipe`` is the worker's end of the pipe. What the worker sends is handled at once; orders
+  to the worker run in its event loop, so a paused loop holds them back as a frozen process would.
 """
 
 from __future__ import annotations
@@ -10,7 +16,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from cluster_kit.config import Component, TopologyConfig
+from cluster_kit.config import TopologyConfig
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.pipe.channel import Channel, Parcel
@@ -18,12 +24,11 @@ from cluster_kit.security.keys import Keyring
 from cluster_kit.testing.simulation.application import Application
 from cluster_kit.testing.simulation.invariants.findings import Law
 from cluster_kit.testing.simulation.invariants.proxies import (
-    Tell,
-    WatchedTopology,
-    watched_connector,
+    CheckedTopology,
+    Report,
+    checked_connector,
 )
-from cluster_kit.testing.simulation.invariants.runs import Runs
-from cluster_kit.testing.simulation.invariants.view import NodeView, Told
+from cluster_kit.testing.simulation.invariants.view import NodeView
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
 from cluster_kit.testing.virtual_time.timeline import Timeline
 from cluster_kit.worker.messages import (
@@ -45,22 +50,24 @@ from cluster_kit.worker.worker import Worker
 _FENCE = Fence("simulation", "simulation")
 
 
-class Life:
-    """Runs from when it is made until it ends by itself or is killed; to its worker it is the
-    process.
+class Exited(BaseException):
+    """Ends a simulated process from within; nobody catches it."""
+
+
+class NodeProcess:
+    """Starts when it is made, and runs until it ends by itself or is killed.
 
     Args:
-        node: Its name.
-        config: What to serve; parts of it that are instances are copied, as if each process had its
-            own.
-        network: Of its machine.
-        timeline: Shared by all.
-        runs: Takes in this one.
-        tell: Called with what breaks a law.
-        told: Called with each event of the application.
+        node: The node as it starts.
+        config: What to serve. Strategies, connectors and topologies that are instances are copied,
+            as each real process would have its own.
+        network: The network of its machine.
+        timeline: The virtual time that all processes share.
+        view: The application's view, to which each event is applied.
+        report: Called with each violation of a law.
         ended: Called when the process has ended by itself.
-        keyring: The keys of its secrets, if it has any.
-        application: Talks through it, if it talks at all.
+        keyring: Its keys, if the cluster has a secret.
+        application: Sends and receives messages, if the script has any.
     """
 
     def __init__(
@@ -70,22 +77,21 @@ class Life:
         network: Network,
         timeline: Timeline,
         *,
-        runs: Runs,
-        tell: Tell,
-        told: Told,
+        view: NodeView,
+        report: Report,
         ended: Callable[[], None],
         keyring: Keyring | None = None,
         application: Application | None = None,
     ) -> None:
         self.loop = VirtualLoop(timeline, name=node.key)
-        self.view = NodeView(tell, told, max_nodes=config.max_nodes, runs=runs, own=node.key)
-        self.is_serving = False
-        self._tell = tell
+        self.view = view
+        self._report = report
         self._ended = ended
         self._application = application
         self._stopping = asyncio.Event()
+        self._pipe = _DirectPipe(self._receive)
         start = Start(
-            topology=_own(config, tell),
+            topology=_instrumented(config, report),
             local=node,
             fence=_FENCE,
             announce=True,
@@ -95,15 +101,13 @@ class Life:
             keyring=keyring,
             greeting=b"" if application is None else application.messenger.greeting,
         )
-        self._channel = _Ear(self._hear)
         self.worker = Worker(
-            start, (), self._channel, self.loop, self._stopping, network=network, process=self
+            start, (), self._pipe, self.loop, self._stopping, network=network, process=self
         )
-        runs.began(self.node)
         if application is not None:
-            application.attach(self._channel.order, self.node)
+            application.attach(self._pipe.order, self.node)
         self._main = self.loop.create_task(self.worker.main(), name=f"worker {node}")
-        self._main.add_done_callback(self._has_ended)
+        self._main.add_done_callback(self._on_end)
 
     @property
     def node(self) -> Node:
@@ -111,97 +115,86 @@ class Life:
         return self.worker.local
 
     def renew(self, keyring: Keyring) -> None:
-        """Give it other keys."""
-        self._channel.order(Renew(keyring))
+        """Replace its keys."""
+        self._pipe.order(Renew(keyring))
 
     def drain(self) -> None:
-        """Tell it that it is about to leave."""
-        self._channel.order(Drain())
+        """Ask it to announce that it will leave."""
+        self._pipe.order(Drain())
 
     def stop(self) -> None:
-        """Tell it to leave."""
-        self._channel.order(Stop())
+        """Ask it to leave."""
+        self._pipe.order(Stop())
 
     def kill(self) -> None:
         """End it at once."""
-        self._main.remove_done_callback(self._has_ended)
+        self._main.remove_done_callback(self._on_end)
         self.loop.kill()
 
     def end(self, code: int) -> NoReturn:
-        """Let the worker end its process at once."""
-        self._tell(Law.SERVING, f"gave up, with exit code {code}")
+        """End the process at the worker's request."""
+        self._report(Law.SERVING, f"gave up, with exit code {code}")
         self.kill()
         self._ended()
         raise Exited
 
     def forward_logs(self, send: Callable[[Logged], None], level: int) -> None:
-        """Leave the log alone: the simulation watches it."""
+        """Do nothing: the simulation itself watches the log."""
 
-    def _hear(self, message: Any) -> None:
+    def _receive(self, message: Any) -> None:
+        """Handle what the worker sends, as the supervisor does in a real application."""
+        application = self._application
         match message:
             case Happened(events=events):
                 for event in events:
                     self.view.apply(event)
-                    if self._application is not None:
-                        self._application.happened(event)
-            case Parcel() | Forwarded() | LinkOpened() | LinkClosed() if (
-                self._application is not None
-            ):
-                self._application.hear(message)
-            case Serving(max_message_bytes=most):
-                self.is_serving = True
-                if self._application is not None:
-                    self._application.limit(most)
+                    if application is not None:
+                        application.on_event(event)
+            case Parcel() | Forwarded() | LinkOpened() | LinkClosed() if application is not None:
+                application.on_message(message)
+            case Serving() if application is not None:
+                application.on_limit(message.max_message_bytes)
             case CannotServe(error=error):
-                self._tell(Law.SERVING, f"cannot serve: {error}")
+                self._report(Law.SERVING, f"cannot serve: {error}")
             case View():
-                self._tell(
-                    Law.EVENTS,
-                    "sent a view in place of events, though its application takes all of them",
-                )
+                what = "sent a view in place of events, though its application keeps up with them"
+                self._report(Law.EVENTS, what)
 
-    def _has_ended(self, main: asyncio.Task[bool]) -> None:
+    def _on_end(self, main: asyncio.Task[bool]) -> None:
         if not main.cancelled() and main.exception() is not None:
-            self._tell(Law.EXCEPTIONS, f"the worker raised {main.exception()!r}")
+            self._report(Law.EXCEPTIONS, f"the worker raised {main.exception()!r}")
         elif not self._stopping.is_set():
-            self._tell(Law.SERVING, "ended, though nobody had told it to")
+            self._report(Law.SERVING, "ended, though nobody had stopped it")
         self.loop.kill()
         self._ended()
 
 
-def _own(config: TopologyConfig, tell: Tell) -> TopologyConfig:
-    """Return a configuration with parts of its own, under watch."""
-    connector, topology = config.connector, config.topology
+def _instrumented(config: TopologyConfig, report: Report) -> TopologyConfig:
+    """Return ``config`` with plugin instances of its own, wrapped in proxies that check laws."""
+    connector = checked_connector(deepcopy(config.connector.build()), report)
+    topology = CheckedTopology(config.topology.build(), report)
     return replace(
         config,
         strategies=tuple(
             replace(each, instance=deepcopy(each.instance)) for each in config.strategies
         ),
-        connector=_standing_in(connector, watched_connector(deepcopy(connector.build()), tell)),
-        topology=_standing_in(topology, WatchedTopology(topology.build(), tell)),
+        connector=replace(config.connector, instance=connector),
+        topology=replace(config.topology, instance=topology),
     )
 
 
-def _standing_in(component: Component, instance: object) -> Component:
-    return replace(component, instance=instance)
-
-
-class Exited(BaseException):
-    """Ends a simulated process from within; nobody catches it."""
-
-
-class _Ear(Channel):
-    """The worker's end of the way to its application, which hears at once.
+class _DirectPipe(Channel):
+    """The worker's end of a pipe whose other end receives everything at once.
 
     Args:
-        hear: Takes what the worker says.
+        receive: Called with each message of the worker.
     """
 
-    def __init__(self, hear: Callable[[Any], None]) -> None:
-        self._hear = hear
+    def __init__(self, receive: Callable[[Any], None]) -> None:
+        self._receive = receive
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._obey: Callable[[Any], None] | None = None
-        self._early: list[Any] = []
+        self._hear: Callable[[Any], None] | None = None
+        self._early: list[Any] = []  # ordered before the worker was attached
 
     def attach(
         self,
@@ -211,34 +204,34 @@ class _Ear(Channel):
         ended: Callable[[str | None], None],
         relieved: Callable[[], None],
     ) -> None:
-        """Begin to take orders."""
-        self._loop, self._obey = loop, hear
+        """Start passing orders to the worker."""
+        self._loop, self._hear = loop, hear
         for message in self._early:
             self.order(message)
 
     def order(self, message: Any) -> None:
-        """Have the worker hear ``message``, once it listens."""
+        """Send ``message`` to the worker, once it is attached."""
         if self._loop is None:
             self._early.append(message)
-        elif self._obey is not None:
-            self._loop.call_soon(self._obey, message)
+        elif self._hear is not None:
+            self._loop.call_soon(self._hear, message)
 
     def send(self, message: Any) -> None:
-        """Let the application hear ``message``."""
-        self._hear(message)
+        """Pass ``message`` to the application."""
+        self._receive(message)
 
     def send_parcel(self, link: int, payload: bytes, forwarded: int = 0) -> None:
-        """Let the application hear a parcel."""
-        self._hear(Parcel(link, payload, forwarded))
+        """Pass a parcel to the application."""
+        self._receive(Parcel(link, payload, forwarded))
 
     @property
     def pending_bytes(self) -> int:
-        """Nothing has to wait."""
+        """Always 0: nothing waits."""
         return 0
 
     def drain(self, timeout_s: float | None = None) -> None:
-        """Do nothing: nothing has to wait."""
+        """Return at once: nothing waits."""
 
     def close(self) -> None:
-        """Take no more orders."""
-        self._obey = None
+        """Drop all further orders."""
+        self._hear = None

@@ -1,5 +1,7 @@
-"""How long a cluster may take to agree once nothing disturbs it any more, from the options of its
-parts. Pure.
+"""How long a cluster may take to agree once nothing disturbs it, by the options of its parts. Pure.
+
+A strategy or connector without the options in question counts with the defaults of ``gossip`` and
+``tcp``.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from collections.abc import Iterable
 from cluster_kit.abc import Connector, Strategy
 from cluster_kit.membership.reconciler import LAST_RETRY_S
 
-_PULSE_S = 1.0  # of a worker, and of what judges silence
-_ODDS = 1e-6  # that heartbeats in a row get lost
+_TICK_S = 1.0  # of a worker, and of what judges silence
+_ODDS = 1e-6  # at which a row of lost heartbeats counts as impossible
 
 
 def aftermath_s(
@@ -19,18 +21,17 @@ def aftermath_s(
 ) -> float:
     """Return for how long after a disturbance nodes may still be taken for dead because of it.
 
-    Who is gone is forgotten, or who is silent noticed. A strategy or connector without such options
-    counts with the defaults of ``gossip`` and ``tcp``.
+    That is the time to forget a node that discovery no longer sees, and to notice a silent link.
 
     Args:
         strategies: The sources.
         connector: The connector.
         loss: Fraction of packets that is lost.
     """
-    heard = math.ceil(math.log(_ODDS) / math.log(loss)) if 0 < loss < 1 else 1
-    finding_s = max((_finding_s(each, heard) for each in strategies), default=0.0)
+    heartbeats = math.ceil(math.log(_ODDS) / math.log(loss)) if 0 < loss < 1 else 1
+    discovery_s = max((_discovery_s(each, heartbeats) for each in strategies), default=0.0)
     silent_s: float = getattr(connector, "silent_s", 3.5)
-    return finding_s + silent_s + _PULSE_S
+    return discovery_s + silent_s + _TICK_S
 
 
 def bound_s(
@@ -40,9 +41,9 @@ def bound_s(
     connect_timeout_s: float,
     loss: float = 0.0,
 ) -> float:
-    """Return the seconds within which all views agree once nothing disturbs them any more.
+    """Return the seconds within which all views agree once nothing disturbs them.
 
-    To ``aftermath_s`` come a dial that was under way and fails, and the longest back-off.
+    After ``aftermath_s``, a pending dial may have to fail, and the longest back-off to pass.
 
     Args:
         strategies: The sources.
@@ -50,15 +51,16 @@ def bound_s(
         connect_timeout_s: How long a dial may take.
         loss: Fraction of packets that is lost.
     """
-    return (
-        aftermath_s(strategies, connector, loss=loss) + connect_timeout_s + LAST_RETRY_S + _PULSE_S
-    )
+    settled_s = aftermath_s(strategies, connector, loss=loss)
+    return settled_s + connect_timeout_s + LAST_RETRY_S + _TICK_S
 
 
-def _finding_s(strategy: Strategy, heard: int) -> float:
-    """Return how long a source may take to tell who is there and who isn't."""
+def _discovery_s(strategy: Strategy, heartbeats: int) -> float:
+    """Return how long a source may take to notice that a node has come or gone.
+
+    ``heartbeats`` is how many must be sent for one to get through.
+    """
     interval_s: float = getattr(strategy, "interval_s", 1.5)
-    ttl_s: float = getattr(strategy, "ttl_s", 0.0) or interval_s * (
-        1 + getattr(strategy, "confirmations", 1)
-    )
-    return ttl_s + 1.5 * interval_s * heard
+    confirmations = getattr(strategy, "confirmations", 1)
+    ttl_s: float = getattr(strategy, "ttl_s", 0.0) or interval_s * (1 + confirmations)
+    return ttl_s + 1.5 * interval_s * heartbeats

@@ -1,4 +1,4 @@
-"""What a simulation finds wrong, in bounded memory."""
+"""The laws of a simulation, and the findings of breaches, in bounded memory."""
 
 from __future__ import annotations
 
@@ -6,34 +6,28 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-_KEPT = 20  # of each law; the rest is more of the same, and counted
+_MAX_KEPT = 20  # of each law; further ones are only counted
 
 
 class Law(StrEnum):
-    """What has to hold in every simulation; a closed list."""
+    """What must hold in every simulation; a closed list."""
 
     AGREEMENT = "in the end, the view of every node agrees with the truth"
     EVENTS = "found and lost, up and down alternate for each node"
-    RUNS = (
-        "nobody is found as a run that is over, or said to leave or to have left who was not told "
-        "to"
-    )
-    GOODBYES = "who leaves with a goodbye is told to have left, where everything gets through"
-    ROSTER = "no more than max_nodes are known, and nobody knows itself"
+    RUNS = "no node is shown as a run that is over, or as leaving or gone unless it was told to"
+    GOODBYES = "a node that says goodbye is reported as left wherever every packet gets through"
+    ROSTER = "no more than max_nodes are known, and no node knows itself"
     LINKS = "each link is reported up once, before connect returns, and down once"
-    COMMANDS = "there is one command in flight for a peer at most, and dials back off"
-    TOPOLOGY = "a topology selects only of the roster, the same each time, and both ends agree"
-    MESSAGES = (
-        "a message arrives once at most, in the order of its sender and topic, and never at its "
-        "sender"
-    )
-    GAPS = "messages that are lost are told in a gap, in their place"
-    REACH = "who is up is reached: what there is room for arrives unless the link breaks"
-    ROOM = "no more waits for a reader, or is on its way, than there is room for"
-    QUESTIONS = "each question ends once, and an end that says whether it ran is right"
-    SERVING = "a node serves as long as nobody stops it"
+    COMMANDS = "at most one command is in flight for a peer, and dials back off"
+    TOPOLOGY = "a topology selects from the roster only, the same each time, and both ends agree"
+    MESSAGES = "a message arrives at most once, in order by sender and topic, never at its sender"
+    GAPS = "lost messages are reported by a gap, in their place"
+    REACH = "a node that is up is reached: messages with room arrive unless the link breaks"
+    ROOM = "no more waits for a reader, or is in transit, than there is room for"
+    QUESTIONS = "each question ends once, and is right about whether it ran"
+    SERVING = "a node serves until it is stopped"
     EXCEPTIONS = "no exception is left to the event loop"
-    TIME = "nobody keeps time from passing"
+    TIME = "nothing keeps time from passing"
     LOG = "nothing is logged as an error"
     REPEATS = "the same seed gives the same trace, in every process"
     REAL_WORLD = "nothing gets past the network, its clock and its randomness"
@@ -41,10 +35,10 @@ class Law(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong.
+    """A breach of a law.
 
     Attributes:
-        law: What is broken.
+        law: The law.
         at_s: When, in simulated seconds.
         who: The node.
         what: What it did.
@@ -59,24 +53,24 @@ class Finding:
         return f"{self.at_s:.3f} s, {self.who}: {self.what} ({self.law})"
 
 
-_CAUSES = (Law.REAL_WORLD, Law.EXCEPTIONS)  # of what else is found at the same moment
+_CAUSES = (Law.REAL_WORLD, Law.EXCEPTIONS)  # of other findings at the same moment
 
 
 class Findings:
-    """All that a simulation finds wrong; of each law the first ones."""
+    """The first findings of each law, and how many there were."""
 
     def __init__(self) -> None:
         self._kept: list[Finding] = []
         self.counts: Counter[Law] = Counter()
 
     def add(self, law: Law, at_s: float, who: str, what: str) -> None:
-        """Note that something is wrong."""
+        """Add a finding."""
         self.counts[law] += 1
-        if self.counts[law] <= _KEPT:
+        if self.counts[law] <= _MAX_KEPT:
             self._kept.append(Finding(law, at_s, who, what))
 
     def in_order(self) -> tuple[Finding, ...]:
-        """Return them in the order of their times, as causes come before effects."""
+        """Return the findings in the order of time, so that causes come before effects."""
         return tuple(
             sorted(self._kept, key=lambda finding: (finding.at_s, finding.law not in _CAUSES))
         )

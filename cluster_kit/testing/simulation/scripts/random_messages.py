@@ -1,11 +1,11 @@
-"""What applications say and do, made up at random: much and little, large and small, to those who
-read and those who don't.
-"""
+"""Random message steps: many and few, large and small, to quick and slow readers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
+from typing import TypeVar
 
 from cluster_kit.testing.simulation.scripts.message_steps import (
     TOPIC,
@@ -15,27 +15,31 @@ from cluster_kit.testing.simulation.scripts.message_steps import (
     Publish,
     Read,
     Send,
+    SendingStep,
     Stall,
     Unlisten,
 )
 from cluster_kit.testing.simulation.scripts.step import Step
 
-BEGINS_AT_S = 2.0  # many are linked by then
-_TOPICS = (TOPIC, TOPIC, "extra")  # one that all listen to at first, one that nobody does
-# bytes; large ones take several payloads, or parts
-_SMALL, _LARGE = (20, 20, 200, 5_000), (40_000, 150_000)
+BEGINS_AT_S = 2.0  # many nodes are linked by then
+_TOPICS = (TOPIC, TOPIC, "extra")  # all nodes listen to the one from the start, none to the other
+_SMALL, _LARGE = (20, 20, 200, 5_000), (40_000, 150_000)  # bytes; large ones are sent in parts
+
+_Sending = TypeVar("_Sending", bound=SendingStep)
 
 
-def chatter(random: Random, numbers: Sequence[int], *, until_s: float, steps: int) -> list[Step]:
-    """Return so many steps of nodes ``numbers``, from ``BEGINS_AT_S`` to ``until_s``."""
+def random_message_steps(
+    random: Random, numbers: Sequence[int], *, until_s: float, count: int
+) -> list[Step]:
+    """Return ``count`` steps of nodes ``numbers``, from ``BEGINS_AT_S`` to ``until_s``."""
     return [
-        _Talker(random, numbers, round(random.uniform(BEGINS_AT_S, until_s), 3)).step()
-        for _ in range(steps)
+        _Maker(random, numbers, round(random.uniform(BEGINS_AT_S, until_s), 3)).step()
+        for _ in range(count)
     ]
 
 
-class _Talker:
-    """Makes up one step, at ``at_s``."""
+class _Maker:
+    """Makes up one step."""
 
     def __init__(self, random: Random, numbers: Sequence[int], at_s: float) -> None:
         self._random = random
@@ -43,7 +47,6 @@ class _Talker:
         self._nodes = tuple(sorted(random.sample(numbers, random.randint(1, len(numbers)))))
 
     def step(self) -> Step:
-        """Return it."""
         makers: list[Callable[[], Step]] = [
             self._publish, self._publish, self._publish, self._send, self._ask,
             self._listen, self._unlisten, self._stall, self._read, self._kill_worker,
@@ -51,62 +54,43 @@ class _Talker:
         return self._random.choice(makers)()
 
     def _publish(self) -> Step:
-        topic, times, every_s, size = self._speech()
-        return Publish(
-            at_s=self._at_s,
-            nodes=self._nodes,
-            topic=topic,
-            times=times,
-            every_s=every_s,
-            bytes=size,
-        )
+        return self._sending(Publish)
 
     def _send(self) -> Step:
-        topic, times, every_s, size = self._speech()
-        return Send(
-            at_s=self._at_s,
-            nodes=self._nodes,
-            topic=topic,
-            times=times,
-            every_s=every_s,
-            bytes=size,
-        )
+        return self._sending(Send)
 
     def _ask(self) -> Step:
-        _, times, every_s, size = self._speech()
+        step = self._sending(Ask)
         timeout_s = self._random.choice((0.2, 3.0))
-        return Ask(
-            at_s=self._at_s,
-            nodes=self._nodes,
-            times=min(times, 20),
-            every_s=every_s,
-            bytes=size,
-            timeout_s=timeout_s,
-        )
+        return replace(step, topic=TOPIC, times=min(step.times, 20), timeout_s=timeout_s)
 
-    def _speech(self) -> tuple[str, int, float, int]:
+    def _sending(self, kind: type[_Sending]) -> _Sending:
         random = self._random
         size = random.choice(_SMALL + _LARGE)
         times = random.choice((1, 3, 10) if size in _LARGE else (1, 3, 20, 150))
-        return random.choice(_TOPICS), times, random.choice((0.0, 0.001, 0.02, 0.1)), size
+        topic, every_s = random.choice(_TOPICS), random.choice((0.0, 0.001, 0.02, 0.1))
+        return kind(
+            at_s=self._at_s,
+            nodes=self._nodes,
+            topic=topic,
+            times=times,
+            every_s=every_s,
+            bytes=size,
+        )
 
     def _listen(self) -> Step:
         messages, size = self._random.choice((3, 100)), self._random.choice((1_000, 1_000_000))
+        topic = self._random.choice(_TOPICS)
         return Listen(
-            at_s=self._at_s,
-            nodes=self._nodes,
-            topic=self._random.choice(_TOPICS),
-            messages=messages,
-            bytes=size,
+            at_s=self._at_s, nodes=self._nodes, topic=topic, messages=messages, bytes=size
         )
 
     def _unlisten(self) -> Step:
         return Unlisten(at_s=self._at_s, nodes=self._nodes, topic=_TOPICS[-1])
 
     def _stall(self) -> Step:
-        return Stall(
-            at_s=self._at_s, nodes=self._nodes, for_s=self._random.choice((0.5, 3.0, 12.0))
-        )
+        for_s = self._random.choice((0.5, 3.0, 12.0))
+        return Stall(at_s=self._at_s, nodes=self._nodes, for_s=for_s)
 
     def _read(self) -> Step:
         late_s, for_s = self._random.choice((0.0, 0.05, 1.0)), self._random.choice((1.0, 5.0))

@@ -10,7 +10,7 @@ from cluster_kit import Node, Reason
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.testing import RecordingLinks
 from cluster_kit.testing.simulation.invariants.findings import Law
-from cluster_kit.testing.simulation.invariants.proxies import WatchedLinks, watched_connector
+from cluster_kit.testing.simulation.invariants.proxies import CheckedLinks, checked_connector
 
 ANN = Node(name="ann@127.0.0.1")
 
@@ -27,7 +27,7 @@ def links():
 
 @pytest.fixture
 def watched(links, found):
-    return WatchedLinks(links, lambda law, text: found.append((law, text)))
+    return CheckedLinks(links, lambda law, text: found.append((law, text)))
 
 
 def test_messages_and_greetings_are_passed_on(links, watched, found):
@@ -52,11 +52,11 @@ def test_a_message_over_no_link_is_a_finding(watched, found, before):
     assert "a message of ann@127.0.0.1 was reported" in text
 
 
-def test_watched_connector_carries_messages_as_the_one_that_it_watches():
+def test_checked_connector_carries_messages_as_the_one_that_it_watches():
     async def scenario():
         ann, bob = RecordingLinks(), RecordingLinks()
         connector, other = (
-            watched_connector(TcpConnector(max_message_bytes=7), print),
+            checked_connector(TcpConnector(max_message_bytes=7), print),
             TcpConnector(),
         )
         here = await connector.start(ANN, ann)
