@@ -169,7 +169,7 @@ SAFEGUARDS = [
         name="that a peer has left is believed once its link is down",
         off={"membership.rules:Rules._would_tell": always(False)},
         family=Family(
-            make=families.while_words_are_forged,
+            make=families.during_forgery,
             topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}},
         ),
         finds=FALSE_ALARM,
@@ -177,13 +177,13 @@ SAFEGUARDS = [
     Safeguard(
         name="that a linked peer is leaving is believed if it says so itself",
         off={"membership.departures:Departures.is_hearsay": always(False)},
-        family=Family(make=families.while_words_are_forged, topology=FORGED_LEAVING, within_s=1.0),
+        family=Family(make=families.during_forgery, topology=FORGED_LEAVING, within_s=1.0),
         finds=SLOW,
     ),
     Safeguard(
         name="that a peer is leaving counts no longer than it is said",
         off={"membership.departures:Departures.lapse": always([])},
-        family=Family(make=families.parted_after_forged_words, topology=FORGED_LEAVING),
+        family=Family(make=families.partition_after_forgery, topology=FORGED_LEAVING),
         finds=Law.AGREEMENT,
     ),
     # several connections

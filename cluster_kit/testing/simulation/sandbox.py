@@ -33,34 +33,19 @@ from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime")
 _TIMES = (*_CLOCKS, *(f"{name}_ns" for name in _CLOCKS), "sleep")
-_LOOKUPS = (
-    "getaddrinfo",
-    "getnameinfo",
-    "gethostbyname",
-    "gethostbyname_ex",
-    "gethostbyaddr",
-    "gethostname",
-    "getfqdn",
-)
-_SOCKETS = ("create_connection", "create_server")
+_SOCKETS = (
+    "getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr",
+    "gethostname", "getfqdn", "create_connection", "create_server",
+)  # fmt: skip
 # the functions of random's own, unseeded generator; its classes are fine with a seed
-_DRAWS = tuple(
-    name for name in random.__all__ if callable(getattr(random, name)) and name.islower()
-)
+_DRAWS = [name for name in random.__all__ if callable(getattr(random, name)) and name.islower()]
 _SYSTEM = (
-    "urandom",
-    "getrandom",
-    "fork",
-    "forkpty",
-    "posix_spawn",
-    "posix_spawnp",
-    "system",
-    "_exit",
+    "urandom", "getrandom", "fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "_exit",
     "abort",
-)
+)  # fmt: skip
 _GUARDED = (
     *((time, name) for name in _TIMES),
-    *((socket, name) for name in (*_LOOKUPS, *_SOCKETS)),
+    *((socket, name) for name in _SOCKETS),
     (socket.socket, "__init__"),
     (select, "select"),
     *((random, name) for name in (*_DRAWS, "_urandom")),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cluster_kit.fault import Fault
-from cluster_kit.testing.simulation.scripts.step import ALL, OfNodes
+from cluster_kit.testing.simulation.scripts.step import ALL, NodeStep
 
 TOPIC = "news"
 WINDOW_MESSAGES = 100
@@ -21,7 +21,7 @@ _MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessageStep(OfNodes):
+class MessageStep(NodeStep):
     """A step that the applications of nodes carry out. Skipped unless a node runs."""
 
 
@@ -148,7 +148,7 @@ class Read(MessageStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KillWorker(OfNodes):
+class KillWorker(NodeStep):
     """The worker of a node is killed and replaced at once, under the same application.
 
     Skipped unless a node runs.

@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfNodes(Step):
+class NodeStep(Step):
     """A step that each of ``nodes`` carries out by itself."""
 
     nodes: tuple[int, ...] = ALL

@@ -25,7 +25,13 @@ from cluster_kit.testing.simulation.scripts.message_steps import (
     Stall,
     Unlisten,
 )
-from cluster_kit.testing.simulation.scripts.step import ALL, MAX_AT_S, OfNodes, Step, faults_of_list
+from cluster_kit.testing.simulation.scripts.step import (
+    ALL,
+    MAX_AT_S,
+    NodeStep,
+    Step,
+    faults_of_list,
+)
 
 __all__ = [
     "ALL",
@@ -60,7 +66,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Join(OfNodes):
+class Join(NodeStep):
     """Nodes that were not there at the start appear. Skipped if one has been there."""
 
     verb = "join"
@@ -72,7 +78,7 @@ class Join(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leave(OfNodes):
+class Leave(NodeStep):
     """Nodes leave with a goodbye, after draining for ``drain_s``. Skipped unless a node runs."""
 
     verb = "leave"
@@ -81,7 +87,7 @@ class Leave(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crash(OfNodes):
+class Crash(NodeStep):
     """Processes are killed, and their machines reset the connections.
 
     Skipped unless a node runs or is frozen.
@@ -91,21 +97,21 @@ class Crash(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PowerOff(OfNodes):
+class PowerOff(NodeStep):
     """Machines fall silent. Skipped unless a node runs or is frozen."""
 
     verb = "power_off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restart(OfNodes):
+class Restart(NodeStep):
     """Nodes start again under their names. Skipped unless a node has been there and is gone."""
 
     verb = "restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Freeze(OfNodes):
+class Freeze(NodeStep):
     """Processes stop, as by SIGSTOP, while their kernels go on. Skipped unless a node runs."""
 
     verb = "freeze"
@@ -114,14 +120,14 @@ class Freeze(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thaw(OfNodes):
+class Thaw(NodeStep):
     """Frozen nodes go on. Skipped unless a node is frozen."""
 
     verb = "thaw"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Starve(OfNodes):
+class Starve(NodeStep):
     """Nodes get the processor only now and then, with random pauses of up to ``most_s`` seconds.
 
     Skipped unless a node runs.
@@ -134,7 +140,7 @@ class Starve(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClockJump(OfNodes):
+class ClockJump(NodeStep):
     """The wall clocks of nodes jump by ``by_s`` seconds, forwards or backwards."""
 
     verb = "clock_jump"
@@ -148,7 +154,7 @@ class ClockJump(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rekey(OfNodes):
+class Rekey(NodeStep):
     """Nodes get other ``secrets``, by number; the first is used, all are accepted.
 
     At the start all have secret number 1. Skipped in a simulation without secrets.
@@ -269,7 +275,7 @@ class Packets(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlowReader(OfNodes):
+class SlowReader(NodeStep):
     """Nodes read no more than ``bytes_per_s`` from each connection."""
 
     verb = "slow_reader"
@@ -299,29 +305,9 @@ class Heal(Step):
 KINDS: dict[str, type[Step]] = {
     kind.verb: kind
     for kind in (
-        Join,
-        Leave,
-        Crash,
-        PowerOff,
-        Restart,
-        Freeze,
-        Thaw,
-        Starve,
-        ClockJump,
-        Rekey,
-        Partition,
-        Cut,
-        RingCut,
-        Packets,
-        SlowReader,
-        Heal,
-        Publish,
-        Send,
-        Ask,
-        Listen,
-        Unlisten,
-        Stall,
-        Read,
-        KillWorker,
+        Join, Leave, Crash, PowerOff, Restart, Freeze, Thaw, Starve, ClockJump, Rekey,
+        Partition, Cut, RingCut, Packets, SlowReader, Heal,
+        Publish, Send, Ask, Listen, Unlisten, Stall, Read, KillWorker,
     )
-}
+}  # fmt: skip
+"""All kinds of steps by their verbs."""
