@@ -14,7 +14,7 @@ from cluster_kit.cli.failure import Failure, Faults
 
 if TYPE_CHECKING:
     from cluster_kit.testing.simulation.outcome import Outcome
-    from cluster_kit.testing.simulation.replaying import Setting
+    from cluster_kit.testing.simulation.replay import Setting
     from cluster_kit.testing.simulation.scripts.script import Script
 
 MOST_LOSS = 0.5
@@ -157,7 +157,7 @@ def simulate(
     """  # noqa: D301 - click wants the character itself
     from cluster_kit.cli.configuration import see_modules_beside
     from cluster_kit.errors import ConfigError
-    from cluster_kit.testing.simulation.replaying import Setting
+    from cluster_kit.testing.simulation.replay import Setting
 
     see_modules_beside("cluster.yaml")
     if not isinstance(keys, dict):
@@ -176,8 +176,8 @@ def simulate(
 def _script(
     nodes: int | None, file: str | None, faults: int | None, messages: int | None, *, seed: int
 ) -> Script:
-    from cluster_kit.testing.simulation.scripts.chaos import random_script
     from cluster_kit.testing.simulation.scripts.file import read_script
+    from cluster_kit.testing.simulation.scripts.random_script import random_script
     from cluster_kit.testing.simulation.scripts.script import Script
 
     made_up = [
@@ -200,7 +200,7 @@ def _script(
 
 
 def _run(setting: Setting, script: Script, *, trace: bool) -> Outcome:
-    from cluster_kit.testing.simulation.repeating import compared
+    from cluster_kit.testing.simulation.determinism import compared
 
     started_s = time.perf_counter()
     outcome = setting.run(
@@ -220,9 +220,9 @@ def _run(setting: Setting, script: Script, *, trace: bool) -> Outcome:
 
 
 def _fail(setting: Setting, outcome: Outcome, *, shrink: bool) -> None:
-    from cluster_kit.testing.simulation.judging.findings import Law
-    from cluster_kit.testing.simulation.repeating import compared
-    from cluster_kit.testing.simulation.replaying import report, smallest
+    from cluster_kit.testing.simulation.determinism import compared
+    from cluster_kit.testing.simulation.invariants.findings import Law
+    from cluster_kit.testing.simulation.replay import report, smallest
 
     def run_everywhere(script: Script) -> Outcome:
         return compared(setting.run(script), setting)

@@ -1,9 +1,7 @@
-"""The seam to the network on detangle's simulated TCP, so that its scheduler orders what the real
-connector does.
+"""A ``Network`` on detangle's simulated TCP, for its scheduler to run the real connector.
 
-Only streams: detangle has no multicast. What it simulates differs from TCP in one thing that
-matters here, which is made good: a dial that is cancelled late leaves the accepted end open for
-ever.
+It has only streams, as detangle has no multicast. In one respect detangle differs from TCP, and
+``dial`` makes up for it: a dial that is cancelled late leaves the accepted end open for ever.
 """
 
 import asyncio
@@ -19,9 +17,7 @@ from cluster_kit.network.faults import network_errors
 
 
 class DetangledStream(Stream, asyncio.Protocol):
-    """A transport of detangle's as a stream. It takes all that is sent at once, so nothing is ever
-    unsent.
-    """
+    """A stream on a transport of detangle's, which never leaves anything unsent."""
 
     unsent_bytes = 0
 

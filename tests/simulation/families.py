@@ -1,4 +1,4 @@
-"""Scripts made up to provoke what safeguards are there for, one kind after the other."""
+"""Families of random scripts, each made to need certain safeguards."""
 
 from random import Random
 
@@ -17,7 +17,7 @@ from cluster_kit.testing.simulation.scripts.steps import (
     Starve,
 )
 
-START_S = 2.0  # all have formed a cluster by then
+START_S = 2.0  # the cluster has formed by then
 
 
 def _when(random: Random, span_s: float = 3.0) -> float:
@@ -25,37 +25,37 @@ def _when(random: Random, span_s: float = 3.0) -> float:
 
 
 def nothing(nodes: int):
-    """Make up that nothing happens to ``nodes`` nodes."""
+    """Let nothing happen to ``nodes`` nodes."""
     return lambda random: Script(nodes=nodes)
 
 
 def crash(random: Random) -> Script:
-    """Kill the last node, or turn it off."""
+    """Kill the last node, or turn its machine off."""
     kind = random.choice((Crash, PowerOff))
     return Script(nodes=5, steps=(kind(at_s=_when(random), nodes=(5,)),))
 
 
 def power_off(random: Random) -> Script:
-    """Turn a node off."""
+    """Turn the machine of a node off."""
     return Script(nodes=4, steps=(PowerOff(at_s=_when(random), nodes=(random.randint(1, 4),)),))
 
 
 def long_freeze(random: Random) -> Script:
-    """Stop one node for longer than others count as alive without a word."""
+    """Freeze a node for longer than it takes to expire."""
     at_s = _when(random)
     freeze = Freeze(at_s=at_s, nodes=(random.randint(1, 4),), for_s=random.uniform(10.5, 20))
     return Script(nodes=4, steps=(freeze,))
 
 
 def short_freeze(random: Random) -> Script:
-    """Stop one node for nearly as long as it takes others to give it up."""
+    """Freeze a node for about as long as it takes to be found silent."""
     return Script(
         nodes=4, steps=(Freeze(at_s=_when(random), nodes=(1,), for_s=random.uniform(2.4, 3.6)),)
     )
 
 
 def reborn(random: Random) -> Script:
-    """Turn a node off and on again before anybody has noticed."""
+    """Turn a node off and on again before the others notice."""
     at_s = _when(random)
     node = random.randint(1, 4)
     return Script(
@@ -64,14 +64,14 @@ def reborn(random: Random) -> Script:
 
 
 def clock_set_back(random: Random) -> Script:
-    """Have a node come back with an earlier clock."""
+    """Let a node come back with its clock set back."""
     at_s, node = _when(random), random.randint(1, 6)
     steps = (Crash(at_s=at_s, nodes=(node,)), ClockJump(at_s=at_s, nodes=(node,), by_s=-60.0))
     return Script(nodes=6, steps=(*steps, Restart(at_s=at_s + 0.2, nodes=(node,))))
 
 
 def halves(random: Random) -> Script:
-    """Part a cluster in the middle, until both halves have forgotten each other."""
+    """Partition a cluster until its halves have forgotten each other."""
     return Script(
         nodes=8,
         steps=(
@@ -81,7 +81,7 @@ def halves(random: Random) -> Script:
 
 
 def orphans(random: Random) -> Script:
-    """Part two nodes, and kill all whose addresses are in the configuration."""
+    """Partition two nodes, and turn off all whose addresses are configured."""
     at_s = _when(random)
     steps = (
         Partition(at_s=at_s, groups=((5,),), for_s=random.uniform(18, 30)),
@@ -98,7 +98,7 @@ def overtaken(random: Random) -> Script:
 
 
 def successors(random: Random) -> Script:
-    """Let a node leave and come back at once, on a network that mixes up packets."""
+    """Let a node leave and come back at once, on a network that reorders packets."""
     at_s, node = _when(random), random.randint(1, 5)
     packets = Packets(at_s=at_s - 1.5, reorder=0.5, for_s=4.0)
     gone = random.choice((Leave, Crash))(at_s=at_s, nodes=(node,))
@@ -118,7 +118,7 @@ def goodbye(random: Random) -> Script:
 
 
 def goodbye_amid_starvation(random: Random) -> Script:
-    """Let a node leave while all get the processor now and then only."""
+    """Let a node leave while all nodes starve."""
     at_s = _when(random)
     starve = Starve(at_s=at_s - 1.5, nodes=(1, 2, 3, 4), for_s=4.0)
     return Script(nodes=4, steps=(starve, Leave(at_s=at_s, nodes=(random.randint(1, 4),))))
@@ -133,7 +133,7 @@ def unheard_newcomer(random: Random) -> Script:
 
 
 def late_farewell(random: Random) -> Script:
-    """Let a node leave while somebody can't hear that, and goes on telling the others of it."""
+    """Let a node leave while another can't learn that, and goes on recommending it."""
     at_s = _when(random, 8)
     cut = Cut(at_s=at_s - 0.2, nodes=(4,), to=(5,), for_s=6.0)
     return Script(nodes=6, steps=(cut, Leave(at_s=at_s, nodes=(4,))))
@@ -154,7 +154,7 @@ def churn(random: Random) -> Script:
 
 
 def interrupted_handshakes(random: Random) -> Script:
-    """Turn off a node in the middle of a handshake, on a slow network."""
+    """Turn a node off during a handshake, on a slow network."""
     slow = Packets(at_s=0.0, delay_s=0.2, for_s=6.0)
     at_s, node = round(random.uniform(0.2, 2.0), 3), random.randint(1, 4)
     return Script(
@@ -164,7 +164,7 @@ def interrupted_handshakes(random: Random) -> Script:
 
 
 def restless(random: Random) -> Script:
-    """Let one node crash again and again."""
+    """Let a node crash again and again."""
     at_s, steps = START_S, []
     for _ in range(4):
         steps += [
@@ -177,12 +177,12 @@ def restless(random: Random) -> Script:
 
 
 def crossing(random: Random) -> Script:
-    """Have nodes dial each other at once, on a slow network."""
+    """Let nodes dial each other at once, on a slow network."""
     return Script(nodes=random.randint(2, 5), steps=(Packets(at_s=0.0, delay_s=0.2),))
 
 
 def two_apart(random: Random) -> Script:
-    """Part two nodes for a long time."""
+    """Partition two nodes for a long time."""
     return Script(
         nodes=2,
         steps=(Partition(at_s=_when(random), groups=((1,),), for_s=random.uniform(120, 240)),),
@@ -190,23 +190,21 @@ def two_apart(random: Random) -> Script:
 
 
 def black_holes(random: Random) -> Script:
-    """Let a newcomer dial some who don't answer before one who does."""
+    """Let a newcomer dial two silent machines before one that answers."""
     at_s = _when(random)
     return Script(
         nodes=4, steps=(PowerOff(at_s=at_s, nodes=(1, 2)), Join(at_s=at_s + 20, nodes=(5,)))
     )
 
 
-def while_words_are_forged(random: Random) -> Script:
-    """Let nothing happen that lasts, until the strangers of ``Forging`` have said something."""
+def during_forgery(random: Random) -> Script:
+    """Delay packets a little, until ``Forging`` has sent something."""
     return Script(
         nodes=random.randint(2, 5), steps=(Packets(at_s=_when(random, 6), delay_s=0.01, for_s=3.0),)
     )
 
 
-def parted_after_forged_words(random: Random) -> Script:
-    """Part one from the others, until links are down, when the strangers of ``Forging`` say nothing
-    more.
-    """
+def partition_after_forgery(random: Random) -> Script:
+    """Partition one node until its links are down, after ``Forging`` has ended."""
     steps = (Partition(at_s=round(5 + random.random(), 3), groups=((1,),), for_s=4.5),)
     return Script(nodes=random.randint(2, 5), steps=steps)

@@ -1,4 +1,4 @@
-"""Gossip amid strangers who speak in the name of others."""
+"""A gossip strategy that also forges packets in the name of other nodes."""
 
 import asyncio
 from contextlib import aclosing
@@ -16,21 +16,21 @@ EVERY_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forging(GossipStrategy):
-    """Gossip, in which a stranger on each machine says something in the name of everybody.
+    """Gossip, with a forger on each machine who speaks for every other node.
 
     Args:
-        kinds: What he says, one after the other.
-        leaving: Whether he says that they are about to leave.
-        later_by_ms: Whom he says it of: their own runs, or others that began later.
-        address: Where he says they are; ``None`` for where they are.
-        for_s: For how long he says it.
+        kinds: The packets that are forged, one after the other.
+        leaving: Whether they say that the node is leaving.
+        later_by_ms: By how much later the forged run began; 0 for the true run.
+        address: Where the forged run is; ``None`` for where the node is.
+        for_s: For how long packets are forged.
     """
 
     kinds: tuple[int, ...] = (Kind.HEARTBEAT,)
     leaving: bool = False
     later_by_ms: int = 0
     address: str | None = None
-    for_s: float = 2.0  # so that everybody is heard again before he would be forgotten
+    for_s: float = 2.0  # short enough for all nodes to be heard again before they expire
 
     async def discover(self, ctx):
         nodes = {}
@@ -48,7 +48,7 @@ class Forging(GossipStrategy):
         group = await group_of(self, ctx.local.host, ctx.network)
         datagrams = await ctx.network.join(group, max_bytes=MAX_DATAGRAM_BYTES)
         await asyncio.sleep(FROM_S)
-        nodes = dict(nodes)  # as they were before anybody forged anything
+        nodes = dict(nodes)  # as they were before the first forgery
         for _ in range(int(self.for_s / EVERY_S)):
             for node in nodes.values():
                 run = BootId(node.boot_id.started_ms + self.later_by_ms, node.boot_id.nonce)

@@ -1,6 +1,4 @@
-"""Looks for a script that goes wrong with a safeguard switched off, and doesn't with it on; makes
-that as small as it gets.
-"""
+"""Searches for a small script that fails with a safeguard switched off, but not with it on."""
 
 from __future__ import annotations
 
@@ -12,23 +10,23 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.replaying import Setting
-from cluster_kit.testing.simulation.scripts.chaos import stream
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.replay import Setting
+from cluster_kit.testing.simulation.scripts.random_script import stream
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.shrinking import shrink
 
-FALSE_ALARM = "somebody was taken for dead who was not"
-SLOW = "it took long until all agreed"
+FALSE_ALARM = "a live node was taken for dead"
+SLOW = "it took long until all nodes agreed"
 MOST_TRIES = 200
 
 Changes = Mapping[str, Any]
-"""What to put where, as ``package.module:Class.attribute``, while a block runs."""
+"""Replacements by place, as ``package.module:Class.attribute`` within cluster_kit."""
 
 
 @contextmanager
 def changed(changes: Changes):
-    """Have other functions and constants in the product while the block runs."""
+    """Replace functions and constants of the product while the block runs."""
     with ExitStack() as stack:
         for place, value in changes.items():
             module, _, names = place.partition(":")
@@ -45,11 +43,11 @@ class Family:
     """Scripts of one kind.
 
     Attributes:
-        make: Makes one up.
+        make: Makes up a script.
         topology: What each node runs.
         loss: Fraction of packets that is lost all the time.
-        within_s: How soon after the last disturbance all agree, in nearly all of them.
-        scaled: Bounds of the product that are made smaller, for a few nodes to reach them.
+        within_s: How soon after the last disturbance all nodes agree in nearly all scripts.
+        scaled: Bounds of the product, lowered so that a few nodes reach them.
     """
 
     make: Callable[[Random], Script]
@@ -67,13 +65,13 @@ class Family:
 
 @dataclass(frozen=True, kw_only=True)
 class Safeguard:
-    """Something that keeps the product from going wrong.
+    """A mechanism that keeps the product from failing.
 
     Attributes:
         name: What it does.
         off: How to switch it off.
-        family: What provokes what it is there for.
-        finds: What must go wrong without it.
+        family: Scripts that need it.
+        finds: The failure without it.
     """
 
     name: str
@@ -84,16 +82,16 @@ class Safeguard:
 
 @dataclass(frozen=True)
 class Found:
-    """A script that goes wrong without a safeguard."""
+    """A script that fails without a safeguard."""
 
     seed: int
     script: Script
 
 
-def goes_wrong(
+def fails(
     script: Script, seed: int, family: Family, finds: Law | str, off: Changes | None = None
 ) -> bool:
-    """Whether ``finds`` comes of a script."""
+    """Whether a script leads to ``finds``."""
     if not script.numbers:
         return False
     with changed({**family.scaled, **(off or {})}):
@@ -106,12 +104,12 @@ def goes_wrong(
 
 
 def hunt(safeguard: Safeguard, seeds: Iterable[int]) -> Found | None:
-    """Return the first that is found, made smaller."""
+    """Return the first script found that needs the safeguard, shrunk."""
     family, finds, off = safeguard.family, safeguard.finds, safeguard.off
     for seed in seeds:
 
         def matters(script: Script, seed: int = seed) -> bool:
-            return goes_wrong(script, seed, family, finds, off) and not goes_wrong(
+            return fails(script, seed, family, finds, off) and not fails(
                 script, seed, family, finds
             )
 

@@ -1,9 +1,10 @@
-"""Scripts made up to provoke what the safeguards of messages are there for."""
+"""Families of random scripts with messages, each made to need certain safeguards."""
 
 from random import Random
 
 from families import START_S
 
+from cluster_kit.testing.simulation.scripts.message_steps import TOPIC
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import (
     Ask,
@@ -22,7 +23,6 @@ from cluster_kit.testing.simulation.scripts.steps import (
     Step,
     Unlisten,
 )
-from cluster_kit.testing.simulation.scripts.talking import TOPIC
 
 
 def _when(random: Random) -> float:
@@ -38,21 +38,12 @@ def _script(nodes: int, *steps: Step) -> Script:
 
 
 def talk(random: Random) -> Script:
-    """Let all talk, and nothing else happen."""
+    """Let all nodes publish."""
     return _script(3, _talk(random, _when(random)))
 
 
-def talk_through_cut(random: Random) -> Script:
-    """Let all talk on while a link breaks, and after it is back."""
-    at_s = _when(random)
-    publish = Publish(at_s=at_s, times=300, every_s=0.05)
-    return _script(
-        3, publish, Partition(at_s=at_s + 0.5, groups=((1,),), for_s=random.uniform(5, 7))
-    )
-
-
 def talk_until_cut(random: Random) -> Script:
-    """Let all have said their last before a link that has broken is back."""
+    """Let all nodes publish, and stop before a broken link is back."""
     at_s = _when(random)
     return _script(
         3,
@@ -62,37 +53,29 @@ def talk_until_cut(random: Random) -> Script:
 
 
 def talk_until_worker_dies(random: Random) -> Script:
-    """Have a worker killed while nobody hears from it, amid talk that is over by the time that it
-    is back.
-    """
+    """Kill the worker of a cut-off node, and stop publishing before the link is back."""
     at_s, node = _when(random), random.randint(1, 3)
     cut = Cut(at_s=at_s + 0.3, nodes=(node,), for_s=random.uniform(1, 3))
     return _script(3, _talk(random, at_s), cut, KillWorker(at_s=at_s + 0.8, nodes=(node,)))
 
 
 def last_words(random: Random) -> Script:
-    """Turn off a node that nobody hears any more, and that goes on talking."""
+    """Turn off a node that is cut off and goes on publishing."""
     at_s, node = _when(random), random.randint(1, 3)
     cut = Cut(at_s=at_s + 0.3, nodes=(node,), for_s=2.0)
     return _script(3, _talk(random, at_s), cut, PowerOff(at_s=at_s + 0.8, nodes=(node,)))
 
 
 def replaced(random: Random) -> Script:
-    """Restart such a node under its name."""
+    """Turn off such a node, and restart it under its name."""
     at_s, node = _when(random), random.randint(1, 3)
     cut = Cut(at_s=at_s + 0.3, nodes=(node,), for_s=2.0)
     off, on = PowerOff(at_s=at_s + 0.8, nodes=(node,)), Restart(at_s=at_s + 1.0, nodes=(node,))
     return _script(3, _talk(random, at_s), cut, off, on)
 
 
-def newcomer(random: Random) -> Script:
-    """Let a node appear amid talk."""
-    at_s = _when(random)
-    return _script(3, _talk(random, at_s), Join(at_s=at_s + 0.5, nodes=(4,)))
-
-
 def stalled(random: Random) -> Script:
-    """Let one node read nothing for longer than it has room for."""
+    """Let a node read nothing until its window is full."""
     at_s, node = _when(random), random.randint(1, 3)
     publish = Publish(at_s=at_s, times=random.randint(120, 200), every_s=0.005)
     return _script(3, publish, Stall(at_s=at_s, nodes=(node,), for_s=3.0))
@@ -118,7 +101,7 @@ def bulky(random: Random) -> Script:
 
 
 def long_ones(random: Random) -> Script:
-    """Publish on two topics what has to go in parts."""
+    """Publish messages in parts on two topics at once."""
     at_s, size = _when(random), random.randint(100_000, 200_000)
     long_ones = [
         Publish(at_s=at_s, nodes=(1,), topic=topic, times=5, every_s=0.0, bytes=size)
@@ -128,20 +111,20 @@ def long_ones(random: Random) -> Script:
 
 
 def goodbye(random: Random) -> Script:
-    """Let a node leave amid talk."""
+    """Let a node leave while all publish."""
     at_s = _when(random)
     return _script(3, _talk(random, at_s), Leave(at_s=at_s + random.random(), nodes=(1,)))
 
 
 def impatient(random: Random) -> Script:
-    """Give up questions that somebody is about to answer."""
+    """Give up questions that are about to be answered."""
     return _script(
         3, Ask(at_s=_when(random), times=random.randint(5, 30), every_s=0.03, timeout_s=0.2)
     )
 
 
 def asked_amid_cuts(random: Random) -> Script:
-    """Kill a worker amid questions."""
+    """Kill a worker while questions are open."""
     at_s = _when(random)
     ask = Ask(at_s=at_s, times=random.randint(10, 30), every_s=0.05)
     return _script(
@@ -150,7 +133,7 @@ def asked_amid_cuts(random: Random) -> Script:
 
 
 def interests(random: Random) -> Script:
-    """Have nodes listen to something else, and not any more."""
+    """Let nodes listen to another topic, and one of them stop."""
     at_s = _when(random)
     listen = Listen(at_s=at_s, nodes=(1, 2), topic="extra")
     return _script(
@@ -162,14 +145,14 @@ def interests(random: Random) -> Script:
 
 
 def listen_amid_handshakes(random: Random) -> Script:
-    """Have a node listen to something else while it comes up, on a slow network."""
+    """Let a node listen to another topic during its handshakes, on a slow network."""
     at_s = _when(random)
     listen = Listen(at_s=round(at_s + random.uniform(0.0, 0.8), 3), nodes=(3,), topic="extra")
     return _script(2, Packets(at_s=at_s - 1, delay_s=0.1), Join(at_s=at_s, nodes=(3,)), listen)
 
 
 def interests_of_newcomer(random: Random) -> Script:
-    """Have a node listen to something else before it meets a newcomer."""
+    """Let a node listen to another topic before it meets a newcomer."""
     at_s = _when(random)
     return _script(
         2,

@@ -1,11 +1,11 @@
-"""The safeguards of messages that are switched off one at a time, and what then must go wrong."""
+"""The safeguards of messages: how to switch each one off, and what must then fail."""
 
 import message_families as families
 from hunting import Family, Safeguard
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import NotSentError
-from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.testing.simulation.invariants.findings import Law
 from cluster_kit.topics import outcomes
 from cluster_kit.topics.lanes import Lane
 from cluster_kit.topics.peers import TopicPeers
@@ -30,7 +30,7 @@ _ENCODE = wire.encode
 
 
 def repeat_messages(records):
-    """Say every message of a payload twice, where there is room."""
+    """Send every message of a payload twice, if there is room."""
     twice = [
         each
         for record in records
@@ -98,44 +98,44 @@ def leave_the_greeting_for_later(self, connection):
 MESSAGE_SAFEGUARDS = [
     # at most once, in order
     Safeguard(
-        name="a message that comes again is known by its number",
+        name="a repeated message is recognised by its number",
         off={"topics.dispatcher:Dispatcher._on_data": take_whatever_comes},
         family=Family(make=families.talk, scaled={"wire.topics:encode": repeat_messages}),
         finds=Law.MESSAGES,
     ),
     Safeguard(
-        name="what is said first goes first",
+        name="messages are sent in order",
         off={"topics.lanes:Lanes.put": put_in_front},
         family=Family(make=families.wait_for_room),
         finds=Law.REACH,
     ),
-    # loss is told
+    # loss is reported
     Safeguard(
-        name="a hole in the numbers is a gap",
+        name="missing numbers are a gap",
         off={"topics.incoming:IncomingStreams.lost_before": always(0)},
         family=Family(make=families.stalled),
         finds=Law.GAPS,
     ),
     Safeguard(
-        name="a link that is back begins with what was missed",
+        name="a restored link begins with what was missed",
         off={"topics.control:Control.announce_missed": nothing},
         family=Family(make=families.talk_until_cut),
         finds=Law.GAPS,
     ),
     Safeguard(
-        name="numbers go on when a worker is replaced",
+        name="numbering continues when a worker is replaced",
         off={"topics.peers:TopicPeers.link_down": forget_who_is_away},
         family=Family(make=families.talk_until_worker_dies),
         finds=Law.GAPS,
     ),
     Safeguard(
-        name="what is in doubt for long is told to be lost",
+        name="a message in doubt is reported lost in the end",
         off={"topics.peers:DOUBT_S": 1e9},
         family=Family(make=families.last_words),
         finds=Law.GAPS,
     ),
     Safeguard(
-        name="what an earlier run has said last is in doubt",
+        name="the last messages of an earlier run are in doubt",
         off={
             "topics.peers:TopicPeers.link_down": part_without_doubt,
             "topics.peers:TopicPeers.resolve_doubt": nothing,
@@ -144,13 +144,13 @@ MESSAGE_SAFEGUARDS = [
         finds=Law.GAPS,
     ),
     Safeguard(
-        name="what there was no room for is told once there is some",
+        name="skipped messages are reported once there is room",
         off={"topics.link:TopicLink._announce_skipped": nothing},
         family=Family(make=families.stalled),
         finds=Law.GAPS,
     ),
     Safeguard(
-        name="who has said all leaves no doubt",
+        name="a goodbye leaves no doubt",
         off={"topics.dispatcher:Dispatcher._on_closing": nothing},
         family=Family(make=families.goodbye),
         finds=Law.GAPS,
@@ -163,19 +163,19 @@ MESSAGE_SAFEGUARDS = [
         finds=Law.REACH,
     ),
     Safeguard(
-        name="who begins to listen says so",
+        name="a new interest is announced",
         off={"topics.control:Control.announce_interest": nothing},
         family=Family(make=families.interests),
         finds=Law.REACH,
     ),
     Safeguard(
-        name="what was listened to amid the handshake is said behind it",
+        name="an interest that is new since the handshake is announced",
         off={"topics.control:Control.announce_interests": nothing},
         family=Family(make=families.listen_amid_handshakes),
         finds=Law.REACH,
     ),
     Safeguard(
-        name="peers are told the greeting of the moment",
+        name="peers get the current greeting",
         off={
             "worker.forwarding:Forwarding.greet": greet_with_what_was_at_first,
             "worker.forwarding:Forwarding.up": forget_what_was_told,
@@ -191,31 +191,31 @@ MESSAGE_SAFEGUARDS = [
     ),
     # room
     Safeguard(
-        name="no more is said than there is room for",
+        name="senders stay within the window",
         off={"topics.outgoing:OutgoingStream.has_room": always(True)},
         family=Family(make=families.stalled),
         finds=Law.ROOM,
     ),
     Safeguard(
-        name="no more is on its way than the transit holds",
+        name="transit is bounded",
         off={"topics.lanes:Lanes.can_send": property(lambda self: bool(self._turns))},
         family=Family(make=families.bulky, scaled=SMALL_TRANSIT),
         finds=Law.ROOM,
     ),
     Safeguard(
-        name="what has arrived is told, which lets more go",
+        name="arrivals are acknowledged",
         off={"topics.lanes:Lanes.note_received": nothing},
         family=Family(make=families.bulky, scaled=SMALL_TRANSIT),
         finds=Law.GAPS,
     ),
     Safeguard(
-        name="what is read gives room",
+        name="reading gives credit",
         off={"topics.link:TopicLink.add_credit": nothing},
         family=Family(make=families.wait_for_room),
         finds=Law.QUESTIONS,
     ),
     Safeguard(
-        name="parcels that are on their way make room for more",
+        name="forwarded parcels make room for more",
         off={"worker.forwarding:Forwarding._take_forwarded": always(0)},
         family=Family(make=families.talk),
         finds=Law.GAPS,
@@ -228,7 +228,7 @@ MESSAGE_SAFEGUARDS = [
         finds=Law.QUESTIONS,
     ),
     Safeguard(
-        name="a question that has gone can't be taken back",
+        name="a question that was sent can't be withdrawn",
         off={"topics.lanes:Lanes.take_back": always(True)},
         family=Family(make=families.impatient),
         finds=Law.QUESTIONS,

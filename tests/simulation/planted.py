@@ -22,7 +22,7 @@ from cluster_kit.strategies.gossip import GossipStrategy
 
 @dataclass(frozen=True)
 class OneSided(Topology):
-    """Links go up in the order of names only."""
+    """Selects only nodes with later names."""
 
     def select(self, local, known):
         return frozenset(node for node in known if node.key > local.key)
@@ -30,7 +30,7 @@ class OneSided(Topology):
 
 @dataclass(frozen=True)
 class Apart(Topology):
-    """The even and the odd ones never meet."""
+    """Never links even numbers with odd ones."""
 
     def select(self, local, known):
         return frozenset(node for node in known if ord(node.key[4]) % 2 == ord(local.key[4]) % 2)
@@ -57,7 +57,7 @@ class Fickle(Topology):
 
 @dataclass(frozen=True)
 class Small(Topology):
-    """Can't do with more than three others."""
+    """Raises for more than three other nodes."""
 
     def select(self, local, known):
         if len(known) > 3:
@@ -67,7 +67,7 @@ class Small(Topology):
 
 @dataclass(frozen=True)
 class Timed(Topology):
-    """Asks what time it is."""
+    """Reads the clock."""
 
     def select(self, local, known):
         time.time()
@@ -107,9 +107,7 @@ class Silencer(TcpConnector):
 
 
 class Careless(TcpConnector):
-    """Drops a future that has failed, and that is a part of its own traceback; no loop has made
-    it.
-    """
+    """Drops a failed future that its own traceback refers to."""
 
     async def stop(self):
         failed = asyncio.Future()
@@ -121,7 +119,7 @@ class Careless(TcpConnector):
 
 
 class Forgetful(TcpConnector):
-    """The same, of a task."""
+    """Drops a failed task that its own traceback refers to."""
 
     async def stop(self):
         async def fail():
@@ -133,7 +131,7 @@ class Forgetful(TcpConnector):
 
 
 class Hurried(TcpConnector):
-    """Takes every peer for dead that is silent for less than a heartbeat."""
+    """Takes a peer for dead before its next heartbeat is due."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -142,7 +140,7 @@ class Hurried(TcpConnector):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panicking(GossipStrategy):
-    """Says of everybody that they are gone, once in a while."""
+    """Reports all nodes as gone now and then."""
 
     async def discover(self, ctx):
         loop = asyncio.get_running_loop()
@@ -160,14 +158,14 @@ class Panicking(GossipStrategy):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mute(GossipStrategy):
-    """Never says goodbye, and forgets nobody for an hour."""
+    """Forgets no node for an hour."""
 
     ttl_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slow(GossipStrategy):
-    """Finds nobody for a minute."""
+    """Finds no node for a minute."""
 
     async def discover(self, ctx):
         loop = asyncio.get_running_loop()
@@ -180,7 +178,7 @@ class Slow(GossipStrategy):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deaf(GossipStrategy):
-    """Hears no goodbye."""
+    """Ignores goodbyes."""
 
     async def discover(self, ctx):
         async with aclosing(GossipStrategy.discover(self, ctx)) as observations:
@@ -190,7 +188,7 @@ class Deaf(GossipStrategy):
 
 
 class Coarse(TcpConnector):
-    """Reports every loss as that of a crash."""
+    """Reports goodbyes as crashes."""
 
     async def start(self, local, links):
         down = links.down
@@ -231,7 +229,7 @@ LEAKS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaking(GossipStrategy):
-    """Reaches out for the real world.
+    """Reaches for the real world.
 
     Args:
         what: Which of ``LEAKS``.

@@ -1,6 +1,4 @@
-"""The safeguards of the product that are switched off one at a time, and what then must go
-wrong.
-"""
+"""The safeguards of the product: how to switch each one off, and what must then fail."""
 
 from math import inf
 
@@ -16,7 +14,7 @@ from cluster_kit.membership.peer import PeerStatus
 from cluster_kit.membership.retry import Backoff
 from cluster_kit.strategies.gossip.engine import IgnoredDatagram
 from cluster_kit.strategies.gossip.peers import Novelty
-from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.testing.simulation.invariants.findings import Law
 from cluster_kit.wire.gossip import Kind
 from cluster_kit.wire.link import LinkState
 
@@ -27,7 +25,7 @@ K_REGULAR = {"strategy": "gossip", "topology": "k_regular"}
 
 
 class UnattendedClock:
-    """Takes late for dead."""
+    """Counts all time, also that in which its process did not run."""
 
     def __init__(self, monotonic, period_s):
         self.now_s = monotonic
@@ -92,9 +90,7 @@ def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
 NEWS_BURST = 3
 
 BELIEVES_NO_GOODBYE = {"membership.departures:Departures.is_over": always(False)}
-"""The membership's own memory of goodbyes, which stands behind those of the strategies and of the
-peers.
-"""
+"""Switches off the membership's own memory of goodbyes, which backs up that of the strategies."""
 
 SAFEGUARDS = [
     # late is not dead
@@ -118,7 +114,7 @@ SAFEGUARDS = [
         finds=Law.AGREEMENT,
     ),
     Safeguard(
-        name="who is not heard lapses",
+        name="a node that is not heard expires",
         off={"membership.roster:Roster.expire": always([])},
         family=Family(make=families.crash),
         finds=Law.AGREEMENT,
@@ -131,61 +127,61 @@ SAFEGUARDS = [
     ),
     # which run
     Safeguard(
-        name="a late packet of an earlier run is known as such",
+        name="a late packet of an earlier run is recognised",
         off={"strategies.gossip.peers:HeardPeers._judge": take_any_run, **BELIEVES_NO_GOODBYE},
         family=Family(make=families.successors),
         finds=Law.RUNS,
     ),
     Safeguard(
-        name="a goodbye counts against packets that it has overtaken",
+        name="a goodbye outlaws packets that it has overtaken",
         off={"strategies.gossip.peers:BELATED_S": 0.0, **BELIEVES_NO_GOODBYE},
         family=Family(make=families.overtaken),
         finds=Law.RUNS,
     ),
     Safeguard(
-        name="a goodbye is of one run only",
+        name="a goodbye counts for one run only",
         off={"membership.sources:Sources._revoked": believe_any_boot},
         family=Family(make=families.successors),
         finds=Law.RUNS,
     ),
     Safeguard(
-        name="a run that a clock set back makes look older is told to replace the other",
+        name="a run replaces one that looks newer because a clock was set back",
         off={"strategies.gossip.engine:Gone": gone_only_who_left},
         family=Family(make=families.clock_set_back, topology=K_REGULAR, within_s=3.0),
         finds=SLOW,
     ),
     Safeguard(
-        name="nobody is believed who tells of a run that has left",
+        name="hints about a run that has left are ignored",
         off={"connectors.tcp.exchange:_MAX_LEFT": 0, **BELIEVES_NO_GOODBYE},
         family=Family(make=families.late_farewell, topology=STATIC),
         finds=Law.RUNS,
     ),
     Safeguard(
-        name="what is on its way when a run says goodbye is no news",
+        name="packets in flight do not bring back a run that said goodbye",
         off=BELIEVES_NO_GOODBYE,
         family=Family(make=families.goodbye_amid_starvation, topology={"strategy": QUICK}),
         finds=Law.RUNS,
     ),
-    # forged words
+    # forged packets
     Safeguard(
-        name="that a peer has left is believed once its link is down",
+        name="a goodbye by gossip counts once the link is down",
         off={"membership.rules:Rules._would_tell": always(False)},
         family=Family(
-            make=families.while_words_are_forged,
+            make=families.during_forgery,
             topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}},
         ),
         finds=FALSE_ALARM,
     ),
     Safeguard(
-        name="that a linked peer is leaving is believed if it says so itself",
+        name="a linked peer is leaving only if it says so itself",
         off={"membership.departures:Departures.is_hearsay": always(False)},
-        family=Family(make=families.while_words_are_forged, topology=FORGED_LEAVING, within_s=1.0),
+        family=Family(make=families.during_forgery, topology=FORGED_LEAVING, within_s=1.0),
         finds=SLOW,
     ),
     Safeguard(
-        name="that a peer is leaving counts no longer than it is said",
+        name="a peer is leaving only as long as that is announced",
         off={"membership.departures:Departures.lapse": always([])},
-        family=Family(make=families.parted_after_forged_words, topology=FORGED_LEAVING),
+        family=Family(make=families.partition_after_forgery, topology=FORGED_LEAVING),
         finds=Law.AGREEMENT,
     ),
     # several connections
@@ -196,20 +192,20 @@ SAFEGUARDS = [
         finds=Law.AGREEMENT,
     ),
     Safeguard(
-        name="an incumbent is asked for a sign of life",
+        name="an existing link is probed before a newcomer replaces it",
         off={"connectors.tcp.links:LinkSteps._hold": hold_without_a_probe},
         family=Family(make=families.reborn, within_s=3.0),
         finds=SLOW,
     ),
     # wishes
     Safeguard(
-        name="a wish that changes is told",
+        name="a changed wish for a link is sent",
         off={"connectors.tcp.connection:Connection.changes": nothing_new},
         family=Family(make=families.churn, topology=K_REGULAR),
         finds=Law.AGREEMENT,
     ),
     Safeguard(
-        name="one command is in flight for a peer",
+        name="at most one command is in flight for a peer",
         off={"membership.peer:Peer.is_busy": False},
         family=Family(make=families.churn),
         finds=Law.COMMANDS,
@@ -222,7 +218,7 @@ SAFEGUARDS = [
         finds=Law.AGREEMENT,
     ),
     Safeguard(
-        name="the back-off has a bound",
+        name="the back-off is bounded",
         off={"membership.reconciler:_BACKOFF": Backoff(0.1, inf)},
         family=Family(make=families.two_apart, topology=STATIC),
         finds=Law.AGREEMENT,
@@ -234,19 +230,19 @@ SAFEGUARDS = [
         finds=Law.COMMANDS,
     ),
     Safeguard(
-        name="who shows up is dialled soon",
+        name="a peer that shows up is dialled soon",
         off={"membership.reconciler:Reconciler.encourage": nothing},
         family=Family(make=families.halves, within_s=3.0),
         finds=SLOW,
     ),
     Safeguard(
-        name="a dial that takes long makes way for a new one",
+        name="a slow dial makes way for a new one",
         off={"membership.command_queue:CommandQueue.dismiss": nothing},
         family=Family(make=families.halves, within_s=1.7),
         finds=SLOW,
     ),
     Safeguard(
-        name="dials to those who don't answer make way",
+        name="dials to silent machines make way",
         off={"membership.command_queue:CommandQueue._evictable_at_s": always(inf)},
         family=Family(
             make=families.black_holes,
@@ -267,26 +263,26 @@ SAFEGUARDS = [
         finds=SLOW,
     ),
     Safeguard(
-        name="a stranger's heartbeat is answered at once",
+        name="the heartbeat of an unknown node is answered at once",
         off={"strategies.gossip.engine:GossipEngine._welcome": always([])},
         family=Family(make=families.halves, within_s=1.0),
         finds=SLOW,
     ),
     Safeguard(
-        name="a goodbye is said more than once",
+        name="a goodbye is sent more than once",
         off={"strategies.gossip.session:GOODBYES": 1},
         family=Family(make=families.goodbye, loss=0.05, within_s=3.0),
         finds=SLOW,
     ),
     # exchange
     Safeguard(
-        name="hints lapse",
+        name="hints expire",
         off={"connectors.tcp.exchange:HINT_TTL_S": inf, "connectors.tcp.exchange:LOST_TTL_S": inf},
         family=Family(make=families.crash, topology=STATIC),
         finds=Law.AGREEMENT,
     ),
     Safeguard(
-        name="hints of a link that broke lapse earlier",
+        name="hints over a broken link expire earlier",
         off={"connectors.tcp.exchange:LOST_TTL_S": 15.0},
         family=Family(make=families.crash, topology=STATIC, within_s=12.5),
         finds=SLOW,
@@ -299,13 +295,13 @@ SAFEGUARDS = [
         finds=Law.ROSTER,
     ),
     Safeguard(
-        name="a node knows that it is itself",
+        name="a node recognises itself",
         off={"membership.sources:Sources._is_own": always(False)},
         family=Family(make=families.nothing(3), topology={**STATIC, "topology": "ring"}),
         finds=Law.ROSTER,
     ),
     Safeguard(
-        name="of events held back the last is told",
+        name="the last of several held-back events is delivered",
         off={"membership.notifier:Notifier.show": lose_what_is_held},
         family=Family(make=families.restless, scaled={"membership.notifier:BURST": NEWS_BURST}),
         finds=Law.AGREEMENT,

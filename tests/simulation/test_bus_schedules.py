@@ -1,8 +1,7 @@
-"""The bus and its readers in an event loop under detangle, which explores who takes turns with
-whom.
+"""The event bus and its asyncio readers under detangle, which explores the order of their turns.
 
-Only these: who reads in a thread waits on a lock, and a thread of detangle's runs to its end before
-anybody else goes on.
+Readers in threads are left out: they wait on a lock, and detangle runs a thread to its end before
+anything else.
 """
 
 import asyncio
@@ -27,20 +26,20 @@ async def publish(bus, topology):
 
 
 async def read(subscription):
-    """Return what a subscription brings until it ends."""
+    """Return all events of a subscription."""
     async with AsyncSubscription(subscription, None) as events:
         return [event async for event in events]
 
 
 def check(events, bus, topology):
-    """Check that one topology was told from a snapshot on, without a gap, to its end."""
+    """Check that a topology's events begin with a snapshot and reach the end without a gap."""
     seqs = [event.seq for event in events]
     assert isinstance(events[0], Snapshot)
     for event, before in zip(events[1:], seqs, strict=False):
         assert event.seq == before + 1 or (isinstance(event, Snapshot) and event.seq >= before), (
             f"a gap: {events}"
         )
-    assert seqs[-1] == bus.views[topology].seq == len(NODES) + 1, "the end was not told"
+    assert seqs[-1] == bus.views[topology].seq == len(NODES) + 1, "the last event is missing"
 
 
 async def readers_and_publishers():
@@ -108,7 +107,7 @@ async def callback_that_is_given_events():
     ],
     ids=lambda scenario: scenario.__name__,
 )
-def test_events_have_no_gap_and_nobody_waits_for_ever_in_any_order(scenario, strategy):
+def test_events_have_no_gap_and_no_reader_hangs_in_any_order(scenario, strategy):
     print(
         detangle.explore(
             scenario, runs=RUNS, seed=1, strategy=strategy, database=False, check_leaks=True

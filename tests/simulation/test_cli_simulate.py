@@ -1,6 +1,4 @@
-"""``cluster-kit simulate``: the same seed prints the same lines; a failure is told with the command
-that shows it again.
-"""
+"""``cluster-kit simulate`` prints the same lines for a seed, and how to replay a failure."""
 
 import re
 import shlex
@@ -71,22 +69,12 @@ def test_the_same_seed_prints_the_same_lines(script):
     assert repeatable(runs[0])[-1] != repeatable(runs[2])[-1]
 
 
-def test_it_tells_how_it_went():
+def test_it_prints_a_summary():
     run = simulate("--nodes", 4, "--topology", "{name: k_regular, k: 2}", "--seconds", 20)
     assert run.returncode == 0, run
     lines = {line.split()[0]: line for line in run.stdout.splitlines()}
-    assert list(lines) == [
-        "nodes",
-        "simulated",
-        "calm",
-        "agreement",
-        "links",
-        "sent",
-        "false",
-        "laws",
-        "trace",
-        "wall",
-    ]
+    words = "nodes simulated calm agreement links sent false laws trace wall"
+    assert list(lines) == words.split()
     assert "20.000 s" in lines["simulated"]
     assert "2 to 2 a node, 2.00 on average" in lines["links"]
     assert re.search(r"[0-9.]+ packets and [0-9]+ bytes a second by a node", lines["sent"])
@@ -95,7 +83,7 @@ def test_it_tells_how_it_went():
     assert not run.stderr
 
 
-def test_a_trace_tells_what_each_node_did(script):
+def test_a_trace_shows_what_each_node_did(script):
     run = simulate("--script", script, "--trace")
     assert any(
         re.fullmatch(r" +2\.0\d+ n0001  down n0002@10\.0\.0\.3: closed", line)
@@ -120,7 +108,7 @@ def test_a_failure_prints_the_command_that_replays_it(script, tmp_path):
     assert "agrees with the truth" in again.stdout
 
 
-def test_other_keys_of_the_entry_count():
+def test_other_keys_of_the_entry_are_used():
     runs = [
         simulate("--nodes", 3, "--keys", keys)
         for keys in ("{config: {interval_s: 0.5}}", "{max_nodes: 1}")
@@ -130,18 +118,10 @@ def test_other_keys_of_the_entry_count():
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "random"])
-def test_what_goes_by_hash_is_found_made_small_and_replays(script, tmp_path, hash_seed):
+def test_dependence_on_hash_is_found_shrunk_and_replayed(script, tmp_path, hash_seed):
     (tmp_path / "mine.py").write_text(HASHED)
-    run = simulate(
-        "--nodes",
-        6,
-        "--faults",
-        3,
-        "--topology",
-        "mine:Hashed",
-        cwd=tmp_path,
-        env={"PYTHONHASHSEED": hash_seed},
-    )
+    arguments = ("--nodes", 6, "--faults", 3, "--topology", "mine:Hashed")
+    run = simulate(*arguments, cwd=tmp_path, env={"PYTHONHASHSEED": hash_seed})
     assert run.returncode == 1, run
     assert "seed 0: 0.000 s, -: the traces with PYTHONHASHSEED 1 and 2 differ: '" in run.stderr
     command = run.stderr[run.stderr.index("cluster-kit simulate --") :]
@@ -182,14 +162,14 @@ def test_what_goes_by_hash_is_found_made_small_and_replays(script, tmp_path, has
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
-def test_what_makes_no_sense_is_refused(arguments, fault):
+def test_invalid_arguments_are_refused(arguments, fault):
     run = simulate(*arguments)
     assert run.returncode == 2
     assert fault in run.stderr
     assert not run.stdout
 
 
-def test_faults_of_a_script_are_told_with_their_places(tmp_path):
+def test_faults_of_a_script_are_printed_with_their_places(tmp_path):
     (tmp_path / "bad.yaml").write_text(
         "nodes: 3\nsteps:\n- {at_s: 1, crush: 2}\n- {at_s: -1, crash: 1}\n"
     )
@@ -206,7 +186,7 @@ def test_a_script_comes_from_standard_input():
     assert run.returncode == 0, run
 
 
-def test_interrupted_it_ends_at_once():
+def test_an_interrupt_ends_it_at_once():
     process = Process(COMMAND, "simulate", "--nodes", 50, "--seconds", 80000, "--trace")
     try:
         process.until(lambda: len(process.lines) > 100, "a trace")

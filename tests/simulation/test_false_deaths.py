@@ -1,6 +1,4 @@
-"""Nobody is taken for dead who is there, however busy machines are; and who was away himself finds
-nobody dead.
-"""
+"""No live node is taken for dead, by busy machines or by a node that was frozen itself."""
 
 import pytest
 from hunting import changed
@@ -17,30 +15,30 @@ def run(*steps, nodes=4, **options):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_nobody_is_taken_for_dead_where_a_tenth_of_the_nodes_is_starved_and_packets_get_lost(seed):
+def test_no_false_alarms_while_a_tenth_of_the_nodes_starves_and_packets_get_lost(seed):
     outcome = run(Starve(at_s=2, nodes=(1,), for_s=10), nodes=10, seed=seed, loss=0.05)
     assert not outcome.false_alarms
 
 
-def test_who_was_stopped_finds_nobody_silent():
+def test_a_frozen_node_finds_no_other_silent():
     assert not run(Freeze(at_s=2, nodes=(1,), for_s=15)).false_alarms
 
 
-def test_it_is_a_false_alarm_if_who_was_stopped_finds_others_silent():
+def test_a_frozen_node_that_finds_others_silent_is_a_false_alarm():
     with changed({"worker.worker:AttendedClock": UnattendedClock}):
         alarms = run(Freeze(at_s=2, nodes=(1,), for_s=15)).false_alarms
     assert {alarm.who for alarm in alarms} == {"n0001"}
     assert {(alarm.what, alarm.reason) for alarm in alarms} == {("lost", Reason.SILENT)}
 
 
-def test_a_node_that_is_told_to_leave_as_it_starts_leaves():
+def test_a_restarted_node_can_leave_at_once():
     outcome = run(
         Crash(at_s=2, nodes=(2,)), Restart(at_s=2, nodes=(2,)), Leave(at_s=2, nodes=(2,)), seed=134
     )
     assert outcome.is_good, outcome.findings
 
 
-def test_who_is_heard_at_the_last_moment_does_not_lapse():
+def test_a_node_heard_at_the_last_moment_does_not_expire():
     outcome = run(
         Starve(at_s=2, nodes=(1,), for_s=10), nodes=10, seed=2829, loss=0.05, seconds=12.0
     )

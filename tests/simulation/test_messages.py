@@ -1,12 +1,12 @@
-"""What applications say to each other in a simulation, and what becomes of it, step by step."""
+"""Each message step of a script, and the laws of questions."""
 
 import pytest
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.testing.simulation.judging.findings import Findings, Law
-from cluster_kit.testing.simulation.judging.ledger import Ledger
-from cluster_kit.testing.simulation.replaying import Setting
-from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.invariants.findings import Findings, Law
+from cluster_kit.testing.simulation.invariants.messages import MessageChecker
+from cluster_kit.testing.simulation.replay import Setting
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
@@ -27,16 +27,16 @@ from cluster_kit.testing.simulation.scripts.steps import (
 from cluster_kit.testing.simulation.simulation import Simulation
 
 
-def told(*steps, nodes=3, **options):
-    """Run a script that keeps all laws; return its trace, without times."""
+def traced(*steps, nodes=3, **options):
+    """Return the trace of a script that breaks no law, without times."""
     lines = []
     outcome = Setting(**options).run(Script(nodes=nodes, steps=steps), show=lines.append)
     assert outcome.is_good, outcome.findings
     return [" ".join(line.split()[1:]) for line in lines]
 
 
-def heard(lines, number):
-    """Return what one node hears or misses, in order."""
+def received(lines, number):
+    """Return the messages and gaps that one node receives."""
     label = f"n{number:04}"
     return [
         line.removeprefix(f"{label} ")
@@ -46,45 +46,50 @@ def heard(lines, number):
 
 
 @pytest.mark.parametrize("secret", [False, True])
-def test_what_is_published_is_heard_by_all_others(secret):
-    lines = told(Publish(at_s=2, nodes=(1,), times=3), secret=secret)
+def test_a_published_message_reaches_all_others(secret):
+    lines = traced(Publish(at_s=2, nodes=(1,), times=3), secret=secret)
     for number in (2, 3):
-        assert heard(lines, number) == [
+        assert received(lines, number) == [
             f"hears {serial} of n0001@10.0.0.2 on news" for serial in (1, 2, 3)
         ]
-    assert heard(lines, 1) == []
+    assert received(lines, 1) == []
 
 
-def test_what_is_sent_is_heard_by_one():
-    lines = told(Send(at_s=2, nodes=(1,), to=(3,)))
-    assert (len(heard(lines, 2)), len(heard(lines, 3))) == (0, 1)
+def test_a_sent_message_reaches_one_node():
+    lines = traced(Send(at_s=2, nodes=(1,), to=(3,)))
+    assert (len(received(lines, 2)), len(received(lines, 3))) == (0, 1)
 
 
-def test_topic_is_heard_while_it_is_listened_to():
+def test_messages_arrive_while_a_topic_is_listened_to():
     listen, unlisten = (
         Listen(at_s=2, nodes=(2,), topic="extra"),
         Unlisten(at_s=4, nodes=(2,), topic="extra"),
     )
-    lines = told(Publish(at_s=1.5, nodes=(1,), topic="extra", times=4, every_s=1), listen, unlisten)
-    assert heard(lines, 2) == [f"hears {serial} of n0001@10.0.0.2 on extra" for serial in (2, 3)]
+    lines = traced(
+        Publish(at_s=1.5, nodes=(1,), topic="extra", times=4, every_s=1), listen, unlisten
+    )
+    assert received(lines, 2) == [f"hears {serial} of n0001@10.0.0.2 on extra" for serial in (2, 3)]
 
 
-def test_reader_that_stalls_misses_what_there_is_no_room_for():
+def test_stalled_reader_loses_what_there_is_no_room_for():
     steps = (Listen(at_s=2, nodes=(2,), messages=10), Stall(at_s=2, nodes=(2,), for_s=3))
-    lines = told(*steps, Publish(at_s=2.5, nodes=(1,), times=30))
-    assert [line.partition(" of ")[0] for line in heard(lines, 2)][-2:] == ["hears 10", "misses 20"]
-    assert len(heard(lines, 3)) == 30
+    lines = traced(*steps, Publish(at_s=2.5, nodes=(1,), times=30))
+    assert [line.partition(" of ")[0] for line in received(lines, 2)][-2:] == [
+        "hears 10",
+        "misses 20",
+    ]
+    assert len(received(lines, 3)) == 30
 
 
-def test_who_reads_late_misses_nothing_that_there_is_room_for():
-    lines = told(
+def test_slow_reader_loses_nothing_that_there_is_room_for():
+    lines = traced(
         Read(at_s=2, nodes=(2,), late_s=0.5, for_s=2), Publish(at_s=2, nodes=(1,), times=80)
     )
-    assert len(heard(lines, 2)) == 80
+    assert len(received(lines, 2)) == 80
 
 
-def test_application_lives_on_when_its_worker_is_killed():
-    lines = told(
+def test_application_survives_its_worker():
+    lines = traced(
         Publish(at_s=2, nodes=(1,), times=100, every_s=0.02), KillWorker(at_s=3, nodes=(2,))
     )
     assert sum(line == "n0002 starts" for line in lines) == 1
@@ -92,33 +97,33 @@ def test_application_lives_on_when_its_worker_is_killed():
         line.startswith("n0001 up n0002")
         for line in lines[lines.index("script kill_worker: [2]") :]
     )
-    assert heard(lines, 2)[-1] == "hears 100 of n0001@10.0.0.2 on news"
+    assert received(lines, 2)[-1] == "hears 100 of n0001@10.0.0.2 on news"
 
 
-def test_what_a_cut_swallows_is_counted_when_the_link_is_back():
+def test_loss_by_a_cut_is_counted_when_the_link_is_back():
     cut = Cut(at_s=2.5, nodes=(2,), for_s=6)
-    lines = told(Publish(at_s=2, nodes=(1,), times=2000, every_s=0.01), cut)
-    missed = [line for line in heard(lines, 2) if line.startswith("misses")]
+    lines = traced(Publish(at_s=2, nodes=(1,), times=2000, every_s=0.01), cut)
+    missed = [line for line in received(lines, 2) if line.startswith("misses")]
     assert len(missed) == 1
     assert "some" not in missed[0]
 
 
-def test_nobody_knows_what_a_node_that_has_crashed_said_last():
-    lines = told(
+def test_loss_by_a_crash_is_of_unknown_size():
+    lines = traced(
         Publish(at_s=2, nodes=(1,), times=50),
         Crash(at_s=2.2, nodes=(1,)),
         Restart(at_s=4, nodes=(1,)),
     )
-    assert heard(lines, 2)[-1] == "misses some of n0001@10.0.0.2 on news"
+    assert received(lines, 2)[-1] == "misses some of n0001@10.0.0.2 on news"
 
 
-def test_who_leaves_leaves_no_doubt():
-    lines = told(Publish(at_s=2, nodes=(1,), times=50), Leave(at_s=2.2, nodes=(1,)))
-    assert not any(line.startswith("misses") for line in heard(lines, 2))
+def test_a_goodbye_leaves_no_gap():
+    lines = traced(Publish(at_s=2, nodes=(1,), times=50), Leave(at_s=2.2, nodes=(1,)))
+    assert not any(line.startswith("misses") for line in received(lines, 2))
 
 
 def test_frozen_application_does_nothing():
-    lines = told(
+    lines = traced(
         Publish(at_s=2, nodes=(1,), times=3, every_s=0.5), Freeze(at_s=2.1, nodes=(1,), for_s=2)
     )
     begun, over = (
@@ -126,18 +131,18 @@ def test_frozen_application_does_nothing():
         for word in ("freeze: ", "n0001 publishes 2")
     )
     assert begun < over
-    assert heard(lines, 2)[-1].startswith("hears 3")
+    assert received(lines, 2)[-1].startswith("hears 3")
 
 
-def test_all_questions_end():
-    told(
+def test_every_question_ends():
+    traced(
         Ask(at_s=2, nodes=ALL, times=40, every_s=0.05, timeout_s=1),
         KillWorker(at_s=3, nodes=(2,)),
         Crash(at_s=3, nodes=(3,)),
     )
 
 
-def test_faults_of_made_up_scripts_are_the_same_with_messages():
+def test_faults_of_random_scripts_are_the_same_with_messages():
     quiet, talking = random_script(7), random_script(7, messages=6)
     assert [step for step in talking.steps if step in quiet.steps] == list(quiet.steps)
     assert len(talking.steps) == len(quiet.steps) + 6
@@ -162,32 +167,35 @@ def findings():
 
 
 @pytest.fixture
-def ledger(findings):
-    return Ledger(lambda law, number, what: findings.add(law, 0.0, f"n{number}", what), lambda: 0.0)
+def checker(findings):
+    def report(law, number, what):
+        findings.add(law, 0.0, f"n{number}", what)
+
+    return MessageChecker(report, lambda: 0.0)
 
 
-def test_question_that_runs_twice_is_found(ledger, findings):
-    party = ledger.begins(1)
-    ledger.ran(party, 7)
-    ledger.ran(party, 7)
+def test_question_that_runs_twice_is_found(checker, findings):
+    run = checker.application_started(1)
+    checker.questions.ran(run, 7)
+    checker.questions.ran(run, 7)
     assert list(findings.counts) == [Law.QUESTIONS]
 
 
-def test_question_that_runs_after_all_is_found(ledger, findings):
-    party = ledger.begins(1)
-    ledger.ends(party, 7, "withdrawn", ran=False, answer=None)
-    ledger.ran(party, 7)
+def test_question_that_runs_after_all_is_found(checker, findings):
+    run = checker.application_started(1)
+    checker.questions.ended(run, 7, "withdrawn", ran=False)
+    checker.questions.ran(run, 7)
     assert list(findings.counts) == [Law.QUESTIONS]
 
 
-def test_question_that_is_answered_without_running_is_found(ledger, findings):
-    ledger.ends(ledger.begins(1), 7, "answered", ran=True, answer=None)
+def test_question_that_is_answered_without_running_is_found(checker, findings):
+    checker.questions.ended(checker.application_started(1), 7, "answered", ran=True)
     assert list(findings.counts) == [Law.QUESTIONS]
 
 
-def test_answer_to_another_question_is_found(ledger, findings):
-    party = ledger.begins(1)
-    data, serial = ledger.data(party, 0)
-    ledger.ran(party, serial + 1)
-    ledger.ends(party, serial + 1, "answered", ran=True, answer=data)
+def test_answer_to_another_question_is_found(checker, findings):
+    run = checker.application_started(1)
+    data, serial = checker.new_message(run, 0)
+    checker.questions.ran(run, serial + 1)
+    checker.questions.ended(run, serial + 1, "answered", ran=True, answer=data)
     assert list(findings.counts) == [Law.QUESTIONS]

@@ -1,6 +1,4 @@
-"""Bugs that are planted in strategies, connectors and topologies are found, cause first, made
-small, and replay.
-"""
+"""Bugs planted in strategies, connectors and topologies are found, cause first, and replayed."""
 
 import random
 import re
@@ -10,9 +8,9 @@ import time
 import planted
 import pytest
 
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.replaying import Setting, report, smallest
-from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.replay import Setting, report, smallest
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import ALL, Crash, Leave
 from cluster_kit.testing.simulation.simulation import Simulation
@@ -37,7 +35,7 @@ def test_a_topology_that_leaves_nodes_apart_is_found():
     assert laws_broken(topology={"strategy": "gossip", "topology": planted.Apart}) == {Law.TOPOLOGY}
 
 
-def test_a_topology_that_raises_is_found_and_its_script_made_smaller():
+def test_a_topology_that_raises_is_found_and_its_script_shrunk():
     setting = Setting(topology={"strategy": "gossip", "topology": planted.Small})
     with pytest.raises(AssertionError, match=r"ValueError\('too many'\)") as raised:
         setting.check(Script(nodes=6))
@@ -60,14 +58,14 @@ def test_the_cause_of_what_is_logged_is_logged_as_well():
     ],
     ids=str,
 )
-def test_a_cause_is_found_before_what_comes_of_it(topology):
+def test_a_cause_is_found_before_its_effects(topology):
     outcome = run(3, topology=topology)
     assert outcome.findings[0].law is Law.REAL_WORLD
     assert len(outcome.counts) > 1
     times = [finding.at_s for finding in outcome.findings]
     assert times == sorted(times)
-    told = [line.partition(" x ")[2] for line in outcome.lines() if " x " in line]
-    assert told == list(dict.fromkeys(finding.law.value for finding in outcome.findings))
+    printed = [line.partition(" x ")[2] for line in outcome.lines() if " x " in line]
+    assert printed == list(dict.fromkeys(finding.law.value for finding in outcome.findings))
 
 
 @pytest.mark.parametrize(
@@ -103,27 +101,27 @@ def test_a_strategy_that_never_forgets_is_found():
     ],
     ids=["Deaf", "Coarse"],
 )
-def test_a_goodbye_that_is_not_told_is_found(topology):
+def test_a_goodbye_that_is_not_reported_is_found(topology):
     script = Script(nodes=6, steps=(Leave(at_s=8, nodes=(2,)),))
     outcome = run(script, topology=topology)
     assert set(outcome.counts) == {Law.GOODBYES}
     assert run(script, topology=topology, loss=0.01).is_good
 
 
-def test_a_view_that_agrees_too_late_breaks_the_law_however_long_is_simulated():
+def test_a_view_that_agrees_too_late_breaks_the_law():
     outcome = run(3, topology={"strategy": planted.Slow}, seconds=100)
     assert set(outcome.counts) == {Law.AGREEMENT}
     assert "the bound is" in outcome.findings[0].what
 
 
-def test_that_nobody_agreed_is_told_with_the_time_there_was():
+def test_missing_agreement_is_printed_with_the_time_there_was():
     lines = list(run(3, topology={"strategy": planted.Slow}, seconds=2).lines())
     assert any(
         re.match(r"agreement   none within 1\.\d s; the bound is 27\.8 s", line) for line in lines
     ), lines
 
 
-def test_nobody_agrees_before_the_last_disturbance():
+def test_agreement_is_not_before_the_last_disturbance():
     outcome = run(Script(nodes=3, steps=(Crash(at_s=2, nodes=ALL),)))
     assert outcome.agreed_s == outcome.calm_s == 2
 
@@ -141,7 +139,7 @@ def test_false_alarms_are_counted(topology, seconds):
 
 
 @pytest.mark.parametrize("what", planted.LEAKS)
-def test_what_gets_past_the_network_is_found(what):
+def test_access_to_the_real_world_is_found(what):
     outcome = run(2, topology={"strategy": {"name": "planted:Leaking", "what": what}}, seconds=2)
     leaks = [finding for finding in outcome.findings if finding.law is Law.REAL_WORLD]
     assert leaks
@@ -149,7 +147,7 @@ def test_what_gets_past_the_network_is_found(what):
     assert "planted.py:" in leaks[0].what
 
 
-def test_real_time_and_randomness_are_back_when_it_is_over():
+def test_real_time_and_randomness_are_restored():
     before = time.time, time.sleep, random.random, random.Random.seed, planted.taken_time_ns
     run(1, topology={"strategy": planted.Mute}, seconds=1)
     with pytest.raises(ZeroDivisionError):
@@ -163,7 +161,7 @@ def test_real_time_and_randomness_are_back_when_it_is_over():
     ) == before
 
 
-def test_a_failure_is_shrunken_and_replays():
+def test_a_failure_is_shrunk_and_replayed():
     setting = Setting(topology={"strategy": planted.Mute}, seed=3, seconds=60)
     outcome = setting.run(random_script(3, nodes=5))
     script = smallest(outcome, setting)
@@ -192,7 +190,7 @@ def test_a_failure_is_shrunken_and_replays():
     ],
     ids=["class", "list", "instance", "plain instance", "keys"],
 )
-def test_the_command_says_all_that_the_simulation_depends_on(topology, words):
+def test_the_command_contains_all_that_the_simulation_depends_on(topology, words):
     setting = Setting(topology=topology, loss=0.123456789, seconds=30.123456789)
     command, _, _ = setting.command(Script(nodes=3)).partition(" --script")
     given = shlex.split(command)

@@ -1,5 +1,4 @@
-"""The real connector under detangle, which explores in which order tasks, callbacks, packets and
-timers may take their turns.
+"""The real connector under detangle, which explores orders of tasks, callbacks, packets and timers.
 
 A failure prints a token that replays it: ``DETANGLE_REPLAY=dt1-... pytest ...``. More schedules
 than here: ``pytest tests/simulation/test_schedules.py --detangle-runs=20000 --detangle-seed=7``.
@@ -25,8 +24,8 @@ from cluster_kit.wire.link import LinkState
 RUNS = 100  # of each scenario by each strategy
 SEED = 1
 STRATEGIES = ("pct:3", "random", "dfs:1")
-SETTLE_S = 10.0  # virtual: more than a handshake, a probe and a silence take
-PROMPT_S = 1.0  # less than any of these
+SETTLE_S = 10.0  # virtual: longer than a handshake, a probe and a silence
+PROMPT_S = 1.0  # shorter than any of these
 NAMES = {
     "ann": ["10.0.0.1"],
     "bob": ["10.0.0.2"],
@@ -36,8 +35,8 @@ NAMES = {
 PORT = 4370
 
 
-class Party:
-    """A node that a schedule runs through."""
+class Peer:
+    """A node of a scenario."""
 
     def __init__(self, basename, number, **options):
         self.network = DetangledNetwork(f"10.0.0.{number}", NAMES)
@@ -56,7 +55,7 @@ class Party:
         return peer
 
     async def link(self, other):
-        """Connect, trying again what fails for now, as a worker does."""
+        """Connect, retrying temporary failures as a worker does."""
         while True:
             try:
                 return await self.connect(other)
@@ -68,7 +67,7 @@ class Party:
     async def disconnect(self, other):
         await self.connector.disconnect(other.node)
 
-    async def tell(self, *, leaving=False, **metadata):
+    async def update(self, *, leaving=False, **metadata):
         self.node = self.node.evolve(metadata=metadata)
         await self.connector.update(self.node, leaving)
 
@@ -80,19 +79,16 @@ class Party:
 
     def knows_of(self, other):
         """Return the metadata that was reported last."""
-        return [each for each in self.links.reports if each.kind in ("up", "updated")][
-            -1
-        ].node.metadata
+        reports = [each for each in self.links.reports if each.kind in ("up", "updated")]
+        return reports[-1].node.metadata
 
 
 async def pair():
-    return await Party("ann", 1).start(), await Party("bob", 2).start()
+    return await Peer("ann", 1).start(), await Peer("bob", 2).start()
 
 
 async def nothing_half_open(*parties):
-    """Check that soon there are no streams but those of links; none must wait for the other end to
-    lose patience.
-    """
+    """Check that soon only the streams of links are left, without waiting for any timeout."""
     await asyncio.sleep(PROMPT_S)
     for party in parties:
         links = sum(party.is_linked_to(other) for other in parties)
@@ -102,7 +98,7 @@ async def nothing_half_open(*parties):
 
 
 async def end(*parties):
-    """Stop all, and hold what each of them reported, and left, to the laws."""
+    """Stop all connectors, and check what they reported and left behind."""
     await asyncio.gather(*(party.connector.stop() for party in parties))
     reported = [len(party.links.reports) for party in parties]
     await asyncio.sleep(SETTLE_S)
@@ -119,9 +115,7 @@ async def end(*parties):
 
 
 async def insist(ann, bob):
-    """Have both want the link until they have it: one that is being closed may still be returned by
-    ``connect``.
-    """
+    """Connect both ends until they are linked: ``connect`` may return a link that is closing."""
     for _ in range(3):
         await asyncio.gather(ann.link(bob), bob.link(ann))
         await asyncio.sleep(SETTLE_S)
@@ -131,7 +125,7 @@ async def insist(ann, bob):
 
 
 async def crossing_dials():
-    """The dial of the lower name wins, so that one never fails."""
+    """The dial of the lower name wins, so it never fails."""
     ann, bob = await pair()
     await asyncio.gather(ann.connect(bob), bob.link(ann))
     await nothing_half_open(ann, bob)
@@ -141,7 +135,7 @@ async def crossing_dials():
 
 async def crossing_dials_of_three():
     parties = [
-        await Party(name, number).start() for number, name in enumerate(("ann", "bob", "cid"), 1)
+        await Peer(name, number).start() for number, name in enumerate(("ann", "bob", "cid"), 1)
     ]
     pairs = [(one, other) for one in parties for other in parties if one is not other]
     await asyncio.gather(*(one.link(other) for one, other in pairs))
@@ -200,7 +194,7 @@ async def connect_given_up_while_the_peer_dials():
 
 async def connect_given_up_on_the_second_of_two_ways():
     ann, bob = await pair()
-    cid = await Party("cid", 3).start()
+    cid = await Peer("cid", 3).start()
     detangle.network().partition(["10.0.0.1"], ["10.0.0.3"])
     task = asyncio.create_task(ann.connector.connect(Node(address=f"somebody:{PORT}")))
     await ann.network.opened.wait()
@@ -263,7 +257,7 @@ async def newcomer_held_while_the_link_dies():
     ann, bob = await pair()
     await ann.link(bob)
     detangle.network().partition(["10.0.0.1"], ["10.0.0.2"])
-    again = await Party("bob", 4, host="10.0.0.4").start()
+    again = await Peer("bob", 4, host="10.0.0.4").start()
 
     async def dial_from_ann():
         await asyncio.sleep(detangle.uniform(0, 3, steps=8))
@@ -294,7 +288,7 @@ async def update_during_the_handshake():
     async def change(party):
         for word in ("one", "two"):
             await asyncio.sleep(detangle.uniform(0, 0.02, steps=8))
-            await party.tell(said=word)
+            await party.update(said=word)
 
     await asyncio.gather(ann.link(bob), bob.link(ann), change(ann), change(bob))
     await nothing_half_open(ann, bob)
@@ -307,7 +301,7 @@ async def leaving_during_the_handshake():
 
     async def leave():
         await asyncio.sleep(detangle.uniform(0, 0.02, steps=8))
-        await ann.tell(leaving=True)
+        await ann.update(leaving=True)
 
     async def try_to_link():
         with suppress(ConnectError):
@@ -358,11 +352,11 @@ def test_laws_hold_in_any_order(scenario, strategy):
     explore(scenario, strategy)
 
 
-# -- that they would be found ----------------------------------------------------------------------
+# -- planted faults --------------------------------------------------------------------------------
 
 
 def without_the_tie_break(monkeypatch):
-    """Who has dialled answers whoever dials it."""
+    """A node that is dialling answers incoming dials."""
     (row,) = (
         row
         for row in arbitration.CASES
@@ -375,18 +369,18 @@ def without_the_tie_break(monkeypatch):
 
 
 def without_an_end_of_dialling(monkeypatch):
-    """Whoever stops lets each ``connect`` try the next address."""
+    """``connect`` goes on to the next address while the connector stops."""
     monkeypatch.setattr(dial.Dialler, "stop", lambda dialler: None)
 
 
 def without_an_owner_of_the_stream_that_wins(monkeypatch):
-    """A dial that is cancelled while it calls off the others forgets its stream."""
+    """A winning dial that is cancelled while it calls off the others forgets its stream."""
     call_off = dial._call_off
     monkeypatch.setattr(dial, "_call_off", lambda dials, won: call_off(dials, None))
 
 
-def without_telling_what_has_changed_meanwhile(monkeypatch):
-    """Who comes up as a link is told nothing that changed since the hello."""
+def without_sending_what_changed_since_the_hello(monkeypatch):
+    """What changed since the hello is not sent when the link comes up."""
     monkeypatch.setattr(Connection, "changes", lambda connection, us: iter(()))
 
 
@@ -396,7 +390,7 @@ def without_telling_what_has_changed_meanwhile(monkeypatch):
         (without_the_tie_break, crossing_dials),
         (without_an_end_of_dialling, stop_while_dialling),
         (without_an_owner_of_the_stream_that_wins, connect_given_up_on_the_second_of_two_ways),
-        (without_telling_what_has_changed_meanwhile, update_during_the_handshake),
+        (without_sending_what_changed_since_the_hello, update_during_the_handshake),
     ],
 )
 def test_planted_fault_is_found_and_its_schedule_replays(plant, scenario, monkeypatch):
@@ -415,9 +409,7 @@ def test_planted_fault_is_found_and_its_schedule_replays(plant, scenario, monkey
 
 
 class TestDetangledNetwork(StreamRules):
-    """What stands in for the network here keeps the contract, but for what is unsent: detangle's
-    streams take everything.
-    """
+    """Detangle's network keeps the contract, except that its streams never hold anything back."""
 
     address, other_address = "10.0.0.1", "10.0.0.2"
     test_what_nobody_reads_is_counted_as_unsent = None

@@ -1,10 +1,10 @@
-"""Scripts: a file says what happens, in one clear line for each fault; the same text comes back."""
+"""Scripts survive a round trip through YAML, and each fault of a file gives one clear line."""
 
 import pytest
 
 from cluster_kit import ConfigError
-from cluster_kit.testing.simulation.scripts.chaos import random_script
 from cluster_kit.testing.simulation.scripts.file import read_script, script_from
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import MAX_NODES, Script
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
@@ -84,7 +84,7 @@ def read(tmp_path):
 
 @pytest.fixture
 def faults(read, tmp_path):
-    """Return a function that gives the faults of a file, without the folder's name."""
+    """Return a function that lists the faults of a file, without the folder's name."""
 
     def faults(text):
         with pytest.raises(ConfigError) as raised:
@@ -105,13 +105,13 @@ def test_each_step_comes_back_from_its_text(step, read):
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_made_up_scripts_come_back_from_their_text(seed, read):
+def test_random_scripts_come_back_from_their_text(seed, read):
     script = random_script(seed, nodes=1 + seed % 7, faults=8)
     assert read(script.as_yaml()) == script
     assert random_script(seed, nodes=1 + seed % 7, faults=8) == script
 
 
-def test_steps_come_in_the_order_of_their_times():
+def test_steps_are_sorted_by_time():
     late, early = Crash(at_s=5, nodes=(1,)), Crash(at_s=2, nodes=(2,))
     assert Script(nodes=2, steps=(late, early)).steps == (early, late)
 
@@ -207,7 +207,7 @@ def test_nodes_are_numbers_ranges_lists_or_all(written, nodes, read):
         ),
     ],
 )
-def test_each_fault_of_a_step_is_told_with_its_place(step, fault, faults):
+def test_each_fault_of_a_step_is_reported_with_its_place(step, fault, faults):
     assert faults(f"nodes: 5\nsteps:\n- {step}\n") == [f"script.yaml:{fault}"]
 
 
@@ -226,20 +226,13 @@ def test_each_fault_of_a_step_is_told_with_its_place(step, fault, faults):
         ("nodes: 3\nstep: []", "script.yaml:2:1: step: unknown key: did you mean 'steps'?"),
     ],
 )
-def test_each_fault_of_a_file_is_told_with_its_place(text, fault, faults):
+def test_each_fault_of_a_file_is_reported_with_its_place(text, fault, faults):
     assert faults(text) == [fault]
 
 
-def test_all_faults_are_told_at_once(faults):
-    assert (
-        len(
-            faults(
-                "nodes: 5\nsteps:\n- {at_s: -3, crash: 2}\n- {at_s: 3, crush: 2}\n- {at_s: 3, "
-                "freeze: x}\n"
-            )
-        )
-        == 3
-    )
+def test_all_faults_are_reported_at_once(faults):
+    steps = "- {at_s: -3, crash: 2}\n- {at_s: 3, crush: 2}\n- {at_s: 3, freeze: x}\n"
+    assert len(faults(f"nodes: 5\nsteps:\n{steps}")) == 3
 
 
 def test_the_number_of_nodes_can_be_given_beside_the_file(read):

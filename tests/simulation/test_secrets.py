@@ -1,6 +1,4 @@
-"""Clusters with a secret in simulation: the same laws hold, and secrets are rotated without losing
-anybody.
-"""
+"""Simulated clusters with a secret keep all laws, and rotate the secret without losing a node."""
 
 import logging
 
@@ -24,7 +22,7 @@ OLD, NEW = 1, 2
 
 
 def rotation(nodes, *, begin_s=4.0, apart_s=0.3):
-    """Return the steps of a rotation, in each of which the nodes take their turns."""
+    """Return the steps of a rotation: accept the new secret, use it, drop the old one."""
     steps = []
     for number, secrets in enumerate(((OLD, NEW), (NEW, OLD), (NEW,))):
         at_s = begin_s + number * (nodes * apart_s + 5)
@@ -42,7 +40,7 @@ def test_rotation_loses_no_link(topology, seed):
     Setting(topology=topology, seed=seed, secret=True).check(script)
 
 
-def test_node_that_sleeps_through_the_middle_step_returns():
+def test_node_that_is_frozen_during_the_middle_step_returns():
     end_s = 4 + 2 * (5 * 0.3 + 5)
     steps = [step for step in rotation(5) if step.at_s < end_s and step.nodes != (5,)]
     steps.append(Rekey(at_s=4.0, nodes=(5,), secrets=(OLD, NEW)))
@@ -52,10 +50,8 @@ def test_node_that_sleeps_through_the_middle_step_returns():
 
 @pytest.mark.once
 @pytest.mark.timeout(300)
-def test_fifty_nodes_go_through_a_rotation_while_datagrams_are_lost_and_one_sleeps():
-    """The last one is frozen when the others begin to use the new secret, and does so itself when
-    it is back.
-    """
+def test_fifty_nodes_rotate_a_secret_while_datagrams_are_lost_and_one_is_frozen():
+    """The last node is frozen while the others begin to use the new secret."""
     steps = [
         step
         for step in rotation(50, apart_s=0.1)
@@ -70,32 +66,30 @@ def test_fifty_nodes_go_through_a_rotation_while_datagrams_are_lost_and_one_slee
 
 @pytest.fixture
 def warned():
-    """Return what nodes have said of secrets that were dropped."""
-    said = []
+    """Return the warnings about secrets that were dropped too early."""
+    warnings = []
 
-    def hear(record):
+    def record_warning(record):
         if "dropped a secret" in record.getMessage():
-            said.append(record.getMessage().partition(" still use: ")[2].partition(": ")[0])
+            warnings.append(record.getMessage().partition(" still use: ")[2].partition(": ")[0])
         return True
 
     logger = logging.getLogger("cluster_kit.worker")
-    logger.addFilter(hear)
-    yield said
-    logger.removeFilter(hear)
+    logger.addFilter(record_warning)
+    yield warnings
+    logger.removeFilter(record_warning)
 
 
 def rekeyed(at_s, nodes, *secrets):
     return Rekey(at_s=at_s, nodes=nodes, secrets=secrets)
 
 
-def test_right_rotation_gives_no_warning(warned):
+def test_correct_rotation_gives_no_warning(warned):
     Setting(topology=MESH, secret=True, seconds=60).check(Script(nodes=5, steps=rotation(5)))
     assert warned == []
 
 
-def test_secret_that_is_dropped_seconds_before_its_last_user_tells_of_another_one_gives_no_warning(
-    warned,
-):
+def test_secret_that_is_dropped_seconds_before_its_last_user_changes_gives_no_warning(warned):
     others, last = (1, 2, 3), (4,)
     steps = [
         rekeyed(8.0, others + last, OLD, NEW),
@@ -107,7 +101,7 @@ def test_secret_that_is_dropped_seconds_before_its_last_user_tells_of_another_on
     assert warned == []
 
 
-def test_secret_that_is_dropped_too_early_is_told_with_the_names_of_those_who_are_behind(warned):
+def test_secret_that_is_dropped_too_early_gives_a_warning_that_names_its_users(warned):
     others, behind = (1, 2), (3, 4)
     steps = [
         rekeyed(8.0, others + behind, OLD, NEW),

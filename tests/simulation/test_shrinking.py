@@ -1,8 +1,8 @@
-"""What is left of a script that fails is what makes it fail."""
+"""Shrinking reduces a script to what makes it fail."""
 
 import pytest
 
-from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.shrinking import shrink
 from cluster_kit.testing.simulation.scripts.steps import Crash, Freeze, Packets, Partition
@@ -12,24 +12,21 @@ def freezes_long(script):
     return any(isinstance(step, Freeze) and step.for_s > 3 for step in script.steps)
 
 
-def crashes_while_parted(script):
-    parted = [step for step in script.steps if isinstance(step, Partition)]
-    crashes = [step for step in script.steps if isinstance(step, Crash)]
-    return any(
-        part.at_s <= crash.at_s <= part.at_s + part.for_s for part in parted for crash in crashes
-    )
+def crashes_in_partition(script):
+    parts = [step for step in script.steps if isinstance(step, Partition)]
+    crashes = [step.at_s for step in script.steps if isinstance(step, Crash)]
+    return any(part.at_s <= at_s <= part.at_s + part.for_s for part in parts for at_s in crashes)
 
 
 def failing(fails, most):
-    return [
-        script for seed in range(200) if fails(script := random_script(seed, nodes=6, faults=9))
-    ][:most]
+    scripts = (random_script(seed, nodes=6, faults=9) for seed in range(200))
+    return [script for script in scripts if fails(script)][:most]
 
 
 @pytest.mark.parametrize(
     "script", failing(freezes_long, 10), ids=lambda script: str(len(script.steps))
 )
-def test_one_step_is_left_of_a_script_that_one_step_fails(script):
+def test_one_step_is_left_if_one_step_causes_the_failure(script):
     left = shrink(script, freezes_long)
     assert left.nodes == 1
     assert [type(step) for step in left.steps] == [Freeze]
@@ -39,20 +36,20 @@ def test_one_step_is_left_of_a_script_that_one_step_fails(script):
 
 
 @pytest.mark.parametrize(
-    "script", failing(crashes_while_parted, 10), ids=lambda script: str(len(script.steps))
+    "script", failing(crashes_in_partition, 10), ids=lambda script: str(len(script.steps))
 )
-def test_two_steps_are_left_of_a_script_that_two_fail(script):
-    left = shrink(script, crashes_while_parted)
+def test_two_steps_are_left_if_two_cause_the_failure(script):
+    left = shrink(script, crashes_in_partition)
     assert sorted(type(step).__name__ for step in left.steps) == ["Crash", "Partition"]
-    assert crashes_while_parted(left)
+    assert crashes_in_partition(left)
 
 
-def test_the_same_script_is_left_each_time():
-    script = failing(crashes_while_parted, 1)[0]
-    assert shrink(script, crashes_while_parted) == shrink(script, crashes_while_parted)
+def test_shrinking_is_deterministic():
+    script = failing(crashes_in_partition, 1)[0]
+    assert shrink(script, crashes_in_partition) == shrink(script, crashes_in_partition)
 
 
-def test_simpler_faults_take_the_place_of_all_at_once():
+def test_options_that_do_not_matter_are_dropped():
     script = Script(
         nodes=3,
         steps=(Packets(at_s=5, loss=0.5, delay_s=0.1, jitter_s=0.1, reorder=0.2, for_s=10),),
@@ -61,7 +58,7 @@ def test_simpler_faults_take_the_place_of_all_at_once():
     assert left.steps == (Packets(at_s=0, loss=0.5, for_s=1),)
 
 
-def test_no_script_is_tried_twice_or_more_often_than_it_may():
+def test_no_script_is_tried_twice_and_tries_are_bounded():
     asked = []
 
     def fails(script):
@@ -72,5 +69,5 @@ def test_no_script_is_tried_twice_or_more_often_than_it_may():
     assert len(asked) == len(set(asked)) <= 50
 
 
-def test_a_script_that_fails_without_steps_loses_them_at_once():
+def test_a_script_that_fails_without_steps_loses_all_of_them():
     assert shrink(random_script(1, nodes=40, faults=9), lambda _: True) == Script(nodes=1)

@@ -1,6 +1,4 @@
-"""A whole cluster in virtual time: it agrees with the truth whatever happens, the same way each
-time, and bugs are found.
-"""
+"""Simulated clusters agree with the truth whatever happens, and the same way each time."""
 
 import json
 import random
@@ -14,8 +12,8 @@ import pytest
 
 from cluster_kit import ConfigError
 from cluster_kit.testing.simulation import simulation
-from cluster_kit.testing.simulation.replaying import Setting, report, smallest
-from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.replay import Setting, report, smallest
+from cluster_kit.testing.simulation.scripts.random_script import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
@@ -49,7 +47,7 @@ each_scenario = pytest.mark.parametrize("scenario", SCENARIOS)
 
 DIGEST = textwrap.dedent("""
     import json, sys
-    from cluster_kit.testing.simulation.scripts.chaos import random_script
+    from cluster_kit.testing.simulation.scripts.random_script import random_script
     from cluster_kit.testing.simulation.simulation import Simulation
 
     entry, nodes, seeds = json.loads(sys.argv[1])
@@ -80,12 +78,12 @@ def laws_broken(script=4, **options):
     return set(run(script, **options).counts)
 
 
-# Whatever happens
+# Random faults
 
 
 @each_scenario
 @pytest.mark.parametrize("seed", SEEDS)
-def test_all_agree_after_whatever_happened_and_nobody_was_taken_for_dead(scenario, seed):
+def test_all_nodes_agree_after_random_faults_without_false_alarms(scenario, seed):
     outcome = outcome_of(scenario, seed)
     if not outcome.is_good:
         setting = Setting(topology=SCENARIOS[scenario][0], seed=seed)
@@ -122,14 +120,14 @@ def test_one_node_agrees_with_itself():
     assert outcome.links == (0,)
 
 
-def test_who_joins_leaves_crashes_and_returns_is_told():
+def test_joins_leaves_crashes_and_restarts_are_reported():
     _, lines = simulated(
         Join(at_s=2, nodes=(5,)),
         Leave(at_s=3, nodes=(1,)),
         Crash(at_s=4, nodes=(2,)),
         Restart(at_s=5, nodes=(1, 2)),
     )
-    told = [line for line in lines if line.split()[1] == "n0003"]
+    reported = [line for line in lines if line.split()[1] == "n0003"]
     for expected in (
         "up n0005@10.0.0.6",
         "down n0001@10.0.0.2: left",
@@ -137,10 +135,10 @@ def test_who_joins_leaves_crashes_and_returns_is_told():
         "up n0001@10.0.0.2",
         "up n0002@10.0.0.3",
     ):
-        assert any(expected in line for line in told), expected
+        assert any(expected in line for line in reported), expected
 
 
-def test_a_draining_node_is_told_to_leave_before_it_does():
+def test_a_draining_node_is_reported_as_leaving_before_it_leaves():
     _, lines = simulated(Leave(at_s=2, nodes=(1,), drain_s=3))
     assert any(
         " n0002 " in line and "leaving n0001" in line and float(line.split()[0]) < 2.5
@@ -156,7 +154,7 @@ def test_a_draining_node_is_told_to_leave_before_it_does():
     [PowerOff(at_s=3, nodes=(1,)), Freeze(at_s=3, nodes=(1,)), Cut(at_s=3, nodes=(1,))],
     ids=str,
 )
-def test_a_silent_node_is_noticed_by_its_silence(step):
+def test_a_silent_node_is_noticed(step):
     _, lines = simulated(step)
     downs = [line for line in lines if "down n0001@10.0.0.2" in line]
     assert len(downs) == 3
@@ -164,19 +162,19 @@ def test_a_silent_node_is_noticed_by_its_silence(step):
     assert all(5 < float(line.split()[0]) < 9 for line in downs)
 
 
-def test_both_sides_of_a_partition_go_on_by_themselves():
+def test_both_sides_of_a_partition_carry_on():
     outcome, lines = simulated(Partition(at_s=3, groups=((1, 2),)), nodes=5)
     assert sorted(outcome.links) == [1, 1, 2, 2, 2]
     assert not outcome.false_alarms
     assert sum("down" in line for line in lines) == 2 * 2 * 3
 
 
-def test_a_cut_of_one_way_is_no_way_for_a_link():
+def test_a_one_way_cut_breaks_the_link():
     outcome, _ = simulated(Cut(at_s=3, nodes=(1,), to=(2,), one_way=True))
     assert sorted(outcome.links) == [2, 2, 3, 3]
 
 
-def test_a_healed_partition_leaves_nothing():
+def test_a_healed_partition_leaves_no_trace():
     outcome, _ = simulated(Partition(at_s=3, groups=((1, 2),)), Heal(at_s=23), nodes=5)
     assert set(outcome.links) == {4}
 
@@ -189,7 +187,7 @@ def test_starved_nodes_are_not_dead():
     assert not any("down" in line for line in lines)
 
 
-def test_a_node_starves_as_long_as_the_last_step_says():
+def test_the_latest_step_decides_how_long_a_node_starves():
     steps = (
         Starve(at_s=1, nodes=(1,), for_s=1),
         Starve(at_s=1.5, nodes=(1,), most_s=1000, for_s=20),
@@ -198,12 +196,12 @@ def test_a_node_starves_as_long_as_the_last_step_says():
     assert any("down n0001@10.0.0.2: silent" in line for line in lines)
 
 
-def test_a_node_that_is_thawed_goes_on():
+def test_a_thawed_node_links_again():
     outcome, _ = simulated(Freeze(at_s=3, nodes=(1,)), Thaw(at_s=30, nodes=(1,)))
     assert set(outcome.links) == {3}
 
 
-def test_steps_that_make_no_sense_by_then_are_skipped_and_told():
+def test_impossible_steps_are_skipped_and_traced():
     outcome, lines = simulated(
         Restart(at_s=2, nodes=(1,)),
         Thaw(at_s=2, nodes=(1,)),
@@ -236,23 +234,23 @@ def test_steps_that_make_no_sense_by_then_are_skipped_and_told():
     assert sorted(outcome.links) == [3, 3, 3, 3]
 
 
-def test_a_node_that_is_told_to_leave_as_soon_as_it_starts_leaves():
+def test_a_node_can_leave_as_soon_as_it_starts():
     outcome, lines = simulated(Join(at_s=2, nodes=(5,)), Leave(at_s=2, nodes=(5,)))
     assert set(outcome.links) == {3}
     assert any(" n0005 " in line and "has ended" in line for line in lines)
 
 
-def test_an_earlier_run_is_shown_where_a_list_is_all_that_tells_of_a_node():
+def test_a_node_known_only_from_a_list_may_be_shown_as_an_earlier_run():
     steps = (Leave(at_s=2, nodes=(2, 4)), Crash(at_s=3, nodes=(3,)), Restart(at_s=3, nodes=(3,)))
     simulated(*steps, topology={"strategy": "static", "topology": "ring"})
 
 
-def test_everybody_can_be_gone_in_the_end():
+def test_all_nodes_can_be_gone_at_the_end():
     outcome, _ = simulated(Crash(at_s=3, nodes=ALL))
     assert outcome.links == ()
 
 
-def test_it_lasts_as_long_as_it_is_told_to():
+def test_seconds_set_how_long_a_simulation_lasts():
     outcome, _ = simulated(seconds=30)
     assert outcome.ended_s == 30
     assert outcome.node_s == pytest.approx(120, abs=5)
@@ -348,12 +346,12 @@ QUICK = {"name": "gossip", "interval_s": 0.3, "ttl_s": 2}
     ],
     ids=["late announcement", "hearsay of peers", "starved", "frozen"],
 )
-def test_who_said_goodbye_is_not_found_again_by_what_was_on_its_way(topology, seed, script):
+def test_packets_in_flight_do_not_bring_back_a_node_that_said_goodbye(topology, seed, script):
     Setting(topology=topology, seed=seed, loss=0.05 if seed == 10162 else 0.0).check(script)
 
 
-def told_of_a_node_that_comes_back_only_to_leave(drain_s):
-    """Let a node lose power and come back, draining at once; return what the other one is told."""
+def reported_of_a_node_that_comes_back_only_to_leave(drain_s):
+    """Restart a node that lost power and drain it at once; return what the other one reports."""
     steps = (
         PowerOff(at_s=1, nodes=(1,)),
         Restart(at_s=1, nodes=(1,)),
@@ -365,21 +363,19 @@ def told_of_a_node_that_comes_back_only_to_leave(drain_s):
     return [line.partition("n0002  ")[2] for line in lines if "n0002  " in line]
 
 
-def test_node_that_lost_power_and_comes_back_only_to_leave_is_leaving_as_the_run_that_does():
-    told = told_of_a_node_that_comes_back_only_to_leave(drain_s=10)
-    assert [line.split()[0] for line in told[-4:]] == ["down", "updated", "leaving", "lost"]
+def test_leaving_is_reported_of_the_later_run_of_a_node_that_lost_power():
+    lines = reported_of_a_node_that_comes_back_only_to_leave(drain_s=10)
+    assert [line.split()[0] for line in lines[-4:]] == ["down", "updated", "leaving", "lost"]
 
 
-def test_node_that_lost_power_and_comes_back_only_to_leave_is_down_when_its_first_run_is_silent():
-    """Nobody dials the later run, as it is leaving, so it can't prove itself; the word of discovery
-    alone closes no link.
+def test_a_link_to_a_run_that_lost_power_is_down_only_when_it_falls_silent():
+    """Discovery alone closes no link, and the later run is not dialled, as it is leaving.
 
-    That the later run is leaving is not told: while the link is up, it is the first run that is
-    shown, which isn't.
+    That it is leaving is not reported either: while the link is up, the first run is shown.
     """
-    told = told_of_a_node_that_comes_back_only_to_leave(drain_s=1)
+    lines = reported_of_a_node_that_comes_back_only_to_leave(drain_s=1)
     first = "n0001@10.0.0.2"
-    assert told == [
+    assert lines == [
         "starts",
         f"found {first}",
         f"up {first}",
@@ -388,7 +384,7 @@ def test_node_that_lost_power_and_comes_back_only_to_leave_is_down_when_its_firs
     ]
 
 
-def test_run_whose_clock_was_set_back_does_not_leave_as_the_run_that_others_still_know():
+def test_a_run_with_an_earlier_clock_does_not_leave_in_place_of_the_run_before_it():
     steps = (
         ClockJump(at_s=1, nodes=(2,), by_s=-86400),
         Crash(at_s=1, nodes=(2,)),

@@ -1,19 +1,19 @@
-"""Who is kept from whom, for how long, and what all should see in the end."""
+"""What keeps nodes apart, for how long, and what all should see in the end."""
 
 from math import inf
 
 import pytest
 
 from cluster_kit.node import BootId, Node
-from cluster_kit.testing.simulation.disturbances import History, closes, is_fair, ways_of
-from cluster_kit.testing.simulation.judging.truth import (
+from cluster_kit.testing.simulation.connectivity import Connectivity, closes, is_fair, paths_of
+from cluster_kit.testing.simulation.identity import address_of, node_of
+from cluster_kit.testing.simulation.invariants.truth import (
     Disagreement,
     Truth,
+    expected_links,
     faults_of_topology,
-    meant_links,
     picks_of,
 )
-from cluster_kit.testing.simulation.naming import address_of, node_of
 from cluster_kit.testing.simulation.scripts.script import MAX_NODES
 from cluster_kit.testing.simulation.scripts.steps import (
     Cut,
@@ -28,10 +28,10 @@ from cluster_kit.topologies.ring import RingTopology
 NUMBERS = range(1, 6)
 
 
-def befallen(step):
-    ways = ways_of(step, NUMBERS)
+def affected(step):
+    paths = paths_of(step, NUMBERS)
     return {
-        (one, other) for one in NUMBERS for other in NUMBERS if one != other and ways(one, other)
+        (one, other) for one in NUMBERS for other in NUMBERS if one != other and paths(one, other)
     }
 
 
@@ -40,7 +40,7 @@ def both_ways(*pairs):
 
 
 @pytest.mark.parametrize(
-    ("step", "ways"),
+    ("step", "paths"),
     [
         (
             Partition(at_s=0, groups=((1, 2),)),
@@ -65,13 +65,13 @@ def both_ways(*pairs):
     ],
     ids=str,
 )
-def test_partitions_and_cuts_close_ways(step, ways):
+def test_partitions_and_cuts_close_paths(step, paths):
     assert closes(step)
-    assert befallen(step) == ways
+    assert affected(step) == paths
 
 
-def test_a_ring_leaves_the_ways_to_those_next_to_each():
-    assert befallen(RingCut(at_s=0)) == both_ways((1, 3), (1, 4), (2, 4), (2, 5), (3, 5))
+def test_a_ring_cut_leaves_the_paths_between_neighbours():
+    assert affected(RingCut(at_s=0)) == both_ways((1, 3), (1, 4), (2, 4), (2, 5), (3, 5))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_ring_leaves_the_ways_to_those_next_to_each():
     ],
     ids=str,
 )
-def test_some_loss_and_delay_is_to_be_borne(step, fair, closing):
+def test_some_loss_and_delay_is_fair(step, fair, closing):
     assert (is_fair(step), closes(step)) == (fair, closing)
 
 
@@ -96,14 +96,14 @@ def test_loss_adds_up():
 
 
 def test_nodes_are_apart_while_one_is_gone_and_for_the_aftermath():
-    history = History()
-    history.node_gone(1, 0.0, was_there=False).until_s = 0.5
-    assert history.undisturbed_since_s(1, 2, 10) == 0.5
-    crash = history.node_gone(2, 5.0)
-    assert history.undisturbed_since_s(1, 2, 10) == inf
-    assert history.undisturbed_since_s(1, 3, 10) == 0.5
+    connectivity = Connectivity()
+    connectivity.node_absent(1, 0.0, was_there=False).until_s = 0.5
+    assert connectivity.undisturbed_since_s(1, 2, 10) == 0.5
+    crash = connectivity.node_absent(2, 5.0)
+    assert connectivity.undisturbed_since_s(1, 2, 10) == inf
+    assert connectivity.undisturbed_since_s(1, 3, 10) == 0.5
     crash.until_s = 6.0
-    assert history.undisturbed_since_s(1, 2, 10) == 16.0
+    assert connectivity.undisturbed_since_s(1, 2, 10) == 16.0
 
 
 def truth_of(numbers, links, *, listed=()):
@@ -118,25 +118,25 @@ def truth_of(numbers, links, *, listed=()):
     )
 
 
-def test_a_goodbye_is_heard_where_nothing_disturbed_it_or_has_since():
-    history = History()
-    history.node_gone(3, 0.0, was_there=False).until_s = 1.0
-    history.node_gone(1, 2.0).until_s = 3.0
-    cut = history.ways_disturbed(
-        ways_of(Cut(at_s=0, nodes=(2,), to=(4,)), NUMBERS), closes=True, at_s=5.0
+def test_a_goodbye_must_be_received_unless_something_disturbed_it():
+    connectivity = Connectivity()
+    connectivity.node_absent(3, 0.0, was_there=False).until_s = 1.0
+    connectivity.node_absent(1, 2.0).until_s = 3.0
+    cut = connectivity.paths_disturbed(
+        paths_of(Cut(at_s=0, nodes=(2,), to=(4,)), NUMBERS), closes=True, at_s=5.0
     )
-    history.node_gone(4, 10.0)
-    assert history.was_quiet(3, 4, 10.0, 4.0)
-    assert history.was_quiet(1, 4, 10.0, 4.0)
-    assert not history.was_quiet(1, 4, 10.0, 8.0)
-    assert not history.was_quiet(2, 4, 10.0, 4.0)
+    connectivity.node_absent(4, 10.0)
+    assert connectivity.was_quiet(3, 4, 10.0, 4.0)
+    assert connectivity.was_quiet(1, 4, 10.0, 4.0)
+    assert not connectivity.was_quiet(1, 4, 10.0, 8.0)
+    assert not connectivity.was_quiet(2, 4, 10.0, 4.0)
     cut.until_s = 5.5
-    assert history.was_quiet(2, 4, 10.0, 4.0)
-    history.node_gone(3, 11.0)
-    assert not history.was_quiet(3, 4, 10.0, 4.0)
+    assert connectivity.was_quiet(2, 4, 10.0, 4.0)
+    connectivity.node_absent(3, 11.0)
+    assert not connectivity.was_quiet(3, 4, 10.0, 4.0)
 
 
-def test_a_view_is_wrong_about_whoever_is_missing_left_over_or_outdated():
+def test_a_view_is_wrong_about_nodes_that_are_missing_left_over_or_outdated():
     truth = truth_of((1, 2, 3), {1: frozenset({2}), 2: frozenset({1}), 3: frozenset()})
     two, three = truth.there[2], truth.there[3]
     known, up = {two.key: two, three.key: three}, {two.key: two}
@@ -144,36 +144,36 @@ def test_a_view_is_wrong_about_whoever_is_missing_left_over_or_outdated():
     assert not disagreement.about
     up[three.key] = three
     del known[two.key]
-    disagreement.look(three.key)
-    disagreement.look(two.key)
+    disagreement.update(three.key)
+    disagreement.update(two.key)
     assert (
         disagreement.describe() == f"{two.key} is not known; {three.key} is up, and should not be"
     )
     known[two.key] = two.evolve(boot_id=BootId(1, 1))
-    disagreement.look(two.key)
+    disagreement.update(two.key)
     assert f"{two.key} is seen as an earlier run" in disagreement.describe()
     stranger = Node("who@there")
     known[stranger.key] = stranger
-    disagreement.look(stranger.key)
+    disagreement.update(stranger.key)
     assert f"{stranger.key} is known, and should not be" in disagreement.describe()
 
 
-def test_who_is_listed_is_known_though_it_is_gone():
+def test_a_listed_node_must_be_known_even_when_it_is_gone():
     gone = node_of(2)
     disagreement = Disagreement(1, truth_of((1,), {1: frozenset()}, listed=[gone.key]), {}, {})
     assert disagreement.about == {gone.key}
 
 
-def test_links_are_meant_where_both_are_there_and_reach_each_other():
+def test_links_are_expected_where_both_ends_run_and_reach_each_other():
     there = {number: node_of(number) for number in NUMBERS}
-    everybody = frozenset(there.values())
-    rosters = {number: everybody - {node} for number, node in there.items()}
+    everyone = frozenset(there.values())
+    rosters = {number: everyone - {node} for number, node in there.items()}
     picks = picks_of(there, RingTopology(), rosters, pytest.fail)
     assert not list(faults_of_topology(there, picks))
-    assert meant_links(there, picks, lambda one, other: (one, other) != (1, 2))[1] == {5}
+    assert expected_links(there, picks, lambda one, other: (one, other) != (1, 2))[1] == {5}
 
 
-def test_a_topology_whose_ends_differ_or_that_leaves_nodes_apart_is_found():
+def test_one_sided_picks_and_disconnected_nodes_are_faults_of_a_topology():
     there = {number: node_of(number) for number in (1, 2, 3)}
     one, two, three = (frozenset([node.key]) for node in there.values())
     assert list(faults_of_topology(there, {1: two, 2: one, 3: frozenset()})) == [

@@ -1,11 +1,35 @@
-"""A whole cluster in virtual time: real workers on a network in memory, from one seed, all laws
-under watch.
+"""Simulations: a whole cluster in virtual time, from one seed, with every law under watch.
 
-``simulation`` runs one of the ``scripts``, with a ``Member`` for each node and a ``Life`` for each
-of its runs; where a script has messages, an ``Application`` talks through that. ``playing`` carries
-out the steps, and ``weather`` is what befalls the network. All along ``judging`` tells what breaks
-a law, and at the end it compares views with the truth. ``outcome`` is what came of it, and
-``replaying`` says how to see it again by a smaller script.
+A simulated cluster consists of the real thing where behaviour lies, and of stand-ins at its edges.
+Each node runs the real ``Worker`` with its real strategies, connector and topology. Stand-ins take
+the place of what surrounds a worker: the event loop and clock (``testing.virtual_time``), the
+network (``testing.memory``), the process and the pipe to the application (``process.py``), and the
+application itself (``application.py``). Everything runs in one thread, and all randomness comes
+from the seed. So the same seed and script give the same run, down to each line of the trace.
+
+A run, from beginning to end:
+
+1. ``replay.Setting`` holds all that a run depends on besides the script; ``Setting.run`` makes a
+   ``simulation.Simulation``. It checks the topology entry as a configuration
+   (``configuration.configured``), and makes a ``node.SimulatedNode`` for each node that the
+   ``scripts.Script`` ever names, each on a machine of its own in ``network.SimulatedNetwork``.
+2. ``Simulation.run`` closes all ways to the real world (``sandbox.sandboxed``) and captures the log
+   (``logs.watched_logs``). Then it lets virtual time pass, a slice at a time.
+3. Within the first second each node starts: ``SimulatedNode.start`` makes an ``Application``, if
+   the script has messages, and a ``process.NodeProcess``, which starts the worker. The connector
+   and topology plugin are wrapped in ``invariants.proxies``.
+4. ``player.Player`` carries out each step at its time: on nodes (``SimulatedNode.kill``,
+   ``freeze`` and so on) or on the network (``SimulatedNetwork.begin`` and ``end``). Whatever may
+   keep nodes apart is recorded in ``connectivity.Connectivity``.
+5. Events reach ``invariants.view.NodeView`` as they would reach an application. Each breach of a
+   law is added to ``invariants.findings.Findings`` where it happens; ``invariants`` says which law
+   is judged where. Each change of a view becomes a line of the ``trace.Trace``.
+6. When the last disturbance is over, ``invariants.judge.Judge.settle`` works out what each node
+   must see. The run ends once all views have agreed with that for a while, or when the bound is
+   reached; ``Judge.conclude`` and ``MessageChecker.conclude`` judge what is left.
+7. The result is an ``outcome.Outcome``. If a law is broken, ``replay.smallest`` looks for a smaller
+   script that breaks it (``scripts.shrinking``), and ``replay.report`` prints how to run that. With
+   plugins from elsewhere, ``determinism.compared`` runs everything again in other processes.
 """
 
 from __future__ import annotations
@@ -14,11 +38,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluster_kit.testing.simulation.judging.findings import Finding, Law
+    from cluster_kit.testing.simulation.invariants.findings import Finding, Law
     from cluster_kit.testing.simulation.outcome import FalseAlarm, Outcome
-    from cluster_kit.testing.simulation.replaying import Setting
-    from cluster_kit.testing.simulation.scripts.chaos import random_script
+    from cluster_kit.testing.simulation.replay import Setting
     from cluster_kit.testing.simulation.scripts.file import read_script, script_from
+    from cluster_kit.testing.simulation.scripts.message_steps import (
+        Ask,
+        KillWorker,
+        Listen,
+        Publish,
+        Read,
+        Send,
+        Stall,
+        Unlisten,
+    )
+    from cluster_kit.testing.simulation.scripts.random_script import random_script
     from cluster_kit.testing.simulation.scripts.script import Script
     from cluster_kit.testing.simulation.scripts.shrinking import shrink
     from cluster_kit.testing.simulation.scripts.steps import (
@@ -41,27 +75,17 @@ if TYPE_CHECKING:
         Step,
         Thaw,
     )
-    from cluster_kit.testing.simulation.scripts.talking import (
-        Ask,
-        KillWorker,
-        Listen,
-        Publish,
-        Read,
-        Send,
-        Stall,
-        Unlisten,
-    )
     from cluster_kit.testing.simulation.simulation import Simulation
 
 _MODULE_OF = {
     "FalseAlarm": "outcome",
-    "Finding": "judging.findings",
-    "Law": "judging.findings",
+    "Finding": "invariants.findings",
+    "Law": "invariants.findings",
     "Outcome": "outcome",
     "Script": "scripts.script",
-    "Setting": "replaying",
+    "Setting": "replay",
     "Simulation": "simulation",
-    "random_script": "scripts.chaos",
+    "random_script": "scripts.random_script",
     "read_script": "scripts.file",
     "script_from": "scripts.file",
     "shrink": "scripts.shrinking",
@@ -109,7 +133,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its module when it is first asked for (PEP 562)."""
+    """Import a public name from its module on first use (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'scripts.steps')}"), name)

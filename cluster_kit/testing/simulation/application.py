@@ -1,12 +1,16 @@
-"""The application of a simulated node, as far as it talks: a messenger, and whoever reads, asks and
-answers.
+"""The messaging application of a simulated node: a real ``Messenger``, and a scripted user of it.
 
-It speaks through the worker as a real one does, and lives on when that is replaced.
+It stands where the supervisor of a real process does. The worker's side of the pipe calls
+``on_message``, ``on_event`` and ``on_limit``; orders go back through ``attach``. An application
+lives on when its worker is replaced. Whatever it sends, and whatever its messenger reports, is also
+recorded with the ``MessageChecker``.
+
+A script decides what is sent. How a question is answered depends only on its serial number, so that
+every run has answers that are quick, late, refused and failed.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -16,21 +20,28 @@ from cluster_kit.errors import NotSentError, RemoteError, RemoteProtocolError, U
 from cluster_kit.events import Event, NodeUp
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.judging.ledger import HEAD_BYTES, Ledger, Party, Tie
-from cluster_kit.testing.simulation.naming import node_of
-from cluster_kit.testing.simulation.scripts.talking import (
+from cluster_kit.testing.simulation.identity import node_of
+from cluster_kit.testing.simulation.inbox import Inbox
+from cluster_kit.testing.simulation.invariants.deliveries import (
+    SERIAL_BYTES,
+    ApplicationRun,
+    TrackedLink,
+    serial_of,
+)
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.invariants.messages import MessageChecker
+from cluster_kit.testing.simulation.scripts.message_steps import (
     TOPIC,
     WINDOW_BYTES,
     WINDOW_MESSAGES,
     Ask,
     Listen,
+    MessageStep,
     Publish,
     Read,
     Send,
-    Speech,
+    SendingStep,
     Stall,
-    Talk,
     Unlisten,
 )
 from cluster_kit.testing.virtual_time.timeline import Timeline
@@ -49,49 +60,49 @@ from cluster_kit.topics.questions import Question
 from cluster_kit.wire import topics as wire
 from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened, SetGreeting
 
-_MOST_IN_HAND = 4  # parcels of one link that the worker may have; as the supervisor's switchboard
+_MAX_UNFORWARDED = 4  # parcels of one link at the worker, as in the supervisor's switchboard
 _TICK_S = 1.0
 _LATE_ANSWER_S = 0.5
+_DID_RUN = {NotSentError: False, RemoteError: True, UnansweredError: None}  # what an error says
 
 Order = Callable[[Any], None]
-"""Tells the worker something."""
+"""Sends a message to the worker."""
 
 
 @dataclass(slots=True)
-class _Link:
-    """One that is up; ``tie`` is the ledger's, and ``in_hand`` how many parcels the worker has for
-    it.
-    """
-
+class _OpenLink:
     node: Node
-    tie: Tie
-    in_hand: int = 0
+    tracked: TrackedLink
+    unforwarded: int = 0  # parcels that the worker has not passed on yet
 
 
 class Application:
-    """One run of one node's.
+    """One run of the application of one node.
 
     Args:
-        party: This run, as the ledger knows it.
-        timeline: Time.
-        ledger: Is told all that is said and heard, and judges it.
+        run: This run, as the checker knows it.
+        timeline: The virtual time.
+        checker: Judges everything that is sent and received.
         note: Adds a line to the trace.
     """
 
     def __init__(
-        self, party: Party, timeline: Timeline, *, ledger: Ledger, note: Callable[[str], None]
+        self,
+        run: ApplicationRun,
+        timeline: Timeline,
+        *,
+        checker: MessageChecker,
+        note: Callable[[str], None],
     ) -> None:
-        self.party = party
-        self.messenger = Messenger(party.run)
+        self.run = run
+        self.messenger = Messenger(run.id)
+        self.inbox = Inbox(self._mark_read, self._later)
         self._timeline = timeline
-        self._ledger = ledger
+        self._checker = checker
         self._note = note
         self._order: Order | None = None
-        self._greetings = 0  # that this worker was told
-        self._links: dict[int, _Link] = {}
-        self._unread: deque[tuple[IncomingStream, int]] = deque()
-        self._is_reading = True
-        self._late_s = 0.0
+        self._greetings = 0  # sent to this worker since it started
+        self._links: dict[int, _OpenLink] = {}
         self._is_frozen = False
         self._sends: dict[int, tuple[str, str, int]] = {}  # key, topic and serial by ticket
         self._asks: dict[int, int] = {}  # serial by ticket
@@ -101,170 +112,158 @@ class Application:
         )
         self._later(_TICK_S, self._tick)
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- its life ----------------------------------------------------------------------------------
 
     @property
-    def waits_for(self) -> tuple[int, ...]:
-        """The serials of what was said to one node and has not ended."""
+    def pending(self) -> tuple[int, ...]:
+        """The serials of questions, and of messages to one node, that have no outcome yet."""
         return (*(serial for *_, serial in self._sends.values()), *self._asks.values())
 
-    @property
-    def linked(self) -> dict[str, bytes]:
-        """The runs of those who are linked, by the key of the node."""
-        return {link.node.key: link.tie.run for link in self._links.values()}
-
-    @property
-    def is_late(self) -> bool:
-        """Whether it does not read at once, so that others may wait for room for long."""
-        return self._late_s > 0 or not self._is_reading
-
     def attach(self, order: Order, node: Node) -> None:
-        """Speak through a worker that has just been started with the greeting of now; ``node`` is
-        its run.
-        """
+        """Use a worker that was just started with the current greeting; ``node`` is its boot."""
         self._order, self._greetings = order, 0
-        self._ledger.serves(self.party, node)
+        self._checker.worker_started(self.run, node)
 
     def detach(self) -> None:
-        """The worker is dead, and all links with it."""
+        """Lose the worker, and all links with it."""
         self._order = None
         for link in list(self._links):
             self._close(link)
 
     def leave(self) -> None:
-        """Say goodbye to everybody, behind all that is said already; what comes from now on is not
-        heard.
-        """
+        """Close all streams, behind everything that was sent, and end."""
         self.messenger.close()
-        self._pump(most_in_hand=None)
+        self._pump(max_unforwarded=None)
         self.detach()
         self.end()
 
     def end(self) -> None:
         """Take part in nothing any more."""
-        self.party.is_over = True
+        self.run.is_over = True
         self._order = None
 
     def freeze(self) -> None:
-        """Do nothing until it is thawed."""
+        """Do nothing until ``thaw``."""
         self._is_frozen = True
 
     def thaw(self) -> None:
-        """Go on."""
+        """Go on after ``freeze``."""
         self._is_frozen = False
-        self._read()
+        self.inbox.read()
 
     # -- the worker --------------------------------------------------------------------------------
 
-    def hear(self, message: Parcel | Forwarded | LinkOpened | LinkClosed) -> None:
-        """Take in what the worker says of its links."""
-        if self.party.is_over:
+    def on_message(self, message: Parcel | Forwarded | LinkOpened | LinkClosed) -> None:
+        """Handle a message of the worker about a link."""
+        if self.run.is_over:
             return
         match message:
             case Parcel(link=link, payload=payload, forwarded=parcels) if link in self._links:
-                self._links[link].in_hand -= parcels
+                self._links[link].unforwarded -= parcels
                 self._receive(link, payload)
             case Forwarded(link=link, parcels=parcels) if link in self._links:
-                self._links[link].in_hand -= parcels
+                self._links[link].unforwarded -= parcels
             case LinkOpened():
                 self._open(message)
             case LinkClosed(link=link):
                 self._close(link)
         self._pump()
 
-    def limit(self, max_message_bytes: int | None) -> None:
-        """Take over the worker's limit for messages."""
+    def on_limit(self, max_message_bytes: int | None) -> None:
+        """Adopt the size limit for messages of a worker that serves."""
         if max_message_bytes is not None and max_message_bytes != self.messenger.max_message_bytes:
             self.messenger.max_message_bytes = max_message_bytes
             self._greet()
 
-    def happened(self, event: Event) -> None:
-        """Take in an event: whoever is up is reached from then on."""
-        if isinstance(event, NodeUp) and not self.party.is_over:
-            self._ledger.is_up(self.party, event.node, self.messenger.listeners)
+    def on_event(self, event: Event) -> None:
+        """Handle an event; with ``NodeUp`` the peer must be reachable."""
+        if isinstance(event, NodeUp) and not self.run.is_over:
+            self._checker.node_up(self.run, event.node, self.messenger.listeners)
 
     def _open(self, opened: LinkOpened) -> None:
-        told = wire.decode_greeting(opened.greeting)
-        tie = self._ledger.linked(self.party, b"" if told is None else told.run)
-        self._links[opened.link] = _Link(opened.node, tie)
+        greeting = wire.decode_greeting(opened.greeting)
+        tracked = self._checker.link_up(self.run, b"" if greeting is None else greeting.run)
+        self._links[opened.link] = _OpenLink(opened.node, tracked)
+        # the peer's handshake may have carried an older greeting than the one of now
         outdated = opened.outdated or opened.greetings != self._greetings
-        self._take(self.messenger.up(opened.link, opened.node, opened.greeting, outdated=outdated))
+        up = self.messenger.up(opened.link, opened.node, opened.greeting, outdated=outdated)
+        self._handle(up)
 
     def _close(self, link: int) -> None:
-        self._take(self._left_over())
+        self._handle(self.messenger.take_outcomes())
         closed = self._links.pop(link, None)
         if closed is not None:
-            self._ledger.unlinked(self.party, closed.tie)
-            self._take(self.messenger.down(link, self._timeline.now_s))
+            self._checker.link_down(self.run, closed.tracked)
+            self._handle(self.messenger.down(link, self._timeline.now_s))
 
     def _receive(self, link: int, payload: bytes) -> None:
         try:
-            self._ledger.carried(self.party, self._links[link].tie, payload)
-            self._take(self.messenger.receive(link, payload))
+            self._checker.payload_received(self.run, self._links[link].tracked, payload)
+            self._handle(self.messenger.receive(link, payload))
         except RemoteProtocolError as exc:
-            what = f"takes {self._links[link].node} to break the protocol: {exc}"
-            self._ledger.broken(self.party, what, Law.REACH)
+            what = f"rejects a payload of {self._links[link].node}: {exc}"
+            self._checker.report(self.run, Law.REACH, what)
             self._close(link)
 
-    def _pump(self, most_in_hand: int | None = _MOST_IN_HAND) -> None:
-        """Hand to the worker what it has room for."""
-        self._take(self._left_over())
+    def _pump(self, max_unforwarded: int | None = _MAX_UNFORWARDED) -> None:
+        """Hand payloads to the worker, as far as it has room for them."""
+        self._handle(self.messenger.take_outcomes())
         order = self._order
-        for number in self.messenger.ready() if order is not None else ():
+        if order is None:
+            return
+        for number in self.messenger.ready():
             link = self._links[number]
-            while most_in_hand is None or link.in_hand < most_in_hand:
+            while max_unforwarded is None or link.unforwarded < max_unforwarded:
                 payload = self.messenger.next_payload(number)
                 if payload is None:
                     break
-                self._take(self._left_over())
-                self._ledger.handed_over(self.party, link.tie, payload)
-                link.in_hand += 1
-                assert order is not None
+                self._handle(self.messenger.take_outcomes())
+                self._checker.payload_sent(self.run, link.tracked, payload)
+                link.unforwarded += 1
                 order(Parcel(number, payload))
-
-    def _left_over(self) -> list[Outcome]:
-        """Return the outcomes of calls that return none."""
-        return self.messenger.take_outcomes()
 
     def _greet(self) -> None:
         if self._order is not None:
             self._greetings += 1
             self._order(SetGreeting(self.messenger.greeting))
 
-    # -- what it does ------------------------------------------------------------------------------
+    # -- the script --------------------------------------------------------------------------------
 
-    def play(self, step: Talk) -> None:
-        """Go through a step of a script."""
+    def play(self, step: MessageStep) -> None:
+        """Carry out a step of a script."""
+        inbox = self.inbox
         match step:
-            case Speech():
-                for time in range(step.times):
-                    self._later(time * step.every_s, partial(self._say, step))
-            case Listen():
-                wanted = LocalInterest(
-                    messages=step.messages, bytes=step.bytes, answers=step.topic == TOPIC
-                )
-                self._listen(step.topic, wanted)
+            case SendingStep():
+                for turn in range(step.times):
+                    self._later(turn * step.every_s, partial(self._send_once, step))
+            case Listen(topic=topic, messages=messages, bytes=size):
+                interest = LocalInterest(messages=messages, bytes=size, answers=topic == TOPIC)
+                self._listen(topic, interest)
             case Unlisten():
                 self._listen(step.topic, None)
             case Stall():
-                self._is_reading = False
-                self._later(step.for_s, self._go_on_reading)
+                inbox.is_stalled = True
+                self._later(step.for_s, inbox.resume)
             case Read():
-                self._late_s = step.late_s
-                self._go_on_reading()
+                inbox.delay_s = step.late_s
+                inbox.resume()
                 if step.for_s is not None:
                     self._later(step.for_s, self._read_at_once)
         self._pump()
 
+    def _read_at_once(self) -> None:
+        self.inbox.delay_s = 0.0
+        self.inbox.read()
+
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:
-        """Do something later, unless it is over by then; while it is frozen it does nothing."""
+        """Call ``act`` after a delay; a frozen application waits on, and one that is over never."""
         if delay_s > 0:
             self._timeline.call_at(self._timeline.now_s + delay_s, self._act, act)
         else:
             act()
 
     def _act(self, act: Callable[[], None]) -> None:
-        if self.party.is_over:
+        if self.run.is_over:
             return
         if self._is_frozen:
             self._later(_TICK_S, act)
@@ -274,20 +273,17 @@ class Application:
 
     def _tick(self) -> None:
         self._later(_TICK_S, self._tick)
-        self._take(self.messenger.tick(self._timeline.now_s))
+        self._handle(self.messenger.tick(self._timeline.now_s))
 
     def _listen(self, topic: str, interest: LocalInterest | None) -> None:
         self.messenger.listen(topic, interest)
-        self._unread = (
-            deque(each for each in self._unread if each[0].topic != topic)
-            if interest is None
-            else self._unread
-        )
-        self._ledger.listens(self.party, topic, interest)
+        if interest is None:
+            self.inbox.discard(topic)
+        self._checker.interest_changed(self.run, topic, interest)
         self._greet()
 
-    def _say(self, step: Speech) -> None:
-        size = max(0, step.bytes - HEAD_BYTES)
+    def _send_once(self, step: SendingStep) -> None:
+        size = max(0, step.bytes - SERIAL_BYTES)
         match step:
             case Publish():
                 self._publish(step.topic, size)
@@ -299,75 +295,77 @@ class Application:
                     self._ask(key, step, size)
 
     def _receivers(self, numbers: tuple[int, ...]) -> list[str]:
-        own = self.party.key
-        return [key for key in (node_of(number).key for number in numbers) if key != own] or sorted(
-            self.linked
-        )
+        """Return the keys of other nodes by number; without any, those of all linked nodes."""
+        keys = [key for key in (node_of(number).key for number in numbers) if key != self.run.key]
+        return keys or sorted({link.node.key for link in self._links.values()})
 
     def _publish(self, topic: str, size: int) -> None:
-        self._take(self._left_over())  # in the order in which they were handed over
+        self._handle(self.messenger.take_outcomes())  # of earlier sends, to record them in order
         listeners = self.messenger.listeners(topic)
-        data, serial = self._ledger.data(self.party, size)
+        data, serial = self._checker.new_message(self.run, size)
         count = self.messenger.publish(topic, data)
         self._note(f"publishes {serial} on {topic}: to {count} of {len(listeners)}")
-        for node in listeners:
-            self._said(node.key, topic, serial, is_handed_over=count == len(listeners))
+        for node in listeners:  # if some had no room, the count does not say which
+            self._record_sent(node.key, topic, serial, had_room=count == len(listeners))
 
-    def _said(self, key: str, topic: str, serial: int, *, is_handed_over: bool) -> None:
-        tie = next(link.tie for link in self._links.values() if link.node.key == key)
-        self._ledger.said(self.party, tie, topic, serial, is_handed_over=is_handed_over)
+    def _record_sent(self, key: str, topic: str, serial: int, *, had_room: bool) -> None:
+        link = next(link.tracked for link in self._links.values() if link.node.key == key)
+        self._checker.sent(self.run, link, topic, serial, had_room=had_room)
 
     def _send(self, key: str, topic: str, size: int) -> None:
-        data, serial = self._ledger.data(self.party, size)
+        data, serial = self._checker.new_message(self.run, size)
         self._tickets += 1
         self._sends[self._tickets] = key, topic, serial
-        self._take(self.messenger.send(key, topic, data, self._tickets))
+        self._handle(self.messenger.send(key, topic, data, self._tickets))
 
     def _ask(self, key: str, step: Ask, size: int) -> None:
-        data, serial = self._ledger.data(self.party, size)
+        data, serial = self._checker.new_message(self.run, size)
         self._tickets += 1
         ticket = self._tickets
         self._asks[ticket] = serial
-        self._take(self.messenger.ask(key, step.topic, data, ticket, step.timeout_s))
+        self._handle(self.messenger.ask(key, step.topic, data, ticket, step.timeout_s))
         self._later(step.timeout_s, partial(self._give_up, ticket))
 
     def _give_up(self, ticket: int) -> None:
         if ticket in self._asks:
-            is_unsent = self.messenger.withdraw(ticket)
-            self._ends(
-                ticket, "withdrawn" if is_unsent else "given up", ran=False if is_unsent else None
-            )
+            if self.messenger.withdraw(ticket):
+                self._end_question(ticket, "withdrawn", ran=False)
+            else:
+                self._end_question(ticket, "given up", ran=None)
 
-    # -- what comes of it --------------------------------------------------------------------------
+    # -- outcomes ----------------------------------------------------------------------------------
 
-    def _take(self, outcomes: Iterable[Outcome]) -> None:
+    def _handle(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
             match outcome:
                 case Arrived(sender=sender, topic=topic, data=data):
-                    self._note(f"hears {self._ledger.serial_of(data)} of {sender.name} on {topic}")
-                    self._ledger.arrived(self.party, outcome)
-                    self._put(outcome.stream, outcome.number)
+                    self._note(f"hears {serial_of(data)} of {sender.name} on {topic}")
+                    self._checker.received(self.run, outcome)
+                    self.inbox.add(outcome.stream, outcome.number)
                 case Missing(lost=lost, sender=sender, topic=topic):
-                    self._note(
-                        f"misses {'some' if lost is None else lost} of {sender.name} on {topic}"
-                    )
-                    self._ledger.missing(self.party, outcome)
-                    self._put(outcome.stream, outcome.number)
+                    count = "some" if lost is None else lost
+                    self._note(f"misses {count} of {sender.name} on {topic}")
+                    self._checker.gap(self.run, outcome)
+                    self.inbox.add(outcome.stream, outcome.number)
                 case QuestionArrived():
-                    self._asked(outcome)
+                    self._on_question(outcome)
                 case Sent(ticket=ticket):
-                    self._sent(ticket)
+                    self._on_sent(ticket)
                 case Replied(ticket=ticket):
-                    self._ends(ticket, "answered", ran=True, answer=outcome.data)
+                    self._end_question(ticket, "answered", ran=True, answer=outcome.data)
                 case OperationFailed(ticket=ticket, error=error):
-                    self._failed(ticket, error)
+                    self._on_failed(ticket, error)
 
-    def _asked(self, asked: QuestionArrived) -> None:
-        serial = self._ledger.serial_of(asked.data)
+    def _mark_read(self, stream: IncomingStream, number: int) -> None:
+        self._checker.read(stream)
+        self.messenger.mark_read(stream, number)
+
+    def _on_question(self, asked: QuestionArrived) -> None:
+        serial = serial_of(asked.data)
         if serial % 11 == 3:
             self.messenger.decline(asked.question, "not today")
             return
-        self._ledger.ran(self.party, serial)
+        self._checker.questions.ran(self.run, serial)
         answer = partial(self._answer, asked.question, asked.data, serial)
         self._later(_LATE_ANSWER_S if serial % 5 == 1 else 0.0, answer)
 
@@ -377,46 +375,27 @@ class Application:
         else:
             self.messenger.reply(question, data)
 
-    def _sent(self, ticket: int) -> None:
-        if ticket not in self._sends:
-            self._ledger.broken(self.party, f"is told twice what came of ticket {ticket}")
-            return
-        self._said(*self._sends.pop(ticket), is_handed_over=True)
+    def _on_sent(self, ticket: int) -> None:
+        if ticket in self._sends:
+            self._record_sent(*self._sends.pop(ticket), had_room=True)
+        else:
+            what = f"a second outcome was reported for ticket {ticket}"
+            self._checker.report(self.run, Law.QUESTIONS, what)
 
-    def _failed(self, ticket: int, error: Exception) -> None:
+    def _on_failed(self, ticket: int, error: Exception) -> None:
         if self._sends.pop(ticket, None) is not None:
             if not isinstance(error, NotSentError):
-                self._ledger.broken(self.party, f"failed to send something, and is told {error!r}")
+                what = f"a message that was not sent failed with {error!r}"
+                self._checker.report(self.run, Law.QUESTIONS, what)
             return
-        ran = {NotSentError: False, RemoteError: True, UnansweredError: None}
-        kind = next((kind for kind in ran if isinstance(error, kind)), None)
+        kind = next((kind for kind in _DID_RUN if isinstance(error, kind)), None)
         if kind is None:
-            self._ledger.broken(self.party, f"asked, and is told {error!r}")
-        self._ends(ticket, f"failed: {error!r}", ran=None if kind is None else ran[kind])
+            self._checker.report(self.run, Law.QUESTIONS, f"a question failed with {error!r}")
+        ran = None if kind is None else _DID_RUN[kind]
+        self._end_question(ticket, f"failed: {error!r}", ran=ran)
 
-    def _ends(
+    def _end_question(
         self, ticket: int, how: str, *, ran: bool | None, answer: bytes | None = None
     ) -> None:
         serial = self._asks.pop(ticket, None)
-        self._ledger.ends(self.party, serial, how, ran=ran, answer=answer)
-
-    # -- reading -----------------------------------------------------------------------------------
-
-    def _put(self, stream: IncomingStream, number: int) -> None:
-        self._unread.append((stream, number))
-        self._later(self._late_s, self._read)
-
-    def _read_at_once(self) -> None:
-        self._late_s = 0.0
-        self._read()
-
-    def _go_on_reading(self) -> None:
-        self._is_reading = True
-        self._read()
-
-    def _read(self) -> None:
-        """Read what has come, or, where it is read late, one thing."""
-        while self._is_reading and self._unread:
-            stream, number = self._unread.popleft()
-            self._ledger.reads(self.party, stream)
-            self.messenger.mark_read(stream, number)
+        self._checker.questions.ended(self.run, serial, how, ran=ran, answer=answer)

@@ -1,6 +1,4 @@
-"""What simulated nodes log: none of it reaches the application's handlers, and faults are told
-on.
-"""
+"""Captures what simulated nodes log, which must not reach the application's own handlers."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ Logged = Callable[[VirtualLoop | None, logging.LogRecord], None]
 
 
 class _Handler(logging.Handler):
-    """Tells ``logged`` of each record, and which process logs it."""
+    """Calls ``logged`` with each record and the event loop that logged it."""
 
     def __init__(self, logged: Logged) -> None:
         super().__init__()
@@ -29,9 +27,7 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def watched_logs(logged: Logged, level: int = logging.WARNING) -> Iterator[None]:
-    """Have ``logged`` told of what our loggers and asyncio's log from ``level`` up, and nobody
-    else.
-    """
+    """Pass what cluster_kit and asyncio log from ``level`` up to ``logged``, and to nobody else."""
     with ExitStack() as stack:
         for name in ("cluster_kit", "asyncio"):
             stack.enter_context(_watched(logging.getLogger(name), _Handler(logged), level))
@@ -40,17 +36,12 @@ def watched_logs(logged: Logged, level: int = logging.WARNING) -> Iterator[None]
 
 @contextmanager
 def _watched(logger: logging.Logger, handler: logging.Handler, level: int) -> Iterator[None]:
-    before_level, before_propagate, before_handlers = (
-        logger.level,
-        logger.propagate,
-        logger.handlers[:],
-    )
+    before = logger.level, logger.propagate, logger.handlers[:]
     logger.setLevel(level)
     logger.propagate = False
     logger.handlers[:] = [handler]
     try:
         yield
     finally:
-        logger.setLevel(before_level)
-        logger.propagate = before_propagate
-        logger.handlers[:] = before_handlers
+        level, logger.propagate, logger.handlers[:] = before
+        logger.setLevel(level)

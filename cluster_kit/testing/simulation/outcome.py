@@ -1,4 +1,4 @@
-"""What came of a simulation."""
+"""The outcome of a simulation."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from statistics import fmean
 
 from cluster_kit.events import Reason
 from cluster_kit.testing.memory.host import Traffic
-from cluster_kit.testing.simulation.judging.findings import Finding, Law
+from cluster_kit.testing.simulation.invariants.findings import Finding, Law
 from cluster_kit.testing.simulation.scripts.script import Script
 
-_SHOWN = 5
+_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class FalseAlarm:
-    """A node was told to be down or lost that had been there, and reachable, all the time.
+    """A node was reported as down or lost although it was there and reachable all the time.
 
     Attributes:
         at_s: When, in simulated seconds.
-        who: Whose application was told.
-        whom: Of which node.
+        who: The node that reported it to its application.
+        whom: The node that was there.
         what: ``down`` or ``lost``.
         reason: The reason given.
     """
@@ -38,20 +38,19 @@ class FalseAlarm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a simulation.
+    """The outcome of a simulation.
 
     Attributes:
         seed: Of all randomness.
         script: What happened.
         calm_s: When the last disturbance was over.
-        agreed_s: When the last view came to agree with the truth, ``None`` where some never did.
+        agreed_s: When the last view first agreed with the truth; ``None`` if some never did.
         ended_s: How long it lasted.
-        bound_s: Within how many seconds from ``calm_s`` they had to agree.
-        links: How many links each node that is there has at the end.
+        bound_s: Within how many seconds from ``calm_s`` all views had to agree.
+        links: How many links each node that runs has at the end.
         traffic: What the machine of each node sent and received.
-        false_alarms: Who was taken for dead and wasn't.
-        findings: What is wrong, of each law the first ones, in the order of their times: the cause
-            before its effects.
+        false_alarms: Nodes that were taken for dead, but weren't.
+        findings: The first breaches of each law, in the order of time, so causes before effects.
         counts: How often each law was broken.
         digest: The hash of the trace.
         node_s: For how many seconds all nodes together ran.
@@ -77,7 +76,7 @@ class Outcome:
         return not self.findings
 
     def lines(self) -> Iterator[str]:
-        """Yield lines for a person, which are the same for the same seed."""
+        """Yield lines to print, which are the same for the same seed."""
         yield f"simulated   {self.ended_s:.3f} s, {self.node_s:.0f} node-seconds"
         yield f"calm        from {self.calm_s:.3f} s on"
         if self.agreed_s is None:
@@ -91,26 +90,18 @@ class Outcome:
                 f"{self.bound_s:.1f} s"
             )
         if self.links:
-            yield (
-                f"links       {min(self.links)} to {max(self.links)} a node, "
-                f"{fmean(self.links):.2f} on average"
-            )
+            fewest, most, mean = min(self.links), max(self.links), fmean(self.links)
+            yield f"links       {fewest} to {most} a node, {mean:.2f} on average"
         if self.traffic and self.node_s:
-            packets, sent = (
-                sum(getattr(each, what) for each in self.traffic) / self.node_s
-                for what in ("packets_sent", "bytes_sent")
-            )
+            packets = sum(each.packets_sent for each in self.traffic) / self.node_s
+            sent = sum(each.bytes_sent for each in self.traffic) / self.node_s
             yield f"sent        {packets:.1f} packets and {sent:.0f} bytes a second by a node"
         yield f"false       {len(self.false_alarms)} alarms"
-        yield from (f"            {alarm}" for alarm in self.false_alarms[:_SHOWN])
+        yield from (f"            {alarm}" for alarm in self.false_alarms[:_MAX_SHOWN])
         yield f"laws        {'all kept' if self.is_good else 'broken'}"
         for law in dict.fromkeys(finding.law for finding in self.findings):
             yield f"            {self.counts[law]} x {law}"
-            yield from (
-                f"              {each.at_s:.3f} s, {each.who}: {each.what}"
-                for each in self._of(law)
-            )
+            findings = [finding for finding in self.findings if finding.law is law]
+            for each in findings[:_MAX_SHOWN]:
+                yield f"              {each.at_s:.3f} s, {each.who}: {each.what}"
         yield f"trace       {self.digest}"
-
-    def _of(self, law: Law) -> list[Finding]:
-        return [finding for finding in self.findings if finding.law is law][:_SHOWN]

@@ -1,5 +1,6 @@
-"""A whole cluster in virtual time: real workers on a network in memory, one script, one seed, and
-all laws under watch.
+"""``Simulation``: sets a cluster up, runs its script in virtual time, and gathers the outcome.
+
+The package's docstring describes a run from end to end.
 """
 
 from __future__ import annotations
@@ -8,40 +9,41 @@ import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from cluster_kit.abc import Connector, Strategy
 from cluster_kit.errors import ConfigError, LeakError, VirtualTimeError
 from cluster_kit.events import Reason
-from cluster_kit.testing.simulation.configuring import configured, listed_by
-from cluster_kit.testing.simulation.disturbances import History
-from cluster_kit.testing.simulation.judging.bound import aftermath_s, bound_s
-from cluster_kit.testing.simulation.judging.findings import Findings, Law
-from cluster_kit.testing.simulation.judging.judge import Judge
-from cluster_kit.testing.simulation.judging.ledger import Ledger
-from cluster_kit.testing.simulation.judging.runs import Runs
-from cluster_kit.testing.simulation.life import Exited
+from cluster_kit.testing.simulation.configuration import configured, listed_by
+from cluster_kit.testing.simulation.connectivity import Connectivity
+from cluster_kit.testing.simulation.invariants.bound import aftermath_s, bound_s
+from cluster_kit.testing.simulation.invariants.findings import Findings, Law
+from cluster_kit.testing.simulation.invariants.judge import Judge
+from cluster_kit.testing.simulation.invariants.messages import MessageChecker
+from cluster_kit.testing.simulation.invariants.runs import Runs
 from cluster_kit.testing.simulation.logs import watched_logs
-from cluster_kit.testing.simulation.member import Member
+from cluster_kit.testing.simulation.network import SimulatedNetwork
+from cluster_kit.testing.simulation.node import NodeState, SimulatedNode
 from cluster_kit.testing.simulation.outcome import Outcome
-from cluster_kit.testing.simulation.playing import Player
-from cluster_kit.testing.simulation.scripts.chaos import stream
+from cluster_kit.testing.simulation.player import Player
+from cluster_kit.testing.simulation.process import Exited
+from cluster_kit.testing.simulation.sandbox import packages_of, sandboxed
+from cluster_kit.testing.simulation.scripts.random_script import stream
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import MAX_AT_S, Packets
-from cluster_kit.testing.simulation.sealing import packages_of, sealed
 from cluster_kit.testing.simulation.trace import Trace
-from cluster_kit.testing.simulation.weather import Weather
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
 from cluster_kit.testing.virtual_time.timeline import Timeline
 from cluster_kit.topics.peers import DOUBT_S
 
-START_S = 1.0  # within which the nodes of the start come up, one by one
-CALM_S = 5.0  # for so long all must agree before a simulation without a set length ends
-_LAST_WORDS_S = 3.0  # beyond the doubt: a tick, and what is said then
-_SLICE_S = 0.25  # of simulated time between two looks at how far it is
-_COLLECT_NODE_S = 100_000.0  # between two collections of garbage
-_PAIR_BYTES = 1400  # what a node takes to know another one, with the garbage of a run
+START_S = 1.0
+CALM_S = 5.0  # for which all must agree before a simulation of no set length ends
+_LAST_REPORTS_S = 3.0  # beyond DOUBT_S: a tick, and the way of what is reported then
+_SLICE_S = 0.25  # of virtual time, between two looks at whether the simulation is over
+_COLLECT_NODE_S = 100_000.0  # node-seconds between two garbage collections
+_PAIR_BYTES = 1400  # per pair of nodes that know each other, with the garbage of a run
 
 GOSSIP: Mapping[str, Any] = {"strategy": "gossip"}
 
@@ -50,17 +52,17 @@ class Simulation:
     """One run of a script.
 
     Args:
-        script: What happens, or how many nodes there are if nothing does.
+        script: What happens; a number is a script of so many nodes to which nothing happens.
         topology: What each node runs: an entry under ``topologies:`` of a configuration. Strategies
             and connectors must use the network that is passed to them.
         seed: Of all randomness.
-        loss: Fraction of packets that the network loses, all the time.
-        secret: Whether the cluster has a secret: gossip is sealed then, and links are TLS.
+        loss: Fraction of packets that the network loses all the time.
+        secret: Whether the cluster has a secret, so that gossip is sealed and links are TLS.
         seconds: How long it lasts; by default until all views have agreed for some time, or the
             bound is reached.
-        start_s: Within how many seconds the nodes of the start come up.
+        start_s: Within how many seconds the first nodes start, one by one.
         show: Called with each line of the trace.
-        progress: Called every now and then with the simulated time.
+        progress: Called every now and then with the virtual time.
 
     Raises:
         ConfigError: Script or topology can't be used.
@@ -94,21 +96,22 @@ class Simulation:
         self._timeline = Timeline()
         self._trace = Trace(show)
         self._findings = Findings()
-        self._history = History()
+        self._connectivity = Connectivity()
         self._runs = Runs()
-        self._ledger = (
-            Ledger(self._tell_of, lambda: self._timeline.now_s)
+        self._checker = (
+            MessageChecker(self._report, lambda: self._timeline.now_s)
             if self.script.has_messages
             else None
         )
-        self._weather = Weather(seed, self._timeline, size=len(self.script.numbers), loss=loss)
-        self._members = {number: self._member(number) for number in self.script.numbers}
+        size = len(self.script.numbers)
+        self._network = SimulatedNetwork(seed, self._timeline, size=size, loss=loss)
+        self._nodes = {number: self._make_node(number) for number in self.script.numbers}
         self._judge = self._make_judge()
         self._node_s = 0.0
-        self._settling_s: float | None = None
+        self._settling_s: float | None = None  # when the truth will be worked out
 
     def _starts(self, within_s: float) -> dict[int, float]:
-        """Return when each node of the start comes up."""
+        """Return when each of the first nodes starts."""
         if not 0 <= within_s <= MAX_AT_S:
             raise ConfigError(
                 f"simulation: start_s: {within_s:g}: expected 0 to {MAX_AT_S:g} seconds"
@@ -134,8 +137,7 @@ class Simulation:
         if free is not None and needed > free:
             raise ConfigError(
                 f"simulation: {nodes} nodes that know each other take about {needed / 2**30:.0f} "
-                "GiB of memory, "
-                f"and {free / 2**30:.0f} GiB are available: simulate fewer"
+                f"GiB of memory, and {free / 2**30:.0f} GiB are available: simulate fewer"
             )
         if seconds is not None and self._calm_s > seconds:
             what = "the script goes on" if self.script.end_s > seconds else "nodes start"
@@ -160,8 +162,8 @@ class Simulation:
         timeout_s = self._config.connect_timeout_s
         self.bound_s = bound_s(strategies, connector, connect_timeout_s=timeout_s, loss=self._loss)
         return Judge(
-            self._members,
-            self._history,
+            self._nodes,
+            self._connectivity,
             topology=topology,
             listed=listed_by(self._config),
             aftermath_s=aftermath_s(strategies, connector, loss=self._loss),
@@ -171,66 +173,64 @@ class Simulation:
         )
 
     def _goodbyes(self, strategies: Sequence[Strategy], connector: Connector) -> list[str]:
-        """Return the events that tell of every goodbye: a source that doesn't announce, or loses
-        packets, may not.
-        """
+        """Return the events that must say so when a node has left with a goodbye."""
         if self._loss or any(isinstance(step, Packets) and step.loss for step in self.script.steps):
-            return []
+            return []  # a goodbye may be among the lost packets
         announces = any(strategy.announces for strategy in strategies)
         return ["lost"] * announces + ["down"] * (connector.holds_links and connector.introduces)
 
-    def _member(self, number: int) -> Member:
-        return Member(
+    def _make_node(self, number: int) -> SimulatedNode:
+        return SimulatedNode(
             number,
-            self._weather.host(number),
+            self._network.add_host(number),
             self._config,
             self._timeline,
             random=stream(self.seed, f"turns of {number}"),
-            history=self._history,
+            connectivity=self._connectivity,
             runs=self._runs,
             findings=self._findings,
             trace=self._trace,
-            heard=self._heard,
+            view_changed=self._on_view_change,
             secret=self._secret,
-            ledger=self._ledger,
+            checker=self._checker,
         )
 
     # -- running -----------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """Run it, once, and return what came of it."""
+        """Run the simulation, once."""
         try:
-            with sealed(self._packages), watched_logs(self._logged), _collecting_nothing():
+            with sandboxed(self._packages), watched_logs(self._on_log), _no_automatic_collection():
                 self._begin()
                 self._run()
             outcome = self._outcome()
         finally:
-            for member in self._members.values():
-                member.bury()
+            for node in self._nodes.values():
+                node.dispose()
             self._timeline.close()
         return outcome
 
     def _begin(self) -> None:
         for number, at_s in self._starts_s.items():
-            self._timeline.call_at(at_s, self._start, self._members[number])
+            self._timeline.call_at(at_s, self._start, self._nodes[number])
         Player(
             self.script,
-            self._members,
-            self._weather,
+            self._nodes,
+            self._network,
             self._timeline,
-            history=self._history,
+            connectivity=self._connectivity,
             trace=self._trace,
-            played=self._changed,
+            changed=self._on_change,
         )
-        self._timeline.call_at(self._calm_s, self._changed)
+        self._timeline.call_at(self._calm_s, self._on_change)
 
-    def _start(self, member: Member) -> None:
-        if member.is_absent:
-            member.start()
-            self._changed()
+    def _start(self, node: SimulatedNode) -> None:
+        if node.state is NodeState.ABSENT:
+            node.start()
+            self._on_change()
 
-    def _changed(self) -> None:
-        """Work out the truth, once all has happened that happens at this moment."""
+    def _on_change(self) -> None:
+        """Work out the truth anew, after everything else that happens at this moment."""
         if self._timeline.now_s >= self._calm_s and self._settling_s != self._timeline.now_s:
             self._settling_s = self._timeline.now_s
             self._timeline.call_at(self._timeline.now_s, self._settle)
@@ -240,9 +240,9 @@ class Simulation:
         self._judge.settle(self._timeline.now_s)
 
     def _run(self) -> None:
-        end_s = (
-            self._calm_s + self.bound_s + self._quiet_s if self._seconds is None else self._seconds
-        )
+        end_s = self._seconds
+        if end_s is None:
+            end_s = self._calm_s + self.bound_s + self._reporting_s
         collect_at_node_s = _COLLECT_NODE_S
         while self._timeline.now_s < end_s and not self._is_over():
             before_s = self._timeline.now_s
@@ -251,104 +251,93 @@ class Simulation:
             except VirtualTimeError as exc:
                 self._findings.add(Law.TIME, self._timeline.now_s, "-", str(exc))
                 break
-            self._node_s += (self._timeline.now_s - before_s) * sum(
-                member.is_there for member in self._members.values()
-            )
+            running = sum(node.is_running for node in self._nodes.values())
+            self._node_s += (self._timeline.now_s - before_s) * running
             if self._node_s >= collect_at_node_s:
                 collect_at_node_s += _COLLECT_NODE_S
                 gc.collect()
-            self._note_unhandled()
+            self._record_unhandled()
             if self._progress is not None:
                 self._progress(self._timeline.now_s)
-        gc.collect()  # a failed task that nobody awaited tells so when it goes
-        self._note_unhandled()
-        self._judge.conclude(
-            self._timeline.now_s, is_lossy=self._loss > 0 or not self._history.is_whole
-        )
+        gc.collect()  # a failed task that nobody awaited reports its exception when collected
+        self._record_unhandled()
+        is_lossy = self._loss > 0 or not self._connectivity.is_whole
+        self._judge.conclude(self._timeline.now_s, is_lossy=is_lossy)
         self._conclude_messages()
 
     @property
-    def _quiet_s(self) -> float:
-        """How long it takes, once all agree, until every loss is told."""
-        return 0.0 if self._ledger is None else DOUBT_S + _LAST_WORDS_S
+    def _reporting_s(self) -> float:
+        """How long it may take, after the last link broke, until every loss is reported."""
+        return 0.0 if self._checker is None else DOUBT_S + _LAST_REPORTS_S
 
     def _conclude_messages(self) -> None:
-        """Judge what came of messages, if there was time for all that has to come of them."""
-        ledger = self._ledger
-        if ledger is None or not self._judge.is_agreed or not self._history.is_whole:
+        """Judge what became of all messages, if everything had the time to arrive."""
+        checker = self._checker
+        if checker is None or not self._judge.is_agreed or not self._connectivity.is_whole:
             return
-        if (
-            max(ledger.broken_s, self._judge.agreed_s, self._calm_s) + self._quiet_s
-            > self._timeline.now_s
-        ):
+        quiet_s = max(checker.last_link_down_s, self._judge.agreed_s, self._calm_s)
+        if quiet_s + self._reporting_s > self._timeline.now_s:
             return
-        there = [each.application for each in self._members.values() if each.is_there]
-        applications = [each for each in there if each is not None]
-        if any(each.is_late for each in applications):
+        running = [each.application for each in self._nodes.values() if each.is_running]
+        applications = [each for each in running if each is not None]
+        if any(each.inbox.is_slow for each in applications):
             return
-        ledger.conclude({each.party.run: each.messenger.listeners for each in applications})
+        checker.conclude({each.run.id: each.messenger.listeners for each in applications})
         for each in applications:
-            for serial in each.waits_for:
-                ledger.broken(
-                    each.party, f"nothing has come of {serial}, a question or a message to one node"
-                )
-
-    def _tell_of(self, law: Law, number: int, what: str) -> None:
-        self._members[number].tell(law, what)
+            for serial in each.pending:
+                what = f"{serial}, a question or a message to one node, has no outcome"
+                checker.report(each.run, Law.QUESTIONS, what)
 
     def _is_over(self) -> bool:
         now_s = self._timeline.now_s
         if self._seconds is not None or now_s < self._calm_s:
             return False
+        quiet_s = self._judge.agreed_s
+        if self._checker is not None:
+            quiet_s = max(self._checker.last_link_down_s, quiet_s)
         is_agreed = self._judge.is_agreed or self._loss > 0
-        broken_s = (
-            self._judge.agreed_s
-            if self._ledger is None
-            else max(self._ledger.broken_s, self._judge.agreed_s)
-        )
-        return is_agreed and broken_s + CALM_S + self._quiet_s <= now_s
+        return is_agreed and quiet_s + CALM_S + self._reporting_s <= now_s
 
-    # -- watching ----------------------------------------------------------------------------------
+    # -- what is found on the way ------------------------------------------------------------------
 
-    def _heard(self, number: int, what: str, key: str, reason: Reason | None) -> None:
-        self._judge.heard(number, what, key, reason, self._timeline.now_s)
+    def _report(self, law: Law, number: int, what: str) -> None:
+        self._nodes[number].report(law, what)
 
-    def _logged(self, loop: VirtualLoop | None, record: logging.LogRecord) -> None:
-        if record.name == "asyncio":  # what that logs is in ``unhandled`` as well
+    def _on_view_change(self, number: int, what: str, key: str, reason: Reason | None) -> None:
+        self._judge.view_changed(number, what, key, reason, self._timeline.now_s)
+
+    def _on_log(self, loop: VirtualLoop | None, record: logging.LogRecord) -> None:
+        if record.name == "asyncio":  # what asyncio logs is among the unhandled exceptions, too
             return
         who = loop.name.partition("@")[0] if loop is not None else "-"
         text = f"{record.levelname.lower()}: {record.getMessage()}"
-        if (
-            record.exc_info
-            and record.exc_info[1] is not None
-            and str(record.exc_info[1]) not in text
-        ):
-            text += f": {record.exc_info[1]!r}"
+        exception = record.exc_info[1] if record.exc_info else None
+        if exception is not None and str(exception) not in text:
+            text += f": {exception!r}"
         self._trace.add(self._timeline.now_s, who, text)
         if record.levelno >= logging.ERROR:
             self._findings.add(Law.LOG, self._timeline.now_s, who, text)
 
-    def _note_unhandled(self) -> None:
+    def _record_unhandled(self) -> None:
         for loop, message, exception, at_s in self._timeline.unhandled:
             if not isinstance(exception, Exited):
                 law = Law.REAL_WORLD if isinstance(exception, LeakError) else Law.EXCEPTIONS
-                self._findings.add(
-                    law, at_s, loop.name.partition("@")[0], f"{message}: {exception!r}"
-                )
+                who = loop.name.partition("@")[0]
+                self._findings.add(law, at_s, who, f"{message}: {exception!r}")
         self._timeline.unhandled.clear()
 
     def _outcome(self) -> Outcome:
-        there = [member.life for member in self._members.values() if member.is_there]
+        running = [node.process for node in self._nodes.values() if node.is_running]
         agreed_s = self._judge.agreed_s
         return Outcome(
             seed=self.seed,
             script=self.script,
             calm_s=self._calm_s,
-            agreed_s=None if agreed_s == float("inf") else agreed_s,
+            agreed_s=None if agreed_s == inf else agreed_s,
             ended_s=self._timeline.now_s,
             bound_s=self.bound_s,
-            links=tuple(len(life.view.up) for life in there if life is not None),
-            traffic=tuple(self._weather.traffic_of(number) for number in self._members),
+            links=tuple(len(process.view.up) for process in running if process is not None),
+            traffic=tuple(self._network.traffic_of(number) for number in self._nodes),
             false_alarms=tuple(self._judge.false_alarms),
             findings=self._findings.in_order(),
             counts=dict(self._findings.counts),
@@ -358,12 +347,11 @@ class Simulation:
 
 
 @contextmanager
-def _collecting_nothing() -> Iterator[None]:
-    """Keep the garbage collector out of the block: in a large cluster it takes long, and it runs
-    when it likes.
+def _no_automatic_collection() -> Iterator[None]:
+    """Disable the garbage collector's own schedule in the block.
 
-    Whoever calls it there looks through what the block has made, and not through all that was there
-    before.
+    In a large cluster each collection takes long. One that is called for looks only at what the
+    block has made, since everything older is frozen.
     """
     was_enabled, is_first = gc.isenabled(), not gc.get_freeze_count()
     gc.disable()
@@ -379,10 +367,9 @@ def _collecting_nothing() -> Iterator[None]:
 
 
 def free_bytes() -> int | None:
-    """Return how much memory is available; ``None`` where that can't be told."""
+    """Return how much memory is available, or ``None`` if that is unknown."""
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return (
-            int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
-        )
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        return int(available.split()[1]) * 1024
     return None

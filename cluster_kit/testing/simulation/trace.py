@@ -1,20 +1,18 @@
-"""What happens in a simulation, as lines: a person reads them, and their hash tells whether two
-runs are the same.
-"""
+"""What happens in a simulation, as lines to read, whose hash is the same for the same run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
 
-_BATCH = 1024  # lines to hash at once
+_BATCH = 1024  # lines that are hashed at once
 
 
 class Trace:
-    """Lines in the order of their times.
+    """Lines in the order of time.
 
     Args:
-        show: Called with each line; nobody sees them by default.
+        show: Called with each line.
     """
 
     def __init__(self, show: Callable[[str], object] | None = None) -> None:
@@ -22,7 +20,7 @@ class Trace:
         self._hash = blake2b(digest_size=16)
         self._lines: list[str] = []
         self._at_s = -1.0  # of the latest line
-        self._time = ""  # that time as text: much happens at one moment
+        self._time = ""  # the same as text; many lines share a time
 
     def add(self, at_s: float, who: str, what: str) -> None:
         """Add a line: when, which node, what."""
@@ -37,9 +35,7 @@ class Trace:
 
     @property
     def digest(self) -> str:
-        """The hash of all lines so far; that of another run is the same if and only if its lines
-        are.
-        """
+        """The hash of all lines so far."""
         self._flush()
         return self._hash.hexdigest()
 

@@ -1,5 +1,7 @@
-"""Scripts: what is to happen to a simulated cluster, wherever it comes from.
+"""Scripts: what happens to a simulated cluster, and when.
 
-``steps`` has each kind of step, and a ``script`` is a list of them. ``file`` reads one from YAML,
-``chaos`` makes one up from a seed, and ``shrinking`` makes one that fails smaller.
+A ``script`` is a list of steps. ``step`` has their base class, ``steps`` the faults and the list of
+all kinds, ``message_steps`` those in which applications send and receive. A script comes from YAML
+(``file``) or from a seed (``random_script``, ``random_messages``); ``shrinking`` reduces one that
+fails.
 """

@@ -1,6 +1,6 @@
-"""A script as a YAML file: one flat mapping for each step, whose verb has the nodes as its value.
+"""A script as a YAML file: each step is one flat mapping, and its verb names the nodes.
 
-``- {at_s: 5, crash: 2}``, ``- {at_s: 8, partition: [[1, 2], [3-5]], for_s: 10}``. Nodes are a
+As in ``{at_s: 5, crash: 2}`` or ``{at_s: 8, partition: [[1, 2], [3-5]], for_s: 10}``. Nodes are a
 number, a range such as ``3-5``, a list of these, or ``all``.
 """
 
@@ -37,10 +37,10 @@ def read_script(file: str | os.PathLike[str], *, nodes: int | None = None) -> Sc
 
     Args:
         file: A YAML file; ``-`` is standard input.
-        nodes: Takes the place of its ``nodes``, which may then be left out.
+        nodes: Replaces the file's ``nodes``, which may then be left out.
 
     Raises:
-        ConfigError: It can't be used; ``errors`` holds every fault, with its place.
+        ConfigError: The script is invalid; ``errors`` holds every fault, with its place.
     """
     path = STDIN if file == "-" else os.fspath(file)
     return _script(
@@ -49,7 +49,7 @@ def read_script(file: str | os.PathLike[str], *, nodes: int | None = None) -> Sc
 
 
 def script_from(data: Mapping[str, Any], *, nodes: int | None = None) -> Script:
-    """Make a script of a dict of the same shape as a file.
+    """Make a script from a dict of the same shape as a file.
 
     Raises:
         ConfigError: As for ``read_script``, without places.
@@ -134,7 +134,7 @@ def _place(part: Piece, field: str) -> Piece:
 
 
 def _placed(steps: Sequence[Piece], fault: Fault) -> ConfigError:
-    """Return the error for a fault of one of the steps, at the value that a file gives."""
+    """Return the error for a fault of one of the steps, at the place of the faulty value."""
     _, index, field = fault.where
     return _place(steps[int(index)], str(field)).error(fault.what, fault.cure)
 

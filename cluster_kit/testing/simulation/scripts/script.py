@@ -1,6 +1,4 @@
-"""What is to happen to a simulated cluster: how many nodes there are at the start, and the
-steps.
-"""
+"""``Script``: how many nodes a simulated cluster starts with, and what happens to them."""
 
 from __future__ import annotations
 
@@ -11,22 +9,22 @@ from typing import Any
 
 from cluster_kit.errors import raise_all
 from cluster_kit.fault import Fault
+from cluster_kit.testing.simulation.scripts.message_steps import MessageStep, SendingStep
 from cluster_kit.testing.simulation.scripts.steps import KINDS, Join, Step
-from cluster_kit.testing.simulation.scripts.talking import Speech, Talk
 
 MAX_NODES = 10_000  # as many as a roster holds by default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """A script that makes sense as such; steps come in the order of their times.
+    """A valid script; its steps are in the order of time.
 
     Args:
-        nodes: How many nodes start at once, numbered from 1.
+        nodes: How many nodes there are at the start, numbered from 1.
         steps: What happens.
 
     Raises:
-        ConfigError: There is no such script; it lists all faults.
+        ConfigError: The script is invalid; ``errors`` holds every fault.
     """
 
     nodes: int
@@ -44,26 +42,24 @@ class Script:
 
     @property
     def end_s(self) -> float:
-        """When nothing happens any more: the last step is done, and what lasts for a time is
-        over.
-        """
+        """When the last step has happened, and everything that lasts for a time is over."""
         return max((step.at_s + lasts_s(step) for step in self.steps), default=0.0)
 
     @property
     def has_messages(self) -> bool:
-        """Whether applications talk."""
-        return any(isinstance(step, Talk) for step in self.steps)
+        """Whether any step sends or receives messages."""
+        return any(isinstance(step, MessageStep) for step in self.steps)
 
     def as_yaml(self) -> str:
-        """Return the text of a file that says the same."""
+        """Return the script as the text of a file."""
         lines = [f"nodes: {self.nodes}", "steps:" if self.steps else "steps: []"]
         lines += [f"- {{{_as_flow(step)}}}" for step in self.steps]
         return "\n".join(lines) + "\n"
 
 
 def lasts_s(step: Step) -> float:
-    """Return for how long a step changes anything by itself."""
-    if isinstance(step, Speech):
+    """Return for how long a step has effects, unless another one ends them."""
+    if isinstance(step, SendingStep):
         return step.lasts_s
     return max(getattr(step, "for_s", None) or 0.0, getattr(step, "drain_s", 0.0))
 
@@ -74,13 +70,13 @@ def joining(steps: Sequence[Step]) -> frozenset[int]:
 
 
 def faults_of_size(nodes: int) -> Iterator[Fault]:
-    """Yield what is wrong with a number of nodes."""
+    """Yield what is wrong with the size of a cluster."""
     if not 0 <= nodes <= MAX_NODES:
         yield Fault(("nodes",), f"{nodes}: expected 0 to {MAX_NODES}")
 
 
 def faults_of(nodes: int, steps: Sequence[Step]) -> Iterator[Fault]:
-    """Yield what is wrong with steps that are right each by itself."""
+    """Yield what is wrong with steps in the context of a script; each by itself is valid."""
     joined = joining(steps)
     for index, step in enumerate(steps):
         where = ("steps", index, step.subject)
@@ -119,7 +115,7 @@ def _as_value(key: str, value: Any) -> str:
 
 
 def _as_nodes(nodes: Sequence[int]) -> str:
-    """Return a list of nodes, where three or more in a row are a range."""
+    """Return a list of nodes in which three or more consecutive numbers are a range."""
     runs: list[list[int]] = []
     for node in nodes:
         if runs and node == runs[-1][-1] + 1:

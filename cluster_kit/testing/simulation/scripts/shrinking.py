@@ -1,8 +1,10 @@
-"""Makes a script that fails smaller, as long as it still fails: what is left is what matters.
-Deterministic.
+"""Reduces a script that fails to what makes it fail. Deterministic.
+
+The first smaller script that still fails replaces the script, until none does. Candidates come in
+the order of what they save: fewer steps, fewer nodes, simpler steps, shorter waits.
 
 Source: delta debugging (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input",
-2002), then whatever makes a single step simpler.
+2002), for the steps.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ def shrink(script: Script, fails: Callable[[Script], bool], *, most_tries: int =
     """Return the smallest script found that fails.
 
     Args:
-        script: It fails.
-        fails: Whether a script fails in the same way; asked about no script twice.
-        most_tries: How often it may be asked.
+        script: A script that fails.
+        fails: Whether a script fails in the same way; called at most once for a script.
+        most_tries: How often it may be called.
     """
     tried = {script.as_yaml()}
 
@@ -49,7 +51,7 @@ def shrink(script: Script, fails: Callable[[Script], bool], *, most_tries: int =
 
 
 def _smaller(script: Script) -> Iterator[Script]:
-    """Yield what is smaller, that which saves most first."""
+    """Yield smaller scripts, those that save most first."""
     for make in (_with_fewer_steps, _with_fewer_nodes, _with_simpler_steps, _with_less_time):
         for nodes, steps in make(script):
             try:
@@ -69,7 +71,7 @@ def _with_fewer_steps(script: Script) -> Iterator[tuple[int, list[Step]]]:
 
 def _with_fewer_nodes(script: Script) -> Iterator[tuple[int, list[Step]]]:
     few = _MIN_NODES
-    while few < script.nodes:  # the highest numbers go; many at once where nothing speaks of them
+    while few < script.nodes:  # drop the highest numbers, many at once if no step names them
         yield few, list(script.steps)
         few = few + max(1, (script.nodes - few) // 2)
     for node in reversed(script.numbers):
@@ -80,9 +82,7 @@ def _with_fewer_nodes(script: Script) -> Iterator[tuple[int, list[Step]]]:
 
 
 def _without(step: Step, node: int) -> Step | None:
-    """Return a step that doesn't know ``node``, where those with higher numbers move up; ``None``
-    where nothing is left.
-    """
+    """Return ``step`` without ``node``, after which higher numbers move up; ``None`` if empty."""
 
     def rest(nodes: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(each - (each > node) for each in nodes if each != node)
@@ -95,7 +95,7 @@ def _without(step: Step, node: int) -> Step | None:
         before: tuple[int, ...] = getattr(step, name, ())
         changes |= {name: rest(before)} if before else {}
         if before and not changes[name]:
-            return None  # an empty list stands for everybody
+            return None  # an empty list would mean all nodes
     return replace(step, **changes)
 
 
@@ -137,7 +137,7 @@ def _shorter(seconds: float) -> Iterator[float]:
 
 
 def _with_less_time(script: Script) -> Iterator[tuple[int, list[Step]]]:
-    """Yield scripts in which everything from some step on comes earlier."""
+    """Yield scripts in which all steps from some step on come earlier."""
     before_s = 0.0
     for index, step in enumerate(script.steps):
         gap_s = step.at_s - before_s

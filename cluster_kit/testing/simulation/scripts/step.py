@@ -1,4 +1,4 @@
-"""What all steps of a script have in common."""
+"""``Step``, the base class of all steps of a script."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RATES = ("loss", "duplicate", "reorder")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Something that happens.
+    """Something that happens at one moment.
 
     Args:
         at_s: When, in seconds from the start of the simulation.
@@ -33,7 +33,7 @@ class Step:
         raise_all(_faults(self))
 
     def own_faults(self) -> Iterator[Fault]:
-        """Yield what makes no sense in a step of this class, besides what no step may have."""
+        """Yield what is wrong with a step of this class in particular."""
         return iter(())
 
     @property
@@ -44,8 +44,8 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfNodes(Step):
-    """A step that each of some nodes goes through."""
+class NodeStep(Step):
+    """A step that each of ``nodes`` carries out by itself."""
 
     nodes: tuple[int, ...] = ALL
 

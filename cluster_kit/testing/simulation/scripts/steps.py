@@ -1,9 +1,9 @@
 """What can happen to a simulated cluster, as frozen values: one class for each kind of step.
 
-Nodes are numbers from 1. Wherever a step takes nodes, ``ALL`` stands for every node that there is
-then. A step that meets a node in another state than it needs, such as a crash of a node that isn't
-there, is skipped for that node, and the trace says so. What lasts does so for ``for_s`` seconds, or
-until another step ends it.
+Nodes are numbers from 1. Wherever a step takes nodes, ``ALL`` means every node that exists at that
+moment. If a node is in a state in which the step is impossible, such as a crash of a node that is
+gone, the step is skipped for that node, and the trace says so. A lasting fault ends after ``for_s``
+seconds, or by another step.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from itertools import combinations
 from typing import Literal
 
 from cluster_kit.fault import Fault
-from cluster_kit.testing.simulation.scripts.step import ALL, MAX_AT_S, OfNodes, Step, faults_of_list
-from cluster_kit.testing.simulation.scripts.talking import (
+from cluster_kit.testing.simulation.scripts.message_steps import (
     Ask,
     KillWorker,
     Listen,
@@ -25,6 +24,13 @@ from cluster_kit.testing.simulation.scripts.talking import (
     Send,
     Stall,
     Unlisten,
+)
+from cluster_kit.testing.simulation.scripts.step import (
+    ALL,
+    MAX_AT_S,
+    NodeStep,
+    Step,
+    faults_of_list,
 )
 
 __all__ = [
@@ -60,24 +66,20 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Join(OfNodes):
-    """Nodes beyond those of the start appear, named one by one. Skipped where one has been
-    there.
-    """
+class Join(NodeStep):
+    """Nodes that were not there at the start appear. Skipped if one has been there."""
 
     verb = "join"
 
     def own_faults(self) -> Iterator[Fault]:
-        """Yield that nobody joins."""
+        """Yield that no node joins."""
         if not self.nodes:
             yield Fault(("nodes",), "expected who joins, by number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leave(OfNodes):
-    """Nodes leave with a goodbye; for ``drain_s`` seconds before they are about to. Skipped unless
-    a node runs.
-    """
+class Leave(NodeStep):
+    """Nodes leave with a goodbye, after draining for ``drain_s``. Skipped unless a node runs."""
 
     verb = "leave"
 
@@ -85,35 +87,32 @@ class Leave(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crash(OfNodes):
-    """Processes are killed; their machines go on, and reset the connections. Skipped unless a node
-    runs or is frozen.
+class Crash(NodeStep):
+    """Processes are killed, and their machines reset the connections.
+
+    Skipped unless a node runs or is frozen.
     """
 
     verb = "crash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PowerOff(OfNodes):
-    """Machines fall silent, and nothing answers there any more. Skipped unless a node runs or is
-    frozen.
-    """
+class PowerOff(NodeStep):
+    """Machines fall silent. Skipped unless a node runs or is frozen."""
 
     verb = "power_off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restart(OfNodes):
+class Restart(NodeStep):
     """Nodes start again under their names. Skipped unless a node has been there and is gone."""
 
     verb = "restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Freeze(OfNodes):
-    """The processes of nodes stop, as by SIGSTOP; their kernels go on. Skipped unless a node
-    runs.
-    """
+class Freeze(NodeStep):
+    """Processes stop, as by SIGSTOP, while their kernels go on. Skipped unless a node runs."""
 
     verb = "freeze"
 
@@ -121,15 +120,16 @@ class Freeze(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thaw(OfNodes):
+class Thaw(NodeStep):
     """Frozen nodes go on. Skipped unless a node is frozen."""
 
     verb = "thaw"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Starve(OfNodes):
-    """Nodes get the processor now and then only, with pauses of up to ``most_s`` seconds at random.
+class Starve(NodeStep):
+    """Nodes get the processor only now and then, with random pauses of up to ``most_s`` seconds.
+
     Skipped unless a node runs.
     """
 
@@ -140,7 +140,7 @@ class Starve(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClockJump(OfNodes):
+class ClockJump(NodeStep):
     """The wall clocks of nodes jump by ``by_s`` seconds, forwards or backwards."""
 
     verb = "clock_jump"
@@ -154,9 +154,10 @@ class ClockJump(OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rekey(OfNodes):
-    """Nodes get other ``secrets``, by number: they use the first, and accept all. Those of the
-    start have number 1. Skipped where the simulation is one without.
+class Rekey(NodeStep):
+    """Nodes get other ``secrets``, by number; the first is used, all are accepted.
+
+    At the start all have secret number 1. Skipped in a simulation without secrets.
     """
 
     verb = "rekey"
@@ -164,7 +165,7 @@ class Rekey(OfNodes):
     secrets: tuple[int, ...]
 
     def own_faults(self) -> Iterator[Fault]:
-        """Yield that these are no secrets."""
+        """Yield that the numbers are invalid."""
         if not (self.secrets and min(self.secrets) >= 1):
             yield Fault(
                 ("secrets",),
@@ -174,7 +175,7 @@ class Rekey(OfNodes):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition(Step):
-    """Nothing gets from one group to another; nodes in no group are one more group."""
+    """Nothing gets from one group to another; nodes in no group form one more."""
 
     verb = "partition"
     subject = "groups"
@@ -200,9 +201,7 @@ class Partition(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut(Step):
-    """Nothing gets from ``nodes`` to ``to``, nor back unless it is ``one_way``; the ways within
-    either stay.
-    """
+    """Nothing gets from ``nodes`` to ``to``, nor back unless it is ``one_way``."""
 
     verb = "cut"
 
@@ -217,15 +216,16 @@ class Cut(Step):
         return frozenset((*self.nodes, *self.to))
 
     def own_faults(self) -> Iterator[Fault]:
-        """Yield that somebody is at both ends."""
+        """Yield that a node is at both ends."""
         if both := sorted({*self.nodes} & {*self.to}):
             yield Fault(("to",), f"{both[0]} is at both ends")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingCut(Step):
-    """All stand in a ring by number, and each reaches only the ``reach`` nodes on either side, so
-    that everybody sees another cluster.
+    """In a ring of all nodes by number, each reaches only ``reach`` neighbours on either side.
+
+    So every node sees another cluster.
     """
 
     verb = "ring_cut"
@@ -235,7 +235,7 @@ class RingCut(Step):
     for_s: float | None = None
 
     def own_faults(self) -> Iterator[Fault]:
-        """Yield that nobody is reached."""
+        """Yield that no node is reached."""
         if self.reach < 1:
             yield Fault(
                 ("reach",),
@@ -245,15 +245,16 @@ class RingCut(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packets(Step):
-    """Packets from ``nodes`` to ``to`` are lost, delayed, doubled or overtaken at random. TCP sees
-    only the delays.
+    """Packets from ``nodes`` to ``to`` are lost, delayed, duplicated or reordered at random.
+
+    TCP sees only the delays.
 
     Args:
         loss: Fraction that is lost.
         delay_s: Added to the latency of the network.
-        jitter_s: At most this is added besides, at random.
+        jitter_s: The most that is added on top, at random.
         duplicate: Fraction that arrives twice.
-        reorder: Fraction that is overtaken.
+        reorder: Fraction that is overtaken by later packets.
     """
 
     verb = "packets"
@@ -274,8 +275,8 @@ class Packets(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlowReader(OfNodes):
-    """Nodes take no more than ``bytes_per_s`` from each connection."""
+class SlowReader(NodeStep):
+    """Nodes read no more than ``bytes_per_s`` from each connection."""
 
     verb = "slow_reader"
 
@@ -283,15 +284,16 @@ class SlowReader(OfNodes):
     for_s: float | None = None
 
     def own_faults(self) -> Iterator[Fault]:
-        """Yield that nothing is taken at all."""
+        """Yield that nothing is read at all."""
         if not 0 < self.bytes_per_s < math.inf:
             yield Fault(("bytes_per_s",), f"{self.bytes_per_s:g}: expected more than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heal(Step):
-    """Partitions and cuts end, or what befalls packets and readers, or both. Skipped where nothing
-    is broken.
+    """Lasting faults end: partitions and cuts, those of packets and readers, or all.
+
+    Skipped if there are none.
     """
 
     verb = "heal"
@@ -303,29 +305,9 @@ class Heal(Step):
 KINDS: dict[str, type[Step]] = {
     kind.verb: kind
     for kind in (
-        Join,
-        Leave,
-        Crash,
-        PowerOff,
-        Restart,
-        Freeze,
-        Thaw,
-        Starve,
-        ClockJump,
-        Rekey,
-        Partition,
-        Cut,
-        RingCut,
-        Packets,
-        SlowReader,
-        Heal,
-        Publish,
-        Send,
-        Ask,
-        Listen,
-        Unlisten,
-        Stall,
-        Read,
-        KillWorker,
+        Join, Leave, Crash, PowerOff, Restart, Freeze, Thaw, Starve, ClockJump, Rekey,
+        Partition, Cut, RingCut, Packets, SlowReader, Heal,
+        Publish, Send, Ask, Listen, Unlisten, Stall, Read, KillWorker,
     )
-}
+}  # fmt: skip
+"""All kinds of steps by their verbs."""

@@ -1,6 +1,4 @@
-"""What stands between a worker and its connector in a simulation passes messages on, and notices
-those that can't be.
-"""
+"""The proxies of a simulation pass messages on, and notice those without a link."""
 
 import asyncio
 
@@ -9,8 +7,8 @@ import pytest
 from cluster_kit import Node, Reason
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.testing import RecordingLinks
-from cluster_kit.testing.simulation.judging.findings import Law
-from cluster_kit.testing.simulation.judging.watching import WatchedLinks, watched_connector
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.invariants.proxies import CheckedLinks, checked_connector
 
 ANN = Node(name="ann@127.0.0.1")
 
@@ -26,37 +24,37 @@ def links():
 
 
 @pytest.fixture
-def watched(links, found):
-    return WatchedLinks(links, lambda law, text: found.append((law, text)))
+def checked(links, found):
+    return CheckedLinks(links, lambda law, text: found.append((law, text)))
 
 
-def test_messages_and_greetings_are_passed_on(links, watched, found):
+def test_messages_and_greetings_are_passed_on(links, checked, found):
     links.greeting = b"hello"
-    assert watched.greeting == b"hello"
-    watched.up(ANN, greeting=b"", told=b"hello")
-    watched.message(ANN, b"payload")
+    assert checked.greeting == b"hello"
+    checked.up(ANN, greeting=b"", told=b"hello")
+    checked.message(ANN, b"payload")
     assert (links.of("up")[0].greeting, links.of("up")[0].told) == (b"", b"hello")
     assert links.of("message", ANN.key)[0].data == b"payload"
     assert found == []
 
 
 @pytest.mark.parametrize("before", ["never up", "up without messages", "down again"])
-def test_a_message_over_no_link_is_a_finding(watched, found, before):
+def test_a_message_over_no_link_is_a_finding(checked, found, before):
     if before != "never up":
-        watched.up(ANN, greeting=b"" if before == "down again" else None)
+        checked.up(ANN, greeting=b"" if before == "down again" else None)
     if before == "down again":
-        watched.down(ANN, Reason.LEFT)
-    watched.message(ANN, b"payload")
+        checked.down(ANN, Reason.LEFT)
+    checked.message(ANN, b"payload")
     ((law, text),) = found
     assert law is Law.LINKS
     assert "a message of ann@127.0.0.1 was reported" in text
 
 
-def test_watched_connector_carries_messages_as_the_one_that_it_watches():
+def test_checked_connector_carries_messages_as_the_one_that_it_wraps():
     async def scenario():
         ann, bob = RecordingLinks(), RecordingLinks()
         connector, other = (
-            watched_connector(TcpConnector(max_message_bytes=7), print),
+            checked_connector(TcpConnector(max_message_bytes=7), print),
             TcpConnector(),
         )
         here = await connector.start(ANN, ann)

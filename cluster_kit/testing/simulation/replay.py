@@ -1,6 +1,4 @@
-"""A simulation that can be run again: what it depends on besides the script, and the command that
-does it.
-"""
+"""Replays simulations: what one depends on, the command that runs it again, smaller scripts."""
 
 from __future__ import annotations
 
@@ -17,8 +15,7 @@ from cluster_kit.testing.simulation.scripts.shrinking import shrink
 from cluster_kit.testing.simulation.simulation import GOSSIP, Simulation
 
 MOST_TRIES = 300
-# to spend on making a script smaller, about a minute: a large cluster gets few tries
-_MOST_NODE_S = 60_000.0
+_MAX_NODE_S = 60_000.0  # that shrinking may simulate: about a minute of real time
 _PARTS = ("strategy", "connector", "topology")
 
 
@@ -39,7 +36,7 @@ class Setting:
         show: Callable[[str], object] | None = None,
         progress: Callable[[float], object] | None = None,
     ) -> Outcome:
-        """Run ``script``; the same one gives the same outcome."""
+        """Run ``script``; the same script gives the same outcome."""
         return Simulation(
             script,
             topology=self.topology,
@@ -52,37 +49,33 @@ class Setting:
         ).run()
 
     def check(self, script: Script, *, false_alarms: int = 0) -> Outcome:
-        """Run ``script``, and return the outcome if it breaks no law.
+        """Run ``script``, and return the outcome if no law is broken.
 
         Args:
             script: What happens.
-            false_alarms: How many there may be at most.
+            false_alarms: How many false alarms there may be at most.
 
         Raises:
-            AssertionError: It breaks one; the message has the smallest script found that does, and
-                the command that runs it.
+            AssertionError: A law is broken; the message has the command that replays the smallest
+                script found that breaks it.
         """
         outcome = self.run(script)
         if not outcome.is_good:
             raise AssertionError(report(outcome, self, smallest(outcome, self)))
         if len(outcome.false_alarms) > false_alarms:
             first = outcome.false_alarms[0]
-            raise AssertionError(
-                f"seed {self.seed}: {len(outcome.false_alarms)} false alarms; "
-                f"{first}\n{self.command(script)}"
-            )
+            count = f"{len(outcome.false_alarms)} false alarms"
+            raise AssertionError(f"seed {self.seed}: {count}; {first}\n{self.command(script)}")
         return outcome
 
     def command(self, script: Script) -> str:
-        """Return the command that runs ``script``, which is in it."""
+        """Return a shell command that contains ``script`` and runs it."""
         words = ["cluster-kit", "simulate", "--seed", str(self.seed)]
         given = as_written(self.topology)
         keys = {key: given.pop(key) for key in list(given) if key not in _PARTS}
         for option, value in (given | ({"keys": keys} if keys else {})).items():
-            words += [
-                f"--{option}",
-                value if isinstance(value, str) else json.dumps(value, default=str),
-            ]
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            words += [f"--{option}", text]
         words += ["--loss", repr(self.loss)] if self.loss else []
         words += ["--secret"] if self.secret else []
         words += ["--seconds", repr(self.seconds)] if self.seconds is not None else []
@@ -90,9 +83,7 @@ class Setting:
 
 
 def as_written(part: Any) -> Any:
-    """Return a part of an entry as a file has it: classes by their names, instances as these with
-    their options.
-    """
+    """Return a part of an entry as a file has it: classes and instances by name, with options."""
     if isinstance(part, type):
         return f"{part.__module__}:{part.__qualname__}"
     if isinstance(part, Mapping):
@@ -103,11 +94,8 @@ def as_written(part: Any) -> Any:
         options: list[Field[Any]] = (
             [each for each in fields(part) if each.init] if is_dataclass(part) else []
         )
-        changed = {
-            each.name: getattr(part, each.name)
-            for each in options
-            if getattr(part, each.name) != each.default
-        }
+        values = [(each, getattr(part, each.name)) for each in options]
+        changed = {each.name: value for each, value in values if value != each.default}
         return {"name": as_written(type(part)), **as_written(changed)}
     return part
 
@@ -119,16 +107,16 @@ def smallest(
     *,
     run: Callable[[Script], Outcome] | None = None,
 ) -> Script:
-    """Return the smallest script found that breaks the same law as ``outcome`` does first.
+    """Return the smallest script found that breaks the first law that ``outcome`` breaks.
 
     Args:
-        outcome: Of the script that breaks it.
+        outcome: Of the script to shrink.
         setting: Everything but the script.
         progress: Called with the number of each try.
         run: Runs a script, in place of ``setting``.
     """
     law = outcome.findings[0].law
-    left_node_s = _MOST_NODE_S
+    left_node_s = _MAX_NODE_S
     tries = 0
 
     def fails(script: Script) -> bool:
@@ -146,11 +134,9 @@ def smallest(
 
 
 def report(outcome: Outcome, setting: Setting, script: Script) -> str:
-    """Return what to say of a failure: what is wrong, and how to see it again with the smallest
-    ``script``.
-    """
-    lines = [
-        f"seed {outcome.seed}: {outcome.findings[0]}",
-        "to replay the smallest script that breaks the same law:",
-    ]
-    return "\n".join([*lines, setting.command(script)])
+    """Return the message for a failure: the first finding, and how to replay ``script``."""
+    return (
+        f"seed {outcome.seed}: {outcome.findings[0]}\n"
+        "to replay the smallest script that breaks the same law:\n"
+        f"{setting.command(script)}"
+    )

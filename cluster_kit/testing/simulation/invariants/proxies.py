@@ -1,4 +1,7 @@
-"""Stand between a worker and its connector and topology, and watch that both keep the laws."""
+"""Proxies between a worker and its connector and topology, which check laws on every call.
+
+They change nothing: every call, argument and result is passed on.
+"""
 
 from __future__ import annotations
 
@@ -11,39 +14,40 @@ from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security import Security
-from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.testing.simulation.invariants.findings import Law
 
-Tell = Callable[[Law, str], None]
+Report = Callable[[Law, str], None]
+"""Called with a violation: the law, and what was done."""
 
-DIALS = 40  # to one peer within DIALS_WITHIN_S: a back-off that works never comes near
+MAX_DIALS = 40  # to one peer within DIALS_WITHIN_S; a working back-off stays far below
 DIALS_WITHIN_S = 10.0
-_FEW = 64  # nodes: a roster of as many is selected from twice
+_MAX_REPEATED = 64  # nodes in a roster from which to select twice
 
 Run = tuple[str, BootId | None]
 
 
-class WatchedLinks:
-    """The ``LinkReport`` of a worker, whose reports are counted on their way."""
+class CheckedLinks:
+    """The ``LinkReport`` of a worker."""
 
-    def __init__(self, links: LinkReport, tell: Tell) -> None:
+    def __init__(self, links: LinkReport, report: Report) -> None:
         self._links = links
-        self._tell = tell
-        self.up_now: dict[Run, bool] = {}  # whether it carries messages
+        self._report = report
+        self.up_now: dict[Run, bool] = {}  # whether the link carries messages
         self.ever_up: set[str] = set()
 
     @property
     def fence(self) -> Fence:
-        """Cluster and group."""
+        """The fence of the node."""
         return self._links.fence
 
     @property
     def boot_id(self) -> BootId:
-        """Which run of this node the links belong to."""
+        """The boot of the node."""
         return self._links.boot_id
 
     @property
     def partial(self) -> bool:
-        """Whether hints of peers are of use."""
+        """Whether hints about other nodes are useful."""
         return self._links.partial
 
     @property
@@ -53,52 +57,49 @@ class WatchedLinks:
 
     @property
     def security(self) -> Security:
-        """What protects its streams."""
+        """The protection of its streams."""
         return self._links.security
 
     @property
     def greeting(self) -> bytes:
-        """What peers are told."""
+        """The greeting for new links."""
         return self._links.greeting
 
     def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
-        """Pass on that a link is up, which it may not be already."""
+        """Pass on that a link is up; it must not be up already."""
         run = node.key, node.boot_id
         if run in self.up_now:
-            self._tell(Law.LINKS, f"the link to {node} was reported up twice")
+            self._report(Law.LINKS, f"the link to {node} was reported up twice")
         self.up_now[run] = greeting is not None
         self.ever_up.add(node.key)
         self._links.up(node, greeting=greeting, told=told)
 
     def message(self, node: Node, payload: bytes) -> None:
-        """Pass on what a linked node has sent, over a link that carries messages."""
+        """Pass on a message; a link that carries messages must be up."""
         if not self.up_now.get((node.key, node.boot_id)):
-            self._tell(
-                Law.LINKS,
-                f"a message of {node} was reported, but no link to it was up that carries any",
-            )
+            what = f"a message of {node} was reported, but no link that carries messages was up"
+            self._report(Law.LINKS, what)
         self._links.message(node, payload)
 
     def down(self, node: Node, reason: Reason) -> None:
-        """Pass on that a link is down, which was up."""
+        """Pass on that a link is down; it must have been up."""
         run = node.key, node.boot_id
         if run not in self.up_now:
-            self._tell(
-                Law.LINKS, f"the link to {node} was reported down ({reason}), but it was not up"
-            )
+            what = f"the link to {node} was reported down ({reason}), but it was not up"
+            self._report(Law.LINKS, what)
         self.up_now.pop(run, None)
         self._links.down(node, reason)
 
     def updated(self, node: Node) -> None:
-        """Pass on that a linked node changed."""
+        """Pass on that a linked node has changed."""
         if (node.key, node.boot_id) not in self.up_now:
-            self._tell(Law.LINKS, f"{node} was reported changed, but no link to it was up")
+            self._report(Law.LINKS, f"{node} was reported changed, but no link to it was up")
         self._links.updated(node)
 
     def leaving(self, node: Node) -> None:
-        """Pass on that a linked node is about to leave."""
+        """Pass on that a linked node is leaving."""
         if (node.key, node.boot_id) not in self.up_now:
-            self._tell(Law.LINKS, f"{node} was reported to leave, but no link to it was up")
+            self._report(Law.LINKS, f"{node} was reported to leave, but no link to it was up")
         self._links.leaving(node)
 
     def knows(self, node: Node) -> bool:
@@ -106,7 +107,7 @@ class WatchedLinks:
         return self._links.knows(node)
 
     def hint(self, node: Node, ttl_s: float) -> None:
-        """Pass on what a peer tells of another node."""
+        """Pass on what a peer says about another node."""
         self._links.hint(node, ttl_s)
 
     def rtt(self, node: Node, seconds: float) -> None:
@@ -118,22 +119,22 @@ class WatchedLinks:
         self._links.secrets(node, ids)
 
     def event(self, kind: str, data: Any) -> None:
-        """Pass on something particular."""
+        """Pass on an event."""
         self._links.event(kind, data)
 
 
-class _WatchedConnector(Connector):
-    """Passes on everything to ``connector``."""
+class _CheckedConnector(Connector):
+    """Adds checks to ``connector``; ``checked_connector`` adds its class attributes."""
 
-    def __init__(self, connector: Connector, tell: Tell) -> None:
+    def __init__(self, connector: Connector, report: Report) -> None:
         self._connector = connector
-        self._tell = tell
-        self._links: WatchedLinks | None = None
-        self._busy: dict[str, str] = {}
+        self._report = report
+        self._links: CheckedLinks | None = None
+        self._in_flight: dict[str, str] = {}
         self._dials: dict[str, deque[float]] = {}
 
     async def start(self, local: Node, links: LinkReport) -> Node:
-        self._links = WatchedLinks(links, self._tell)
+        self._links = CheckedLinks(links, self._report)
         return await self._connector.start(local, self._links)
 
     async def connect(self, node: Node) -> Node:
@@ -142,15 +143,11 @@ class _WatchedConnector(Connector):
         try:
             peer = await self._connector.connect(node)
         finally:
-            self._busy.pop(node.key, None)
-        if (
-            self._connector.holds_links
-            and self._links is not None
-            and peer.key not in self._links.ever_up
-        ):
-            self._tell(
-                Law.LINKS, f"connect to {node} returned {peer} before a link to it was reported up"
-            )
+            self._in_flight.pop(node.key, None)
+        links = self._links if self._connector.holds_links else None
+        if links is not None and peer.key not in links.ever_up:
+            what = f"connect to {node} returned {peer} before a link to it was reported up"
+            self._report(Law.LINKS, what)
         return peer
 
     async def disconnect(self, node: Node) -> None:
@@ -158,13 +155,13 @@ class _WatchedConnector(Connector):
         try:
             await self._connector.disconnect(node)
         finally:
-            self._busy.pop(node.key, None)
+            self._in_flight.pop(node.key, None)
 
     async def stop(self) -> None:
         await self._connector.stop()
         if self._connector.holds_links and self._links is not None:
             for key, _ in self._links.up_now:
-                self._tell(Law.LINKS, f"stopped, but the link to {key} was never reported down")
+                self._report(Law.LINKS, f"stopped, but the link to {key} was never reported down")
 
     async def send(self, node: Node, payload: bytes) -> None:
         await self._connector.send(node, payload)
@@ -179,57 +176,56 @@ class _WatchedConnector(Connector):
         return self._connector.dialled_at(host)
 
     def _begin(self, key: str, command: str) -> None:
-        if key in self._busy:
-            self._tell(Law.COMMANDS, f"{command} of {key} while {self._busy[key]} was under way")
-        self._busy[key] = command
+        if key in self._in_flight:
+            what = f"{command} of {key} while {self._in_flight[key]} was under way"
+            self._report(Law.COMMANDS, what)
+        self._in_flight[key] = command
 
     def _count(self, key: str) -> None:
         if self._links is None:
             return
         now_s = self._links.network.clock.monotonic_s()
-        dials = self._dials.setdefault(key, deque(maxlen=DIALS))
-        if len(dials) == DIALS and now_s - dials[0] < DIALS_WITHIN_S:
-            self._tell(Law.COMMANDS, f"{key} was dialled {DIALS} times in {now_s - dials[0]:.2f} s")
+        dials = self._dials.setdefault(key, deque(maxlen=MAX_DIALS))
+        if len(dials) == MAX_DIALS and now_s - dials[0] < DIALS_WITHIN_S:
+            what = f"{key} was dialled {MAX_DIALS} times in {now_s - dials[0]:.2f} s"
+            self._report(Law.COMMANDS, what)
             dials.clear()
         dials.append(now_s)
 
 
-def watched_connector(connector: Connector, tell: Tell) -> Connector:
-    """Return ``connector`` under watch."""
+def checked_connector(connector: Connector, report: Report) -> Connector:
+    """Return a proxy of ``connector``."""
     declared = {
         "holds_links": connector.holds_links,
         "introduces": connector.introduces,
         "carries_messages": connector.carries_messages,
         "max_message_bytes": connector.max_message_bytes,
     }
-    watched: type[_WatchedConnector] = type("WatchedConnector", (_WatchedConnector,), declared)
-    return watched(connector, tell)
+    checked: type[_CheckedConnector] = type("CheckedConnector", (_CheckedConnector,), declared)
+    return checked(connector, report)
 
 
-class WatchedTopology(Topology):
-    """Passes on everything to ``topology``."""
+class CheckedTopology(Topology):
+    """Adds checks to ``topology``."""
 
-    def __init__(self, topology: Topology, tell: Tell) -> None:
+    def __init__(self, topology: Topology, report: Report) -> None:
         self._topology = topology
-        self._tell = tell
+        self._report = report
 
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
-        """Return what it selects, which it must again, of the roster alone."""
+        """Return the selection, which must be a part of the roster, and the same each time."""
         picked = self._topology.select(local, known)
         if picked is known:
             return picked
         if not picked <= known:
             strange = sorted(str(node) for node in picked - known)
-            self._tell(
-                Law.TOPOLOGY,
-                f"select of {local} returned {', '.join(strange[:3])}, not of the roster",
-            )
-        if len(known) <= _FEW and self._topology.select(local, known) != picked:
-            self._tell(
-                Law.TOPOLOGY, f"select of {local} returned something else when it was called again"
-            )
+            what = f"select of {local} returned {', '.join(strange[:3])}, not in the roster"
+            self._report(Law.TOPOLOGY, what)
+        if len(known) <= _MAX_REPEATED and self._topology.select(local, known) != picked:
+            what = f"select of {local} returned something else when it was called again"
+            self._report(Law.TOPOLOGY, what)
         return picked
 
     def most_links(self) -> int | None:
-        """Return the bound of ``topology``."""
+        """Return the bound of the topology."""
         return self._topology.most_links()

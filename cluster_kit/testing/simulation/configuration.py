@@ -1,4 +1,4 @@
-"""What each simulated node runs: an entry under ``topologies:``, checked as in a configuration."""
+"""What each simulated node runs: an entry under ``topologies:``, validated as in any other file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ConfigError
 from cluster_kit.plugins import PluginRegistry, load_config
 from cluster_kit.strategies.static import StaticStrategy, parse_node
-from cluster_kit.testing.simulation.naming import node_of
+from cluster_kit.testing.simulation.identity import node_of
 from cluster_kit.testing.simulation.scripts.script import Script
 
 NAME = "simulation"
-PORT = 4370  # of tcp where a list of nodes has to name it
-SEEDS = 3  # nodes in a list that leads to all others
+PORT = 4370  # of tcp, for lists of nodes to name
+SEEDS = 3  # nodes that are enough to find all others from
 
 
 def configured(
@@ -23,8 +23,8 @@ def configured(
 ) -> TopologyConfig:
     """Return what each node of ``script`` runs.
 
-    A ``static`` strategy without ``nodes`` gets a list: of the first nodes where ``full_mesh``
-    leads from them to the others, else of all.
+    A ``static`` strategy without ``nodes`` gets a list of the first few nodes if the topology is
+    ``full_mesh``, as their links lead to all others, else of all nodes.
 
     Raises:
         ConfigError: The entry can't be used.
@@ -39,25 +39,19 @@ def configured(
 
 @cache
 def _installed() -> PluginRegistry:
-    """Return the installed plugins, looked for once: a small simulation takes hardly longer than
-    that.
-    """
+    # looking for plugins takes about as long as a small simulation
     return PluginRegistry.load()
 
 
 def listed_by(config: TopologyConfig) -> frozenset[str]:
-    """Return the keys of the nodes that every node knows for good.
+    """Return the keys of the nodes that the configuration lists, which every node always knows.
 
     Raises:
-        ConfigError: Some have no name.
+        ConfigError: Some of them have no name.
     """
     strategies = [component.build() for component in config.strategies]
-    nodes = [
-        parse_node(each)
-        for strategy in strategies
-        if isinstance(strategy, StaticStrategy)
-        for each in strategy.nodes
-    ]
+    static = [strategy for strategy in strategies if isinstance(strategy, StaticStrategy)]
+    nodes = [parse_node(each) for strategy in static for each in strategy.nodes]
     if any(node.name is None for node in nodes):
         raise ConfigError(
             "simulation: static: nodes: give each with its name, as name@host:port, or leave the "
@@ -74,13 +68,11 @@ def _with_lists(entry: Mapping[str, Any], script: Script) -> Mapping[str, Any]:
     is_mesh = entry.get("topology", "full_mesh") == "full_mesh"
     numbers = script.numbers[:SEEDS] if is_mesh else script.numbers
     listed = {"name": "static", "nodes": [f"{node_of(number)}:{PORT}" for number in numbers]}
-    filled = [listed if _lacks_list(each) else each for each in strategies]
     connector = entry.get("connector", "tcp")
-    return {
-        **entry,
-        "strategy": filled,
-        "connector": {"name": "tcp", "port": PORT} if connector == "tcp" else connector,
-    }
+    if connector == "tcp":
+        connector = {"name": "tcp", "port": PORT}
+    filled = [listed if _lacks_list(each) else each for each in strategies]
+    return {**entry, "strategy": filled, "connector": connector}
 
 
 def _lacks_list(strategy: object) -> bool:

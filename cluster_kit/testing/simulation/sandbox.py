@@ -1,10 +1,12 @@
-"""While a simulation runs, its nodes can't get at real time, threads, name servers or randomness
-that no seed rules.
+"""Keeps simulated code away from real time, threads, sockets, name servers and unseeded randomness.
 
-What they call is replaced in its module, and in those of the packages under test that have taken it
-out of there, and raises as long as one of their event loops runs. C code escapes, such as
-``datetime.now``, and so does who keeps a function elsewhere: the trace, which is then another each
-time, gives such a leak away.
+For the time of a simulation each such function is replaced by a guard, both in its own module and
+wherever a package under test has imported it by name. A guard raises if the running event loop is a
+simulated one, and passes the call on otherwise.
+
+Two kinds of leak remain: C code that asks the system itself, such as ``datetime.now``, and
+references kept elsewhere, as in a class attribute. These change the trace from run to run, which
+``determinism`` detects.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from math import inf
 from types import FrameType
 from typing import Any
 
@@ -30,34 +33,19 @@ from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime")
 _TIMES = (*_CLOCKS, *(f"{name}_ns" for name in _CLOCKS), "sleep")
-_LOOKUPS = (
-    "getaddrinfo",
-    "getnameinfo",
-    "gethostbyname",
-    "gethostbyname_ex",
-    "gethostbyaddr",
-    "gethostname",
-    "getfqdn",
-)
-_SOCKETS = ("create_connection", "create_server")
-# no classes
-_DRAWS = tuple(
-    name for name in random.__all__ if callable(getattr(random, name)) and name.islower()
-)
+_SOCKETS = (
+    "getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr",
+    "gethostname", "getfqdn", "create_connection", "create_server",
+)  # fmt: skip
+# the functions of random's own, unseeded generator; its classes are fine with a seed
+_DRAWS = [name for name in random.__all__ if callable(getattr(random, name)) and name.islower()]
 _SYSTEM = (
-    "urandom",
-    "getrandom",
-    "fork",
-    "forkpty",
-    "posix_spawn",
-    "posix_spawnp",
-    "system",
-    "_exit",
+    "urandom", "getrandom", "fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "_exit",
     "abort",
-)
-_HOLES = (
+)  # fmt: skip
+_GUARDED = (
     *((time, name) for name in _TIMES),
-    *((socket, name) for name in (*_LOOKUPS, *_SOCKETS)),
+    *((socket, name) for name in _SOCKETS),
     (socket.socket, "__init__"),
     (select, "select"),
     *((random, name) for name in (*_DRAWS, "_urandom")),
@@ -68,33 +56,31 @@ _HOLES = (
     (threading.Thread, "start"),
     (threading.Condition, "wait"),
 )
-# with so many arguments it is not about now
-_SINCE = {"gmtime": 1, "localtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
-_LOGGING = "logging"  # a record has the time of day, which nobody reads
+# these use the present time unless they get so many arguments
+_NOW_UNLESS = {"gmtime": 1, "localtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
+_LOGGING = "logging"  # stamps records with the time of day, which nobody reads
 
 
 def packages_of(parts: Collection[object]) -> frozenset[str]:
-    """Return the packages, or single modules, that the classes of ``parts`` come from; none of
-    ours, nor of Python's.
-    """
+    """Return the top-level packages of the classes of ``parts``, save cluster_kit and Python's."""
     modules = {kind.__module__.partition(".")[0] for part in parts for kind in type(part).__mro__}
     return frozenset(modules - sys.stdlib_module_names - {"cluster_kit"})
 
 
 @contextmanager
-def sealed(packages: Collection[str] = ()) -> Iterator[None]:
-    """Seal the block's simulations off; everything is put back at the end.
+def sandboxed(packages: Collection[str] = ()) -> Iterator[None]:
+    """Guard the simulations that run in the block.
 
     Args:
-        packages: In their modules, what they have taken out of its own module is replaced as well.
+        packages: In their modules, functions imported by name are guarded, too.
     """
-    guards = {(owner, name): _guard(owner, name) for owner, name in _HOLES if hasattr(owner, name)}
-    guards |= {
-        (time, name): _guard(time, name, harmless_with=count) for name, count in _SINCE.items()
-    }
+    present = [(owner, name) for owner, name in _GUARDED if hasattr(owner, name)]
+    guards = {(owner, name): _guard(owner, name) for owner, name in present}
+    for name, count in _NOW_UNLESS.items():
+        guards[time, name] = _guard(time, name, harmless_with=count)
     guards[random.Random, "seed"] = _guard_seed(random.Random.seed)
     before = [(owner, name, owner.__dict__[name], guard) for (owner, name), guard in guards.items()]
-    before += list(_taken(packages, {id(value): guard for _, _, value, guard in before}))
+    before += list(_imported(packages, {id(value): guard for _, _, value, guard in before}))
     try:
         for owner, name, _, guard in before:
             setattr(owner, name, guard)
@@ -104,10 +90,10 @@ def sealed(packages: Collection[str] = ()) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-def _taken(
+def _imported(
     packages: Collection[str], guards: dict[int, Any]
 ) -> Iterator[tuple[Any, str, Any, Any]]:
-    """Yield what the modules of ``packages`` have imported by its name."""
+    """Yield the guarded functions that modules of ``packages`` have imported by name."""
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] in packages:
             for name, value in list(vars(module).items()):
@@ -115,7 +101,7 @@ def _taken(
                     yield module, name, value, guards[id(value)]
 
 
-def _guard(owner: Any, name: str, *, harmless_with: float = float("inf")) -> Any:
+def _guard(owner: Any, name: str, *, harmless_with: float = inf) -> Any:
     real = owner.__dict__[name]
     label = f"{getattr(owner, '__qualname__', owner.__name__)}.{name}"
 
@@ -138,7 +124,7 @@ def _guard_seed(real: Callable[..., None]) -> Any:
 
 
 def _refuse(what: str) -> None:
-    """Raise if simulated code asks."""
+    """Raise if simulated code is the caller."""
     loop = asyncio._get_running_loop()
     if not isinstance(loop, VirtualLoop):
         return
@@ -149,7 +135,7 @@ def _refuse(what: str) -> None:
 
 
 def _outside_python(frame: FrameType) -> FrameType:
-    """Return who asked Python's own modules; asyncio calls everybody."""
+    """Return the first caller outside the standard library, or ``frame`` if asyncio comes first."""
     asking: FrameType | None = frame
     while asking is not None:
         package = str(asking.f_globals.get("__name__")).partition(".")[0]

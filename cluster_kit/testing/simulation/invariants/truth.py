@@ -1,4 +1,8 @@
-"""What every node should see once all has calmed down, and how far its view is from that. Pure."""
+"""What every node should see once nothing changes any more, and where its view differs. Pure.
+
+A view may differ where the truth leaves something open: ``knows`` and ``is_linked`` answer ``None``
+for a pair of nodes whose path is open but not fair, as nothing is promised there.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,22 @@ from cluster_kit.abc import Topology
 from cluster_kit.node import Node
 
 Reaches = Callable[[int, int], bool]
+Picks = Mapping[int, frozenset[str]]
+"""The keys that each node's topology selects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """How things stand.
+    """How things are.
 
     Attributes:
         there: The nodes that run, by number, as they introduce themselves.
-        numbers: The number of each node that ever was, by key.
-        listed: The keys of those whom every node knows whether they run or not, as configuration
-            lists them.
-        is_open: Whether anything gets from one node to another.
-        is_fair: Whether all that is promised holds on that way.
-        is_whole: Whether every way is open, and fair.
-        links: Whom each node is to be linked to, as ``meant_links`` returns them.
+        numbers: The number of each node that ever existed, by key.
+        listed: The keys that the configuration lists: every node knows them, running or not.
+        is_open: Whether the path from one node to another is open; see ``connectivity``.
+        is_fair: Whether it is fair.
+        is_whole: Whether every path is open and fair.
+        links: Which nodes each node should be linked to, as ``expected_links`` returns them.
     """
 
     there: Mapping[int, Node]
@@ -35,7 +40,7 @@ class Truth:
     links: Mapping[int, frozenset[int]]
 
     def with_links(self, links: Mapping[int, frozenset[int]]) -> Truth:
-        """Return the same with links."""
+        """Return a copy with ``links``."""
         return replace(self, links=links)
 
     def knows(self, one: int, key: str) -> bool | None:
@@ -61,34 +66,27 @@ class Truth:
         return other in self.links[one]
 
 
-Picks = Mapping[int, frozenset[str]]
-
-
 def picks_of(
     there: Mapping[int, Node],
     topology: Topology,
     rosters: Mapping[int, frozenset[Node]],
-    tell: Callable[[str], object],
+    report: Callable[[str], object],
 ) -> dict[int, frozenset[str]]:
-    """Return the keys of those whom each node picks: nobody where that fails, which ``tell`` is
-    told.
-    """
+    """Return the keys that each node selects; if that raises, none, and ``report`` is called."""
     picks = {}
     for number, node in there.items():
         try:
             picks[number] = frozenset(each.key for each in topology.select(node, rosters[number]))
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - a bug of the topology is a finding
             picks[number] = frozenset()
-            tell(f"select of {node} raised {exc!r}")
+            report(f"select of {node} raised {exc!r}")
     return picks
 
 
-def meant_links(
+def expected_links(
     there: Mapping[int, Node], picks: Picks, reaches: Reaches
 ) -> dict[int, frozenset[int]]:
-    """Return whom each node is linked to: those it picks or who pick it, as far as both reach each
-    other.
-    """
+    """Return the links of each node: to all it picks or that pick it, if both reach each other."""
     number_of = {node.key: number for number, node in there.items()}
     links: dict[int, set[int]] = {number: set() for number in there}
     for one, picked in picks.items():
@@ -101,9 +99,7 @@ def meant_links(
 
 
 def faults_of_topology(there: Mapping[int, Node], picks: Picks) -> Iterator[str]:
-    """Yield what the ends of a link don't agree on, or what leaves nodes apart, where all know
-    all.
-    """
+    """Yield what is wrong with picks from complete rosters: one-sided ones, or nodes left apart."""
     picked = {node.key: picks[number] for number, node in there.items()}
     for key in sorted(picked):
         for other in sorted(picked[key]):
@@ -114,7 +110,7 @@ def faults_of_topology(there: Mapping[int, Node], picks: Picks) -> Iterator[str]
 
 
 def _component(links: Mapping[str, frozenset[str]]) -> set[str]:
-    """Return the first node, and whoever is connected to it."""
+    """Return the first node and all that are connected to it."""
     reached: set[str] = set()
     ahead = [min(links)] if links else []
     while ahead:
@@ -126,13 +122,16 @@ def _component(links: Mapping[str, frozenset[str]]) -> set[str]:
 
 
 class Disagreement:
-    """How far the view of one node is from the truth: the keys for which it is wrong.
+    """Where the view of one node differs from the truth.
 
     Args:
         number: The node.
         truth: What it should see.
-        known: Whom it knows; changes as its application is told.
-        up: Whom it is linked to; likewise.
+        known: The nodes it knows; the view itself, which changes.
+        up: The nodes it is linked to; likewise.
+
+    Attributes:
+        about: The keys that it is wrong about.
     """
 
     def __init__(
@@ -144,15 +143,15 @@ class Disagreement:
         self._up = up
         self.about = {key for key in truth.numbers.keys() | known.keys() if self._is_wrong(key)}
 
-    def look(self, key: str) -> None:
-        """Take in that the view of ``key`` has changed."""
+    def update(self, key: str) -> None:
+        """Compare again after the view of ``key`` has changed."""
         if self._is_wrong(key):
             self.about.add(key)
         else:
             self.about.discard(key)
 
     def describe(self) -> str:
-        """Return what is wrong about the first few keys."""
+        """Say what is wrong about the first few keys."""
         keys = sorted(self.about)
         more = f", and {len(keys) - 3} more are wrong" if len(keys) > 3 else ""
         return "; ".join(map(self._describe, keys[:3])) + more
@@ -167,11 +166,11 @@ class Disagreement:
         )
 
     def _is_only_listed(self, key: str) -> bool:
-        """Whether nothing tells the node which run of another there is."""
+        """Whether the node can't learn which run there is: a list of names has no boots."""
         return key in self._truth.listed and not self._truth.is_linked(self._number, key)
 
     def _is_outdated(self, node: Node | None) -> bool:
-        """Whether it shows another run than the one that is there."""
+        """Whether a node is shown as another run than the one that is there."""
         if node is None or node.boot_id is None:
             return False
         there = self._truth.there.get(self._truth.numbers.get(node.key, 0))

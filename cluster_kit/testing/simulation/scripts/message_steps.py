@@ -1,8 +1,7 @@
-"""Steps in which applications talk to each other, or listen, or don't; and one in which an
-application loses its worker.
+"""Steps in which applications send and receive messages, and one that kills their worker.
 
-In a script with any of these each node has an application with messages, which listens to ``TOPIC``
-from the start and answers there. In any other script there are none.
+In a script with any of these, each node has an application that listens to ``TOPIC`` from the start
+and answers questions there. In any other script there are no applications.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cluster_kit.fault import Fault
-from cluster_kit.testing.simulation.scripts.step import ALL, OfNodes
+from cluster_kit.testing.simulation.scripts.step import ALL, NodeStep
 
 TOPIC = "news"
 WINDOW_MESSAGES = 100
@@ -22,19 +21,19 @@ _MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Talk(OfNodes):
-    """A step of the applications of nodes. Skipped unless a node runs."""
+class MessageStep(NodeStep):
+    """A step that the applications of nodes carry out. Skipped unless a node runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Speech(Talk):
-    """Something that is said so many ``times``, each ``every_s`` seconds.
+class SendingStep(MessageStep):
+    """A message that is sent several times.
 
     Args:
-        topic: Where.
+        topic: The topic.
         times: How often.
-        every_s: From one to the next.
-        bytes: How long each is, at least; the least is what it takes to tell one from another.
+        every_s: Seconds from one message to the next.
+        bytes: The length of each, or the length of a serial number if that is more.
     """
 
     topic: str = TOPIC
@@ -44,11 +43,11 @@ class Speech(Talk):
 
     @property
     def lasts_s(self) -> float:
-        """From the first to the last, in seconds."""
+        """Seconds from the first to the last."""
         return (self.times - 1) * self.every_s
 
     def own_faults(self) -> Iterator[Fault]:
-        """Yield what is too much."""
+        """Yield what is out of bounds."""
         if not 1 <= self.times <= _MOST_TIMES:
             yield Fault(("times",), f"{self.times}: expected 1 to {_MOST_TIMES}")
         if not 0 <= self.bytes <= _MOST_BYTES:
@@ -57,17 +56,15 @@ class Speech(Talk):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Publish(Speech):
+class Publish(SendingStep):
     """Nodes publish."""
 
     verb = "publish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Send(Speech):
-    """Nodes send something to each of ``to``, or of those who are linked, and wait for room without
-    a limit.
-    """
+class Send(SendingStep):
+    """Nodes send a message to each of ``to``, or all linked nodes, and wait for room if need be."""
 
     verb = "send"
 
@@ -75,15 +72,13 @@ class Send(Speech):
 
     @property
     def named(self) -> frozenset[int]:
-        """Who sends, and to whom."""
+        """Senders and receivers."""
         return frozenset((*self.nodes, *self.to))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask(Speech):
-    """Nodes ask each of ``to``, or of those who are linked, and wait ``timeout_s`` seconds for an
-    answer.
-    """
+class Ask(SendingStep):
+    """Nodes ask each of ``to``, or all linked nodes, and wait ``timeout_s`` for an answer."""
 
     verb = "ask"
 
@@ -92,20 +87,18 @@ class Ask(Speech):
 
     @property
     def named(self) -> frozenset[int]:
-        """Who asks, and whom."""
+        """Askers and asked."""
         return frozenset((*self.nodes, *self.to))
 
     @property
     def lasts_s(self) -> float:
-        """From the first to the end of the last, in seconds."""
+        """Seconds from the first to the end of the last."""
         return (self.times - 1) * self.every_s + self.timeout_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listen(Talk):
-    """Nodes listen to ``topic`` from now on, with room for so many ``messages`` and ``bytes`` of
-    each sender.
-    """
+class Listen(MessageStep):
+    """Nodes listen to ``topic``, with room for ``messages`` and ``bytes`` of each sender."""
 
     verb = "listen"
 
@@ -114,7 +107,7 @@ class Listen(Talk):
     bytes: int = WINDOW_BYTES
 
     def own_faults(self) -> Iterator[Fault]:
-        """Yield that there is no room for anything."""
+        """Yield that there is no room for any message."""
         if self.messages < 1:
             yield Fault(("messages",), f"{self.messages}: expected at least 1")
         if self.bytes < 1:
@@ -123,20 +116,20 @@ class Listen(Talk):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unlisten(Talk):
-    """Nodes listen to ``topic`` no longer."""
+class Unlisten(MessageStep):
+    """Nodes stop listening to ``topic``."""
 
     verb = "unlisten"
 
     topic: str = TOPIC
 
     def own_faults(self) -> Iterator[Fault]:
-        """Yield that there is no such topic."""
+        """Yield that the topic is invalid."""
         yield from _faults_of_topic(self.topic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stall(Talk):
+class Stall(MessageStep):
     """Nodes read nothing for ``for_s`` seconds."""
 
     verb = "stall"
@@ -145,8 +138,8 @@ class Stall(Talk):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read(Talk):
-    """Nodes read each message ``late_s`` seconds after it has come."""
+class Read(MessageStep):
+    """Nodes read messages ``late_s`` seconds after they have arrived."""
 
     verb = "read"
 
@@ -155,9 +148,10 @@ class Read(Talk):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KillWorker(OfNodes):
-    """The worker of a node is killed and replaced at once; its application goes on. Skipped unless
-    a node runs.
+class KillWorker(NodeStep):
+    """The worker of a node is killed and replaced at once, under the same application.
+
+    Skipped unless a node runs.
     """
 
     verb = "kill_worker"

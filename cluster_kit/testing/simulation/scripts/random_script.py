@@ -1,6 +1,4 @@
-"""Scripts made up from a seed: whatever can happen to a cluster, and an end at which it can agree
-again.
-"""
+"""Random scripts from a seed: faults of every kind, after which the cluster can agree again."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from hashlib import blake2b
 from random import Random
 
 from cluster_kit.errors import raise_all
-from cluster_kit.testing.simulation.scripts.chatter import BEGINS_AT_S, chatter
+from cluster_kit.testing.simulation.scripts.random_messages import BEGINS_AT_S, random_message_steps
 from cluster_kit.testing.simulation.scripts.script import Script, faults_of_size
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
@@ -30,12 +28,14 @@ from cluster_kit.testing.simulation.scripts.steps import (
 )
 
 FIRST_AT_S = 4.0  # most clusters have formed by then
+# Around the time it takes to notice that a peer is silent, and to forget it: half-noticed faults
+# are where bugs are.
 _GAPS_S = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 _LASTS_S = (0.5, 1.0, 2.0, 4.0, 6.0, 12.0, 20.0)
 
 
 def stream(seed: int, concern: str) -> Random:
-    """Return a source of randomness of its own for ``concern``, the same in every process."""
+    """Return an independent source of randomness for ``concern``, the same in every process."""
     return Random(int.from_bytes(blake2b(f"{seed}:{concern}".encode(), digest_size=16).digest()))
 
 
@@ -47,17 +47,14 @@ def random_script(
     kinds: Collection[str] | None = None,
     messages: int = 0,
 ) -> Script:
-    """Make up a script.
-
-    Everything that breaks is mended by its end, except that some nodes are gone.
+    """Make up a script at whose end every fault is over, though some nodes may be gone.
 
     Args:
-        seed: The same one gives the same script.
+        seed: The same seed gives the same script.
         nodes: How many there are at the start.
-        faults: How many things go wrong; some are followed by a restart.
-        kinds: The verbs of what may go wrong; everything by default.
-        messages: In how many steps somebody talks, listens or loses a worker. The faults are the
-            same with any number.
+        faults: How many; some are followed by a restart.
+        kinds: The verbs to choose the faults from; by default all.
+        messages: How many steps of ``random_messages`` to add; the faults are the same with any.
 
     Raises:
         ConfigError: There can't be so many nodes.
@@ -77,14 +74,13 @@ def random_script(
         maker.at_s = round(maker.at_s + random.choice(_GAPS_S), 3)
     if nodes and messages:
         until_s = max(maker.at_s, FIRST_AT_S) + BEGINS_AT_S
-        steps += chatter(
-            stream(seed, "messages"), range(1, nodes + 1), until_s=until_s, steps=messages
-        )
+        random, numbers = stream(seed, "messages"), range(1, nodes + 1)
+        steps += random_message_steps(random, numbers, until_s=until_s, count=messages)
     return Script(nodes=nodes, steps=tuple(steps))
 
 
 class _Maker:
-    """Makes up one thing at a time."""
+    """Makes up one fault at a time."""
 
     def __init__(self, random: Random, nodes: int) -> None:
         self.at_s = FIRST_AT_S
@@ -99,7 +95,7 @@ class _Maker:
         return self._random.choice(_LASTS_S)
 
     def _gone(self, step: Step, nodes: tuple[int, ...]) -> list[Step]:
-        """Return a step after which nodes are gone, and mostly the one that brings them back."""
+        """Return a step after which nodes are gone, and mostly also their restart."""
         if self._random.random() < 0.25:
             return [step]
         at_s = round(self.at_s + self._random.choice(_GAPS_S), 3)
@@ -130,24 +126,14 @@ class _Maker:
         return [Starve(at_s=self.at_s, nodes=self._some(), for_s=self._lasts_s())]
 
     def partition(self) -> list[Step]:
-        return [
-            Partition(
-                at_s=self.at_s, groups=(self._some(len(self._numbers)),), for_s=self._lasts_s()
-            )
-        ]
+        group = self._some(len(self._numbers))
+        return [Partition(at_s=self.at_s, groups=(group,), for_s=self._lasts_s())]
 
     def cut(self) -> list[Step]:
-        ends = self._random.sample(self._numbers, min(2, len(self._numbers)))
-        one_way = self._random.random() < 0.5
-        return [
-            Cut(
-                at_s=self.at_s,
-                nodes=(ends[0],),
-                to=tuple(ends[1:]),
-                one_way=one_way,
-                for_s=self._lasts_s(),
-            )
-        ]
+        one, *other = self._random.sample(self._numbers, min(2, len(self._numbers)))
+        one_way, to = self._random.random() < 0.5, tuple(other)
+        for_s = self._lasts_s()
+        return [Cut(at_s=self.at_s, nodes=(one,), to=to, one_way=one_way, for_s=for_s)]
 
     def ring_cut(self) -> list[Step]:
         return [RingCut(at_s=self.at_s, reach=self._random.randint(1, 2), for_s=self._lasts_s())]
@@ -168,10 +154,8 @@ class _Maker:
         ]
 
     def slow_reader(self) -> list[Step]:
-        rate = self._random.choice((10.0, 100.0, 10_000.0))
-        return [
-            SlowReader(at_s=self.at_s, nodes=self._some(), bytes_per_s=rate, for_s=self._lasts_s())
-        ]
+        rate, nodes = self._random.choice((10.0, 100.0, 10_000.0)), self._some()
+        return [SlowReader(at_s=self.at_s, nodes=nodes, bytes_per_s=rate, for_s=self._lasts_s())]
 
     def clock_jump(self) -> list[Step]:
         by_s = self._random.choice((-86_400.0, -60.0, -1.0, 1.0, 60.0, 86_400.0))
