@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from cluster_kit.network import Endpoint
 from cluster_kit.testing import MemoryNetwork, run_virtually
-from cluster_kit.testing.networks.stage import Reader
+from cluster_kit.testing.networks.harness import Reader
 
 DEADLINE_S = 30.0
 

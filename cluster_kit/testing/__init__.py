@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cluster_kit.testing.connectors import ConnectorConformance
+    from cluster_kit.testing.fakes import FakeDiscovery, RecordingLinks, Report
     from cluster_kit.testing.in_memory import InMemory
     from cluster_kit.testing.leaks import leaves_nothing
     from cluster_kit.testing.listener import Listener
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     from cluster_kit.testing.memory.host import MemoryHost
     from cluster_kit.testing.memory.network import MemoryNetwork
     from cluster_kit.testing.networks import NetworkConformance
-    from cluster_kit.testing.stand_ins import FakeDiscovery, RecordingLinks, Report
     from cluster_kit.testing.strategies import StrategyConformance
     from cluster_kit.testing.topologies import TopologyConformance
-    from cluster_kit.testing.virtual_time.loop import VirtualLoop, run_virtually
+    from cluster_kit.testing.virtual_time.loop import VirtualLoop
+    from cluster_kit.testing.virtual_time.run import run_virtually
     from cluster_kit.testing.virtual_time.timeline import Timeline
 
 _MODULE_OF = {
@@ -45,24 +46,24 @@ _MODULE_OF = {
     "Delay": "memory.faults",
     "Drop": "memory.faults",
     "Duplicate": "memory.faults",
-    "FakeDiscovery": "stand_ins",
+    "FakeDiscovery": "fakes",
     "Fault": "memory.faults",
     "InMemory": "in_memory",
     "Listener": "listener",
     "MemoryHost": "memory.host",
     "MemoryNetwork": "memory.network",
     "NetworkConformance": "networks",
-    "RecordingLinks": "stand_ins",
+    "RecordingLinks": "fakes",
     "Refuse": "memory.faults",
     "Reorder": "memory.faults",
-    "Report": "stand_ins",
+    "Report": "fakes",
     "SlowReader": "memory.faults",
     "StrategyConformance": "strategies",
     "Timeline": "virtual_time.timeline",
     "TopologyConformance": "topologies",
     "VirtualLoop": "virtual_time.loop",
     "leaves_nothing": "leaks",
-    "run_virtually": "virtual_time.loop",
+    "run_virtually": "virtual_time.run",
 }
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from cluster_kit.events import Event, Snapshot
 from cluster_kit.supervisor.supervisor import Supervisor
-from cluster_kit.testing.stand_ins import DEADLINE_S
+from cluster_kit.testing.fakes import DEADLINE_S
 
 MOST_LINES = 2000
 TOPOLOGY = "test"

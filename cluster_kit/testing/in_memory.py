@@ -12,12 +12,13 @@ from cluster_kit.abc import Connector, Strategy
 from cluster_kit.network import Endpoint, Network
 from cluster_kit.node import BootId, Fence, Node, join_address, split_address
 from cluster_kit.security import Security
+from cluster_kit.testing.fakes import DEADLINE_S, FENCE, FakeDiscovery, RecordingLinks
 from cluster_kit.testing.listener import Listener
 from cluster_kit.testing.memory.host import MemoryHost
 from cluster_kit.testing.memory.network import MemoryNetwork
 from cluster_kit.testing.memory.transport import Handle, Streams, dialled, listening
-from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, FakeDiscovery, RecordingLinks
-from cluster_kit.testing.virtual_time.loop import VirtualLoop, run_virtually
+from cluster_kit.testing.virtual_time.loop import VirtualLoop
+from cluster_kit.testing.virtual_time.run import run_virtually
 
 _ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
 

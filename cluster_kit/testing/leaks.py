@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cluster_kit.testing.made_files import made_files
+from cluster_kit.testing.auditing import created_files
 
 GRACE_S = 5.0  # to close is a request: transports, threads and processes take a few turns to go
 _POLL_S = 0.01
@@ -58,7 +58,7 @@ async def leaves_nothing(grace_s: float = GRACE_S, *, files: bool = True) -> Asy
         AssertionError: Something is still there after ``grace_s``; the message lists it.
     """
     before = held() | _tasks()
-    with made_files() as made:
+    with created_files() as made:
         yield
         loop = asyncio.get_running_loop()
         await loop.shutdown_default_executor()

@@ -10,9 +10,9 @@ import pytest
 
 from cluster_kit.abc import Topology
 from cluster_kit.node import Node
-from cluster_kit.testing.contract import contract
-from cluster_kit.testing.lag import starved_s
+from cluster_kit.testing.blocking import starved_s
 from cluster_kit.testing.processes.selections import Selections, selections, selections_elsewhere
+from cluster_kit.testing.rules import contract
 
 # what is right in a small cluster may fall apart in a large one
 SIZES = (1, 2, 3, 4, 5, 8, 13, 40, 200)

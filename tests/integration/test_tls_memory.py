@@ -15,7 +15,7 @@ from cluster_kit.network.system import SystemNetwork
 from cluster_kit.security.keys import Keyring
 from cluster_kit.security.links import LinkTrust
 from cluster_kit.testing import MemoryNetwork, run_virtually
-from cluster_kit.testing.networks.stage import Reader
+from cluster_kit.testing.networks.harness import Reader
 
 DEADLINE_S = 30.0
 ROOT = Authority("root")

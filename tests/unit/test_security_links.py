@@ -6,7 +6,7 @@ from stream_pair import DEADLINE_S, plain_pair, play, read
 
 from cluster_kit.errors import UntrustedError
 from cluster_kit.security.links import MAX_EARLY_BYTES, LinkTrust
-from cluster_kit.testing.networks.stage import Reader
+from cluster_kit.testing.networks.harness import Reader
 
 
 def protected(ours, theirs, *, anns=(1,), bobs=(1,)):

@@ -87,7 +87,7 @@ class MemoryListener(Listener):
                 self._waiting.popleft().abort()
 
 
-class Dial:
+class DialAttempt:
     """One attempt to open a stream.
 
     Args:

@@ -23,7 +23,7 @@ from cluster_kit.network import (
     Stream,
 )
 from cluster_kit.testing.memory.datagrams import MemoryDatagrams
-from cluster_kit.testing.memory.dialing import Dial, MemoryListener
+from cluster_kit.testing.memory.dialing import DialAttempt, MemoryListener
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class MemoryHost(Network):
         """Open a stream to a host of the network."""
         _check_address(to.host)
         _check_port(to.port)
-        return await Dial(self, self._loop(), to).stream()
+        return await DialAttempt(self, self._loop(), to).stream()
 
     # Datagrams
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from cluster_kit.testing.networks.backlog import BacklogRules
 from cluster_kit.testing.networks.datagrams import DatagramRules
+from cluster_kit.testing.networks.environment import EnvironmentRules
 from cluster_kit.testing.networks.streams import StreamRules
-from cluster_kit.testing.networks.surroundings import SurroundingsRules
 
 
-class NetworkConformance(StreamRules, BacklogRules, DatagramRules, SurroundingsRules):
+class NetworkConformance(StreamRules, BacklogRules, DatagramRules, EnvironmentRules):
     """Subclass it as ``Test...`` and override ``make_network``; every other override is optional.
 
     No rule is about speed: a network may be slow, and run in virtual time.

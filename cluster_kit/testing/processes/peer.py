@@ -17,10 +17,10 @@ from typing import Any, BinaryIO, NamedTuple
 from cluster_kit.abc import Connector
 from cluster_kit.node import Node
 from cluster_kit.security import Security
-from cluster_kit.testing.stand_ins import RecordingLinks
+from cluster_kit.testing.fakes import RecordingLinks
 
 
-class Errand(NamedTuple):
+class ModuleLocation(NamedTuple):
     """Where the module with the connector's class is found: test modules needn't be importable by
     their name.
     """
@@ -53,7 +53,7 @@ def _read(source: BinaryIO) -> Any:
     return pickle.loads(bytes.fromhex(source.readline().decode()))  # noqa: S301 - our own parent wrote it
 
 
-def _import(errand: Errand) -> None:
+def _import(errand: ModuleLocation) -> None:
     try:
         importlib.import_module(errand.module)
     except ImportError:

@@ -21,7 +21,7 @@ from typing import Any
 
 from cluster_kit.abc import Topology
 from cluster_kit.node import Node
-from cluster_kit.testing.processes.elsewhere import move
+from cluster_kit.testing.processes.other_machine import move
 
 Selections = list[dict[str, list[str]]]
 """For each roster: by the key of each node, the sorted keys of those it selects."""

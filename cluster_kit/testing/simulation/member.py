@@ -20,7 +20,7 @@ from cluster_kit.testing.simulation.naming import label_of, node_of
 from cluster_kit.testing.simulation.scripts.talking import Talk
 from cluster_kit.testing.simulation.secrets import keyring_of
 from cluster_kit.testing.simulation.trace import Trace
-from cluster_kit.testing.virtual_time.timeline import Event, Timeline
+from cluster_kit.testing.virtual_time.timeline import Timeline, TimelineHandle
 
 _TURN_S = 0.1  # the longest that a starved process runs between two pauses
 
@@ -88,7 +88,7 @@ class Member:
         self._ledger = ledger
         self._keyring = keyring_of([1]) if secret else None
         self._absence: Disturbance | None = history.node_gone(number, 0.0, was_there=False)
-        self._starving: Event | None = None
+        self._starving: TimelineHandle | None = None
         self._leaves_when_thawed = False
         self.left_at_s: float | None = None  # with a goodbye, of the last run
 

@@ -1,76 +1,29 @@
-"""``VirtualLoop``: an asyncio event loop in virtual time, and ``run_virtually``, which is
-``asyncio.run`` in such a loop.
-"""
+"""``VirtualLoop``: an asyncio event loop in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import heapq
 import logging
 import math
 import threading
 import warnings
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
-from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
+from typing import Any, NoReturn, TypeVarTuple, Unpack
 from weakref import WeakSet, WeakValueDictionary
 
-from cluster_kit.errors import LeakError, VirtualTimeError
+from cluster_kit.errors import LeakError
 from cluster_kit.testing.virtual_time.real_world import NoRealWorld
 from cluster_kit.testing.virtual_time.timeline import Timeline, Unhandled
-from cluster_kit.testing.virtual_time.waits import waits_of
-
-HOUR_S = 3600.0
+from cluster_kit.testing.virtual_time.waiting_tasks import places_of
 
 log = logging.getLogger("asyncio")
 
-T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-
-def run_virtually(main: Coroutine[Any, Any, T], *, limit_s: float = HOUR_S) -> T:
-    """Run ``main`` as ``asyncio.run`` does, in virtual time.
-
-    Args:
-        main: The coroutine.
-        limit_s: How much virtual time it may take.
-
-    Raises:
-        DeadlockError: ``main`` waits for what can't happen any more; the message lists the tasks
-            that wait.
-        LeakError: It used something of the real world, such as a socket or a thread.
-        VirtualTimeError: It took longer than ``limit_s``, or left an exception that nobody handled.
-    """
-    if asyncio._get_running_loop() is not None:
-        raise RuntimeError("run_virtually() cannot be called from a running event loop")
-    timeline = Timeline(limit_s=limit_s)
-    is_first = not gc.get_freeze_count()
-    if is_first:
-        gc.freeze()  # only what the run leaves is looked through at its end
-    try:
-        with asyncio.Runner(loop_factory=partial(VirtualLoop, timeline)) as runner:
-            result = runner.run(main)
-    except BaseException as exc:
-        for unhandled in timeline.unhandled:
-            exc.add_note(f"besides, nobody handled: {unhandled.message}: {unhandled.exception!r}")
-        raise
-    finally:
-        timeline.close()
-        gc.collect()  # a failed task that nobody awaited tells so when it goes
-        if is_first:
-            gc.unfreeze()
-    if timeline.unhandled:
-        first = timeline.unhandled[0]
-        if isinstance(first.exception, LeakError):
-            raise first.exception
-        raise VirtualTimeError(
-            f"virtual time: nobody handled: {first.message}: {first.exception!r}"
-        ) from first.exception
-    return result
 
 
 class VirtualLoop(NoRealWorld):
@@ -177,7 +130,7 @@ class VirtualLoop(NoRealWorld):
     def waiting(self) -> Iterator[str]:
         """Yield a line for each task that waits: its name, and where it waits."""
         owner = f"{self.name}, which is paused," if self.is_paused else self.name
-        for name, place in waits_of(self._live_tasks()):
+        for name, place in places_of(self._live_tasks()):
             yield f"{name} of {owner} in {place}"
 
     def _live_tasks(self) -> set[asyncio.Task[Any]]:
@@ -215,7 +168,7 @@ class VirtualLoop(NoRealWorld):
         finally:
             future.remove_done_callback(self._stop_for)
         if not future.done():
-            raise RuntimeError("Event loop stopped before Future completed.")
+            raise RuntimeError("TimelineHandle loop stopped before Future completed.")
         return future.result()
 
     def _check_idle(self) -> None:
@@ -411,7 +364,7 @@ class VirtualLoop(NoRealWorld):
 
     def _check_open(self) -> None:
         if self._is_gone:
-            raise RuntimeError("Event loop is closed")
+            raise RuntimeError("TimelineHandle loop is closed")
 
     def leak(self, what: str) -> NoReturn:
         """Raise ``LeakError``, which the timeline keeps as well."""

@@ -39,7 +39,7 @@ class Unhandled(NamedTuple):
     at_s: float
 
 
-class Event:
+class TimelineHandle:
     """Something that happens at a moment, outside all loops; ``Timeline.call_at`` makes it."""
 
     __slots__ = ("_args", "_callback", "_cancelled")
@@ -84,9 +84,9 @@ class Timeline:
         self._is_stopping = False
         self._remains: list[Callable[[], None]] = []
 
-    def call_at(self, when_s: float, callback: Callable[..., object], *args: Any) -> Event:
+    def call_at(self, when_s: float, callback: Callable[..., object], *args: Any) -> TimelineHandle:
         """Call ``callback`` at ``when_s``, outside all loops; what it raises ends the run."""
-        event = Event(callback, args)
+        event = TimelineHandle(callback, args)
         heapq.heappush(self._due, (when_s, next(self._serials), event))
         return event
 

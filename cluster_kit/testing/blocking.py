@@ -24,7 +24,7 @@ _THIS_THREAD = Path("/proc/thread-self")
 _ALL_THREADS = Path("/proc/self/task")
 
 
-class Lag:
+class LagMonitor:
     """The longest time for which the loop ran nothing else.
 
     Attributes:
@@ -68,7 +68,7 @@ async def check_never_blocked(live: Callable[[], Awaitable[None]]) -> None:
     Raises:
         AssertionError: The loop was blocked each time.
     """
-    tries: list[Lag] = []
+    tries: list[LagMonitor] = []
     for _ in range(TRIES):
         async with measured_lag() as lag:
             await live()
@@ -80,9 +80,9 @@ async def check_never_blocked(live: Callable[[], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def measured_lag() -> AsyncIterator[Lag]:
+async def measured_lag() -> AsyncIterator[LagMonitor]:
     """Measure the lag of the running loop until the end of the block."""
-    lag = Lag()
+    lag = LagMonitor()
     watcher = threading.Thread(
         target=lag.look, name="measure the lag of an event loop", daemon=True
     )
@@ -97,7 +97,7 @@ async def measured_lag() -> AsyncIterator[Lag]:
         watcher.join()
 
 
-async def _tick(lag: Lag) -> None:
+async def _tick(lag: LagMonitor) -> None:
     while True:
         await asyncio.sleep(_TICK_S)
         lag.tick()

@@ -11,9 +11,9 @@ from typing import Any
 
 from cluster_kit.errors import NetworkError
 from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Listener, Network, Stream
+from cluster_kit.testing.fakes import DEADLINE_S
 from cluster_kit.testing.leaks import leaves_nothing
-from cluster_kit.testing.scenarios import run_to_end, without_unhandled
-from cluster_kit.testing.stand_ins import DEADLINE_S
+from cluster_kit.testing.rules import run_to_end, without_unhandled
 
 BULK = bytes(range(256)) * 1024  # more than one packet
 MOST_BULKS = 400  # 100 MB: no system takes in more than that for somebody who doesn't read
@@ -21,7 +21,7 @@ CLOSE = "Receive nothing more, and close once everything is sent. Idempotent."
 SAY_AGAIN_S = 0.5  # a datagram may be lost
 
 
-class Ear:
+class Recorder:
     """Keeps what comes in, and lets a rule wait for it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Ear:
             ) from None
 
 
-class Reader(Ear):
+class StreamRecorder(Recorder):
     """Keeps what a stream brings.
 
     Attributes:
@@ -109,7 +109,7 @@ class Reader(Ear):
         await self.until(lambda: self.losses > 0, "lost()")
 
 
-class Hearer(Ear):
+class DatagramRecorder(Recorder):
     """Keeps datagrams, each with where it came from."""
 
     def __init__(self, deadline_s: float) -> None:
@@ -129,7 +129,7 @@ class Hearer(Ear):
         return [source for heard, source in self.heard if heard == data]
 
 
-class NetworkStage:
+class NetworkHarness:
     """What a suite for networks overrides, and how its rules are tried."""
 
     deadline_s: float = DEADLINE_S
@@ -165,18 +165,19 @@ class NetworkStage:
         """
         run_to_end(scenario, self.deadline_s)
 
-    def play(self, scenario: Callable[[Network, Network], Awaitable[None]]) -> None:
-        """Play a scenario with both networks, which must leave nothing behind."""
+    def play(self, rule: Callable[..., Awaitable[None]], *machines: str) -> None:
+        """Run a rule with the networks of the named machines; it must leave nothing behind."""
+        make = {"ann": self.make_network, "bob": self.make_other}
 
         async def play() -> None:
             async with leaves_nothing(self.deadline_s):
-                await scenario(self.make_network(), self.make_other())
+                await rule(*[make[machine]() for machine in machines])
 
         self.run(without_unhandled(play()))
 
-    def reader(self, stream: Stream) -> Reader:
+    def reader(self, stream: Stream) -> StreamRecorder:
         """Start ``stream`` with a reader."""
-        reader = Reader(self.deadline_s, stream)
+        reader = StreamRecorder(self.deadline_s, stream)
         stream.start(reader)
         return reader
 
@@ -261,10 +262,10 @@ class NetworkStage:
     @asynccontextmanager
     async def joined(
         self, network: Network, port: int, address: str, *, max_bytes: int = 100
-    ) -> AsyncIterator[tuple[Datagrams, Hearer]]:
+    ) -> AsyncIterator[tuple[Datagrams, DatagramRecorder]]:
         """Join the group of ``port``, listen, and yield the datagrams with their ear."""
         datagrams = await network.join(self.make_group(port, address), max_bytes=max_bytes)
-        hearer = Hearer(self.deadline_s)
+        hearer = DatagramRecorder(self.deadline_s)
         datagrams.listen(hearer.hear)
         try:
             yield datagrams, hearer
@@ -272,7 +273,7 @@ class NetworkStage:
             datagrams.close()
 
     async def say(
-        self, said: Datagrams, data: bytes, hearer: Hearer, to: Endpoint | None = None
+        self, said: Datagrams, data: bytes, hearer: DatagramRecorder, to: Endpoint | None = None
     ) -> list[Endpoint]:
         """Send until it is heard, as datagrams may be lost; return where it came from."""
 

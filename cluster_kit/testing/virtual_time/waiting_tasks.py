@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 
-def waits_of(tasks: Iterable[asyncio.Task[Any]]) -> Iterator[tuple[str, str]]:
+def places_of(tasks: Iterable[asyncio.Task[Any]]) -> Iterator[tuple[str, str]]:
     """Yield the name of each task that isn't done, and where it waits; sorted by name."""
     for task in sorted(tasks, key=lambda task: _natural(task.get_name())):
         if not task.done():
