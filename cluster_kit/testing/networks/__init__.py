@@ -1,7 +1,6 @@
 """``NetworkConformance``: the contract of ``cluster_kit.network``, one test for each rule.
 
-``stage`` is what an author overrides, and how rules are tried; the other modules are the rules, by
-what they are about.
+``harness`` has what an author overrides; the other modules are the rules, by subject.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from cluster_kit.testing.networks.streams import StreamRules
 
 
 class NetworkConformance(StreamRules, BacklogRules, DatagramRules, EnvironmentRules):
-    """Subclass it as ``Test...`` and override ``make_network``; every other override is optional.
+    """Subclass it as ``Test...`` and override ``make_network``; all else is optional.
 
     No rule is about speed: a network may be slow, and run in virtual time.
     """

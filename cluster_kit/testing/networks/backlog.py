@@ -1,4 +1,4 @@
-"""The rules of ``NetworkConformance`` on what was sent and nobody has taken yet."""
+"""Rules on the backlog of a stream: what was sent and could not be transmitted yet."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from cluster_kit.network import Network, Stream
 from cluster_kit.testing.networks.harness import BULK, CLOSE, NetworkHarness
 from cluster_kit.testing.rules import contract
 
-MANY_BULKS = 64  # more than a system takes in at once for somebody who reads
+MANY_BULKS = 64  # more than a system transmits at once
 
 RELIEVED = "``unsent_bytes`` has come back to 0; not called once the stream is closing."
 
 
 class BacklogRules(NetworkHarness):
-    """What a stream can't send yet is kept and counted, and who sends is told when it is gone."""
+    """The backlog is kept and counted, and the sender is notified when it is gone."""
 
     @contract("How many bytes are kept here, as the way to the other end takes no more for now.")
     async def test_what_nobody_reads_is_counted_as_unsent(self, ann: Network, bob: Network) -> None:
-        """``unsent_bytes`` grows while the other end doesn't read, and is zero again once it
-        has.
-        """
+        """``unsent_bytes`` grows while the other end doesn't read, and is 0 when it has."""
         async with self.pair(ann, bob) as (ours, theirs):
             assert ours.unsent_bytes == 0
             bulks = await self.fill(ours)
@@ -30,9 +28,7 @@ class BacklogRules(NetworkHarness):
 
     @contract(RELIEVED)
     async def test_who_sends_is_told_when_all_is_taken(self, ann: Network, bob: Network) -> None:
-        """``relieved`` is called each time that nothing is unsent any more, and not within
-        ``send``.
-        """
+        """``relieved`` is called each time that the backlog is gone, never within ``send``."""
         async with self.pair(ann, bob) as (ours, theirs):
             sender = self.reader(ours)
             bulks = await self.fill(ours)
@@ -54,7 +50,7 @@ class BacklogRules(NetworkHarness):
 
     @contract(RELIEVED)
     async def test_who_closes_is_not_told_what_is_taken(self, ann: Network, bob: Network) -> None:
-        """Whoever has closed a stream, or aborted it, is told of its end and of nothing else."""
+        """After ``close`` or ``abort``, only ``lost`` is called."""
         for ends in (Stream.close, Stream.abort):
             async with self.pair(ann, bob) as (ours, theirs):
                 sender = self.reader(ours)
@@ -69,13 +65,13 @@ class BacklogRules(NetworkHarness):
 
     @contract(CLOSE)
     async def test_closing_sends_the_rest_first(self, ann: Network, bob: Network) -> None:
-        """``close`` loses nothing of what was sent before, also where that waits for a reader."""
+        """``close`` loses nothing that was sent before, even a backlog."""
         async with self.pair(ann, bob) as (ours, theirs):
             bulks = await self.fill(ours)
             ours.close()
             reader = self.reader(theirs)
             await reader.ended()
             assert len(reader.data) == bulks * len(BULK), (
-                f"of {bulks * len(BULK)} bytes, {len(reader.data)} came in"
+                f"{len(reader.data):,} of {bulks * len(BULK):,} bytes were received"
             )
             assert reader.data == BULK * bulks

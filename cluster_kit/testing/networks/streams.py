@@ -1,4 +1,4 @@
-"""The rules of ``NetworkConformance`` on streams and listeners."""
+"""Rules on streams and listeners."""
 
 from __future__ import annotations
 
@@ -20,30 +20,28 @@ LOST = "It is called exactly once, as the last."
 
 
 class StreamRules(NetworkHarness):
-    """Streams are ordered and reliable, end once, and wait for their readers."""
+    """Streams are ordered and reliable, end once, and wait until they are read."""
 
     # Opening
 
     @contract("An IPv4 address is given as such, even if a socket serves both protocols.")
     async def test_both_ends_agree_on_where_they_are(self, ann: Network, bob: Network) -> None:
-        """What one end calls ``here``, the other calls ``there``; an address is given as such."""
+        """One end's ``here`` is the other's ``there``."""
         async with self.pair(ann, bob) as (ours, theirs):
             assert ours.here == theirs.there, f"{ours.here} is {theirs.there} at the other end"
             assert theirs.here == ours.there, f"{theirs.here} is {ours.there} at the other end"
             assert ours.there.host == self.other_address
 
     @contract("Where others find it, with the port that it was given.")
-    async def test_the_listener_tells_the_port_that_it_was_given(
-        self, ann: Network, bob: Network
-    ) -> None:
-        """Port 0 stands for any that is free, and ``here`` is where others find it."""
+    async def test_the_listener_tells_the_port_that_it_was_given(self, bob: Network) -> None:
+        """With port 0 the system chooses a port, which ``here`` contains."""
         async with self.serving(bob) as (listener, _):
             assert listener.here.host == self.other_address
             assert listener.here.port > 0
 
     @contract("Nobody listens at the address.")
     async def test_nobody_listening_is_refused(self, ann: Network, bob: Network) -> None:
-        """A dial to where nobody listens fails with ``refused``."""
+        """A dial to an address where nobody listens fails as ``refused``."""
         to = Endpoint(self.other_address, await self.free_port(bob, self.other_address))
         error = await self.refusal(ann.dial(to), f"dial to {to}, where nobody listens")
         assert error.fault is NetworkFault.REFUSED, (
@@ -51,15 +49,15 @@ class StreamRules(NetworkHarness):
         )
 
     @contract("Another program uses the port exclusively.")
-    async def test_a_port_in_use_is_told(self, ann: Network, bob: Network) -> None:
-        """A second listener at one address and port fails with ``in use``."""
+    async def test_a_port_in_use_is_told(self, bob: Network) -> None:
+        """A second listener at one address and port fails as ``in use``."""
         async with self.serving(bob) as (listener, _):
             error = await self.refusal(bob.listen(listener.here), "listen at a port in use")
             assert error.fault is NetworkFault.IN_USE
 
     @contract(NOT_OURS)
-    async def test_listening_at_a_foreign_address_is_told(self, ann: Network, bob: Network) -> None:
-        """A listener at an address of another machine fails with ``not ours``."""
+    async def test_listening_at_a_foreign_address_is_told(self, ann: Network) -> None:
+        """Listening at an address of another machine fails as ``not ours``."""
         error = await self.refusal(
             ann.listen(Endpoint(self.foreign_address, 0)), "listen at a foreign address"
         )
@@ -67,7 +65,7 @@ class StreamRules(NetworkHarness):
 
     @contract(NO_PORT)
     async def test_a_port_that_cannot_be_is_told(self, ann: Network, bob: Network) -> None:
-        """Dialling and listening at a port out of range fail."""
+        """Dialling and listening at a port out of range fail as ``failed``."""
         for port in IMPOSSIBLE_PORTS:
             for what, name in ((ann.dial, "dial"), (bob.listen, "listen")):
                 error = await self.refusal(
@@ -79,9 +77,7 @@ class StreamRules(NetworkHarness):
 
     @contract("Pass each stream to ``accept``, never within this call; until then others wait.")
     async def test_streams_wait_for_the_listener_to_start(self, ann: Network, bob: Network) -> None:
-        """Others connect and wait until ``start``, and none is handed over within that call; each
-        is, once.
-        """
+        """Dials succeed before ``start``; the streams are accepted after that call, each once."""
         accepted: list[Stream] = []
         come = asyncio.Event()
 
@@ -95,7 +91,7 @@ class StreamRules(NetworkHarness):
             await self.within(ann.dial(listener.here), "dial before start") for _ in range(2)
         ]
         listener.start(accept)
-        assert accepted == [], "a stream was handed over within start"
+        assert accepted == [], "a stream was accepted within start"
         await self.within(come.wait(), "two streams to be accepted")
         assert {stream.there for stream in accepted} == {stream.here for stream in dialled}
         await listener.close()
@@ -104,9 +100,7 @@ class StreamRules(NetworkHarness):
 
     @contract(CLOSE_LISTENER)
     async def test_a_closed_listener_accepts_nothing_more(self, ann: Network, bob: Network) -> None:
-        """After ``close``, which may be called again, dials are refused, and open streams stay
-        open.
-        """
+        """After ``close``, even twice, dials are refused, and open streams stay open."""
         async with self.serving(bob) as (listener, accepted):
             ours = await self.within(ann.dial(listener.here), "dial")
             theirs = await self.within(accepted.get(), "a stream to be accepted")
@@ -124,7 +118,7 @@ class StreamRules(NetworkHarness):
     async def test_a_closed_listener_aborts_what_it_did_not_hand_over(
         self, ann: Network, bob: Network
     ) -> None:
-        """Who was let in and not handed over is told that the stream has ended."""
+        """A stream that was not accepted by the application ends when the listener closes."""
         listener = await bob.listen(Endpoint(self.other_address, 0))
         ours = await self.within(ann.dial(listener.here), "dial before start")
         await listener.close()
@@ -132,7 +126,7 @@ class StreamRules(NetworkHarness):
 
     @contract("if this is cancelled, nothing is left of it.")
     async def test_a_cancelled_dial_leaves_nothing(self, ann: Network, bob: Network) -> None:
-        """Who gives up cancels: what the other end accepted meanwhile ends."""
+        """If a dial is cancelled, the stream that the other end may have accepted ends."""
         async with self.serving(bob) as (listener, accepted):
             for turns in range(4):
                 dialling = asyncio.create_task(ann.dial(listener.here))
@@ -141,7 +135,7 @@ class StreamRules(NetworkHarness):
                 dialling.cancel()
                 await asyncio.wait([dialling])
                 if not dialling.cancelled():
-                    dialling.result().abort()  # it was faster
+                    dialling.result().abort()  # it had already succeeded
             last = await self.within(ann.dial(listener.here), "dial")
             while (
                 stream := await self.within(accepted.get(), "a stream to be accepted")
@@ -156,7 +150,7 @@ class StreamRules(NetworkHarness):
     async def test_what_is_sent_comes_in_whole_and_in_order(
         self, ann: Network, bob: Network
     ) -> None:
-        """All bytes come in, in order, both ways."""
+        """All bytes arrive in order, both ways."""
         async with self.pair(ann, bob) as ends:
             readers = [self.reader(end) for end in ends]
             parts = [bytes([number % 251]) * (number % 1000) for number in range(500)]
@@ -166,12 +160,12 @@ class StreamRules(NetworkHarness):
             whole = b"".join((*parts, BULK))
             for reader in readers:
                 assert await reader.got(len(whole)) == whole, (
-                    "bytes came in that were not sent, or in another order"
+                    "the bytes received are not those that were sent"
                 )
 
     @contract(START)
     async def test_nothing_is_received_before_start(self, ann: Network, bob: Network) -> None:
-        """Bytes wait until ``start``, and none is received within that call."""
+        """Bytes wait until ``start``, and are never received within that call."""
         async with self.pair(ann, bob) as (ours, theirs):
             heard = self.reader(ours)
             theirs.send(b"go on")
@@ -183,7 +177,7 @@ class StreamRules(NetworkHarness):
 
     @contract(START)
     async def test_the_end_is_not_told_before_start(self, ann: Network, bob: Network) -> None:
-        """A stream that ended before ``start`` still brings what was sent, then tells the end."""
+        """A stream that ended before ``start`` first delivers its bytes, then calls ``lost``."""
         async with self.pair(ann, bob) as (ours, theirs):
             closing = self.reader(ours)
             ours.send(b"last words")
@@ -191,7 +185,7 @@ class StreamRules(NetworkHarness):
             await closing.ended()
             await self.a_while(ann, bob)
             reader = self.reader(theirs)
-            assert not reader.losses, "the end was told within start"
+            assert not reader.losses, "lost was called within start"
             await reader.ended()
             assert bytes(reader.data) == b"last words"
 
@@ -199,7 +193,7 @@ class StreamRules(NetworkHarness):
 
     @contract("On a stream that is closing or lost, do nothing.")
     async def test_nothing_is_sent_after_close(self, ann: Network, bob: Network) -> None:
-        """``send`` on a stream that is closing does nothing."""
+        """``send`` on a closing stream does nothing."""
         async with self.pair(ann, bob) as (ours, theirs):
             ours.send(b"before")
             ours.close()
@@ -210,7 +204,7 @@ class StreamRules(NetworkHarness):
 
     @contract(CLOSE)
     async def test_nothing_is_received_after_close(self, ann: Network, bob: Network) -> None:
-        """Who closes receives nothing more, even of what has come in already."""
+        """After ``close`` nothing is received, even of what has already arrived."""
 
         class Closer(StreamRecorder):
             bytes_at_close = 0
@@ -232,9 +226,7 @@ class StreamRules(NetworkHarness):
 
     @contract(LOST)
     async def test_the_end_is_told_once_to_who_closes(self, ann: Network, bob: Network) -> None:
-        """``lost`` is called exactly once, as the last and not within ``close``, however often one
-        closes and aborts.
-        """
+        """``lost`` is called once, as the last, never within ``close``."""
         async with self.pair(ann, bob) as (ours, theirs):
             reader, other = self.reader(ours), self.reader(theirs)
             ours.close()
@@ -247,8 +239,9 @@ class StreamRules(NetworkHarness):
 
     @contract(LOST)
     async def test_the_end_is_told_once_to_who_aborts(self, ann: Network, bob: Network) -> None:
-        """``abort`` ends a stream now, also one with unsent bytes; ``lost`` is called once at
-        either end, not within it.
+        """``abort`` ends a stream at once, even one with unsent bytes.
+
+        ``lost`` is called once at each end, never within ``abort``.
         """
         async with self.pair(ann, bob) as (ours, theirs):
             reader = self.reader(ours)
@@ -266,9 +259,7 @@ class StreamRules(NetworkHarness):
     async def test_the_end_is_told_when_the_other_end_closes(
         self, ann: Network, bob: Network
     ) -> None:
-        """Whoever ends the stream, the other end is told, exactly once, and sending does nothing
-        then.
-        """
+        """When the other end closes, ``lost`` is called once, and sending does nothing."""
         async with self.pair(ann, bob) as (ours, theirs):
             reader, other = self.reader(ours), self.reader(theirs)
             theirs.close()
@@ -277,7 +268,7 @@ class StreamRules(NetworkHarness):
             await self._only_one_end(ann, bob, reader, other)
 
     async def _only_one_end(self, ann: Network, bob: Network, *readers: StreamRecorder) -> None:
-        """Wait for the ends of both, and for a second end that may follow."""
+        """Wait for the ends of all readers, and check that no second one follows."""
         for reader in readers:
             await reader.ended()
         await self.a_while(ann, bob)
