@@ -1,9 +1,8 @@
-"""What plugin authors test with: conformance suites, and stand-ins for what a plugin sees of
-cluster_kit.
+"""Conformance suites for plugins, and what tests of plugins need: fakes, virtual time, a network.
 
-A suite is an abstract pytest class: subclass it, override a fixture or two, and get one test line
-for each rule of the contract. The suites need the extra ``testing`` (``pip install
-'cluster-kit[testing]'``); the stand-ins need nothing, so each name is imported when it is first
+A suite is an abstract pytest class: subclass it, override a fixture or two, and get one test for
+each rule of the contract. The suites need the extra ``testing`` (``pip install
+'cluster-kit[testing]'``), the other names need nothing, so each name is imported when it is first
 used.
 """
 
@@ -93,9 +92,9 @@ __all__ = [
     "run_virtually",
 ]
 
-_REWRITTEN = ("connectors", "networks", "strategies", "topologies")  # with all that is in them
+_REWRITTEN = ("connectors", "networks", "strategies", "topologies")
 
-# an assertion that fails in a suite shows its values, as one in a test does
+# a failing assertion of a suite shows its values, like one in a test
 if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(
         *(f"{__name__}.{module}" for module in _REWRITTEN)

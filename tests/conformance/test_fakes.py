@@ -86,7 +86,7 @@ def test_expect_tells_what_came_instead():
         links = RecordingLinks(deadline_s=0.1)
         links.up(BOB)
         with pytest.raises(
-            AssertionError, match=r"expected up of ann@127.0.0.1 number 1 within 0.1 s; .*bob"
+            AssertionError, match=r"expected up number 1 of ann@127.0.0.1 within 0.1 s; .*bob"
         ):
             await links.expect("up", ANN.key)
 

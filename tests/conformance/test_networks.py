@@ -43,7 +43,7 @@ class TestLateNetwork(InMemory, NetworkConformance):
 
 
 class Protected(NetworkConformance):
-    """A protected stream sends only once the other end is started; all else is as in the contract."""
+    """A protected stream sends only once the other end is started; all else is as contracted."""
 
     keyring = SECRET
 

@@ -73,13 +73,11 @@ class EnvironmentRules(NetworkHarness):
         assert ann.has_address(self.address)
         assert bob.has_address(self.other_address)
         assert not ann.has_address(self.foreign_address)
-        addresses = [interface.address for interface in ann.interfaces()]
-        assert not [address for address in addresses if "%" in address], f"with a scope: {addresses}"
-        versions = [ip_address(address).version for address in addresses]
-        assert versions == sorted(versions), f"not IPv4 first: {addresses}"
-        assert not addresses or self.address in addresses, (
-            f"{self.address} is not among the interfaces: {addresses}"
-        )
+        listed = [interface.address for interface in ann.interfaces()]
+        assert not [address for address in listed if "%" in address], f"with a scope: {listed}"
+        versions = [ip_address(address).version for address in listed]
+        assert versions == sorted(versions), f"not IPv4 first: {listed}"
+        assert not listed or self.address in listed, f"{self.address} is missing: {listed}"
 
     # Time and randomness
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
-from dataclasses import fields, is_dataclass
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from cluster_kit.abc import Failed, Found, Observation, Seen, Strategy
 from cluster_kit.testing.auditing import side_effects_of
 from cluster_kit.testing.blocking import TRIES, all_starved_s, check_never_blocked
 from cluster_kit.testing.listener import attend, run_of, vouches
+from cluster_kit.testing.processes.selections import options_of
 from cluster_kit.testing.rules import contract
 from cluster_kit.testing.strategies.harness import (
     ANN,
@@ -37,15 +36,15 @@ class ObservingRules(StrategyHarness):
     )
     def test_options_survive_the_way_to_the_worker(self, strategy: Strategy) -> None:
         """The worker process builds it as ``cls(**options)``, from options that were pickled."""
-        options = _options(strategy)
-        again = _options(type(strategy)(**pickle.loads(pickle.dumps(options))))  # noqa: S301 - what was pickled here
+        options = options_of(strategy)
+        again = options_of(type(strategy)(**pickle.loads(pickle.dumps(options))))  # noqa: S301 - what was pickled here
         assert again == options
 
     @contract("do no I/O and start nothing before ``discover``")
     def test_being_built_does_nothing(self, strategy: Strategy) -> None:
         """The application builds it, too, to check its options."""
         kind = type(strategy)
-        effects = side_effects_of(lambda: kind(**_options(strategy)))
+        effects = side_effects_of(lambda: kind(**options_of(strategy)))
         assert not effects, f"building {kind.__name__} has side effects: {'; '.join(effects)}"
 
     @contract("An async generator.")
@@ -190,12 +189,6 @@ class ObservingRules(StrategyHarness):
 
 def _same(one: Observation, other: Seen) -> bool:
     return isinstance(one, Seen) and one.node.key == other.node.key
-
-
-def _options(strategy: object) -> dict[str, Any]:
-    if not is_dataclass(strategy):
-        return {}
-    return {field.name: getattr(strategy, field.name) for field in fields(strategy) if field.init}
 
 
 def _gist(observation: Observation | None) -> object:
