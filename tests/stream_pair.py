@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from cluster_kit.network import Endpoint
 from cluster_kit.testing import MemoryNetwork, run_virtually
-from cluster_kit.testing.networks.stage import Reader
+from cluster_kit.testing.networks.harness import StreamRecorder
 
 DEADLINE_S = 30.0
 
@@ -30,7 +30,7 @@ async def plain_pair():
 
 def read(stream):
     """Start a stream, and return who keeps what it gets."""
-    reader = Reader(DEADLINE_S)
+    reader = StreamRecorder(DEADLINE_S)
     stream.start(reader)
     return reader
 

@@ -1,9 +1,8 @@
-"""What plugin authors test with: conformance suites, and stand-ins for what a plugin sees of
-cluster_kit.
+"""Conformance suites for plugins, and what tests of plugins need: fakes, virtual time, a network.
 
-A suite is an abstract pytest class: subclass it, override a fixture or two, and get one test line
-for each rule of the contract. The suites need the extra ``testing`` (``pip install
-'cluster-kit[testing]'``); the stand-ins need nothing, so each name is imported when it is first
+A suite is an abstract pytest class: subclass it, override a fixture or two, and get one test for
+each rule of the contract. The suites need the extra ``testing`` (``pip install
+'cluster-kit[testing]'``), the other names need nothing, so each name is imported when it is first
 used.
 """
 
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cluster_kit.testing.connectors import ConnectorConformance
+    from cluster_kit.testing.fakes import FakeDiscovery, RecordingLinks, Report
     from cluster_kit.testing.in_memory import InMemory
     from cluster_kit.testing.leaks import leaves_nothing
     from cluster_kit.testing.listener import Listener
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from cluster_kit.testing.memory.host import MemoryHost
     from cluster_kit.testing.memory.network import MemoryNetwork
     from cluster_kit.testing.networks import NetworkConformance
-    from cluster_kit.testing.stand_ins import FakeDiscovery, RecordingLinks, Report
     from cluster_kit.testing.strategies import StrategyConformance
     from cluster_kit.testing.topologies import TopologyConformance
-    from cluster_kit.testing.virtual_time.loop import VirtualLoop, run_virtually
+    from cluster_kit.testing.virtual_time.loop import VirtualLoop
+    from cluster_kit.testing.virtual_time.run import run_virtually
     from cluster_kit.testing.virtual_time.timeline import Timeline
 
 _MODULE_OF = {
@@ -45,24 +45,24 @@ _MODULE_OF = {
     "Delay": "memory.faults",
     "Drop": "memory.faults",
     "Duplicate": "memory.faults",
-    "FakeDiscovery": "stand_ins",
+    "FakeDiscovery": "fakes",
     "Fault": "memory.faults",
     "InMemory": "in_memory",
     "Listener": "listener",
     "MemoryHost": "memory.host",
     "MemoryNetwork": "memory.network",
     "NetworkConformance": "networks",
-    "RecordingLinks": "stand_ins",
+    "RecordingLinks": "fakes",
     "Refuse": "memory.faults",
     "Reorder": "memory.faults",
-    "Report": "stand_ins",
+    "Report": "fakes",
     "SlowReader": "memory.faults",
     "StrategyConformance": "strategies",
     "Timeline": "virtual_time.timeline",
     "TopologyConformance": "topologies",
     "VirtualLoop": "virtual_time.loop",
     "leaves_nothing": "leaks",
-    "run_virtually": "virtual_time.loop",
+    "run_virtually": "virtual_time.run",
 }
 
 __all__ = [
@@ -92,9 +92,9 @@ __all__ = [
     "run_virtually",
 ]
 
-_REWRITTEN = ("connectors", "networks", "strategies", "topologies")  # with all that is in them
+_REWRITTEN = ("connectors", "networks", "strategies", "topologies")
 
-# an assertion that fails in a suite shows its values, as one in a test does
+# a failing assertion of a suite shows its values, like one in a test
 if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(
         *(f"{__name__}.{module}" for module in _REWRITTEN)

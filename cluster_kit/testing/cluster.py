@@ -1,4 +1,4 @@
-"""``Cluster``: real nodes on loopback, for tests of what embeds them."""
+"""``Cluster``: real nodes on loopback, for tests of programs that embed them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any, Literal, Self
 
 from cluster_kit.events import Event, Snapshot
 from cluster_kit.supervisor.supervisor import Supervisor
-from cluster_kit.testing.stand_ins import DEADLINE_S
+from cluster_kit.testing.fakes import DEADLINE_S
 
 MOST_LINES = 2000
 TOPOLOGY = "test"
 
 
 class Cluster:
-    """Starts nodes that find each other and nobody else; a context manager that stops them.
+    """Starts nodes that find each other and nobody else, and stops them at the end of a block.
 
     Each node is a ``Supervisor`` in this process, with a worker process of its own.
 
     Attributes:
-        name: Of the cluster; no other has it.
-        port: What its nodes gossip on.
-        nodes: Those that run, in the order in which they were started.
-        lines: What they logged, and which nodes they saw come and go; the last of them, if there
-            are many.
+        name: The name of the cluster, which no other one has.
+        port: The port on which its nodes gossip.
+        nodes: The running nodes, in the order in which they were started.
+        lines: What the nodes logged, and which nodes they saw come and go; only the last lines if
+            there are many.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Cluster:
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("cluster_kit")
-        handler = _Keeper(self)
+        handler = _LogHandler(self)
         self._stack.callback(logger.setLevel, logger.level)
         self._stack.callback(logger.removeHandler, handler)
         logger.addHandler(handler)
@@ -67,28 +67,27 @@ class Cluster:
         """Start nodes, and return them once all nodes of the cluster see each other.
 
         Args:
-            count: How many.
-            metadata: Of each.
-            state: What seeing each other means: ``known`` where the topology doesn't link all.
+            count: The number of nodes.
+            metadata: The metadata of each.
+            state: In which state nodes see each other; ``known`` if the topology doesn't link all.
             timeout_s: How long that may take.
-            keys: Of the entry under ``topologies:``; by default all nodes gossip on one port.
+            keys: Keys of the entry under ``topologies:``; by default all nodes gossip on one port.
 
         Raises:
-            WaitTimeoutError: They don't see each other in time.
+            WaitTimeoutError: The nodes don't see each other in time.
             ValueError: ``count`` is negative.
         """
         if count < 0:
-            raise ValueError(f"count {count}: expected how many nodes to start, from 0")
+            raise ValueError(f"count {count}: expected the number of nodes to start, 0 or more")
         added = [self._start(dict(metadata or {}), keys) for _ in range(count)]
         for node in self.nodes:
             node.wait_for(len(self.nodes), state=state, timeout_s=timeout_s)
         return added
 
     def stop(self, node: Supervisor) -> None:
-        """Have a node leave with a goodbye, as by ``Supervisor.stop``; the others need not have
-        noticed when this returns.
+        """Let a node leave with a goodbye, as ``Supervisor.stop`` does. Idempotent.
 
-        Idempotent.
+        The other nodes need not have noticed when this returns.
         """
         if node in self.nodes:
             self.nodes.remove(node)
@@ -113,18 +112,16 @@ class Cluster:
 
     def _note(self, name: str, event: Event) -> None:
         if not isinstance(event, Snapshot):
-            other, why = getattr(event, "node", None), getattr(event, "reason", None)
-            self.note(
-                f"{name}: "
-                f"{type(event).__name__}{f' {other}' if other else ''}{f' ({why})' if why else ''}"
-            )
+            other, reason = getattr(event, "node", None), getattr(event, "reason", None)
+            details = f"{f' {other}' if other else ''}{f' ({reason})' if reason else ''}"
+            self.note(f"{name}: {type(event).__name__}{details}")
 
     def note(self, text: str) -> None:
         """Add a line."""
         self.lines.append(f"{time.monotonic() - self._began_s:8.3f} s  {text}")
 
 
-class _Keeper(logging.Handler):
+class _LogHandler(logging.Handler):
     def __init__(self, cluster: Cluster) -> None:
         super().__init__()
         self._cluster = cluster

@@ -12,18 +12,19 @@ from cluster_kit.abc import Connector, Strategy
 from cluster_kit.network import Endpoint, Network
 from cluster_kit.node import BootId, Fence, Node, join_address, split_address
 from cluster_kit.security import Security
+from cluster_kit.testing.fakes import DEADLINE_S, FENCE, FakeDiscovery, RecordingLinks
 from cluster_kit.testing.listener import Listener
 from cluster_kit.testing.memory.host import MemoryHost
 from cluster_kit.testing.memory.network import MemoryNetwork
 from cluster_kit.testing.memory.transport import Handle, Streams, dialled, listening
-from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, FakeDiscovery, RecordingLinks
-from cluster_kit.testing.virtual_time.loop import VirtualLoop, run_virtually
+from cluster_kit.testing.virtual_time.loop import VirtualLoop
+from cluster_kit.testing.virtual_time.run import run_virtually
 
 _ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
 
 
 class ProcessInMemory:
-    """A process beside the one of the test: an event loop of its own on the same timeline."""
+    """A process beside that of the test: an event loop of its own on the same timeline."""
 
     def __init__(self, name: str) -> None:
         here = asyncio.get_running_loop()
@@ -32,7 +33,7 @@ class ProcessInMemory:
         self.loop = VirtualLoop(here.timeline, name=name)
 
     async def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run ``coroutine`` in the process, and return what it returns."""
+        """Run ``coroutine`` in the process, and return its result."""
         over = self._here.create_future()
         task = self.loop.create_task(coroutine)
         task.add_done_callback(lambda _: self._here.call_soon(over.set_result, None))
@@ -57,36 +58,35 @@ class PeerInMemory(ProcessInMemory):
     async def serve(
         self, connector: Connector, local: Node, links: RecordingLinks, dial: Node | None
     ) -> None:
-        """Start, and connect to ``dial``."""
+        """Start the connector, and connect to ``dial``."""
         self.node = await self.run(connector.start(local, links))
         if dial is not None:
             await self.run(connector.connect(dial))
 
     async def crash(self) -> None:
-        """End without any word."""
+        """End without a goodbye."""
         self.kill()
 
 
 class InMemory:
-    """Put it before a suite: ``class TestTcpInMemory(InMemory, TestTcp)``; each scenario has a
-    network of its own.
+    """Runs a suite on a network in memory: ``class TestTcpInMemory(InMemory, TestTcp)``.
 
-    Unless a suite asks for another machine, all takes place on one; what crashes or freezes there
-    has an event loop of its own.
+    Each scenario has a network of its own. All nodes are on one machine, unless the suite asks for
+    another one; peers that crash or freeze have an event loop of their own.
     """
 
     seed: int = 0
-    """Of the network."""
+    """The seed of the network."""
     address: str = "10.0.0.1"
-    """Of the first machine, or its loopback."""
+    """The address of the first machine, or its loopback."""
     other_address: str = "10.0.0.2"
-    """Of the second one."""
+    """The address of the second one."""
     name: str = "ann.example"
-    """What resolves to the first."""
+    """The host name of the first machine."""
 
     @cached_property
     def memory(self) -> MemoryNetwork:
-        """The network of this scenario, to place faults on."""
+        """The network of this scenario, on which to place faults."""
         memory = MemoryNetwork(seed=self.seed)
         for address, name in (("10.0.0.1", "ann.example"), ("10.0.0.2", "bob.example")):
             memory.host(address, names=[name])
@@ -102,28 +102,28 @@ class InMemory:
         try:
             run_virtually(scenario)
         finally:
-            self.__dict__.pop("memory", None)  # the next scenario of this test begins anew
+            self.__dict__.pop("memory", None)  # the next scenario gets a new network
 
     # For suites of networks
 
     def make_network(self) -> Network:
-        """Return the first machine."""
+        """Return the network of the first machine."""
         return self.machine
 
     def make_other(self) -> Network:
-        """Return the second one."""
+        """Return the network of the second one."""
         return self.memory.hosts[1]
 
     # For suites of strategies
 
     def discovery(self, local: Node = _ANN, *, announce: bool = True) -> FakeDiscovery:
-        """Return the surroundings of a strategy on the first machine."""
+        """Return a context for a strategy on the first machine."""
         keyring = getattr(self, "keyring", None)
         return FakeDiscovery(local, announce=announce, network=self.make_network(), keyring=keyring)
 
     @contextmanager
     def bystander(self, strategy: Strategy, ctx: FakeDiscovery) -> Iterator[ProcessInMemory]:
-        """Have a node that discovers in a process of its own."""
+        """Run a node that discovers in a process of its own."""
         process = ProcessInMemory("bystander")
         process.loop.create_task(Listener(strategy, ctx).__aenter__())
         try:
@@ -142,16 +142,16 @@ class InMemory:
 
     @asynccontextmanager
     async def listen_raw(self, handle: Handle) -> AsyncIterator[str]:
-        """Listen as a peer that is no connector would."""
+        """Listen as a peer that is not a connector."""
         async with listening(self.machine, Endpoint("127.0.0.1", 0), handle) as here:
             yield join_address(*here)
 
     async def dial_raw(self, address: str) -> Streams:
-        """Dial as a peer that is no connector would."""
+        """Dial as a peer that is not a connector."""
         return await dialled(self.machine, Endpoint(*split_address(address)))
 
     async def stall(self, seconds: float) -> None:
-        """Hold up the event loop of this process."""
+        """Stall the event loop of this process."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         loop.timeline.call_at(loop.time() + seconds, loop.resume)

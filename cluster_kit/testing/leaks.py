@@ -1,9 +1,7 @@
-"""Finds what a piece of code left behind: tasks, threads, child processes, sockets, pipes, other
-descriptors, and files.
+"""Finds what a piece of code leaves behind: tasks, threads, processes, descriptors and files.
 
-Descriptors of ordinary files are not counted: they come and go with imports, logs and caches. Child
-processes are looked for on Linux only. Of files, those are found that this process made: the
-interpreter tells of each call that makes one.
+Descriptors of ordinary files don't count: they come and go with imports, logs and caches. Child
+processes are found on Linux only, and files only if this process created them.
 """
 
 from __future__ import annotations
@@ -18,23 +16,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cluster_kit.testing.made_files import made_files
+from cluster_kit.testing.auditing import created_files
 
-GRACE_S = 5.0  # to close is a request: transports, threads and processes take a few turns to go
+GRACE_S = 5.0  # transports, threads and processes take a while to close
 _POLL_S = 0.01
 _KINDS = {stat.S_IFSOCK: "socket file", stat.S_IFDIR: "directory"}
 _FDS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 
 
 def held() -> frozenset[str]:
-    """Return a line for each thread, child process and descriptor that this process holds now."""
+    """Return a line for each thread, child process and descriptor of this process."""
     return frozenset(_threads() | _children() | _descriptors())
 
 
 def wait_released(before: frozenset[str], grace_s: float = GRACE_S) -> list[str]:
-    """Return what is held beyond ``before`` once ``grace_s`` has passed; nothing, at once, as soon
-    as all is released.
-    """
+    """Return what is held beyond ``before`` after ``grace_s``, or at once if nothing is."""
     deadline_s = time.monotonic() + grace_s
     while (left := held() - before) and time.monotonic() < deadline_s:
         time.sleep(_POLL_S)
@@ -43,22 +39,21 @@ def wait_released(before: frozenset[str], grace_s: float = GRACE_S) -> list[str]
 
 @asynccontextmanager
 async def leaves_nothing(grace_s: float = GRACE_S, *, files: bool = True) -> AsyncIterator[None]:
-    """Fail if the block leaves a task, thread, child process, socket, pipe, or new file behind,
-    also a socket's.
+    """Fail if the block leaves tasks, threads, processes, sockets, pipes or new files behind.
 
     The event loop's default executor is shut down at the end, so use this as the last thing in a
     loop.
 
     Args:
-        grace_s: Seconds for all to go.
-        files: Whether new files count; not so where they are the source of others, which may be
-            told something in them.
+        grace_s: How long to wait until all is released.
+        files: Whether new files count. They don't where they are the source of others, in which the
+            block may have to leave a message.
 
     Raises:
         AssertionError: Something is still there after ``grace_s``; the message lists it.
     """
     before = held() | _tasks()
-    with made_files() as made:
+    with created_files() as made:
         yield
         loop = asyncio.get_running_loop()
         await loop.shutdown_default_executor()
@@ -71,15 +66,15 @@ async def leaves_nothing(grace_s: float = GRACE_S, *, files: bool = True) -> Asy
 
 
 async def close_server(server: asyncio.Server) -> None:
-    """Close a server of asyncio's, and leave nothing of a connection that it has just accepted.
+    """Close a server of asyncio without leaking a connection that it is just accepting.
 
-    A server that is closed between the two turns in which asyncio accepts a connection drops it: on
-    Python 3.11 its socket stays open then until a collection of garbage.
+    asyncio accepts a connection in two turns of the event loop. A server that is closed between
+    them drops it: on Python 3.11 its socket then stays open until the next garbage collection.
     """
     loop = asyncio.get_running_loop()
     for each in server.sockets:
         loop.remove_reader(each.fileno())
-    await asyncio.sleep(0)  # the turn in which those that were accepted get their transports
+    await asyncio.sleep(0)  # the second turn, in which accepted connections get their transports
     server.close()
 
 
@@ -104,7 +99,7 @@ def _children() -> set[str]:
     for children in Path("/proc/self/task").glob("*/children"):
         for pid in _read(children).split():
             command = _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
-            # one per interpreter, it ends with us
+            # the one of this interpreter, which ends with it
             if "multiprocessing.resource_tracker" not in command:
                 found.add(f"process {pid} {command or '(defunct)'}")
     return found
@@ -132,5 +127,5 @@ def _descriptors() -> set[str]:
 def _target(entry: Path, kind: int) -> str:
     try:
         return str(entry.readlink())
-    except OSError:  # only Linux tells
+    except OSError:  # not on Linux
         return {stat.S_IFSOCK: "socket", stat.S_IFIFO: "pipe"}.get(kind, "of another kind")

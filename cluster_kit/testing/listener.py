@@ -1,4 +1,4 @@
-"""Runs one strategy the way a worker does, and keeps what it observed."""
+"""Runs a strategy as a worker does, and keeps what it observes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar, cast, overload
 from cluster_kit.abc import Discovery, Found, Observation, Seen, Strategy
 from cluster_kit.attended import AttendedClock
 from cluster_kit.node import Node
-from cluster_kit.testing.stand_ins import DEADLINE_S
+from cluster_kit.testing.fakes import DEADLINE_S
 
 _TICK_S = 0.02
 
@@ -18,11 +18,10 @@ _Said = TypeVar("_Said", bound=Observation)
 
 
 class Listener:
-    """``async with Listener(strategy, ctx) as heard``: discovers inside the block, and is cancelled
-    and closed at its end.
+    """Runs ``strategy`` inside an ``async with`` block, and closes it at the end.
 
-    What the strategy raises is kept in ``error``, and raised by ``until``. Waiting counts only the
-    time during which the event loop ran: a busy machine is not a late strategy.
+    An exception of the strategy is kept in ``error``, and raised by ``until``. Waiting counts only
+    the time during which the event loop ran, so a busy machine fails no strategy.
     """
 
     def __init__(
@@ -38,6 +37,9 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
+    def __str__(self) -> str:
+        return self._ctx.local.key
+
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._listen(), name=f"listen to {self._strategy!r}")
         return self
@@ -51,7 +53,7 @@ class Listener:
                 async for observation in observations:
                     self.observations.append(observation)
                     self._news.set()
-                    # a strategy that never waits must not keep everybody else from running
+                    # a strategy that never waits must not keep others from running
                     await asyncio.sleep(0)
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - the strategy is what is being tested
             self.error = exc
@@ -60,7 +62,7 @@ class Listener:
             self._news.set()
 
     def vouched_for(self, node: Node) -> bool:
-        """Whether any observation so far says that ``node`` is there."""
+        """Return whether any observation so far says that ``node`` is there."""
         return any(vouches(observation, node) for observation in self.observations)
 
     @overload
@@ -86,32 +88,30 @@ class Listener:
         where: Callable[[Any], bool] = lambda _: True,
         since: int = 0,
     ) -> Any:
-        """Return the first observation, from number ``since`` on, that is asked for.
+        """Return the first observation that meets a condition.
 
         Args:
-            met: Whether it is the one, or of which kind it is: ``seen = await heard.until(Seen,
-                "bob", where=is_bob)``.
-            what: What to say is missing.
-            where: Whether an observation of that kind is the one.
-            since: How many observations to pass over.
+            met: The condition, or a class of observations:
+                ``seen = await heard.until(Seen, "bob", where=is_bob)``.
+            what: What to call it in the message of a failure.
+            where: A condition on observations of that class.
+            since: How many observations to skip.
 
         Raises:
-            AssertionError: There was none when the strategy ended or the deadline passed.
+            AssertionError: The strategy ended or the deadline passed before that.
         """
-        asked = (
-            (lambda observation: isinstance(observation, met) and where(observation))
-            if isinstance(met, type)
-            else met
-        )
-        observation = await self.hear(asked, since=since)
+        condition = met
+        if isinstance(met, type):
+            condition = lambda said: isinstance(said, met) and where(said)  # noqa: E731
+        observation = await self.hear(condition, since=since)
         if observation is not None:
             return observation
         if self.error is not None:
             raise self.error
-        state = "ended" if self.ended else f"was running after {self._deadline_s:g} s"
-        what = what or met.__name__
+        state = "ended" if self.ended else f"went on for {self._deadline_s:g} s"
         raise AssertionError(
-            f"expected {what}; the strategy {state}, having observed {self.observations[since:]}"
+            f"expected {what or met.__name__}; the strategy {state} and observed "
+            f"{self.observations[since:]}"
         )
 
     async def hear(
@@ -121,8 +121,9 @@ class Listener:
         since: int = 0,
         within_s: float | None = None,
     ) -> Observation | None:
-        """As ``until``, but return ``None`` if there is no such observation when the strategy ends
-        or the time is over.
+        """Return the first observation that meets a condition, like ``until``, or ``None``.
+
+        Wait for ``within_s``, by default until the deadline, or until the strategy ends.
         """
         hearing = asyncio.create_task(self._hear(met, since))
         timer = asyncio.create_task(attend(self._deadline_s if within_s is None else within_s))
@@ -135,9 +136,7 @@ class Listener:
             await asyncio.gather(hearing, timer, return_exceptions=True)
 
     async def happens(self, event: asyncio.Event) -> bool:
-        """Wait for ``event``; return whether it was set before the deadline passed and the strategy
-        ended.
-        """
+        """Wait for ``event``; return whether it came before the strategy's end and the deadline."""
         waiting = asyncio.create_task(event.wait())
         ending = asyncio.create_task(self.hear(lambda _: event.is_set()))
         await asyncio.wait([waiting, ending], return_when=asyncio.FIRST_COMPLETED)
@@ -158,9 +157,7 @@ class Listener:
             await self._news.wait()
 
     async def close(self) -> None:
-        """Cancel and close the strategy and wait for its end; at the deadline it is left to itself.
-        Idempotent.
-        """
+        """Cancel and close the strategy, and wait for its end until the deadline. Idempotent."""
         if self._task is not None and not self._task.done() and not self._closed:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=self._deadline_s)
@@ -168,9 +165,7 @@ class Listener:
 
 
 async def attend(seconds: float) -> None:
-    """Sleep until this event loop has been running for ``seconds``, whatever time it was held up or
-    starved.
-    """
+    """Sleep until this event loop has run for ``seconds``, not counting stalls of the machine."""
     clock = AttendedClock(asyncio.get_running_loop().time, 2 * _TICK_S)
     end_s = clock.now_s() + seconds
     while (left_s := end_s - clock.now_s()) > 0:
@@ -179,12 +174,12 @@ async def attend(seconds: float) -> None:
 
 
 def run_of(strategy: Strategy, ctx: Discovery) -> AsyncGenerator[Observation, None]:
-    """Return the async generator that ``discover`` must be."""
+    """Return the async generator of ``discover``."""
     return cast("AsyncGenerator[Observation, None]", strategy.discover(ctx))
 
 
 def vouches(observation: Observation, node: Node) -> bool:
-    """Whether ``observation`` says that ``node`` is there."""
+    """Return whether ``observation`` says that ``node`` is there."""
     nodes = (
         observation.nodes
         if isinstance(observation, Found)

@@ -1,7 +1,6 @@
-"""The pytest plugin, which pytest loads by itself wherever cluster_kit is installed: the fixture
-``cluster``.
+"""The pytest plugin with the fixture ``cluster``, which is loaded where cluster_kit is installed.
 
-It imports nothing but pytest until the fixture is used. ``-p no:cluster_kit`` leaves it out.
+It imports nothing but pytest until the fixture is used. ``-p no:cluster_kit`` disables it.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A small cluster on loopback, closed to all others, that is stopped at the end of the test.
+    """A small cluster on loopback, closed to all others and stopped at the end of the test.
 
-    ``cluster.start(3)`` starts three nodes and returns their supervisors once all are linked. When
-    a test fails, pytest shows what they logged, and which nodes they saw come and go.
+    ``cluster.start(3)`` starts three nodes and returns their supervisors once all are linked. If
+    the test fails, pytest shows what they logged, and which nodes they saw come and go.
     """
     from cluster_kit.testing.cluster import Cluster
 

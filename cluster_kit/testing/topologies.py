@@ -1,6 +1,4 @@
-"""``TopologyConformance``: the laws of ``cluster_kit.abc.Topology``, one test each, for clusters of
-several sizes.
-"""
+"""``TopologyConformance``: the laws of ``cluster_kit.abc.Topology``, for clusters of all sizes."""
 
 from __future__ import annotations
 
@@ -10,15 +8,14 @@ import pytest
 
 from cluster_kit.abc import Topology
 from cluster_kit.node import Node
-from cluster_kit.testing.contract import contract
-from cluster_kit.testing.lag import starved_s
+from cluster_kit.testing.blocking import starved_s
 from cluster_kit.testing.processes.selections import Selections, selections, selections_elsewhere
+from cluster_kit.testing.rules import contract
 
-# what is right in a small cluster may fall apart in a large one
 SIZES = (1, 2, 3, 4, 5, 8, 13, 40, 200)
-LARGE = 3_000  # what is quadratic shows here
-DEAR_S = 0.2  # for one selection in a large cluster
-TRIES = 3  # what is dear is so each time
+LARGE = 3_000  # enough for a quadratic algorithm to show
+SLOW_S = 0.2  # for one selection in a large cluster
+TRIES = 3  # the fastest one counts, since the machine may be busy
 
 PURE = "a pure function, the same answer for the same roster"
 MUTUAL = (
@@ -30,26 +27,25 @@ MUTUAL = (
 class TopologyConformance:
     """Subclass it as ``Test...`` and override the fixture ``topology``.
 
-    Override ``make_node`` as well where the choice depends on metadata.
+    Override ``make_node`` as well if the topology depends on metadata.
     """
 
     chooses_by_name: bool = True
-    """False for a topology that can choose among nodes of which only the address is known: it
-    needn't select them all.
-    """
+    """False for a topology that can choose among nodes known by address only."""
 
     @pytest.fixture
     def topology(self) -> Topology:
-        """Return a configured instance, of a class at the top of a module: another process builds
-        it from its options, too.
+        """Return a configured instance of a class at the top level of a module.
+
+        Another process builds the same from its options.
         """
         raise NotImplementedError("override the fixture 'topology'")
 
     def make_node(self, number: int) -> Node:
-        """Return the node with this number; its name sorts unlike the number.
+        """Return the node with this number; the order of names is not that of the numbers.
 
-        An override gives each number another name, the same one each time, and metadata of each
-        kind that matters in clusters of one node and more.
+        An override returns a different name for each number, always the same one, and all kinds of
+        metadata that matter, even in small clusters.
         """
         name = f"node{number * 7919 % 1000}@10.0.{number // 250}.{number % 250}"
         return Node(
@@ -58,7 +54,7 @@ class TopologyConformance:
 
     @pytest.fixture(params=SIZES)
     def nodes(self, request: pytest.FixtureRequest) -> frozenset[Node]:
-        """All nodes of a cluster; each knows all the others."""
+        """Return all nodes of a cluster; each knows all others."""
         return self._cluster(request.param)
 
     def _cluster(self, size: int) -> frozenset[Node]:
@@ -66,46 +62,45 @@ class TopologyConformance:
 
     @contract("Return the subset of ``known`` to link to; ``known`` never contains ``local``.")
     def test_selects_only_known_nodes(self, topology: Topology, nodes: frozenset[Node]) -> None:
-        """What it selects is a subset of the roster, so never the node itself."""
+        """The selection is a subset of the roster, so it never contains the node itself."""
         for local in sorted(nodes, key=str):
             unknown = topology.select(local, nodes - {local}) - (nodes - {local})
             assert not unknown, (
-                f"{local} selects {_keys(unknown)}, and knows {_keys(nodes - {local})}"
+                f"{local} selects {_keys(unknown)}, and knows only {_keys(nodes - {local})}"
             )
 
     @contract(PURE)
     def test_same_roster_gives_the_same_answer(
         self, topology: Topology, nodes: frozenset[Node]
     ) -> None:
-        """It remembers nothing: other questions in between change no answer."""
+        """A topology has no memory: other calls in between change no answer."""
         first = selections(topology, [nodes])
         selections(
             topology,
             [frozenset(sorted(nodes, key=str)[:size]) for size in SIZES if size < len(nodes)],
         )
         differing = _difference(first, selections(topology, [nodes]))
-        assert not differing, f"asked again, {differing}"
+        assert not differing, f"after other calls the answer changes: {differing}"
 
     @contract(PURE)
     def test_every_process_gives_the_same_answer(self, topology: Topology) -> None:
-        """Every node does the sum for itself: what follows from ``hash()``, or the order of a set,
-        differs in each process.
+        """Every node selects for itself, so all processes must agree.
+
+        An answer that depends on ``hash()``, or on the order of a set, differs between processes.
         """
         differing = self._difference_elsewhere(topology, hash_seed=2, is_remote=False)
         assert not differing, (
-            f"PYTHONHASHSEED is 1 in one process and 2 in another, and {differing}: hash() or a "
-            "set's order?"
+            f"processes with PYTHONHASHSEED 1 and 2 disagree: {differing}; does the answer depend "
+            "on hash() or on the order of a set?"
         )
 
     @contract(PURE)
     def test_every_machine_gives_the_same_answer_at_any_time(self, topology: Topology) -> None:
-        """Every node does the sum for itself: clocks and the name of the host differ on each
-        machine.
-        """
+        """Every node selects for itself, with its own clock and host name."""
         differing = self._difference_elsewhere(topology, hash_seed=1, is_remote=True)
         assert not differing, (
-            f"on another machine, at another time, {differing}: is it the clock, or the host's "
-            "name?"
+            f"two machines at different times disagree: {differing}; does the answer depend on the "
+            "clock or on the host name?"
         )
 
     def _difference_elsewhere(
@@ -131,13 +126,11 @@ class TopologyConformance:
             for other in links[one]
             if one not in links.get(other, ())
         )
-        assert not one_sided, (
-            f"of {len(nodes)} nodes these select who doesn't select them: {', '.join(one_sided)}"
-        )
+        assert not one_sided, f"one-sided links among {len(nodes)} nodes: {', '.join(one_sided)}"
 
     @contract(MUTUAL)
     def test_links_connect_the_cluster(self, topology: Topology, nodes: frozenset[Node]) -> None:
-        """From any node every other can be reached over links."""
+        """Every node can be reached from every other over links."""
         links = _links(topology, nodes)
         reached: set[Node] = set()
         to_visit = set(sorted(nodes, key=str)[:1])
@@ -145,7 +138,7 @@ class TopologyConformance:
             node = to_visit.pop()
             reached.add(node)
             to_visit |= links[node] - reached
-        assert reached == nodes, f"no way leads from {_keys(nodes)[0]} to {_keys(nodes - reached)}"
+        assert reached == nodes, f"no path leads from {_keys(nodes)[0]} to {_keys(nodes - reached)}"
 
     @contract("Return how many named nodes ``select`` picks at most, ``None`` if there is no bound")
     def test_keeps_its_promise_of_most_links(
@@ -159,7 +152,7 @@ class TopologyConformance:
             if most is not None and len(peers) > most
         }
         assert not more, (
-            f"most_links() is {most}, and of {len(nodes)} nodes these have more: {more}"
+            f"most_links() is {most}, and {len(more)} of {len(nodes)} have more: {more}"
         )
 
     @contract(
@@ -169,7 +162,7 @@ class TopologyConformance:
     def test_takes_a_node_that_is_known_by_address_only(
         self, topology: Topology, nodes: frozenset[Node]
     ) -> None:
-        """Discovery by DNS, or of a bare ``host:port``, learns names late."""
+        """Names are learnt late if discovery is by DNS, or finds a bare ``host:port``."""
         local = self.make_node(len(nodes))
         unnamed = frozenset({Node(address="10.0.1.1:4370"), Node(address="10.0.1.2:4370")})
         known = nodes | unnamed
@@ -185,10 +178,10 @@ class TopologyConformance:
 
     @contract("It runs over the whole roster at each change, so it is cheap")
     def test_is_cheap_in_a_large_cluster(self, topology: Topology) -> None:
-        """The event loop waits for it, and with it the heartbeats of all links."""
+        """Selecting blocks the event loop, and with it the heartbeats of all links."""
         local, known = self.make_node(LARGE), self._cluster(LARGE)
         least_s = min(_selecting_s(topology, local, known - {local}) for _ in range(TRIES))
-        assert least_s < DEAR_S, f"select among {len(known)} nodes took {least_s:.2f} s"
+        assert least_s < SLOW_S, f"select among {len(known)} nodes took {least_s:.2f} s"
 
 
 def _links(topology: Topology, nodes: frozenset[Node]) -> dict[Node, frozenset[Node]]:
@@ -200,18 +193,16 @@ def _keys(nodes: frozenset[Node]) -> list[str]:
 
 
 def _difference(first: Selections, second: Selections) -> str | None:
-    """Say where two answers differ first."""
+    """Return where two answers first differ."""
     for one, other in zip(first, second, strict=True):
         for key, selected in one.items():
             if selected != other[key]:
-                return f"of {len(one)} nodes, {key} selects {selected} and then {other[key]}"
+                return f"of {len(one)} nodes, {key} selects first {selected} and then {other[key]}"
     return None
 
 
 def _selecting_s(topology: Topology, local: Node, known: frozenset[Node]) -> float:
-    """Return for how long an event loop would stand still, without the time during which the
-    machine ran something else.
-    """
+    """Return how long selecting takes, without the time in which the machine ran other things."""
     began_s, waited_s = time.monotonic(), starved_s()
     topology.select(local, known)
     return time.monotonic() - began_s - (starved_s() - waited_s)

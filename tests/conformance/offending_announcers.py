@@ -20,7 +20,7 @@ from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
 from cluster_kit.testing import StrategyConformance
-from cluster_kit.testing.strategies.ending import EndingRules
+from cluster_kit.testing.strategies.shutdown import ShutdownRules
 
 LOOK_S = 0.03
 RENEW_S = 0.3
@@ -35,8 +35,8 @@ class Keys:
 
     @pytest.fixture(autouse=True)
     def _quick(self, monkeypatch):
-        monkeypatch.setattr("cluster_kit.testing.strategies.ending.GOODBYE_S", 0.4)
-        monkeypatch.setattr("cluster_kit.testing.strategies.silence.GOODBYE_S", 0.4)
+        monkeypatch.setattr("cluster_kit.testing.strategies.shutdown.GOODBYE_S", 0.4)
+        monkeypatch.setattr("cluster_kit.testing.strategies.leaving.GOODBYE_S", 0.4)
 
     @pytest.fixture
     def strategy(self, monkeypatch):
@@ -484,7 +484,7 @@ class IsAlwaysBusy(Registry):
     "test_closing_ends_within_its_second",
     "test_closing_leaves_nothing_behind",
     "test_cancelled_while_waiting_leaves_nothing_behind",
-    rules=EndingRules,
+    rules=ShutdownRules,
 )
 class SwallowsCancellation(Registry):
     async def pause(self, ctx):

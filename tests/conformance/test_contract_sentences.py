@@ -24,9 +24,7 @@ SUITES = (ConnectorConformance, NetworkConformance, StrategyConformance, Topolog
 
 
 def words(text):
-    """Return ``text`` on one line, without the marks that docstrings and Markdown put around
-    code.
-    """
+    """Return ``text`` on one line, without the markup of code in docstrings and Markdown."""
     return re.sub(r"\s+", " ", text.replace("`", "").replace("\n#", "\n"))
 
 
@@ -47,7 +45,7 @@ def test_failure_begins_with_the_sentence_and_shows_values():
     suite = TopologyConformance()
     with pytest.raises(
         AssertionError,
-        match=r"^contract: .*connect the cluster.*\n?.*no way leads from .*node0@.*node919@",
+        match=r"^contract: .*connect the cluster.*\n?.*no path leads from .*node0@.*node919@",
     ):
         suite.test_links_connect_the_cluster(
             LeavesIslands(), frozenset(map(suite.make_node, range(2)))

@@ -43,9 +43,7 @@ class TestLateNetwork(InMemory, NetworkConformance):
 
 
 class Protected(NetworkConformance):
-    """Streams that are protected keep the contract, but that what is sent waits for the other end
-    to be started as well.
-    """
+    """A protected stream sends only once the other end is started; all else is as contracted."""
 
     keyring = SECRET
 
@@ -67,7 +65,7 @@ class Protected(NetworkConformance):
                 assert bytes(reader.data) == b"last words"
                 await closing.ended()
 
-        self.play(scenario)
+        self.play(scenario, "ann", "bob")
 
 
 class TestProtectedSystemNetwork(Protected, TestSystemNetwork):

@@ -14,7 +14,7 @@ from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.errors import ConnectError
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security import Security
-from cluster_kit.testing.stand_ins import RecordingLinks
+from cluster_kit.testing.fakes import RecordingLinks
 
 FENCE = Fence("shop", "web")
 DEADLINE_S = 30.0

@@ -180,7 +180,7 @@ DIAGNOSE = """
 import asyncio, json, sys
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip import GossipStrategy
-from cluster_kit.testing.stand_ins import FakeDiscovery
+from cluster_kit.testing.fakes import FakeDiscovery
 
 async def main():
     ctx = FakeDiscovery(Node(name=sys.argv[1]), announce=False)

@@ -287,7 +287,7 @@ import asyncio, os
 from cluster_kit.network import system
 from cluster_kit.node import Node
 from cluster_kit.strategies.gossip import GossipStrategy, session
-from cluster_kit.testing.stand_ins import FakeDiscovery
+from cluster_kit.testing.fakes import FakeDiscovery
 
 async def main():
     observations = GossipStrategy(port=1).discover(FakeDiscovery(Node(name="ann@127.0.0.1")))

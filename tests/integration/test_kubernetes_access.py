@@ -22,8 +22,8 @@ from kubernetes_api import SLICES, TOKEN, USER, KubernetesApi, endpoint_slice
 from cluster_kit.abc import Failed, Found
 from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.testing.fakes import FakeDiscovery
 from cluster_kit.testing.listener import Listener
-from cluster_kit.testing.stand_ins import FakeDiscovery
 
 
 class Authority:

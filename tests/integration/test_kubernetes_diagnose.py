@@ -17,7 +17,7 @@ from kubernetes_api import (
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
-from cluster_kit.testing.stand_ins import FakeDiscovery
+from cluster_kit.testing.fakes import FakeDiscovery
 
 OK, EMPTY, FAILED = Outcome.OK, Outcome.EMPTY, Outcome.FAILED
 NO_SERVICE = (

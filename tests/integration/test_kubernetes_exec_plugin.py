@@ -16,8 +16,8 @@ from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.api_errors import ApiError
 from cluster_kit.strategies.kubernetes.exec_plugin import ask_plugin
+from cluster_kit.testing.fakes import FakeDiscovery
 from cluster_kit.testing.listener import Listener
-from cluster_kit.testing.stand_ins import FakeDiscovery
 
 pytestmark = pytest.mark.once
 

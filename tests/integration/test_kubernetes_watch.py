@@ -20,8 +20,8 @@ from kubernetes_api import (
 from cluster_kit.abc import Failed, Found, Gone, Leaving
 from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.testing.fakes import FakeDiscovery
 from cluster_kit.testing.listener import Listener
-from cluster_kit.testing.stand_ins import FakeDiscovery
 
 DEADLINE_S = 30.0
 FORBIDDEN = (

@@ -9,8 +9,8 @@ from tcp_stage import FENCE, Local
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.errors import ConfigError, ConnectError
 from cluster_kit.node import Node
+from cluster_kit.testing.fakes import RecordingLinks
 from cluster_kit.testing.leaks import leaves_nothing
-from cluster_kit.testing.stand_ins import RecordingLinks
 
 
 def announced(name="ann@127.0.0.1", **options):

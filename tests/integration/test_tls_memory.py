@@ -15,7 +15,7 @@ from cluster_kit.network.system import SystemNetwork
 from cluster_kit.security.keys import Keyring
 from cluster_kit.security.links import LinkTrust
 from cluster_kit.testing import MemoryNetwork, run_virtually
-from cluster_kit.testing.networks.stage import Reader
+from cluster_kit.testing.networks.harness import StreamRecorder
 
 DEADLINE_S = 30.0
 ROOT = Authority("root")
@@ -66,7 +66,7 @@ def test_lost_streams_are_freed_without_a_collection_of_garbage(no_collection, a
         for _ in range(3):
             ours = ann.protect(await network.dial(listener.here), dialled=True)
             theirs = bob.protect(await accepted.get(), dialled=False)
-            heard, other = Reader(DEADLINE_S), Reader(DEADLINE_S)
+            heard, other = StreamRecorder(DEADLINE_S), StreamRecorder(DEADLINE_S)
             ours.start(heard)
             theirs.start(other)
             ours.send(b"x")
@@ -114,7 +114,7 @@ def test_links_take_little_memory(ring, most_kib):
             ours = ann.protect(await network.dial(listener.here), dialled=True)
             theirs = bob.protect(await accepted.get(), dialled=False)
             ends.extend((ours, theirs))
-            heard, other = Reader(DEADLINE_S), Reader(DEADLINE_S)
+            heard, other = StreamRecorder(DEADLINE_S), StreamRecorder(DEADLINE_S)
             ours.start(heard)
             theirs.start(other)
             ours.send(b"x")

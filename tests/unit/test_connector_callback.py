@@ -12,7 +12,7 @@ from cluster_kit.connectors.callback import CallbackConnector
 from cluster_kit.errors import ClusterKitError, ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
-from cluster_kit.testing.stand_ins import RecordingLinks
+from cluster_kit.testing.fakes import RecordingLinks
 
 ANN, BOB, CAT = (Node(name=f"{name}@127.0.0.1") for name in ("ann", "bob", "cat"))
 DEADLINE_S = 20.0

@@ -7,7 +7,7 @@ import pytest
 from cluster_kit.connectors.none import NoneConnector
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
-from cluster_kit.testing.stand_ins import RecordingLinks
+from cluster_kit.testing.fakes import RecordingLinks
 
 ANN, BOB, CAT = (Node(name=f"{name}@h") for name in ("ann", "bob", "cat"))
 

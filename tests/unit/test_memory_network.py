@@ -657,7 +657,7 @@ def test_traffic_is_counted_and_packets_can_be_watched():
 
 def test_it_needs_virtual_time():
     memory = MemoryNetwork()
-    with pytest.raises(RuntimeError, match="it needs virtual time"):
+    with pytest.raises(RuntimeError, match="needs virtual time"):
         asyncio.run(memory.host("10.0.0.1").dial(Endpoint("10.0.0.1", 1)))
 
 

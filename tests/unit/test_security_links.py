@@ -6,7 +6,7 @@ from stream_pair import DEADLINE_S, plain_pair, play, read
 
 from cluster_kit.errors import UntrustedError
 from cluster_kit.security.links import MAX_EARLY_BYTES, LinkTrust
-from cluster_kit.testing.networks.stage import Reader
+from cluster_kit.testing.networks.harness import StreamRecorder
 
 
 def protected(ours, theirs, *, anns=(1,), bobs=(1,)):
@@ -18,7 +18,7 @@ def protected(ours, theirs, *, anns=(1,), bobs=(1,)):
 
 def test_each_end_knows_what_the_other_has_proved_before_it_hears_anything():
     async def scenario():
-        class Curious(Reader):
+        class Curious(StreamRecorder):
             def received(self, data):
                 self.known = (ann.certified.name, ann.certified_by)
                 super().received(data)

@@ -1,14 +1,14 @@
 """``ConnectorConformance``: the contract of ``cluster_kit.abc.Connector``, one test for each rule.
 
-``stage`` is what an author overrides, and how rules are played; ``peers`` are those whom a
-connector meets. The other modules are the rules, by what they are about.
+``harness`` has what an author overrides, and ``peers`` the other ends that a connector meets. The
+other modules are the rules, by subject.
 """
 
 from __future__ import annotations
 
 from cluster_kit.testing.connectors.closing import ClosingRules
-from cluster_kit.testing.connectors.diagnosing import DiagnosingRules
-from cluster_kit.testing.connectors.losses import LossRules
+from cluster_kit.testing.connectors.diagnosing import ConnectorDiagnosisRules
+from cluster_kit.testing.connectors.lost_peers import LostPeerRules
 from cluster_kit.testing.connectors.messaging import MessageRules
 from cluster_kit.testing.connectors.opening import OpeningRules
 from cluster_kit.testing.connectors.serving import ServingRules
@@ -20,13 +20,13 @@ class ConnectorConformance(
     OpeningRules,
     ClosingRules,
     MessageRules,
-    LossRules,
+    LostPeerRules,
     StrangerRules,
-    DiagnosingRules,
+    ConnectorDiagnosisRules,
 ):
-    """Subclass it as ``Test...`` and override ``make_connector``; a transport other than TCP needs
-    ``listen_raw`` and ``dial_raw``, too. Every other override is optional.
+    """Subclass it as ``Test...`` and override ``make_connector``; all else is optional.
 
-    A connector with ``holds_links = False``, or without ``carries_messages``, gets the rules that
-    apply to it, the others are skipped.
+    A transport other than TCP also needs ``listen_raw`` and ``dial_raw``. Rules that don't apply to
+    a connector are skipped: most of them if ``holds_links`` is false, those on messages unless
+    ``carries_messages`` is true.
     """

@@ -1,6 +1,4 @@
-"""The rules of ``Connector.diagnose``, part of ``ConnectorConformance``; a connector that finds
-nothing out skips them.
-"""
+"""Rules on ``Connector.diagnose``; a connector that finds nothing out skips them."""
 
 from __future__ import annotations
 
@@ -8,56 +6,43 @@ import pytest
 
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.node import Node
-from cluster_kit.testing.connectors.stage import Party, Stage, stop
-from cluster_kit.testing.contract import contract
-from cluster_kit.testing.form import fault_of_finding
-from cluster_kit.testing.stand_ins import FakeDiscovery
+from cluster_kit.testing.connectors.harness import ConnectorHarness, StartedNode, stop
+from cluster_kit.testing.fakes import FakeDiscovery
+from cluster_kit.testing.rules import contract
+from cluster_kit.testing.wellformed import malformed_finding
 
 
-class DiagnosingRules(Stage):
-    """Every diagnosis is made by a connector that was not started."""
+class ConnectorDiagnosisRules(ConnectorHarness):
+    """The connector that diagnoses was not started."""
 
     @contract("Find out whether ``node`` could be linked to, without a trace in its cluster")
-    def test_diagnosis_of_a_serving_node_leaves_no_trace(self) -> None:
-        """A node that could be linked to is in order, and neither it nor its application hears of
-        the question.
-        """
-
-        async def scenario(bob: Party) -> None:
-            finding = await self.diagnosed(bob.node)
-            assert finding.outcome is Outcome.OK, f"bob can be linked to: {finding}"
-            await stop(bob)
-            assert bob.links.reports == [], "bob heard of it"
-
-        self.play(scenario, "bob", holding=True)
+    async def test_diagnosis_of_a_serving_node_leaves_no_trace(self, bob: StartedNode) -> None:
+        """A node that serves is in order, and neither it nor its application notices."""
+        self.needs_links()
+        finding = await self.diagnosed(bob.node)
+        assert finding.outcome is Outcome.OK, f"bob is serving: {finding}"
+        await stop(bob)
+        assert bob.links.reports == [], f"bob reported {bob.links.reports}"
 
     @contract("Find out whether ``node`` could be linked to")
-    def test_diagnosis_of_nobody_says_why(self) -> None:
-        """Where nobody answers, that is a failure with its cause."""
-
-        async def scenario() -> None:
-            finding = await self.diagnosed(
-                Node(name="ghost@127.0.0.1", address=await self.closed_address())
-            )
-            assert finding.outcome is Outcome.FAILED, f"nobody is there: {finding}"
-            assert finding.cause, f"no cause is told: {finding}"
-
-        self.play(scenario, holding=True)
+    async def test_diagnosis_of_nobody_says_why(self) -> None:
+        """If nobody answers, the finding is a failure with its cause."""
+        self.needs_links()
+        finding = await self.diagnosed(
+            Node(name="ghost@127.0.0.1", address=await self.closed_address())
+        )
+        assert finding.outcome is Outcome.FAILED, f"nobody listens there: {finding}"
+        assert finding.cause, f"the finding has no cause: {finding}"
 
     @contract("A finding that is ``EMPTY`` where it is this very node that answers")
-    def test_diagnosis_knows_its_own_node(self) -> None:
-        """The node that asks may be running: that it answers itself says nothing about others."""
-
-        async def scenario(ann: Party) -> None:
-            finding = await self.diagnosed(ann.node)
-            assert finding.outcome is Outcome.EMPTY, f"ann found herself: {finding}"
-
-        self.play(scenario, "ann", holding=True)
+    async def test_diagnosis_knows_its_own_node(self, ann: StartedNode) -> None:
+        """The node that asks may be running; its own answer says nothing about others."""
+        self.needs_links()
+        finding = await self.diagnosed(ann.node)
+        assert finding.outcome is Outcome.EMPTY, f"ann only reached itself: {finding}"
 
     async def diagnosed(self, node: Node) -> Finding:
-        """Return what ann's connector finds out about ``node``; skip the rule if that is
-        nothing.
-        """
+        """Return what ann's connector finds out about ``node``; skip the rule if nothing."""
         finding = await self.make_connector().diagnose(
             node,
             FakeDiscovery(
@@ -66,5 +51,5 @@ class DiagnosingRules(Stage):
         )
         if finding is None:
             pytest.skip("Connector.diagnose finds nothing out")
-        assert not (fault := fault_of_finding(finding)), fault
+        assert not (fault := malformed_finding(finding)), fault
         return finding

@@ -1,11 +1,9 @@
-"""The rules of carrying messages, part of ``ConnectorConformance``; a connector that carries none
-has one of them.
-"""
+"""Rules on carrying messages; only the first one applies to a connector that carries none."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
@@ -13,14 +11,19 @@ import pytest
 from cluster_kit.abc import MAX_GREETING_BYTES, MAX_PAYLOAD_BYTES
 from cluster_kit.errors import ConnectError
 from cluster_kit.node import Node
+from cluster_kit.testing.connectors.harness import (
+    ConnectorHarness,
+    StartedNode,
+    stop,
+    unlinked_reports,
+)
 from cluster_kit.testing.connectors.peers import PeerApart
-from cluster_kit.testing.connectors.stage import Party, Stage, stop
-from cluster_kit.testing.contract import contract
+from cluster_kit.testing.rules import contract
 
 FULL = bytes(range(250)) * (MAX_PAYLOAD_BYTES // 250)
 SIZES = (1, 1000, MAX_PAYLOAD_BYTES)
 ROUNDS = 50
-MOST = 2000  # payloads: 130 MB, and no system takes in more than that for somebody who doesn't read
+MOST = 2000  # payloads: 130 MB, more than any system buffers
 STUCK_S = 0.5
 
 GREETED = (
@@ -33,180 +36,163 @@ NO_LINK = "There is no such link, or it is lost."
 ALONE = "A peer that reads nothing delays only what is sent to itself, and never a sign of life."
 
 
-class MessageRules(Stage):
-    """What applications greet each other with and send each other gets across, and a peer that
-    doesn't read harms nobody.
-    """
+class MessageRules(ConnectorHarness):
+    """Greetings and payloads arrive, and a peer that doesn't read harms nobody else."""
 
     # Greeting
 
     @contract("The peer's own greeting; ``None`` where this link can't carry messages.")
-    def test_a_link_without_messages_says_so(self) -> None:
-        """A link that can't carry messages has no greeting, rather than an empty one; one that can
-        has one, if an empty one.
-        """
+    async def test_a_link_without_messages_says_so(
+        self, ann: StartedNode, bob: StartedNode
+    ) -> None:
+        """The greeting is ``None``, not empty, if and only if the link can't carry messages."""
         carries = self.make_connector().carries_messages
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            ann.links.greeting = bob.links.greeting = b"" if carries else b"hello"
-            await ann.connect(bob)
-            ups = [await ann.links.expect("up", bob.name)]
-            if ann.connector.holds_links:
-                ups.append(await bob.links.expect("up", ann.name))
-            for up in ups:
-                assert up.greeting == (b"" if carries else None), (
-                    f"the greeting of {up.node} is {up.greeting!r}"
-                )
-
-        self.play(scenario, "ann", "bob")
+        ann.links.greeting = bob.links.greeting = b"" if carries else b"hello"
+        await ann.connect(bob)
+        ups = [await ann.links.expect("up", bob.name)]
+        if ann.connector.holds_links:
+            ups.append(await bob.links.expect("up", ann.name))
+        for up in ups:
+            assert up.greeting == (b"" if carries else None), (
+                f"the greeting of {up.node} is {up.greeting!r}"
+            )
 
     @contract(GREETED)
-    def test_both_ends_greet_before_the_link_is_up(self) -> None:
-        """Each end gets the greeting of the other with ``up``, and is told again what it has said
-        itself.
-        """
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            ann.links.greeting, bob.links.greeting = b"I am \x00 ann", b"\xff"
-            await self.greeted(ann, bob)
-
-        self.play_messages(scenario, "ann", "bob")
+    async def test_both_ends_greet_before_the_link_is_up(
+        self, ann: StartedNode, bob: StartedNode
+    ) -> None:
+        """``up`` brings each end the peer's greeting, and the one that it has sent itself."""
+        self.needs_messages()
+        ann.links.greeting, bob.links.greeting = b"I am \x00 ann", b"\xff"
+        await self.greeted(ann, bob)
 
     @contract("at most ``MAX_GREETING_BYTES``")
-    def test_the_longest_greeting_gets_through(self) -> None:
-        """A greeting may be far longer than whatever else is said in a handshake."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            ann.links.greeting = (FULL * (MAX_GREETING_BYTES // len(FULL) + 1))[:MAX_GREETING_BYTES]
-            bob.links.greeting = ann.links.greeting[::-1]
-            await self.greeted(ann, bob)
-
-        self.play_messages(scenario, "ann", "bob")
+    async def test_the_longest_greeting_gets_through(
+        self, ann: StartedNode, bob: StartedNode
+    ) -> None:
+        """A greeting may be far longer than the rest of a handshake."""
+        self.needs_messages()
+        ann.links.greeting = (FULL * (MAX_GREETING_BYTES // len(FULL) + 1))[:MAX_GREETING_BYTES]
+        bob.links.greeting = ann.links.greeting[::-1]
+        await self.greeted(ann, bob)
 
     @contract(HANDSHAKE)
-    def test_each_handshake_has_the_greeting_of_its_moment(self) -> None:
-        """A greeting that changed is told to whoever links next, and an empty one is told as
-        such.
-        """
+    async def test_each_handshake_has_the_greeting_of_its_moment(
+        self, ann: StartedNode, bob: StartedNode, cat: StartedNode
+    ) -> None:
+        """A changed greeting is sent in the next handshake, even an empty one."""
+        self.needs_messages()
+        ann.links.greeting = b"early"
+        await self.greeted(ann, bob)
+        ann.links.greeting = b"late"
+        await self.greeted(cat, ann)
+        ann.links.greeting = b""
+        await ann.disconnect(bob)
+        with suppress(AssertionError):  # another rule covers that
+            await ann.links.expect("down", bob.name)
+            await bob.links.expect("down", ann.name)
+            await self.greeted(ann, bob, count=2)
 
-        async def scenario(ann: Party, bob: Party, cat: Party) -> None:
-            ann.links.greeting = b"early"
-            await self.greeted(ann, bob)
-            ann.links.greeting = b"late"
-            await self.greeted(cat, ann)
-            ann.links.greeting = b""
-            await ann.disconnect(bob)
-            with suppress(AssertionError):  # another rule tells that it doesn't come
-                await ann.links.expect("down", bob.name)
-                await bob.links.expect("down", ann.name)
-                await self.greeted(ann, bob, count=2)
-
-        self.play_messages(scenario, "ann", "bob", "cat")
-
-    async def greeted(self, one: Party, other: Party, *, count: int = 1) -> None:
-        """Have ``one`` connect, and check that each end was told what the other says, and knows
-        what it has said.
-        """
-        said = {party.name: party.links.greeting for party in (one, other)}
+    async def greeted(self, one: StartedNode, other: StartedNode, *, count: int = 1) -> None:
+        """Connect two nodes, and check which greetings each end reports."""
+        greetings = {node.name: node.links.greeting for node in (one, other)}
         await one.connect(other)
-        for party, peer in ((one, other), (other, one)):
-            up = await party.links.expect("up", peer.name, count=count)
-            assert up.greeting is not None, f"{party.name} reports a link that can't carry messages"
-            heard, told = up.greeting, up.told
-            assert heard == said[peer.name], (
-                f"{peer.name} said {len(said[peer.name])} bytes; {party.name} got {heard[:40]!r}"
+        for near, far in ((one, other), (other, one)):
+            sent, expected = greetings[near.name], greetings[far.name]
+            up = await near.links.expect("up", far.name, count=count)
+            assert up.greeting is not None, f"{near.name} reports a link that can't carry messages"
+            assert up.greeting == expected, (
+                f"{far.name} greeted with {len(expected)} bytes, and {near.name} reports "
+                f"{len(up.greeting)}: {up.greeting[:40]!r}"
             )
-            assert told == said[party.name], (
-                f"{party.name} said {len(said[party.name])} bytes, and is told {told[:40]!r}"
+            assert up.told == sent, (
+                f"{near.name} greeted with {len(sent)} bytes, and reports having sent "
+                f"{len(up.told)}: {up.told[:40]!r}"
             )
 
     # Sending
 
     @contract(WHOLE)
-    def test_messages_arrive_whole_and_in_order(self) -> None:
-        """Payloads of any bytes and length arrive in both directions, as they were sent, each
-        once.
-        """
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await self.both_up(ann, bob)
-            said = [bytes([number]) * size for number in range(ROUNDS) for size in SIZES]
-            await asyncio.gather(send(ann, bob, said), send(bob, ann, said[::-1]))
-            await self.got(bob, ann, said)
-            await self.got(ann, bob, said[::-1])
-            await self.tell_each_other(ann, bob)
-            assert len(bob.links.of("message")) == len(ann.links.of("message")) == len(said), (
-                "a payload came twice"
-            )
-
-        self.play_messages(scenario, "ann", "bob")
+    async def test_messages_arrive_whole_and_in_order(
+        self, ann: StartedNode, bob: StartedNode
+    ) -> None:
+        """Payloads of any bytes and length arrive in both directions, in order, each once."""
+        self.needs_messages()
+        await self.both_up(ann, bob)
+        said = [bytes([number]) * size for number in range(ROUNDS) for size in SIZES]
+        await asyncio.gather(send(ann, bob, said), send(bob, ann, said[::-1]))
+        await self.got(bob, ann, said)
+        await self.got(ann, bob, said[::-1])
+        await self.exchange_updates(ann, bob)
+        assert len(bob.links.of("message")) == len(ann.links.of("message")) == len(said), (
+            "a payload arrived twice"
+        )
 
     @contract(ONE)
-    def test_messages_come_between_up_and_down(self) -> None:
-        """What is sent at once when a link is up is reported after that, and nothing is once the
-        link is down.
-        """
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            for round_ in (1, 2):
-                await self.both_up(ann, bob, count=round_)
-                sending = [asyncio.create_task(flood(*ends)) for ends in ((ann, bob), (bob, ann))]
-                await ann.links.until(lambda: bool(ann.links.of("message")), "a message")
-                await ann.disconnect(bob)
-                try:
-                    await ann.links.expect("down", bob.name, count=round_)
-                    await bob.links.expect("down", ann.name, count=round_)
-                except AssertionError:  # another rule tells that it doesn't come
-                    break
-                finally:
-                    await give_up(*sending)
-            await stop(ann, bob)
-            for party, other in ((ann, bob), (bob, ann)):
-                assert not stray_message(party, other), (
-                    f"{party.name} reports a message of {other.name}, to which it isn't linked"
-                )
-
-        self.play_messages(scenario, "ann", "bob")
+    async def test_messages_come_between_up_and_down(
+        self, ann: StartedNode, bob: StartedNode
+    ) -> None:
+        """No message is reported before ``up`` or after ``down``, whenever it is sent."""
+        self.needs_messages()
+        for round_ in (1, 2):
+            await self.both_up(ann, bob, count=round_)
+            sending = [asyncio.create_task(flood(*ends)) for ends in ((ann, bob), (bob, ann))]
+            await ann.links.until(lambda: bool(ann.links.of("message")), "a message")
+            await ann.disconnect(bob)
+            try:
+                await ann.links.expect("down", bob.name, count=round_)
+                await bob.links.expect("down", ann.name, count=round_)
+            except AssertionError:  # another rule covers that
+                break
+            finally:
+                await give_up(*sending)
+        await stop(ann, bob)
+        for one, other in ((ann, bob), (bob, ann)):
+            stray = [each for each in unlinked_reports(one, other) if each.kind == "message"]
+            assert not stray, f"{one.name} reported messages while {other.name} was not linked"
 
     @contract(NO_LINK)
-    def test_who_is_not_linked_is_sent_nothing(self) -> None:
-        """Sending to a stranger, to one who was linked, or to another run of a linked name is a
-        ``ConnectError``.
+    async def test_who_is_not_linked_is_sent_nothing(
+        self, ann: StartedNode, bob: StartedNode
+    ) -> None:
+        """``send`` to a node that is not linked raises ``ConnectError``.
+
+        The node may be unknown, linked no longer, or another run of a linked one.
         """
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await self.unsent(ann, bob.node.evolve(name="ghost@127.0.0.1"))
+        self.needs_messages()
+        await self.unsent(ann, bob.node.evolve(name="ghost@127.0.0.1"))
+        await self.unsent(ann, bob.node)
+        await self.both_up(ann, bob)
+        await self.unsent(ann, bob.node.evolve(boot_id=ann.links.boot_id))
+        await ann.disconnect(bob)
+        with suppress(AssertionError):
+            await ann.links.expect("down", bob.name)
             await self.unsent(ann, bob.node)
-            await self.both_up(ann, bob)
-            await self.unsent(ann, bob.node.evolve(boot_id=ann.links.boot_id))
-            await ann.disconnect(bob)
-            with suppress(AssertionError):
-                await ann.links.expect("down", bob.name)
-                await self.unsent(ann, bob.node)
-            assert not bob.links.of("message")
+        assert not bob.links.of("message")
 
-        self.play_messages(scenario, "ann", "bob")
-
-    async def unsent(self, party: Party, node: Node) -> None:
+    async def unsent(self, sender: StartedNode, node: Node) -> None:
         """Send to ``node``, which must fail."""
         try:
             async with asyncio.timeout(self.deadline_s):
-                await party.connector.send(node, b"lost")
+                await sender.connector.send(node, b"lost")
         except ConnectError:
             return
         except TimeoutError:
-            raise AssertionError(f"send to {node!r}, to which there is no link, waits") from None
-        raise AssertionError(f"send to {node!r}, to which there is no link, raised no ConnectError")
+            raise AssertionError(f"send to {node!r} waits, though there is no link") from None
+        raise AssertionError(f"send to {node!r} raised no ConnectError, though there is no link")
 
     # A peer that doesn't read
 
     @contract(ALONE)
-    def test_who_does_not_read_holds_up_only_what_is_sent_to_it(self) -> None:
-        """``send`` to a frozen peer waits, so that nothing piles up, and can be cancelled; others
-        get theirs meanwhile.
-        """
+    async def test_who_does_not_read_holds_up_only_what_is_sent_to_it(
+        self, ann: StartedNode, cat: StartedNode
+    ) -> None:
+        """``send`` to a frozen peer waits, so that nothing piles up, and can be cancelled.
 
-        async def scenario(ann: Party, bob: PeerApart, cat: Party) -> None:
+        Meanwhile others receive their messages.
+        """
+        self.needs_messages()
+        async with self.linked_apart(ann) as bob:
             await self.both_up(ann, cat)
             bob.freeze()
             stuck = await self.stuck(ann, bob)
@@ -215,24 +201,20 @@ class MessageRules(Stage):
             await asyncio.wait(
                 [sending, stuck], timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED
             )
-            assert sending.done(), (
-                f"nothing is sent to {cat.name} while {bob.node.key} doesn't read"
-            )
+            assert sending.done(), f"send to {cat.name} waits while {bob.node.key} doesn't read"
             assert not stuck.done(), (
-                f"what is sent to {cat.name} waits until the link to {bob.node.key} is lost"
+                f"send to {cat.name} waited until the link to {bob.node.key} was lost"
             )
             await self.got(cat, ann, said)
             stuck.cancel()
             await asyncio.wait([stuck], timeout=self.deadline_s)
-            assert stuck.done(), "send goes on after it was cancelled"
-
-        self.play_beside(scenario)
+            assert stuck.done(), "send was cancelled, and still runs"
 
     @contract(NO_LINK)
-    def test_what_waits_fails_when_the_link_is_lost(self) -> None:
-        """``send`` that waits for a frozen peer ends with the link."""
-
-        async def scenario(ann: Party, bob: PeerApart, cat: Party) -> None:
+    async def test_what_waits_fails_when_the_link_is_lost(self, ann: StartedNode) -> None:
+        """``send`` that waits for a frozen peer fails when the link is lost."""
+        self.needs_messages()
+        async with self.linked_apart(ann) as bob:
             bob.freeze()
             stuck = await self.stuck(ann, bob)
             try:
@@ -241,17 +223,15 @@ class MessageRules(Stage):
                 )
             except AssertionError:
                 await give_up(stuck)
-                pytest.skip("the link isn't lost, as test_a_frozen_peer_is_down_as_silent tells")
+                pytest.skip("the link isn't lost; test_a_frozen_peer_is_down_as_silent covers that")
             await asyncio.wait([stuck], timeout=self.deadline_s)
             if not stuck.done():
                 await give_up(stuck)
                 raise AssertionError("the link is down, and send still waits")
             assert isinstance(stuck.exception(), ConnectError), f"send ended with {stuck!r}"
 
-        self.play_beside(scenario)
-
-    async def stuck(self, ann: Party, bob: PeerApart) -> asyncio.Task[None]:
-        """Send to a frozen peer until that doesn't go on, and return the last of it."""
+    async def stuck(self, ann: StartedNode, bob: PeerApart) -> asyncio.Task[None]:
+        """Send to a frozen peer until a ``send`` waits, and return that one."""
         for _ in range(MOST):
             sending = asyncio.create_task(ann.connector.send(bob.node, FULL))
             await asyncio.wait([sending], timeout=STUCK_S)
@@ -259,98 +239,58 @@ class MessageRules(Stage):
                 return sending
             sending.result()
         raise AssertionError(
-            f"{MOST * len(FULL):,} bytes were sent to who doesn't read, and send never waits"
+            f"send never waits: {MOST * len(FULL):,} bytes were sent to a peer that doesn't read"
         )
 
-    # How these are played
+    # What rules have in common
 
-    async def both_up(self, one: Party, other: Party, *, count: int = 1) -> None:
-        """Link the two."""
+    async def both_up(self, one: StartedNode, other: StartedNode, *, count: int = 1) -> None:
+        """Open a link, and wait until both ends have reported it."""
         await one.connect(other)
         await other.links.expect("up", one.name, count=count)
 
-    async def got(self, party: Party, sender: Party, said: Sequence[bytes]) -> None:
-        """Wait until ``party`` has so many messages of ``sender``, which must be those that were
-        said.
-        """
+    async def got(self, receiver: StartedNode, sender: StartedNode, sent: Sequence[bytes]) -> None:
+        """Wait until ``receiver`` has as many messages of ``sender`` as were sent; compare them."""
 
-        def heard() -> list[bytes]:
-            return [report.data for report in party.links.of("message", sender.name)]
+        def received() -> list[bytes]:
+            return [report.data for report in receiver.links.of("message", sender.name)]
 
         try:
             async with asyncio.timeout(self.deadline_s):
-                await party.links.until(
-                    lambda: len(heard()) >= len(said), "messages", deadline_s=2 * self.deadline_s
+                await receiver.links.until(
+                    lambda: len(received()) >= len(sent), "messages", deadline_s=2 * self.deadline_s
                 )
         except TimeoutError:
             raise AssertionError(
-                f"{party.name} got {len(heard())} of {len(said)} messages of {sender.name}"
+                f"{receiver.name} got {len(received())} of {len(sent)} messages of {sender.name}"
             ) from None
-        wrong = next(
-            (
-                number
-                for number, pair in enumerate(zip(heard(), said, strict=False))
-                if pair[0] != pair[1]
-            ),
-            None,
-        )
-        assert wrong is None, f"message {wrong} of {sender.name} is not what was sent"
-
-    def play_messages(self, scenario: Callable[..., Awaitable[None]], *basenames: str) -> None:
-        """Play a scenario of a connector that carries messages."""
-        self.needs_messages()
-        self.play(scenario, *basenames, holding=True)
-
-    def play_beside(self, scenario: Callable[[Party, PeerApart, Party], Awaitable[None]]) -> None:
-        """Play a scenario with ann, linked to bob, who is apart, and with cat."""
-        self.needs_messages()
-        self.needs_peers_apart()
-
-        async def play(ann: Party, cat: Party) -> None:
-            async with self.peer_apart("bob") as bob:
-                await ann.connector.connect(bob.node)
-                await scenario(ann, bob, cat)
-
-        self.play(play, "ann", "cat")
+        pairs = enumerate(zip(received(), sent, strict=False))
+        wrong = [number for number, (got, expected) in pairs if got != expected]
+        assert not wrong, f"message {wrong[0]} of {sender.name} is not what was sent"
 
     def needs_messages(self) -> None:
         """Skip the rule unless the connector carries messages."""
+        self.needs_links()
         if not self.make_connector().carries_messages:
-            pytest.skip(
-                "Connector.carries_messages is false: applications can't send each other anything "
-                "over its links"
-            )
+            pytest.skip("Connector.carries_messages is false: links carry no messages")
 
 
-async def send(ann: Party, bob: Party, said: Sequence[bytes]) -> None:
-    """Send each in its turn."""
-    for payload in said:
-        await ann.connector.send(bob.node, payload)
+async def send(sender: StartedNode, receiver: StartedNode, payloads: Sequence[bytes]) -> None:
+    """Send payloads, one after the other."""
+    for payload in payloads:
+        await sender.connector.send(receiver.node, payload)
 
 
-async def flood(ann: Party, bob: Party) -> None:
+async def flood(sender: StartedNode, receiver: StartedNode) -> None:
     """Send until the link is lost."""
     with suppress(ConnectError):
         while True:
-            await ann.connector.send(bob.node, FULL[:1000])
+            await sender.connector.send(receiver.node, FULL[:1000])
             await asyncio.sleep(0)
 
 
 async def give_up(*tasks: asyncio.Task[None]) -> None:
-    """Cancel what goes on."""
+    """Cancel tasks, and wait for their end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def stray_message(party: Party, other: Party) -> bool:
-    """Whether ``party`` has reported a message of the other outside a link."""
-    is_up = False
-    for report in party.links.reports:
-        if report.node is None or report.node.key != other.name:
-            continue
-        if report.kind in ("up", "down"):
-            is_up = report.kind == "up"
-        elif report.kind == "message" and not is_up:
-            return True
-    return False

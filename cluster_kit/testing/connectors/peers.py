@@ -1,6 +1,4 @@
-"""Peers that a connector under test has no part in: strangers of its transport, and nodes that can
-crash or freeze.
-"""
+"""Other ends that a connector meets: strangers, and peers that can crash or freeze."""
 
 from __future__ import annotations
 
@@ -17,8 +15,8 @@ from typing import Protocol
 from cluster_kit.abc import Connector
 from cluster_kit.node import Node
 from cluster_kit.security.keys import Keyring
-from cluster_kit.testing.processes.peer import Errand
-from cluster_kit.testing.stand_ins import DEADLINE_S
+from cluster_kit.testing.fakes import DEADLINE_S
+from cluster_kit.testing.processes.peer import ModuleLocation
 
 _CHUNK_BYTES = 65536
 
@@ -28,34 +26,34 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(eq=False)
 class Stranger:
-    """One that listens at ``address`` and is no connector.
+    """Something that listens at ``address`` and is not a connector.
 
     Attributes:
-        dialled: That somebody has dialled it.
-        sides: What it can say something by: the ends of its connections.
-        heard: What it hears, in the same order.
+        dialled: Set once a connection was opened to it.
+        writers: The writing sides of its connections.
+        readers: The reading sides of the connections that were opened to it.
     """
 
     address: str
     dialled: asyncio.Event = field(default_factory=asyncio.Event)
-    sides: list[asyncio.StreamWriter] = field(default_factory=list)
-    heard: list[asyncio.StreamReader] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    readers: list[asyncio.StreamReader] = field(default_factory=list)
 
     def say(self, data: bytes) -> None:
-        """Say ``data`` on all connections."""
-        for side in self.sides:
-            side.write(data)
+        """Send ``data`` on all connections."""
+        for writer in self.writers:
+            writer.write(data)
 
     def hang_up(self) -> None:
         """Close all connections."""
-        for side in self.sides:
-            side.transport.abort()
-        self.sides.clear()
+        for writer in self.writers:
+            writer.transport.abort()
+        self.writers.clear()
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers:
-    """Makes strangers of a transport, by the two methods that a suite may override."""
+class StrangerFactory:
+    """Makes strangers, by the two methods that open raw connections of a transport."""
 
     listen_raw: Callable[[Handle], AbstractAsyncContextManager[str]]
     dial_raw: Callable[[str], Awaitable[Streams]]
@@ -63,14 +61,12 @@ class Strangers:
 
     @asynccontextmanager
     async def listening(self, answer: bytes = b"") -> AsyncIterator[Stranger]:
-        """Have a stranger that answers every dial with ``answer`` and says no more, or one that is
-        silent.
-        """
+        """Run a stranger that answers each connection with ``answer`` and ends it, or is silent."""
         stranger = Stranger("")
 
         def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            stranger.sides.append(writer)
-            stranger.heard.append(reader)
+            stranger.writers.append(writer)
+            stranger.readers.append(reader)
             if answer:
                 writer.write(answer)
                 writer.write_eof()
@@ -84,7 +80,7 @@ class Strangers:
 
     @asynccontextmanager
     async def dialling(self, address: str) -> AsyncIterator[Streams]:
-        """Have a stranger that has dialled ``address``, and says nothing of itself."""
+        """Yield a raw connection to ``address`` on which nothing was sent."""
         reader, writer = await self.dial_raw(address)
         try:
             yield reader, writer
@@ -93,20 +89,18 @@ class Strangers:
 
     @asynccontextmanager
     async def relaying(self, address: str) -> AsyncIterator[Stranger]:
-        """Have a stranger that connects all who dial it with ``address``, and may say something of
-        its own to both.
-        """
+        """Run a stranger that relays each connection to ``address``, and can add bytes to it."""
         stranger = Stranger("")
         pumps: set[asyncio.Task[None]] = set()
 
         async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             far_reader, far_writer = await self.dial_raw(address)
-            stranger.sides.append(far_writer)
+            stranger.writers.append(far_writer)
             pumps.add(asyncio.create_task(_pump(far_reader, writer)))
             await _pump(reader, far_writer)
 
         def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            stranger.sides.append(writer)
+            stranger.writers.append(writer)
             pumps.add(asyncio.create_task(join(reader, writer)))
 
         async with self.listen_raw(handle) as stranger.address:
@@ -119,7 +113,7 @@ class Strangers:
                 stranger.hang_up()
 
     async def until_closed(self, reader: asyncio.StreamReader) -> None:
-        """Wait until the other end has closed the connection, whatever it says before."""
+        """Read until the other end has closed the connection."""
         try:
             async with asyncio.timeout(self.deadline_s):
                 while await reader.read(_CHUNK_BYTES):
@@ -150,10 +144,10 @@ class PeerApart(Protocol):
         """What its ``start`` returned."""
 
     async def crash(self) -> None:
-        """End without any word."""
+        """End without a goodbye."""
 
     def freeze(self) -> None:
-        """Neither read nor say anything from now on, and keep all connections open."""
+        """Neither read nor send from now on, and keep all connections open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,33 +163,31 @@ class _PeerProcess:
         self.process.send_signal(signal.SIGSTOP)
 
 
-def _errand_for(connector: Connector) -> Errand:
+def _location_of(connector: Connector) -> ModuleLocation:
     module = sys.modules[type(connector).__module__]
-    return Errand(sys.path, module.__name__, str(Path(module.__file__ or "").absolute()))
+    return ModuleLocation(sys.path, module.__name__, str(Path(module.__file__ or "").absolute()))
 
 
 @asynccontextmanager
 async def peer_process(
     connector: Connector, local: Node, *, dial: Node | None, keyring: Keyring | None = None
 ) -> AsyncIterator[PeerApart]:
-    """Start ``connector`` as ``local`` in a process of its own, which is killed at the end; see
-    ``Stage.peer_apart``.
-    """
-    errand = _errand_for(connector)
+    """Run ``connector`` as ``local`` in a process of its own, and kill it at the end."""
+    location = _location_of(connector)
     command = (sys.executable, "-m", "cluster_kit.testing.processes.peer")
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
     try:
         assert process.stdin is not None
         assert process.stdout is not None
-        for part in (errand, (connector, local, dial, keyring)):
+        for part in (location, (connector, local, dial, keyring)):
             process.stdin.write(pickle.dumps(part).hex().encode() + b"\n")
         async with asyncio.timeout(DEADLINE_S):
-            told = await process.stdout.readline()
-        assert told, (
-            f"{local.key} did not start in a process of its own; its error is on standard error"
+            answer = await process.stdout.readline()
+        assert answer, (
+            f"{local.key} did not start in a process of its own; see standard error for the reason"
         )
-        yield _PeerProcess(pickle.loads(bytes.fromhex(told.decode())), process)  # noqa: S301 - our own child wrote it
+        yield _PeerProcess(pickle.loads(bytes.fromhex(answer.decode())), process)  # noqa: S301 - our own child wrote it
     finally:
         if process.returncode is None:
             process.kill()

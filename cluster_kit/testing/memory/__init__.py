@@ -1,5 +1,5 @@
 """A network in memory, in virtual time: hosts, streams, datagrams, and faults as values.
 
-``network`` has the hosts and what lies between them, ``faults`` what can go wrong on the way,
-``streams`` behaves as TCP does, ``datagrams`` as UDP with multicast.
+``network`` has the hosts and the paths between them, and ``faults`` what can go wrong on a path.
+``streams`` and ``dialing`` behave like TCP, ``datagrams`` like UDP with multicast.
 """

@@ -1,8 +1,7 @@
-"""Datagrams in memory: lossy, bounded, heard by all who joined the group.
+"""Datagrams in memory: lossy, bounded, received by all members of a group.
 
-What is sent to a group is one object of bytes for all who hear it, and each of them takes in at
-once what comes at one moment: in a cluster of a thousand nodes, gossip is heard a million times a
-second.
+A datagram to a group is one object for all members, and each member receives at once what arrives
+at one moment. In a cluster of a thousand nodes, gossip is received a million times a second.
 """
 
 from __future__ import annotations
@@ -23,34 +22,36 @@ if TYPE_CHECKING:
 MAX_BYTES = 65_507  # of IPv4
 INBOX_BYTES = 425_984  # Linux: net.core.rmem_max, doubled for its own needs
 OVERHEAD_BYTES = 768  # what Linux counts for a datagram besides its bytes
-# in which a jitter is dealt out, so that many who hear one datagram share few events
-JITTER_STEPS = 8
+JITTER_STEPS = 8  # a coarse jitter, so that the many receivers of a datagram share few events
 
 Hear = Callable[[Sequence[Datagram]], object]
 
 
 class Audience(NamedTuple):
-    """Those who hear a datagram: ``hearers``, which senders to one group have in common, without
-    those ``apart``.
+    """The members of a group that receive a datagram.
+
+    Attributes:
+        members: All members; one object for all datagrams to the same group.
+        excluded: Those of them that don't receive it.
     """
 
-    hearers: Sequence[MemoryDatagrams]
-    apart: frozenset[MemoryDatagrams] = frozenset()
+    members: Sequence[MemoryDatagrams]
+    excluded: frozenset[MemoryDatagrams] = frozenset()
 
     def each(self) -> Iterator[MemoryDatagrams]:
-        """Yield them in their order."""
-        return (hearer for hearer in self.hearers if hearer not in self.apart)
+        """Yield the receivers in order."""
+        return (member for member in self.members if member not in self.excluded)
 
 
 class Arrival(NamedTuple):
-    """A datagram that has come to all who hear it."""
+    """A datagram that arrives at its receivers."""
 
     audience: Audience
     datagram: Datagram
 
 
 class Batch(NamedTuple):
-    """Datagrams that come in at one moment, and how many bytes all of them and the longest have."""
+    """Datagrams that arrive at one moment, with the size of all and of the longest."""
 
     datagrams: tuple[Datagram, ...]
     size_bytes: int
@@ -64,13 +65,13 @@ def _batch_of(datagrams: Iterable[Datagram]) -> Batch:
 
 
 class MemoryDatagrams(Datagrams):
-    """One process's part in a group.
+    """The membership of one process in a group.
 
     Args:
         host: The machine.
         loop: The process.
-        group: What it joins.
-        max_bytes: Of longer ones only one byte more is heard.
+        group: The group to join.
+        max_bytes: Longer datagrams are cut to one byte more.
         here: The own address.
     """
 
@@ -93,7 +94,7 @@ class MemoryDatagrams(Datagrams):
         loop.on_end(self.close)
 
     def listen(self, hear: Hear) -> None:
-        """Hear, first what has waited."""
+        """Receive, beginning with what is in the inbox."""
         if self._is_closed:
             return
         self._hear = hear
@@ -103,11 +104,11 @@ class MemoryDatagrams(Datagrams):
             self._loop.call_soon(self._empty_inbox, context=self._context)
 
     def pause(self) -> None:
-        """Let it wait in the inbox."""
+        """Keep datagrams in the inbox from now on."""
         self._hear = None
 
     def send(self, data: bytes, to: Endpoint | None = None) -> None:
-        """Send one packet, whoever hears it."""
+        """Send one packet."""
         if self._is_closed:
             raise NetworkError("bad file descriptor", fault=NetworkFault.FAILED)
         if len(data) > MAX_BYTES:
@@ -122,7 +123,7 @@ class MemoryDatagrams(Datagrams):
             self.host.network.send_to_one(self, bytes(data), to)
 
     def close(self) -> None:
-        """Leave."""
+        """Leave the group."""
         if not self._is_closed:
             self._is_closed = True
             self._hear = None
@@ -130,8 +131,8 @@ class MemoryDatagrams(Datagrams):
             self._loop.off_end(self.close)
             self.host.left(self)
 
-    def take_in(self, batch: Batch) -> None:
-        """Hear what has come in, in the process; or keep it, if there is room."""
+    def receive(self, batch: Batch) -> None:
+        """Pass a batch to the application, or keep it as far as there is room."""
         datagrams = batch.datagrams
         if not datagrams:
             return
@@ -172,61 +173,59 @@ class MemoryDatagrams(Datagrams):
             self._hear(datagrams)
 
     def in_order(self, source: Endpoint, when_s: float) -> float:
-        """Return ``when_s``, or later, so that what one sender sends stays in order."""
+        """Return ``when_s`` or later, so that the datagrams of one sender stay in order."""
         when_s = max(when_s, self._arrived_s.get(source, 0.0))
         self._arrived_s[source] = when_s
         return when_s
 
 
 def deliver(arrivals: Sequence[Arrival]) -> None:
-    """Have everybody hear what comes in at one moment: one after the other, which memory is faster
-    at than turn by turn.
+    """Deliver all that arrives at one moment, without a turn of the event loop for each receiver.
+
+    Nearly all receive the same datagrams, so the batch of those is built only once.
 
     Nearly all hear the same, so that is put together once.
     """
-    crowd = max((audience.hearers for audience, _ in arrivals), key=len)
-    common = _batch_of(datagram for audience, datagram in arrivals if audience.hearers is crowd)
+    crowd = max((audience.members for audience, _ in arrivals), key=len)
+    common = _batch_of(datagram for audience, datagram in arrivals if audience.members is crowd)
     others = {
-        hearer: _batch_of(datagrams)
-        for hearer, datagrams in _other_inboxes(arrivals, crowd).items()
+        member: _batch_of(datagrams)
+        for member, datagrams in _other_inboxes(arrivals, crowd).items()
     }
-    for hearer in crowd:
-        hearer.take_in(others.pop(hearer, common))
-    for hearer, batch in others.items():
-        hearer.take_in(batch)
+    for member in crowd:
+        member.receive(others.pop(member, common))
+    for member, batch in others.items():
+        member.receive(batch)
 
 
 def _other_inboxes(
     arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]
 ) -> dict[MemoryDatagrams, list[Datagram]]:
-    """Return what comes in for those who don't hear just what ``crowd`` does; who is of the crowd,
-    in no order.
-    """
+    """Return what arrives at those that don't receive exactly what ``crowd`` does."""
     inboxes: dict[MemoryDatagrams, list[Datagram]] = {}
     for audience, _ in arrivals:
-        others = audience.apart if audience.hearers is crowd else audience.each()
-        inboxes.update((hearer, []) for hearer in others)
-    members = frozenset(crowd)
+        others = audience.excluded if audience.members is crowd else audience.each()
+        inboxes.update((member, []) for member in others)
+    in_crowd = frozenset(crowd)
     for audience, datagram in arrivals:
-        if audience.hearers is crowd:
-            hearers = [
-                hearer for hearer in inboxes if hearer in members and hearer not in audience.apart
+        if audience.members is crowd:
+            receivers = [
+                each for each in inboxes if each in in_crowd and each not in audience.excluded
             ]
         else:
-            hearers = list(audience.each())
-        for hearer in hearers:
-            inboxes[hearer].append(datagram)
+            receivers = list(audience.each())
+        for receiver in receivers:
+            inboxes[receiver].append(datagram)
     return inboxes
 
 
 def moments(path: Path, now_s: float, draw: Callable[[str], float]) -> list[tuple[float, bool]]:
-    """Return when a datagram that isn't lost arrives: once or twice; and whether behind what was
-    sent before.
+    """Return when a datagram arrives, once or twice, and whether it must stay in order.
 
     Args:
-        path: The way.
+        path: The path that it takes.
         now_s: When it is sent.
-        draw: Returns a number from 0 to 1 for a concern.
+        draw: Returns a random number from 0 to 1 for a concern.
     """
     copies = 2 if path.duplicate and draw("duplicate") < path.duplicate else 1
     return [_moment(path, now_s, draw) for _ in range(copies)]

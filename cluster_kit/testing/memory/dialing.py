@@ -1,7 +1,7 @@
-"""How a stream in memory comes about: who listens, who dials, and what the kernels do between them.
+"""How a stream in memory is opened: the listener, the dial, and the kernels in between.
 
-A dial is a packet to the other host (SYN) and one back; lost ones are sent again. The listener
-keeps the stream until its process takes it, so a frozen process is connected to as a live one is.
+A dial is a packet to the other host (SYN) and one back; lost ones are sent again. The stream waits
+in the listener's backlog until its process accepts it, so dials to a frozen process succeed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from cluster_kit.testing.memory.host import MemoryHost
     from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
-BACKLOG = 1024  # streams that wait for the process
+BACKLOG = 1024  # streams
 SYN_RETRY_S = 1.0  # doubles each time. Source: RFC 6298
 SYN_RETRIES = 6  # Linux: net.ipv4.tcp_syn_retries
-NO_HOST_S = 3.0  # Linux: three questions by ARP, a second apart
+NO_HOST_S = 3.0  # Linux: three ARP requests, a second apart
 
 
 class MemoryListener(Listener):
-    """Takes in streams of one host and port."""
+    """Accepts streams at one host and port."""
 
     def __init__(self, host: MemoryHost, loop: VirtualLoop, at: Endpoint) -> None:
         self.here = at
@@ -42,11 +42,11 @@ class MemoryListener(Listener):
 
     @property
     def has_room(self) -> bool:
-        """Whether one more stream may wait."""
+        """Whether the backlog has room for another stream."""
         return len(self._waiting) < BACKLOG
 
     def start(self, accept: Callable[[Stream], None]) -> None:
-        """Hand over streams, in a later turn of the event loop."""
+        """Accept streams, from a later turn of the event loop on."""
         if not self._is_closed:
             self._accept = accept
             self._context = copy_context()
@@ -54,7 +54,7 @@ class MemoryListener(Listener):
             self.loop.call_soon(self._hand_over, context=self._context)
 
     def opened(self, stream: MemoryStream) -> None:
-        """Take in a stream that is open now."""
+        """Add an open stream to the backlog."""
         if self._is_closed:
             stream.abort()
             return
@@ -74,7 +74,7 @@ class MemoryListener(Listener):
                 raise
 
     async def close(self) -> None:
-        """Abort what still waits."""
+        """Abort the streams in the backlog."""
         self._close()
 
     def _close(self) -> None:
@@ -87,13 +87,13 @@ class MemoryListener(Listener):
                 self._waiting.popleft().abort()
 
 
-class Dial:
+class DialAttempt:
     """One attempt to open a stream.
 
     Args:
         host: The machine that dials.
         loop: Its process.
-        to: Whom.
+        to: The address to dial.
     """
 
     def __init__(self, host: MemoryHost, loop: VirtualLoop, to: Endpoint) -> None:
@@ -110,7 +110,7 @@ class Dial:
         """Return the stream once it is open.
 
         Raises:
-            NetworkError: It can't be opened.
+            NetworkError: The dial failed.
         """
         self._loop.on_end(self._end)
         try:
@@ -140,9 +140,9 @@ class Dial:
                 NetworkFault.UNREACHABLE,
             )
         else:
-            self._knock(target, Endpoint(here, self._host.free_port()), 0)
+            self._send_syn(target, Endpoint(here, self._host.free_port()), 0)
 
-    def _knock(self, target: MemoryHost, here: Endpoint, retries: int) -> None:
+    def _send_syn(self, target: MemoryHost, here: Endpoint, retries: int) -> None:
         if self._is_over:
             return
         if retries > SYN_RETRIES:
@@ -151,16 +151,20 @@ class Dial:
         path = self._host.network.path(self._host, target)
         self._host.traffic.packets_sent += 1
         if path.is_black_hole or self._host.network.loses(self._host, target, 0):
-            self._knock_later(target, here, retries)
+            self._resend_syn(target, here, retries)
         else:
             self._timeline.call_at(
                 self._timeline.now_s + path.latency_s, self._arrive, target, here, retries
             )
 
-    def _knock_later(self, target: MemoryHost, here: Endpoint, retries: int) -> None:
-        """Knock again once the answer to the last attempt is overdue."""
+    def _resend_syn(self, target: MemoryHost, here: Endpoint, retries: int) -> None:
+        """Send again once the answer to the last attempt is overdue."""
         self._timeline.call_at(
-            self._timeline.now_s + SYN_RETRY_S * 2**retries, self._knock, target, here, retries + 1
+            self._timeline.now_s + SYN_RETRY_S * 2**retries,
+            self._send_syn,
+            target,
+            here,
+            retries + 1,
         )
 
     def _arrive(self, target: MemoryHost, here: Endpoint, retries: int) -> None:
@@ -171,7 +175,7 @@ class Dial:
         back = network.path(target, self._host)
         target.traffic.packets_sent += 1
         if (listener is not None and not listener.has_room) or network.loses(target, self._host, 0):
-            self._knock_later(target, here, retries)
+            self._resend_syn(target, here, retries)
         elif is_refused:
             self._timeline.call_at(
                 self._timeline.now_s + back.latency_s,

@@ -1,6 +1,4 @@
-"""What can go wrong between two hosts, as frozen values; and what all that is placed on a way
-amounts to. Pure.
-"""
+"""Faults between two hosts, as frozen values, and their combined effect on a path. Pure."""
 
 from __future__ import annotations
 
@@ -14,27 +12,31 @@ def _check(condition: bool, text: str) -> None:
         raise ValueError(text)
 
 
+def _check_rate(rate: float) -> None:
+    _check(0 <= rate <= 1, f"rate: is {rate}; write a fraction from 0 to 1")
+
+
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Lose packets: datagrams for good, what belongs to streams until it is sent again.
+    """Lose packets; those of streams are sent again.
 
     Attributes:
-        rate: Which fraction, from 0 to 1.
+        rate: The fraction that is lost, from 0 to 1.
     """
 
     rate: float
 
     def __post_init__(self) -> None:
-        _check(0 <= self.rate <= 1, f"rate: is {self.rate}; write a fraction from 0 to 1")
+        _check_rate(self.rate)
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Take longer. Packets stay in order, also with jitter: they queue.
+    """Take longer. Packets stay in order, even with jitter, because they queue.
 
     Attributes:
         seconds: Added to the latency.
-        jitter_s: Added on top, anything from nothing to this, anew for each packet.
+        jitter_s: The most that is added on top, at random for each packet.
     """
 
     seconds: float
@@ -50,55 +52,53 @@ class Duplicate:
     """Deliver datagrams twice; streams don't notice.
 
     Attributes:
-        rate: Which fraction, from 0 to 1.
+        rate: The fraction that is duplicated, from 0 to 1.
     """
 
     rate: float
 
     def __post_init__(self) -> None:
-        _check(0 <= self.rate <= 1, f"rate: is {self.rate}; write a fraction from 0 to 1")
+        _check_rate(self.rate)
 
 
 @dataclass(frozen=True, slots=True)
 class Reorder:
-    """Let datagrams fall behind those that were sent later; streams don't notice.
+    """Let datagrams fall behind later ones; streams don't notice.
 
     Attributes:
-        rate: Which fraction, from 0 to 1.
-        by_s: How far they fall behind.
+        rate: The fraction that falls behind, from 0 to 1.
+        by_s: How far.
     """
 
     rate: float
     by_s: float = 0.05
 
     def __post_init__(self) -> None:
-        _check(0 <= self.rate <= 1, f"rate: is {self.rate}; write a fraction from 0 to 1")
+        _check_rate(self.rate)
         _check(self.by_s >= 0, f"by_s: is {self.by_s}; write 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Let nothing pass. Streams stay open; what they send waits for the end of the cut, as TCP
-    sends it again and again.
-    """
+    """Let nothing pass. Streams stay open, and TCP retransmits until the end of the cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Refuse new streams, as a host does on which nobody listens."""
+    """Refuse new streams, like a host where nobody listens."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlackHole:
-    """Swallow the attempts to open a stream, as some firewalls do; all else passes."""
+    """Drop the packets that open streams, as some firewalls do; all else passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlowReader:
-    """Take what streams bring slowly, so that it dams up at the sender.
+    """Let the target read its streams slowly, so that data piles up at the sender.
 
     Attributes:
-        bytes_per_s: How much the target takes from each stream.
+        bytes_per_s: How fast the target reads each stream.
     """
 
     bytes_per_s: float
@@ -114,10 +114,10 @@ Fault = Drop | Delay | Duplicate | Reorder | Cut | Refuse | BlackHole | SlowRead
 
 
 class Path(NamedTuple):
-    """The way from one host to another, with all that goes wrong on it.
+    """The path from one host to another, with the combined effect of all its faults.
 
     Attributes:
-        is_steady: Whether what comes through does so once, and in a known time.
+        is_steady: Whether what arrives does so once and after a fixed time.
     """
 
     latency_s: float
@@ -134,7 +134,7 @@ class Path(NamedTuple):
 
 
 def path_with(latency_s: float, faults: Iterable[Fault]) -> Path:
-    """Return a path of which ``latency_s`` is the latency without ``faults``."""
+    """Return a path of this latency with these faults."""
     path = Path(latency_s)
     for fault in faults:
         match fault:

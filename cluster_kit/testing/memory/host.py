@@ -23,7 +23,7 @@ from cluster_kit.network import (
     Stream,
 )
 from cluster_kit.testing.memory.datagrams import MemoryDatagrams
-from cluster_kit.testing.memory.dialing import Dial, MemoryListener
+from cluster_kit.testing.memory.dialing import DialAttempt, MemoryListener
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 if TYPE_CHECKING:
@@ -36,13 +36,12 @@ LAST_FREE_PORT = 60_999
 LOOPBACK = ("127.0.0.1", "::1")
 
 GroupKey = tuple["MemoryHost | None", str, int]
-"""Who hears a group: on one host where it is heard on loopback, else on all; its address and port.
-"""
+"""A group's host if it is on loopback, else ``None``; its address and port."""
 
 
 @lru_cache(maxsize=65_536)
 def plain(address: str) -> str:
-    """Return an IP address in the one form that it is kept in, without an interface.
+    """Return the canonical form of an IP address, without a scope.
 
     Raises:
         ValueError: It is none.
@@ -59,7 +58,7 @@ class MemoryClock(Clock):
     """The clocks of a host.
 
     Attributes:
-        offset_s: By how much its wall clock is ahead; a test may change it at any time.
+        offset_s: How far its wall clock is ahead; a test may change it at any time.
     """
 
     def __init__(self, network: MemoryNetwork) -> None:
@@ -72,16 +71,16 @@ class MemoryClock(Clock):
         return network.timeline.now_s if network.is_bound else network.now_s
 
     def wall_s(self) -> float:
-        """Return the time of day, which is that of 2026 unless it is moved."""
+        """Return the time of day, which begins in 2026."""
         return WALL_S + self.offset_s + self.monotonic_s()
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What a host has sent and received: packets, and the bytes in them without any header.
+    """The packets that a host has sent and received, and the bytes in them without headers.
 
-    What is lost counts as sent, and each time that it is sent again. A connection is opened and
-    closed by packets without bytes; those that only acknowledge aren't counted.
+    Lost packets count as sent, each time that they are sent again. Opening and closing a connection
+    takes packets without bytes; acknowledgements aren't counted.
     """
 
     packets_sent: int = 0
@@ -91,14 +90,15 @@ class Traffic:
 
 
 class MemoryHost(Network):
-    """The network as one machine sees it; ``MemoryNetwork.host`` makes it. Any number of processes
-    may use it.
+    """The network as one machine sees it, for any number of processes.
+
+    ``MemoryNetwork.host`` makes it.
 
     Attributes:
-        network: All hosts together.
-        addresses: Without those of loopback.
-        clock: Of this machine; its wall clock can be moved.
-        traffic: What was sent and received.
+        network: The network of all hosts.
+        addresses: Its addresses, without those of loopback.
+        clock: Its clock; the wall clock can be moved.
+        traffic: What it sent and received.
     """
 
     clock: MemoryClock
@@ -112,7 +112,7 @@ class MemoryHost(Network):
         self.most_streams = MOST_STREAMS
         self.traffic = Traffic()
         self.listeners: list[MemoryListener] = []
-        self._hearers: dict[Endpoint, MemoryDatagrams] = {}
+        self._datagrams: dict[Endpoint, MemoryDatagrams] = {}
         self._new_random = random
         self._randoms: dict[str, Random] = {}
         self._last_port = LAST_FREE_PORT
@@ -121,31 +121,26 @@ class MemoryHost(Network):
         return f"<MemoryHost {self.addresses[0]}>"
 
     def random(self, concern: str) -> Random:
-        """Return the source of ``concern``, which processes of this host share, so that a restarted
-        one draws something new.
-        """
+        """Return the source of ``concern``, which a restarted process continues to draw from."""
         found = self._randoms.get(concern)
         if found is None:
             found = self._randoms[concern] = self._new_random(concern)
         return found
 
     async def resolve(self, host: str, *, version: Literal[4, 6] | None = None) -> Sequence[str]:
-        """Return the addresses of a host that has that name."""
+        """Return the addresses of a host name."""
         try:
             found = [plain(host) if "%" not in host else host]
         except ValueError:
-            found = (
-                list(LOOPBACK)
-                if host.rstrip(".").lower() == "localhost"
-                else self.network.addresses_of(host)
-            )
+            is_local = host.rstrip(".").lower() == "localhost"
+            found = list(LOOPBACK) if is_local else self.network.addresses_of(host)
         wanted = [address for address in found if version in (None, version_of(address))]
         if not wanted:
             raise NetworkError("name or service not known", fault=NetworkFault.NO_SUCH_NAME)
         return list(dict.fromkeys(wanted))
 
     def interfaces(self) -> Sequence[Interface]:
-        """Return loopback and one interface with all addresses."""
+        """Return loopback, and one interface with all addresses."""
         found = [
             Interface("lo", address, is_loopback=True, has_multicast=False) for address in LOOPBACK
         ]
@@ -153,54 +148,46 @@ class MemoryHost(Network):
         return sorted(found, key=lambda interface: version_of(interface.address))
 
     def has_address(self, address: str) -> bool:
-        """Whether it is one of the addresses, or of loopback."""
+        """Return whether it is an address of this host."""
         try:
             address = plain(address)
         except ValueError:
             return False
-        return (
-            address in self.addresses
-            or ip_address(address).is_loopback
-            or ip_address(address).is_unspecified
-        )
+        ip = ip_address(address)
+        return address in self.addresses or ip.is_loopback or ip.is_unspecified
 
     def source_of(self, address: str) -> str | None:
-        """Return from which address another one is reached."""
+        """Return the address from which another address is reached."""
         if self.has_address(address):
             return plain(address)
         return next((own for own in self.addresses if version_of(own) == version_of(address)), None)
 
     def free_port(self) -> int:
-        """Return a port that nobody listens on."""
-        taken = {listener.here.port for listener in self.listeners} | {
-            here.port for here in self._hearers
-        }
+        """Return a port that is not in use."""
+        taken = {listener.here.port for listener in self.listeners}
+        taken |= {here.port for here in self._datagrams}
         while True:
-            self._last_port = (
-                FIRST_FREE_PORT if self._last_port == LAST_FREE_PORT else self._last_port + 1
-            )
+            is_last = self._last_port == LAST_FREE_PORT
+            self._last_port = FIRST_FREE_PORT if is_last else self._last_port + 1
             if self._last_port not in taken:
                 return self._last_port
 
     # Streams
 
     async def listen(self, at: Endpoint) -> Listener:
-        """Listen at an address of this host, or at all."""
+        """Listen at one address of this host, or at all."""
         loop = self._loop()
         self._check_ours(at.host)
         _check_port(at.port)
-        address = plain(at.host)
-        if any(
-            listener.here.port == at.port and _overlap(listener.here.host, address)
-            for listener in self.listeners
-        ):
+        if self.listener_at(at) is not None:
             raise NetworkError("address already in use", fault=NetworkFault.IN_USE)
-        listener = MemoryListener(self, loop, Endpoint(address, at.port or self.free_port()))
+        here = Endpoint(plain(at.host), at.port or self.free_port())
+        listener = MemoryListener(self, loop, here)
         self.listeners.append(listener)
         return listener
 
     def listener_at(self, at: Endpoint) -> MemoryListener | None:
-        """Return who listens there."""
+        """Return the listener at an address."""
         address = plain(at.host)
         for listener in self.listeners:
             if listener.here.port == at.port and _overlap(listener.here.host, address):
@@ -211,7 +198,7 @@ class MemoryHost(Network):
         """Open a stream to a host of the network."""
         _check_address(to.host)
         _check_port(to.port)
-        return await Dial(self, self._loop(), to).stream()
+        return await DialAttempt(self, self._loop(), to).stream()
 
     # Datagrams
 
@@ -223,23 +210,23 @@ class MemoryHost(Network):
         _check_port(group.port)
         here = Endpoint(group.via, self.free_port())
         datagrams = MemoryDatagrams(self, loop, group, max_bytes, here)
-        self._hearers[here._replace(host=plain(here.host))] = datagrams
+        self._datagrams[here._replace(host=plain(here.host))] = datagrams
         self.network.joined(datagrams, self.key_of(group, group.heard_on))
         return datagrams
 
     def left(self, datagrams: MemoryDatagrams) -> None:
-        """Note that datagrams are closed."""
-        del self._hearers[datagrams.here._replace(host=plain(datagrams.here.host))]
+        """Record that datagrams were closed."""
+        del self._datagrams[datagrams.here._replace(host=plain(datagrams.here.host))]
         self.network.left(datagrams, self.key_of(datagrams.group, datagrams.group.heard_on))
 
     def key_of(self, group: Group, address: str) -> GroupKey:
-        """Return who hears a group, or is heard, on the interface of ``address``."""
+        """Return the key of a group on the interface of ``address``."""
         is_loopback = ip_address(plain(address)).is_loopback
         return self if is_loopback else None, plain(group.address), group.port
 
-    def hearer_at(self, at: Endpoint) -> MemoryDatagrams | None:
-        """Return whose own address that is."""
-        return self._hearers.get(Endpoint(plain(at.host), at.port))
+    def datagrams_at(self, at: Endpoint) -> MemoryDatagrams | None:
+        """Return the datagrams with that own address."""
+        return self._datagrams.get(Endpoint(plain(at.host), at.port))
 
     def _check_ours(self, address: str) -> None:
         _check_address(address)
@@ -266,9 +253,7 @@ def _check_address(text: str) -> None:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether somebody who listens at one address is found at the other; IPv6's wildcard serves
-    IPv4 as well.
-    """
+    """Return whether listeners at both addresses collide; IPv6's wildcard includes IPv4."""
     for wildcard, address in ((one, other), (other, one)):
         if ip_address(wildcard).is_unspecified and version_of(wildcard) in (6, version_of(address)):
             return True

@@ -32,16 +32,14 @@ Hosts = MemoryHost | Collection[MemoryHost] | None
 
 
 class Placed(NamedTuple):
-    """A fault that is placed on some ways; what ``MemoryNetwork.add`` returns and ``remove``
-    takes.
-    """
+    """A fault on some paths: ``MemoryNetwork.add`` returns it, and ``remove`` accepts it."""
 
     fault: Fault
-    lies_on: Callable[[MemoryHost, MemoryHost], bool] | None
+    applies_to: Callable[[MemoryHost, MemoryHost], bool] | None
 
 
-class Packet(NamedTuple):
-    """What ``MemoryNetwork.watch`` is told of: one packet on its way from one host to another."""
+class WatchedPacket(NamedTuple):
+    """One packet from one host to another, as ``MemoryNetwork.watch`` receives it."""
 
     at_s: float
     source: MemoryHost
@@ -54,20 +52,20 @@ class Packet(NamedTuple):
 class MemoryNetwork:
     """A network in virtual time.
 
-    Whatever uses it runs in a ``VirtualLoop``: all in one, or each process in its own on a common
-    timeline. What comes in is handed over in the loop in which it was asked for.
+    Its users run in a ``VirtualLoop``: all in one, or each process in its own on a common timeline.
+    Callbacks run in the loop that asked for them.
 
     Args:
-        seed: Of all that is random: what is lost, and what hosts draw.
-        timeline: Of the loops; by default that of the first to use the network.
-        latency_s: From one host to another.
-        grain_s: Datagrams to a group are heard at multiples of this: the coarser, the more of them
-            a process hears at once.
+        seed: The seed of all randomness, both losses and what hosts draw.
+        timeline: The timeline of all loops; by default that of the first loop to use the network.
+        latency_s: The latency from one host to another.
+        grain_s: Datagrams to a group arrive at multiples of this: the coarser, the more of them a
+            process receives at once.
 
     Attributes:
-        hosts: In the order in which they were added.
-        is_bound: Whether it has its timeline for good.
-        watch: Called with each packet, if it is set; for a trace. Slows everything down.
+        hosts: The hosts, in the order in which they were added.
+        is_bound: Whether its timeline is settled.
+        watch: Called with each packet, for a trace; slow. ``None`` by default.
     """
 
     def __init__(
@@ -82,38 +80,38 @@ class MemoryNetwork:
         self.timeline = timeline or Timeline()
         self.is_bound = timeline is not None
         self.hosts: list[MemoryHost] = []
-        self.watch: Callable[[Packet], object] | None = None
+        self.watch: Callable[[WatchedPacket], object] | None = None
         self._latency_s = latency_s
         self._grain_s = grain_s
         self._host_at: dict[str, MemoryHost] = {}
         self._addresses_of: dict[str, list[str]] = {}
-        self._under_way: dict[float, list[Arrival]] = {}  # datagrams by when they arrive
+        self._in_flight: dict[float, list[Arrival]] = {}  # datagrams by when they arrive
         self._groups: dict[GroupKey, tuple[MemoryDatagrams, ...]] = {}
         self._plans: dict[tuple[MemoryHost, bool, GroupKey], list[tuple[Path, Audience]]] = {}
         self._placed: list[Placed] = []
         self._loopback = Path(LOOPBACK_LATENCY_S)
         self._paths: dict[tuple[MemoryHost, MemoryHost], Path] = {}
-        self._uniform: Path | None = Path(latency_s)  # where all ways are alike
+        self._uniform: Path | None = Path(latency_s)  # if all paths are equal
         self._draws: dict[str, Callable[[], float]] = {}
 
     def bind(self) -> None:
-        """Take the timeline of the loop that runs; a network serves one timeline only."""
+        """Adopt the timeline of the running loop; a network serves one timeline only."""
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
             raise RuntimeError(
-                "memory network: it needs virtual time; use run_virtually(), or a VirtualLoop"
+                "memory network: needs virtual time; use run_virtually() or a VirtualLoop"
             )
         if not self.is_bound:
             self.is_bound = True
             self.timeline = loop.timeline
         elif self.timeline is not loop.timeline:
             raise RuntimeError(
-                "memory network: it has served another timeline; make a new one for each run"
+                "memory network: already bound to another timeline; make a new one for each run"
             )
 
     @property
     def now_s(self) -> float:
-        """The time."""
+        """The virtual time."""
         if not self.is_bound and asyncio._get_running_loop() is not None:
             self.bind()
         return self.timeline.now_s
@@ -121,11 +119,11 @@ class MemoryNetwork:
     # Hosts
 
     def host(self, *addresses: str, names: Iterable[str] = ()) -> MemoryHost:
-        """Add a machine, and return the network as it sees it.
+        """Add a machine, and return the network as that machine sees it.
 
         Args:
             addresses: At least one, IPv4 or IPv6, that no other host has.
-            names: What resolves to its addresses.
+            names: The names that resolve to these addresses.
         """
         own = tuple(plain(address) for address in addresses)
         taken = [
@@ -147,7 +145,7 @@ class MemoryNetwork:
         return added
 
     def host_at(self, address: str, asker: MemoryHost) -> MemoryHost | None:
-        """Return the host of an address, as ``asker`` sees it."""
+        """Return the host with an address, as ``asker`` sees it."""
         address = plain(address)
         return asker if ip_address(address).is_loopback else self._host_at.get(address)
 
@@ -156,9 +154,7 @@ class MemoryNetwork:
         return list(self._addresses_of.get(name.rstrip(".").lower(), ()))
 
     def random(self, *concern: str) -> Random:
-        """Return a source of randomness for ``concern``: the same in each run, another one for each
-        concern.
-        """
+        """Return a source of randomness for ``concern``, which is the same in each run."""
         digest = blake2b(repr((self.seed, *concern)).encode(), digest_size=16).digest()
         return Random(int.from_bytes(digest))
 
@@ -173,23 +169,21 @@ class MemoryNetwork:
         both_ways: bool = False,
         where: Callable[[MemoryHost, MemoryHost], bool] | None = None,
     ) -> Placed:
-        """Place a fault on all ways from ``source`` to ``target``, until it is removed.
+        """Place a fault on all paths from ``source`` to ``target``, until it is removed.
 
-        Within a host nothing goes wrong. Faults on the same way add up.
+        Nothing goes wrong within a host. Faults on the same path add up.
 
         Args:
             fault: What goes wrong.
-            source: Who sends; by default all.
-            target: Who is sent to; by default all.
-            both_ways: Also from ``target`` to ``source``.
-            where: Tells of the ways that are left whether to place it there.
+            source: The hosts that send; by default all.
+            target: The hosts that receive; by default all.
+            both_ways: Whether to place it on the paths from ``target`` to ``source``, too.
+            where: Returns whether to place it on one of these paths.
         """
-        if source is None and target is None and where is None:
-            placed = Placed(fault, None)
-        else:
-            placed = Placed(
-                fault, partial(_lies_on, _all_of(source), _all_of(target), both_ways, where)
-            )
+        applies_to = None
+        if source is not None or target is not None or where is not None:
+            applies_to = partial(_applies_to, _all_of(source), _all_of(target), both_ways, where)
+        placed = Placed(fault, applies_to)
         self._placed.append(placed)
         self._review()
         return placed
@@ -200,9 +194,7 @@ class MemoryNetwork:
         self._review()
 
     def partition(self, *groups: Collection[MemoryHost], fault: Fault) -> Placed:
-        """Place a fault, such as a ``Cut``, between groups; hosts in none of them are one more
-        group.
-        """
+        """Place a fault, such as ``Cut``, between groups; all other hosts are one more group."""
         group_of = {host: number for number, group in enumerate(groups) for host in group}
         return self.add(
             fault, where=lambda source, target: group_of.get(source) != group_of.get(target)
@@ -211,15 +203,12 @@ class MemoryNetwork:
     def _review(self) -> None:
         self._paths.clear()
         self._plans.clear()
-        is_uniform = all(placed.lies_on is None for placed in self._placed)
-        self._uniform = (
-            path_with(self._latency_s, [placed.fault for placed in self._placed])
-            if is_uniform
-            else None
-        )
+        self._uniform = None
+        if all(placed.applies_to is None for placed in self._placed):
+            self._uniform = path_with(self._latency_s, [placed.fault for placed in self._placed])
 
     def path(self, source: MemoryHost, target: MemoryHost) -> Path:
-        """Return the way from one host to another, with what goes wrong on it."""
+        """Return the path from one host to another, with its faults."""
         if source is target:
             return self._loopback
         if self._uniform is not None:
@@ -229,13 +218,13 @@ class MemoryNetwork:
             faults = [
                 placed.fault
                 for placed in self._placed
-                if placed.lies_on is None or placed.lies_on(source, target)
+                if placed.applies_to is None or placed.applies_to(source, target)
             ]
             path = self._paths[source, target] = path_with(self._latency_s, faults)
         return path
 
     def draw(self, concern: str) -> float:
-        """Return a number from 0 to 1, from the source of ``concern``."""
+        """Return a random number from 0 to 1, from the source of ``concern``."""
         return self._source(concern)()
 
     def _source(self, concern: str) -> Callable[[], float]:
@@ -249,7 +238,7 @@ class MemoryNetwork:
     def loses(
         self, source: MemoryHost, target: MemoryHost, size_bytes: int, kind: str = "stream"
     ) -> bool:
-        """Tell whether a packet that is sent now is lost."""
+        """Return whether a packet that is sent now is lost."""
         return self._loses(self.path(source, target), source, target, size_bytes, kind)
 
     def _loses(
@@ -257,7 +246,9 @@ class MemoryNetwork:
     ) -> bool:
         is_lost = path.is_cut or (path.drop > 0 and self.draw("drop") < path.drop)
         if self.watch is not None:
-            self.watch(Packet(self.timeline.now_s, source, target, kind, size_bytes, is_lost))
+            self.watch(
+                WatchedPacket(self.timeline.now_s, source, target, kind, size_bytes, is_lost)
+            )
         return is_lost
 
     def send_to_one(self, sender: MemoryDatagrams, data: bytes, to: Endpoint) -> None:
@@ -265,13 +256,13 @@ class MemoryNetwork:
         target = self.host_at(to.host, sender.host)
         if target is None or self.loses(sender.host, target, len(data), "datagram"):
             return
-        hearer = target.hearer_at(to)
-        if hearer is not None:
-            for at_s in self._arrivals(self.path(sender.host, target), hearer, sender.here):
-                self._arrive(at_s, Arrival(Audience((hearer,)), Datagram(data, sender.here)))
+        member = target.datagrams_at(to)
+        if member is not None:
+            for at_s in self._arrivals(self.path(sender.host, target), member, sender.here):
+                self._arrive(at_s, Arrival(Audience((member,)), Datagram(data, sender.here)))
 
     def send_to_group(self, sender: MemoryDatagrams, data: bytes) -> None:
-        """Send a datagram to all who hear its group."""
+        """Send a datagram to all members of the group."""
         now_s, datagram = self.timeline.now_s, Datagram(data, sender.here)
         for path, audience in self._plan(sender):
             reached = self._reached(path, audience, sender.host, len(data))
@@ -282,15 +273,15 @@ class MemoryNetwork:
                 self._arrive(self._on_grid(at_s), Arrival(Audience(together), datagram))
 
     def _arrive(self, at_s: float, arrival: Arrival) -> None:
-        """Have a datagram arrive, together with all others at that moment."""
-        arrivals = self._under_way.get(at_s)
+        """Deliver a datagram at ``at_s``, together with all others at that moment."""
+        arrivals = self._in_flight.get(at_s)
         if arrivals is None:
-            arrivals = self._under_way[at_s] = []
+            arrivals = self._in_flight[at_s] = []
             self.timeline.call_at(at_s, self._deliver, at_s)
         arrivals.append(arrival)
 
     def _deliver(self, at_s: float) -> None:
-        deliver(self._under_way.pop(at_s))
+        deliver(self._in_flight.pop(at_s))
 
     def _on_grid(self, at_s: float) -> float:
         return ceil(at_s / self._grain_s) * self._grain_s if self._grain_s else at_s
@@ -298,7 +289,7 @@ class MemoryNetwork:
     def _reached(
         self, path: Path, audience: Audience, host: MemoryHost, size_bytes: int
     ) -> Audience:
-        """Return for whom a datagram from ``host`` isn't lost."""
+        """Return the members at which a datagram from ``host`` arrives."""
         if self.watch is not None:
             loses = partial(self._loses, path, host, size_bytes=size_bytes, kind="datagram")
             return Audience([each for each in audience.each() if not loses(each.host)])
@@ -310,9 +301,7 @@ class MemoryNetwork:
         return Audience([each for each in audience.each() if draw() >= drop])
 
     def _plan(self, sender: MemoryDatagrams) -> list[tuple[Path, Audience]]:
-        """Return who hears the group of ``sender``, together with those who are reached by a way
-        alike.
-        """
+        """Return the members of the sender's group, by the path to them."""
         source, has_hops = sender.host, sender.group.hops > 0
         key = source.key_of(sender.group, sender.group.via)
         plan = self._plans.get((source, has_hops, key))
@@ -325,7 +314,7 @@ class MemoryNetwork:
     def _audiences(
         self, source: MemoryHost, group: tuple[MemoryDatagrams, ...], *, has_hops: bool
     ) -> Iterator[tuple[Path, Audience]]:
-        own = tuple(hearer for hearer in group if hearer.host is source)
+        own = tuple(member for member in group if member.host is source)
         yield self._loopback, Audience(own)
         if not has_hops:
             return
@@ -333,51 +322,47 @@ class MemoryNetwork:
             yield self._uniform, Audience(group, frozenset(own))
             return
         alike: dict[Path, list[MemoryDatagrams]] = {}
-        for hearer in group:
-            if hearer.host is not source:
-                alike.setdefault(self.path(source, hearer.host), []).append(hearer)
-        for path, hearers in alike.items():
-            yield path, Audience(tuple(hearers))
+        for member in group:
+            if member.host is not source:
+                alike.setdefault(self.path(source, member.host), []).append(member)
+        for path, members in alike.items():
+            yield path, Audience(tuple(members))
 
     def _by_moment(
         self, path: Path, audience: Audience, source: Endpoint
     ) -> dict[float, list[MemoryDatagrams]]:
-        """Return who hears a datagram that is on its way by when, where that differs."""
+        """Return the receivers of a datagram, by when it arrives."""
         found: dict[float, list[MemoryDatagrams]] = {}
-        for hearer in audience.each():
-            for at_s in self._arrivals(path, hearer, source):
-                found.setdefault(at_s, []).append(hearer)
+        for member in audience.each():
+            for at_s in self._arrivals(path, member, source):
+                found.setdefault(at_s, []).append(member)
         return found
 
-    def _arrivals(self, path: Path, hearer: MemoryDatagrams, source: Endpoint) -> list[float]:
+    def _arrivals(self, path: Path, member: MemoryDatagrams, source: Endpoint) -> list[float]:
         arrivals = moments(path, self.timeline.now_s, self.draw)
         return [
-            hearer.in_order(source, when_s) if is_in_order else when_s
+            member.in_order(source, when_s) if is_in_order else when_s
             for when_s, is_in_order in arrivals
         ]
 
     def joined(self, datagrams: MemoryDatagrams, key: GroupKey) -> None:
-        """Note a new member of a group."""
+        """Record a new member of a group."""
         self._groups[key] = (*self._groups.get(key, ()), datagrams)
         self._plans.clear()
 
     def left(self, datagrams: MemoryDatagrams, key: GroupKey) -> None:
-        """Note that a member has left."""
+        """Record that a member has left."""
         self._groups[key] = tuple(each for each in self._groups[key] if each is not datagrams)
         self._plans.clear()
 
 
 def _all_of(hosts: Hosts) -> frozenset[MemoryHost] | None:
-    return (
-        frozenset([hosts])
-        if isinstance(hosts, MemoryHost)
-        else None
-        if hosts is None
-        else frozenset(hosts)
-    )
+    if hosts is None:
+        return None
+    return frozenset([hosts] if isinstance(hosts, MemoryHost) else hosts)
 
 
-def _lies_on(
+def _applies_to(
     sources: frozenset[MemoryHost] | None,
     targets: frozenset[MemoryHost] | None,
     both_ways: bool,

@@ -1,8 +1,11 @@
-"""Streams in memory, which behave as TCP does: ordered, reliable, with a window, and patient.
+"""Streams in memory that behave like TCP: ordered, reliable, with a window, and patient.
 
-A ``Carrier`` brings the packets of one direction to the other end, in order, and sends what is lost
-again and again, so a cut that is mended delivers what was waiting. The kernel of a host does that
-without its processes: a frozen one still has its packets taken in, as far as there is room.
+A ``Carrier`` transmits the packets of one direction in order, and retransmits lost ones, so data
+that waits for the end of a cut arrives after it. The kernel of a host does that without its
+processes: a frozen process still receives packets, as far as there is room.
+
+A stream ends as in TCP: an end that closes sends a FIN behind its last byte and lingers for that of
+the peer; one that aborts, or whose process dies, sends a reset, which ends the peer at once.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ if TYPE_CHECKING:
     from cluster_kit.testing.memory.host import MemoryHost
     from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
-WINDOW_BYTES = 262_144  # under way and not taken by the reader; what is beyond waits at the sender
-SEGMENT_BYTES = 65_536  # the most that a reader is given at a time
-# doubles each time, but for the second. Source: RFC 6298, RFC 8985 (7), and Linux' TCP_RTO_MIN
+WINDOW_BYTES = 262_144  # sent and not read yet; all else waits at the sender
+SEGMENT_BYTES = 65_536  # the most that is received at a time
+# doubles from the third time on. Source: RFC 6298, RFC 8985 (7), and Linux's TCP_RTO_MIN
 RETRY_S = 0.2
 MAX_RETRY_S = 120.0
 GIVE_UP_S = 924.0  # Linux: net.ipv4.tcp_retries2
@@ -29,12 +32,12 @@ _GARBAGE = b"\xdb"
 
 
 class Carrier:
-    """Brings packets from one host to another.
+    """Transmits packets from one host to another.
 
     Args:
         source: The host that sends.
-        target: The other one.
-        give_up: Called when a packet hasn't come through for too long.
+        target: The other host.
+        give_up: Called when a packet was retransmitted in vain for too long.
     """
 
     def __init__(self, source: MemoryHost, target: MemoryHost, give_up: Callable[[], None]) -> None:
@@ -47,7 +50,7 @@ class Carrier:
         self._arrives_s = 0.0
 
     def carry(self, size_bytes: int, arrive: Callable[..., None], *args: Any) -> None:
-        """Call ``arrive`` at the other end, after all that was carried before."""
+        """Call ``arrive`` at the other end, after all packets before."""
         if self._lost or self._is_lost(size_bytes):
             if not self._lost:
                 self._lost_since_s = self._timeline.now_s
@@ -57,15 +60,13 @@ class Carrier:
             self._bring(arrive, args)
 
     def carry_once(self, arrive: Callable[..., None]) -> None:
-        """Forget what was lost, and call ``arrive`` at the other end unless this is lost as
-        well.
-        """
+        """Forget all lost packets, and call ``arrive`` at the other end unless that is lost."""
         self.forget()
         if not self._is_lost(0):
             self._bring(arrive, ())
 
     def forget(self) -> None:
-        """Send nothing again."""
+        """Stop retransmitting."""
         self._lost.clear()
 
     def _retry_in(self, seconds: float, *, is_probe: bool = False) -> None:
@@ -91,9 +92,9 @@ class Carrier:
         if path.jitter_s:
             when_s += path.jitter_s * network.draw("jitter")
         self._arrives_s = max(self._arrives_s, when_s)
-        self._timeline.call_at(self._arrives_s, self._take_in, arrive, args)
+        self._timeline.call_at(self._arrives_s, self._receive, arrive, args)
 
-    def _take_in(self, arrive: Callable[..., None], args: tuple[Any, ...]) -> None:
+    def _receive(self, arrive: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._target.traffic.packets_received += 1
         arrive(*args)
 
@@ -115,12 +116,11 @@ class Carrier:
 
 
 class MemoryStream(Stream):
-    """One end.
+    """One end of a stream.
 
     Attributes:
         peer: The other end.
-        on_finished: Called when the other end has sent its last and all of it is read; by default
-            ``close`` is.
+        on_finished: Called when all that the other end has sent is read; ``close`` by default.
     """
 
     peer: MemoryStream
@@ -141,11 +141,11 @@ class MemoryStream(Stream):
         self._may_read_s = 0.0
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
-        self._untaken_bytes = 0  # sent, and not read at the other end
+        self._unread_bytes = 0  # sent, and not read at the other end
         self._is_window_closed = False
-        self._says_no_more = False
-        self._has_finished = False  # and told the other end
-        self._hears_no_more = False  # the other end has sent its last
+        self._fin_requested = False
+        self._fin_sent = False  # and told the other end
+        self._fin_received = False  # the other end has sent its last
         self._is_closing = False
         self._has_ended = False
         loop.on_end(self._die)
@@ -157,11 +157,11 @@ class MemoryStream(Stream):
 
     @property
     def carrier(self) -> Carrier:
-        """What brings packets to the other end."""
+        """Transmits packets to the other end."""
         assert self._carrier is not None
         return self._carrier
 
-    # What its owner does
+    # The contract of Stream
 
     def start(self, reader: StreamReader) -> None:
         """Begin to receive, in a later turn of the event loop."""
@@ -169,13 +169,13 @@ class MemoryStream(Stream):
         self._context = copy_context()
         if self._has_ended:
             self._loop.call_soon(reader.lost, context=self._context)
-        elif self._inbox or self._hears_no_more:
+        elif self._inbox or self._fin_received:
             self._is_waiting = True
             self._loop.call_soon(self._read, context=self._context)
 
     def send(self, data: bytes) -> None:
         """Send as much as the window allows, and keep the rest."""
-        if self._is_closing or self._says_no_more or not data:
+        if self._is_closing or self._fin_requested or not data:
             return
         self._unsent.append(bytes(data))
         self._unsent_bytes += len(data)
@@ -183,19 +183,17 @@ class MemoryStream(Stream):
 
     @property
     def unsent_bytes(self) -> int:
-        """What is beyond the window."""
+        """The bytes beyond the window."""
         return self._unsent_bytes
 
     def finish_sending(self) -> None:
-        """Send nothing more, and go on receiving: half a close, which only asyncio's transports
-        know.
-        """
-        if not self._says_no_more and not self._is_closing:
-            self._says_no_more = True
+        """Send nothing more, and go on receiving: the half-close of asyncio's transports."""
+        if not self._fin_requested and not self._is_closing:
+            self._fin_requested = True
             self._send_unsent()
 
     def close(self) -> None:
-        """Close once the rest is sent, and the other end has closed or its time is over."""
+        """Close once all is sent, and the other end has closed or the linger time is over."""
         if not self._is_closing:
             self._is_closing = True
             self._inbox.clear()
@@ -203,10 +201,8 @@ class MemoryStream(Stream):
                 self._finish()
 
     def abort(self) -> None:
-        """Close now; the kernel still brings to the other end what is all sent, with the end of the
-        stream behind it.
-        """
-        if self._is_closing and self._has_finished:
+        """Close now: reset the peer, unless the FIN was sent already."""
+        if self._is_closing and self._fin_sent:
             self._end()
         elif not self._has_ended:
             self._reset_peer()
@@ -215,27 +211,25 @@ class MemoryStream(Stream):
     # Sending
 
     def _send_unsent(self) -> None:
-        while self._unsent and (room := WINDOW_BYTES - self._untaken_bytes) > 0:
+        while self._unsent and (room := WINDOW_BYTES - self._unread_bytes) > 0:
             data = self._unsent.popleft()
             now, later = data[: min(room, SEGMENT_BYTES)], data[min(room, SEGMENT_BYTES) :]
             if later:
                 self._unsent.appendleft(later)
             self._unsent_bytes -= len(now)
-            self._untaken_bytes += len(now)
+            self._unread_bytes += len(now)
             self.carrier.carry(len(now), self.peer._arrived, now)
         if self._unsent or self._has_ended:
             return
         if self._is_closing:
-            if not self._has_finished:
+            if not self._fin_sent:
                 self._finish()
-        elif self._says_no_more:
-            self._say_finished()
+        elif self._fin_requested:
+            self._send_fin()
 
-    def _taken(self, size_bytes: int) -> None:
-        """Note that the other end has read, and let it be known here if something waits for
-        that.
-        """
-        self._untaken_bytes -= size_bytes
+    def _peer_read(self, size_bytes: int) -> None:
+        """Record that the other end has read, and open the window if this end waits for that."""
+        self._unread_bytes -= size_bytes
         if self._unsent and not self._is_window_closed:
             self._is_window_closed = True
             self.peer.carrier.carry(0, self._window_opened)
@@ -253,17 +247,17 @@ class MemoryStream(Stream):
             self._reader.relieved()
 
     def _finish(self) -> None:
-        self._say_finished()
-        if self._hears_no_more:
+        self._send_fin()
+        if self._fin_received:
             self._end()
         else:
             timeline = self.host.network.timeline
             timeline.call_at(timeline.now_s + LINGER_S, self._end)
 
-    def _say_finished(self) -> None:
-        if not self._has_finished:
-            self._has_finished = True
-            self.carrier.carry(0, self.peer._peer_finished)
+    def _send_fin(self) -> None:
+        if not self._fin_sent:
+            self._fin_sent = True
+            self.carrier.carry(0, self.peer._receive_fin)
 
     def _reset_peer(self) -> None:
         self.carrier.carry_once(self.peer._break)
@@ -279,19 +273,17 @@ class MemoryStream(Stream):
         self._ready()
 
     def _refuse(self, size_bytes: int) -> None:
-        """Nobody reads any more: the kernel says so where the socket is gone, else swallows what
-        comes.
-        """
+        """Answer bytes that nobody reads: by a reset if this end is gone, else by dropping them."""
         if self._has_ended:
             self._reset_peer()
         else:
-            self.peer._taken(size_bytes)
+            self.peer._peer_read(size_bytes)
 
-    def _peer_finished(self) -> None:
-        self._hears_no_more = True
+    def _receive_fin(self) -> None:
+        self._fin_received = True
         if not self._is_closing:
             self._ready()
-        elif self._has_finished:
+        elif self._fin_sent:
             self._end()
 
     def _ready(self) -> None:
@@ -303,22 +295,19 @@ class MemoryStream(Stream):
         self._is_waiting = False
         assert self._reader is not None
         while not self._is_closing and (data := self._next_data()):
-            self.peer._taken(len(data))
+            self.peer._peer_read(len(data))
             lent = bytearray(data)
             try:
                 self._reader.received(memoryview(lent))
             except BaseException:
                 self.abort()
                 raise
-            # as the contract says, so that nobody keeps it unnoticed
-            lent[:] = _GARBAGE * len(lent)
-        if self._hears_no_more and not self._inbox:
+            lent[:] = _GARBAGE * len(lent)  # the contract forbids keeping the view
+        if self._fin_received and not self._inbox:
             (self.on_finished or self.close)()
 
     def _next_data(self) -> bytes:
-        """Return what to read now; nothing where there is none, or the reader is slow and will read
-        later.
-        """
+        """Return the bytes to read now, none if the reader is slow and reads later."""
         rate = self.host.network.path(self.peer.host, self.host).bytes_per_s
         if rate is None or not self._inbox:
             return self._inbox.popleft() if self._inbox else b""
@@ -350,7 +339,7 @@ class MemoryStream(Stream):
     def _die(self) -> None:
         """End with the process."""
         if not self._has_ended:
-            if not self._has_finished:
+            if not self._fin_sent:
                 self._reset_peer()
             self._has_ended = self._is_closing = True
 

@@ -1,6 +1,4 @@
-"""asyncio's readers and writers on streams in memory, for whoever speaks to a connector without
-being one.
-"""
+"""asyncio's readers and writers on streams in memory, for peers that are not connectors."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
 
 
 class MemoryTransport(asyncio.Transport):
-    """A transport that feeds an asyncio protocol; it takes all that is written, however much is
-    unsent.
-    """
+    """Connects an asyncio protocol to a stream; it never pauses writing."""
 
     def __init__(self, stream: MemoryStream, protocol: asyncio.StreamReaderProtocol) -> None:
         super().__init__({"peername": tuple(stream.there), "sockname": tuple(stream.here)})
@@ -32,18 +28,18 @@ class MemoryTransport(asyncio.Transport):
         stream.start(self)
 
     def received(self, data: memoryview) -> None:
-        """Feed the protocol."""
+        """Pass the bytes to the protocol."""
         self._protocol.data_received(bytes(data))
 
     def relieved(self) -> None:
-        """Go on as before: it takes all that is written."""
+        """Do nothing, since writing was never paused."""
 
     def _finished(self) -> None:
         if not self._protocol.eof_received():
             self.close()
 
     def lost(self) -> None:
-        """Tell the protocol."""
+        """Report the end to the protocol."""
         self._is_closing = True
         self._protocol.connection_lost(None)
 
@@ -52,15 +48,15 @@ class MemoryTransport(asyncio.Transport):
         self._stream.send(bytes(data))
 
     def can_write_eof(self) -> bool:
-        """Half a connection can be closed."""
+        """Return True: a stream can be half-closed."""
         return True
 
     def write_eof(self) -> None:
-        """Close this half."""
+        """Half-close the stream."""
         self._stream.finish_sending()
 
     def is_closing(self) -> bool:
-        """Whether it is closing, or lost."""
+        """Return whether it is closing or lost."""
         return self._is_closing
 
     def close(self) -> None:
@@ -76,9 +72,7 @@ class MemoryTransport(asyncio.Transport):
 
 @asynccontextmanager
 async def listening(host: MemoryHost, at: Endpoint, handle: Handle) -> AsyncIterator[Endpoint]:
-    """Call ``handle`` with reader and writer of each stream that somebody opens; yield where they
-    do.
-    """
+    """Listen, call ``handle`` with reader and writer of each stream, and yield the address."""
 
     def accept(stream: Stream) -> None:
         _transport(stream, handle)
@@ -95,7 +89,7 @@ async def dialled(host: MemoryHost, to: Endpoint) -> Streams:
     """Open a stream, and return its reader and writer.
 
     Raises:
-        NetworkError: That is not possible.
+        NetworkError: The dial failed.
     """
     transport, protocol, reader = _transport(await host.dial(to), None)
     return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())

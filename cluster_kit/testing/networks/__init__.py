@@ -1,19 +1,18 @@
 """``NetworkConformance``: the contract of ``cluster_kit.network``, one test for each rule.
 
-``stage`` is what an author overrides, and how rules are tried; the other modules are the rules, by
-what they are about.
+``harness`` has what an author overrides; the other modules are the rules, by subject.
 """
 
 from __future__ import annotations
 
 from cluster_kit.testing.networks.backlog import BacklogRules
 from cluster_kit.testing.networks.datagrams import DatagramRules
+from cluster_kit.testing.networks.environment import EnvironmentRules
 from cluster_kit.testing.networks.streams import StreamRules
-from cluster_kit.testing.networks.surroundings import SurroundingsRules
 
 
-class NetworkConformance(StreamRules, BacklogRules, DatagramRules, SurroundingsRules):
-    """Subclass it as ``Test...`` and override ``make_network``; every other override is optional.
+class NetworkConformance(StreamRules, BacklogRules, DatagramRules, EnvironmentRules):
+    """Subclass it as ``Test...`` and override ``make_network``; all else is optional.
 
     No rule is about speed: a network may be slow, and run in virtual time.
     """

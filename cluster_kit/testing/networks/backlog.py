@@ -1,97 +1,77 @@
-"""The rules of ``NetworkConformance`` on what was sent and nobody has taken yet."""
+"""Rules on the backlog of a stream: what was sent and could not be transmitted yet."""
 
 from __future__ import annotations
 
 from cluster_kit.network import Network, Stream
-from cluster_kit.testing.contract import contract
-from cluster_kit.testing.networks.stage import BULK, CLOSE, NetworkStage
+from cluster_kit.testing.networks.harness import BULK, CLOSE, NetworkHarness
+from cluster_kit.testing.rules import contract
 
-MANY_BULKS = 64  # more than a system takes in at once for somebody who reads
+MANY_BULKS = 64  # more than a system transmits at once
 
 RELIEVED = "``unsent_bytes`` has come back to 0; not called once the stream is closing."
 
 
-class BacklogRules(NetworkStage):
-    """What a stream can't send yet is kept and counted, and who sends is told when it is gone."""
+class BacklogRules(NetworkHarness):
+    """The backlog is kept and counted, and the sender is notified when it is gone."""
 
     @contract("How many bytes are kept here, as the way to the other end takes no more for now.")
-    def test_what_nobody_reads_is_counted_as_unsent(self) -> None:
-        """``unsent_bytes`` grows while the other end doesn't read, and is zero again once it
-        has.
-        """
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                assert ours.unsent_bytes == 0
-                bulks = await self.fill(ours)
-                reader = self.reader(theirs)
-                await reader.got(bulks * len(BULK))
-                await self.once(
-                    lambda: ours.unsent_bytes == 0, "no unsent bytes after all was received"
-                )
-
-        self.play(scenario)
+    async def test_what_nobody_reads_is_counted_as_unsent(self, ann: Network, bob: Network) -> None:
+        """``unsent_bytes`` grows while the other end doesn't read, and is 0 when it has."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            assert ours.unsent_bytes == 0
+            bulks = await self.fill(ours)
+            reader = self.reader(theirs)
+            await reader.got(bulks * len(BULK))
+            await self.once(
+                lambda: ours.unsent_bytes == 0, "no unsent bytes after all was received"
+            )
 
     @contract(RELIEVED)
-    def test_who_sends_is_told_when_all_is_taken(self) -> None:
-        """``relieved`` is called each time that nothing is unsent any more, and not within
-        ``send``.
-        """
+    async def test_who_sends_is_told_when_all_is_taken(self, ann: Network, bob: Network) -> None:
+        """``relieved`` is called each time that the backlog is gone, never within ``send``."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            sender = self.reader(ours)
+            bulks = await self.fill(ours)
+            before = len(sender.reliefs)
+            reader = self.reader(theirs)
+            await reader.got(bulks * len(BULK))
+            await sender.until(lambda: len(sender.reliefs) > before, "relieved()")
+            before = len(sender.reliefs)
+            more = 0
+            while more < MANY_BULKS and ours.unsent_bytes <= len(BULK):
+                ours.send(BULK)
+                more += 1
+            assert len(sender.reliefs) == before, "relieved() was called within send()"
+            await reader.got((bulks + more) * len(BULK))
+            await sender.until(lambda: len(sender.reliefs) > before, "relieved() once more")
+            assert not any(sender.reliefs), (
+                f"relieved() was called while {max(sender.reliefs)} bytes were unsent"
+            )
 
-        async def scenario(ann: Network, bob: Network) -> None:
+    @contract(RELIEVED)
+    async def test_who_closes_is_not_told_what_is_taken(self, ann: Network, bob: Network) -> None:
+        """After ``close`` or ``abort``, only ``lost`` is called."""
+        for ends in (Stream.close, Stream.abort):
             async with self.pair(ann, bob) as (ours, theirs):
                 sender = self.reader(ours)
-                bulks = await self.fill(ours)
+                await self.fill(ours)
                 before = len(sender.reliefs)
-                reader = self.reader(theirs)
-                await reader.got(bulks * len(BULK))
-                await sender.until(lambda: len(sender.reliefs) > before, "relieved()")
-                before = len(sender.reliefs)
-                more = 0
-                while more < MANY_BULKS and ours.unsent_bytes <= len(BULK):
-                    ours.send(BULK)
-                    more += 1
-                assert len(sender.reliefs) == before, "relieved() was called within send()"
-                await reader.got((bulks + more) * len(BULK))
-                await sender.until(lambda: len(sender.reliefs) > before, "relieved() once more")
-                assert not any(sender.reliefs), (
-                    f"relieved() was called while {max(sender.reliefs)} bytes were unsent"
+                getattr(ours, ends.__name__)()
+                self.reader(theirs)
+                await self.a_while(ann, bob)
+                assert len(sender.reliefs) == before, (
+                    f"relieved() was called after {ends.__name__}()"
                 )
-
-        self.play(scenario)
-
-    @contract(RELIEVED)
-    def test_who_closes_is_not_told_what_is_taken(self) -> None:
-        """Whoever has closed a stream, or aborted it, is told of its end and of nothing else."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            for ends in (Stream.close, Stream.abort):
-                async with self.pair(ann, bob) as (ours, theirs):
-                    sender = self.reader(ours)
-                    await self.fill(ours)
-                    before = len(sender.reliefs)
-                    getattr(ours, ends.__name__)()
-                    self.reader(theirs)
-                    await self.a_while(ann, bob)
-                    assert len(sender.reliefs) == before, (
-                        f"relieved() was called after {ends.__name__}()"
-                    )
-
-        self.play(scenario)
 
     @contract(CLOSE)
-    def test_closing_sends_the_rest_first(self) -> None:
-        """``close`` loses nothing of what was sent before, also where that waits for a reader."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                bulks = await self.fill(ours)
-                ours.close()
-                reader = self.reader(theirs)
-                await reader.ended()
-                assert len(reader.data) == bulks * len(BULK), (
-                    f"of {bulks * len(BULK)} bytes, {len(reader.data)} came in"
-                )
-                assert reader.data == BULK * bulks
-
-        self.play(scenario)
+    async def test_closing_sends_the_rest_first(self, ann: Network, bob: Network) -> None:
+        """``close`` loses nothing that was sent before, even a backlog."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            bulks = await self.fill(ours)
+            ours.close()
+            reader = self.reader(theirs)
+            await reader.ended()
+            assert len(reader.data) == bulks * len(BULK), (
+                f"{len(reader.data):,} of {bulks * len(BULK):,} bytes were received"
+            )
+            assert reader.data == BULK * bulks

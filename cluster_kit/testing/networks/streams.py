@@ -1,4 +1,4 @@
-"""The rules of ``NetworkConformance`` on streams and listeners."""
+"""Rules on streams and listeners."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 
 from cluster_kit.errors import NetworkFault
 from cluster_kit.network import Endpoint, Network, Stream
-from cluster_kit.testing.contract import contract
-from cluster_kit.testing.networks.stage import BULK, CLOSE, NetworkStage, Reader
+from cluster_kit.testing.networks.harness import BULK, CLOSE, NetworkHarness, StreamRecorder
+from cluster_kit.testing.rules import contract
 
 NOT_OURS = "No interface of this machine has the address."
 NO_PORT = "A port is 0 to 65535; another number fails as ``failed``."
@@ -19,328 +19,256 @@ START = "Begin to receive, never within this call; until then bytes and the end 
 LOST = "It is called exactly once, as the last."
 
 
-class StreamRules(NetworkStage):
-    """Streams are ordered and reliable, end once, and wait for their readers."""
+class StreamRules(NetworkHarness):
+    """Streams are ordered and reliable, end once, and wait until they are read."""
 
     # Opening
 
     @contract("An IPv4 address is given as such, even if a socket serves both protocols.")
-    def test_both_ends_agree_on_where_they_are(self) -> None:
-        """What one end calls ``here``, the other calls ``there``; an address is given as such."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                assert ours.here == theirs.there, f"{ours.here} is {theirs.there} at the other end"
-                assert theirs.here == ours.there, f"{theirs.here} is {ours.there} at the other end"
-                assert ours.there.host == self.other_address
-
-        self.play(scenario)
+    async def test_both_ends_agree_on_where_they_are(self, ann: Network, bob: Network) -> None:
+        """One end's ``here`` is the other's ``there``."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            assert ours.here == theirs.there, f"{ours.here} is {theirs.there} at the other end"
+            assert theirs.here == ours.there, f"{theirs.here} is {ours.there} at the other end"
+            assert ours.there.host == self.other_address
 
     @contract("Where others find it, with the port that it was given.")
-    def test_the_listener_tells_the_port_that_it_was_given(self) -> None:
-        """Port 0 stands for any that is free, and ``here`` is where others find it."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.serving(bob) as (listener, _):
-                assert listener.here.host == self.other_address
-                assert listener.here.port > 0
-
-        self.play(scenario)
+    async def test_the_listener_tells_the_port_that_it_was_given(self, bob: Network) -> None:
+        """With port 0 the system chooses a port, which ``here`` contains."""
+        async with self.serving(bob) as (listener, _):
+            assert listener.here.host == self.other_address
+            assert listener.here.port > 0
 
     @contract("Nobody listens at the address.")
-    def test_nobody_listening_is_refused(self) -> None:
-        """A dial to where nobody listens fails with ``refused``."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            to = Endpoint(self.other_address, await self.free_port(bob, self.other_address))
-            error = await self.refusal(ann.dial(to), f"dial to {to}, where nobody listens")
-            assert error.fault is NetworkFault.REFUSED, (
-                f"nobody listens at {to}, but the fault is {error.fault!r}"
-            )
-
-        self.play(scenario)
+    async def test_nobody_listening_is_refused(self, ann: Network, bob: Network) -> None:
+        """A dial to an address where nobody listens fails as ``refused``."""
+        to = Endpoint(self.other_address, await self.free_port(bob, self.other_address))
+        error = await self.refusal(ann.dial(to), f"dial to {to}, where nobody listens")
+        assert error.fault is NetworkFault.REFUSED, (
+            f"nobody listens at {to}, but the fault is {error.fault!r}"
+        )
 
     @contract("Another program uses the port exclusively.")
-    def test_a_port_in_use_is_told(self) -> None:
-        """A second listener at one address and port fails with ``in use``."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.serving(bob) as (listener, _):
-                error = await self.refusal(bob.listen(listener.here), "listen at a port in use")
-                assert error.fault is NetworkFault.IN_USE
-
-        self.play(scenario)
+    async def test_a_port_in_use_is_told(self, bob: Network) -> None:
+        """A second listener at one address and port fails as ``in use``."""
+        async with self.serving(bob) as (listener, _):
+            error = await self.refusal(bob.listen(listener.here), "listen at a port in use")
+            assert error.fault is NetworkFault.IN_USE
 
     @contract(NOT_OURS)
-    def test_listening_at_a_foreign_address_is_told(self) -> None:
-        """A listener at an address of another machine fails with ``not ours``."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            error = await self.refusal(
-                ann.listen(Endpoint(self.foreign_address, 0)), "listen at a foreign address"
-            )
-            assert error.fault is NetworkFault.NOT_OURS
-
-        self.play(scenario)
+    async def test_listening_at_a_foreign_address_is_told(self, ann: Network) -> None:
+        """Listening at an address of another machine fails as ``not ours``."""
+        error = await self.refusal(
+            ann.listen(Endpoint(self.foreign_address, 0)), "listen at a foreign address"
+        )
+        assert error.fault is NetworkFault.NOT_OURS
 
     @contract(NO_PORT)
-    def test_a_port_that_cannot_be_is_told(self) -> None:
-        """Dialling and listening at a port out of range fail."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            for port in IMPOSSIBLE_PORTS:
-                for what, name in ((ann.dial, "dial"), (bob.listen, "listen")):
-                    error = await self.refusal(
-                        what(Endpoint(self.other_address, port)), f"{name} at port {port}"
-                    )
-                    assert error.fault is NetworkFault.FAILED, (
-                        f"{name} at port {port} fails as {error.fault!r}"
-                    )
-
-        self.play(scenario)
+    async def test_a_port_that_cannot_be_is_told(self, ann: Network, bob: Network) -> None:
+        """Dialling and listening at a port out of range fail as ``failed``."""
+        for port in IMPOSSIBLE_PORTS:
+            for what, name in ((ann.dial, "dial"), (bob.listen, "listen")):
+                error = await self.refusal(
+                    what(Endpoint(self.other_address, port)), f"{name} at port {port}"
+                )
+                assert error.fault is NetworkFault.FAILED, (
+                    f"{name} at port {port} fails as {error.fault!r}"
+                )
 
     @contract("Pass each stream to ``accept``, never within this call; until then others wait.")
-    def test_streams_wait_for_the_listener_to_start(self) -> None:
-        """Others connect and wait until ``start``, and none is handed over within that call; each
-        is, once.
-        """
+    async def test_streams_wait_for_the_listener_to_start(self, ann: Network, bob: Network) -> None:
+        """Dials succeed before ``start``; the streams are accepted after that call, each once."""
+        accepted: list[Stream] = []
+        come = asyncio.Event()
 
-        async def scenario(ann: Network, bob: Network) -> None:
-            accepted: list[Stream] = []
-            come = asyncio.Event()
+        def accept(stream: Stream) -> None:
+            accepted.append(stream)
+            if len(accepted) == 2:
+                come.set()
 
-            def accept(stream: Stream) -> None:
-                accepted.append(stream)
-                if len(accepted) == 2:
-                    come.set()
-
-            listener = await bob.listen(Endpoint(self.other_address, 0))
-            dialled = [
-                await self.within(ann.dial(listener.here), "dial before start") for _ in range(2)
-            ]
-            listener.start(accept)
-            assert accepted == [], "a stream was handed over within start"
-            await self.within(come.wait(), "two streams to be accepted")
-            assert {stream.there for stream in accepted} == {stream.here for stream in dialled}
-            await listener.close()
-            for stream in (*dialled, *accepted):
-                stream.abort()
-
-        self.play(scenario)
+        listener = await bob.listen(Endpoint(self.other_address, 0))
+        dialled = [
+            await self.within(ann.dial(listener.here), "dial before start") for _ in range(2)
+        ]
+        listener.start(accept)
+        assert accepted == [], "a stream was accepted within start"
+        await self.within(come.wait(), "two streams to be accepted")
+        assert {stream.there for stream in accepted} == {stream.here for stream in dialled}
+        await listener.close()
+        for stream in (*dialled, *accepted):
+            stream.abort()
 
     @contract(CLOSE_LISTENER)
-    def test_a_closed_listener_accepts_nothing_more(self) -> None:
-        """After ``close``, which may be called again, dials are refused, and open streams stay
-        open.
-        """
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.serving(bob) as (listener, accepted):
-                ours = await self.within(ann.dial(listener.here), "dial")
-                theirs = await self.within(accepted.get(), "a stream to be accepted")
-                await listener.close()
-                await listener.close()
-                error = await self.refusal(ann.dial(listener.here), "dial to a closed listener")
-                assert error.fault is NetworkFault.REFUSED
-                reader = self.reader(theirs)
-                ours.send(b"still here")
-                assert await reader.got(10) == b"still here"
-                ours.abort()
-                theirs.abort()
-
-        self.play(scenario)
+    async def test_a_closed_listener_accepts_nothing_more(self, ann: Network, bob: Network) -> None:
+        """After ``close``, even twice, dials are refused, and open streams stay open."""
+        async with self.serving(bob) as (listener, accepted):
+            ours = await self.within(ann.dial(listener.here), "dial")
+            theirs = await self.within(accepted.get(), "a stream to be accepted")
+            await listener.close()
+            await listener.close()
+            error = await self.refusal(ann.dial(listener.here), "dial to a closed listener")
+            assert error.fault is NetworkFault.REFUSED
+            reader = self.reader(theirs)
+            ours.send(b"still here")
+            assert await reader.got(10) == b"still here"
+            ours.abort()
+            theirs.abort()
 
     @contract(CLOSE_LISTENER)
-    def test_a_closed_listener_aborts_what_it_did_not_hand_over(self) -> None:
-        """Who was let in and not handed over is told that the stream has ended."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            listener = await bob.listen(Endpoint(self.other_address, 0))
-            ours = await self.within(ann.dial(listener.here), "dial before start")
-            await listener.close()
-            await self.reader(ours).ended()
-
-        self.play(scenario)
+    async def test_a_closed_listener_aborts_what_it_did_not_hand_over(
+        self, ann: Network, bob: Network
+    ) -> None:
+        """A stream that was not accepted by the application ends when the listener closes."""
+        listener = await bob.listen(Endpoint(self.other_address, 0))
+        ours = await self.within(ann.dial(listener.here), "dial before start")
+        await listener.close()
+        await self.reader(ours).ended()
 
     @contract("if this is cancelled, nothing is left of it.")
-    def test_a_cancelled_dial_leaves_nothing(self) -> None:
-        """Who gives up cancels: what the other end accepted meanwhile ends."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.serving(bob) as (listener, accepted):
-                for turns in range(4):
-                    dialling = asyncio.create_task(ann.dial(listener.here))
-                    for _ in range(turns):
-                        await asyncio.sleep(0)
-                    dialling.cancel()
-                    await asyncio.wait([dialling])
-                    if not dialling.cancelled():
-                        dialling.result().abort()  # it was faster
-                last = await self.within(ann.dial(listener.here), "dial")
-                while (
-                    stream := await self.within(accepted.get(), "a stream to be accepted")
-                ).there != last.here:
-                    await self.reader(stream).ended()
-                stream.abort()
-                last.abort()
-
-        self.play(scenario)
+    async def test_a_cancelled_dial_leaves_nothing(self, ann: Network, bob: Network) -> None:
+        """If a dial is cancelled, the stream that the other end may have accepted ends."""
+        async with self.serving(bob) as (listener, accepted):
+            for turns in range(4):
+                dialling = asyncio.create_task(ann.dial(listener.here))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                dialling.cancel()
+                await asyncio.wait([dialling])
+                if not dialling.cancelled():
+                    dialling.result().abort()  # it had already succeeded
+            last = await self.within(ann.dial(listener.here), "dial")
+            while (
+                stream := await self.within(accepted.get(), "a stream to be accepted")
+            ).there != last.here:
+                await self.reader(stream).ended()
+            stream.abort()
+            last.abort()
 
     # Sending and receiving
 
     @contract("Send ``data`` in its turn, without waiting")
-    def test_what_is_sent_comes_in_whole_and_in_order(self) -> None:
-        """All bytes come in, in order, both ways."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as ends:
-                readers = [self.reader(end) for end in ends]
-                parts = [bytes([number % 251]) * (number % 1000) for number in range(500)]
-                for part in (*parts, BULK):
-                    for end in ends:
-                        end.send(part)
-                whole = b"".join((*parts, BULK))
-                for reader in readers:
-                    assert await reader.got(len(whole)) == whole, (
-                        "bytes came in that were not sent, or in another order"
-                    )
-
-        self.play(scenario)
+    async def test_what_is_sent_comes_in_whole_and_in_order(
+        self, ann: Network, bob: Network
+    ) -> None:
+        """All bytes arrive in order, both ways."""
+        async with self.pair(ann, bob) as ends:
+            readers = [self.reader(end) for end in ends]
+            parts = [bytes([number % 251]) * (number % 1000) for number in range(500)]
+            for part in (*parts, BULK):
+                for end in ends:
+                    end.send(part)
+            whole = b"".join((*parts, BULK))
+            for reader in readers:
+                assert await reader.got(len(whole)) == whole, (
+                    "the bytes received are not those that were sent"
+                )
 
     @contract(START)
-    def test_nothing_is_received_before_start(self) -> None:
-        """Bytes wait until ``start``, and none is received within that call."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                heard = self.reader(ours)
-                theirs.send(b"go on")
-                ours.send(b"early")
-                await heard.got(5)
-                reader = self.reader(theirs)
-                assert not reader.data, "bytes were received within start"
-                assert await reader.got(5) == b"early"
-
-        self.play(scenario)
+    async def test_nothing_is_received_before_start(self, ann: Network, bob: Network) -> None:
+        """Bytes wait until ``start``, and are never received within that call."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            heard = self.reader(ours)
+            theirs.send(b"go on")
+            ours.send(b"early")
+            await heard.got(5)
+            reader = self.reader(theirs)
+            assert not reader.data, "bytes were received within start"
+            assert await reader.got(5) == b"early"
 
     @contract(START)
-    def test_the_end_is_not_told_before_start(self) -> None:
-        """A stream that ended before ``start`` still brings what was sent, then tells the end."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                closing = self.reader(ours)
-                ours.send(b"last words")
-                ours.close()
-                await closing.ended()
-                await self.a_while(ann, bob)
-                reader = self.reader(theirs)
-                assert not reader.losses, "the end was told within start"
-                await reader.ended()
-                assert bytes(reader.data) == b"last words"
-
-        self.play(scenario)
+    async def test_the_end_is_not_told_before_start(self, ann: Network, bob: Network) -> None:
+        """A stream that ended before ``start`` first delivers its bytes, then calls ``lost``."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            closing = self.reader(ours)
+            ours.send(b"last words")
+            ours.close()
+            await closing.ended()
+            await self.a_while(ann, bob)
+            reader = self.reader(theirs)
+            assert not reader.losses, "lost was called within start"
+            await reader.ended()
+            assert bytes(reader.data) == b"last words"
 
     # Ending
 
     @contract("On a stream that is closing or lost, do nothing.")
-    def test_nothing_is_sent_after_close(self) -> None:
-        """``send`` on a stream that is closing does nothing."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                ours.send(b"before")
-                ours.close()
-                ours.send(b"after")
-                reader = self.reader(theirs)
-                await reader.ended()
-                assert bytes(reader.data) == b"before"
-
-        self.play(scenario)
+    async def test_nothing_is_sent_after_close(self, ann: Network, bob: Network) -> None:
+        """``send`` on a closing stream does nothing."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            ours.send(b"before")
+            ours.close()
+            ours.send(b"after")
+            reader = self.reader(theirs)
+            await reader.ended()
+            assert bytes(reader.data) == b"before"
 
     @contract(CLOSE)
-    def test_nothing_is_received_after_close(self) -> None:
-        """Who closes receives nothing more, even of what has come in already."""
+    async def test_nothing_is_received_after_close(self, ann: Network, bob: Network) -> None:
+        """After ``close`` nothing is received, even of what has already arrived."""
 
-        async def scenario(ann: Network, bob: Network) -> None:
-            class Closer(Reader):
-                bytes_at_close = 0
+        class Closer(StreamRecorder):
+            bytes_at_close = 0
 
-                def received(self, data: memoryview) -> None:
-                    super().received(data)
-                    theirs.close()
-                    self.bytes_at_close = self.bytes_at_close or len(self.data)
-
-            async with self.pair(ann, bob) as (ours, theirs):
-                closer = Closer(self.deadline_s)
-                theirs.start(closer)
-                told = self.reader(ours)
-                ours.send(BULK)
-                ours.send(BULK)
-                await closer.ended()
-                await told.ended()
-                assert len(closer.data) == closer.bytes_at_close, "bytes were received after close"
-
-        self.play(scenario)
-
-    @contract(LOST)
-    def test_the_end_is_told_once_to_who_closes(self) -> None:
-        """``lost`` is called exactly once, as the last and not within ``close``, however often one
-        closes and aborts.
-        """
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                reader, other = self.reader(ours), self.reader(theirs)
-                ours.close()
-                ours.close()
-                assert not reader.losses, "lost() was called within close()"
-                await reader.ended()
-                ours.close()
-                ours.abort()
-                await self._only_one_end(ann, bob, reader, other)
-
-        self.play(scenario)
-
-    @contract(LOST)
-    def test_the_end_is_told_once_to_who_aborts(self) -> None:
-        """``abort`` ends a stream now, also one with unsent bytes; ``lost`` is called once at
-        either end, not within it.
-        """
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                reader = self.reader(ours)
-                await self.fill(ours)
-                ours.close()
-                ours.abort()
-                ours.abort()
-                assert not reader.losses, "lost() was called within abort()"
-                await reader.ended()
-                ours.send(b"nothing")
-                assert ours.unsent_bytes == 0, "an aborted stream keeps unsent bytes"
-                await self._only_one_end(ann, bob, reader, self.reader(theirs))
-
-        self.play(scenario)
-
-    @contract(LOST)
-    def test_the_end_is_told_when_the_other_end_closes(self) -> None:
-        """Whoever ends the stream, the other end is told, exactly once, and sending does nothing
-        then.
-        """
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                reader, other = self.reader(ours), self.reader(theirs)
+            def received(self, data: memoryview) -> None:
+                super().received(data)
                 theirs.close()
-                await reader.ended()
-                ours.send(b"nothing")
-                await self._only_one_end(ann, bob, reader, other)
+                self.bytes_at_close = self.bytes_at_close or len(self.data)
 
-        self.play(scenario)
+        async with self.pair(ann, bob) as (ours, theirs):
+            closer = Closer(self.deadline_s)
+            theirs.start(closer)
+            told = self.reader(ours)
+            ours.send(BULK)
+            ours.send(BULK)
+            await closer.ended()
+            await told.ended()
+            assert len(closer.data) == closer.bytes_at_close, "bytes were received after close"
 
-    async def _only_one_end(self, ann: Network, bob: Network, *readers: Reader) -> None:
-        """Wait for the ends of both, and for a second end that may follow."""
+    @contract(LOST)
+    async def test_the_end_is_told_once_to_who_closes(self, ann: Network, bob: Network) -> None:
+        """``lost`` is called once, as the last, never within ``close``."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            reader, other = self.reader(ours), self.reader(theirs)
+            ours.close()
+            ours.close()
+            assert not reader.losses, "lost() was called within close()"
+            await reader.ended()
+            ours.close()
+            ours.abort()
+            await self._only_one_end(ann, bob, reader, other)
+
+    @contract(LOST)
+    async def test_the_end_is_told_once_to_who_aborts(self, ann: Network, bob: Network) -> None:
+        """``abort`` ends a stream at once, even one with unsent bytes.
+
+        ``lost`` is called once at each end, never within ``abort``.
+        """
+        async with self.pair(ann, bob) as (ours, theirs):
+            reader = self.reader(ours)
+            await self.fill(ours)
+            ours.close()
+            ours.abort()
+            ours.abort()
+            assert not reader.losses, "lost() was called within abort()"
+            await reader.ended()
+            ours.send(b"nothing")
+            assert ours.unsent_bytes == 0, "an aborted stream keeps unsent bytes"
+            await self._only_one_end(ann, bob, reader, self.reader(theirs))
+
+    @contract(LOST)
+    async def test_the_end_is_told_when_the_other_end_closes(
+        self, ann: Network, bob: Network
+    ) -> None:
+        """When the other end closes, ``lost`` is called once, and sending does nothing."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            reader, other = self.reader(ours), self.reader(theirs)
+            theirs.close()
+            await reader.ended()
+            ours.send(b"nothing")
+            await self._only_one_end(ann, bob, reader, other)
+
+    async def _only_one_end(self, ann: Network, bob: Network, *readers: StreamRecorder) -> None:
+        """Wait for the ends of all readers, and check that no second one follows."""
         for reader in readers:
             await reader.ended()
         await self.a_while(ann, bob)

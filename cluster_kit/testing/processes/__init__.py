@@ -1,6 +1,5 @@
-"""What a suite runs in a process of its own, by ``python -m``.
+"""Programs that a suite runs by ``python -m``, in processes of their own.
 
-``peer`` is a node that can be killed and stopped, and ``selections`` asks a topology where hashes
-of text are others. They are not in the packages of their suites, which such a process has no need
-to import.
+``peer`` is a node that can be killed and stopped, and ``selections`` asks a topology in a process
+with other hashes. They are outside the packages of the suites, which they need not import.
 """

@@ -1,8 +1,7 @@
-"""A node with a connector, and nothing else, in a process of its own: ``python -m
-cluster_kit.testing.processes.peer``.
+"""A connector in a process of its own: ``python -m cluster_kit.testing.processes.peer``.
 
-It reads two pickled lines on standard input, the ``Errand`` and what it is about, starts the
-connector, answers with the node and serves until its input ends.
+It reads two pickled lines from standard input: the ``ModuleLocation``, then the arguments of the
+peer. It starts the connector, writes its node to standard output, and serves until its input ends.
 """
 
 from __future__ import annotations
@@ -17,13 +16,11 @@ from typing import Any, BinaryIO, NamedTuple
 from cluster_kit.abc import Connector
 from cluster_kit.node import Node
 from cluster_kit.security import Security
-from cluster_kit.testing.stand_ins import RecordingLinks
+from cluster_kit.testing.fakes import RecordingLinks
 
 
-class Errand(NamedTuple):
-    """Where the module with the connector's class is found: test modules needn't be importable by
-    their name.
-    """
+class ModuleLocation(NamedTuple):
+    """Where to import the connector's class from; a test module may lack an importable name."""
 
     path: list[str]
     module: str
@@ -31,36 +28,29 @@ class Errand(NamedTuple):
 
 
 def main() -> None:
-    """Serve until the parent goes."""
+    """Serve until the parent closes standard input."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the plugin prints is no answer
-    errand = _read(sys.stdin.buffer)
-    sys.path[:] = errand.path
-    _import(errand)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the plugin may print
+    location = _read(sys.stdin.buffer)
+    sys.path[:] = location.path
+    _import(location)
     connector, local, dial, keyring = _read(sys.stdin.buffer)
-    asyncio.run(
-        _serve(
-            connector,
-            local,
-            dial,
-            answers,
-            RecordingLinks(boot_id=local.boot_id, security=Security(local, keyring)),
-        )
-    )
+    links = RecordingLinks(boot_id=local.boot_id, security=Security(local, keyring))
+    asyncio.run(_serve(connector, local, dial, answers, links))
 
 
 def _read(source: BinaryIO) -> Any:
     return pickle.loads(bytes.fromhex(source.readline().decode()))  # noqa: S301 - our own parent wrote it
 
 
-def _import(errand: Errand) -> None:
+def _import(location: ModuleLocation) -> None:
     try:
-        importlib.import_module(errand.module)
+        importlib.import_module(location.module)
     except ImportError:
-        spec = importlib.util.spec_from_file_location(errand.module, errand.file)
+        spec = importlib.util.spec_from_file_location(location.module, location.file)
         assert spec is not None
         assert spec.loader is not None
-        sys.modules[errand.module] = module = importlib.util.module_from_spec(spec)
+        sys.modules[location.module] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
 
 

@@ -1,7 +1,7 @@
-"""Whom a topology selects, asked here, or in another process, whose hashes of text are others.
+"""What a topology selects for all nodes of a roster, asked in this process or in another one.
 
-That one is ``python -m cluster_kit.testing.processes.selections``. It can be on another machine, as
-far as it can tell.
+The other one is ``python -m cluster_kit.testing.processes.selections``. It has other hashes, and
+can pretend to be another machine.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any
 
 from cluster_kit.abc import Topology
 from cluster_kit.node import Node
-from cluster_kit.testing.processes.elsewhere import move
+from cluster_kit.testing.processes.other_machine import move
 
 Selections = list[dict[str, list[str]]]
 """For each roster: by the key of each node, the sorted keys of those it selects."""
 
 
 def selections(topology: Topology, rosters: Sequence[frozenset[Node]]) -> Selections:
-    """Return whom all nodes of all rosters select."""
+    """Return what all nodes of all rosters select."""
     return [
         {
             local.key: sorted(node.key for node in topology.select(local, roster - {local}))
@@ -41,47 +41,50 @@ def selections(topology: Topology, rosters: Sequence[frozenset[Node]]) -> Select
 def selections_elsewhere(
     topology: Topology, rosters: Sequence[frozenset[Node]], *, hash_seed: int, is_remote: bool
 ) -> Selections:
-    """Return the same from a process with this PYTHONHASHSEED, where the topology is built from its
-    options.
+    """Return the same from another process, which builds the topology from its options.
 
-    Nodes are made there in the order of their keys, or in the reverse one where the seed is odd,
-    since ``id`` is no order. Time and the name of the host are others where it ``is_remote``.
+    Nodes are created there in the order of their keys, or in reverse if the seed is odd, to expose
+    code that depends on ``id``.
+
+    Args:
+        topology: An instance of an importable class.
+        rosters: The rosters to ask about.
+        hash_seed: The PYTHONHASHSEED of the process.
+        is_remote: Whether it pretends to be another machine.
 
     Raises:
-        LookupError: The class is not one that a process can import.
-        CalledProcessError: That process failed; its standard error is shown.
+        LookupError: The class can't be imported by another process.
+        CalledProcessError: The process failed; its standard error is shown.
     """
     kind = type(topology)
     if "<locals>" in kind.__qualname__:
         raise LookupError(
             f"{kind.__qualname__} is defined in a function, and no other process can import it"
         )
-    names: list[str] = (
-        [field.name for field in fields(topology) if field.init] if is_dataclass(topology) else []
-    )
-    options = {name: getattr(topology, name) for name in names}
+    is_reversed = hash_seed % 2 == 1
     plain = [
-        [node.to_plain() for node in sorted(roster, key=str, reverse=hash_seed % 2 == 1)]
+        [node.to_plain() for node in sorted(roster, key=str, reverse=is_reversed)]
         for roster in rosters
     ]
-    asked = (
-        is_remote,
-        inspect.getfile(kind),
-        kind.__module__,
-        kind.__qualname__,
-        pickle.dumps(options),
-        plain,
-    )
+    location = inspect.getfile(kind), kind.__module__, kind.__qualname__
+    question = is_remote, *location, pickle.dumps(options_of(topology)), plain
+    path = os.pathsep.join(filter(None, sys.path))
     answer = subprocess.run(  # noqa: S603 - this very module
         [sys.executable, "-m", __name__],
-        input=pickle.dumps(asked),
+        input=pickle.dumps(question),
         stdout=subprocess.PIPE,
-        env=os.environ
-        | {"PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=os.environ | {"PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": path},
         check=True,
     )
     selected: Selections = json.loads(answer.stdout)
     return selected
+
+
+def options_of(plugin: object) -> dict[str, Any]:
+    """Return the options of a plugin, from which its class is built again."""
+    if not is_dataclass(plugin):
+        return {}
+    return {field.name: getattr(plugin, field.name) for field in fields(plugin) if field.init}
 
 
 def _answer(question: bytes) -> Selections:
@@ -94,9 +97,7 @@ def _answer(question: bytes) -> Selections:
 
 
 def _imported(path: str, module: str, qualname: str) -> Any:
-    """Return the class, from its file if its module has no name that can be imported, as that of a
-    test may.
-    """
+    """Return the class; import its file if the module has no importable name, as a test may."""
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError:

@@ -35,7 +35,7 @@ from cluster_kit.testing.simulation.invariants.view import NodeView
 from cluster_kit.testing.simulation.process import NodeProcess
 from cluster_kit.testing.simulation.scripts.message_steps import MessageStep
 from cluster_kit.testing.simulation.trace import Trace
-from cluster_kit.testing.virtual_time.timeline import Event, Timeline
+from cluster_kit.testing.virtual_time.timeline import Timeline, TimelineHandle
 
 _MAX_TURN_S = 0.1  # that a starved process runs between two pauses
 
@@ -101,7 +101,7 @@ class SimulatedNode:
         self._checker = checker
         self._keyring: Keyring | None = keyring_of([1]) if secret else None
         self._absence: Disturbance | None = connectivity.node_absent(number, 0.0, was_there=False)
-        self._next_turn: Event | None = None  # of a starved process
+        self._next_turn: TimelineHandle | None = None  # of a starved process
         self._leaves_when_thawed = False
 
     @property

@@ -1,33 +1,29 @@
 """``StrategyConformance``: the contract of ``cluster_kit.abc.Strategy``, one test for each rule.
 
-``overrides`` is what an author says of a strategy, ``bystander`` is a node that can be stopped
-dead, and ``said`` looks through what was heard. The other modules are the rules, by what they are
-about.
+``harness`` has what an author overrides, ``bystander`` a node that can be stopped dead, and
+``observations`` reads what strategies yield. The other modules are the rules, by subject.
 """
 
 from __future__ import annotations
 
 from cluster_kit.testing.strategies.announcing import AnnouncingRules
-from cluster_kit.testing.strategies.diagnosing import DiagnosingRules
-from cluster_kit.testing.strategies.ending import EndingRules
+from cluster_kit.testing.strategies.diagnosing import StrategyDiagnosisRules
+from cluster_kit.testing.strategies.leaving import LeavingRules
 from cluster_kit.testing.strategies.observing import ObservingRules
-from cluster_kit.testing.strategies.parting import PartingRules
-from cluster_kit.testing.strategies.silence import SilenceRules
-from cluster_kit.testing.strategies.trouble import TroubleRules
+from cluster_kit.testing.strategies.shutdown import ShutdownRules
+from cluster_kit.testing.strategies.source_failures import SourceFailureRules
 
 
 class StrategyConformance(
     ObservingRules,
-    EndingRules,
+    ShutdownRules,
     AnnouncingRules,
-    PartingRules,
-    SilenceRules,
-    TroubleRules,
-    DiagnosingRules,
+    LeavingRules,
+    SourceFailureRules,
+    StrategyDiagnosisRules,
 ):
-    """Subclass it as ``Test...`` and override the fixture ``strategy``; every other override is
-    optional.
+    """Subclass it as ``Test...`` and override the fixture ``strategy``; all else is optional.
 
-    Rules that a strategy has no part in are skipped: those on announcing by ``Strategy.announces``,
-    those on a broken source unless ``break_source`` is overridden.
+    Rules that don't apply to a strategy are skipped: those on announcing unless
+    ``Strategy.announces`` is true, those on a broken source unless ``break_source`` is overridden.
     """

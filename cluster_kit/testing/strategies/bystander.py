@@ -1,6 +1,4 @@
-"""A node that discovers in a thread of its own, and can be stopped dead there, as SIGSTOP does with
-a process.
-"""
+"""A node that discovers in a thread of its own and can be stopped dead there."""
 
 from __future__ import annotations
 
@@ -17,15 +15,11 @@ class Freezable(Protocol):
     """A node that can be stopped dead."""
 
     def freeze(self) -> None:
-        """Stop the node where it is: it keeps what it has open and does nothing any more.
-        Idempotent.
-        """
+        """Stop the node: it keeps what it has open and does nothing more. Idempotent."""
 
 
 class Bystander:
-    """``with Bystander(strategy, ctx) as bystander``: discovers inside the block, until
-    ``freeze``.
-    """
+    """Discovers inside a ``with`` block, until ``freeze``."""
 
     def __init__(self, strategy: Strategy, ctx: Discovery) -> None:
         self._strategy = strategy

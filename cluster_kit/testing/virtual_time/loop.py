@@ -1,87 +1,45 @@
-"""``VirtualLoop``: an asyncio event loop in virtual time, and ``run_virtually``, which is
-``asyncio.run`` in such a loop.
+"""``VirtualLoop``: an asyncio event loop in virtual time, which represents a process.
+
+Loops on one timeline share its queue of ready callbacks and its heap of timers, so any of them can
+drive all. A paused loop keeps its ready callbacks in ``_held`` instead; a closed or killed one
+drops them, so that nothing of it runs again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import heapq
 import logging
 import math
 import threading
 import warnings
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
-from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
+from typing import Any, NoReturn, TypeVarTuple, Unpack
 from weakref import WeakSet, WeakValueDictionary
 
-from cluster_kit.errors import LeakError, VirtualTimeError
+from cluster_kit.errors import LeakError
 from cluster_kit.testing.virtual_time.real_world import NoRealWorld
 from cluster_kit.testing.virtual_time.timeline import Timeline, Unhandled
-from cluster_kit.testing.virtual_time.waits import waits_of
-
-HOUR_S = 3600.0
+from cluster_kit.testing.virtual_time.waiting_tasks import places_of
 
 log = logging.getLogger("asyncio")
 
-T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-def run_virtually(main: Coroutine[Any, Any, T], *, limit_s: float = HOUR_S) -> T:
-    """Run ``main`` as ``asyncio.run`` does, in virtual time.
-
-    Args:
-        main: The coroutine.
-        limit_s: How much virtual time it may take.
-
-    Raises:
-        DeadlockError: ``main`` waits for what can't happen any more; the message lists the tasks
-            that wait.
-        LeakError: It used something of the real world, such as a socket or a thread.
-        VirtualTimeError: It took longer than ``limit_s``, or left an exception that nobody handled.
-    """
-    if asyncio._get_running_loop() is not None:
-        raise RuntimeError("run_virtually() cannot be called from a running event loop")
-    timeline = Timeline(limit_s=limit_s)
-    is_first = not gc.get_freeze_count()
-    if is_first:
-        gc.freeze()  # only what the run leaves is looked through at its end
-    try:
-        with asyncio.Runner(loop_factory=partial(VirtualLoop, timeline)) as runner:
-            result = runner.run(main)
-    except BaseException as exc:
-        for unhandled in timeline.unhandled:
-            exc.add_note(f"besides, nobody handled: {unhandled.message}: {unhandled.exception!r}")
-        raise
-    finally:
-        timeline.close()
-        gc.collect()  # a failed task that nobody awaited tells so when it goes
-        if is_first:
-            gc.unfreeze()
-    if timeline.unhandled:
-        first = timeline.unhandled[0]
-        if isinstance(first.exception, LeakError):
-            raise first.exception
-        raise VirtualTimeError(
-            f"virtual time: nobody handled: {first.message}: {first.exception!r}"
-        ) from first.exception
-    return result
-
-
 class VirtualLoop(NoRealWorld):
-    """An event loop whose time is that of a timeline; it stands for a process.
+    """An event loop in virtual time, which represents a process.
 
     Whatever would leave virtual time raises ``LeakError``: sockets, pipes, threads, child
     processes, signals.
 
     Args:
-        timeline: Shared with other loops; a loop by itself has its own.
-        name: For messages.
+        timeline: The time that it shares with other loops; by default its own.
+        name: The name of the process in messages.
     """
 
     slow_callback_duration = 0.1  # asyncio's; nothing is measured
@@ -90,15 +48,14 @@ class VirtualLoop(NoRealWorld):
         self.timeline = timeline or Timeline()
         self.name = name
         self._ready = self.timeline._ready
-        # what is ready while the loop is paused; takes nothing once it is gone
-        self._held: deque[Any] | None = None
-        self._arrivals: list[asyncio.Handle] = []  # while it is paused
+        self._held: deque[Any] | None = None  # if it is paused or gone
+        self._arrivals: list[asyncio.Handle] = []  # from the network, while it is paused
         self._is_gone = False
         self._is_debugging = False
         self._is_in_charge = False  # of driving the timeline
         self._thread = threading.get_ident()
         self._at_end: dict[Callable[[], object], None] = {}
-        # asyncio's own list is one of all loops
+        # asyncio's own set has the tasks of all loops
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._generators: WeakValueDictionary[int, AsyncGenerator[Any, Any]] = WeakValueDictionary()
         self._count = 0
@@ -112,7 +69,7 @@ class VirtualLoop(NoRealWorld):
         state = "closed" if self._is_gone else "paused" if self.is_paused else "open"
         return f"<VirtualLoop {self.name} {state}>"
 
-    # The process that it stands for
+    # The process
 
     @property
     def is_paused(self) -> bool:
@@ -120,13 +77,14 @@ class VirtualLoop(NoRealWorld):
         return self._held is not None and not self._is_gone
 
     def pause(self) -> None:
-        """Freeze the process, as SIGSTOP does: what gets due waits. Idempotent."""
+        """Freeze the process, as SIGSTOP does: callbacks that become due wait. Idempotent."""
         if self._held is None:
             self._held = deque()
 
     def resume(self) -> None:
-        """Let the process go on: first what was ready, then what the network has brought, then the
-        timers. Idempotent.
+        """Continue the process, as SIGCONT does. Idempotent.
+
+        Callbacks that were ready run first, then what the network delivered, then timers.
         """
         if not self.is_paused:
             return
@@ -137,10 +95,9 @@ class VirtualLoop(NoRealWorld):
         self._arrivals.clear()
 
     def kill(self) -> None:
-        """End the process, as SIGKILL does: nothing of it runs any more, not even a ``finally``.
-        Idempotent.
+        """End the process as SIGKILL does: nothing of it runs again, not even ``finally``.
 
-        What it leaves is closed with the timeline, when it can't be noticed any more.
+        What it leaves is closed together with the timeline, when that can't be noticed. Idempotent.
         """
         if self._is_gone:
             return
@@ -149,9 +106,7 @@ class VirtualLoop(NoRealWorld):
         self._end()
 
     def on_end(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` when the process has ended, however it does; this is how a network
-        learns of it.
-        """
+        """Call ``callback`` when the process ends in any way; networks close its streams then."""
         self._at_end[callback] = None
 
     def off_end(self, callback: Callable[[], object]) -> None:
@@ -159,9 +114,7 @@ class VirtualLoop(NoRealWorld):
         self._at_end.pop(callback, None)
 
     def arrive(self, context: Context, callback: Callable[..., object], *args: Any) -> None:
-        """Call ``callback`` now, from outside, or when the process goes on; this is how a network
-        hands over what came in.
-        """
+        """Call ``callback`` for the network: now, or when the paused process goes on."""
         if self._held is not None:
             if not self._is_gone:
                 self._arrivals.append(asyncio.Handle(callback, args, self, context))
@@ -175,9 +128,9 @@ class VirtualLoop(NoRealWorld):
             self.call_exception_handler({"message": f"Exception in {callback!r}", "exception": exc})
 
     def waiting(self) -> Iterator[str]:
-        """Yield a line for each task that waits: its name, and where it waits."""
+        """Yield a line for each waiting task: its name, and where it waits."""
         owner = f"{self.name}, which is paused," if self.is_paused else self.name
-        for name, place in waits_of(self._live_tasks()):
+        for name, place in places_of(self._live_tasks()):
             yield f"{name} of {owner} in {place}"
 
     def _live_tasks(self) -> set[asyncio.Task[Any]]:
@@ -210,12 +163,12 @@ class VirtualLoop(NoRealWorld):
             self.run_forever()
         except BaseException:
             if is_new and future.done() and not future.cancelled():
-                future.exception()  # it is told already
+                future.exception()  # mark it as retrieved: the other exception is raised
             raise
         finally:
             future.remove_done_callback(self._stop_for)
         if not future.done():
-            raise RuntimeError("Event loop stopped before Future completed.")
+            raise RuntimeError("TimelineHandle loop stopped before Future completed.")
         return future.result()
 
     def _check_idle(self) -> None:
@@ -232,11 +185,11 @@ class VirtualLoop(NoRealWorld):
         self.timeline.stop()
 
     def is_running(self) -> bool:
-        """Whether a callback of this loop runs, or it drives the timeline."""
+        """Return whether it drives the timeline, or one of its callbacks runs."""
         return self._is_in_charge or asyncio._get_running_loop() is self
 
     def is_closed(self) -> bool:
-        """Whether it is closed or killed."""
+        """Return whether it was closed or killed."""
         return self._is_gone
 
     def close(self) -> None:
@@ -260,7 +213,7 @@ class VirtualLoop(NoRealWorld):
         for generator in list(self._generators.values()):
             try:
                 await generator.aclose()
-            except Exception as exc:  # noqa: BLE001 - it is foreign code; the others are to be closed as well
+            except Exception as exc:  # noqa: BLE001 - the others must be closed, too
                 self.call_exception_handler(
                     {
                         "message": f"an error occurred during closing of {generator!r}",
@@ -270,7 +223,7 @@ class VirtualLoop(NoRealWorld):
                 )
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's signature
-        """Do nothing: there is none."""
+        """Do nothing: there is no executor."""
 
     # Callbacks, tasks and futures
 
@@ -281,7 +234,7 @@ class VirtualLoop(NoRealWorld):
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """Call ``callback`` in its turn."""
+        """Call ``callback`` after all callbacks that are ready."""
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
@@ -289,7 +242,7 @@ class VirtualLoop(NoRealWorld):
     def call_soon_threadsafe(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """Call ``callback`` in its turn; only from the thread of the loop."""
+        """Call ``callback`` as ``call_soon`` does; allowed in the loop's own thread only."""
         if threading.get_ident() != self._thread:
             self.leak(f"call_soon_threadsafe from the thread {threading.current_thread().name!r}")
         self._check_open()
@@ -302,8 +255,9 @@ class VirtualLoop(NoRealWorld):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call ``callback`` in ``delay`` seconds of virtual time, which passes even if they are too
-        few for a float to tell.
+        """Call ``callback`` in ``delay`` seconds of virtual time.
+
+        Even the shortest delay advances the time, by a unit in the last place.
         """
         now_s = self.timeline.now_s
         when_s = max(now_s + delay, math.nextafter(now_s, math.inf)) if delay > 0 else now_s
@@ -316,11 +270,11 @@ class VirtualLoop(NoRealWorld):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call ``callback`` when the timeline has come to ``when``."""
+        """Call ``callback`` when the timeline has reached ``when``."""
         timer: Any = asyncio.TimerHandle(when, callback, args, self, context)
         timeline = self.timeline
         heapq.heappush(timeline._due, (when, next(timeline._serials), timer))
-        timer._scheduled = True  # asyncio's mark of those that count when they are cancelled
+        timer._scheduled = True  # asyncio's mark: cancel() then calls _timer_handle_cancelled
         return timer  # type: ignore[no-any-return]
 
     def _timer_handle_cancelled(self, timer: Any) -> None:
@@ -334,30 +288,28 @@ class VirtualLoop(NoRealWorld):
     def create_task(
         self, coro: Any, *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[Any]:
-        """Return a task; those without a name are numbered by loop, so that names repeat from run
-        to run.
+        """Return a task of this loop.
+
+        Tasks without a name are numbered by loop, so that their names repeat from run to run.
         """
         if name is None:
             self._count += 1
             name = f"Task-{self._count}"
         if self._task_factory is None:
-            made = asyncio.Task(coro, loop=self, name=name, context=context)
+            task = asyncio.Task(coro, loop=self, name=name, context=context)
         else:
-            made = (
-                self._task_factory(self, coro)
-                if context is None
-                else self._task_factory(self, coro, context=context)
-            )
-            made.set_name(name)
-        self._tasks.add(made)
-        return made
+            options = {} if context is None else {"context": context}
+            task = self._task_factory(self, coro, **options)
+            task.set_name(name)
+        self._tasks.add(task)
+        return task
 
     def set_task_factory(self, factory: Any) -> None:
-        """Make tasks by ``factory``."""
+        """Create tasks by ``factory``."""
         self._task_factory = factory
 
     def get_task_factory(self) -> Any:
-        """Return what makes tasks."""
+        """Return the factory of tasks."""
         return self._task_factory
 
     def _keep_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
@@ -371,36 +323,34 @@ class VirtualLoop(NoRealWorld):
     # Exceptions
 
     def set_exception_handler(self, handler: Any) -> None:
-        """Give what nobody handles to ``handler`` rather than to the timeline."""
+        """Pass unhandled exceptions to ``handler`` rather than to the timeline."""
         self._exception_handler = handler
 
     def get_exception_handler(self) -> Any:
-        """Return who gets what nobody handles."""
+        """Return the handler of unhandled exceptions."""
         return self._exception_handler
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Pass on what nobody handled."""
+        """Pass on an unhandled exception."""
         if self._exception_handler is None:
             self.default_exception_handler(context)
             return
         try:
             self._exception_handler(self, context)
-        except Exception as exc:  # noqa: BLE001 - it is foreign code that is told of a failure
+        except Exception as exc:  # noqa: BLE001 - the handler is foreign code
             self.default_exception_handler(
                 {**context, "message": "Unhandled error in exception handler", "exception": exc}
             )
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """Log it, and keep it in ``Timeline.unhandled``."""
-        message, exception = (
-            context.get("message") or "Unhandled exception in event loop",
-            context.get("exception"),
-        )
+        """Log the exception, and add it to ``Timeline.unhandled``."""
+        message = context.get("message") or "Unhandled exception in event loop"
+        exception = context.get("exception")
         log.error("%s in %r", message, self, exc_info=exception)
         self.timeline.unhandled.append(Unhandled(self, message, exception, self.timeline.now_s))
 
     def get_debug(self) -> bool:
-        """Whether asyncio is in debug mode."""
+        """Return whether asyncio is in debug mode."""
         return self._is_debugging
 
     def set_debug(self, enabled: bool) -> None:
@@ -411,13 +361,12 @@ class VirtualLoop(NoRealWorld):
 
     def _check_open(self) -> None:
         if self._is_gone:
-            raise RuntimeError("Event loop is closed")
+            raise RuntimeError("TimelineHandle loop is closed")
 
     def leak(self, what: str) -> NoReturn:
-        """Raise ``LeakError``, which the timeline keeps as well."""
+        """Raise ``LeakError``, and add it to ``Timeline.unhandled``."""
         error = LeakError(
-            f"virtual time: {what} reaches out for the real world; use the network that is passed "
-            "in"
+            f"virtual time: {what} would reach the real world; use the network that is passed in"
         )
         self.timeline.unhandled.append(
             Unhandled(self, f"a leak in {self!r}", error, self.timeline.now_s)
@@ -428,9 +377,7 @@ class VirtualLoop(NoRealWorld):
 def _bury(
     loop: VirtualLoop, tasks: set[asyncio.Task[Any]], generators: list[AsyncGenerator[Any, Any]]
 ) -> None:
-    """Close what a killed process left, so that the garbage collector has nothing to complain
-    about.
-    """
+    """Close what a killed process left, before the garbage collector complains about it."""
     loop.set_exception_handler(lambda *_: None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

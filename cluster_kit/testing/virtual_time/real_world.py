@@ -1,4 +1,4 @@
-"""What an event loop in virtual time refuses: all that would leave it."""
+"""The methods of an event loop that would leave virtual time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ def _leaking(name: str) -> Any:
 
 
 class NoRealWorld(asyncio.AbstractEventLoop):
-    """An event loop of which all methods that do real I/O, or use threads, processes or signals,
-    call ``leak``.
-    """
+    """An event loop whose methods for real I/O, threads, processes and signals call ``leak``."""
 
     leak: Callable[[str], NoReturn]
 

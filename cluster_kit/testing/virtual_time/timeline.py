@@ -1,9 +1,8 @@
-"""Virtual time: one timeline that any number of ``VirtualLoop``s share, as the processes of a
-cluster share real time.
+"""One timeline for any number of ``VirtualLoop``s, as the processes of a cluster share real time.
 
-Time stands still while anybody has something to do. When all are idle it jumps to the next
-deadline. What is due at the same moment runs in the order in which it was scheduled, over all
-loops, so a run depends on nothing but the code that runs.
+Time stands still while any loop has something to run. When all are idle it jumps to the next
+deadline. Callbacks that are due at one moment run in the order in which they were scheduled, over
+all loops, so a run depends on nothing but the code that runs.
 """
 
 from __future__ import annotations
@@ -22,15 +21,20 @@ from cluster_kit.errors import DeadlockError, VirtualTimeError
 if TYPE_CHECKING:
     from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
-MOST_TURNS = 100_000  # at one moment; sleep(0) in a loop that waits for a timer would go on forever
-_FEWEST_TO_SWEEP = 1000  # cancelled timers; as many as half of all are swept out, as asyncio does
-_GRACE_S = 60.0  # for those who are cancelled at the limit
-_MOST_LISTED = 20
+MOST_TURNS = 100_000  # at one moment: code that polls with sleep(0) for a timer would never end
+_FEWEST_TO_SWEEP = 1000  # cancelled timers; like asyncio, sweep when they are half of all
+_GRACE_S = 60.0  # for tasks that are cancelled at the limit
+_MOST_LISTED = 20  # waiting tasks in a message
 
 
 class Unhandled(NamedTuple):
-    """An exception that nobody handled, or an access to the real world; ``message`` says where,
-    ``at_s`` when.
+    """An unhandled exception, or an access to the real world.
+
+    Attributes:
+        loop: The loop in which it happened.
+        message: What happened.
+        exception: The exception, if there is one.
+        at_s: When it happened.
     """
 
     loop: VirtualLoop
@@ -39,8 +43,8 @@ class Unhandled(NamedTuple):
     at_s: float
 
 
-class Event:
-    """Something that happens at a moment, outside all loops; ``Timeline.call_at`` makes it."""
+class TimelineHandle:
+    """A callback outside all loops, made by ``Timeline.call_at``."""
 
     __slots__ = ("_args", "_callback", "_cancelled")
 
@@ -52,7 +56,7 @@ class Event:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Don't let it happen. Idempotent."""
+        """Don't call it. Idempotent."""
         self._cancelled = True
 
     def _run(self) -> None:
@@ -64,9 +68,9 @@ class Timeline:
 
     Attributes:
         now_s: The time; it begins at 0.
-        limit_s: A run that gets beyond it raises ``VirtualTimeError``:
-            who waits for what never comes while a timer ticks would wait forever.
-        unhandled: What nobody handled in any loop, in order.
+        limit_s: A run that goes beyond it raises ``VirtualTimeError``. Without a limit, a task that
+            waits in vain while a timer ticks would wait forever.
+        unhandled: The unhandled exceptions of all loops, in order.
         loops: The loops that are neither closed nor killed, the oldest first.
     """
 
@@ -84,22 +88,22 @@ class Timeline:
         self._is_stopping = False
         self._remains: list[Callable[[], None]] = []
 
-    def call_at(self, when_s: float, callback: Callable[..., object], *args: Any) -> Event:
-        """Call ``callback`` at ``when_s``, outside all loops; what it raises ends the run."""
-        event = Event(callback, args)
+    def call_at(self, when_s: float, callback: Callable[..., object], *args: Any) -> TimelineHandle:
+        """Call ``callback`` at ``when_s``, outside all loops; an exception ends the run."""
+        event = TimelineHandle(callback, args)
         heapq.heappush(self._due, (when_s, next(self._serials), event))
         return event
 
     def run(self, until_s: float = math.inf) -> None:
-        """Run all loops until ``until_s``, or ``stop``, or until nothing is left to do.
+        """Run all loops until ``until_s``, until ``stop``, or until nothing is left to do.
 
         Raises:
-            VirtualTimeError: The limit is reached, or time can't pass as somebody is always busy.
+            VirtualTimeError: The limit is reached, or a task is always busy, so that time can't
+                pass.
         """
         if self._is_running:
             raise RuntimeError(
-                "virtual time: it runs already; run one loop of a timeline, and it drives the "
-                "others"
+                "virtual time: this timeline is running already; one of its loops drives all others"
             )
         hooks = sys.get_asyncgen_hooks()
         self._is_running = True
@@ -118,11 +122,11 @@ class Timeline:
             sys.set_asyncgen_hooks(*hooks)
 
     def stop(self) -> None:
-        """Let ``run`` return, once all has run that is ready now."""
+        """Let ``run`` return once all callbacks have run that are ready now."""
         self._is_stopping = True
 
     def close(self) -> None:
-        """Close all loops, and what those left that were killed. Idempotent."""
+        """Close all loops, and what killed ones left. Idempotent."""
         for loop in list(self.loops):
             loop.close()
         while self._remains:
@@ -131,7 +135,7 @@ class Timeline:
         self._due.clear()
 
     def waiting(self) -> Iterator[str]:
-        """Yield a line for each task that waits, in any loop that is alive."""
+        """Yield a line for each waiting task of all loops."""
         for loop in self.loops:
             yield from loop.waiting()
 
@@ -145,12 +149,12 @@ class Timeline:
                 self._ready.append(handle)
 
     def _turn(self) -> None:
-        """Run all that is ready, but not what gets ready meanwhile."""
+        """Run all callbacks that are ready, but none that become ready meanwhile."""
         self._turns += 1
         if self._turns > MOST_TURNS:
-            self._turns = 0  # those who are cancelled now need some
+            self._turns = 0  # the tasks that are cancelled next need some
             raise VirtualTimeError(
-                f"virtual time: somebody is always busy at {self.now_s:g} s, so time can't pass; "
+                f"virtual time: a task is always busy at {self.now_s:g} s, so time can't pass; "
                 f"{self._waits()}"
             )
         ready = self._ready
@@ -166,14 +170,14 @@ class Timeline:
             if loop is None:
                 if not handle._cancelled:
                     handle._run()
-                entered = self  # it may have entered others
+                entered = self  # the callback may have entered others
             elif loop._held is not None:
                 loop._held.append(handle)
             elif not handle._cancelled:
                 handle._run()
 
     def _jump(self, until_s: float) -> bool:
-        """Go on to the next deadline; tell whether there is one until ``until_s``."""
+        """Advance to the next deadline, and return whether there is one until ``until_s``."""
         due = self._due
         while due and due[0][2]._cancelled:
             heapq.heappop(due)
@@ -189,9 +193,7 @@ class Timeline:
         return True
 
     def _forget_cancelled(self) -> None:
-        """Note that a timer was cancelled, and sweep when there are many: most timers of timeouts
-        are cancelled.
-        """
+        """Count a cancelled timer, and remove all of them when they are many."""
         self._cancelled += 1
         if self._cancelled >= _FEWEST_TO_SWEEP and 2 * self._cancelled > len(self._due):
             self._due[:] = [entry for entry in self._due if not entry[2]._cancelled]
@@ -199,7 +201,7 @@ class Timeline:
             self._cancelled = 0
 
     def deadlock(self) -> DeadlockError:
-        """Return the error for a run that has nothing left to wait for."""
+        """Return the error for a run in which nothing is left to happen."""
         return DeadlockError(
             f"virtual time: nothing is left to happen after {self.now_s:g} s; {self._waits()}"
         )
@@ -207,4 +209,4 @@ class Timeline:
     def _waits(self) -> str:
         lines = list(itertools.islice(self.waiting(), _MOST_LISTED + 1))
         more = ["and more"] if len(lines) > _MOST_LISTED else []
-        return "tasks that wait: " + (", ".join(lines[:_MOST_LISTED] + more) or "none")
+        return "waiting tasks: " + (", ".join(lines[:_MOST_LISTED] + more) or "none")

@@ -1,4 +1,4 @@
-"""Which tasks wait, and where: what a deadlock needs to tell."""
+"""Finds out where tasks wait, for the message of a deadlock."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 
-def waits_of(tasks: Iterable[asyncio.Task[Any]]) -> Iterator[tuple[str, str]]:
-    """Yield the name of each task that isn't done, and where it waits; sorted by name."""
+def places_of(tasks: Iterable[asyncio.Task[Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the name and place of each task that isn't done, sorted by name."""
     for task in sorted(tasks, key=lambda task: _natural(task.get_name())):
         if not task.done():
             yield task.get_name(), _place(task.get_coro())
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts Task-10 behind Task-9."""
+    """Return a sort key that puts Task-10 after Task-9."""
     return [
         (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
     ]
 
 
 def _place(awaited: Any) -> str:
-    """Return where a coroutine waits: in the innermost that it awaits and that isn't asyncio's
-    own.
-    """
-    place = "nothing that tells"
+    """Return the innermost line at which a coroutine waits, outside asyncio itself."""
+    place = "an unknown place"
     while (
         frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
     ) is not None:

@@ -1,6 +1,4 @@
-"""Where networks are tried: what ``NetworkConformance`` overrides, and ears that keep what they
-hear.
-"""
+"""The base of the suite for networks: what an author overrides, and recorders of what arrives."""
 
 from __future__ import annotations
 
@@ -11,21 +9,22 @@ from typing import Any
 
 from cluster_kit.errors import NetworkError
 from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Listener, Network, Stream
+from cluster_kit.testing.fakes import DEADLINE_S
 from cluster_kit.testing.leaks import leaves_nothing
-from cluster_kit.testing.scenarios import run_to_end, without_unhandled
-from cluster_kit.testing.stand_ins import DEADLINE_S
+from cluster_kit.testing.rules import run_to_end, without_unhandled
 
 BULK = bytes(range(256)) * 1024  # more than one packet
-MOST_BULKS = 400  # 100 MB: no system takes in more than that for somebody who doesn't read
+MOST_BULKS = 400  # 100 MB, more than any system buffers
 CLOSE = "Receive nothing more, and close once everything is sent. Idempotent."
-SAY_AGAIN_S = 0.5  # a datagram may be lost
+RESEND_S = 0.5
+MAX_BYTES = 100  # of a datagram
 
 
-class Ear:
-    """Keeps what comes in, and lets a rule wait for it.
+class Recorder:
+    """Records calls of the network, and lets a rule wait for them.
 
     Attributes:
-        strays: Calls from elsewhere than the event loop in which the ear was made.
+        strays: The calls from outside the event loop in which the recorder was made.
     """
 
     def __init__(self, deadline_s: float) -> None:
@@ -42,7 +41,7 @@ class Ear:
             self._news.set()
 
     async def until(self, met: Callable[[], bool], what: str) -> None:
-        """Wait until ``met()``, which is asked again whenever something comes in.
+        """Wait until ``met()``, which is evaluated after each call of the network.
 
         Raises:
             AssertionError: It was not met in time.
@@ -54,18 +53,18 @@ class Ear:
                     await self._news.wait()
         except TimeoutError:
             raise AssertionError(
-                f"expected {what} within {self._deadline_s:g} s; came in: {self}"
+                f"expected {what} within {self._deadline_s:g} s; received: {self}"
             ) from None
 
 
-class Reader(Ear):
-    """Keeps what a stream brings.
+class StreamRecorder(Recorder):
+    """Records what a stream delivers.
 
     Attributes:
-        data: What was received.
-        losses: How often the end was told.
-        late: How often something was told after that.
-        reliefs: What was unsent each time that all had been taken.
+        data: The bytes received.
+        losses: How often ``lost`` was called.
+        late: How often anything was called after that.
+        reliefs: The ``unsent_bytes`` of the stream at each call of ``relieved``.
     """
 
     def __init__(self, deadline_s: float, stream: Stream | None = None) -> None:
@@ -77,30 +76,28 @@ class Reader(Ear):
         self.late = 0
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.data)} bytes, beginning with {bytes(self.data[:40])!r}, and {self.losses} "
-            "ends"
-        )
+        start = bytes(self.data[:40])
+        return f"{len(self.data)} bytes, beginning with {start!r}, and {self.losses} calls of lost"
 
     def received(self, data: memoryview) -> None:
-        """Keep a copy."""
+        """Record a copy."""
         self.late += bool(self.losses)
         self.data += data
         self._note("received")
 
     def relieved(self) -> None:
-        """Keep what is unsent."""
+        """Record what is unsent."""
         self.late += bool(self.losses)
         self.reliefs.append(self._stream.unsent_bytes if self._stream else 0)
         self._note("relieved")
 
     def lost(self) -> None:
-        """Count."""
+        """Count the call."""
         self.losses += 1
         self._note("lost")
 
     async def got(self, size_bytes: int) -> bytes:
-        """Wait for so many bytes, and return all that came in."""
+        """Wait for so many bytes, and return all bytes received."""
         await self.until(lambda: len(self.data) >= size_bytes, f"{size_bytes} bytes")
         return bytes(self.data)
 
@@ -109,8 +106,8 @@ class Reader(Ear):
         await self.until(lambda: self.losses > 0, "lost()")
 
 
-class Hearer(Ear):
-    """Keeps datagrams, each with where it came from."""
+class DatagramRecorder(Recorder):
+    """Records datagrams."""
 
     def __init__(self, deadline_s: float) -> None:
         super().__init__(deadline_s)
@@ -120,63 +117,73 @@ class Hearer(Ear):
         return f"{[(data[:40], source) for data, source in self.heard]}"
 
     def hear(self, datagrams: Sequence[Datagram]) -> None:
-        """Keep them."""
+        """Record them."""
         self.heard += datagrams
         self._note("hear")
 
     def sources_of(self, data: bytes) -> list[Endpoint]:
-        """Return where datagrams with these bytes came from."""
+        """Return where the datagrams with these bytes came from."""
         return [source for heard, source in self.heard if heard == data]
 
 
-class NetworkStage:
-    """What a suite for networks overrides, and how its rules are tried."""
+class GroupMember(DatagramRecorder):
+    """A member of a group that records what it receives."""
+
+    def __init__(self, deadline_s: float, group: Group, datagrams: Datagrams) -> None:
+        super().__init__(deadline_s)
+        self.group = group
+        self.datagrams = datagrams
+        self.here = datagrams.here
+        datagrams.listen(self.hear)
+
+    def send(self, data: bytes, to: Endpoint | None = None) -> None:
+        """Send once, by default to the group."""
+        self.datagrams.send(data, to)
+
+
+class NetworkHarness:
+    """What ``NetworkConformance`` lets an author override."""
 
     deadline_s: float = DEADLINE_S
     """How long to wait for what must come."""
     address: str = "127.0.0.1"
-    """Of the machine of ``make_network``."""
+    """The address of the machine of ``make_network``."""
     other_address: str = "127.0.0.1"
-    """Of the machine of ``make_other``."""
+    """The address of the machine of ``make_other``."""
     name: str = "localhost"
-    """What resolves to an address, on the machine of ``make_network``."""
+    """A host name that resolves on the machine of ``make_network``."""
     foreign_address: str = "192.0.2.1"
     """An IPv4 address that neither machine has."""
 
     def make_network(self) -> Network:
-        """Return a fresh instance; called in the event loop that it serves."""
+        """Return a fresh instance, in the event loop that it serves."""
         raise NotImplementedError("override 'make_network'")
 
     def make_other(self) -> Network:
-        """Return one of another machine that ``make_network`` reaches, or of the same; called in
-        the same event loop.
-        """
+        """Return the network of another machine, in the same event loop; by default of this one."""
         return self.make_network()
 
     def make_group(self, port: int, address: str) -> Group:
-        """Return a group that both machines hear; ``address`` is that of the machine which
-        joins.
-        """
+        """Return a group that both machines can join; ``address`` is that of the joining one."""
         return Group("239.192.7.7", port, via=address, heard_on=address)
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
-        """Run one scenario to its end, in an event loop of its own; every rule comes through
-        here.
-        """
+        """Run one scenario to its end in an event loop of its own; every rule runs through here."""
         run_to_end(scenario, self.deadline_s)
 
-    def play(self, scenario: Callable[[Network, Network], Awaitable[None]]) -> None:
-        """Play a scenario with both networks, which must leave nothing behind."""
+    def play(self, rule: Callable[..., Awaitable[None]], *machines: str) -> None:
+        """Run a rule with the networks of the named machines; it must leave nothing behind."""
+        make = {"ann": self.make_network, "bob": self.make_other}
 
         async def play() -> None:
             async with leaves_nothing(self.deadline_s):
-                await scenario(self.make_network(), self.make_other())
+                await rule(*[make[machine]() for machine in machines])
 
         self.run(without_unhandled(play()))
 
-    def reader(self, stream: Stream) -> Reader:
-        """Start ``stream`` with a reader."""
-        reader = Reader(self.deadline_s, stream)
+    def reader(self, stream: Stream) -> StreamRecorder:
+        """Start ``stream``, and return the recorder that reads it."""
+        reader = StreamRecorder(self.deadline_s, stream)
         stream.start(reader)
         return reader
 
@@ -186,25 +193,24 @@ class NetworkStage:
             stream.send(BULK)
             if stream.unsent_bytes > len(BULK):
                 return count
-            # on a slow network it takes a while until nothing more gets through
+            # a slow network takes a while to fill up
             await asyncio.sleep(0.01)
         raise AssertionError(
-            f"{MOST_BULKS * len(BULK)} bytes were sent to who doesn't read, and none is unsent"
+            f"{MOST_BULKS * len(BULK):,} bytes were sent to a peer that doesn't read, and yet "
+            "unsent_bytes stays low"
         )
 
     async def once(self, met: Callable[[], bool], what: str) -> None:
-        """Wait for what no event tells of."""
+        """Wait for a condition that has no event."""
 
         async def wait() -> None:
-            while not met():  # noqa: ASYNC110 - no event tells of it
+            while not met():  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)
 
         await self.within(wait(), what)
 
     async def a_while(self, ann: Network, bob: Network) -> None:
-        """Wait as long as another stream takes to open and close: what was under way has come in by
-        then.
-        """
+        """Wait for as long as a stream takes to open and close: earlier data has arrived then."""
         async with self.pair(ann, bob) as (ours, theirs):
             ours.close()
             await self.reader(theirs).ended()
@@ -213,7 +219,7 @@ class NetworkStage:
     async def serving(
         self, other: Network
     ) -> AsyncIterator[tuple[Listener, asyncio.Queue[Stream]]]:
-        """Listen on the other machine, and yield the listener with what it has accepted."""
+        """Listen on the other machine, and yield the listener with a queue of accepted streams."""
         listener = await other.listen(Endpoint(self.other_address, 0))
         accepted: asyncio.Queue[Stream] = asyncio.Queue()
         listener.start(accepted.put_nowait)
@@ -224,7 +230,7 @@ class NetworkStage:
 
     @asynccontextmanager
     async def pair(self, network: Network, other: Network) -> AsyncIterator[tuple[Stream, Stream]]:
-        """Open a stream, and yield both ends: who dialled, and who was dialled."""
+        """Open a stream, and yield both ends, the dialling one first."""
         async with self.serving(other) as (listener, accepted):
             ours = await self.within(network.dial(listener.here), "dial")
             theirs = await self.within(accepted.get(), "a stream to be accepted")
@@ -235,7 +241,7 @@ class NetworkStage:
             theirs.abort()
 
     async def within(self, what: Awaitable[Any], name: str) -> Any:
-        """Wait for what must come."""
+        """Wait for what must come, until the deadline."""
         try:
             async with asyncio.timeout(self.deadline_s):
                 return await what
@@ -253,38 +259,48 @@ class NetworkStage:
         raise AssertionError(f"{name} returned {got!r} rather than raise a NetworkError")
 
     async def free_port(self, network: Network, address: str) -> int:
-        """Return a port that nobody has."""
+        """Return a port that is not in use."""
         listener = await network.listen(Endpoint(address, 0))
         await listener.close()
         return listener.here.port
 
     @asynccontextmanager
-    async def joined(
-        self, network: Network, port: int, address: str, *, max_bytes: int = 100
-    ) -> AsyncIterator[tuple[Datagrams, Hearer]]:
-        """Join the group of ``port``, listen, and yield the datagrams with their ear."""
-        datagrams = await network.join(self.make_group(port, address), max_bytes=max_bytes)
-        hearer = Hearer(self.deadline_s)
-        datagrams.listen(hearer.hear)
+    async def group(self, *networks: Network) -> AsyncIterator[list[GroupMember]]:
+        """Join a fresh group once from each network, and yield the members; ann's comes first."""
+        ann = networks[0]
+        port = await self.free_port(ann, self.address)
+        members: list[GroupMember] = []
         try:
-            yield datagrams, hearer
+            for network in networks:
+                address = self.address if network is ann else self.other_address
+                group = self.make_group(port, address)
+                datagrams = await network.join(group, max_bytes=MAX_BYTES)
+                members.append(GroupMember(self.deadline_s, group, datagrams))
+            yield members
         finally:
-            datagrams.close()
+            for member in members:
+                member.datagrams.close()
 
-    async def say(
-        self, said: Datagrams, data: bytes, hearer: Hearer, to: Endpoint | None = None
+    async def deliver(
+        self,
+        sender: GroupMember,
+        data: bytes,
+        receiver: DatagramRecorder,
+        to: Endpoint | None = None,
     ) -> list[Endpoint]:
-        """Send until it is heard, as datagrams may be lost; return where it came from."""
+        """Send until it is received, as datagrams may be lost; return where they came from."""
 
-        async def say() -> None:
+        async def send() -> None:
             while True:
-                said.send(data, to)
-                await asyncio.sleep(SAY_AGAIN_S)
+                sender.send(data, to)
+                await asyncio.sleep(RESEND_S)
 
-        saying = asyncio.create_task(say())
+        sending = asyncio.create_task(send())
         try:
-            await hearer.until(lambda: bool(hearer.sources_of(data)), f"{data!r} from {said.here}")
+            await receiver.until(
+                lambda: bool(receiver.sources_of(data)), f"{data!r} from {sender.here}"
+            )
         finally:
-            saying.cancel()
-            await asyncio.wait([saying])
-        return hearer.sources_of(data)
+            sending.cancel()
+            await asyncio.wait([sending])
+        return receiver.sources_of(data)

@@ -1,6 +1,4 @@
-"""What is wrong with the form of what a strategy yields: an observation, or a finding of its
-diagnosis. Pure.
-"""
+"""Checks that what a strategy yields is well formed. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +10,11 @@ from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
 
-# the others are what becomes of links
-_REASONS_OF_GONE = (Reason.LEFT, Reason.GONE, Reason.REPLACED)
+_REASONS_OF_GONE = (Reason.LEFT, Reason.GONE, Reason.REPLACED)  # all others are about links
 
 
-def fault_of_observation(observation: object) -> str | None:
-    """Return why ``observation`` is none, ``None`` if it is one."""
+def malformed_observation(observation: object) -> str | None:
+    """Return what is wrong with an observation, ``None`` if it is well formed."""
     if isinstance(observation, Found):
         sound = all(isinstance(node, Node) for node in observation.nodes)
     elif isinstance(observation, Seen):
@@ -31,11 +28,11 @@ def fault_of_observation(observation: object) -> str | None:
     return None if sound else f"not a well-formed observation: {observation!r}"
 
 
-def fault_of_finding(finding: object) -> str | None:
-    """Return why ``finding`` is none, ``None`` if it is one."""
+def malformed_finding(finding: object) -> str | None:
+    """Return what is wrong with a finding of a diagnosis, ``None`` if it is well formed."""
     if not isinstance(finding, Finding):
-        return f"not a finding: {finding!r}"
+        return f"not a Finding: {finding!r}"
     texts = [finding.asked, finding.got, *([] if finding.cause is None else [finding.cause])]
     if not all(isinstance(text, str) and len(text.splitlines()) == 1 for text in texts):
-        return f"not a line of text each: {finding!r}"
+        return f"every text of a finding must be one line: {finding!r}"
     return None if isinstance(finding.outcome, Outcome) else f"not an Outcome: {finding!r}"

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from cluster_kit.testing.contract import contract
-from cluster_kit.testing.scenarios import run_to_end, without_unhandled
+from cluster_kit.testing.rules import contract, run_to_end, without_unhandled
 
 
 async def stubborn(done):
@@ -54,7 +53,7 @@ def test_exception_that_reaches_nobody_fails_the_scenario(lose, told):
         lose()
         await asyncio.sleep(0)
 
-    with pytest.raises(AssertionError, match=f"nobody handles: .*{told}"):
+    with pytest.raises(AssertionError, match=f"unhandled: .*{told}"):
         run_to_end(without_unhandled(scenario()), 1.0)
 
 

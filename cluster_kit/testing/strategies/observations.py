@@ -1,4 +1,4 @@
-"""What observations say of nodes. Pure."""
+"""What observations say about nodes. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from cluster_kit.node import Node
 
 def descriptions_of(observations: Iterable[Observation], node: Node) -> list[Node]:
     """Return how observations describe ``node``, each time that they vouch for it."""
-    told = [other for observation in observations for other in vouched_in(observation)]
-    return [other for other in told if other.key == node.key or other.address == node.address]
+    vouched = [other for observation in observations for other in vouched_in(observation)]
+    return [other for other in vouched if other.key == node.key or other.address == node.address]
 
 
 def vouched_in(observation: Observation) -> frozenset[Node]:
-    """Return the nodes for which an observation vouches."""
+    """Return the nodes that an observation vouches for."""
     if isinstance(observation, Found):
         return observation.nodes
     return frozenset({observation.node}) if isinstance(observation, Seen) else frozenset()
 
 
 def vouched_after(observations: Iterable[Observation]) -> dict[str, Node]:
-    """Return by key whom a strategy vouches for that has said all these."""
+    """Return the nodes, by key, that are vouched for after all these observations."""
     nodes: dict[str, Node] = {}
     for observation in observations:
         if isinstance(observation, Found):
@@ -34,7 +34,7 @@ def vouched_after(observations: Iterable[Observation]) -> dict[str, Node]:
 
 
 def removals(observations: Iterable[Observation], vouched: Iterable[Node]) -> list[str]:
-    """Return a line for each node that was vouched for and that an observation takes back."""
+    """Return a line for each time that an observation withdraws one of the ``vouched`` nodes."""
     return [
         f"{node.key} by {observation}"
         for observation in observations
@@ -44,7 +44,7 @@ def removals(observations: Iterable[Observation], vouched: Iterable[Node]) -> li
 
 
 def withdraws(observation: Observation, node: Node) -> bool:
-    """Whether an observation says that ``node`` is not there, in the run that ``node`` is."""
+    """Return whether an observation says that this run of ``node`` is not there."""
     if isinstance(observation, Found):
         return not descriptions_of([observation], node)
     if not isinstance(observation, Gone) or observation.name not in (node.name, node.address):

@@ -1,6 +1,6 @@
-"""Another machine, where it is later, as far as Python code of this process can tell.
+"""Pretends, to the Python code of this process, to be another machine at a later time.
 
-Whoever decides by the clock or by the name of the host decides otherwise there.
+Code that depends on the clock or on the host name gives other answers there.
 """
 
 from __future__ import annotations
@@ -12,23 +12,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# every part of a date and of a time differs
+# changes every part of a date and of a time
 _LATER = datetime.timedelta(days=101, hours=7, minutes=13, seconds=17)
 _HOST = "elsewhere"
 _NANOSECONDS = 1_000_000_000
 
 
 def move() -> None:
-    """Go there for good, before anybody takes a function out of its module."""
+    """Replace clocks and host names for good; call it before other modules import them."""
+    later_s = int(_LATER.total_seconds())
     for name in ("time", "monotonic"):
-        _put(time, name, _added(getattr(time, name), _LATER.total_seconds()))
-        _put(
-            time,
-            f"{name}_ns",
-            _added(getattr(time, f"{name}_ns"), int(_LATER.total_seconds()) * _NANOSECONDS),
-        )
+        _put(time, name, _added(getattr(time, name), later_s))
+        _put(time, f"{name}_ns", _added(getattr(time, f"{name}_ns"), later_s * _NANOSECONDS))
     for name in ("gmtime", "localtime"):
-        _put(time, name, _told_now(getattr(time, name)))
+        _put(time, name, _with_default(getattr(time, name)))
     _put(datetime, "datetime", _DateTime)
     _put(datetime, "date", _Date)
     for module, name in ((socket, "gethostname"), (socket, "getfqdn"), (platform, "node")):
@@ -59,5 +56,5 @@ def _added(clock: Callable[[], Any], later: float) -> Callable[[], Any]:
     return lambda: clock() + later
 
 
-def _told_now(clock: Callable[..., Any]) -> Callable[..., Any]:
+def _with_default(clock: Callable[..., Any]) -> Callable[..., Any]:
     return lambda at_s=None: clock(time.time() if at_s is None else at_s)

@@ -1,7 +1,7 @@
-"""Judges whether an event loop is blocked by what runs in it, and by which line.
+"""Detects whether code blocks its event loop, and at which line.
 
-Time during which the machine gave the loop's thread no processor is not counted, on Linux, which
-tells it. The clock is that of the machine, also for a loop in virtual time.
+On Linux, the time for which the thread was ready and had no processor doesn't count. The clock is
+always the machine's, even if the loop runs in virtual time.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from traceback import extract_stack
 
-BLOCKED_S = 0.2  # what blocks for longer holds up heartbeats; less may be the machine
-# what blocks does so each time; a garbage collection, an import or a busy machine does not
-TRIES = 5
+BLOCKED_S = 0.2  # more delays heartbeats; less may be caused by the machine
+TRIES = 5  # what blocks does so each time; a garbage collection or a busy machine doesn't
 _TICK_S = 0.01
-_SUSPICIOUS_S = 0.05  # to look where the loop is then
+_SUSPICIOUS_S = 0.05  # how late the loop is when ``look`` samples its line
 _THIS_THREAD = Path("/proc/thread-self")
 _ALL_THREADS = Path("/proc/self/task")
 
 
-class Lag:
-    """The longest time for which the loop ran nothing else.
+class LagMonitor:
+    """Measures the longest time for which one callback kept an event loop busy.
 
     Attributes:
-        longest_s: In seconds.
-        where: The line that the loop was in meanwhile.
+        longest_s: That time, in seconds.
+        where: The line that was running meanwhile.
     """
 
     def __init__(self) -> None:
@@ -42,7 +41,7 @@ class Lag:
         self._over = threading.Event()
 
     def tick(self) -> None:
-        """Note that the loop runs, one tick after the last time."""
+        """Record that the loop runs again, one tick after the last time."""
         now_s, waited_s = time.monotonic(), starved_s()
         blocked_s = now_s - self._ticked_s - (waited_s - self._waited_s) - _TICK_S
         if blocked_s > self.longest_s:
@@ -50,7 +49,7 @@ class Lag:
         self._ticked_s, self._waited_s = now_s, waited_s
 
     def look(self) -> None:
-        """Look again and again where the loop is while it is late; runs in a thread of its own."""
+        """Sample the line at which the loop is while it is late; runs in a thread of its own."""
         while not self._over.wait(_SUSPICIOUS_S / 2):
             frame = sys._current_frames().get(self._thread)
             if frame is not None and time.monotonic() - self._ticked_s > _SUSPICIOUS_S:
@@ -63,26 +62,26 @@ class Lag:
 
 
 async def check_never_blocked(live: Callable[[], Awaitable[None]]) -> None:
-    """Run ``live``, and again where the loop was blocked meanwhile.
+    """Run ``live``; if the loop was blocked meanwhile, try again.
 
     Raises:
         AssertionError: The loop was blocked each time.
     """
-    tries: list[Lag] = []
+    tries: list[LagMonitor] = []
     for _ in range(TRIES):
         async with measured_lag() as lag:
             await live()
         if lag.longest_s < BLOCKED_S:
             return
         tries.append(lag)
-    least = min(tries, key=lambda lag: lag.longest_s)
-    raise AssertionError(f"the event loop was blocked for {least.longest_s:.2f} s at {least.where}")
+    best = min(tries, key=lambda lag: lag.longest_s)
+    raise AssertionError(f"the event loop was blocked for {best.longest_s:.2f} s at {best.where}")
 
 
 @asynccontextmanager
-async def measured_lag() -> AsyncIterator[Lag]:
+async def measured_lag() -> AsyncIterator[LagMonitor]:
     """Measure the lag of the running loop until the end of the block."""
-    lag = Lag()
+    lag = LagMonitor()
     watcher = threading.Thread(
         target=lag.look, name="measure the lag of an event loop", daemon=True
     )
@@ -97,26 +96,24 @@ async def measured_lag() -> AsyncIterator[Lag]:
         watcher.join()
 
 
-async def _tick(lag: Lag) -> None:
+async def _tick(lag: LagMonitor) -> None:
     while True:
         await asyncio.sleep(_TICK_S)
         lag.tick()
 
 
 def starved_s() -> float:
-    """Return for how many seconds this thread has been ready to run and had no processor."""
+    """Return for how many seconds this thread has been ready to run, but had no processor."""
     return _starved_s(_THIS_THREAD)
 
 
 def all_starved_s() -> float:
-    """Return ``starved_s`` of all threads of this process together: one that waits for another is
-    as late as that one.
-    """
+    """Return ``starved_s`` of all threads together, since one may wait for another."""
     return sum(_starved_s(thread) for thread in _ALL_THREADS.glob("*"))
 
 
 def _starved_s(thread: Path) -> float:
     try:
         return int((thread / "schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):  # only Linux tells, and not in every container
+    except (OSError, IndexError, ValueError):  # Linux only, and not in every container
         return 0.0

@@ -41,7 +41,7 @@ def test_listener_tells_what_came_instead():
     async def scenario():
         async with Listener(Counting(), FakeDiscovery(ANN), deadline_s=0.1) as heard:
             with pytest.raises(
-                AssertionError, match=r"expected bob; the strategy was running after 0.1 s.*ann"
+                AssertionError, match=r"expected bob; the strategy went on for 0.1 s.*ann"
             ):
                 await heard.until(lambda observation: BOB in observation.nodes, "bob")
 
@@ -86,7 +86,7 @@ def test_expect_tells_what_came_instead():
         links = RecordingLinks(deadline_s=0.1)
         links.up(BOB)
         with pytest.raises(
-            AssertionError, match=r"expected up of ann@127.0.0.1 number 1 within 0.1 s; .*bob"
+            AssertionError, match=r"expected up number 1 of ann@127.0.0.1 within 0.1 s; .*bob"
         ):
             await links.expect("up", ANN.key)
 

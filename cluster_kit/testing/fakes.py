@@ -1,6 +1,4 @@
-"""Stand-ins for what a plugin sees of cluster_kit: a ``Discovery`` to turn by hand, and a
-``LinkReport`` that remembers.
-"""
+"""Fakes for tests of plugins: a ``Discovery`` that a test controls, and a ``LinkReport``."""
 
 from __future__ import annotations
 
@@ -24,16 +22,16 @@ Kind = Literal["up", "down", "message", "updated", "leaving", "hint", "rtt", "se
 
 
 class FakeDiscovery:
-    """A ``Discovery`` whose surroundings a test changes.
+    """A ``Discovery`` that the test controls.
 
     Args:
-        local: The node to be; its boot is made up where it has none.
+        local: The node to be; a boot is added if it has none.
         announce: Whether the strategy may make it known.
         fence: Cluster and group.
-        found: Whom an earlier run vouched for.
-        seed: Makes the jitter repeatable.
-        network: What the strategy runs on; by default the system's own.
-        keyring: What the cluster's secrets came to.
+        found: The nodes that an earlier run vouched for.
+        seed: The seed of the strategy's jitter.
+        network: The network to run on; by default the system's own.
+        keyring: The keys derived from the cluster's secrets.
     """
 
     def __init__(
@@ -60,18 +58,16 @@ class FakeDiscovery:
 
     @cached_property
     def security(self) -> Security:
-        """Protects what the strategy sends, in the name and boot that the node has when it is first
-        asked for.
-        """
+        """Protects what the strategy sends, for the node as it is at the first use."""
         return Security(self.local, self._keyring)
 
     @cached_property
     def network(self) -> Network:
-        """What the strategy runs on."""
+        """The network to run on."""
         return self._network or _system_network()
 
     def change(self, *, local: Node | None = None, leaving: bool | None = None) -> None:
-        """Change this node, and wake the strategy that waits in ``changed``."""
+        """Change this node, and wake a strategy that waits in ``changed``."""
         self.local = self.local if local is None else local
         self.leaving = self.leaving if leaving is None else leaving
         self._changed.set()
@@ -82,7 +78,7 @@ class FakeDiscovery:
         self._changed.clear()
 
     def announced(self) -> None:
-        """Note that the strategy made this node known, in ``has_announced``."""
+        """Record in ``has_announced`` that the strategy has made this node known."""
         self.has_announced.set()
 
 
@@ -90,8 +86,8 @@ class FakeDiscovery:
 class Report:
     """One thing that a connector reported.
 
-    ``data`` is the seconds of ``hint`` and ``rtt``, the ids of ``secrets``, the payload of
-    ``message``, kind and data of ``event``; ``greeting`` and ``told`` are those of ``up``.
+    ``data`` has the seconds of ``hint`` and ``rtt``, the ids of ``secrets``, the payload of
+    ``message``, or the kind and data of ``event``; ``greeting`` and ``told`` are those of ``up``.
     """
 
     kind: Kind
@@ -109,19 +105,18 @@ def _system_network() -> Network:
 
 
 class RecordingLinks:
-    """A ``LinkReport`` that keeps every report in order and lets a test wait for one, for at most
-    ``deadline_s``.
+    """A ``LinkReport`` that keeps all reports in order, and lets a test wait for one.
 
     Args:
         fence: Cluster and group.
-        boot_id: Which run of the node it is.
+        boot_id: The boot of the node.
         deadline_s: How long ``expect`` and ``until`` wait.
-        network: What the connector runs on; by default the system's own.
-        security: Protects streams; by default it does not.
+        network: The network to run on; by default the system's own.
+        security: Protects streams; by default they are not protected.
 
     Attributes:
-        known: The keys of those for whom discovery vouches.
-        greeting: What peers are told in handshakes from now on.
+        known: The keys of the nodes that discovery vouches for.
+        greeting: The greeting to send in handshakes from now on.
     """
 
     partial = False
@@ -149,51 +144,51 @@ class RecordingLinks:
 
     @cached_property
     def network(self) -> Network:
-        """What the connector runs on."""
+        """The network to run on."""
         return self._network or _system_network()
 
     def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
-        """Keep that a link is up."""
+        """Record that a link is up."""
         self._keep(Report("up", node, greeting=greeting, told=told))
 
     def message(self, node: Node, payload: bytes) -> None:
-        """Keep what a linked node has sent."""
+        """Record a message of a linked node."""
         self._keep(Report("message", node, data=payload))
 
     def down(self, node: Node, reason: Reason) -> None:
-        """Keep that a link is down."""
+        """Record that a link is down."""
         self._keep(Report("down", node, reason))
 
     def updated(self, node: Node) -> None:
-        """Keep that a linked node changed."""
+        """Record that a linked node has changed."""
         self._keep(Report("updated", node))
 
     def leaving(self, node: Node) -> None:
-        """Keep that a linked node is about to leave."""
+        """Record that a linked node is about to leave."""
         self._keep(Report("leaving", node))
 
     def knows(self, node: Node) -> bool:
-        """Vouch for those in ``known``."""
+        """Return whether ``known`` contains the node."""
         return node.key in self.known
 
     def hint(self, node: Node, ttl_s: float) -> None:
-        """Keep that a peer told of a node."""
+        """Record a node that a peer knows."""
         self._keep(Report("hint", node, data=ttl_s))
 
     def secrets(self, node: Node, ids: tuple[bytes, ...]) -> None:
-        """Keep which secrets a linked node holds."""
+        """Record which secrets a linked node holds."""
         self._keep(Report("secrets", node, data=ids))
 
     def rtt(self, node: Node, seconds: float) -> None:
-        """Keep a measured round-trip time."""
+        """Record a measured round-trip time."""
         self._keep(Report("rtt", node, data=seconds))
 
     def event(self, kind: str, data: Any) -> None:
-        """Keep an event of the connector's own."""
+        """Record an event of the connector's own."""
         self._keep(Report("event", None, data=(kind, data)))
 
     def of(self, kind: Kind, key: str | None = None) -> list[Report]:
-        """Return the reports of one kind, about the node ``key`` or about anybody."""
+        """Return the reports of one kind, about one node or about all."""
         return [
             report
             for report in self.reports
@@ -201,25 +196,21 @@ class RecordingLinks:
         ]
 
     def ups_and_downs(self, key: str) -> list[Kind]:
-        """Return the kinds of the reports that open and close links to ``key``, in order."""
-        both = ("up", "down")
-        return [
-            report.kind
-            for report in self.reports
-            if report.kind in both and report.node and report.node.key == key
-        ]
+        """Return the kinds of all reports that a link to ``key`` is up or down, in order."""
+        reports = [each for each in self.reports if each.node and each.node.key == key]
+        return [each.kind for each in reports if each.kind in ("up", "down")]
 
     async def expect(
         self, kind: Kind, key: str, *, count: int = 1, deadline_s: float | None = None
     ) -> Report:
-        """Wait for the report of ``kind`` about ``key`` that is number ``count``, and return it.
+        """Wait for report number ``count`` of ``kind`` about ``key``, and return it.
 
         Raises:
             AssertionError: It did not come in time.
         """
         await self.until(
             lambda: len(self.of(kind, key)) >= count,
-            f"{kind} of {key} number {count}",
+            f"{kind} number {count} of {key}",
             deadline_s=deadline_s,
         )
         return self.of(kind, key)[count - 1]
@@ -227,12 +218,15 @@ class RecordingLinks:
     async def until(
         self, met: Callable[[], bool], what: str, *, deadline_s: float | None = None
     ) -> None:
-        """Wait until ``met()``, which is asked again after each report; ``deadline_s`` replaces the
-        one that holds for all.
+        """Wait until ``met()``, which is evaluated after each report.
+
+        Args:
+            met: The condition.
+            what: What to call it in the message of a failure.
+            deadline_s: Replaces the deadline of this object.
 
         Raises:
-            AssertionError: It was not met in time; the message has ``what`` was expected and what
-                came instead.
+            AssertionError: It was not met in time; the message lists all reports.
         """
         allowed_s = self._deadline_s if deadline_s is None else deadline_s
         try:
