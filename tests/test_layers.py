@@ -1,6 +1,4 @@
-"""Imports point down only, and in no circle; what a lower layer needs from a higher one comes in as
-an argument.
-"""
+"""Imports point down, in no circle; what a lower layer needs from a higher one is an argument."""
 
 import ast
 from collections.abc import Iterator
@@ -42,9 +40,7 @@ def part_of(module: str) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and full name of everything of ours that a module imports, at its top, in
-    functions or for type checkers.
-    """
+    """Yield line and full name of each import of ours, at the top, in functions, or for types."""
     package = ["cluster_kit", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -147,9 +143,7 @@ def graph_of(paths: list[Path], *, loaded: bool) -> dict[str, set[str]]:
 
 
 def circle_in(graph: dict[str, set[str]]) -> list[str]:
-    """Return modules of which each imports the one before, the first one as the last again; none
-    where there is none.
-    """
+    """Return modules that import each other in a circle, the first repeated; or none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
@@ -215,9 +209,7 @@ OUTSIDE = {name for row in WAYS_OUT for name in row.split()}
 
 
 def leaks(path: Path) -> Iterator[str]:
-    """Yield each import of a module that reaches the outside, and each use of such a part of
-    ``os``.
-    """
+    """Yield each import that reaches the outside, and each use of such a part of ``os``."""
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.Import():

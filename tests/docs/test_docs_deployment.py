@@ -1,6 +1,4 @@
-"""The recipes for deployment fit each other, the command line, and what ``cluster-kit manifest``
-prints.
-"""
+"""The recipes for deployment match each other, the command line and ``cluster-kit manifest``."""
 
 import configparser
 import json

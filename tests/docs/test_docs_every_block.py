@@ -1,6 +1,4 @@
-"""Every block of Python in the docs runs: programs as they stand, fragments with what their page
-takes for granted.
-"""
+"""Every Python block in the docs runs: programs as they are, fragments in their page's context."""
 
 import asyncio
 import json

@@ -1,6 +1,4 @@
-"""What the application does to its supervisor: handlers and callbacks that raise or block, odd
-values, stops at odd moments.
-"""
+"""Applications that harm their supervisor: bad callbacks, odd values, stops at odd moments."""
 
 import asyncio
 import contextlib

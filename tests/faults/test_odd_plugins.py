@@ -1,6 +1,4 @@
-"""Plugins that raise what is no Exception, return what is no node, and tell what nobody can read:
-nothing ends in silence.
-"""
+"""Plugins that raise BaseExceptions, return no nodes or report nonsense: nothing fails silently."""
 
 import logging
 

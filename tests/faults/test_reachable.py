@@ -1,5 +1,4 @@
-"""Up means reachable: whoever has just joined is reached by what is said at that moment, and
-reaches others.
+"""Up means reachable: messages from and to a node that has just joined arrive.
 
 ``tox -e attacks`` has fifty nodes join.
 """

@@ -1,6 +1,4 @@
-"""A machine on which nothing can be written: a read-only root, as containers have it, and no folder
-for temporary files.
-"""
+"""A machine on which nothing can be written: a read-only root and no folder for temporary files."""
 
 import os
 import shutil
@@ -55,9 +53,7 @@ def cluster(tmp_path):
 
 
 def read_only(*command, writable=""):
-    """Return what runs ``command`` where nothing but ``writable``, which is empty then, can be
-    written to.
-    """
+    """Return what runs ``command`` where only ``writable`` can be written to; it is empty then."""
     return ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(writable), *map(str, command)]
 
 

@@ -1,5 +1,4 @@
-"""Readers that sleep and applications that are frozen under many messages cost their node a queue,
-and nobody else anything.
+"""Sleeping readers and frozen applications cost their own node a queue, and nobody else anything.
 
 ``tox -e attacks`` has them sleep for a minute.
 """

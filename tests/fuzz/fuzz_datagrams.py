@@ -44,9 +44,7 @@ PACKETS = tuple(
 
 
 def check_gossip(datagram: bytes) -> bool:
-    """A packet is encoded to what decodes to its equal, and tells of a node wherever it comes
-    from.
-    """
+    """An encoded packet decodes to its equal, and names a node wherever it comes from."""
     try:
         packet = gossip.decode(datagram)
     except RemoteProtocolError:
@@ -132,9 +130,7 @@ def sealed_engine() -> SealedEngine:
 
 
 def check_engine(datagram: bytes) -> bool:
-    """Without secrets, whoever says who he is is seen, or lost, or ignored for a reason of one
-    line.
-    """
+    """Without secrets, a named sender is seen, lost, or ignored with a one-line reason."""
     actions = engine().receive([Datagram(datagram, SOURCES[0])], 2.0)
     for action in actions:
         assert isinstance(action, Seen | Leaving | Gone | Send | Sooner | Ignored | Distrusted)
@@ -144,9 +140,7 @@ def check_engine(datagram: bytes) -> bool:
 
 
 def check_sealed_engine(data: bytes) -> bool:
-    """Nobody is seen by a first datagram: neither one that isn't sealed, nor one of a member that
-    proves to be no recording.
-    """
+    """A first datagram makes nobody seen: neither unsealed nor from a member yet unproven."""
     sent = OURS.seal(data[:MAX_PLAIN_BYTES], FENCE, 2.0)
     understood = False
     for datagram in (data, sent):

@@ -141,9 +141,7 @@ def cut(data: bytes, size: int, limit: int) -> tuple[list[bytes], type[Exception
 
 
 def check_reader(data: bytes) -> bool:
-    """A stream is cut into the same frames however it comes in, and they are what it was made
-    of.
-    """
+    """However a stream is cut, it gives the same frames, and they re-encode to it."""
     bodies, error = cut(data, len(data), 64)
     # two bytes more may tell that it is TLS, which is a remote protocol error as well
     if error is not UntrustedError:
@@ -222,9 +220,7 @@ def heard_by(end: Tls, data: bytes, size: int) -> tuple[bytes, type[Exception] |
 
 
 def check_tls(data: bytes) -> bool:
-    """The first byte is the end that hears the rest, which never proves anything, and is refused or
-    not in any pieces.
-    """
+    """The first byte picks the end; the other proves nothing and is refused, whole or in pieces."""
     which = data[:1] > b"\x7f"
     assert begins_tls(data[1 : len(data) // 2]) in (None, begins_tls(data[1:]))
     heard, error = heard_by(ends()[which], data[1:], len(data))

@@ -1,6 +1,4 @@
-"""What a fuzz target is, and how inputs are made of others. One table of them serves both
-Hypothesis and atheris.
-"""
+"""What a fuzz target is, and how inputs derive from others; shared by Hypothesis and atheris."""
 
 from __future__ import annotations
 
@@ -14,8 +12,7 @@ import msgspec
 
 
 class Form(NamedTuple):
-    """How an input is taken apart into plain values and put together again; ``read`` raises
-    ``ValueError`` where it can't.
+    """Splits an input into plain values and joins them; ``read`` raises ``ValueError`` at others.
 
     ``head_bytes`` of an input come before that, and stay as they are.
     """

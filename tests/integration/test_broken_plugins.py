@@ -1,6 +1,4 @@
-"""Broken plugins of many kinds, installed side by side: each is told with its cure, and none breaks
-anything else.
-"""
+"""Many kinds of broken plugins side by side: each is reported with its cure, none breaks others."""
 
 import os
 

@@ -1,6 +1,4 @@
-"""What commands tell of certificates from files: where they come from, for whom they are, and until
-when.
-"""
+"""What commands say about certificate files: their origin, their names and their expiry."""
 
 import signal
 from datetime import datetime, timedelta

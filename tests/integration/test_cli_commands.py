@@ -37,9 +37,7 @@ def file(tmp_path, monkeypatch):
 
 
 def broken_plugin(folder):
-    """Return an environment in which a distribution with a plugin that fails at import is
-    installed.
-    """
+    """Return an environment with an installed plugin that fails at import."""
     (folder / "acme_plugin.py").write_text("raise RuntimeError('not today')\n")
     info = folder / "acme-1.2.dist-info"
     info.mkdir()

@@ -25,9 +25,7 @@ GOSSIP = {"topologies": {"lan": {"strategy": "gossip"}}}
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """Have all sockets of this test in a folder of its own, and nobody else's where it looks as
-    well.
-    """
+    """Keep all sockets of this test in their own folder, and look nowhere else."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -42,9 +40,7 @@ def cluster(tmp_path):
 
 @pytest.fixture
 def run(cluster, folder):
-    """Return what starts a node and waits until it can be asked, which is not before it is
-    ready.
-    """
+    """Return a function that starts a node and waits until it is ready for questions."""
 
     def run(name):
         node = cluster.run(name)
@@ -331,9 +327,7 @@ def test_path_that_is_too_long_costs_the_socket_only(monkeypatch, tmp_path, capl
 
 
 class StandIn:
-    """A listening socket in the place of a supervisor's, for ``node``; it answers when it is told
-    to, if ever.
-    """
+    """A listening socket in place of a supervisor's; it answers only when a test wants."""
 
     def __init__(self, folder, node, cluster="x"):
         folder.mkdir(mode=0o700, exist_ok=True)

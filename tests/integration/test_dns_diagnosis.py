@@ -1,6 +1,4 @@
-"""``diagnose`` of the DNS strategies: each question and what came of it, empty and failed told
-apart, and the likely cause.
-"""
+"""``diagnose`` of the DNS strategies: each question and its answer, and the likely cause."""
 
 import asyncio
 

@@ -1,6 +1,4 @@
-"""Real ``cluster-kit run`` processes form a cluster over Debian's EPMD, and keep it whatever
-becomes of EPMD.
-"""
+"""``cluster-kit run`` processes form a cluster by Debian's EPMD and keep it whatever EPMD does."""
 
 import signal
 

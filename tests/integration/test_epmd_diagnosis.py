@@ -1,6 +1,4 @@
-"""``diagnose`` says of each step what was asked, what came of it, and what to do where that is
-nothing.
-"""
+"""``diagnose`` says of each step what it asked, what came back, and what to do if nothing did."""
 
 import asyncio
 from contextlib import AsyncExitStack

@@ -1,6 +1,4 @@
-"""Real Erlang nodes beside ours at one EPMD: each side sees the other's registration, and takes it
-for what it is.
-"""
+"""Real Erlang nodes beside ours at one EPMD: each side sees the other's registration correctly."""
 
 import asyncio
 import contextlib

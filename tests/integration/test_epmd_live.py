@@ -1,6 +1,4 @@
-"""The EPMD strategies with Debian's real EPMD: who is found, and what happens while EPMD is down,
-stopped or restarted.
-"""
+"""The EPMD strategies with Debian's EPMD: who is found, also while EPMD is down or restarted."""
 
 import asyncio
 import itertools

@@ -1,6 +1,4 @@
-"""Sealed gossip on real sockets: recordings, other secrets, floods, and what the diagnosis makes of
-them.
-"""
+"""Sealed gossip on real sockets: recordings, other secrets, floods, and their diagnosis."""
 
 import asyncio
 import logging

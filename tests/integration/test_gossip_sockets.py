@@ -1,6 +1,4 @@
-"""Gossip on real sockets in one process: what reaches whom, what can go wrong, and what a flood
-does.
-"""
+"""Gossip on real sockets in one process: reachability, errors and floods."""
 
 import asyncio
 import logging

@@ -1,6 +1,4 @@
-"""How strategy ``kubernetes`` reaches the API server: certificates, tokens, and what it says where
-they are of no use.
-"""
+"""How strategy ``kubernetes`` reaches the API server: certificates, tokens and their errors."""
 
 import asyncio
 import base64
@@ -94,9 +92,7 @@ def account(authority, tmp_path):
 
 
 def run(api, scenario, **options):
-    """Run a scenario with the server and a strategy that listens to it; options may be made of the
-    server once it serves.
-    """
+    """Run a scenario with the server and a listening strategy; options may depend on the server."""
 
     async def main():
         await api.put(SLICES, endpoint_slice("s", "10.0.0.1"))
@@ -228,9 +224,7 @@ class TestServiceAccount:
 
 
 def with_plugin(api, authority, folder):
-    """Return what writes a kubeconfig with a credential plugin that prints the file
-    ``credential``.
-    """
+    """Return a function that writes a kubeconfig whose plugin prints ``credential``."""
     plugin = {
         "command": "cat",
         "args": [str(folder / "credential")],
@@ -474,9 +468,7 @@ class ConnectProxy:
 
 
 class TestProxy:
-    """The API server is at 0.0.0.0: that is this host, but it is no loopback address, which would
-    never need a proxy.
-    """
+    """The API server is at 0.0.0.0: this host, but no loopback address, which needs no proxy."""
 
     @pytest.fixture(autouse=True)
     def environment(self, monkeypatch):

@@ -1,6 +1,4 @@
-"""Credential plugins of a kubeconfig: what they give is used, what they fail at is told, and
-nothing of them is left.
-"""
+"""Credential plugins of a kubeconfig: their output is used, their errors reported, and no trace."""
 
 import asyncio
 import json
@@ -47,9 +45,7 @@ def asked(entry, folder):
 
 
 def ends(pid):
-    """Whether it comes to its end, as what was killed does at once; a zombie that nobody has asked
-    after yet has.
-    """
+    """Return whether it ends soon, as a killed process does; a zombie has ended."""
     deadline_s = time.monotonic() + 10
     while time.monotonic() < deadline_s:
         try:

@@ -848,9 +848,7 @@ class TestForms:
 
 
 class TestRestoredStore:
-    """The store is restored from an older backup: versions run backwards, and another history takes
-    their place.
-    """
+    """The store returns to an older backup: versions run backwards and history differs."""
 
     @pytest.mark.parametrize("cached", [False, True])
     @pytest.mark.parametrize("changes", [1, 20], ids=["behind what we know", "ahead of it again"])

@@ -130,9 +130,7 @@ def test_firewall_is_reported_and_the_node_is_seen_without_it(require, direction
 
 
 def test_only_the_chosen_interface_is_used():
-    """A node on loopback neither hears nor is heard on the others, though another node has joined
-    the group there.
-    """
+    """A node on loopback is isolated from other interfaces, though another node joined there."""
     with Lab(2) as lab, peers() as start:
         service_type = a_type()
         outside = [start(f"web@{place.address}", service_type, place) for place in lab.nodes]

@@ -1,6 +1,4 @@
-"""One known address leads to the whole cluster: linked peers tell each other whom they are linked
-to.
-"""
+"""One known address leads to the whole cluster: linked peers exchange the names of their peers."""
 
 import asyncio
 import signal

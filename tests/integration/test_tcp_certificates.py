@@ -1,6 +1,4 @@
-"""Links under certificates from files: who is let in, and what both ends are told where they don't
-trust each other.
-"""
+"""Links under certificate files: who is let in, and what both ends report when they are not."""
 
 import asyncio
 from itertools import pairwise

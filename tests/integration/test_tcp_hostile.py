@@ -20,9 +20,7 @@ from cluster_kit.wire.frames import Answer, Confirm, Hello, Ping, Refusal, encod
 
 
 async def forgotten(*kinds):
-    """Wait until nothing refers to objects of these classes, but for the one that the record of an
-    error has.
-    """
+    """Wait until no objects of these classes are left, but one that an error's record holds."""
     while True:
         gc.collect()
         if sum(isinstance(each, kinds) for each in gc.get_objects()) <= 1:

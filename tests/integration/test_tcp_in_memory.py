@@ -1,6 +1,4 @@
-"""The whole connector on a network in memory, in virtual time: what takes long, or can't be
-arranged on real sockets.
-"""
+"""The whole connector in memory and virtual time: what takes long or needs exact timing."""
 
 import asyncio
 from itertools import permutations

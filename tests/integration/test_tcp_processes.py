@@ -123,9 +123,7 @@ def test_restart_within_a_blink_is_one_down_and_one_up():
 
 
 def test_restart_with_the_clock_set_back_replaces_a_link_that_is_dead():
-    """The old process is frozen, not ended: only its silence shows that it is out of the
-    running.
-    """
+    """The old process is frozen, not ended: only its silence shows that it is dead."""
 
     async def scenario():
         async with Local("ann") as ann, Remote.start("bob", boot_id=BootId(9, 9)) as bob:

@@ -1,6 +1,4 @@
-"""Links under a secret: who is let in, what both ends are told where they don't trust each other,
-and what strangers can do.
-"""
+"""Links under a secret: who is let in, what both ends report, and what strangers can do."""
 
 import asyncio
 import gc

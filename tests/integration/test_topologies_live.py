@@ -1,6 +1,4 @@
-"""Real nodes link to those whom their topology picks, and to others when somebody leaves, dies or
-joins.
-"""
+"""Real nodes link to those that their topology picks, and relink when one leaves, dies or joins."""
 
 import re
 import signal
@@ -161,9 +159,7 @@ def test_wait_for_in_k_regular_is_bounded_by_k(start):
 
 
 def said_in_vain(node, n):
-    """Wait for links that are not meant, until there are none left of the time before all knew each
-    other.
-    """
+    """Wait for unintended links, until none is left from before all knew each other."""
     deadline_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline_s:
         try:

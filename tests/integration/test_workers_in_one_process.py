@@ -1,6 +1,4 @@
-"""Workers need no process of their own: several of them in one event loop, whose supervisor is a
-test.
-"""
+"""Workers need no process of their own: several run in one event loop, supervised by the test."""
 
 import asyncio
 
