@@ -69,12 +69,8 @@ def test_callback():
 
 def test_configuration():
     typed, comparison = texts("docs/configuration.md", "python")
-    assert (
-        load_config(run(typed)["config"], PluginRegistry.load())
-        .topologies["lan"]
-        .child_spec.max_restarts
-        == 5
-    )
+    config = load_config(run(typed)["config"], PluginRegistry.load())
+    assert config.topologies["lan"].child_spec.max_restarts == 5
     assert run(comparison)["Node"] is Node
 
 

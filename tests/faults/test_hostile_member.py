@@ -270,12 +270,8 @@ def test_who_takes_nothing(talk, ann, victim):
         until(lambda: ann.do("nodes", topic="hostile"), "it listens")
         handed_over, _ = ann.do("publish_many", topic="hostile", count=MANY, each_s=0, size=1000)
         assert handed_over < 12_000
-        assert (
-            ann.do("send", to="mallory@127.0.0.1", topic="hostile", data="x" * 1000, timeout_s=0.1)[
-                "error"
-            ]
-            == "NotSentError"
-        )
+        to_mallory = {"to": "mallory@127.0.0.1", "topic": "hostile", "timeout_s": 0.1}
+        assert ann.do("send", **to_mallory, data="x" * 1000)["error"] == "NotSentError"
         asked = ann.do(
             "ask_many", to="mallory@127.0.0.1", topic="hostile", count=300, timeout_s=0.2
         )

@@ -79,17 +79,13 @@ def test_node_runs_without_a_control_socket_and_says_so(cluster):
     node.wait_for("ready")
     node.until(lambda: node.errors, "the warning")
     [warning] = node.errors
-    assert (
-        "WARNING cluster-kit: control: no control socket, 'cluster-kit status' won't see this "
-        "process: there is no" in warning
-    )
+    unseen = "no control socket, 'cluster-kit status' won't see this process"
+    assert f"WARNING cluster-kit: control: {unseen}: there is no" in warning
     assert warning.endswith("set XDG_RUNTIME_DIR to a folder of yours that can be written to")
     asked = node.status()
     assert asked.returncode == 1
-    assert asked.stderr.startswith(
-        "cluster-kit: status: no supervisor of yours runs on this machine, or it has no control "
-        "socket"
-    )
+    none = "no supervisor of yours runs on this machine, or it has no control socket"
+    assert asked.stderr.startswith(f"cluster-kit: status: {none}")
     assert asked.stderr.endswith(
         "there is no folder for control sockets: set XDG_RUNTIME_DIR, the same for both\n"
     )

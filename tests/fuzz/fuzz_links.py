@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from fuzz_target import MSGPACK, Target, framed
+from fuzz_target import MSGPACK, Target, assert_metadata, framed
 from made_up_secrets import keyring
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import RemoteProtocolError, UntrustedError
-from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
+from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security.authority import SecretTrust
 from cluster_kit.wire.frames import (
     HEADER_BYTES,
@@ -112,13 +112,6 @@ def check_frame(body: bytes) -> bool:
     return True
 
 
-def assert_metadata(metadata: dict[str, str]) -> None:
-    assert (
-        sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
-        <= MAX_METADATA_BYTES
-    )
-
-
 # -- streams ---------------------------------------------------------------------------------------
 
 
@@ -163,10 +156,8 @@ def hear(
             heard += link.receive(piece)
         except RemoteProtocolError as exc:
             return heard, link.state, type(exc)
-        assert (
-            len(link._reader._pending) < HEADER_BYTES + MAX_FRAME_BYTES
-            or link.state is State.CLOSED
-        )
+        pending = len(link._reader._pending)
+        assert pending < HEADER_BYTES + MAX_FRAME_BYTES or link.state is State.CLOSED
     return heard, link.state, None
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
+
+from cluster_kit.node import MAX_METADATA_BYTES
 
 
 class Form(NamedTuple):
@@ -28,6 +30,11 @@ JSON_LINES = Form(
     lambda lines: b"".join(msgspec.json.encode(line) + b"\n" for line in lines),
 )
 MSGPACK = Form(msgspec.msgpack.decode, msgspec.msgpack.encode)
+
+
+def assert_metadata(metadata: Mapping[str, str]) -> None:
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
+    assert size <= MAX_METADATA_BYTES
 
 
 def framed(form: Form) -> Form:

@@ -190,10 +190,9 @@ def test_spiffe_id_is_the_only_uri(pki):
     leaf = openssl(
         "x509", "-in", pki / "shop-1.example" / "tls.crt", "-noout", "-ext", "subjectAltName"
     ).stdout
-    assert (
-        leaf.split("\n")[1].strip()
-        == f"DNS:shop-1.example, IP Address:{HOST}, URI:spiffe://example.org/shop-1.example"
-    )
+    name = "shop-1.example"
+    names = f"DNS:{name}, IP Address:{HOST}, URI:spiffe://example.org/{name}"
+    assert leaf.split("\n")[1].strip() == names
     assert printed.endswith(f"certs: {pki}/shop-1.example\ntrust_domain: example.org\n")
 
 
@@ -270,10 +269,8 @@ def test_renewal_keeps_names_and_authority_and_changes_the_key(pki):
             pki, "--renew", *also
         )
     after = content(pki)
-    assert {name for name in after if after[name] != before[name]} == {
-        f"{HOST}/tls.crt",
-        f"{HOST}/tls.key",
-    }
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {f"{HOST}/tls.crt", f"{HOST}/tls.key"}
     assert verified(
         pki / "ca.crt", pki / HOST, "-verify_hostname", "shop-1.example", "-attime", in_days(80)
     )

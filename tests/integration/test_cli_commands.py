@@ -130,10 +130,8 @@ def test_check_tells_every_fault(tmp_path):
     faulty.write_text("clutser: x\ntopologies:\n  lan:\n    strategy: gosip\n")
     done = cluster_kit("check", faulty)
     assert done.returncode == 2
-    assert [line.split(" ")[0] for line in done.stderr.splitlines()] == [
-        f"{faulty}:1:1:",
-        f"{faulty}:4:15:",
-    ]
+    places = [line.split(" ")[0] for line in done.stderr.splitlines()]
+    assert places == [f"{faulty}:1:1:", f"{faulty}:4:15:"]
     assert "did you mean 'cluster'" in done.stderr
     assert "did you mean 'gossip'" in done.stderr
 

@@ -541,9 +541,8 @@ class TestProxy:
         run_through(ConnectProxy(), failed(told), https_proxy="http://jane:hush@127.0.0.1:9")
 
     def test_a_proxy_whose_name_does_not_resolve_is_named(self, run_through):
-        told = (
-            "through proxy http://nosuch.invalid:3128 (HTTPS_PROXY): the proxy can't be reached ("
-        )
+        proxy = "through proxy http://nosuch.invalid:3128 (HTTPS_PROXY)"
+        told = f"{proxy}: the proxy can't be reached ("
         run_through(
             ConnectProxy(), failed(told), HTTPS_PROXY="http://jane:hush@nosuch.invalid:3128"
         )

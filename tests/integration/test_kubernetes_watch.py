@@ -125,11 +125,8 @@ class Heard(Listener):
         ]
         assert known
         assert all(set(keys) <= each for each in known), known
-        assert not [
-            each
-            for each in self.observations
-            if isinstance(each, Gone | Leaving) and each.name in keys
-        ]
+        gone = [each.name for each in self.observations if isinstance(each, Gone | Leaving)]
+        assert not set(gone) & set(keys)
 
 
 def address(*numbers):
@@ -213,10 +210,8 @@ class TestListing:
         async def scenario(heard):
             await heard.until_known(*address(1))
             query = api.requests("list")[0].query
-            assert (query["resourceVersion"], query["resourceVersionMatch"]) == (
-                "0",
-                "NotOlderThan",
-            )
+            assert query["resourceVersion"] == "0"
+            assert query["resourceVersionMatch"] == "NotOlderThan"
             assert "limit" not in query
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")], use_cached_resources=True)
@@ -668,10 +663,8 @@ class TestRights:
             await heard.until_failed(FORBIDDEN.format(verb="list"))
             [message] = heard.failures
             assert message.startswith("kubernetes: ")
-            assert (
-                "cluster-kit manifest kubernetes --namespace default --service-account default"
-                in message
-            )
+            cure = "cluster-kit manifest kubernetes --namespace default --service-account default"
+            assert cure in message
             assert heard.known is None
             api.denied = set()
             await heard.until_known(*address(1))

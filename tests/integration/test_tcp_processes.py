@@ -51,9 +51,7 @@ def test_frozen_process_is_silent_and_linked_again_when_thawed():
     run(scenario)
 
 
-def test_frozen_process_accepts_but_is_not_up(monkeypatch):
-    monkeypatch.setattr("cluster_kit.connectors.tcp.hub.HANDSHAKE_S", 0.5)
-
+def test_frozen_process_accepts_but_is_not_up():
     async def scenario():
         async with Local("ann", **QUICK) as ann, Remote.start("bob") as bob:
             bob.stop()

@@ -264,10 +264,8 @@ class World(RuleBasedStateMachine):
         staying = vouched_for - (leaving - self.linked_and_staying())
         for command in commands:
             if isinstance(command, Connect):
-                assert command.node.key not in leaving - self.linked_and_staying(self.restarted) | {
-                    LOCAL.name,
-                    LOCAL.address,
-                }
+                gone = leaving - self.linked_and_staying(self.restarted)
+                assert command.node.key not in gone | {LOCAL.name, LOCAL.address}
             else:
                 assert command.node.key not in staying or command.node.key in self.left
         return commands
