@@ -16,10 +16,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from kubernetes_api import SLICES, TOKEN, USER, KubernetesApi, endpoint_slice
+from kubernetes_stage import listening
 
 from cluster_kit.abc import Failed, Found
 from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.limits import Limits
 from cluster_kit.testing.listener import Listener
 from cluster_kit.testing.stand_ins import FakeDiscovery
 
@@ -552,8 +554,7 @@ class TestProxy:
         run_through(ConnectProxy(), failed(told), HTTPS_PROXY="socks5://127.0.0.1:9")
 
 
-def test_a_server_that_does_not_answer_is_a_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.kubernetes.client.ANSWER_S", 0.5)
+def test_a_server_that_does_not_answer_is_a_failure(tmp_path):
     api = KubernetesApi()
 
     async def main():
@@ -563,12 +564,9 @@ def test_a_server_that_does_not_answer_is_a_failure(tmp_path, monkeypatch):
 
         server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         api.port = server.sockets[0].getsockname()[1]
-        async with asyncio.timeout(60), server:
-            strategy = KubernetesStrategy(
-                service_name="web", kubeconfig=api.kubeconfig(tmp_path / "kubeconfig")
-            )
-            async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
-                await failed("no answer within 0.5 s: is the address right")(heard)
+        limits = Limits(answer_s=0.5)
+        async with asyncio.timeout(60), server, listening(api, tmp_path, limits=limits) as heard:
+            await failed("no answer within 0.5 s: is the address right")(heard)
 
     asyncio.run(main())
 
