@@ -1,5 +1,4 @@
-"""A living peer beside many dead ones: until it is linked, and until it is linked again after a
-restart.
+"""How fast a living peer among many dead ones is linked, and linked again after a restart.
 
 ``python benchmarks/dead.py``. The dead are addresses of this machine at which the kernel drops
 every SYN, listed in ``static`` before the living one; each dial to them takes until its deadline,
@@ -60,9 +59,7 @@ def measure(dead: list[str]) -> None:
 
 @contextmanager
 def black_holes() -> Iterator[int]:
-    """Yield a port at which no address of the loopback network answers, as the queue of the
-    listening socket is full.
-    """
+    """Yield a port at which no loopback address answers: the listen queue is full."""
     with ExitStack() as held:
         hole = held.enter_context(socket.socket())
         hole.bind(("0.0.0.0", 0))

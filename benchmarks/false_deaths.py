@@ -1,5 +1,4 @@
-"""How often is a node taken for dead that is alive, on a busy machine and a lossy network? In
-virtual time.
+"""How often a live node is declared dead on a busy machine and a lossy network, in virtual time.
 
 python benchmarks/false_deaths.py [--unguarded]
 
@@ -71,9 +70,7 @@ def run(seed: int, options: argparse.Namespace) -> tuple[int, list[str]]:
 
 
 def measure(options: argparse.Namespace) -> tuple[Counter[Cell], Counter[Cell], list[str]]:
-    """Go through the grid, and return how many runs each cell has, how many of them have false
-    deaths, and these.
-    """
+    """Run the grid; return per cell the runs, those with false deaths, and the false deaths."""
     runs: Counter[Cell] = Counter()
     hit: Counter[Cell] = Counter()
     dead: list[str] = []

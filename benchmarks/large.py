@@ -1,5 +1,4 @@
-"""Many nodes in one cluster on one machine: until every node is linked to exactly those whom its
-topology means.
+"""Many nodes in one cluster on one machine: how long until all links of the topology are up.
 
 ``python benchmarks/large.py --nodes 200 --topology k_regular``. All nodes are supervisors of this
 process, each with a worker of its own, on loopback. Prints how long it took after the last start,

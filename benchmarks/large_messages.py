@@ -1,5 +1,4 @@
-"""What messages of 64 MiB cost others: how late heartbeats and small messages of another topic are
-meanwhile.
+"""What messages of 64 MiB cost others: delayed heartbeats and small messages of another topic.
 
 ``python benchmarks/large_messages.py`` has three nodes on loopback under a secret, each in a
 process of its own. The first sends large messages to the second, one behind the other, and
@@ -67,9 +66,7 @@ def supervisor(name: str, port: int, secret: str) -> Supervisor:
 
 
 class Listener:
-    """A listening node, in a process of its own, and the lateness of each small message that it
-    took in.
-    """
+    """A listening node in its own process, and the lateness of each small message it received."""
 
     def __init__(self, name: str, port: int, secret: str) -> None:
         self.title = "the node that takes the large ones" if name == "same" else "another node"
@@ -164,9 +161,7 @@ def say_small(cluster: Supervisor, over: threading.Event) -> None:
 
 
 def watch(cluster: Supervisor, over: threading.Event, rtts_s: list[float]) -> None:
-    """Note each round trip that a heartbeat measures on the link to the node that takes the large
-    messages.
-    """
+    """Record each round trip that heartbeats measure on the link with the large messages."""
     while not over.wait(HEARTBEAT_S):
         for link in cluster.status()["lan"].links:
             if link.node.name == "same@127.0.0.1" and link.rtt_s is not None:

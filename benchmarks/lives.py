@@ -125,8 +125,6 @@ def _told_down(cluster: Cluster[Place], member: Member) -> float:
 
 
 def _false_alarms(downs: list[Down], victim: Member) -> int:
-    """Count what should not have been told: healthy nodes that lost each other, and those who lost
-    the victim twice.
-    """
+    """Count wrong events: healthy nodes lost each other, or one lost the victim twice."""
     with_victim = [down for down in downs if victim.name in (down.observer, down.subject)]
     return len(downs) - len(set(with_victim))

@@ -1,5 +1,4 @@
-"""Messages between two applications on loopback: how long a question takes, and how much goes one
-way.
+"""Messages between two applications on loopback: latency of a question, throughput one way.
 
 ``python benchmarks/messages.py`` measures every system that is installed, in turns: topics of
 cluster_kit under a secret, pyzmq (``pip install pyzmq``), Redis (``pip install redis``, and

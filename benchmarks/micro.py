@@ -1,5 +1,6 @@
-"""Measure the pure parts of cluster_kit alone: codecs, and membership and topologies of large
-clusters. No I/O, one processor.
+"""Measure the pure parts alone: codecs, and membership and topologies of large clusters.
+
+There is no I/O, and one processor is used.
 
     python benchmarks/micro.py
 
@@ -92,9 +93,7 @@ def _message(payload: bytes) -> Iterator[Row]:
 
 
 def membership(n: int) -> Iterator[Row]:
-    """A full mesh of ``n`` others from nothing: each is found, planned and linked; then one thing
-    more happens.
-    """
+    """Build a full mesh of ``n`` others: find, plan and link each; then one more event."""
     nodes = [_node(number) for number in range(1, n + 1)]
     found, linked, renewed, one_more = zip(*(_life(nodes) for _ in range(REPETITIONS)), strict=True)
     yield "membership: find a node, queue its connect", n, min(found) / n
@@ -129,9 +128,7 @@ def _life(nodes: list[Node]) -> list[float]:
 
 
 def topologies(n: int) -> Iterator[Row]:
-    """What each change among ``n`` others costs a node, from the second on; at the first, the names
-    are new.
-    """
+    """Measure what each change among ``n`` others costs a node once their names are known."""
     local, known = _node(0), frozenset(_node(number) for number in range(1, n + 1))
     hub = _node(n // 2)
     configured = {

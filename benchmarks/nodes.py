@@ -62,9 +62,7 @@ class Down:
 
 
 class Cluster(Generic[PlaceT]):
-    """Starts nodes of one system in one place and keeps their views; owns their processes and the
-    place.
-    """
+    """Nodes of one system in one place, and their views; owns their processes and the place."""
 
     def __init__(self, system: System, place: PlaceT, folder: Path) -> None:
         self.system = system
@@ -165,9 +163,7 @@ class Cluster(Generic[PlaceT]):
             self._read(rest_s)
 
     def wait_settled(self, timeout_s: float, quiet_s: float = 3.0) -> float:
-        """Read until everybody is linked to everybody and nothing changes for a while; return when
-        the last change was read.
-        """
+        """Read until all are linked and nothing changes; return when the last change came."""
         while True:
             self.wait(self.full_mesh, timeout_s, "full mesh")
             settled_s = self.changed_s

@@ -15,9 +15,7 @@ DISABLED, FORWARDING = "0", "3"  # Source: bridge(8), state of a port
 
 
 def enter_private_network() -> bool:
-    """Move this process and its children to come to a network with nothing but a loopback; return
-    whether it may.
-    """
+    """Move this process and its future children to a loopback-only network; say if it may."""
     if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
         return False
     _ip("link", "set", "lo", "up")
@@ -51,9 +49,7 @@ class Loopback:
 
 
 class Bridge:
-    """A network namespace for each node, joined by a bridge in one more; no routes but to each
-    other.
-    """
+    """A network namespace for each node, joined by a bridge in another; no other routes."""
 
     def __init__(self) -> None:
         self._prefix = f"ckbench{os.getpid()}"

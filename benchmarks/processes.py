@@ -15,9 +15,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends, so that none escapes
-    ``kill_descendants``.
-    """
+    """Become the parent of orphaned descendants, so that ``kill_descendants`` finds them all."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 

@@ -9,9 +9,7 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A row's title and unit; ``limit`` is what cluster_kit aims at, ``None`` where the aim is the
-    other system.
-    """
+    """A row's title and unit; ``limit`` is our goal, or ``None`` to match the other system."""
 
     title: str
     unit: str

@@ -1,5 +1,4 @@
-"""Simulate clusters of several sizes, topologies and rates of loss: how fast they agree, and what
-that and keeping it costs.
+"""Simulate clusters of several sizes, topologies and loss rates: time and cost of agreement.
 
     python benchmarks/simulated.py [--sizes 10 100 300 1000] [--seconds 30] [--seeds 1]
 

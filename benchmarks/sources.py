@@ -1,5 +1,4 @@
-"""Measure discovery by the sources of production: Kubernetes, DNS and multicast DNS, each with the
-other party on loopback.
+"""Measure discovery by Kubernetes, DNS and multicast DNS, each with the other party on loopback.
 
     python benchmarks/sources.py [kubernetes] [dns] [mdns]
 

@@ -1,5 +1,4 @@
-"""A cluster inside an asyncio program: it goes about its work while it hears who joins and who
-leaves.
+"""A cluster inside an asyncio program, which goes about its work while nodes join and leave.
 
 Run it in two terminals, each time with another name. Each waits until it is not alone, then works
 until you press Ctrl-C::

@@ -1,5 +1,4 @@
-"""A cache that all nodes share: each entry is loaded by one of them, kept by all who ask, and
-dropped everywhere at once.
+"""A cache shared by all nodes: one node loads an entry, those who ask keep it, all drop it at once.
 
 Run it in terminals, each time with another name, and type ``get apple`` in several: the first
 answer takes a second, in which the owner of ``apple``, one of the nodes, loads it; all others are

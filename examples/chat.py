@@ -1,5 +1,4 @@
-"""A chat whose messages reach the browsers of all nodes: an ASGI app on each, and nothing between
-them but the cluster.
+"""A chat that reaches the browsers of all nodes: an ASGI app on each, only the cluster between.
 
 What a browser says, its node publishes to all others on the topic ``chat``::
 
@@ -71,9 +70,7 @@ class Chat:
         return HTMLResponse(PAGE.format(name=escape(self.name)))
 
     async def say(self, request: Request) -> Response:
-        """A browser of ours says something: show it to the others, and have the other nodes do the
-        same.
-        """
+        """Publish what a browser of ours says to our other browsers and to the other nodes."""
         message = f"{self.name}: {await text_of(request)}"
         self._show(message)
         await self._topic.publish(message)

@@ -1,5 +1,4 @@
-"""A pool of workers that grows and shrinks with the cluster; the jobs of a worker that dies are
-done by another.
+"""A pool of workers that grows and shrinks with the cluster; the jobs of a dead one are done again.
 
 The boss asks each node that answers on the topic ``primes``, one question at a time. Run it in
 terminals, in any order, and stop and start workers as you like; the boss ends when all jobs are
@@ -89,9 +88,7 @@ class Boss:
             print(f"hired: {node}; {len(self._workers)} at work", flush=True)
 
     async def _employ(self, node: Node) -> None:
-        """Give it one job after the other; whatever ends that, the job that is under way is still
-        to be done.
-        """
+        """Give a worker one job after another; when it fails, put the unfinished job back."""
         with suppress(NotSentError, UnansweredError):  # it is about to be down
             while True:
                 job = await self._todo.get()

@@ -25,8 +25,7 @@ def write(path, content, mode=0o600):
 
 
 class Mounted:
-    """A Secret as the kubelet mounts it: files are links into ``..data``, and that is a link to a
-    folder.
+    """A Secret as the kubelet mounts it: files link into ``..data``, which links to a folder.
 
     Args:
         folder: Where; its parent exists.

@@ -1,6 +1,4 @@
-"""What every test is held to: it leaves nothing behind, and says by name what it can't run
-without.
-"""
+"""What every test must do: leave nothing behind, and name what it cannot run without."""
 
 import os
 import shutil
@@ -54,9 +52,7 @@ def _orphans(mark: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def require() -> Callable[[str], None]:
-    """Return a function that skips the test unless a program is installed; CI has all of them,
-    there it fails.
-    """
+    """Return a function that skips the test if a program is missing; in CI it fails instead."""
     return _require
 
 
@@ -80,9 +76,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave tests that are marked ``once`` to one of the Pythons that CI runs: each module falls to
-    one of them by its name.
-    """
+    """Share out tests marked ``once`` among CI's Pythons, module by module."""
     pythons = os.environ.get("CLUSTER_KIT_PYTHONS", "").split()
     if not pythons:
         return
@@ -98,9 +92,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Tests mostly wait, so there is one worker more than cores; one after another where workers
-    can't be kept apart.
-    """
+    """One worker more than cores, as tests mostly wait; none if they cannot be isolated."""
     if config.option.numprocesses == "logical":  # asked for by tests that are pure
         return None
     return 1 + (os.cpu_count() or 1) if own_machine.possible() else 0

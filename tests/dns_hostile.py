@@ -1,6 +1,4 @@
-"""A name server that does what name servers do on a bad day: nothing, lies, garbage, half answers.
-UDP and TCP on one port.
-"""
+"""A name server on a bad day: silence, lies, garbage, half answers; UDP and TCP on one port."""
 
 import selectors
 import socket
@@ -21,9 +19,7 @@ RCODES = {
 
 
 def both_on_one_port(address=LOOPBACK, port=0):
-    """Return a socket for datagrams and one that listens, both on ``port``, or on any that is free
-    for both.
-    """
+    """Return a datagram and a listening socket, both on ``port`` or on any port free for both."""
     while True:
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagrams.bind((address, port))
@@ -36,8 +32,7 @@ def both_on_one_port(address=LOOPBACK, port=0):
 
 
 class HostileServer:
-    """``with HostileServer() as server``: answers by ``records`` and behaves as ``manner`` says,
-    which can change any time.
+    """``with HostileServer() as server``: answers from ``records`` in the given ``manner``.
 
     Attributes:
         records: Texts of records by name and type, ``{("web.shop.test", "A"): ["127.0.0.2"]}``.

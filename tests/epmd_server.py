@@ -1,6 +1,4 @@
-"""Debian's real EPMD and ``erl`` on loopback, each ended with its ``with`` block however the test
-ends.
-"""
+"""Debian's real EPMD and ``erl`` on loopback, each stopped at the end of its ``with`` block."""
 
 import os
 import random
@@ -13,9 +11,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port():
-    """Return a port below those that the kernel gives to clients: one of them could take it while
-    EPMD is down.
-    """
+    """Return a port outside the ephemeral range, so that no client takes it while EPMD is down."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe:
@@ -27,9 +23,7 @@ def free_port():
 
 
 class EpmdServer:
-    """``with EpmdServer() as epmd``: it answers at ``epmd.port``, and can be killed and started
-    again.
-    """
+    """``with EpmdServer() as epmd``: EPMD answers at ``epmd.port``, and can be restarted."""
 
     def __init__(self):
         self.port = free_port()
@@ -87,9 +81,7 @@ class EpmdServer:
 
 
 class Erl:
-    """``with Erl(epmd, "b@127.0.0.1", home) as erl``: a running Erlang node; ``erl.evaluate`` asks
-    it.
-    """
+    """``with Erl(epmd, "b@127.0.0.1", home) as erl``: a running Erlang node."""
 
     def __init__(self, epmd, name, home):
         self._command = [

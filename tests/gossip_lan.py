@@ -87,9 +87,7 @@ class Peer:
 
 
 class Lan:
-    """The network. ``fate(random)`` returns after how many seconds each copy of a datagram
-    arrives.
-    """
+    """The network; ``fate(random)`` returns the delays in seconds of each copy of a datagram."""
 
     def __init__(self, seed=0, fate=lambda random: [DELAY_S], keyring=None):
         self.random = Random(seed)

@@ -1,5 +1,4 @@
-"""A Kubernetes API server, as far as discovery needs one: lists in pages, watches, selectors, RBAC,
-tokens, and its faults.
+"""A Kubernetes API server for discovery: paged lists, watches, selectors, RBAC, tokens, faults.
 
 It keeps a history as etcd does, so that a list is of one version and a watch goes on from any
 version that is not compacted. What it answers, down to the wording, is what kube-apiserver 1.31
@@ -119,9 +118,7 @@ class KubernetesApi:
         self._objects.clear()
 
     def restore(self, version):
-        """Go back to a backup that was made at ``version``, as an etcd does that knows nothing of
-        what came after.
-        """
+        """Return to a backup made at ``version``, as an etcd that knows nothing later."""
         self._objects = self.at(version)
         self._history = [stored for stored in self._history if stored.version <= version]
         self.version = version
@@ -250,9 +247,7 @@ class KubernetesApi:
         return [each for each in self.asked if each.verb == "watch" and each.answered == 200]
 
     def answer(self, verb, status, reason="", message="", **more):
-        """Answer requests of a verb (list, watch, get) otherwise, ``times`` times, after ``skip``
-        that are answered well.
-        """
+        """Answer ``times`` requests of a verb differently, after ``skip`` good answers."""
         self.answers.append(Answer(verb, status, reason, message or reason, **more))
 
     def throttle(self, verb, times, retry_after_s):
@@ -490,9 +485,7 @@ class Watch:
 
 @contextmanager
 def in_thread(api):
-    """Serve ``api`` beside the test, for processes to ask; yields a function that runs a coroutine
-    there.
-    """
+    """Serve ``api`` in a thread, for other processes; yield what runs a coroutine there."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -1,6 +1,4 @@
-"""Certificates of authorities made up here, by ``cryptography``, with all that can be wrong with
-one.
-"""
+"""Certificates of authorities made here with ``cryptography``, with anything that can be wrong."""
 
 import datetime
 import ipaddress
@@ -121,9 +119,7 @@ class Authority:
         return self.sign(builder), key
 
     def certificates(self, *names, authorities=None, trust_domain=None, **options):
-        """Return what a node gets that believes whom this authority vouches for, unless
-        ``authorities`` are others.
-        """
+        """Return the files of a node that trusts this authority, or ``authorities``."""
         leaf, key = self.leaf(*names, **options)
         chain = pem(leaf) + (self.pem if self.issuer else b"")
         believed = (self._root,) if authorities is None else authorities

@@ -1,6 +1,4 @@
-"""The way between a worker and its supervisor in memory, for any number of workers in one
-process.
-"""
+"""The channel between worker and supervisor in memory, for any number of workers in one process."""
 
 from __future__ import annotations
 
@@ -19,8 +17,7 @@ NOMINAL_BYTES = 256  # a message that nobody pickled counts as so many
 
 
 class MemoryChannel(Channel):
-    """One end; ``pair`` makes two. What one sends the other hears, also where each runs in an event
-    loop of its own.
+    """One end; ``pair`` makes two, which may be in different event loops.
 
     The very same objects arrive, unless messages are pickled, which finds those that can't be.
     """

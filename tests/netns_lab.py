@@ -1,5 +1,4 @@
-"""A small network of network namespaces: nodes on a bridge, each with an address of its own and no
-default route.
+"""A small network of namespaces: nodes on a bridge, each with its address and no default route.
 
 Needs root and iproute2; mark tests with ``netns``. A node can be cut off, so that all its packets
 are lost both ways while its own interface stays up, and it can be unplugged, so that its interface
@@ -78,9 +77,7 @@ class Place:
         _run("ip", "-n", self.name, "link", "set", "eth0", "up")
 
     def plug6(self, interface="eth0"):
-        """Give the interface its IPv6 addresses, and no others, without waiting whether others have
-        them.
-        """
+        """Give the interface exactly its IPv6 addresses, without duplicate address detection."""
         if interface != "eth0":
             _run("ip", "-n", self.name, "link", "set", "eth0", "down")
             _run("ip", "-n", self.name, "link", "set", "eth0", "name", interface, "up")

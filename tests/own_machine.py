@@ -29,9 +29,7 @@ def possible() -> bool:
 
 
 def enter(folder: str) -> None:
-    """Put this thread there, and the threads and processes that it starts; ``folder`` is for what
-    is kept in folders.
-    """
+    """Move this thread and its future children there; ``folder`` holds what lives in folders."""
     assert threading.current_thread() is threading.main_thread(), (
         "tests would run in another namespace than /proc shows"
     )

@@ -1,5 +1,4 @@
-"""A network with delay: as ``netns_lab``, with a hub in this process in place of a bridge; it needs
-no netem in the kernel.
+"""A network with delay: ``netns_lab`` with a hub in this process as its bridge; needs no netem.
 
 Each node's interface is a tap device. What one sends reaches all others after the delay, which
 varies, so that packets also overtake each other.

@@ -1,6 +1,4 @@
-"""Importing is cheap: the package loads the standard library and pluggy, and what declares options
-loads no event loop.
-"""
+"""Imports are cheap: the package needs the standard library and pluggy, options no event loop."""
 
 import json
 import subprocess
@@ -45,9 +43,7 @@ def third_party(packages: set[str]) -> set[str]:
 
 
 def modules_with_options() -> list[str]:
-    """Strategies, connectors and topologies: the application imports them, too, to check their
-    options.
-    """
+    """Yield strategies, connectors and topologies: the application imports their options."""
     folders = [PACKAGE / part for part in ("strategies", "connectors", "topologies")]
     paths = [
         path

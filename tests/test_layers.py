@@ -1,6 +1,4 @@
-"""Imports point down only, and in no circle; what a lower layer needs from a higher one comes in as
-an argument.
-"""
+"""Imports point down, in no circle; what a lower layer needs from a higher one is an argument."""
 
 import ast
 from collections.abc import Iterator
@@ -41,9 +39,7 @@ def part_of(module: str) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and full name of everything of ours that a module imports, at its top, in
-    functions or for type checkers.
-    """
+    """Yield line and full name of each import of ours, at the top, in functions, or for types."""
     package = ["cluster_kit", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -95,11 +91,8 @@ def test_an_upward_import_is_found(tmp_path, monkeypatch):
         "def late():\n    from ..worker import run\n"
         "import cluster_kit\n"
     )
-    assert [fault.split(": ", 1)[0].rpartition(":")[2] for fault in faults(offender)] == [
-        "2",
-        "5",
-        "4",
-    ]
+    lines = [fault.split(": ", 1)[0].rpartition(":")[2] for fault in faults(offender)]
+    assert lines == ["2", "5", "4"]
 
 
 # -- circles, also inside a folder ----------------------------------------------------------------
@@ -146,9 +139,7 @@ def graph_of(paths: list[Path], *, loaded: bool) -> dict[str, set[str]]:
 
 
 def circle_in(graph: dict[str, set[str]]) -> list[str]:
-    """Return modules of which each imports the one before, the first one as the last again; none
-    where there is none.
-    """
+    """Return modules that import each other in a circle, the first repeated; or none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
@@ -188,11 +179,8 @@ def test_a_circle_is_found(tmp_path, monkeypatch, statement, needed):
     (ring / "two.py").write_text("from cluster_kit.ring import Three\n")
     (ring / "__init__.py").write_text(f"{statement}\n")
     paths = sorted(ring.glob("*.py"))
-    assert set(circle_in(graph_of(paths, loaded=False))) == {
-        "cluster_kit.ring",
-        "cluster_kit.ring.one",
-        "cluster_kit.ring.two",
-    }
+    circle = set(circle_in(graph_of(paths, loaded=False)))
+    assert circle == {"cluster_kit.ring", "cluster_kit.ring.one", "cluster_kit.ring.two"}
     assert bool(circle_in(graph_of(paths, loaded=True))) is needed
 
 
@@ -214,9 +202,7 @@ OUTSIDE = {name for row in WAYS_OUT for name in row.split()}
 
 
 def leaks(path: Path) -> Iterator[str]:
-    """Yield each import of a module that reaches the outside, and each use of such a part of
-    ``os``.
-    """
+    """Yield each import that reaches the outside, and each use of such a part of ``os``."""
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.Import():

@@ -1,6 +1,4 @@
-"""The promise: every public name, with its signature. ``python tests/test_public_api.py`` writes
-the snapshot anew.
-"""
+"""Every public name with its signature; ``python tests/test_public_api.py`` writes them anew."""
 
 import ast
 import enum

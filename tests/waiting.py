@@ -13,9 +13,7 @@ def until(condition, what, timeout_s=30.0):
 
 
 def next_of(subscription, kind, timeout_s=30.0, **attributes):
-    """Return the next event of class ``kind`` with these attributes, and skip what comes before
-    it.
-    """
+    """Return the next event of class ``kind`` with these attributes, skipping others."""
     deadline_s = time.monotonic() + timeout_s
     while True:
         event = subscription.get(max(0.01, deadline_s - time.monotonic()))

@@ -48,9 +48,7 @@ class Driver(ABC):
 
     @abstractmethod
     def tell(self, data: bytes) -> None:
-        """Send ``data`` one way, in order behind what was sent before; wait where there is no
-        room.
-        """
+        """Send ``data`` one way, in order; wait while there is no room."""
 
     def told(self) -> None:  # noqa: B027 - most keep nothing back
         """Let out whatever was kept back so far."""
@@ -81,9 +79,7 @@ def _round_trips(driver: Driver) -> tuple[float, float]:
 
 
 def _one_way(driver: Driver, size: int, n: int) -> float:
-    """Return how many messages of ``size`` bytes the application at the other end takes in a
-    second; all must arrive.
-    """
+    """Return how many messages of ``size`` bytes arrive per second; all must arrive."""
     data = b"x" * size
     driver.ask(RESET)
     for _ in range(n):

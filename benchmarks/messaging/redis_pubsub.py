@@ -1,6 +1,4 @@
-"""Redis' PUB/SUB by redis-py, through a server on loopback, not encrypted; one way in pipelines of
-a hundred.
-"""
+"""Redis PUB/SUB by redis-py through a server on loopback, unencrypted, in pipelines of 100."""
 
 # ruff: noqa: D102 - ``Driver`` documents them
 from __future__ import annotations

@@ -33,9 +33,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """Where a node goes: its number and address, its cluster's name, and the address of the
-    cluster's first node.
-    """
+    """Where a node goes: its number and address, its cluster's name and first node's address."""
 
     number: int
     host: str
@@ -58,9 +56,7 @@ class System(Protocol):
         """Write and compile what nodes need into ``folder``."""
 
     def daemon(self, host: str) -> Sequence[str] | None:
-        """Return the command of what must run once on each host, if anything; it is not counted as
-        part of a node.
-        """
+        """Return the command that must run once per host, if any; it is no part of a node."""
 
     def command(self, seat: Seat) -> Sequence[str]:
         """Return the command that becomes the node's application process."""

@@ -15,9 +15,7 @@ KINDS = {"ready": Kind.READY, "node_up": Kind.UP, "node_down": Kind.DOWN}
 
 
 class ClusterKit:
-    """Nodes of an installed cluster_kit; ``name`` is what the table calls it, and with a ``secret``
-    all hold one.
-    """
+    """Nodes of an installed cluster_kit; ``name`` is its title, and all share ``secret``."""
 
     leave_signal = signal.SIGTERM
 

@@ -1,5 +1,4 @@
-"""A node of libcluster: one BEAM that runs ``Cluster.Strategy.Gossip`` and prints what
-``:net_kernel`` tells it.
+"""A node of libcluster: one BEAM with ``Cluster.Strategy.Gossip`` that prints its node events.
 
 The node's few lines are compiled once, so that a node boots as a release does, without compiling a
 script.
@@ -52,9 +51,7 @@ class Libcluster:
     leave_signal = signal.SIGTERM
 
     def __init__(self, builds: Path) -> None:
-        """``builds`` has a folder for each application, its modules in it or in its ``ebin``, as
-        ``_build/prod/lib`` has.
-        """
+        """``builds`` has a folder of modules per application, as ``_build/prod/lib`` has."""
         ebin = [
             path / "ebin" if (path / "ebin").is_dir() else path
             for path in sorted(builds.resolve().iterdir())

@@ -46,9 +46,7 @@ def _lines(path: str) -> dict[str, str]:
 
 
 def _replace(path: str, lines: dict[str, str]) -> None:
-    """Write the list beside the old one and put it in its place, so that nobody reads half of
-    it.
-    """
+    """Write the list to a file beside it and rename that, so that nobody reads half of it."""
     new = Path(f"{path}.new")
     new.write_text("".join(f"{lines[name]}\n" for name in sorted(lines)))
     new.replace(path)

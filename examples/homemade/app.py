@@ -1,5 +1,4 @@
-"""The third node of the phone book, as a script: in a dict, the classes themselves stand for their
-names.
+"""The third node of the phone book, as a script: its dict holds the classes, not their names.
 
 Run it from this folder beside the nodes of ``cluster.yaml``; it links to ``b`` alone, because the
 topology is a chain::

@@ -1,6 +1,4 @@
-"""A strategy and a topology of one's own. No plugin to install: the configuration names them as
-``homemade:Class``.
-"""
+"""A strategy and a topology of one's own, configured as ``homemade:Class`` without any plugin."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The page on architecture names functions, files and layers that exist; a renaming has to touch
-it.
-"""
+"""The functions, files and layers that the page on architecture names exist."""
 
 import ast
 import re

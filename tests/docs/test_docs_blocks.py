@@ -1,6 +1,4 @@
-"""What the docs show works: commands are taken by their programs, links lead somewhere, no block is
-of an unknown kind.
-"""
+"""What the docs show works: programs accept its commands, links resolve, each block is known."""
 
 import configparser
 import json

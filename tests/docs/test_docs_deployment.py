@@ -1,6 +1,4 @@
-"""The recipes for deployment fit each other, the command line, and what ``cluster-kit manifest``
-prints.
-"""
+"""The recipes for deployment match each other, the command line and ``cluster-kit manifest``."""
 
 import configparser
 import json
@@ -56,19 +54,15 @@ def test_unit_is_one_for_systemd(tmp_path):
     done = subprocess.run(
         ["systemd-analyze", "verify", path], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, [line for line in done.stderr.splitlines() if path.name in line]) == (
-        0,
-        [],
-    )
+    faults = [line for line in done.stderr.splitlines() if path.name in line]
+    assert (done.returncode, faults) == (0, [])
 
 
 def test_container_starts_a_node_with_extras_that_exist():
     accepts(ENTRYPOINT)
     [extra] = re.findall(r"pip install .*'/src\[(\w+)\]'", DOCKERFILE)
-    assert (
-        extra
-        in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert extra in project["optional-dependencies"]
 
 
 def test_pod_has_what_the_manifest_asks_for():
@@ -97,18 +91,14 @@ def test_pod_has_what_the_manifest_asks_for():
 
 
 def test_pod_finds_itself_and_its_files():
-    assert (
-        DEPLOYMENT["spec"]["selector"]["matchLabels"]
-        == DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
-    )
+    spec = DEPLOYMENT["spec"]
+    assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
     mounted = {mount["name"]: mount["mountPath"] for mount in CONTAINER["volumeMounts"]}
     assert mounted.keys() == {volume["name"] for volume in POD["volumes"]}
     assert CONFIGURATION["secret_file"] == f"{mounted['cluster-secret']}/secret"
     assert ENTRYPOINT[-1] == f"{mounted['config']}/cluster.yaml"
-    assert (
-        CONFIGURATION["topologies"]["pods"]["connector"]["port"]
-        == CONTAINER["ports"][0]["containerPort"]
-    )
+    connector = CONFIGURATION["topologies"]["pods"]["connector"]
+    assert connector["port"] == CONTAINER["ports"][0]["containerPort"]
 
 
 @pytest.mark.parametrize(

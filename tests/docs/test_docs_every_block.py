@@ -1,6 +1,4 @@
-"""Every block of Python in the docs runs: programs as they stand, fragments with what their page
-takes for granted.
-"""
+"""Every Python block in the docs runs: programs as they are, fragments in their page's context."""
 
 import asyncio
 import json
@@ -71,12 +69,8 @@ def test_callback():
 
 def test_configuration():
     typed, comparison = texts("docs/configuration.md", "python")
-    assert (
-        load_config(run(typed)["config"], PluginRegistry.load())
-        .topologies["lan"]
-        .child_spec.max_restarts
-        == 5
-    )
+    config = load_config(run(typed)["config"], PluginRegistry.load())
+    assert config.topologies["lan"].child_spec.max_restarts == 5
     assert run(comparison)["Node"] is Node
 
 

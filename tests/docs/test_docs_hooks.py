@@ -17,9 +17,7 @@ HOOKS = {
 
 
 def documented() -> dict[str, list[str]]:
-    """Return the arguments of each hook that has a heading such as ``###
-    `cluster_kit_node_up(topology, node)```.
-    """
+    """Return each hook's arguments, from headings like ``### `cluster_kit_node_up(...)```."""
     headings = re.findall(
         r"^#+ `(cluster_kit_\w+)\(([^)]*)\)`$", PLUGINS_MD.read_text(), re.MULTILINE
     )

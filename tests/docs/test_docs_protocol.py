@@ -1,6 +1,4 @@
-"""The page of the protocols is true: its tables are the code's, and its bytes are read and made by
-the code.
-"""
+"""The page on protocols is true: its tables match the code, which reads and writes its bytes."""
 
 import importlib
 import json

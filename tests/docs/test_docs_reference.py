@@ -19,9 +19,7 @@ UNIONS = {
 
 
 def described():
-    """Return the names for which the page has a directive, of modules each name that they
-    define.
-    """
+    """Return the names that have a directive on the page; for a module, all names it defines."""
     names = set(re.findall(r"^\.\. auto(?:class|function):: [\w.]+\.(\w+)$", PAGE, re.MULTILINE))
     for module in map(
         import_module, re.findall(r"^\.\. automodule:: ([\w.]+)$", PAGE, re.MULTILINE)

@@ -1,6 +1,4 @@
-"""The tutorial, followed to the letter, and the programs of the embedding guide, run as they
-stand.
-"""
+"""The tutorial, followed to the letter, and the programs of the embedding guide, run unchanged."""
 
 import secrets
 import signal

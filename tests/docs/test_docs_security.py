@@ -1,6 +1,4 @@
-"""The page on security is true as far as that can be told: the tests that it names are there, and
-its example is one.
-"""
+"""The page on security is true as far as a test can say: its tests exist, its example works."""
 
 import re
 import subprocess
@@ -50,9 +48,7 @@ def commands(word):
 
 
 def test_authority_is_replaced_as_shown(tmp_path):
-    """After each step, the folders are such as nodes take, and at the end of the new authority
-    alone.
-    """
+    """After each step nodes accept the folders; the last ones are the new authority's alone."""
 
     def run(command):
         command = command.replace("cluster-kit ", f"'{COMMAND}' ")

@@ -1,6 +1,4 @@
-"""The tutorial of docs/plugins.md, followed to the letter, ends in a strategy that passes its tests
-and is found.
-"""
+"""The tutorial of docs/plugins.md ends in a strategy that passes its tests and is found."""
 
 import os
 import subprocess

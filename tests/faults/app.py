@@ -1,5 +1,4 @@
-"""An application for tests to kill, freeze and fork: runs a supervisor of the JSON configuration
-given, prints events as JSON.
+"""An application to kill, freeze and fork: runs a supervisor, prints its events as JSON.
 
 Besides the events it prints its workers' pids once all serve, and understands one command a line on
 standard input: ``gil SECONDS`` holds the interpreter lock, ``forget`` ends without stopping the
@@ -53,9 +52,7 @@ def report(events):
 
 
 def say(**fields):
-    """Write past ``sys.stdout``, whose lock a thread may hold for good that is cut off when the
-    interpreter ends.
-    """
+    """Write past ``sys.stdout``, whose lock a thread may never release at interpreter exit."""
     os.write(1, f"{json.dumps(fields)}\n".encode())
 
 

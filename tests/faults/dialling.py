@@ -1,6 +1,4 @@
-"""Strangers that dial a node that holds a secret, each in its own way; none of them may hear a word
-of the link protocol.
-"""
+"""Strangers of many kinds that dial a node with a secret; none may read its link protocol."""
 
 import asyncio
 import contextlib
@@ -93,9 +91,7 @@ class Strangers:
         await self._say(address, self._client_hello)
 
     async def _say(self, address, *pieces):
-        """Say something, and wait until the node hangs up or patience ends; what it may answer is
-        TLS.
-        """
+        """Send something and wait until the node hangs up or patience ends; it answers TLS only."""
         with contextlib.suppress(*_TURNED_AWAY):
             async with _dialled(address) as (reader, writer):
                 hang_up = asyncio.create_task(reader.read())
@@ -180,9 +176,7 @@ def client_hello():
 
 
 def _forged(path, name, right, *, days, signs_itself=False):
-    """Return a context with a certificate that seems to be of the right authority, all of which is
-    public but its key.
-    """
+    """Return a context whose certificate looks like the authority's but has another key."""
     key = Ed25519PrivateKey.generate()
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"cluster_kit {right.id.hex()}")])
     authority = x509.load_der_x509_certificate(Authority(right.authority, "").certificate)

@@ -1,6 +1,4 @@
-"""Opens connections to HOST PORT without end, NUMBER at once, says hello in TLS on each and no
-more; until it is killed.
-"""
+"""Keeps NUMBER connections open to HOST PORT, each with a TLS hello only, until it is killed."""
 
 import selectors
 import socket

@@ -1,6 +1,4 @@
-"""A member that holds the secret, links as any other does, and says on its links whatever a test
-wants.
-"""
+"""A member with the secret that links like any other and then sends whatever a test wants."""
 
 import asyncio
 import threading

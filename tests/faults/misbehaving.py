@@ -1,6 +1,4 @@
-"""Plugins that do what plugins should not, each in its own way; named by ``misbehaving:Class`` in
-configurations.
-"""
+"""Plugins that do what plugins should not; configurations name them ``misbehaving:Class``."""
 
 import asyncio
 import contextlib
@@ -67,9 +65,7 @@ REGISTERED_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry(Strategy):
-    """A registry whose entries expire, in a file of words: names that are there, ``fails``,
-    ``raises``.
-    """
+    """A registry with expiring entries, kept in a file of words: names, ``fails`` or ``raises``."""
 
     path: str
 

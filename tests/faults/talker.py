@@ -179,9 +179,7 @@ class Application:
         return _result(lambda: self.supervisor.topic(topic).send(to, bytes(size)))
 
     def publish_many(self, topic, count, each_s, size=100):
-        """Publish numbered messages, at least ``each_s`` apart, and return how many were handed
-        over, and in which time.
-        """
+        """Publish numbered messages, at least ``each_s`` apart; return how many and how long."""
         speaker, padding = self.supervisor.topic(topic), "x" * size
         began_s, handed_over = time.monotonic(), 0
         for number in range(count):
@@ -202,9 +200,7 @@ class Application:
         return _result(lambda: self.supervisor.topic(topic).send(to, data, timeout_s=timeout_s))
 
     def speak(self, topics, path, count, each_s):
-        """Begin to say numbered messages on topics: each has its name, and to whom to send, or how
-        many listen.
-        """
+        """Begin to send numbered messages on topics: each with its name, and its receivers."""
         self._speaker = threading.Thread(
             target=self._speak, args=(topics, path, count, each_s), daemon=True
         )
@@ -247,9 +243,7 @@ class Application:
         return HANDED_OVER
 
     def end_speech(self):
-        """Have each topic's last message said once there are no faults any more, and wait until
-        that is done.
-        """
+        """Have each topic's last message sent after the last fault, and wait for that."""
         self._faults_are_over.set()
         self._speaker.join()
 

@@ -1,6 +1,4 @@
-"""Applications in processes of their own that talk to each other under a secret, and are killed,
-frozen and measured.
-"""
+"""Applications in their own processes that exchange messages, and are killed or frozen."""
 
 import contextlib
 import json
@@ -145,9 +143,7 @@ class Talk:
         }
 
     def make(self, name, **connector):
-        """Run an application that is not started yet, in place of one of that name if there was
-        one.
-        """
+        """Prepare an application without starting it, in place of an earlier one of that name."""
         talker = self.talkers[name] = Talker(self.config(name, **connector))
         return talker
 

@@ -1,6 +1,4 @@
-"""What happens to the application happens to nobody else: killed, frozen, forked, forgetful, or
-holding its lock.
-"""
+"""An application that is killed, frozen, forked, forgetful or holds its GIL harms nobody else."""
 
 import contextlib
 import json

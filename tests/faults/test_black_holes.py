@@ -1,6 +1,4 @@
-"""Peers beside a thousand addresses where nothing ever answers: what is dead must not hold up what
-lives.
-"""
+"""Peers beside a thousand addresses that never answer: the dead must not hold up the living."""
 
 import contextlib
 import socket
@@ -18,9 +16,7 @@ PATIENCE_S = 90  # of each dial: whoever had to wait for these would wait for a 
 
 @pytest.fixture
 def black_holes():
-    """Addresses of this machine at which the kernel drops every SYN, as the queue of the listening
-    socket is full.
-    """
+    """Return addresses at which the kernel drops every SYN, because the listen queue is full."""
     with contextlib.ExitStack() as stack:
         hole = stack.enter_context(socket.socket())
         hole.bind(("0.0.0.0", 0))

@@ -1,6 +1,4 @@
-"""Secret files that are changed in each way that there is, on real nodes that go over to another
-secret: no link is lost.
-"""
+"""Secret files change in every possible way while real nodes rotate: no link is lost."""
 
 import secrets
 from collections import Counter

@@ -1,6 +1,4 @@
-"""One host that takes all the connections it can get from a node: others get in, and no link goes
-down.
-"""
+"""One host takes all the connections it can get: others still get in, and no link goes down."""
 
 import secrets
 import subprocess

@@ -1,6 +1,4 @@
-"""``cluster-kit demo`` shows everything, and however it ends it leaves nothing behind: ``conftest``
-looks for that.
-"""
+"""``cluster-kit demo`` shows everything, and leaves nothing behind however it ends."""
 
 import os
 import signal

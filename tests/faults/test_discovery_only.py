@@ -1,6 +1,4 @@
-"""With connector ``none`` discovery has the say: what it learns of a node that is up is shown, and
-each change is an event.
-"""
+"""With connector ``none``, what discovery knows of an up node is shown; changes are events."""
 
 import os
 import signal

@@ -1,6 +1,4 @@
-"""Eight nodes by gossip on loopback; each thing that happens to one is told by all others exactly
-once, and nothing else is.
-"""
+"""Eight nodes by gossip on loopback: all others report each change of one exactly once."""
 
 import signal
 
@@ -24,9 +22,7 @@ def full(name):
 
 
 def linked(nodes):
-    """Wait until every node has told that it links to every other, and check that it told nothing
-    else.
-    """
+    """Wait until every node has reported a link to every other, and check that that is all."""
     others = len(nodes) - 1
     for name, node in nodes.items():
         node.until(lambda node=node: len(node.heard(*LINKS)) >= others, "a full mesh")
@@ -36,9 +32,7 @@ def linked(nodes):
 
 
 def told_by_all(nodes, event, name, *, before):
-    """Check that ``event`` of a node is all that the others tell after what they had told
-    ``before``; return their reasons.
-    """
+    """Check that ``event`` is all the others report after ``before``; return their reasons."""
     for observer, node in nodes.items():
         node.until(
             lambda node=node, n=before[observer]: len(node.heard(*LINKS)) > n, f"{event} of {name}"

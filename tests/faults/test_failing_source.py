@@ -37,9 +37,7 @@ def registry(tmp_path):
 
 
 def looking(bench, *strategies):
-    """Start a supervisor that only looks; return it once bob and cat are known, and its events from
-    then on.
-    """
+    """Start an observing supervisor; return it once bob and cat are known, and its later events."""
     supervisor = bench.start("ann", lan={"strategy": list(strategies), "connector": "none"})
     until(lambda: {BOB, CAT} <= known(supervisor), "the registry to be read")
     events = supervisor.subscribe()

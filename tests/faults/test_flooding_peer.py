@@ -1,6 +1,4 @@
-"""A linked peer that changes all the time: the application hears of it now and then, and of the
-last state in any case.
-"""
+"""A peer changes incessantly: the application gets some of its states, and always the last one."""
 
 import socket
 import time

@@ -1,6 +1,4 @@
-"""Connections that take all places for handshakes at a node with a secret: they cost it little
-memory, and others get in.
-"""
+"""Strangers fill all handshake slots: it costs a node with a secret little, and others get in."""
 
 import contextlib
 import selectors
@@ -37,9 +35,7 @@ def watched(caplog):
 
 
 class Crowd(threading.Thread):
-    """Takes all places of a node at once, says one thing on each connection, and hears until all
-    are hung up on.
-    """
+    """Fills a node's handshake slots, sends one thing on each, and reads until all are closed."""
 
     def __init__(self, address, words):
         super().__init__()

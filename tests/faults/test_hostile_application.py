@@ -1,6 +1,4 @@
-"""What the application does to its supervisor: handlers and callbacks that raise or block, odd
-values, stops at odd moments.
-"""
+"""Applications that harm their supervisor: bad callbacks, odd values, stops at odd moments."""
 
 import asyncio
 import contextlib
@@ -292,13 +290,8 @@ def test_closed_descriptors_end_the_supervisor_and_are_told(bench):
     config = bench.config("a", lan={"strategy": "gossip"}, wan={"strategy": "gossip"})
     command = [sys.executable, "-c", CLOSES_EVERYTHING, json.dumps(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stdout.splitlines() == [
-        (
-            "supervisor: its thread failed, all topologies are stopped: OSError: [Errno 9] Bad "
-            "file descriptor"
-        ),
-        "['stopped', 'stopped']",
-    ]
+    failed = "its thread failed, all topologies are stopped: OSError: [Errno 9] Bad file descriptor"
+    assert done.stdout.splitlines() == [f"supervisor: {failed}", "['stopped', 'stopped']"]
 
 
 HOLDS_MANY = """

@@ -1,5 +1,4 @@
-"""Floods of connections against real nodes that hold a secret: nobody is let in, nobody is lost,
-nothing grows.
+"""Floods of connections against nodes with a secret: none gets in, none is lost, nothing grows.
 
 ``tox -e attacks`` opens 10,000 of them.
 
@@ -37,9 +36,7 @@ def watched(caplog):
 
 
 class Flood(threading.Thread):
-    """Strangers of all kinds in turn dial nodes, until there were enough and the flood is told to
-    end.
-    """
+    """Dials nodes with strangers of all kinds in turn, until it has made enough and is stopped."""
 
     def __init__(self, strangers, addresses):
         super().__init__()

@@ -1,5 +1,4 @@
-"""Floods of datagrams against real nodes that hold a secret: nobody is let in, nobody is lost,
-nothing grows.
+"""Floods of datagrams against nodes with a secret: none gets in, none is lost, nothing grows.
 
 ``tox -e attacks`` sends 100,000 of each kind.
 """
@@ -27,9 +26,7 @@ def watched(caplog):
 
 @pytest.fixture
 def recordings(watched):
-    """Form a cluster of three, and return what was said meanwhile, also by one who has left
-    since.
-    """
+    """Form a cluster of three; return its datagrams, also those of one that left since."""
     with Recorder(watched.port) as recorder:
         watched.form(1, 2, 3)
         gone = watched.start(4)

@@ -1,5 +1,4 @@
-"""A member that holds the secret lies to applications: it costs its victim nothing that lasts, and
-nobody else anything.
+"""A member with the secret lies to applications: only its victim pays, and nothing that lasts.
 
 ``tox -e attacks`` says a million of each.
 """
@@ -51,9 +50,7 @@ def victim(ann):
 
 @contextmanager
 def unharmed(talk, growth=8 * MIB):
-    """Check that an attack leaves memory and log as they were, and honest topics alone, while it
-    goes on and after it.
-    """
+    """Check that an attack changes neither memory, log nor honest topics, during it and after."""
     ann, bob = talk.talkers["ann"], talk.talkers["bob"]
     _speak_honestly(ann, bob)
     before, lines, worker = ann.memory(), len(ann.log), ann.worker
@@ -96,9 +93,7 @@ def test_topics_that_come_and_go(talk, ann, victim):
 
 
 def test_runs_without_end_that_listen_to_much(talk, ann, victim):
-    """Each is remembered for a while, as it may come back; but not what it listens to, which is up
-    to it.
-    """
+    """Each run is remembered for a while, as it may return, but its topics are not."""
     topics = {f"{number:0>200}": EVERYTHING["hostile"] for number in range(1024)}
     with unharmed(talk), Mallory(talk, victim, greeting(topics)) as mallory:
         for run in range(RUNS):
@@ -140,9 +135,7 @@ def test_questions_without_end_whose_answers_are_not_taken(talk, victim, topic):
 
 
 def test_questions_that_nobody_can_answer_as_fast(talk, ann, victim):
-    """All threads that answer are taken up by one member's questions; it has so many, and others
-    are told that.
-    """
+    """One member's questions fill its share of the answering threads; others are refused."""
     with Mallory(talk, victim, greeting()) as mallory:
         mallory.say(OPENING)
         for start in range(0, MANY, 500):
@@ -277,12 +270,8 @@ def test_who_takes_nothing(talk, ann, victim):
         until(lambda: ann.do("nodes", topic="hostile"), "it listens")
         handed_over, _ = ann.do("publish_many", topic="hostile", count=MANY, each_s=0, size=1000)
         assert handed_over < 12_000
-        assert (
-            ann.do("send", to="mallory@127.0.0.1", topic="hostile", data="x" * 1000, timeout_s=0.1)[
-                "error"
-            ]
-            == "NotSentError"
-        )
+        to_mallory = {"to": "mallory@127.0.0.1", "topic": "hostile", "timeout_s": 0.1}
+        assert ann.do("send", **to_mallory, data="x" * 1000)["error"] == "NotSentError"
         asked = ann.do(
             "ask_many", to="mallory@127.0.0.1", topic="hostile", count=300, timeout_s=0.2
         )

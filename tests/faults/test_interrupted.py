@@ -1,6 +1,4 @@
-"""Ctrl-C while a command still imports: it ends as shells expect, without a word, and leaves
-nothing behind.
-"""
+"""Ctrl-C while a command still imports: it exits as shells expect, silent and without a trace."""
 
 import signal
 import subprocess

@@ -1,6 +1,4 @@
-"""A message of 64 MiB among small ones, which it delays by little; and one that is longer than is
-allowed.
-"""
+"""A message of 64 MiB barely delays small ones; one above the limit is refused."""
 
 import pytest
 from talking import Talk

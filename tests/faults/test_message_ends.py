@@ -1,6 +1,4 @@
-"""What a supervisor with topics leaves behind: nothing. And what is interrupted amid a call, which
-goes on all the same.
-"""
+"""A supervisor with topics leaves nothing behind, and an interrupted call still takes effect."""
 
 import asyncio
 import itertools

@@ -1,5 +1,4 @@
-"""Five nodes talk while links are cut and held up, workers killed, nodes frozen, applications
-killed and restarted.
+"""Five nodes exchange messages while links are cut, workers killed and applications restarted.
 
 Senders and receivers write down what they say and hear; afterwards it is judged: nothing twice,
 nothing out of order, nothing for the sender itself, and whatever was handed over and did not come
@@ -30,9 +29,7 @@ BREATH_S = 1.0 if FULL else 0.4  # between two faults
 
 
 class Routes(threading.Thread):
-    """The ways to all nodes, each through a socket of this process, where it can be cut; a context
-    manager.
-    """
+    """The routes to all nodes, each through a socket of this process that can be cut."""
 
     def __init__(self, names):
         super().__init__()
@@ -210,9 +207,7 @@ class Conversation:
         return topic == 0 or f" {name}" in self.topics[topic]
 
     def judge(self):
-        """Check all that was heard; return how many messages were, and how many are in gaps that
-        count them.
-        """
+        """Check everything received; return how many messages came and how many gaps count."""
         said, heard, counted = self.said(), 0, 0
         for name, runs in self._runs.items():
             for run in range(1, runs + 1):
@@ -298,9 +293,7 @@ class Stream:
 
 
 def faults(conversation, talk, routes):
-    """Do what befalls clusters, each a few times, in no certain order, until all have spoken; at
-    least once each.
-    """
+    """Inflict every kind of fault, at least once each and at random, until all have spoken."""
     chance = random.Random()
 
     def anybody():

@@ -1,6 +1,4 @@
-"""What is started as a worker and is none: said at once, by name, and never an application once
-more.
-"""
+"""Starting something that is no worker is an error that names it, never another application."""
 
 import asyncio
 import multiprocessing.spawn

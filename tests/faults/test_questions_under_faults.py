@@ -1,6 +1,4 @@
-"""What comes of a question when something befalls who is asked: each of the four ends, in good
-time.
-"""
+"""Questions to nodes that a fault hits: each of the four outcomes comes in good time."""
 
 import signal
 import time

@@ -1,6 +1,4 @@
-"""A machine on which nothing can be written: a read-only root, as containers have it, and no folder
-for temporary files.
-"""
+"""A machine on which nothing can be written: a read-only root and no folder for temporary files."""
 
 import os
 import shutil
@@ -55,9 +53,7 @@ def cluster(tmp_path):
 
 
 def read_only(*command, writable=""):
-    """Return what runs ``command`` where nothing but ``writable``, which is empty then, can be
-    written to.
-    """
+    """Return what runs ``command`` where only ``writable`` can be written to; it is empty then."""
     return ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(writable), *map(str, command)]
 
 
@@ -83,17 +79,13 @@ def test_node_runs_without_a_control_socket_and_says_so(cluster):
     node.wait_for("ready")
     node.until(lambda: node.errors, "the warning")
     [warning] = node.errors
-    assert (
-        "WARNING cluster-kit: control: no control socket, 'cluster-kit status' won't see this "
-        "process: there is no" in warning
-    )
+    unseen = "no control socket, 'cluster-kit status' won't see this process"
+    assert f"WARNING cluster-kit: control: {unseen}: there is no" in warning
     assert warning.endswith("set XDG_RUNTIME_DIR to a folder of yours that can be written to")
     asked = node.status()
     assert asked.returncode == 1
-    assert asked.stderr.startswith(
-        "cluster-kit: status: no supervisor of yours runs on this machine, or it has no control "
-        "socket"
-    )
+    none = "no supervisor of yours runs on this machine, or it has no control socket"
+    assert asked.stderr.startswith(f"cluster-kit: status: {none}")
     assert asked.stderr.endswith(
         "there is no folder for control sockets: set XDG_RUNTIME_DIR, the same for both\n"
     )

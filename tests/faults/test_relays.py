@@ -1,6 +1,4 @@
-"""Relays between real nodes, and clusters that share a secret: nobody is linked to anybody else
-than who is there.
-"""
+"""Relays between real nodes, and clusters that share a secret: links reach the right nodes only."""
 
 import asyncio
 import itertools
@@ -108,9 +106,7 @@ class Relays(threading.Thread):
             await self._of_two(kind, caller)
 
     async def _of_two(self, kind, caller):
-        """Wait for another one who dials, and join the two, or cross their ways to the node
-        behind.
-        """
+        """Wait for another dialler, then join the two, or cross their routes to the node behind."""
         if (waiting := self._waiting.pop(kind, None)) is None:
             self._waiting[kind] = (caller, done := self._loop.create_future())
             await done
@@ -126,9 +122,7 @@ class Relays(threading.Thread):
                 done.set_result(None)
 
     async def _cross(self, one, other):
-        """Bring what one says to the node behind, and what that answers to the other one; and the
-        reverse.
-        """
+        """Forward what one says to the node behind, and the reply to the other; and the reverse."""
         behind = [await self._dial(self.behind)]
         try:
             behind.append(await self._dial(self.behind))

@@ -1,6 +1,4 @@
-"""``os.execv`` in the middle of a supervisor's life: another program goes on with its workers as
-children.
-"""
+"""``os.execv`` while a supervisor runs: the next program inherits its workers as children."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""Five nodes, drained and restarted one after the other: no link between others is touched, none to
-a ready node fails.
-"""
+"""Five nodes restart in turn: no link between others breaks, and no dial to a ready node fails."""
 
 import logging
 import re
@@ -52,9 +50,7 @@ def heard_until(subscription, kind, name, timeout_s=60.0):
 
 
 def failed_links(caplog):
-    """Return to whom a link failed, by what the workers have logged; of two that dial each other at
-    once, one dial counts.
-    """
+    """Return from the workers' logs whose links failed; crossing dials count as one."""
     lines = [
         record.getMessage()
         for record in caplog.records

@@ -1,5 +1,4 @@
-"""Real processes that go over to another secret under load, one of which is stopped amid that: no
-other link is lost.
+"""Processes rotate their secret under load while one of them is stopped: no other link is lost.
 
 ``tox -e attacks`` does so with fifty nodes.
 """
@@ -68,9 +67,7 @@ class Rotating(Cluster):
 
 
 class Load(threading.Thread):
-    """A node that changes its metadata all the time, and one that comes and goes; each time it must
-    be linked to all.
-    """
+    """A node with ever-changing metadata and a guest that comes and goes; all must link to them."""
 
     def __init__(self, cluster):
         super().__init__()
@@ -137,9 +134,7 @@ def until_told(node, expected, name):
 
 
 def is_safe(file):
-    """Whether a first node may have this file, and nobody is absent but for the guest, which is so
-    at times.
-    """
+    """Return whether a first node may get this file: only the guest is sometimes absent."""
     verdict = cluster_kit("rotate", "n1", "--check", file).stdout.splitlines()[-1]
     return verdict.startswith("safe for") and verdict.partition("; absent: ")[2] in ("", GUEST)
 

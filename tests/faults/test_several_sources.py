@@ -1,6 +1,4 @@
-"""One topology with several strategies: a node is known while any vouches for it, and one that
-fails takes nobody away.
-"""
+"""One topology, several strategies: any source keeps a node known; a failing one removes none."""
 
 import os
 import signal
@@ -75,9 +73,7 @@ def losses(events):
 
 
 def looking(bench, *strategies, **keys):
-    """Start a supervisor that only looks; return it once somebody of each file is known, and its
-    events from then on.
-    """
+    """Start an observing supervisor; return it and its events once each file has a known node."""
     supervisor = bench.start("ann", lan={"strategy": list(strategies), "connector": "none", **keys})
     until(lambda: {name_of(CAT), name_of(DAN)} <= known(supervisor), "both files to be read")
     events = supervisor.subscribe()
@@ -175,9 +171,7 @@ def test_never_prune_holds_for_all_sources(bench, one, two):
 
 
 def test_worker_that_is_killed_while_a_source_is_broken_loses_nobody(bench, one, two):
-    """The successor keeps what was handed over to it for as long as a source fails, and no
-    longer.
-    """
+    """The successor keeps the inherited nodes as long as a source fails, and no longer."""
     ann, events = looking(bench, one.strategy, two.strategy, "misbehaving:ForgetsSoon")
     one.write("web\n")
     until(lambda: sources(ann)["hosts_file"], "the fault to be told")
@@ -224,9 +218,7 @@ def a_port():
 
 
 def test_gossip_and_a_file_together(bench, one):
-    """A node says goodbye in gossip, is still in the file, and comes back; then the file breaks;
-    then it is taken out.
-    """
+    """A node leaves in gossip, stays in the file, returns; the file breaks, then drops it."""
     port = a_port()
     one.holds(f"bob@127.0.0.1:{port}")
     strategies = {"strategy": ["gossip", one.strategy]}
@@ -254,9 +246,7 @@ def test_gossip_and_a_file_together(bench, one):
 
 
 def test_node_that_is_in_the_file_alone_is_linked_to_and_let_go(bench, one, two):
-    """It sends no multicast and lists nobody: it is found by the file, and hears of us by the
-    link.
-    """
+    """It does no multicast and lists nobody: the file finds it, and it learns of us by the link."""
     port = a_port()
     bob = bench.start(
         "bob", lan={"strategy": two.strategy, "connector": {"name": "tcp", "port": port}}

@@ -1,6 +1,4 @@
-"""What happens in one topology stays there: workers die, block, flood and hang, and the application
-is told the truth.
-"""
+"""Failures stay in one topology: workers die, block and hang; the application learns the truth."""
 
 import os
 import signal

@@ -1,6 +1,4 @@
-"""Everything works without what only Linux has: where a seccomp profile refuses it, and where it
-doesn't exist, as on macOS.
-"""
+"""All works without Linux-only calls: refused by a seccomp profile, or absent as on macOS."""
 
 import json
 import signal

@@ -1,6 +1,4 @@
-"""Whatever is raised in the midst of a start, wherever: nothing is left of it. The fixture that
-every test has looks.
-"""
+"""Whatever a start raises, wherever, nothing of it is left: the fixture around each test checks."""
 
 import asyncio
 import itertools
@@ -85,9 +83,7 @@ def test_step_that_raises_undoes_those_before(monkeypatch, step, error):
 @pytest.mark.parametrize("number", range(1, 6))
 @pytest.mark.parametrize("begun", [False, True], ids=["refused", "interrupted"])
 def test_thread_that_cannot_be_started_is_undone(monkeypatch, number, begun):
-    """The log's, that of delivery, the loop's; and one for each worker, which may be had at a
-    second try.
-    """
+    """The threads of log, delivery and loop, and one per worker, which a second attempt may get."""
     count, start = itertools.count(1), threading.Thread.start
 
     def limited(thread):

@@ -43,9 +43,7 @@ def pairs(watched, right, wrong):
 
 
 def comes_back_each_minute(caplog, pattern, expected):
-    """Wait for the second warning of each, in the full attack; there are no more than one a
-    minute.
-    """
+    """In the full attack, wait for each one's second warning; there is at most one a minute."""
     if FULL:
         until(
             lambda: all(len(told(caplog, pattern)[pair]) > 1 for pair in expected),

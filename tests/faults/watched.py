@@ -1,5 +1,4 @@
-"""Real nodes that hold a secret, on loopback addresses of their own, watched for whatever an attack
-changes.
+"""Real nodes with a secret, each on its own loopback address, watched for effects of an attack.
 
 ``CLUSTER_KIT_FULL_ATTACKS=1``, as ``tox -e attacks`` has it, makes attacks in full, which takes
 many minutes; without it there are a few thousand datagrams and a few hundred connections.
@@ -28,9 +27,7 @@ _STAMP_BYTES = 60  # of time, level and logger before each message
 
 
 def free_port():
-    """Return a port that is free for datagrams and connections, below those that the kernel gives
-    to clients.
-    """
+    """Return a port free for both UDP and TCP, outside the kernel's range for clients."""
     while True:
         port = random.randrange(20_000, 32_000)
         with (
@@ -209,9 +206,7 @@ class Recorder:
 
 
 class Sockets:
-    """The UDP sockets of this machine at some ports, as the kernel counts what waits in them and
-    what it dropped.
-    """
+    """This machine's UDP sockets at some ports: what the kernel says is queued and dropped."""
 
     def __init__(self, ports):
         self._ports = {f"{port:04X}" for port in ports}

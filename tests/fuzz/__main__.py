@@ -189,9 +189,7 @@ def fuzzed(target: Target, seconds: int, folder: Path) -> Outcome:
 def run(
     target: Target, arguments: Sequence[str], folder: Path, timeout_s: float
 ) -> tuple[int, str]:
-    """Run libFuzzer in ``folder``; return how it ended and what it said. Nothing of it is left,
-    whatever happens.
-    """
+    """Run libFuzzer in ``folder``; return its exit code and output, and always clean up."""
     environ = {
         "PYTHONPATH": os.pathsep.join(sys.path),
         "TMPDIR": str(folder / "tmp"),
@@ -234,9 +232,7 @@ def run(
 
 
 def last_words(said: str) -> str:
-    """Return what is worth reading of libFuzzer's words: all from the exception on, without its
-    progress.
-    """
+    """Return what matters of libFuzzer's output: all from the exception on, without progress."""
     start = max(0, said.find("=== Uncaught Python exception"))
     lines = [
         line for line in said[start:].splitlines() if not re.match(r"#\d+\s|stat::|INFO: ", line)

@@ -2,13 +2,13 @@
 
 from contextlib import suppress
 
-from fuzz_target import MSGPACK, Target
+from fuzz_target import MSGPACK, Target, assert_metadata
 from made_up_secrets import keyring
 
 from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.network import Datagram, Endpoint
-from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
+from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip.diagnosis import TrafficSorter
 from cluster_kit.strategies.gossip.distrust import Distrusted
 from cluster_kit.strategies.gossip.engine import GossipEngine, IgnoredDatagram, Send, Sooner
@@ -44,9 +44,7 @@ PACKETS = tuple(
 
 
 def check_gossip(datagram: bytes) -> bool:
-    """A packet is encoded to what decodes to its equal, and tells of a node wherever it comes
-    from.
-    """
+    """An encoded packet decodes to its equal, and names a node wherever it comes from."""
     try:
         packet = gossip.decode(datagram)
     except RemoteProtocolError:
@@ -56,10 +54,7 @@ def check_gossip(datagram: bytes) -> bool:
     for source in SOURCES:
         node = packet.node(source)
         assert (node.name, node.boot_id) == (packet.name, packet.boot_id)
-        assert (
-            sum(len(key.encode()) + len(value.encode()) for key, value in node.metadata.items())
-            <= MAX_METADATA_BYTES
-        )
+        assert_metadata(node.metadata)
     if len(datagram) <= MAX_DATAGRAM_BYTES - 64:  # what was left out of it may be added
         again = gossip.encode(packet)
         assert gossip.decode(again) == packet
@@ -132,9 +127,7 @@ def sealed_engine() -> SealedEngine:
 
 
 def check_engine(datagram: bytes) -> bool:
-    """Without secrets, whoever says who he is is seen, or lost, or ignored for a reason of one
-    line.
-    """
+    """Without secrets, a named sender is seen, lost, or ignored with a one-line reason."""
     actions = engine().receive([Datagram(datagram, SOURCES[0])], 2.0)
     for action in actions:
         assert isinstance(
@@ -146,20 +139,15 @@ def check_engine(datagram: bytes) -> bool:
 
 
 def check_sealed_engine(data: bytes) -> bool:
-    """Nobody is seen by a first datagram: neither one that isn't sealed, nor one of a member that
-    proves to be no recording.
-    """
+    """A first datagram makes nobody seen: neither unsealed nor from a member yet unproven."""
     sent = OURS.seal(data[:MAX_PLAIN_BYTES], FENCE, 2.0)
     understood = False
     for datagram in (data, sent):
         begun = sealed_engine()
         actions = [*begun.receive([Datagram(datagram, SOURCES[0])], 2.0), *begun.tick(3.0)]
         assert not any(isinstance(action, Seen | Leaving | Gone) for action in actions)
-        assert all(
-            len(action.datagram) <= MAX_DATAGRAM_BYTES
-            for action in actions
-            if isinstance(action, Send)
-        )
+        sends = [action for action in actions if isinstance(action, Send)]
+        assert all(len(send.datagram) <= MAX_DATAGRAM_BYTES for send in sends)
         understood = any(isinstance(action, Send) and action.to is not None for action in actions)
     return understood
 
@@ -196,10 +184,7 @@ def check_txt(text: bytes) -> bool:
     except RemoteProtocolError:
         return False
     assert told.node.name is not None
-    assert (
-        sum(len(key.encode()) + len(value.encode()) for key, value in told.node.metadata.items())
-        <= MAX_METADATA_BYTES
-    )
+    assert_metadata(told.node.metadata)
     again = records.encode(told)
     assert len(again) <= MAX_TEXT_BYTES
     assert records.decode(again) == told

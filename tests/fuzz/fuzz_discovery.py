@@ -75,9 +75,7 @@ def answer_about(found: Registration) -> bytes:
 
 
 def check_port(answer: bytes) -> bool:
-    """What is read stands there, byte for byte, and is a node or nobody's for a reason that can be
-    shown.
-    """
+    """What is read occurs verbatim, and is a node or nobody's for a printable reason."""
     try:
         found = read_port(answer)
     except RemoteProtocolError:
@@ -162,9 +160,7 @@ def dns_answer(kind: RecordType, records: list[str]) -> bytes:
 
 
 def check_dns(kind: RecordType, data: bytes) -> bool:
-    """Whatever dnspython takes for an answer is a reply that makes sense, and an answer of the
-    source.
-    """
+    """Whatever dnspython accepts is a reply that makes sense, and an answer of the source."""
     query = dns.message.make_query(NAME, kind.value, id=QUERY_ID)
     try:
         message = dns.message.from_wire(QUERY_ID.to_bytes(2, "big") + data[2:])

@@ -1,5 +1,4 @@
-"""Runs one target under libFuzzer, in a process of its own: ``python fuzz_engine.py TARGET
-[libFuzzer's arguments]``.
+"""Runs one target under libFuzzer: ``python fuzz_engine.py TARGET [libFuzzer's arguments]``.
 
 Coverage is that of cluster_kit only: what is written in C, such as msgspec and OpenSSL, is not seen
 into. That is why targets say what form their inputs have, of which values are changed as well as

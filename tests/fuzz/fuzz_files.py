@@ -43,9 +43,7 @@ def file_of(content: bytes) -> Iterator[Path]:
 
 
 def check_hosts_file(content: bytes) -> bool:
-    """Lines are nodes, or faults with their numbers; what is listed is listed again from the
-    nodes.
-    """
+    """Lines are nodes, or faults with line numbers; the nodes listed again are the same."""
     listing = parse(content)
     lines = [fault.line for fault in listing.faults]
     assert lines == sorted(set(lines))
@@ -118,9 +116,7 @@ DOCUMENTS = (
 
 
 def refused(read: Callable[[str], Read], path: Path, content: bytes) -> Read | None:
-    """Return what is read of a file, ``None`` where it is refused, in words that can be shown, at a
-    place in it.
-    """
+    """Return a file's content, or ``None`` if it is refused with printable text and a place."""
     try:
         return read(str(path))
     except ConfigError as exc:
@@ -142,9 +138,7 @@ def escaped(value: Any) -> Any:
 
 
 def check_yaml(content: bytes) -> bool:
-    """A document without faults is written to one that is read as its equal, and nothing in it is
-    an object of Python's.
-    """
+    """A faultless document survives a round trip, and holds no objects of Python's own."""
     with file_of(content) as path:
         document = refused(lambda file: read_yaml(file, ENVIRON), path, content)
         if document is None or document.errors or has_faults(document.data):
@@ -234,9 +228,7 @@ FILES = (LEAF.chain, LEAF.key, ISSUER.trusted)
 
 
 def check_certificate_files(content: bytes) -> bool:
-    """One of the three is another: which it is, the first byte says. No error shows any of a
-    key.
-    """
+    """The first byte says which of the three files is replaced; no error leaks the key."""
     which, other = content[:1], content[1:]
     files = [other if which == bytes([number]) else file for number, file in enumerate(FILES)]
     with tempfile.TemporaryDirectory(prefix="ck-fuzz-") as folder:
@@ -249,11 +241,8 @@ def check_certificate_files(content: bytes) -> bool:
         except ConfigError as exc:
             shown = str(exc).replace(folder, "").encode()
             assert files != list(FILES)
-            assert not any(
-                line in shown
-                for line in files[1].split(b"\n")
-                if len(line) > 12 and b"-----" not in line
-            )
+            key = [line for line in files[1].split(b"\n") if len(line) > 12]
+            assert not any(line in shown for line in key if b"-----" not in line)
             return False
     assert found.titles
     assert found.content.chain.startswith(b"-----BEGIN CERTIFICATE-----")

@@ -107,18 +107,13 @@ def check_lines(data: bytes) -> bool:
     assert whole == [line for line in data.split(b"\n")[:-1] if line.strip()]
     for size in (1, 7):
         lines = LineSplitter()
-        assert [
-            line
-            for start in range(0, len(data), size)
-            for line in lines.feed(data[start : start + size])
-        ] == whole
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
+        assert [line for piece in pieces for line in lines.feed(piece)] == whole
     return bool(whole)
 
 
 def check_watch(data: bytes) -> bool:
-    """The first byte is the kind of object; a line is taken in whole, or is an error of the API
-    that is one line of text.
-    """
+    """The first byte is the kind of object; a line is handled, or an API error of one line."""
     resource = RESOURCES[(data or b"\0")[0] % len(RESOURCES)]
     following = session()
     heard = 0
@@ -144,9 +139,7 @@ def assert_tells_of_nodes(following: KubernetesSession) -> None:
 
 
 def check_page(data: bytes) -> bool:
-    """The first byte is the kind of object; a page is taken in, or refused as what can't be
-    read.
-    """
+    """The first byte is the kind of object; a page is read, or refused as unreadable."""
     resource: Resource = RESOURCES[(data or b"\0")[0] % len(RESOURCES)]
     try:
         page = msgspec.json.decode(data[1:], type=resource.page)
@@ -172,9 +165,7 @@ def check_status(data: bytes) -> bool:
 
 
 def check_small(data: bytes) -> bool:
-    """What is read of other answers, and of what credential plugins print, is of its type or can't
-    be read.
-    """
+    """What is read of other answers and credential plugins has its type, or is unreadable."""
     understood = False
     for kind in (Group, Versioned, ExecCredential):
         try:
@@ -202,9 +193,7 @@ KUBECONFIG = {
 
 
 def check_kubeconfig(data: bytes) -> bool:
-    """A kubeconfig is a mapping whose files are given by absolute paths, or refused; nothing stays
-    in the file system.
-    """
+    """A kubeconfig is a mapping with absolute paths, or refused; no file is left behind."""
     with tempfile.TemporaryDirectory(prefix="ck-fuzz-") as folder:
         path = Path(folder, "config")
         path.write_bytes(data)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from fuzz_target import MSGPACK, Target, framed
+from fuzz_target import MSGPACK, Target, assert_metadata, framed
 from made_up_secrets import keyring
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import RemoteProtocolError, UntrustedError
-from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
+from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security.authority import SecretTrust
 from cluster_kit.wire.frames import (
     HEADER_BYTES,
@@ -112,13 +112,6 @@ def check_frame(body: bytes) -> bool:
     return True
 
 
-def assert_metadata(metadata: dict[str, str]) -> None:
-    assert (
-        sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
-        <= MAX_METADATA_BYTES
-    )
-
-
 # -- streams ---------------------------------------------------------------------------------------
 
 
@@ -141,9 +134,7 @@ def cut(data: bytes, size: int, limit: int) -> tuple[list[bytes], type[Exception
 
 
 def check_reader(data: bytes) -> bool:
-    """A stream is cut into the same frames however it comes in, and they are what it was made
-    of.
-    """
+    """However a stream is cut, it gives the same frames, and they re-encode to it."""
     bodies, error = cut(data, len(data), 64)
     # two bytes more may tell that it is TLS, which is a remote protocol error as well
     if error is not UntrustedError:
@@ -165,10 +156,8 @@ def hear(
             heard += link.receive(piece)
         except RemoteProtocolError as exc:
             return heard, link.state, type(exc)
-        assert (
-            len(link._reader._pending) < HEADER_BYTES + MAX_FRAME_BYTES
-            or link.state is LinkState.CLOSED
-        )
+        pending = len(link._reader._pending)
+        assert pending < HEADER_BYTES + MAX_FRAME_BYTES or link.state is LinkState.CLOSED
     return heard, link.state, None
 
 
@@ -222,9 +211,7 @@ def heard_by(end: Tls, data: bytes, size: int) -> tuple[bytes, type[Exception] |
 
 
 def check_tls(data: bytes) -> bool:
-    """The first byte is the end that hears the rest, which never proves anything, and is refused or
-    not in any pieces.
-    """
+    """The first byte picks the end; the other proves nothing and is refused, whole or in pieces."""
     which = data[:1] > b"\x7f"
     assert begins_tls(data[1 : len(data) // 2]) in (None, begins_tls(data[1:]))
     heard, error = heard_by(ends()[which], data[1:], len(data))

@@ -83,9 +83,7 @@ def check_greeting(data: bytes) -> bool:
 
 
 def check_messenger(data: bytes) -> bool:
-    """Whatever is said on a link, a message comes once and in order, and the application goes
-    on.
-    """
+    """Whatever a link carries, a message comes once and in order, and the application goes on."""
     messenger = Messenger(b"m" * wire.RUN_BYTES, max_message_bytes=MAX_MESSAGE_BYTES)
     messenger.listen("t", LocalInterest(messages=10, bytes=1000, answers=True))
     greeting = wire.encode_greeting(wire.TopicGreeting(RUN, MAX_MESSAGE_BYTES, {"t": WANTED}))

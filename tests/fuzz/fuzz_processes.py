@@ -1,6 +1,4 @@
-"""Targets: what other processes of the same user say, over the control socket and over the pipe of
-a worker.
-"""
+"""Targets: what other processes of the same user send to the control socket and a worker's pipe."""
 
 import json
 import socket
@@ -41,9 +39,7 @@ def check_answer(heard: bytes) -> bool:
 
 
 def check_question(data: bytes) -> bool:
-    """A line is read up to its end, and of what has none no more than came in one piece beyond the
-    limit.
-    """
+    """A line is read to its end; without an end, at most one chunk beyond the limit."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(data)
@@ -60,9 +56,7 @@ def said(*messages: Any) -> bytes:
 
 
 def received(data: bytes, size: int) -> tuple[list[Any], str | None, bool]:
-    """Return the messages of a channel, why it ended, and whether its other end gave the
-    greeting.
-    """
+    """Return a channel's messages, why it ended, and whether the other end sent the greeting."""
     ours, theirs = socket.socketpair()
     messages: list[Any] = []
     with theirs:

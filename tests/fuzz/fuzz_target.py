@@ -1,10 +1,8 @@
-"""What a fuzz target is, and how inputs are made of others. One table of them serves both
-Hypothesis and atheris.
-"""
+"""What a fuzz target is, and how inputs derive from others; shared by Hypothesis and atheris."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from random import Random
@@ -12,10 +10,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from cluster_kit.node import MAX_METADATA_BYTES
+
 
 class Form(NamedTuple):
-    """How an input is taken apart into plain values and put together again; ``read`` raises
-    ``ValueError`` where it can't.
+    """Splits an input into plain values and joins them; ``read`` raises ``ValueError`` at others.
 
     ``head_bytes`` of an input come before that, and stay as they are.
     """
@@ -31,6 +30,11 @@ JSON_LINES = Form(
     lambda lines: b"".join(msgspec.json.encode(line) + b"\n" for line in lines),
 )
 MSGPACK = Form(msgspec.msgpack.decode, msgspec.msgpack.encode)
+
+
+def assert_metadata(metadata: Mapping[str, str]) -> None:
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
+    assert size <= MAX_METADATA_BYTES
 
 
 def framed(form: Form) -> Form:

@@ -1,6 +1,4 @@
-"""The table of targets has every decoder: whoever adds one adds a target, or says here why there is
-none.
-"""
+"""Every decoder is in the table of targets, or excluded here with a reason."""
 
 import ast
 import importlib
@@ -120,9 +118,7 @@ READ_NO_FORM = {
 
 @cache
 def modules():
-    """Return the name within the package and the syntax tree of each module that may be handed what
-    others made.
-    """
+    """Return name and syntax tree of each module that may receive data made by others."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = [
@@ -134,9 +130,7 @@ def modules():
 
 
 def functions(body, prefix=""):
-    """Yield the public functions and methods of public classes, each with its name in the
-    module.
-    """
+    """Yield public functions and methods of public classes, each with its qualified name."""
     for each in body:
         if isinstance(each, ast.ClassDef) and not each.name.startswith("_"):
             yield from functions(each.body, f"{prefix}{each.name}.")

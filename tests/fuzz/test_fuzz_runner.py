@@ -58,9 +58,7 @@ command = loaded()
 
 @pytest.fixture
 def environ(tmp_path):
-    """Return an environment with a folder for what is passing, and with a stand-in for atheris,
-    which few Pythons have.
-    """
+    """Return an environment with a temporary folder and a stand-in for atheris."""
     for name in ("passing", "modules"):
         (tmp_path / name).mkdir()
     (tmp_path / "modules" / "atheris.py").write_text(STAND_IN)

@@ -1,6 +1,4 @@
-"""No input breaks what must hold of a decoder: neither a random one, nor a changed one, nor one
-that was kept.
-"""
+"""No input breaks a decoder's promises: random, mutated or kept."""
 
 from random import Random
 

@@ -1,5 +1,4 @@
-"""Debian's avahi-daemon, with a D-Bus and a file system for its pid of its own, on one interface of
-this host or of a place.
+"""Debian's avahi-daemon with its own D-Bus, on one interface of this host or of a namespace.
 
 It needs root, for a mount namespace: mark tests with ``netns``.
 """
@@ -73,9 +72,7 @@ class Avahi:
         return publishing
 
     def resolved(self, service_type):
-        """Return the fields of each service of a type that it resolves: host, address, port and
-        strings come last.
-        """
+        """Return the fields of each service of a type: host, address, port and strings last."""
         printed = self.run("avahi-browse", "-p", "-r", "-t", service_type.removesuffix(".local."))
         return [line.split(";") for line in printed.splitlines() if line.startswith("=")]
 

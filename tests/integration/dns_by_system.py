@@ -1,5 +1,6 @@
-"""Runs strategy ``dns`` with the system's resolver: ``diagnose`` prints its findings; ``discover``
-what it observes, until the end of standard input closes it.
+"""Runs strategy ``dns`` with the system's resolver: ``diagnose`` or ``discover``.
+
+``diagnose`` prints its findings; ``discover`` prints observations until standard input ends.
 """
 
 import asyncio

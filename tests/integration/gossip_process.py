@@ -1,6 +1,4 @@
-"""Drives processes of ``strategy_peer.py``: those that run ``gossip``, and what others share with
-them.
-"""
+"""Drives processes of ``strategy_peer.py`` that run ``gossip``; other strategies share parts."""
 
 import json
 import secrets
@@ -40,9 +38,7 @@ class Peer(Process):
         return [line for line in map(json.loads, self.lines) if fields.items() <= line.items()]
 
     def expect(self, *, since=0, **fields):
-        """Wait for a line that has these fields, later than the first ``since`` of them; return
-        it.
-        """
+        """Wait for a line with these fields, after the first ``since`` lines, and return it."""
         self.until(lambda: len(self.said(**fields)) > since, fields)
         return self.said(**fields)[since]
 

@@ -37,9 +37,7 @@ class KeyTelling(Connector):
 
     @command
     def surroundings(self):
-        """Return environment and command line as anybody of this user can read them, and as the
-        worker has them.
-        """
+        """Return the worker's environment and command line, as this user and as it sees them."""
         own = Path("/proc/self")
         read = [
             (own / name).read_bytes().decode(errors="replace") for name in ("environ", "cmdline")

@@ -1,6 +1,4 @@
-"""An application whose links are files in a folder: who looks there sees them, whichever worker
-made them.
-"""
+"""An application whose links are files in a folder, where any worker can see them."""
 
 import asyncio
 import os

@@ -1,5 +1,4 @@
-"""A process that runs a strategy and prints what it observes: ``strategy_peer.py STRATEGY NAME
-OPTIONS``.
+"""Runs a strategy and prints what it observes: ``strategy_peer.py STRATEGY NAME OPTIONS``.
 
 It prints one JSON object a line. Each line on its standard input changes the node, as does
 ``{"leaving": true}`` or ``{"metadata": {...}}``; at the end of the input it leaves. Some keys of

@@ -1,6 +1,4 @@
-"""Nodes with a ``tcp`` connector: in this event loop, and each in a process of its own that is
-driven by lines of JSON.
-"""
+"""Nodes with a ``tcp`` connector: in this event loop, or in processes driven by lines of JSON."""
 
 import asyncio
 import json

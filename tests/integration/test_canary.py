@@ -1,6 +1,4 @@
-"""A canary in place of the secret goes wherever a secret goes; whatever anybody can see is searched
-for it.
-"""
+"""A canary goes wherever a secret goes; then everything that anybody can see is searched for it."""
 
 import json
 import logging

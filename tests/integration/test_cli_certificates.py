@@ -1,6 +1,4 @@
-"""What commands tell of certificates from files: where they come from, for whom they are, and until
-when.
-"""
+"""What commands say about certificate files: their origin, their names and their expiry."""
 
 import signal
 from datetime import datetime, timedelta
@@ -81,10 +79,8 @@ def test_status_tells_of_them(cluster, certs):
     node.wait_for("ready")
     ask = ("status", "a", "--cluster", cluster.name)
     until(lambda: cluster_kit(*ask).returncode == 0, "an answer")
-    assert (
-        f"  certificate '{certs}/tls.crt': for 127.0.0.1, web.example.org, valid until 20"
-        in cluster_kit(*ask).stdout
-    )
+    shown = f"  certificate '{certs}/tls.crt': for 127.0.0.1, web.example.org, valid until 20"
+    assert shown in cluster_kit(*ask).stdout
     told = cluster_kit(*ask, "--json").stdout
     assert '"secrets": [], "certificates": {"cert": ' in told
 

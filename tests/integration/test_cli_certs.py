@@ -1,6 +1,4 @@
-"""``cluster-kit certs``: an authority and certificates that other programs accept, whole or not at
-all.
-"""
+"""``cluster-kit certs`` makes certificates that other programs accept, or changes nothing."""
 
 import errno
 import fcntl
@@ -31,9 +29,7 @@ def pki(tmp_path):
 
 
 def run(*arguments):
-    """Run the command in this process, which is a matter of milliseconds, and return how it
-    ended.
-    """
+    """Run the command in this process, which takes milliseconds, and return its result."""
     return CliRunner().invoke(main, ["certs", *map(str, arguments)])
 
 
@@ -194,10 +190,9 @@ def test_spiffe_id_is_the_only_uri(pki):
     leaf = openssl(
         "x509", "-in", pki / "shop-1.example" / "tls.crt", "-noout", "-ext", "subjectAltName"
     ).stdout
-    assert (
-        leaf.split("\n")[1].strip()
-        == f"DNS:shop-1.example, IP Address:{HOST}, URI:spiffe://example.org/shop-1.example"
-    )
+    name = "shop-1.example"
+    names = f"DNS:{name}, IP Address:{HOST}, URI:spiffe://example.org/{name}"
+    assert leaf.split("\n")[1].strip() == names
     assert printed.endswith(f"certs: {pki}/shop-1.example\ntrust_domain: example.org\n")
 
 
@@ -274,10 +269,8 @@ def test_renewal_keeps_names_and_authority_and_changes_the_key(pki):
             pki, "--renew", *also
         )
     after = content(pki)
-    assert {name for name in after if after[name] != before[name]} == {
-        f"{HOST}/tls.crt",
-        f"{HOST}/tls.key",
-    }
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {f"{HOST}/tls.crt", f"{HOST}/tls.key"}
     assert verified(
         pki / "ca.crt", pki / HOST, "-verify_hostname", "shop-1.example", "-attime", in_days(80)
     )
@@ -343,17 +336,13 @@ def test_nothing_to_renew(pki):
 
 
 def test_cluster_goes_over_to_another_authority(pki, tmp_path):
-    """By the steps that the docs show; after each of them, old and new leaves accept one
-    another.
-    """
+    """The steps in the docs; after each of them, old and new leaves accept one another."""
     made(pki, HOST, "shop-2.example")
     following = tmp_path / "next"
     made(following)
 
     def renewed():
-        """Renew one machine after the other, and see that the two understand each other at any
-        time.
-        """
+        """Renew one machine after the other, and check that the two always accept each other."""
         for host in (HOST, "shop-2.example"):
             made(pki, "--renew", host)
             assert verified(pki / HOST / "ca.crt", pki / "shop-2.example")
@@ -521,9 +510,7 @@ def test_nothing_is_left_of_files_that_cannot_be_filled(pki):
     ids=["full", "Ctrl-C"],
 )
 def test_nothing_has_changed_where_it_ends_before_its_time(pki, monkeypatch, number, error, code):
-    """That is: in the midst of writing any of the files, and before all of them are moved to their
-    places.
-    """
+    """It ends while it writes any of the files, and before it moves all of them into place."""
     made(pki, HOST)
     before = content(pki)
     for folder in (pki, pki.with_name("new")):

@@ -37,9 +37,7 @@ def file(tmp_path, monkeypatch):
 
 
 def broken_plugin(folder):
-    """Return an environment in which a distribution with a plugin that fails at import is
-    installed.
-    """
+    """Return an environment with an installed plugin that fails at import."""
     (folder / "acme_plugin.py").write_text("raise RuntimeError('not today')\n")
     info = folder / "acme-1.2.dist-info"
     info.mkdir()
@@ -132,10 +130,8 @@ def test_check_tells_every_fault(tmp_path):
     faulty.write_text("clutser: x\ntopologies:\n  lan:\n    strategy: gosip\n")
     done = cluster_kit("check", faulty)
     assert done.returncode == 2
-    assert [line.split(" ")[0] for line in done.stderr.splitlines()] == [
-        f"{faulty}:1:1:",
-        f"{faulty}:4:15:",
-    ]
+    places = [line.split(" ")[0] for line in done.stderr.splitlines()]
+    assert places == [f"{faulty}:1:1:", f"{faulty}:4:15:"]
     assert "did you mean 'cluster'" in done.stderr
     assert "did you mean 'gossip'" in done.stderr
 

@@ -93,16 +93,12 @@ def test_linked_nodes_are_healthy_and_notice_nothing(cluster):
     code, told = doctor(file)
     assert verdicts(told) == {"lan": ("healthy", "2 nodes can be linked to")}
     assert code == 0
-    assert [each["asked"].split(" ")[0] for each in of("node", told)] == [
-        "a@127.0.0.1",
-        "b@127.0.0.1",
-    ]
+    asked = [each["asked"].split(" ")[0] for each in of("node", told)]
+    assert asked == ["a@127.0.0.1", "b@127.0.0.1"]
     b.signal(signal.SIGTERM)
     a.wait_for("node_down", node="b@127.0.0.1")  # whatever there was to tell before has been told
-    assert {(event["event"], event["node"]) for event in a.events[before:]} <= {
-        ("node_down", "b@127.0.0.1"),
-        ("node_lost", "b@127.0.0.1"),
-    }
+    events = {(event["event"], event["node"]) for event in a.events[before:]}
+    assert events <= {("node_down", "b@127.0.0.1"), ("node_lost", "b@127.0.0.1")}
     assert a.errors == b.errors == []
 
 
@@ -215,11 +211,8 @@ def test_people_get_marks_causes_and_verdicts_in_the_order_of_the_file(cluster):
 def test_every_source_of_a_topology_is_examined_by_its_name(cluster):
     strategies = ["plugin:Says", {"name": "static", "nodes": ["127.0.0.1:1"]}, "plugin:Sick"]
     _, told = doctor(cluster.write("shop.yaml", {"web": {"strategy": strategies}}), "--wait", "0.2")
-    assert [each["source"] for each in of("discovery", told)] == [
-        "plugin:Says",
-        "static#2",
-        "plugin:Sick#3",
-    ]
+    sources = [each["source"] for each in of("discovery", told)]
+    assert sources == ["plugin:Says", "static#2", "plugin:Sick#3"]
 
 
 def test_faulty_file_is_told_as_check_does(cluster):

@@ -109,12 +109,9 @@ def test_licence_has_a_placeholder_where_there_is_no_git(tmp_path):
 def test_command_has_dashes_where_its_package_has_none(tmp_path):
     done = cluster_kit("new", "command", "say_hello", cwd=tmp_path)
     assert done.stdout.startswith("command 'say-hello' in cluster-kit-say-hello:\n")
-    assert (
-        '"say-hello": "cluster_kit_say_hello.say_hello:command"'
-        in (
-            tmp_path / "cluster-kit-say-hello" / "src" / "cluster_kit_say_hello" / "hooks.py"
-        ).read_text()
-    )
+    folder = tmp_path / "cluster-kit-say-hello" / "src" / "cluster_kit_say_hello"
+    offered = '"say-hello": "cluster_kit_say_hello.say_hello:command"'
+    assert offered in (folder / "hooks.py").read_text()
 
 
 def test_what_is_there_stays_as_it_is(tmp_path):

@@ -111,7 +111,5 @@ def test_doctor_examines_with_the_keys(tmp_path, key, protects):
     (tmp_path / "asking.py").write_text(ASKING)
     file = tmp_path / "cluster.yaml"
     file.write_text(f"{key}\ntopologies: {{lan: {{strategy: 'asking:Asking'}}}}\n")
-    assert (
-        f"whether there is a secret: {protects}"
-        in cluster_kit("doctor", file, "--wait", "0.1").stdout
-    )
+    said = cluster_kit("doctor", file, "--wait", "0.1").stdout
+    assert f"whether there is a secret: {protects}" in said

@@ -26,9 +26,7 @@ GOSSIP = {"topologies": {"lan": {"strategy": "gossip"}}}
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """Have all sockets of this test in a folder of its own, and nobody else's where it looks as
-    well.
-    """
+    """Keep all sockets of this test in their own folder, and look nowhere else."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -43,9 +41,7 @@ def cluster(tmp_path):
 
 @pytest.fixture
 def run(cluster, folder):
-    """Return what starts a node and waits until it can be asked, which is not before it is
-    ready.
-    """
+    """Return a function that starts a node and waits until it is ready for questions."""
 
     def run(name):
         node = cluster.run(name)
@@ -72,11 +68,8 @@ def test_running_nodes_are_told_with_their_links(run):
     lan = status["topologies"]["lan"]
     assert (lan["state"], lan["restarts"], lan["sources"]) == ("ready", 0, {"gossip": None})
     assert lan["address"] == a.wait_for("ready")["address"]
-    assert (
-        [each["node"] for each in lan["links"]]
-        == [each["node"] for each in lan["known"]]
-        == ["b@127.0.0.1"]
-    )
+    for peers in (lan["links"], lan["known"]):
+        assert [each["node"] for each in peers] == ["b@127.0.0.1"]
     assert lan["links"][0]["age_s"] >= 0
 
 
@@ -132,11 +125,8 @@ def test_programs_are_told_where_they_want_to_be(folder):
     ) as supervisor:
         supervisor.drain()
         [status] = told("x")
-        assert (status["pid"], status["metadata"], status["leaving"]) == (
-            os.getpid(),
-            {"zone": "a"},
-            True,
-        )
+        shown = (status["pid"], status["metadata"], status["leaving"])
+        assert shown == (os.getpid(), {"zone": "a"}, True)
         with Supervisor(GOSSIP | {"node": "y@127.0.0.1"}):
             assert [each["node"] for each in told()] == ["x@127.0.0.1"]
     assert list(folder.iterdir()) == []
@@ -154,10 +144,8 @@ def test_folder_of_others_is_not_trusted(folder, caplog):
         each.mkdir(mode=0o755)
     with Supervisor(GOSSIP, control=True):
         assert [*folder.iterdir(), *other.iterdir()] == []
-    assert (
-        f"won't see this process: '{folder}': it is not a folder that only its user can enter"
-        in caplog.text
-    )
+    cause = f"'{folder}': it is not a folder that only its user can enter"
+    assert f"won't see this process: {cause}" in caplog.text
     done = cluster_kit("status")
     assert done.returncode == 1
     assert f"cannot use '{folder}': it is not a folder that only its user can enter" in done.stderr
@@ -332,9 +320,7 @@ def test_path_that_is_too_long_costs_the_socket_only(monkeypatch, tmp_path, capl
 
 
 class StandIn:
-    """A listening socket in the place of a supervisor's, for ``node``; it answers when it is told
-    to, if ever.
-    """
+    """A listening socket in place of a supervisor's; it answers only when a test wants."""
 
     def __init__(self, folder, node, cluster="x"):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -407,17 +393,13 @@ def test_several_names_and_a_cluster_choose(cluster, run, tmp_path, folder):
     with Supervisor(GOSSIP | {"node": "a@127.0.0.1", "cluster": f"{cluster.name}-2"}, control=True):
         assert sorted(each["pid"] for each in told("a")) == sorted([a.process.pid, os.getpid()])
         assert [each["pid"] for each in told("a", "--cluster", cluster.name)] == [a.process.pid]
-        assert [each["pid"] for each in told("b", a.process.pid, "--cluster", cluster.name)] == [
-            a.process.pid,
-            b.process.pid,
-        ]
+        pids = [each["pid"] for each in told("b", a.process.pid, "--cluster", cluster.name)]
+        assert pids == [a.process.pid, b.process.pid]
         done = cluster_kit("status", "a", "z", "--cluster", cluster.name)
         assert done.returncode == 1
         assert done.stdout.startswith("a@127.0.0.1: process")
-        assert (
-            f"no supervisor of yours is 'z' in cluster {cluster.name!r}; running: a@127.0.0.1 ("
-            in done.stderr
-        )
+        cause = f"no supervisor of yours is 'z' in cluster {cluster.name!r}"
+        assert f"{cause}; running: a@127.0.0.1 (" in done.stderr
         done = cluster_kit("status", "--cluster", "nowhere")
         assert done.returncode == 1
         assert (

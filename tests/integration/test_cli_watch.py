@@ -38,9 +38,7 @@ def cluster(tmp_path):
 
 
 class Terminal:
-    """A terminal of some size with ``cluster-kit watch`` in it; what it shows is read as a real one
-    does.
-    """
+    """A terminal of some size with ``cluster-kit watch`` in it, whose screen can be read."""
 
     def __init__(self, cluster, *arguments, lines=12, columns=100):
         self._ours, self._its = pty.openpty()
@@ -68,9 +66,7 @@ class Terminal:
         return re.split("\r+\n", whole[-1]) if whole else []
 
     def until(self, condition, timeout_s=30.0):
-        """Wait until the screen is as ``condition`` says; it never has more lines than the
-        terminal.
-        """
+        """Wait until the screen satisfies ``condition``; it must never outgrow the terminal."""
         deadline_s = time.monotonic() + timeout_s
         while not condition(self.screen):
             assert time.monotonic() < deadline_s, f"not seen: {self.screen}"

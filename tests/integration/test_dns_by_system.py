@@ -1,6 +1,4 @@
-"""Strategy ``dns`` by the system's own resolver, in mount namespaces with a resolv.conf and a hosts
-file of their own.
-"""
+"""Strategy ``dns`` by the system's resolver, in mount namespaces with their own resolv.conf."""
 
 import json
 import random

@@ -1,6 +1,4 @@
-"""``diagnose`` of the DNS strategies: each question and what came of it, empty and failed told
-apart, and the likely cause.
-"""
+"""``diagnose`` of the DNS strategies: each question and its answer, and the likely cause."""
 
 import asyncio
 
@@ -65,14 +63,10 @@ def test_the_option_resolver_is_told_with_the_search_domains(server):
 
 def test_each_kind_is_told(server):
     _, a, aaaa = diagnosed(dns(server))
-    assert (a.asked, a.got) == (
-        f"A of {WEB!r} at {server.resolver}",
-        "2 records: 10.1.2.3, 10.1.2.4; time to live 30 s",
-    )
-    assert (aaaa.asked, aaaa.got) == (
-        f"AAAA of {WEB!r} at {server.resolver}",
-        "it has no AAAA records",
-    )
+    assert a.asked == f"A of {WEB!r} at {server.resolver}"
+    assert a.got == "2 records: 10.1.2.3, 10.1.2.4; time to live 30 s"
+    assert aaaa.asked == f"AAAA of {WEB!r} at {server.resolver}"
+    assert aaaa.got == "it has no AAAA records"
     assert a.outcome is aaaa.outcome is Outcome.OK  # one family is enough
     assert a.cause is aaaa.cause is None
 
@@ -168,16 +162,10 @@ def srv(server, **options):
 def test_services_are_told_and_what_they_stand_for(services):
     _, records, nodes = diagnosed(srv(services, application_name="app", polling_interval_s=60.0))
     assert records.got == "2 records: web-0.shop.test:4370, web-1.shop.test:4370; time to live 30 s"
-    assert (
-        nodes.got
-        == "2 nodes: app@web-0.shop.test (10.1.2.3:4370), app@web-1.shop.test (10.1.2.4:4370)"
-    )
-    assert [records.outcome, records.cause, nodes.outcome, nodes.cause] == [
-        Outcome.OK,
-        None,
-        Outcome.OK,
-        None,
-    ]
+    found = "app@web-0.shop.test (10.1.2.3:4370), app@web-1.shop.test (10.1.2.4:4370)"
+    assert nodes.got == f"2 nodes: {found}"
+    for each in (records, nodes):
+        assert (each.outcome, each.cause) == (Outcome.OK, None)
 
 
 def test_targets_without_address_are_told(services):

@@ -1,6 +1,4 @@
-"""The DNS strategies with Debian's ``named``, whose zone changes, and which is killed and started
-again.
-"""
+"""The DNS strategies with Debian's ``named``, whose zone changes and which is restarted."""
 
 import asyncio
 

@@ -1,6 +1,4 @@
-"""What strategies ``dns`` and ``dns_srv`` make of name servers on a bad day: only an answer takes
-anybody away.
-"""
+"""Strategies ``dns`` and ``dns_srv`` with failing name servers: only an answer removes nodes."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,6 +1,4 @@
-"""Real ``cluster-kit run`` processes form a cluster over Debian's EPMD, and keep it whatever
-becomes of EPMD.
-"""
+"""``cluster-kit run`` processes form a cluster by Debian's EPMD and keep it whatever EPMD does."""
 
 import signal
 
@@ -107,10 +105,8 @@ def test_other_clusters_are_not_seen(cluster, server, tmp_path):
         stranger = other.run("x", file=other.write("other.yaml", {"lan": STRATEGIES["local_epmd"]}))
         server.until(lambda names: "x" in names, "x")
         done = cluster_kit("nodes", cluster.folder / "epmd.yaml", "--wait", "2")
-        assert [line.split()[1] for line in done.stdout.splitlines()[1:]] == [
-            "a@127.0.0.1",
-            "b@127.0.0.1",
-        ], done.stderr
+        names = [line.split()[1] for line in done.stdout.splitlines()[1:]]
+        assert names == ["a@127.0.0.1", "b@127.0.0.1"], done.stderr
         stranger.wait_for("ready")
         assert stranger.heard("node_found", "node_up") == []
 

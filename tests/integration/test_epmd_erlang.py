@@ -1,6 +1,4 @@
-"""Real Erlang nodes beside ours at one EPMD: each side sees the other's registration, and takes it
-for what it is.
-"""
+"""Real Erlang nodes beside ours at one EPMD: each side sees the other's registration correctly."""
 
 import asyncio
 import contextlib
@@ -71,12 +69,8 @@ def test_our_registration_is_seen_by_erlang_as_a_node_of_no_version_that_it_spea
         ctx = FakeDiscovery(ANN)
         async with Listener(LocalEpmdStrategy(epmd_port=server.port), ctx):
             await ctx.has_announced.wait()
-            assert (
-                erl.evaluate("lists:sort(element(2, net_adm:names('127.0.0.1')))").count(
-                    "{[97,110,110],45001}"
-                )
-                == 1
-            )
+            names = erl.evaluate("lists:sort(element(2, net_adm:names('127.0.0.1')))")
+            assert names.count("{[97,110,110],45001}") == 1
             assert erl.evaluate('erl_epmd:port_please("ann", "127.0.0.1")') == "{port,45001,0}"
 
     with Erl(server, "b@127.0.0.1", tmp_path) as erl:

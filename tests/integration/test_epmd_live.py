@@ -1,6 +1,4 @@
-"""The EPMD strategies with Debian's real EPMD: who is found, and what happens while EPMD is down,
-stopped or restarted.
-"""
+"""The EPMD strategies with Debian's EPMD: who is found, also while EPMD is down or restarted."""
 
 import asyncio
 import itertools
@@ -217,10 +215,8 @@ def test_name_that_is_taken_is_a_failure_that_names_the_holder(server):
                 failed = await ann.until(
                     lambda observation: isinstance(observation, Failed), "a failure"
                 )
-                assert (
-                    "refuses our name 'ann': a node of cluster 'other', group 'lan', port 45009"
-                    in str(failed.error)
-                )
+                other = "a node of cluster 'other', group 'lan', port 45009"
+                assert f"refuses our name 'ann': {other}" in str(failed.error)
                 assert ctx.has_announced.is_set()
 
     run(scenario)
@@ -315,11 +311,8 @@ def test_epmd_that_is_stopped_takes_nobody_back(server):
             await ann.until(
                 lambda observation: isinstance(observation, Found), "an answer", since=since
             )
-            assert not [
-                each
-                for each in ann.observations[since:]
-                if isinstance(each, Found) and keys(each) != {BOB.key}
-            ]
+            answers = [each for each in ann.observations[since:] if isinstance(each, Found)]
+            assert all(keys(each) == {BOB.key} for each in answers)
 
     run(scenario)
 

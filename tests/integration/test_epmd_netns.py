@@ -1,6 +1,4 @@
-"""Hosts with an EPMD each: network namespaces on a bridge, and a real ``cluster-kit run`` in each
-of them.
-"""
+"""Network namespaces on a bridge, each a host with its own EPMD and ``cluster-kit run``."""
 
 import os
 

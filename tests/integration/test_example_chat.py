@@ -1,6 +1,4 @@
-"""The chat example in a real browser: what is said at one node reaches the browsers of all
-others.
-"""
+"""The chat example in a real browser: messages at one node reach the browsers of all others."""
 
 import secrets
 import shutil
@@ -38,9 +36,7 @@ def start():
 
 @pytest.fixture
 def mark():
-    """What no other chat on this machine has in its nodes' names: those of the example are open to
-    all.
-    """
+    """Return a unique part for node names: the example's cluster is open to the whole machine."""
     return secrets.token_hex(4)
 
 
@@ -110,9 +106,7 @@ def answers(url):
 
 
 def says_until_shown(browser, speaker, text, *hearers):
-    """Say it again and again until all have it: a node that has just come or gone may miss
-    something.
-    """
+    """Repeat it until all show it: a node that has just come or gone may miss one."""
 
     def all_have_it():
         browser.say(speaker, text)

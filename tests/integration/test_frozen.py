@@ -168,17 +168,11 @@ def test_program_that_forgets_the_hook_says_so_and_does_not_multiply(built, prog
     monkeypatch.setenv("CONFIG", json.dumps({"topologies": {"lan": {"strategy": "gossip"}}}))
     done = subprocess.run([built / program], capture_output=True, text=True, timeout=TIMEOUT_S)
     assert done.returncode == 1
-    assert (
-        done.stderr.count(
-            "this process was started as a worker, and runs the program from its beginning"
-        )
-        == 1
-    )
+    again = "this process was started as a worker, and runs the program from its beginning"
+    assert done.stderr.count(again) == 1
     assert done.stderr.count("Failed to execute script") == 2
-    assert (
-        "never proved to be one: a frozen program calls multiprocessing.freeze_support() first of "
-        "all" in done.stderr
-    )
+    cure = "a frozen program calls multiprocessing.freeze_support() first of all"
+    assert f"never proved to be one: {cure}" in done.stderr
 
 
 def test_the_distribution_tells_pyinstaller_of_its_hook():

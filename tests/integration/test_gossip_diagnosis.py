@@ -104,8 +104,7 @@ def test_foreign_cluster_is_the_cause_where_it_is_all_that_is_heard():
     assert last.outcome is Outcome.EMPTY
     assert last.cause == (
         "only others are heard: cluster 'shop-test', group 'lan' from 127.0.0.1: give both the "
-        "same cluster and group, "
-        "or leave them out"
+        "same cluster and group, or leave them out"
     )
 
 
@@ -114,10 +113,8 @@ def test_foreign_cluster_is_a_remark_beside_nodes_of_ours():
         -1
     ]
     assert last.outcome is Outcome.OK
-    assert (
-        last.got
-        == "1 node: bob@127.0.0.1; ignored: cluster 'shop-test', group 'lan' from 127.0.0.1"
-    )
+    ignored = "cluster 'shop-test', group 'lan' from 127.0.0.1"
+    assert last.got == f"1 node: bob@127.0.0.1; ignored: {ignored}"
 
 
 def test_libcluster_on_this_port_is_recognised():
@@ -216,11 +213,8 @@ def test_interface_that_can_not_be_used_failed(state, got):
     with Lab(1) as lab:
         place = lab.nodes[0]
         assert place.run(["ip", "link", "set", "eth0", *state.split()]).wait() == 0
-        assert diagnosed_at(place, options())[-1][:3] == [
-            "failed",
-            f"interface of {place.address}",
-            got,
-        ]
+        last = diagnosed_at(place, options())[-1][:3]
+        assert last == ["failed", f"interface of {place.address}", got]
 
 
 @pytest.mark.netns

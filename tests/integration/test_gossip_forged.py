@@ -1,6 +1,4 @@
-"""What somebody on the network can do in the name of others, who speak gossip over TCP links: part
-nobody who is linked.
-"""
+"""Forged gossip in the names of others, beside TCP links: it parts nobody who is linked."""
 
 import signal
 import socket

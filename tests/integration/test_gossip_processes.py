@@ -36,11 +36,8 @@ def test_closed_process_is_gone_for_all():
         first, *others = mesh(start, 4, options(interval_s=60.0, ttl_s=600.0))
         first.close()
         for peer in others:
-            assert peer.expect(gone=first.name) == {
-                "gone": first.name,
-                "reason": "left",
-                "boot": first.boot(),
-            }
+            goodbye = {"gone": first.name, "reason": "left", "boot": first.boot()}
+            assert peer.expect(gone=first.name) == goodbye
 
 
 def test_killed_process_is_seen_again_under_its_name():

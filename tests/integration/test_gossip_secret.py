@@ -1,6 +1,4 @@
-"""Sealed gossip on real sockets: recordings, other secrets, floods, and what the diagnosis makes of
-them.
-"""
+"""Sealed gossip on real sockets: recordings, other secrets, floods, and their diagnosis."""
 
 import asyncio
 import logging
@@ -105,11 +103,8 @@ def test_recordings_of_one_who_left_are_nothing_to_one_who_has_just_started():
                     await asyncio.sleep(0)
             async with Listener(gossip, discovery(CAT)):
                 await ann.until(sees(CAT), "cat")
-            assert {
-                observation.node.name
-                for observation in ann.observations
-                if isinstance(observation, Seen)
-            } == {CAT.name}
+            seen = [each.node.name for each in ann.observations if isinstance(each, Seen)]
+            assert set(seen) == {CAT.name}
 
     run(scenario)
 
@@ -159,9 +154,8 @@ def test_whose_secret_differs_is_warned_about_once_by_name_and_address(ours, the
             assert not ann.vouched_for(BOB)
 
     run(scenario)
-    expected = (
-        f"gossip: {BOB.name} at 127.0.0.1: {why}; give all nodes of a cluster the same secret"
-    )
+    cure = "give all nodes of a cluster the same secret"
+    expected = f"gossip: {BOB.name} at 127.0.0.1: {why}; {cure}"
     # ann and cat, once each
     assert [record.getMessage() for record in caplog.records].count(expected) == 2
     assert len(caplog.records) == 4  # bob about each of them

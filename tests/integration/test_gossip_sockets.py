@@ -1,6 +1,4 @@
-"""Gossip on real sockets in one process: what reaches whom, what can go wrong, and what a flood
-does.
-"""
+"""Gossip on real sockets in one process: reachability, errors and floods."""
 
 import asyncio
 import logging
@@ -276,10 +274,8 @@ def test_host_without_address_is_reported():
 
 def test_loopback_of_ipv6_is_refused():
     message = failure({}, Node(name="ann@::1"), ConfigError)
-    assert (
-        "'::1': Linux carries no IPv6 multicast on loopback; use an IPv4 host such as 127.0.0.1"
-        in message
-    )
+    cure = "use an IPv4 host such as 127.0.0.1"
+    assert f"'::1': Linux carries no IPv6 multicast on loopback; {cure}" in message
 
 
 UNPRIVILEGED = """

@@ -1,6 +1,4 @@
-"""A user whose number is not in passwd, without HOME, in a directory that is gone: as containers
-run that take any number.
-"""
+"""A user outside passwd, without HOME, in a deleted directory: as containers with any uid run."""
 
 import json
 import os

@@ -285,9 +285,7 @@ def removals(observations):
 
 
 def test_file_that_is_written_line_by_line_takes_nobody_away(path, monkeypatch):
-    """After each line it looks whole. The strategy's looks and the writer's lines are made to
-    alternate.
-    """
+    """Each line leaves a file that looks whole; the strategy looks after every one of them."""
     text = content(*[node(f"n{number}", 46000 + number) for number in range(20)])
 
     async def scenario(watched):

@@ -1,6 +1,4 @@
-"""How strategy ``kubernetes`` reaches the API server: certificates, tokens, and what it says where
-they are of no use.
-"""
+"""How strategy ``kubernetes`` reaches the API server: certificates, tokens and their errors."""
 
 import asyncio
 import base64
@@ -18,10 +16,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from kubernetes_api import SLICES, TOKEN, USER, KubernetesApi, endpoint_slice
+from kubernetes_stage import listening
 
 from cluster_kit.abc import Failed, Found
 from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.limits import Limits
 from cluster_kit.testing.fakes import FakeDiscovery
 from cluster_kit.testing.listener import Listener
 
@@ -94,9 +94,7 @@ def account(authority, tmp_path):
 
 
 def run(api, scenario, **options):
-    """Run a scenario with the server and a strategy that listens to it; options may be made of the
-    server once it serves.
-    """
+    """Run a scenario with the server and a listening strategy; options may depend on the server."""
 
     async def main():
         await api.put(SLICES, endpoint_slice("s", "10.0.0.1"))
@@ -228,9 +226,7 @@ class TestServiceAccount:
 
 
 def with_plugin(api, authority, folder):
-    """Return what writes a kubeconfig with a credential plugin that prints the file
-    ``credential``.
-    """
+    """Return a function that writes a kubeconfig whose plugin prints ``credential``."""
     plugin = {
         "command": "cat",
         "args": [str(folder / "credential")],
@@ -474,9 +470,7 @@ class ConnectProxy:
 
 
 class TestProxy:
-    """The API server is at 0.0.0.0: that is this host, but it is no loopback address, which would
-    never need a proxy.
-    """
+    """The API server is at 0.0.0.0: this host, but no loopback address, which needs no proxy."""
 
     @pytest.fixture(autouse=True)
     def environment(self, monkeypatch):
@@ -549,9 +543,8 @@ class TestProxy:
         run_through(ConnectProxy(), failed(told), https_proxy="http://jane:hush@127.0.0.1:9")
 
     def test_a_proxy_whose_name_does_not_resolve_is_named(self, run_through):
-        told = (
-            "through proxy http://nosuch.invalid:3128 (HTTPS_PROXY): the proxy can't be reached ("
-        )
+        proxy = "through proxy http://nosuch.invalid:3128 (HTTPS_PROXY)"
+        told = f"{proxy}: the proxy can't be reached ("
         run_through(
             ConnectProxy(), failed(told), HTTPS_PROXY="http://jane:hush@nosuch.invalid:3128"
         )
@@ -561,8 +554,7 @@ class TestProxy:
         run_through(ConnectProxy(), failed(told), HTTPS_PROXY="socks5://127.0.0.1:9")
 
 
-def test_a_server_that_does_not_answer_is_a_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.kubernetes.client.ANSWER_S", 0.5)
+def test_a_server_that_does_not_answer_is_a_failure(tmp_path):
     api = KubernetesApi()
 
     async def main():
@@ -572,12 +564,9 @@ def test_a_server_that_does_not_answer_is_a_failure(tmp_path, monkeypatch):
 
         server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         api.port = server.sockets[0].getsockname()[1]
-        async with asyncio.timeout(60), server:
-            strategy = KubernetesStrategy(
-                service_name="web", kubeconfig=api.kubeconfig(tmp_path / "kubeconfig")
-            )
-            async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
-                await failed("no answer within 0.5 s: is the address right")(heard)
+        limits = Limits(answer_s=0.5)
+        async with asyncio.timeout(60), server, listening(api, tmp_path, limits=limits) as heard:
+            await failed("no answer within 0.5 s: is the address right")(heard)
 
     asyncio.run(main())
 

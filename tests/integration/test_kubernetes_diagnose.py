@@ -69,16 +69,11 @@ def test_each_step_of_a_cluster_that_works(api, findings):
     assert reach.got.endswith("/kubeconfig, context 'test'; looking in namespace 'default'")
     assert version.got == "v1.31.4"
     assert what.got == "endpointslices.discovery.k8s.io v1"
-    assert listed.asked == (
-        "list endpointslices.discovery.k8s.io in namespace 'default' where "
-        "kubernetes.io/service-name=web"
-    )
+    slices = "endpointslices.discovery.k8s.io in namespace 'default'"
+    assert listed.asked == f"list {slices} where kubernetes.io/service-name=web"
     assert listed.got == "endpointslices: 2; addresses: 1 ready, 1 unready, 1 terminating"
     assert port.got == "4000"
-    assert (watch.asked, watch.got) == (
-        "watch endpointslices.discovery.k8s.io in namespace 'default'",
-        "allowed",
-    )
+    assert (watch.asked, watch.got) == (f"watch {slices}", "allowed")
     assert {each.outcome for each in (reach, version, what, listed, port, watch)} == {OK}
 
 
@@ -147,10 +142,8 @@ class TestNobody:
             (SLICES, endpoint_slice("s")),
             (PODS, pod("a", None)),
         ]
-        assert (
-            empty(findings(objects))
-            == "the selector of Service 'web' fits 1 pods, and none of them has an address yet"
-        )
+        cause = "the selector of Service 'web' fits 1 pods, and none of them has an address yet"
+        assert empty(findings(objects)) == cause
 
     def test_selector_that_was_meant_for_pods(self, findings):
         objects = [(SERVICES, service("shop", {"app": "web"})), (PODS, pod("a", "10.0.0.1"))]

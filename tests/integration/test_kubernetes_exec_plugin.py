@@ -1,6 +1,4 @@
-"""Credential plugins of a kubeconfig: what they give is used, what they fail at is told, and
-nothing of them is left.
-"""
+"""Credential plugins of a kubeconfig: their output is used, their errors reported, and no trace."""
 
 import asyncio
 import json
@@ -38,18 +36,16 @@ def plugin(tmp_path):
     return make
 
 
-def asked(entry, folder):
+def asked(entry, folder, **limits):
     async def main():
         async with asyncio.timeout(30):
-            return await ask_plugin(entry, folder)
+            return await ask_plugin(entry, folder, **limits)
 
     return asyncio.run(main())
 
 
 def ends(pid):
-    """Whether it comes to its end, as what was killed does at once; a zombie that nobody has asked
-    after yet has.
-    """
+    """Return whether it ends soon, as a killed process does; a zombie has ended."""
     deadline_s = time.monotonic() + 10
     while time.monotonic() < deadline_s:
         try:
@@ -143,18 +139,17 @@ HANGS = (
 )
 
 
-def test_one_that_hangs_is_ended_with_its_children(plugin, tmp_path, monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.kubernetes.exec_plugin.PLUGIN_S", 3.0)
+def test_one_that_hangs_is_ended_with_its_children(plugin, tmp_path):
     with pytest.raises(ApiError, match="it does not end within 3 s"):
-        asked(plugin(HANGS.format(tmp_path / "pid")), tmp_path)
+        asked(plugin(HANGS.format(tmp_path / "pid")), tmp_path, within_s=3.0)
     assert ends(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_one_that_never_stops_printing_is_ended(plugin, tmp_path, monkeypatch, stream):
-    monkeypatch.setattr("cluster_kit.strategies.kubernetes.exec_plugin.PLUGIN_S", 1.0)
+def test_one_that_never_stops_printing_is_ended(plugin, tmp_path, stream):
+    script = f"while True: print('x' * 4096, file=sys.{stream})"
     with pytest.raises(ApiError, match="it does not end within 1 s"):
-        asked(plugin(f"while True: print('x' * 4096, file=sys.{stream})"), tmp_path)
+        asked(plugin(script), tmp_path, within_s=1.0)
 
 
 def test_nothing_is_left_of_one_that_runs_while_the_strategy_ends(plugin, tmp_path):

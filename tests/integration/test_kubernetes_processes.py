@@ -1,6 +1,4 @@
-"""Nodes as real processes, each on a loopback address of its own as pods are, find each other by
-the API server.
-"""
+"""Processes on loopback addresses of their own, as pods are, find each other by the API server."""
 
 import socket
 

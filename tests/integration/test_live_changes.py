@@ -82,10 +82,8 @@ def test_what_is_removed_leaves_and_is_forgotten(start):
     a.remove_topology("wan")
     assert not psutil.pid_exists(pid)
     down = next_of(events, NodeDown, topology="wan", node="b@127.0.0.1")
-    assert (down.reason, next_of(events, NodeLost, topology="wan").reason) == (
-        "shutdown",
-        "shutdown",
-    )
+    lost = next_of(events, NodeLost, topology="wan")
+    assert (down.reason, lost.reason) == ("shutdown", "shutdown")
     assert isinstance(list(own)[-1], NodeLost)  # it has ended
     assert next_of(theirs, NodeDown, node="a@127.0.0.1").reason == "left"
     for ask in (a.nodes, a.subscribe):

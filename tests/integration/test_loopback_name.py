@@ -1,6 +1,4 @@
-"""A node whose own name is loopback, as Debian enters it in /etc/hosts: it says so, and so does the
-doctor.
-"""
+"""A node whose name is loopback, as Debian's /etc/hosts has it: it and the doctor warn."""
 
 import json
 import signal

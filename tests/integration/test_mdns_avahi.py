@@ -1,6 +1,4 @@
-"""avahi-daemon is the other party: it resolves our services, we find its, and both share the port
-of one host.
-"""
+"""With avahi-daemon: it resolves our services, we find its, and both share the port of one host."""
 
 import json
 

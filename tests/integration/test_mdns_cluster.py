@@ -1,6 +1,4 @@
-"""Real clusters over mdns on loopback: processes of ``cluster-kit run`` find each other, link,
-leave and die.
-"""
+"""Clusters by mdns on loopback: ``cluster-kit run`` processes find each other, link, leave, die."""
 
 import signal
 
@@ -18,9 +16,7 @@ def cluster(tmp_path):
 
 
 def start(cluster, names, **topology):
-    """Return the configuration of one cluster, and its running nodes by name, each knows and is
-    linked to all others.
-    """
+    """Return one cluster's configuration and its running nodes by name, all linked to all."""
     config = {"service_type": a_type(), "ttl_s": 5}
     file = cluster.write("mdns.yaml", {"lan": {"strategy": "mdns", "config": config} | topology})
     runs = {name: cluster.run(name, file=file) for name in names}

@@ -56,10 +56,8 @@ def test_interface_that_goes_is_reported_and_used_again_when_it_is_back():
         one, other = on_each_node(start, lab)
         lab.nodes[0].unplug()
         one.until(one.failures, "a failure")
-        assert (
-            f"interface '{lab.nodes[0].address}': no interface has that address"
-            in one.failures()[0]
-        )
+        place = lab.nodes[0].address
+        assert f"interface '{place}': no interface has that address" in one.failures()[0]
         lab.nodes[0].plug()
         one.hears_again(other)
         other.hears_again(one)
@@ -130,9 +128,7 @@ def test_firewall_is_reported_and_the_node_is_seen_without_it(require, direction
 
 
 def test_only_the_chosen_interface_is_used():
-    """A node on loopback neither hears nor is heard on the others, though another node has joined
-    the group there.
-    """
+    """A node on loopback is isolated from other interfaces, though another node joined there."""
     with Lab(2) as lab, peers() as start:
         service_type = a_type()
         outside = [start(f"web@{place.address}", service_type, place) for place in lab.nodes]
@@ -194,7 +190,5 @@ def test_diagnosis_names_who_is_there_and_who_is_ignored():
         assert "cluster 'other', group 'lan' is foreign" in found[2]["got"]
         (_, _, alone) = diagnosed(f"web@{here.address}", service_type, here, cluster="third")
         assert alone["outcome"] == "empty"
-        assert (
-            "cluster 'test', group 'lan' is foreign: give both the same cluster and group"
-            in alone["cause"]
-        )
+        foreign = "cluster 'test', group 'lan' is foreign: give both the same cluster and group"
+        assert foreign in alone["cause"]

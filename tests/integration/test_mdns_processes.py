@@ -40,11 +40,8 @@ def test_closed_process_is_gone_for_all():
         first, *others = mesh(start, 3)
         first.close()
         for peer in others:
-            assert peer.expect(gone=first.name) == {
-                "gone": first.name,
-                "reason": "left",
-                "boot": first.boot(),
-            }
+            goodbye = {"gone": first.name, "reason": "left", "boot": first.boot()}
+            assert peer.expect(gone=first.name) == goodbye
 
 
 def test_killed_process_says_no_goodbye_and_is_not_seen_again():
@@ -124,12 +121,8 @@ def test_other_clusters_and_types_are_not_seen():
         for each in others:
             each.boot()
         all_see_each_other([one, friend])
-        assert [
-            line
-            for each in (one, friend, *others)
-            for line in each.said()
-            if line.get("seen", "")[:1] in ("b", "c")
-        ] == []
+        said = [line for each in (one, friend, *others) for line in each.said()]
+        assert not [line for line in said if line.get("seen", "").startswith(("b", "c"))]
 
 
 def test_looking_registers_nothing():
@@ -187,10 +180,8 @@ def test_diagnosis_names_a_foreign_cluster():
         start("b@127.0.0.1", service_type).boot()
         found = diagnosed("a@127.0.0.1", service_type, cluster="other")[-1]
         assert found["outcome"] == "empty"
-        assert (
-            "cluster 'test', group 'lan' is foreign: give both the same cluster and group"
-            in found["cause"]
-        )
+        foreign = "cluster 'test', group 'lan' is foreign: give both the same cluster and group"
+        assert foreign in found["cause"]
 
 
 def test_diagnosis_tells_that_loopback_reaches_this_machine_only():

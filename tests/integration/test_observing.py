@@ -1,6 +1,4 @@
-"""``Supervisor(observe=True)`` looks, and is no node: nobody hears of it, nobody counts it, no
-plugin's hook is called.
-"""
+"""``Supervisor(observe=True)`` only looks: nobody learns of it, and no plugin's hook is called."""
 
 import asyncio
 import json

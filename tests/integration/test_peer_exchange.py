@@ -1,6 +1,4 @@
-"""One known address leads to the whole cluster: linked peers tell each other whom they are linked
-to.
-"""
+"""One known address leads to the whole cluster: linked peers exchange the names of their peers."""
 
 import asyncio
 import signal
@@ -122,10 +120,8 @@ def test_without_exchange_each_node_knows_whom_its_own_list_has(start):
     seed.until(lambda: len(linked(seed)) == len(others), "linked to all")
     stop_all([seed, *others])
     assert [linked(node) | {full("n1")} for node in others] == [{full("n1")}] * len(others)
-    assert {name for node in others for _, name in node.heard("node_found")} <= {
-        seed.address,
-        full("n1"),
-    }
+    found = {name for node in others for _, name in node.heard("node_found")}
+    assert found <= {seed.address, full("n1")}
 
 
 def test_a_peer_that_does_not_exchange_is_linked_to_all_the_same(start):
@@ -149,10 +145,8 @@ def test_hints_come_over_the_first_link():
                 await cat.link(ann)
                 about_bob = await cat.links.expect("hint", bob.name)
                 about_cat = await bob.links.expect("hint", cat.name)
-                assert (about_bob.node.address, about_bob.node.boot_id) == (
-                    bob.node.address,
-                    bob.node.boot_id,
-                )
+                assert about_bob.node.address == bob.node.address
+                assert about_bob.node.boot_id == bob.node.boot_id
                 assert about_cat.node.address == cat.node.address
 
     asyncio.run(scenario())

@@ -1,6 +1,4 @@
-"""A pipe between two processes: threads write to it, interrupted by a signal handler that writes,
-too, and raises.
-"""
+"""A pipe between processes, written to by threads and by signal handlers that interrupt them."""
 
 import json
 import random
@@ -51,9 +49,7 @@ def payload(number):
 
 @pytest.fixture
 def writer():
-    """One end of a pipe, whose other end is in a process that tells what it has heard once the pipe
-    is closed.
-    """
+    """Return one end of a pipe; the other process reports what it received once it is closed."""
     ours, theirs = socket.socketpair()
     with theirs:
         command = [sys.executable, "-c", READER, str(theirs.fileno())]

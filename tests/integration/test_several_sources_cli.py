@@ -43,10 +43,8 @@ def test_check_shows_each_with_its_options(cluster, one, two):
 def test_nodes_lists_what_is_found_and_tells_which_source_fails(cluster, one, two):
     done = cluster_kit("nodes", write(cluster, one, two), "--wait", "1")
     assert done.returncode == 0
-    assert [line.split()[1:3] for line in done.stdout.splitlines()[1:]] == [
-        ["-", "127.0.0.1:45003"],
-        ["bob@127.0.0.1", "127.0.0.1:45002"],
-    ]
+    rows = [line.split()[1:3] for line in done.stdout.splitlines()[1:]]
+    assert rows == [["-", "127.0.0.1:45003"], ["bob@127.0.0.1", "127.0.0.1:45002"]]
     [line] = done.stderr.splitlines()
     assert line.startswith(
         f"cluster-kit: nodes: lan: hosts_file#2: hosts_file: {two}:2: cannot use 'web'"
@@ -72,10 +70,8 @@ def test_doctor_examines_each_and_the_broken_one_makes_the_topology_sick(cluster
     ]
     assert (fault["source"], fault["asked"]) == ("hosts_file#2", f"{two}:2")
     assert fault["cause"].startswith("correct the line")
-    assert {each["source"] for each in told if each.get("step") == "discovery"} == {
-        "hosts_file",
-        "hosts_file#2",
-    }
+    steps = [each for each in told if each.get("step") == "discovery"]
+    assert {each["source"] for each in steps} == {"hosts_file", "hosts_file#2"}
     assert told[-1]["verdict"] == "sick"
     assert told[-1]["because"].startswith(f"hosts_file#2: {two}:2: cannot use 'web'")
 

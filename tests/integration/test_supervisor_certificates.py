@@ -1,6 +1,4 @@
-"""Certificates from files in real supervisors: which one each worker has, and that files which
-change lose no link.
-"""
+"""Certificate files in real supervisors: what each worker has, and that changes lose no link."""
 
 import logging
 from datetime import timedelta
@@ -43,9 +41,7 @@ def start():
 
 @pytest.fixture
 def join(start):
-    """Return a function that starts a node at an address of loopback, linked to ``peers`` by
-    tcp.
-    """
+    """Return a function that starts a node on a loopback address, linked to ``peers`` by tcp."""
 
     def join(name, certs, *peers, **keys):
         nodes = [peer.status()["lan"].address for peer in peers]

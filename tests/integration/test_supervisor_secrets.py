@@ -1,6 +1,4 @@
-"""Secrets in real supervisors: which keys each worker has, and that it gets others without an end
-of its life.
-"""
+"""Secrets in real supervisors: which keys each worker has, and how it gets others while it runs."""
 
 import logging
 import secrets

@@ -1,6 +1,4 @@
-"""The system's network where no other has anything like it: its errors, its descriptors, its
-addresses.
-"""
+"""What only the system's network has: its errors, its descriptors, its addresses."""
 
 import asyncio
 import errno
@@ -153,9 +151,7 @@ def test_port_in_use():
 
 
 def test_socket_that_connects_to_itself_is_refused(monkeypatch):
-    """The kernel does that where the port dialled is the ephemeral one it picks; here it is bound
-    to it beforehand.
-    """
+    """The kernel does that if the dialled port is the ephemeral one it picks; here it is bound."""
     ports = []
 
     class Bound(socket.socket):
@@ -341,9 +337,7 @@ def test_abort_with_unsent_bytes_ends_at_once_and_once():
 
 
 def test_what_came_in_before_a_reset_is_received_though_a_send_found_out_first():
-    """Whoever leaves says goodbye and closes; where it has not read everything before, its system
-    resets the connection.
-    """
+    """A peer that says goodbye and closes with unread data makes its system reset."""
 
     async def scenario(network):
         here, there = await pair(network)

@@ -1,6 +1,4 @@
-"""A process that has no descriptor left for those who dial it: it keeps its links, and takes them
-in once it can.
-"""
+"""A process without descriptors for new connections keeps its links, and accepts once it can."""
 
 import asyncio
 import resource

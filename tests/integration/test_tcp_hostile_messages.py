@@ -1,6 +1,4 @@
-"""What strangers and broken peers can do by greetings and messages, and what a peer can that
-doesn't read: nothing.
-"""
+"""Strangers and broken peers gain nothing by greetings and messages, nor by not reading."""
 
 import asyncio
 import logging

@@ -51,9 +51,7 @@ def test_frozen_process_is_silent_and_linked_again_when_thawed():
     run(scenario)
 
 
-def test_frozen_process_accepts_but_is_not_up(monkeypatch):
-    monkeypatch.setattr("cluster_kit.connectors.tcp.hub.HANDSHAKE_S", 0.5)
-
+def test_frozen_process_accepts_but_is_not_up():
     async def scenario():
         async with Local("ann", **QUICK) as ann, Remote.start("bob") as bob:
             bob.stop()
@@ -123,9 +121,7 @@ def test_restart_within_a_blink_is_one_down_and_one_up():
 
 
 def test_restart_with_the_clock_set_back_replaces_a_link_that_is_dead():
-    """The old process is frozen, not ended: only its silence shows that it is out of the
-    running.
-    """
+    """The old process is frozen, not ended: only its silence shows that it is dead."""
 
     async def scenario():
         async with Local("ann") as ann, Remote.start("bob", boot_id=BootId(9, 9)) as bob:

@@ -1,6 +1,4 @@
-"""Addresses that lead to several nodes, back to ourselves, or to somebody who claims that they
-do.
-"""
+"""Addresses that lead to several nodes, back to ourselves, or to an impostor."""
 
 import asyncio
 import contextlib

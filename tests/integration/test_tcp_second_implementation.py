@@ -1,6 +1,4 @@
-"""A node links to another implementation of the protocol: this one, of docs/protocol.md and
-``msgpack`` alone.
-"""
+"""A node links to a second implementation of docs/protocol.md: this one, with ``msgpack`` alone."""
 
 import asyncio
 import struct

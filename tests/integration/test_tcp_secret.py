@@ -1,20 +1,18 @@
-"""Links under a secret: who is let in, what both ends are told where they don't trust each other,
-and what strangers can do.
-"""
+"""Links under a secret: who is let in, what both ends report, and what strangers can do."""
 
 import asyncio
 import gc
 import socket
 import ssl
 from contextlib import ExitStack
-from functools import cache
 
 import pytest
 from made_up_secrets import keyring
 from tcp_refusals import refusal, told, until_told
 from tcp_stage import DEADLINE_S, FENCE, Local
+from tcp_strangers import hello_of_a_client, run
 
-from cluster_kit.connectors.tcp import TcpConnector, admission, hub
+from cluster_kit.connectors.tcp import TcpConnector, admission
 from cluster_kit.connectors.tcp.handshake_queue import MAX_AT_ONCE
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -25,14 +23,6 @@ from cluster_kit.testing import FakeDiscovery
 from cluster_kit.wire.frames import MAGIC, VERSION, Hello, Identity, Refusal, encode
 
 BOOT = BootId(5, 5)
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def node(basename, ring, **options):
@@ -141,10 +131,8 @@ def test_which_end_has_no_secret_is_told_at_both_ends(caplog, anns, bobs, why, w
         async with node("ann", anns) as ann, node("bob", bobs) as bob:
             error = await refusal(ann, bob)
             assert error.reason is ConnectReason.AUTH
-            assert (
-                f"{bob.name!r} at {bob.node.address!r}: {why}: give both nodes the same secret"
-                in str(error)
-            )
+            cause = f"{bob.name!r} at {bob.node.address!r}: {why}: give both nodes the same secret"
+            assert cause in str(error)
             (line,) = await until_told(caplog)
             assert whys in line
             assert ann.links.reports == bob.links.reports == []
@@ -180,10 +168,8 @@ def test_member_can_speak_for_itself_only(lied_to, caplog):
             else:
                 error = await refusal(honest, liar)
                 assert error.reason is ConnectReason.NAME
-                assert (
-                    "calls itself 'mallory@127.0.0.1', and has proved to be 'eve@127.0.0.1'"
-                    in str(error)
-                )
+                identity = "calls itself 'mallory@127.0.0.1', and has proved to be 'eve@127.0.0.1'"
+                assert identity in str(error)
             assert "proved to be 'eve@127.0.0.1'" in (await until_told(caplog))[0]
             assert honest.links.of("up") == []
 
@@ -222,58 +208,6 @@ def test_hello_of_one_who_has_proved_nothing_is_not_believed():
             assert (await reader.read())[:1] == b"\x15"  # an alert, and nothing else
             writer.close()
             assert ann.links.reports == []
-
-    run(scenario)
-
-
-@cache
-def hello_of_a_client():
-    """Return what a client of TLS says first."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    with pytest.raises(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing).do_handshake()
-    return outgoing.read()
-
-
-def test_who_says_hello_and_no_more_is_hung_up_on(monkeypatch):
-    monkeypatch.setattr(hub, "HANDSHAKE_S", 0.3)
-
-    async def scenario():
-        async with (
-            node("ann", keyring(1), heartbeat_s=0.1) as ann,
-            node("bob", keyring(1), heartbeat_s=0.1) as bob,
-        ):
-            await bob.connect(ann)
-            reader, writer = await asyncio.open_connection(*split_address(ann.node.address))
-            writer.write(hello_of_a_client())
-            await reader.read()  # up to the end
-            writer.close()
-            assert ann.history(bob) == ["up"]
-
-    run(scenario)
-
-
-def test_key_exchanges_with_one_host_are_spread(monkeypatch):
-    monkeypatch.setattr("cluster_kit.connectors.tcp.admission.is_loopback", lambda host: False)
-    monkeypatch.setattr("cluster_kit.connectors.tcp.admission.MAX_HALF_OPEN_PER_HOST", 4)
-
-    async def scenario():
-        async with node("ann", keyring(1)) as ann:
-            loop = asyncio.get_running_loop()
-
-            async def flight():
-                reader, writer = await asyncio.open_connection(*split_address(ann.node.address))
-                writer.write(hello_of_a_client())
-                await reader.readexactly(100)
-                writer.close()
-                await writer.wait_closed()
-
-            since_s = loop.time()
-            for _ in range(12):
-                await flight()
-            assert loop.time() - since_s > 8 / 20 - 0.05
 
     run(scenario)
 
@@ -359,27 +293,5 @@ def test_member_has_its_turn_in_a_crowd_of_those_who_say_hello_and_no_more():
                 # one link more has two ends here
                 assert handshakes_and_links() <= before + MAX_AT_ONCE + 2
             assert ann.history(bob) == ["up"]
-
-    run(scenario)
-
-
-def test_connector_that_stops_waits_for_nobody_s_turn(monkeypatch):
-    monkeypatch.setattr("cluster_kit.connectors.tcp.admission.is_loopback", lambda host: False)
-    monkeypatch.setattr("cluster_kit.connectors.tcp.admission.KEY_EXCHANGES_PER_S", 0.01)
-
-    async def scenario():
-        async with node("ann", keyring(1)) as ann:
-            for _ in range(admission.MAX_HALF_OPEN_PER_HOST):
-                ann.connector._hub._admission._key_exchanges.wait_s(
-                    "127.0.0.1", asyncio.get_running_loop().time()
-                )
-            reader, writer = await asyncio.open_connection(*split_address(ann.node.address))
-            while not ann.connector._hub._sessions:  # noqa: ASYNC110 - no event tells of it
-                await asyncio.sleep(0)
-            monkeypatch.setattr(hub, "FLUSH_S", 10 * DEADLINE_S)
-            async with asyncio.timeout(DEADLINE_S / 3):
-                await ann.connector.stop()
-            assert await reader.read() == b""
-            writer.close()
 
     run(scenario)

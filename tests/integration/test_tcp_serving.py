@@ -154,7 +154,5 @@ def test_node_without_an_address_is_told_of_once(caplog):
 
     asyncio.run(scenario())
     [record] = caplog.records
-    assert (
-        record.getMessage()
-        == "web@10.0.0.1: no address known; set the port on which nodes serve in its strategy"
-    )
+    cure = "set the port on which nodes serve in its strategy"
+    assert record.getMessage() == f"web@10.0.0.1: no address known; {cure}"

@@ -1,6 +1,4 @@
-"""A protected stream against programs that know nothing of it: ``openssl`` as a server and as a
-client.
-"""
+"""A protected stream against programs that know nothing of it: ``openssl`` at either end."""
 
 import asyncio
 import re
@@ -51,9 +49,7 @@ def run(scenario):
 
 
 def files(folder, secret):
-    """Write what a member has that made its certificate by hand; return the options that name
-    it.
-    """
+    """Write the files of a member with a handmade certificate; return the options for them."""
     authority, seed = (
         Authority(keys(secret).authority, f"cluster_kit {keys(secret).id.hex()}"),
         bytes(range(32)),
@@ -180,9 +176,7 @@ THEIRS = {
 
 
 def own_files(folder, authority, options):
-    """Write what an ordinary program has; return the options that name it, by which it also checks
-    the name of ours.
-    """
+    """Write an ordinary program's files; return the options for them and for our name's check."""
     leaf, key = authority.leaf("other.example", **options)
     for name, data in (
         ("tls.crt", pem(leaf)),

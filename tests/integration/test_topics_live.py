@@ -29,9 +29,7 @@ DEADLINE_S = 30
 
 
 class Nodes:
-    """Nodes of a cluster of their own, made but not started, so that their topics can be there from
-    the first moment.
-    """
+    """Nodes of a cluster of their own, unstarted, so that topics exist from the first moment."""
 
     def __init__(self, running):
         self._running = running
@@ -79,9 +77,7 @@ def test_what_is_published_after_the_wait_reaches(nodes):
 
 
 def test_what_is_published_on_a_join_reaches(nodes):
-    """Twenty nodes join one, five at a time, which makes sixty links; whoever sees another come up
-    greets it at once.
-    """
+    """Twenty nodes join one, five at a time: sixty links, each greeted by both ends at once."""
     ann = nodes.make("ann")
     at_ann = _greeted(ann)
     ann.start()
@@ -273,9 +269,7 @@ def test_worker_that_is_killed_loses_what_is_told_and_doubles_nothing(nodes, who
 
 
 def _check_accounted_for(items, handed_over):
-    """Check that what was handed over arrived once and in order, or is within a gap that counts
-    it.
-    """
+    """Check that every message arrived once and in order, or is counted by a gap."""
     place = {number: index for index, number in enumerate(handed_over)}
     expected, gap = 0, None
     for item in items:

@@ -1,6 +1,4 @@
-"""Real nodes link to those whom their topology picks, and to others when somebody leaves, dies or
-joins.
-"""
+"""Real nodes link to those that their topology picks, and relink when one leaves, dies or joins."""
 
 import re
 import signal
@@ -161,9 +159,7 @@ def test_wait_for_in_k_regular_is_bounded_by_k(start):
 
 
 def said_in_vain(node, n):
-    """Wait for links that are not meant, until there are none left of the time before all knew each
-    other.
-    """
+    """Wait for unintended links, until none is left from before all knew each other."""
     deadline_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline_s:
         try:
@@ -181,7 +177,5 @@ def test_wait_for_in_a_star_counts_spokes_at_the_hub_and_hubs_at_a_spoke(start, 
     for node in (spoke, other):
         node.wait_for(3, state="known", timeout_s=DEADLINE_S)
         node.wait_for(2, timeout_s=DEADLINE_S)
-    assert re.search(
-        r"2 of 3 nodes are up after .*; 3 are known, linked or not: state='known'",
-        said_in_vain(spoke, 3),
-    )
+    shown = r"2 of 3 nodes are up after .*; 3 are known, linked or not: state='known'"
+    assert re.search(shown, said_in_vain(spoke, 3))

@@ -1,6 +1,4 @@
-"""What a supervisor answers before it was started and after it has stopped: never that nobody is
-there.
-"""
+"""What a supervisor answers before its start and after its stop: never that nobody is there."""
 
 import asyncio
 

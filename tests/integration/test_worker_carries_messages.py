@@ -1,6 +1,4 @@
-"""What applications say goes through their workers and over a link: each worker in this process,
-the connector a stand-in.
-"""
+"""Messages go through workers and over a link: workers in this process, a fake connector."""
 
 import asyncio
 from dataclasses import dataclass

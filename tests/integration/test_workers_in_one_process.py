@@ -1,6 +1,4 @@
-"""Workers need no process of their own: several of them in one event loop, whose supervisor is a
-test.
-"""
+"""Workers need no process of their own: several run in one event loop, supervised by the test."""
 
 import asyncio
 
@@ -38,10 +36,8 @@ def test_they_form_a_cluster_and_one_leaves(gossip):
             )
             assert node.heard(Serving)
             await node.until(lambda node: node.heard(Announced))
-            assert (
-                len({event.node.boot_id for event in node.events if isinstance(event, NodeFound)})
-                == 2
-            )
+            found = [event.node for event in node.events if isinstance(event, NodeFound)]
+            assert len({each.boot_id for each in found}) == 2
         assert await nodes[2].stop()
         for node in nodes[:2]:
             await node.until(lambda node: len(node.up()) == 1)

@@ -1,5 +1,4 @@
-"""Applications that talk by links that are cut, slow and never reorder: whatever happens, the laws
-of messages hold.
+"""Applications exchange messages over slow links that break: the laws of messages always hold.
 
 Each application takes what happens to it from its inbox, in order and in its own time. A link
 carries payloads on two wires; what is on them when it is cut is lost.
@@ -51,9 +50,7 @@ class Link:
 
 @dataclass(eq=False)
 class Account:
-    """What one application knows of one stream; ``number`` is ``None`` where it was told that
-    nobody can know.
-    """
+    """What one application knows of one stream; ``number`` is ``None`` once it is unknowable."""
 
     stream: IncomingStream
     number: int | None = 0

@@ -1,6 +1,4 @@
-"""Terms of a source that works behave like a dictionary that is searched from end to end; how it
-may fail: test_roster_laws.
-"""
+"""Terms of a working source behave like a dictionary searched in full; see test_roster_laws."""
 
 from math import inf
 

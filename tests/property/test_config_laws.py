@@ -1,6 +1,4 @@
-"""Laws of configuration: whatever stands in a document, the answer is a value or a ``ConfigError``
-that points into it.
-"""
+"""Laws of configuration: any document gives a value or a ``ConfigError`` that points into it."""
 
 import copy
 import re

@@ -1,6 +1,4 @@
-"""Several memberships on a simulated network: after the last fault all are linked as they mean to
-be, within a bounded time.
-"""
+"""Memberships on a simulated network: soon after the last fault, all intended links are up."""
 
 import pytest
 from hypothesis import given, settings
@@ -57,9 +55,7 @@ scripts = st.lists(
 
 
 class Network:
-    """Gossip by heartbeats, and links that each end wants or not; between groups everything is
-    lost.
-    """
+    """Gossip by heartbeats, and links that each end may want; between groups everything is lost."""
 
     def __init__(self, topology):
         self.topology = topology

@@ -1,6 +1,4 @@
-"""Deadlines behave like a dictionary that is searched from end to end, and don't grow with what is
-put off.
-"""
+"""Deadlines behave like a dictionary searched in full, and do not grow with postponements."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

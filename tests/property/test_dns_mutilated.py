@@ -1,6 +1,4 @@
-"""Whatever bytes a name server sends, a look-up returns a reply, and a reply can be made sense
-of.
-"""
+"""Whatever bytes a name server sends, a look-up returns a reply that makes sense."""
 
 import asyncio
 

@@ -16,9 +16,7 @@ ENDS = 2
 
 
 class Knot:
-    """One node: whether it is a candidate, what it has heard from its neighbours, and what it has
-    asked.
-    """
+    """One node: its candidacy, what it received from its neighbours, and what it asked."""
 
     def __init__(self, boot, min_nodes):
         self.boot = boot
@@ -41,9 +39,7 @@ class World:
     # -- what can happen
 
     def open(self, a, b):
-        """Join two nodes; each end is told in its turn, with what the other one was at this
-        moment.
-        """
+        """Join two nodes; each end learns in turn what the other was at this moment."""
         if a == b or any(
             set(link["pair"]) == {a, b} and any(link["open"]) for link in self.links.values()
         ):

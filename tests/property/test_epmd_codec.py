@@ -1,6 +1,4 @@
-"""No bytes make the codecs of EPMD and of our marker raise anything but ``RemoteProtocolError``;
-what they write they read.
-"""
+"""EPMD's codecs raise nothing but ``RemoteProtocolError``, and read what they write."""
 
 import struct
 from contextlib import suppress

@@ -1,6 +1,4 @@
-"""References are replaced as a POSIX shell replaces them, and whatever isn't understood is
-refused.
-"""
+"""References expand as in a POSIX shell; anything not understood is refused."""
 
 import subprocess
 from contextlib import suppress

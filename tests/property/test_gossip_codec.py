@@ -1,6 +1,4 @@
-"""No bytes make the gossip codec raise anything but ``RemoteProtocolError``, and what it writes it
-reads.
-"""
+"""The gossip codec raises nothing but ``RemoteProtocolError``, and reads what it writes."""
 
 from contextlib import suppress
 

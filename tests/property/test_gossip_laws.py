@@ -1,6 +1,4 @@
-"""Whatever happens to nodes and datagrams: once it stops, everybody vouches for those who are
-there, and for nobody else.
-"""
+"""Once faults stop, every node vouches for those that are there, and for nobody else."""
 
 import pytest
 from gossip_lan import DELAY_S, FENCE, INTERVAL_S, KEYRING, TTL_S, Lan

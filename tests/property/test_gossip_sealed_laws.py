@@ -1,6 +1,4 @@
-"""Whatever somebody without the secret sends, made up, mutilated or recorded: nobody is seen, and
-nobody is lost.
-"""
+"""Without the secret, no made-up, mutilated or recorded datagram makes anyone seen or lost."""
 
 from contextlib import suppress
 
@@ -142,9 +140,7 @@ def test_mutilated_envelope_is_survived(data, written):
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_recordings_change_nothing(data):
-    """To those who heard them and to those who start now, of any order, whole and mutilated, now
-    and later.
-    """
+    """Recordings in any order, whole or mutilated, go to their first receivers and to new nodes."""
     lan, recordings = life()
     ann = lan.peers[0]
     newcomer, stranger = lan.start("dan"), lan.start("eve", fence=Fence("shop", "other"))

@@ -1,6 +1,4 @@
-"""The canonical form of a host: idempotent, the same for all notations of one host, and never the
-same for two.
-"""
+"""A host's canonical form: idempotent, equal for all its notations, distinct for two hosts."""
 
 import ipaddress
 from contextlib import suppress
@@ -22,9 +20,7 @@ zones = st.sampled_from(["", "%eth0", "%ETH0", "%2"])
 
 
 def notations_v6(address):
-    """Return ways to write an IPv6 address: in full, compressed at each run of zeros, in capitals,
-    with an IPv4 end.
-    """
+    """Return ways to write an IPv6 address: full, compressed, in capitals, with an IPv4 end."""
     groups = [f"{int.from_bytes(address.packed[at : at + 2]):x}" for at in range(0, 16, 2)]
     written = {
         ":".join(group.zfill(4) for group in groups),

@@ -1,6 +1,4 @@
-"""Laws of the hosts file's parser: it takes anything, and what is cut off is never taken for the
-whole.
-"""
+"""The hosts file's parser accepts anything, and never takes a truncated file for the whole."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,6 +1,4 @@
-"""What ``k_regular`` promises beyond the laws of every topology: few links, short ways, little that
-moves.
-"""
+"""What ``k_regular`` promises beyond any topology: few links, short paths, few changes."""
 
 import json
 import os
@@ -37,9 +35,7 @@ def pairs(links):
 
 
 def steps_from(links, start):
-    """Return how many steps it takes from ``start`` to the last of those it reaches, and how many
-    these are.
-    """
+    """Return the number of steps from ``start`` to the farthest node, and of nodes reached."""
     reached, frontier, steps = {start}, {start}, 0
     while frontier := set().union(*(links[name] for name in frontier)) - reached:
         reached |= frontier

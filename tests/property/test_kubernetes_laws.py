@@ -1,5 +1,4 @@
-"""Whatever breaks on the way, what the strategy says of a collection is what the API server had,
-and at last has.
+"""Whatever breaks, the strategy reports what the API server had, and in the end what it has.
 
 The server is a model: a history of versions. Compaction forgets the older ones; a restored backup
 knows nothing of the newer ones. Each request meets a fate.

@@ -1,5 +1,4 @@
-"""Whatever is dialled, and in whatever order it arrives, two nodes end up with one link and the
-same opinion of it.
+"""Whatever is dialled and however it arrives, two nodes end with one link and agree on it.
 
 Each has the greeting that the other has told over that link, and no other.
 
@@ -242,9 +241,7 @@ def node(name: str, boot: int) -> Node:
 
 
 def known(peer: Node) -> st.SearchStrategy[Node]:
-    """A node as discovery may know it: in full, by its address, or by another address that leads to
-    it.
-    """
+    """Return a node as discovery may know it: in full, by its address, or by another address."""
     return st.sampled_from(
         [
             Node(name=peer.name, address=peer.address),

@@ -1,6 +1,4 @@
-"""No bytes make the link protocol raise anything but ``RemoteProtocolError``, or hold more than a
-frame and a piece.
-"""
+"""The link protocol raises nothing but ``RemoteProtocolError`` and holds a frame and a chunk."""
 
 import tracemalloc
 from contextlib import suppress
@@ -144,9 +142,7 @@ frames = st.one_of(
 )
 @settings(max_examples=400, deadline=None)
 def test_well_formed_lies_are_taken_or_a_remote_protocol_error(said):
-    """Two dials of ours are answered, and two connections opened, by somebody who says anything in
-    any order.
-    """
+    """Two dials out and two connections in; the other ends say anything in any order."""
     table = LinkTable(Node(name="bob@h", address="bob:1", boot_id=BootId(2, 0)), Fence("c", "g"))
     ends: dict[int, LinkProtocol] = {conn: table.accept(conn) for conn in (2, 3)}
     up = set()

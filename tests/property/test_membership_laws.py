@@ -1,6 +1,4 @@
-"""A membership between random sources, a random network and a connector that does what it may do:
-no law is ever broken.
-"""
+"""A membership between random sources, network and connector never breaks a law."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -53,9 +51,7 @@ jitters = st.floats(0, 1, exclude_max=True)
 
 
 class World(RuleBasedStateMachine):
-    """The peers, the links that really are up, the commands under way, and the view that the events
-    add up to.
-    """
+    """The peers, the real links, pending commands, and the view that the events add up to."""
 
     @initialize(
         prune=st.booleans(), keeps_links=st.booleans(), unhurried=st.booleans(), eager=st.booleans()
@@ -152,9 +148,7 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.links)
     @rule(data=st.data(), is_later=st.booleans(), leaves=st.booleans())
     def source_lies_about_a_linked_peer(self, data, is_later, leaves):
-        """It has seen that run, or one that began later, and says that it is leaving or has
-        left.
-        """
+        """It saw that run, or a later one, and says that it is leaving or has left."""
         peer = data.draw(st.sampled_from(sorted(self.links)))
         node = self.links[peer]
         if is_later:
@@ -170,9 +164,7 @@ class World(RuleBasedStateMachine):
 
     @contextmanager
     def nobody_is_parted(self):
-        """The block withdraws no wish for a link that is up, unless its peer has said over it that
-        it is leaving.
-        """
+        """Check that the block gives up no link but of a peer that said over it that it leaves."""
         self.step()
         before = self.on_offer()
         yield
@@ -275,18 +267,14 @@ class World(RuleBasedStateMachine):
         staying = vouched_for - (leaving - self.linked_and_staying())
         for command in commands:
             if isinstance(command, Connect):
-                assert command.node.key not in leaving - self.linked_and_staying(self.restarted) | {
-                    LOCAL.name,
-                    LOCAL.address,
-                }
+                gone = leaving - self.linked_and_staying(self.restarted)
+                assert command.node.key not in gone | {LOCAL.name, LOCAL.address}
             else:
                 assert command.node.key not in staying or command.node.key in self.left
         return commands
 
     def linked_and_staying(self, others=frozenset()):
-        """Return the keys of linked peers whose run has not said over a link that it leaves;
-        ``others`` count as well.
-        """
+        """Return the keys of linked peers whose run announced no leave; ``others`` count too."""
         if not self.keeps_links:
             return set()
         links = self.links.items()
@@ -362,9 +350,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def up_is_what_is_linked(self):
-        """It is what the application is told, unless that is held back, or the link is to have
-        outlived a goodbye first.
-        """
+        """The application's view is the links, but for withheld events and links past a goodbye."""
         if self.reports:
             return
         linked = {

@@ -1,6 +1,4 @@
-"""Applications that talk over links that break, and with peers that lie: no law of messages is ever
-broken.
-"""
+"""Messages over links that break and with peers that lie: no law of messages is broken."""
 
 import tracemalloc
 from random import Random

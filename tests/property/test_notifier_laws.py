@@ -1,6 +1,4 @@
-"""The laws of events, whatever changes and however fast: they alternate, they are bounded, and the
-last state is told.
-"""
+"""Laws of events: they alternate and are bounded, and the last state is always reported."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,9 +63,7 @@ class View:
 
 
 def play(notifier, history):
-    """Yield the time, what was shown, and the events of each step; at the end of all that was held
-    back.
-    """
+    """Yield time, state and events of each step, and at the end the events withheld so far."""
     now_s, shown = 0.0, dict.fromkeys(NAMES, (None, None))
     for seconds, (key, known, up, boot, tag, reason), leaves in history:
         now_s += seconds
@@ -100,9 +96,7 @@ def test_events_alternate_and_end_in_the_last_state(history, burst):
 @settings(deadline=None)
 @given(histories, st.sampled_from([1, 3, 1000]))
 def test_a_link_that_broke_is_told_of(history, burst):
-    """Between two states of one link that is told to be up all the time it has been up all the
-    time.
-    """
+    """Between two reports that one link is up, it was up all the time."""
     notifier = Notifier(Peers(), "t", burst)
     unbroken = {}  # whether the link that the application knows of has been up since it was told
     for _, shown, events in play(notifier, history):

@@ -65,9 +65,7 @@ def settle(roster, history):
 
 
 class PlainWord:
-    """How long a source that vouched has worked since then, and how long it had when it last failed
-    in that time.
-    """
+    """How long a source worked since it vouched, and how long it had when it last failed."""
 
     def __init__(self, boot_id, ttl_s):
         self.boot_id = boot_id

@@ -43,9 +43,7 @@ HEADER_BYTES = 5
 
 
 def covered(flight):
-    """Return the places that both ends vouch for: not the headers of what isn't encrypted, and
-    nothing of older versions.
-    """
+    """Return what both ends authenticate: no headers of plain records, nothing of old versions."""
     places, start = [], 0
     while start < len(flight):
         end = start + HEADER_BYTES + int.from_bytes(flight[start + 3 : start + HEADER_BYTES])

@@ -18,6 +18,7 @@ from msgspec.json import decode
 
 from cluster_kit.strategies.kubernetes.access import Access, open_access
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, error_of, quoted
+from cluster_kit.strategies.kubernetes.limits import LIMITS, Limits
 from cluster_kit.strategies.kubernetes.lines import LineSplitter
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
@@ -35,9 +36,7 @@ from cluster_kit.strategies.kubernetes.resources import (
 
 Answer = TypeVar("Answer")
 
-ANSWER_S = 15.0  # until an answer begins; libcluster's time-out for the whole of it
 BODY_S = 60.0  # until an answer is complete
-SILENT_S = 150.0  # of a watch: a server that works sends a bookmark about every minute
 OVERTIME_S = 15.0  # by which a watch may exceed the time that the server was given
 MAX_BODY_BYTES = 128 * 2**20  # ten thousand usual pods are smaller
 
@@ -58,8 +57,9 @@ class WatchBrokenError(Exception):
 class Client:
     """Asks on behalf of one run of the strategy, until ``close``."""
 
-    def __init__(self, options: KubernetesOptions) -> None:
+    def __init__(self, options: KubernetesOptions, limits: Limits = LIMITS) -> None:
         self.options = options
+        self._limits = limits
         self._access: Access | None = None
 
     async def access(self) -> Access:
@@ -125,8 +125,8 @@ class Client:
 
         Ends when the server ends it. Raises as ``read``, and ``WatchBrokenError``.
         """
-        limits = aiohttp.ClientTimeout(total=timeout_s + OVERTIME_S, sock_read=SILENT_S)
-        response = await self._ask(path, params, limits)
+        waits = aiohttp.ClientTimeout(total=timeout_s + OVERTIME_S, sock_read=self._limits.silent_s)
+        response = await self._ask(path, params, waits)
         try:
             _keep_alive(response)
             yield []
@@ -146,13 +146,13 @@ class Client:
             access, self._access = self._access, None
             await access.api.close()  # type: ignore[no-untyped-call]
 
-    async def _ask(self, path: str, params: Params, limits: aiohttp.ClientTimeout) -> RESTResponse:
+    async def _ask(self, path: str, params: Params, waits: aiohttp.ClientTimeout) -> RESTResponse:
         """Return an answer of status 200 whose body is still to be read."""
-        response = await self._try(path, params, limits)
+        response = await self._try(path, params, waits)
         if response.status == 401:
             response.response.close()
             await self.close()
-            response = await self._try(path, params, limits)
+            response = await self._try(path, params, waits)
         if response.status == 200:
             return response
         try:
@@ -166,7 +166,7 @@ class Client:
             retry_after=response.headers.get("Retry-After"),
         )
 
-    async def _try(self, path: str, params: Params, limits: aiohttp.ClientTimeout) -> RESTResponse:
+    async def _try(self, path: str, params: Params, waits: aiohttp.ClientTimeout) -> RESTResponse:
         access = await self.access()
         request = await access.api.param_serialize(
             "GET",
@@ -176,13 +176,13 @@ class Client:
             auth_settings=["BearerToken"],
         )
         try:
-            async with asyncio.timeout(ANSWER_S):
-                answering = access.api.call_api(*request, _request_timeout=limits)
+            async with asyncio.timeout(self._limits.answer_s):
+                answering = access.api.call_api(*request, _request_timeout=waits)
                 response: RESTResponse = await answering
         except TimeoutError as exc:
             # As REFUSED: what holds back a watch on the way may let lists through.
             hint = "is the address right, and no network policy in between?"
-            text = f"{access.server}: no answer within {ANSWER_S:g} s: {hint}"
+            text = f"{access.server}: no answer within {self._limits.answer_s:g} s: {hint}"
             raise ApiError(ErrorKind.REFUSED, text) from exc
         except _CUT as exc:
             if isinstance(exc, aiohttp.ClientSSLError):

@@ -58,7 +58,7 @@ class ExecCredential(Struct):
     status: Credentials
 
 
-async def ask_plugin(entry: object, folder: Path) -> Credentials:
+async def ask_plugin(entry: object, folder: Path, within_s: float = PLUGIN_S) -> Credentials:
     """Run the plugin of ``entry`` in a kubeconfig in ``folder``.
 
     Raises:
@@ -68,7 +68,7 @@ async def ask_plugin(entry: object, folder: Path) -> Credentials:
         plugin = msgspec.convert(entry, Plugin)
     except UNREADABLE as exc:
         raise _useless("exec", str(exc)) from exc
-    code, output, said = await _run(plugin, folder)
+    code, output, said = await _run(plugin, folder, within_s)
     if code != 0:
         raise _useless(plugin.command, f"it ends with code {code}: {said or 'and says nothing'}")
     try:
@@ -82,7 +82,7 @@ async def ask_plugin(entry: object, folder: Path) -> Credentials:
     return credentials
 
 
-async def _run(plugin: Plugin, folder: Path) -> tuple[int, bytes, str]:
+async def _run(plugin: Plugin, folder: Path, within_s: float) -> tuple[int, bytes, str]:
     """Return exit code, output, and text on standard error; no process is left."""
     command = str(folder / plugin.command) if os.sep in plugin.command else plugin.command
     try:
@@ -101,11 +101,11 @@ async def _run(plugin: Plugin, folder: Path) -> tuple[int, bytes, str]:
             plugin.command, f"it can't be started: {getattr(exc, 'strerror', None) or exc}{hint}"
         ) from exc
     try:
-        async with asyncio.timeout(PLUGIN_S):
+        async with asyncio.timeout(within_s):
             output, said = await asyncio.gather(_read(process.stdout), _read(process.stderr))
             code = await process.wait()
     except TimeoutError as exc:
-        raise _useless(plugin.command, f"it does not end within {PLUGIN_S:g} s") from exc
+        raise _useless(plugin.command, f"it does not end within {within_s:g} s") from exc
     finally:
         await _end(process)
     return code, output, quoted(said.decode(errors="replace"))

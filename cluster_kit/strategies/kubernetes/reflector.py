@@ -28,18 +28,17 @@ from __future__ import annotations
 from msgspec import Struct
 
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
+from cluster_kit.strategies.kubernetes.limits import LIMITS, Limits
 from cluster_kit.strategies.kubernetes.resources import Params
 
 PAGE = 500  # objects: what client-go and kubectl ask for at once
 WATCH_S = (240, 290)  # tokens live for an hour; not all watchers should renew at once
-EARLY_S = 5.0  # before its time: a watch that ends no sooner than that ran its time
 RENEWALS = 2  # by position, from one list to the next: a list comes about every quarter of an hour
 SHORT_S = 1.0  # a watch that ends sooner counts as failed, whatever it has sent
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0  # a server that comes back must not be overrun
 LONGEST_RETRY_AFTER_S = 120.0  # a server that asks for more gets another question after that
 MAX_DIGITS = 20  # of a version: 64 bits
-WATCH_AGAIN_S = 60.0  # how long to poll until a forbidden watch is tried again
 ONE_OBJECT = ("fieldSelector", "metadata.name=cluster-kit")  # it need not exist: the version counts
 
 
@@ -73,9 +72,10 @@ class Reflector:
         poll_s: Seconds between lists where watching is forbidden.
     """
 
-    def __init__(self, *, cached: bool, poll_s: float) -> None:
+    def __init__(self, *, cached: bool, poll_s: float, limits: Limits = LIMITS) -> None:
         self._cached = cached
         self._poll_s = poll_s
+        self._limits = limits
         self._exact = not cached
         self._paged = True
         self._version: str | None = None  # to watch from; None: list first
@@ -180,7 +180,7 @@ class Reflector:
         """
         self._barred = 0
         self._confirmed = False
-        early = broken or lasted_s < self._timeout_s - EARLY_S
+        early = broken or lasted_s < self._timeout_s - self._limits.early_s
         if early or self._renewals >= RENEWALS:
             self._list_again()
             self._exact = False
@@ -194,7 +194,8 @@ class Reflector:
         resuming = self._version is not None
         if error.kind is ErrorKind.FORBIDDEN and resuming and self._confirmed:
             self._barred += 1
-            self._polls = max(1, round(WATCH_AGAIN_S / self._poll_s)) if self.polling else 1
+            polls = max(1, round(self._limits.watch_again_s / self._poll_s))
+            self._polls = polls if self.polling else 1
             self._poll()
             return
         if error.kind is ErrorKind.EXPIRED:

@@ -27,6 +27,7 @@ from cluster_kit.strategies.kubernetes.api_errors import (
 )
 from cluster_kit.strategies.kubernetes.client import Client, WatchBrokenError
 from cluster_kit.strategies.kubernetes.entries import Reading, name_of
+from cluster_kit.strategies.kubernetes.limits import LIMITS, Limits
 from cluster_kit.strategies.kubernetes.naming import Naming
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Page, Versioned
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
@@ -37,21 +38,19 @@ from cluster_kit.strategies.kubernetes.view import CollectionView
 log = logging.getLogger("cluster_kit.kubernetes")
 
 SETTLE_S = 0.02  # about as long as a burst of changes takes to come in
-MAX_PAGES = 1_000  # half a million objects: there is no end
-MAX_OBJECTS = 500 * MAX_PAGES  # that a watch may add up to
-DOUBT_S = 15.0  # for so long, a store that comes back empty may still be filling up
 
 
 class KubernetesSession:
     """Follows the collection that ``options`` select."""
 
-    def __init__(self, options: KubernetesOptions, ctx: Discovery) -> None:
+    def __init__(self, options: KubernetesOptions, ctx: Discovery, limits: Limits = LIMITS) -> None:
         self._options = options
+        self._limits = limits
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
-        self._client = Client(options)
+        self._client = Client(options, limits)
         self._reflector = Reflector(
-            cached=options.use_cached_resources, poll_s=options.polling_interval_s
+            cached=options.use_cached_resources, poll_s=options.polling_interval_s, limits=limits
         )
         self._view = _view_of(options, ctx)
         self._resource: Resource | None = None
@@ -111,7 +110,7 @@ class KubernetesSession:
     def _works(self) -> None:
         """Note that the server answers; as long as it doesn't, doubt remains."""
         if self._fault is not None and self._doubt_until_s is not None:
-            self._doubt_until_s = self._loop.time() + DOUBT_S
+            self._doubt_until_s = self._loop.time() + self._limits.doubt_s
         self._fault = None
         if self._reporter.fault is not None:
             self._reporter.wake()
@@ -166,10 +165,11 @@ class KubernetesSession:
             await self._path(resource), resource.page, self._params(resource, request)
         )
         self._pages = 1 if request.first else self._pages + 1
-        if self._pages > MAX_PAGES:
+        if self._pages > self._limits.max_pages:
             raise ApiError(
                 ErrorKind.REFUSED,
-                f"{self._client.server} answered with a list of more than {MAX_PAGES} pages",
+                f"{self._client.server} answered with a list of more than "
+                f"{self._limits.max_pages} pages",
             )
         if request.first:
             self._staged = []
@@ -183,7 +183,7 @@ class KubernetesSession:
     def _replace(self) -> None:
         """Apply a complete list."""
         if not self._staged and self._view.knows_somebody:
-            self._doubt_until_s = self._loop.time() + DOUBT_S
+            self._doubt_until_s = self._loop.time() + self._limits.doubt_s
         self._view.replace(self._staged)
         self._staged = []
         self._listed = True
@@ -237,9 +237,10 @@ class KubernetesSession:
             self._view.remove(name)
         else:
             self._view.put(name, resource.read(found, self._options.port))
-        if self._view.size > MAX_OBJECTS:
+        if self._view.size > self._limits.max_objects:
             raise ApiError(
-                ErrorKind.REFUSED, f"{self._client.server} sent more than {MAX_OBJECTS} objects"
+                ErrorKind.REFUSED,
+                f"{self._client.server} sent more than {self._limits.max_objects} objects",
             )
         self._reflector.heard(found.metadata.resource_version, self._lasted_s())
         self._reporter.wake()

@@ -52,9 +52,7 @@ async def read(layer, channel):
 
 
 async def read_all(layer, channel):
-    """Return the numbers of all messages up to the last one, which this sends, on a channel of the
-    layer's own process.
-    """
+    """Send a last message on a channel of this process; return the numbers of all up to it."""
     await layer.send(channel, {"n": "end"})
     numbers = []
     while (message := await read(layer, channel))["n"] != "end":

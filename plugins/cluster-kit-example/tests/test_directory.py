@@ -102,10 +102,8 @@ def test_missing_directory_is_told(tmp_path):
     async def scenario():
         async with Listener(away, FakeDiscovery(ANN)) as heard:
             failed = await heard.until(Failed)
-            assert (
-                f"directory: cannot use '{tmp_path / 'away'}': no such file or directory; create"
-                in str(failed.error)
-            )
+            cause = f"cannot use '{tmp_path / 'away'}': no such file or directory; create"
+            assert f"directory: {cause}" in str(failed.error)
 
     asyncio.run(scenario())
 

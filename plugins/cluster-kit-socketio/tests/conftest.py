@@ -141,9 +141,7 @@ async def until_linked(*clients):
 
 
 async def until_heard(say, event, *clients):
-    """Say it again and again until all have heard it: one that was linked this moment may miss
-    something.
-    """
+    """Repeat the message until all have received it: a link that is just up may miss one."""
     missing = set(clients)
     async with asyncio.timeout(30):
         while missing:

@@ -1,6 +1,4 @@
-"""A Socket.IO server with an event for each thing that reaches across servers; run by the tests
-with uvicorn.
-"""
+"""A Socket.IO server with an event for each operation across servers; tests run it with uvicorn."""
 
 import os
 from enum import StrEnum

@@ -1,6 +1,4 @@
-"""The README's server and configuration, word for word but for the cluster's name; and what is said
-without a server.
-"""
+"""The README's server and configuration, verbatim but for the cluster's name."""
 
 import asyncio
 

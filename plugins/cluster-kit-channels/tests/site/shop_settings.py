@@ -1,6 +1,4 @@
-"""A Django site of which several processes run beside each other, with the README's
-configuration.
-"""
+"""A Django site that runs as several processes, with the README's configuration."""
 
 import os
 import re

@@ -1,0 +1,147 @@
+"""What strangers get from a node: little time and few key exchanges, measured in virtual time."""
+
+import asyncio
+
+import pytest
+from made_up_secrets import keyring
+from tcp_stage import Local
+from tcp_strangers import StrangerInMemory, hello, hello_of_a_client
+
+from cluster_kit.connectors.tcp.admission import KEY_EXCHANGES_PER_S, MAX_HALF_OPEN_PER_HOST
+from cluster_kit.connectors.tcp.hub import FLUSH_S, HANDSHAKE_S
+from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.network import Endpoint
+from cluster_kit.node import Node
+from cluster_kit.testing import MemoryNetwork, run_virtually
+from cluster_kit.wire.frames import Answer, encode
+
+IN_TIME_S = pytest.approx(HANDSHAKE_S, abs=1.0)
+
+
+class Lan:
+    """A network in memory with a node, strangers on a host of their own, and a clock."""
+
+    def __init__(self):
+        self._network = MemoryNetwork()
+        self.elsewhere = self._network.host("10.0.1.1")
+        self._loop = asyncio.get_running_loop()
+        self._began_s = self._loop.time()
+
+    @property
+    def now_s(self):
+        return self._loop.time() - self._began_s
+
+    def node(self, basename, host="10.0.0.1", **options):
+        return Local(basename, network=self._network.host(host), address=host, **options)
+
+    def stranger(self, node):
+        return StrangerInMemory(node.node, self.elsewhere)
+
+
+def test_port_scanner_learns_nothing():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
+            assert await stranger.shut_out() == b""
+            assert lan.now_s == IN_TIME_S
+
+    run_virtually(scenario())
+
+
+def test_slow_handshake_is_cut_off_however_busy_it_looks():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
+
+            async def drip():
+                for byte in encode(hello()):
+                    stranger.send(bytes([byte]))
+                    await asyncio.sleep(0.5)
+
+            dripping = asyncio.create_task(drip())
+            assert await stranger.shut_out() == b""
+            assert not dripping.done()
+            dripping.cancel()
+            assert lan.now_s == IN_TIME_S
+            assert ann.links.reports == []
+
+    run_virtually(scenario())
+
+
+def test_answered_stranger_that_never_confirms_is_not_up():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
+            stranger.say(hello())
+            assert isinstance(await stranger.hear(), Answer)
+            assert await stranger.hear() is None
+            assert lan.now_s == IN_TIME_S
+            assert ann.links.reports == []
+
+    run_virtually(scenario())
+
+
+def test_peer_accepts_and_never_answers():
+    async def scenario():
+        lan = Lan()
+        frozen = await lan.elsewhere.listen(Endpoint("10.0.1.1", 4370))
+        accepted = []
+        frozen.start(accepted.append)
+        async with lan.node("ann") as ann:
+            with pytest.raises(ConnectError) as caught:
+                await ann.connector.connect(Node(address="10.0.1.1:4370"))
+            assert lan.now_s == IN_TIME_S
+            assert caught.value.reason is ConnectReason.TIMEOUT
+            assert len(accepted) == 1
+            assert ann.links.reports == []
+        await frozen.close()
+
+    run_virtually(scenario())
+
+
+def test_who_says_hello_and_no_more_is_hung_up_on():
+    async def scenario():
+        lan = Lan()
+        async with (
+            lan.node("ann", keyring=keyring(1)) as ann,
+            lan.node("bob", "10.0.0.2", keyring=keyring(1)) as bob,
+        ):
+            await bob.connect(ann)
+            async with lan.stranger(ann) as stranger:
+                stranger.send(hello_of_a_client())
+                await stranger.shut_out()
+            assert lan.now_s == IN_TIME_S
+            assert ann.history(bob) == ["up"]
+
+    run_virtually(scenario())
+
+
+def test_key_exchanges_with_one_host_are_spread():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann", keyring=keyring(1)) as ann:
+            for _ in range(MAX_HALF_OPEN_PER_HOST + 8):
+                async with lan.stranger(ann) as stranger:
+                    stranger.send(hello_of_a_client())
+                    await stranger.reader.readexactly(100)
+            assert lan.now_s == pytest.approx(8 / KEY_EXCHANGES_PER_S, abs=0.05)
+
+    run_virtually(scenario())
+
+
+def test_connector_that_stops_waits_for_nobody_s_turn():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann", keyring=keyring(1)) as ann:
+            exchanges = ann.connector._hub._admission._key_exchanges
+            for _ in range(1000):
+                wait_s = exchanges.wait_s("10.0.1.1", asyncio.get_running_loop().time())
+            assert wait_s > 10 * FLUSH_S
+            async with lan.stranger(ann) as stranger:
+                await asyncio.sleep(FLUSH_S)
+                since_s = lan.now_s
+                await ann.connector.stop()
+                assert lan.now_s - since_s < FLUSH_S
+                assert await stranger.shut_out() == b""
+
+    run_virtually(scenario())
