@@ -13,7 +13,7 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.network import Endpoint
 from cluster_kit.node import Node
 from cluster_kit.testing import MemoryNetwork, run_virtually
-from cluster_kit.wire.frames import Answer, encode
+from cluster_kit.wire.frames import Welcome, encode
 
 IN_TIME_S = pytest.approx(HANDSHAKE_S, abs=1.0)
 
@@ -73,7 +73,7 @@ def test_answered_stranger_that_never_confirms_is_not_up():
         lan = Lan()
         async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
             stranger.say(hello())
-            assert isinstance(await stranger.hear(), Answer)
+            assert isinstance(await stranger.hear(), Welcome)
             assert await stranger.hear() is None
             assert lan.now_s == IN_TIME_S
             assert ann.links.reports == []
