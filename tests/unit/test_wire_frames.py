@@ -279,6 +279,17 @@ class TestReader:
                 bodies.append(body)
         assert [decode(body) for body in bodies] == [frame for frame, _ in FRAMES]
 
+    def test_piece_that_completes_a_frame_may_hold_the_next_ones(self):
+        frames = [Ping(1, 0), Confirm(), Pong(1)]
+        stream = b"".join(map(encode, frames))
+        for position in range(len(stream)):
+            reader, read = FrameReader(), []
+            for piece in (stream[:position], stream[position:]):
+                reader.feed(piece)
+                while (body := reader.next(MAX_FRAME_BYTES)) is not None:
+                    read.append(decode(body))
+            assert read == frames
+
     def test_length_is_believed_only_within_the_limit(self):
         reader = FrameReader()
         reader.feed((1001).to_bytes(4, "big"))
