@@ -153,6 +153,18 @@ def test_as_many_of_the_longest_hints_as_allowed_fit_into_a_frame():
     assert len(encode(Hints([longest] * MAX_HINTS))) <= 4 + MAX_FRAME_BYTES
 
 
+@pytest.mark.parametrize(
+    ("number", "fits"), [(-1, False), (0, True), (2**32 - 1, True), (2**32, False)]
+)
+def test_token_and_round_trip_have_32_bits(number, fits):
+    for fields in ((5, number, 1), (5, 1, number), (6, number)):
+        if fits:
+            assert decode(packed(*fields)) in (Ping(number, 1), Ping(1, number), Pong(number))
+        else:
+            with pytest.raises(RemoteProtocolError):
+                decode(packed(*fields))
+
+
 def test_unknown_type_is_skipped():
     assert decode(packed(200, "whatever")) is None
 
