@@ -53,7 +53,7 @@ def codecs() -> Iterator[Row]:
     yield "gossip: decode a heartbeat", None, _repeated(lambda: gossip.decode(datagram))
     engine = GossipEngine(_node(0), FENCE, interval_s=1.0, ttl_s=TTL_S, random=Random(0).random)
     yield (
-        "gossip: take in a known node's heartbeat",
+        "gossip: receive a known node's heartbeat",
         None,
         _repeated(lambda: engine.receive([Datagram(datagram, SOURCE)], 0.0)),
     )

@@ -332,7 +332,7 @@ class CommandError(ClusterKitError):
 
 
 class NotSentError(ClusterKitError):
-    """A message or a question certainly did not reach the receiving application.
+    """A message certainly did not arrive, or a question was certainly not acted on.
 
     So it is safe to send it again.
 

@@ -81,7 +81,7 @@ class NodeLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeUp(Event):
-    """A link to a node is up: both ends have proved themselves and agreed on it."""
+    """A link to a node is up, whichever end has opened it."""
 
     node: Node
 

@@ -22,9 +22,9 @@ _INSPECT_S = 1.0
 _numbers = itertools.count(1)
 
 Answers = SimpleQueue[tuple[Any, ClusterKitError | None]]
-"""Takes the one answer to a request: a value, or the error in its place.
+"""Where the one answer to a request is put: a value, or an error instead.
 
-A queue rather than a future, since a signal handler may interrupt the wait for it.
+It is a queue rather than a future, as a signal handler may interrupt the wait for it.
 """
 
 
@@ -82,8 +82,8 @@ def call(
 def inspect_all(loop: SupervisingLoop) -> defaultdict[str, Inspected]:
     """Return what each worker knows of its links, by topology.
 
-    That is nothing where the worker does not answer within a second, and for other names, such as a
-    topology that was added meanwhile.
+    That is empty if a worker does not answer within a second, and for other names, such as that of
+    a topology that was added meanwhile.
     """
     asked = {name: _ask(loop, name, Inspect) for name in loop.workers}
     deadline_s = time.monotonic() + _INSPECT_S

@@ -100,7 +100,7 @@ def _protection(config: ClusterConfig) -> tuple[bool, bool]:
 def with_topology(
     config: ClusterConfig, name: str, topology: Mapping[str, Any], plugins: PluginRegistry
 ) -> ClusterConfig:
-    """Return ``config`` with ``topology`` added, or in the place of one of that name.
+    """Return ``config`` with ``topology`` added, or instead of the one of that name.
 
     Raises:
         ConfigError: The topology has faults.
@@ -130,9 +130,9 @@ def without_links(topologies: Mapping[str, TopologyConfig]) -> Mapping[str, Topo
 def carry_out(
     changes: Changes, topologies: Mapping[str, TopologyConfig], loop: SupervisingLoop, bus: EventBus
 ) -> Sequence[WorkerSupervisor]:
-    """Carry out what changes in the topologies; return the supervisors of those that were started.
+    """Carry out the changes of topologies; return the supervisors of those that were started.
 
-    All that leave do so before any other starts, which may need the same ports.
+    All topologies that leave do so before any starts, as it may need the same ports.
     """
     with loop.held():
         leaving = [loop.retire(name) for name in (*changes.removed, *changes.replaced)]

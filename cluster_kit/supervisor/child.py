@@ -68,8 +68,8 @@ class WorkerProcess:
         """Start the interpreter, and send it our import path.
 
         Raises:
-            ClusterKitError: There is no interpreter, the system refuses what it takes, or this
-                process is a worker itself.
+            ClusterKitError: There is no interpreter, the system refuses a process, a thread or a
+                descriptor, or this process is a worker itself.
         """
         refuse_in_worker("cannot start a worker")
         if not self._executable:
@@ -259,7 +259,7 @@ class SpareWorker:
         return self
 
     def prepare(self) -> None:
-        """Have it load what protection by a secret takes."""
+        """Make it load what protection by a secret needs."""
         if self._process is not None:
             # Imported only now, since everything waits until the process has been started.
             from cluster_kit.worker.messages import Prepare

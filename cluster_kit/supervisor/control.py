@@ -58,11 +58,11 @@ class ControlSocket:
     """Sends ``answer()`` to each client, on a thread of its own, from ``open`` until ``close``.
 
     A socket whose file is gone is replaced: cleaners of old files, and the end of a login session,
-    may remove it while we live.
+    may remove it while the supervisor runs.
 
     Args:
         answer: Returns the answer.
-        node: The node's name; clients select by it and by ``cluster`` whom to ask.
+        node: The node's name; by it and by ``cluster``, clients choose which sockets to ask.
     """
 
     def __init__(self, answer: Callable[[], Answer], *, node: str = "", cluster: str = "") -> None:

@@ -2,8 +2,8 @@
 
 A socket's name begins with its process id. Three pairs of characters follow, which are hashes of
 the node's name, its basename and its cluster. So a client that looks for one node does not have to
-ask all of them, of which some may be stopped and never answer. Where hashes collide, one node too
-many is asked.
+ask all of them, some of which may be stopped and never answer. If hashes collide, it asks one node
+too many.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ ANY = Wanted()
 
 
 def is_called(answer: Mapping[str, Any], name: str) -> bool:
-    """Whether ``name`` stands for the supervisor with this answer."""
+    """Whether ``name`` is the node, its basename or the process id in this answer."""
     return name in (answer["node"], answer["node"].partition("@")[0], str(answer["pid"]))
 
 

@@ -65,7 +65,7 @@ class Delivery:
         return self._thread is not None and self._thread.is_current
 
     def join(self) -> None:
-        """Wait until everything is delivered, but not for a call that takes too long.
+        """Wait until everything is delivered, or one call takes too long.
 
         Returns at once on the delivery thread itself.
         """

@@ -1,7 +1,7 @@
-"""Turns what a configuration says of secrets and certificates into the keyring of the workers.
+"""Turns the secrets and certificates of a configuration into the keyring of the workers.
 
-Keys are derived from a secret on purpose slowly, so each secret gets a thread of its own while the
-workers start. Certificates are taken as they are.
+Deriving keys from a secret is slow on purpose, so each secret gets a thread of its own while the
+workers start. Certificates are used as they are.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from cluster_kit.worker.messages import Logged, fault_of
 OURS = "cluster_kit.supervisor"
 _MAX_QUEUED = 10_000  # records; some megabytes
 _JOIN_S = 2.0
-_MAX_HELD_BACK = 256  # kinds of which the last record is kept
+_MAX_HELD_BACK = 256  # kinds whose last record is kept
 _BURST = 20  # kinds of warnings that one logger may log without a wait
 _INTERVAL_S = 3.0  # between two of them after that
 

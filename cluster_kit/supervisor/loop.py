@@ -27,8 +27,8 @@ class SupervisingLoop:
     """Owns the topologies' worker supervisors and the thread that they run on.
 
     The thread ends when all topologies are finished and no change of the configuration is under
-    way. Other threads do nothing themselves, they submit tasks; ``workers`` is replaced, never
-    changed, so any thread may read it.
+    way. Other threads only submit tasks to it; ``workers`` is replaced, never changed, so any
+    thread may read it.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class SupervisingLoop:
             self._wakeup.wake()
 
     def retire(self, name: str) -> WorkerSupervisor:
-        """Have a topology leave for good; its supervisor, which is returned, says when it has."""
+        """Stop a topology for good; return its supervisor, whose ``retired`` says when it has."""
         worker = self.workers[name]
         self.submit(name, WorkerSupervisor.retire)
         return worker
@@ -129,7 +129,7 @@ class SupervisingLoop:
         self._boards.remove(name)
 
     def begin(self, config: TopologyConfig) -> WorkerSupervisor:
-        """Start a topology; it takes the place of one of the same name, which must have left."""
+        """Start a topology; it replaces one of the same name, which must have left."""
         worker = self._supervise(config, spare=None)
         self.workers = {**self.workers, config.name: worker}
         self.submit(config.name, WorkerSupervisor.start)
@@ -140,7 +140,7 @@ class SupervisingLoop:
     # -- the thread --------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Have all workers leave, the last one first."""
+        """Make all workers leave, the last one first."""
         self._stopping = True
         for name in reversed(list(self.workers)):
             self.submit(name, WorkerSupervisor.stop)
@@ -185,7 +185,7 @@ class SupervisingLoop:
             task(worker)
 
     def _close(self) -> None:
-        """Leave no worker behind, and nobody who waits for a reply."""
+        """Leave no worker behind, and no caller waiting for a reply."""
         abandon = [worker.abandon for worker in self.workers.values()]
         for step in [*abandon, self._run_last_tasks, self._selector.close]:
             try:

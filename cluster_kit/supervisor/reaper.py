@@ -1,9 +1,8 @@
 """Reaps the workers of an earlier program, in whose place ``os.execv`` put this one.
 
 The process is the same, so those workers are still its children. They notice the change and leave,
-but only their parent can take their exit codes; until it does, each of them is a zombie. They are
-looked for once, when this module is imported, which ``child`` does before this program has workers
-of its own.
+but only their parent can reap them; until it does, each of them is a zombie. This module looks for
+them once, when ``child`` imports it, before this program has workers of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from cluster_kit.worker.environment import COMMAND
 
-_LEAVE_S = 7.0  # a goodbye takes less than 1 s; the kernel ends whoever cannot say it after 5 s
+_LEAVE_S = 7.0  # a goodbye takes less than 1 s; the kernel ends a worker that hangs after 5 s
 _LOOK_S = 0.02
 
 

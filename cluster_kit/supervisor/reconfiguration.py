@@ -77,8 +77,8 @@ class Reconfigurable(ABC):
     ) -> Changes:
         """Change to another configuration; what is the same in both goes on undisturbed.
 
-        Topologies that are configured differently leave, and start again as configured now. Wait
-        until they accept links, as ``start`` does. Don't call it in a signal handler.
+        Topologies that are configured differently leave, and start again as configured now. It
+        waits until they accept links, as ``start`` does. Don't call it in a signal handler.
 
         Args:
             config: A dict, the path of a YAML file, or what ``load_config`` returned.

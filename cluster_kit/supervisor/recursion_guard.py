@@ -1,9 +1,9 @@
 """Keeps a process that was started as a worker from starting workers itself, without end.
 
-That happens where ``sys.executable`` is no Python interpreter: a frozen program that is started as
-a worker may run its own ``main`` again. A mark in the environment tells (see
-``cluster_kit.worker.environment``), unless a launcher has cleaned the environment. What no launcher
-removes is the pipe to the supervisor, in which the supervisor's first words still wait to be read.
+That happens if ``sys.executable`` is not a Python interpreter: a frozen program that is started as
+a worker may run its own ``main`` again. A mark in the environment shows it (see
+``cluster_kit.worker.environment``), unless a launcher has cleaned the environment. No launcher removes the
+pipe to the supervisor, in which the supervisor's first bytes are still waiting to be read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def refuse_in_worker(what: str) -> None:
 
 
 def _holds_summons(fd: int) -> bool:
-    """Whether a supervisor's first words wait in this descriptor; they are left there."""
+    """Whether a supervisor's first bytes are waiting in this descriptor; they are left there."""
     with suppress(OSError):
         sock = socket.socket(fileno=fd)
         try:

@@ -116,8 +116,8 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
 
         Raises:
             ConfigError: A topology can't serve as configured: its port is in use, for example.
-            ClusterKitError: The system refuses a process, a thread or a descriptor, or the process
-                that was started as a worker is none.
+            ClusterKitError: The system refuses a process, a thread or a descriptor, or what was
+                started is not a worker.
         """
         if not self._unstarted.acquire(blocking=False):
             raise ClusterKitError("supervisor: it was started before: make a new one")

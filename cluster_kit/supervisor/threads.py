@@ -13,9 +13,9 @@ _LOOK_S = 1.0  # the longest delay that an exception in the wrong moment can cau
 class CancellableThread:
     """A daemon thread that runs ``run`` once, and whose start can be undone.
 
-    When an exception, such as Ctrl-C, interrupts ``start``, nobody knows whether the system has a
-    new thread that will run in a moment. So whoever comes first decides: the thread, which then
-    runs to its end, or the caller of ``undo_start``.
+    When an exception, such as that of Ctrl-C, interrupts ``start``, nobody knows whether the system
+    has a new thread that will run in a moment. So a race decides: either the thread is first, and
+    runs to its end, or ``undo_start`` is, and the thread does nothing.
 
     Make it where it is started: one made before a fork cannot start after it.
     """

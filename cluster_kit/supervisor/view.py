@@ -1,8 +1,7 @@
-"""What the supervisor knows of one topology: its nodes, as the events so far add up to them.
+"""The nodes of one topology, as the sum of all events so far. Pure.
 
-Pure. Events come in without a number and go out numbered, without a gap. ``known`` and ``up``
-always equal what a subscriber has who applied the events in order. Not thread-safe: the event bus
-guards it.
+Events come in without a number and go out numbered, without a gap. A subscriber that applies them
+in order always has the same ``known`` and ``up``. Not thread-safe: the event bus guards it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from cluster_kit.node import Node, is_other_run
 
 NodeState = Literal["up", "known"]
 
-GONE_S = 60.0  # how long a view remembers who went: long enough for a person to see it
+GONE_S = 60.0  # how long a view remembers departures: long enough for a person to see them
 _MAX_GONE = 256
 
 

@@ -1,6 +1,6 @@
-"""What callers wait for: that topologies serve, and that there are so many nodes.
+"""Waits until topologies serve, and until there are enough nodes.
 
-A wait for more nodes than the configuration can ever link or hold would be in vain, so it is
+To wait for more nodes than the configuration can ever link or hold would be in vain, so it is
 refused.
 """
 
@@ -19,7 +19,7 @@ from cluster_kit.supervisor.view import NodeState
 from cluster_kit.supervisor.worker_supervisor import WorkerSupervisor
 
 _SERVE_S = 10.0  # how long ``start`` waits; a plugin that hangs must not hang the application
-_PROVE_S = 2 * GREET_S  # how long at most until it is known whether the processes are workers
+_PROVE_S = 2 * GREET_S  # by then it is known whether the processes are workers
 _MAX_NAMED = 20  # nodes that an error message names
 
 
@@ -120,7 +120,7 @@ def wait_for_nodes(
 
 
 def _hint(bus: EventBus, n: int, own: Node | None, topology: str | None, state: NodeState) -> str:
-    """Return a hint where enough nodes are known, which the topology may not mean to link."""
+    """Return a hint if enough nodes are known, but the topology may not select them."""
     known = count(bus, own, topology, "known")
     if state != "up" or known < n:
         return ""

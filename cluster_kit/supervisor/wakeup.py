@@ -21,7 +21,7 @@ class WakeupPipe:
         self._reader, self._writer = os.pipe()
         for fd in (self._reader, self._writer):
             os.set_blocking(fd, False)
-        self._open = [(self._reader, self._writer)]  # whoever pops it closes the descriptors
+        self._open = [(self._reader, self._writer)]  # popped by the one that closes them
         self._writers: deque[None] = deque()  # one per call of ``wake``; append and pop are atomic
         self._closing = False
 

@@ -1,4 +1,4 @@
-"""Keeps one topology running: starts its worker, listens to it, and replaces it when it fails.
+"""Keeps one topology running: starts its worker, receives from it, and replaces it if it fails.
 
 ``lifecycle`` says what a worker's life consists of and how long each part of it may take,
 ``restart`` whether and when a worker that ended is replaced. This module does the I/O around the
@@ -117,7 +117,7 @@ class WorkerSupervisor:
 
     @_contained
     def start(self) -> None:
-        """Start a worker, unless there is one or the topology was told to stop."""
+        """Start a worker, unless there is one or the topology is stopping."""
         if not self._lifecycle.may_start:
             return
         try:
@@ -170,7 +170,7 @@ class WorkerSupervisor:
 
     @_contained
     def stop(self) -> None:
-        """Have the worker leave; it is killed when it takes longer than its ``shutdown_s``."""
+        """Make the worker leave; it is killed if it takes longer than its ``shutdown_s``."""
         now_s = self._clock.now_s()
         self._lifecycle.advance(Trigger.STOP, now_s)
         if self._process is None:
@@ -193,7 +193,7 @@ class WorkerSupervisor:
 
     @_contained
     def check(self) -> None:
-        """Do what is due: start a successor, or kill a worker that has missed its deadline."""
+        """Start a successor, or kill a worker that has missed its deadline, if that is due."""
         if self.finished:
             return
         now_s = self._clock.now_s()

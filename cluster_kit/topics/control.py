@@ -59,7 +59,7 @@ class Control:
         self._changes[topic] = None
 
     def announce_missed(self, missed: list[wire.Missed]) -> None:
-        """Say up to which number streams have come, before anything else is said on them."""
+        """Announce the last number of each stream, before anything else is sent on it."""
         self._missed = missed
 
     def give_credit(self, stream: IncomingStream) -> None:

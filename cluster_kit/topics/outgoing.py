@@ -3,8 +3,8 @@
 A message gets its number when it is queued, and is outstanding until the peer says that it has read
 everything up to it. The window limits what may be outstanding, in messages and bytes. A message of
 ``send`` that finds no room is parked, in order, without a number. A published one is dropped, and
-uses up a number: the peer notices by the next number that arrives, or, if none does, is told once
-there is room.
+uses up a number: the peer notices by the next number that arrives or, if none does, by a ``Missed``
+that is sent once there is room.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class OutgoingStream:
         number: The last one used.
         window: What the peer has granted.
         parked: Messages that wait for room: data by ticket.
-        skipped_bytes: The size of the last dropped message, if the peer has to be told of it.
+        skipped_bytes: The size of the last dropped message, if ``Missed`` must report it.
         lane: Where messages are queued while there is a link.
         count: How many messages are outstanding.
         outstanding_bytes: The sum of their sizes.

@@ -1,8 +1,8 @@
 """The content of a sealed gossip datagram.
 
-It has the packet, the address at which the sender is reached, and nonces, which tell a datagram of
-now from a recording (``cluster_kit.strategies.gossip.freshness``). It is encoded as a MessagePack
-array of the fields of ``Envelope``. Later versions may append fields.
+It holds the packet, the address at which the sender is reached, and nonces, which distinguish a
+fresh datagram from a recording (``cluster_kit.strategies.gossip.freshness``). It is encoded as a
+MessagePack array of the fields of ``Envelope``. Later versions may append fields.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ Nonce = Annotated[bytes, msgspec.Meta(min_length=NONCE_BYTES, max_length=NONCE_B
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """A packet and what goes with it.
+    """A packet, and the sender's address and nonces.
 
-    Nonces have one length, even if there is none, so that no reply is longer than its question.
+    A missing nonce takes as many bytes as any other, so that no reply is longer than its question.
 
     Attributes:
-        host: Where the sender receives what is for it alone; ``None`` if it doesn't know.
-        port: See ``host``.
-        nonce: What the sender wants to get back.
-        echo: What it got from the receiver of this.
+        host: The host where the sender receives unicasts; ``None`` if it doesn't know.
+        port: The port where it does.
+        nonce: A number that the receiver is to send back as ``echo``.
+        echo: The nonce that the receiver of this datagram has sent.
         packet: A gossip datagram that isn't sealed, or empty.
-        padding: Without meaning.
+        padding: Has no meaning.
     """
 
     host: Host | None
@@ -62,7 +62,7 @@ def _reply_to(source: str, host: str | None, port: int) -> Endpoint:
 
 @lru_cache(maxsize=2048)
 def _check_ip(host: str) -> None:
-    ip_address(host)  # a name is refused: to look it up takes its time
+    ip_address(host)  # a name is refused, as looking it up would take time
 
 
 _DECODER = msgspec.msgpack.Decoder(Envelope)
@@ -70,7 +70,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 def encode(envelope: Envelope) -> bytes:
-    """Return ``envelope`` as it is sealed."""
+    """Return the bytes of ``envelope``, which are then sealed."""
     return _ENCODER.encode(envelope)
 
 

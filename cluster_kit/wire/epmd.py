@@ -4,8 +4,8 @@ A request is its own length in two bytes, and a body that begins with a tag. A c
 one request. EPMD answers and closes it, except for a registration, which lasts as long as its
 connection. Answers have no length, so an answer is complete at the end of the connection.
 
-KILL_REQ (107) and STOP_REQ (115) are left out: no node has business ending EPMD or the registration
-of another.
+KILL_REQ (107) and STOP_REQ (115) are left out: a node has no business ending EPMD, or another
+node's registration.
 
 Source: Erlang/OTP, ERTS User's Guide, "Distribution Protocol", EPMD Protocol.
 """
@@ -21,7 +21,7 @@ from enum import IntEnum
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 
 MAX_NAME_BYTES = 1020  # 255 characters of at most four bytes
-MAX_EXTRA_BYTES = 2048  # EPMD itself takes less
+MAX_EXTRA_BYTES = 2048  # EPMD itself accepts less
 MAX_NAMES = 1024  # EPMD needs a descriptor for each, and by default has no more
 MAX_LISTING_BYTES = 1 << 18
 MAX_PORT_ANSWER_BYTES = 4096
@@ -75,8 +75,8 @@ class Registered:
     """The answer to a registration.
 
     Attributes:
-        result: 0, or the registration was refused.
-        creation: Tells the runs of the name apart.
+        result: 0 if the registration was accepted.
+        creation: Distinguishes the runs of a name.
     """
 
     result: int
@@ -215,11 +215,12 @@ def _take_counted(data: bytes, limit: int) -> tuple[bytes, bytes]:
 def read_names(answer: bytes) -> dict[str, int]:
     """Return the port of each registered name.
 
-    A line that makes no sense is skipped, such as one that a line break in a name has cut in two:
-    it must not hide the others.
+    A malformed line is skipped, such as one that a line break in a name has cut in two: it must not
+    hide the others.
 
     Raises:
-        RemoteProtocolError: It is no listing, too long, or cut off in the middle of a line.
+        RemoteProtocolError: It is not a listing, is too long, or was cut off in the middle of a
+            line.
     """
     return dict(_entries(_lines(answer, b"\n"), _NAMED))
 

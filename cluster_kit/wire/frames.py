@@ -45,8 +45,10 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
 class Identity(msgspec.Struct, frozen=True, array_like=True):
     """How one end introduces itself.
 
-    ``leaving`` says whether it is about to stop, ``wanted`` whether it wants this link for itself,
-    and ``features`` what it can do beyond the protocol's version.
+    Attributes:
+        leaving: Whether it is about to stop.
+        wanted: Whether it wants this link for itself.
+        features: What it can do beyond the protocol's version.
     """
 
     cluster: FencePart
@@ -61,7 +63,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         node = self.node()  # checks itself; msgspec reports its ValueError as one of decoding
-        # the peer may spell its host otherwise than we do
+        # the peer may spell its host in another way than we do
         msgspec.structs.force_setattr(self, "name", node.name)
 
     @classmethod
@@ -97,7 +99,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
 class Hello(Frame, frozen=True, tag=1):
     """The dialler introduces itself.
 
-    ``identity`` is ``None`` where the version is not ours: then nothing after it is understood.
+    ``identity`` is ``None`` for another version than ours, whose fields are unknown.
     """
 
     magic: Literal["cluster_kit"]
@@ -106,16 +108,16 @@ class Hello(Frame, frozen=True, tag=1):
 
 
 class Welcome(Frame, frozen=True, tag=2):
-    """The acceptor is willing, and introduces itself."""
+    """The acceptor agrees to the link, and introduces itself."""
 
     identity: Identity
 
 
 class Refusal(Frame, frozen=True, tag=3):
-    """The acceptor is not willing, and closes.
+    """The acceptor refuses the link, and closes the connection.
 
-    ``reason`` is one of ``ConnectReason``, or unknown here. Strangers are not told who refuses
-    them, so ``identity`` may be ``None``. ``rival`` is the boot that holds the name in a conflict.
+    ``reason`` is one of ``ConnectReason``, or unknown here. A stranger does not learn who refuses
+    it, so ``identity`` may be ``None``. ``rival`` is the boot that holds the name in a conflict.
     """
 
     reason: Short
@@ -128,11 +130,11 @@ class Refusal(Frame, frozen=True, tag=3):
 
 
 class Confirm(Frame, frozen=True, tag=4):
-    """The dialler accepts the answer: the link is up."""
+    """The dialler confirms: the link is up."""
 
 
 class Ping(Frame, frozen=True, tag=5):
-    """The sender asks for a ``Pong`` with the same token, and tells the last round trip, or 0."""
+    """The sender asks for a ``Pong`` with the same token, and reports the last round trip, or 0."""
 
     token: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
     rtt_us: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
@@ -145,7 +147,7 @@ class Pong(Frame, frozen=True, tag=6):
 
 
 class Want(Frame, frozen=True, tag=7):
-    """The sender's wish for the link has changed."""
+    """The sender wants the link for itself from now on, or no longer."""
 
     wanted: bool
 
@@ -293,7 +295,7 @@ _NOTHING = memoryview(b"")
 
 
 class FrameReader:
-    """Cuts a stream into frames. Copies only what is incomplete, which is less than one frame."""
+    """Cuts a stream into frames. It copies only an incomplete frame."""
 
     def __init__(self) -> None:
         self._pending = bytearray()  # the beginning of the next frame, from earlier calls of feed
@@ -322,7 +324,7 @@ class FrameReader:
         return body
 
     def _complete(self, limit: int) -> memoryview | None:
-        """Do the same as ``next`` for a frame that began in an earlier call of ``feed``."""
+        """Do what ``next`` does for a frame that began in an earlier call of ``feed``."""
         self._fill_up(HEADER_BYTES)
         end = _end_of(self._pending, limit)
         if end is not None:
@@ -362,7 +364,7 @@ def is_tls(head: bytes | bytearray | memoryview) -> bool:
 
 
 def begins_tls(first: bytes | bytearray) -> bool | None:
-    """Whether ``first`` begins with a whole record of TLS; ``None`` while it may turn out to.
+    """Whether ``first`` begins with a whole record of TLS; ``None`` while that is undecided.
 
     Source: as ``is_tls``.
     """

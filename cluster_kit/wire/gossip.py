@@ -5,8 +5,8 @@ fields of ``Packet``. Later versions may append fields and add kinds: what is un
 skipped. Flags mark forms that an older reader can't skip, such as sealed datagrams
 (``cluster_kit.wire.sealing``).
 
-A datagram describes its sender, and gives no orders: who answers whom, and which of two runs
-counts, is decided in ``cluster_kit.strategies.gossip``.
+A datagram describes its sender, and nothing else: ``cluster_kit.strategies.gossip`` decides which
+nodes answer, and which of two runs counts.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Kind(IntEnum):
     """What a datagram is for."""
 
     ANNOUNCE = 1
-    """I have just started: who is there?"""
+    """The sender has just started, and asks who is there."""
     HEARTBEAT = 2
-    """I am still there."""
+    """The sender is still there."""
     ANSWER = 3
-    """I am there, too: to one who announced itself."""
+    """The sender answers an announcement: it is there, too."""
     GOODBYE = 4
-    """I am gone."""
+    """The sender is leaving for good."""
 
 
 _KINDS = frozenset(Kind)
@@ -59,11 +59,11 @@ _NOWHERE = Endpoint("nowhere", 0)
 
 
 class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What the sender says of itself.
+    """What the sender says about itself.
 
     ``host`` is ``None`` if the sender doesn't know by which address others reach it, ``port`` if it
     has no connector that listens. A ``host`` without ``port`` is an address of another form.
-    ``padding`` makes an announcement so large that no answer is larger.
+    ``padding`` makes an announcement so large that no answer to it is larger.
     """
 
     kind: int
@@ -80,7 +80,7 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def __post_init__(self) -> None:
         # a node checks itself; msgspec reports its ValueError as one of decoding
         node = self.node(_NOWHERE)
-        # the peer may spell its host otherwise than we do
+        # the peer may spell its host in another way than we do
         msgspec.structs.force_setattr(self, "name", node.name)
 
     @classmethod

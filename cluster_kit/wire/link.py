@@ -1,7 +1,7 @@
 """The link protocol, as one end of a connection sees it: bytes in, frames out.
 
-A connection has one state, and both ends track it by one table, ``TRANSITIONS``, since each frame
-moves it in the same way, whoever sent it::
+A connection has one state, and both ends track it by one table, ``TRANSITIONS``: each frame that is
+sent or received moves it in the same way::
 
               Hello            Welcome              Confirm        Goodbye
     SILENT ----------> GREETED ---------> ANSWERED ----------> UP ---------> CLOSED
@@ -14,7 +14,7 @@ The acceptor may send ``Greeting`` frames before its welcome, and the dialler be
 Once the link is up, both ends are equals. An acceptor sends nothing before a valid hello, so a port
 scanner learns nothing.
 
-This module has no socket and no clock, and no opinion on whom to link to; that is
+This module has no socket and no clock, and does not decide which peers to link to; that is up to
 ``cluster_kit.connectors.tcp.table``.
 """
 
@@ -112,7 +112,7 @@ _NEVER: tuple[tuple[Role, ...], LinkState] = ((), LinkState.CLOSED)
 
 
 class LinkProtocol:
-    """The protocol as seen from one end.
+    """The state machine of one end: checks and encodes what is sent, decodes what arrives.
 
     Attributes:
         role: Which end this is.
@@ -155,7 +155,7 @@ class LinkProtocol:
                 yield frame
 
     def close(self) -> None:
-        """Neither send nor receive any more."""
+        """Refuse to send or receive any more."""
         self.state = LinkState.CLOSED
 
     def _move(self, frame: Frame, sender: Role, error: type[ProtocolError]) -> None:

@@ -1,8 +1,8 @@
-"""Sealed datagrams: only who holds a secret of the cluster can read or make them.
+"""Sealed datagrams: only the holders of a secret of the cluster can read or make them.
 
-In the clear go ``MAGIC``, version and flags as in any gossip datagram, with the flag ``SEALED``;
+In the clear are ``MAGIC``, version and flags as in any gossip datagram, with the flag ``SEALED``;
 then a tag of the fence, the id of the secret, the sender's boot, its stamp and its name. The rest
-is the ciphertext of an AEAD. It authenticates all that is in the clear, and the fence in full, so a
+is the ciphertext of an AEAD. It authenticates everything in the clear, and the fence in full, so a
 datagram of another group doesn't open.
 
 Each boot has a key of its own, and never uses a stamp twice under it, so the stamp serves as the
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SEALED = 1  # the flag
 SEALED_HEADER = MAGIC + bytes((VERSION, SEALED))
 AUTH_TAG_BYTES = 16
-FENCE_TAG_BYTES = 8  # tells the clusters of one network apart; the whole fence is authenticated too
+FENCE_TAG_BYTES = 8  # distinguishes clusters on one network; the whole fence is authenticated too
 
 # header, tag of the fence, id of the secret, boot, stamp, length of the name
 _CLEAR = Struct(f">{len(SEALED_HEADER)}s{FENCE_TAG_BYTES}s8sQQQB")
@@ -58,7 +58,7 @@ class SealFault(StrEnum):
     FORGED = "it was not made with the secret that it names, or was changed on the way"
 
 
-class NotOpened(RemoteProtocolError):  # noqa: N818 - it is no error of this node
+class NotOpened(RemoteProtocolError):  # noqa: N818 - an everyday outcome rather than an error
     """A datagram does not open.
 
     Attributes:
@@ -106,8 +106,8 @@ class Sealing:
         name: The name of the node.
         boot_id: The run.
         keyring: The keys of its secrets.
-        max_senders: Whose ciphers are kept, 2.5 KiB each. The cipher of any other sender is made
-            anew, which takes as long as all the rest.
+        max_senders: For how many senders to keep the cipher, which takes 2.5 KiB. To make it for
+            each datagram takes as long as everything else.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Sealing:
 
     @property
     def overhead_bytes(self) -> int:
-        """By how much a sealed datagram is longer than its content."""
+        """How much longer a sealed datagram is than its content."""
         return _CLEAR.size + len(self._name) + AUTH_TAG_BYTES
 
     def renew(self, keyring: Keyring) -> None:
@@ -153,7 +153,7 @@ class Sealing:
         return datagram
 
     def is_own(self, datagram: bytes) -> bool:
-        """Whether ``datagram`` is of this run, which receives what it sends to a group."""
+        """Whether this run has sent ``datagram``: it receives its own multicasts."""
         return datagram.startswith(self._own, _BOOT_AT)
 
     def open(self, datagram: bytes, fence: Fence) -> Opened:
@@ -179,7 +179,7 @@ class Sealing:
         return Opened(clear.boot, clear.stamp, plain, clear.key_id)
 
     def expect(self, opened: Opened) -> None:
-        """Keep the cipher of a sender that is believed, so that its next datagram opens faster."""
+        """Keep the cipher of a trusted sender, so that its next datagram opens faster."""
         sender = opened.key_id, opened.boot
         if sender in self._openers:
             self._openers.move_to_end(sender)
@@ -225,9 +225,9 @@ def read_clear(datagram: bytes) -> Clear:
 
 @lru_cache(maxsize=64)
 def fence_tag(fence: Fence) -> bytes:
-    """Return a tag that tells ``fence`` from others.
+    """Return a tag that distinguishes ``fence`` from others.
 
-    It doesn't reveal the fence, though it confirms a guess.
+    It doesn't reveal the fence, but it confirms a guess.
     """
     return hashlib.sha256(_encoded(fence)).digest()[:FENCE_TAG_BYTES]
 

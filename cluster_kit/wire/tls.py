@@ -1,11 +1,11 @@
 """One end of TLS 1.3 with certificates at both ends: bytes in, bytes out. No socket, no clock.
 
-In TLS 1.3 the client is done with the handshake before the server has seen its certificate (RFC
-8446, section 2). So a dialler that has the acceptor's ``proof`` may still be refused. It knows that
-it isn't once it can read something: ``is_mutual``.
+In TLS 1.3 the client completes the handshake before the server has seen its certificate (RFC 8446,
+section 2). So a dialler that has the acceptor's ``proof`` may still be refused. Once it can read
+something, it knows that it was not: ``is_mutual``.
 
-OpenSSL takes some 50 KB for a connection. It is only begun when bytes come in that look like TLS,
-so whoever connects and says nothing, or speaks another protocol, costs next to nothing.
+OpenSSL takes some 50 KB for a connection. It starts only when bytes arrive that look like TLS, so a
+peer that connects and stays silent, or speaks another protocol, costs next to nothing.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Tls(Generic[_Proof]):
                 raise self._without_tls()
 
     def _shake_hands(self) -> bytes:
-        """Go on with the handshake; at its end return, encrypted, what has waited for it."""
+        """Continue the handshake; at its end return, encrypted, what has waited for it."""
         self._tls.do_handshake()
         self.proof = self._trust.read(self._certificate())
         self.is_mutual = not self._dialled

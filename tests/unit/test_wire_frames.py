@@ -153,6 +153,18 @@ def test_as_many_of_the_longest_hints_as_allowed_fit_into_a_frame():
     assert len(encode(Hints([longest] * MAX_HINTS))) <= 4 + MAX_FRAME_BYTES
 
 
+@pytest.mark.parametrize(
+    ("number", "fits"), [(-1, False), (0, True), (2**32 - 1, True), (2**32, False)]
+)
+def test_token_and_round_trip_have_32_bits(number, fits):
+    for fields in ((5, number, 1), (5, 1, number), (6, number)):
+        if fits:
+            assert decode(packed(*fields)) in (Ping(number, 1), Ping(1, number), Pong(number))
+        else:
+            with pytest.raises(RemoteProtocolError):
+                decode(packed(*fields))
+
+
 def test_unknown_type_is_skipped():
     assert decode(packed(200, "whatever")) is None
 
@@ -278,6 +290,17 @@ class TestReader:
             while (body := reader.next(MAX_FRAME_BYTES)) is not None:
                 bodies.append(body)
         assert [decode(body) for body in bodies] == [frame for frame, _ in FRAMES]
+
+    def test_piece_that_completes_a_frame_may_hold_the_next_ones(self):
+        frames = [Ping(1, 0), Confirm(), Pong(1)]
+        stream = b"".join(map(encode, frames))
+        for position in range(len(stream)):
+            reader, read = FrameReader(), []
+            for piece in (stream[:position], stream[position:]):
+                reader.feed(piece)
+                while (body := reader.next(MAX_FRAME_BYTES)) is not None:
+                    read.append(decode(body))
+            assert read == frames
 
     def test_length_is_believed_only_within_the_limit(self):
         reader = FrameReader()

@@ -165,6 +165,15 @@ def test_too_large_a_datagram_is_not_sealed():
         sealing().seal(bytes(room_bytes + 1), FENCE, NOW_S)
 
 
+def test_the_largest_datagram_opens_and_a_larger_one_does_not():
+    room_bytes = MAX_DATAGRAM_BYTES - sealing().overhead_bytes
+    assert sealing().open(sealed_elsewhere(plain=bytes(room_bytes)), FENCE).plain == bytes(
+        room_bytes
+    )
+    larger = sealed_elsewhere(plain=bytes(room_bytes + 1))
+    assert fault_of(sealing(), larger) is SealFault.MALFORMED
+
+
 def test_the_largest_node_there_can_be_fits():
     host = ("h" * 63 + ".") * 3 + "h" * (MAX_HOST_CHARS - 192)
     metadata = {
@@ -218,6 +227,7 @@ def test_a_secret_that_is_dropped_opens_nothing_any_more():
     assert fault_of(opener, CAPTURED) is SealFault.OTHER_KEY
     opener.expect(opened)
     assert fault_of(opener, CAPTURED) is SealFault.OTHER_KEY
+    assert not opener._openers  # nor does a key that was made of it stay in memory
 
 
 # -- what is remembered ----------------------------------------------------------------------------
@@ -236,6 +246,14 @@ def test_only_who_is_expected_is_remembered():
         opener.expect(opened)
     assert len(opener._openers) == 10
     assert opener.open(sealed_elsewhere(boot=BootId(99, 1)), FENCE) == opened
+
+
+def test_the_sender_that_was_silent_for_longest_is_forgotten_first():
+    opener = Sealing(NAME, BOOT, Keyring(OLD), max_senders=2)
+    opened = [opener.open(sealed_elsewhere(boot=BootId(n, 1)), FENCE) for n in range(3)]
+    for number in (0, 1, 0, 2):
+        opener.expect(opened[number])
+    assert [boot for _, boot in opener._openers] == [(0, 1), (2, 1)]
 
 
 def test_tags_of_fences_differ_where_their_texts_run_together():

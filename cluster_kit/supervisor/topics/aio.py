@@ -20,7 +20,11 @@ from cluster_kit.supervisor.topics.topic import Topic, _Function, checked_callba
 
 
 class AsyncTopicSubscription(AsyncReader[Message | Gap]):
-    """An async iterator over messages and gaps, for one reader at a time: a callback is one."""
+    """An async iterator over messages and gaps; ``AsyncTopic.subscribe`` makes it.
+
+    It ends as a ``TopicSubscription`` does. Only one task may read it at a time, and none if it has
+    a callback. Use it in ``async for``, and in ``async with`` to close it early.
+    """
 
     def __init__(self, subscription: TopicSubscription, callback: Receiver | None) -> None:
         super().__init__(callback)
@@ -83,7 +87,7 @@ class AsyncTopic:
         return dict(zip(nodes, results, strict=True))
 
     async def nodes(self, *, answering: bool = False) -> tuple[Node, ...]:
-        """Return the linked nodes that listen, or those that answer questions, by name."""
+        """Return the linked nodes that listen; see ``Topic.nodes``."""
         return self._sync.nodes(answering=answering)
 
     async def _request(

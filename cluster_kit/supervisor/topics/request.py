@@ -25,7 +25,7 @@ class TopicRequest:
         topic: Name of the topic.
         nodes: The receivers, each a node or its name.
         data: The encoded message or question.
-        timeout_s: How long to wait in all.
+        timeout_s: How long to wait, in seconds.
         asking: Whether it is a question.
         wake: Called in any thread when a result has come.
     """
@@ -138,5 +138,5 @@ def checked_receiver(to: Any, verb: str) -> Node | str:
 
 
 def checked_patience_s(timeout_s: Any, verb: str) -> float:
-    """Return the timeout as seconds; raises ``TypeError`` if it is no number."""
+    """Return the timeout in seconds; raises ``TypeError`` if it is not a number."""
     return max(0.0, checked_s(timeout_s, f"{verb}: timeout_s"))

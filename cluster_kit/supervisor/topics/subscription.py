@@ -54,10 +54,10 @@ class _QueuedGap:
 
 
 class TopicSubscription:
-    """An iterator over messages and gaps, for one reader at a time.
+    """An iterator over messages and gaps; ``Topic.subscribe`` makes it.
 
-    It ends when it, its topology or its supervisor is closed. Use it in ``for``, or in ``with``
-    to close it early.
+    It ends when it is closed, its topology is removed, or its supervisor stops. Only one thread may
+    read it at a time. Use it in ``for``, and in ``with`` to close it early.
     """
 
     def __init__(
@@ -98,10 +98,13 @@ class TopicSubscription:
         return item
 
     def get(self, timeout_s: float | None = None) -> Message | Gap | None:
-        """Return the next message or gap; ``None`` if the subscription has ended.
+        """Wait for the next message or gap and return it; ``None`` if the subscription has ended.
+
+        Args:
+            timeout_s: How long to wait, in seconds; without limit by default.
 
         Raises:
-            TimeoutError: Nothing came for ``timeout_s`` seconds.
+            TimeoutError: There was none in that time.
         """
         item = self.poll()
         if item is not None:
@@ -121,7 +124,7 @@ class TopicSubscription:
         return item
 
     def poll(self) -> Message | Gap | None:
-        """Return the next message or gap, ``None`` if there is none now."""
+        """Return the next message or gap without waiting; ``None`` if there is none."""
         try:
             entry = self._queue.popleft()
         except IndexError:
@@ -142,16 +145,16 @@ class TopicSubscription:
 
     @property
     def queued(self) -> int:
-        """The number of messages and gaps in the queue."""
+        """How many messages and gaps are waiting to be read."""
         return len(self._queue)
 
     @property
     def exhausted(self) -> bool:
-        """Whether the queue is empty and will stay so."""
+        """Whether nothing is queued and nothing will be."""
         return self._closed and not self._queue
 
     def close(self) -> None:
-        """Stop receiving; what is queued can still be read."""
+        """Receive no more messages; what is queued can still be read. Idempotent."""
         self._board.unsubscribe(self)
 
     def __enter__(self) -> Self:

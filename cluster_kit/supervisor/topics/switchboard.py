@@ -253,14 +253,14 @@ class Switchboard(Guarded):
             answerer.handle(self, messenger, asked)
 
     def _wake_readers(self) -> None:
-        """Wake the readers that have got items; without the lock, which they may want."""
+        """Wake the readers that have items; called without the lock, which they may need."""
         for subscription in self._router.take_ready():
             subscription.wake_reader()
 
     # -- the application, in any thread ------------------------------------------------------------
 
     def publish(self, topic: str, data: bytes) -> int:
-        """Send ``data`` to all who listen; return for how many nodes it was queued."""
+        """Send ``data`` to all listeners; return for how many nodes it was queued."""
         with self._guard():
             count = self._open_messenger().publish(topic, data)
             if count:
@@ -322,7 +322,7 @@ class Switchboard(Guarded):
         subscription.end()
 
     def answer(self, topic: str, answerer: QuestionHandler) -> None:
-        """Have ``answerer`` answer questions."""
+        """Answer the questions of a topic by ``answerer``."""
         with self._guard():
             self._router.add_answerer(topic, answerer)
             self._listen(topic, undo=lambda: self._router.remove_answerer(topic))

@@ -1,4 +1,4 @@
-"""Who waits for something in a switchboard: for an outcome, or for a change of its links."""
+"""Callbacks of a switchboard: for the outcome of an operation, and for changes of its links."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from cluster_kit.topics.outcomes import OperationFailed, Replied, Sent, SyncDone
 
 OutcomeHandler = Callable[[Any], None]
-"""Is called with a ``Sent``, ``Replied``, ``OperationFailed`` or ``SyncDone``."""
+"""Called with a ``Sent``, ``Replied``, ``OperationFailed`` or ``SyncDone``."""
 
 Watcher = Callable[[], None]
 

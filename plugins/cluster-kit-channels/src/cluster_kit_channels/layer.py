@@ -1,10 +1,9 @@
-"""``ClusterChannelLayer``: a channel layer of Django Channels whose messages go over the links of a
-cluster.
+"""``ClusterChannelLayer``: a channel layer of Django Channels over the links of a cluster.
 
-A channel that ``new_channel`` made belongs to its process, whose node is told by the name: what is
-sent there goes to that node, and what is sent to a group goes to all, each of which knows the
-groups of its own channels. Both are one stream of messages, so they arrive in the order in which
-they were sent. Any other channel belongs to whoever reads it.
+A channel that ``new_channel`` made belongs to its process, whose node its name identifies. Messages
+to it go to that node. Messages to a group go to all nodes, each of which knows the groups of its
+own channels. Both are one stream of messages, so they arrive in the order in which they were sent.
+Any other channel belongs to the processes that read it.
 
 Source: https://channels.readthedocs.io/en/latest/channel_layer_spec.html
 """
@@ -40,8 +39,7 @@ from cluster_kit_channels.mailbox import Mailbox, name_of
 from cluster_kit_channels.plain import plain_message
 from cluster_kit_channels.station import Station, found_at, made_of, mark_of
 
-# so long a node that hangs can hold up who sends to a channel that it reads, or flushes
-ASK_S = 5.0
+ASK_S = 5.0  # how long a node that hangs can delay a flush, or a message to a channel that it reads
 
 _OWNED = re.compile(r"\.([0-9a-f]{16})\.[0-9a-f]{8}!")
 
@@ -54,15 +52,15 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
     Args:
         cluster: A cluster_kit configuration, or the path of one: the layer runs a node of its own
             in this process.
-        supervisor: In place of that, where the application's ``AsyncSupervisor`` is, or a function
-            that returns it, such as ``"shop.cluster.supervisor"``; the application starts and stops
-            it.
-        topic: Name of the topic; layers of one name belong together.
-        topology: Whose links carry the messages; by default the only one that can.
-        expiry: After how many seconds a message that nobody read is dropped.
-        group_expiry: After how many seconds a channel leaves a group, unless it was added again.
+        supervisor: Instead of ``cluster``, the import path of the application's
+            ``AsyncSupervisor``, or of a function that returns it, such as
+            ``"shop.cluster.supervisor"``; the application starts and stops it.
+        topic: Name of the topic; layers with the same name belong together.
+        topology: The topology whose links carry the messages; by default the only one that can.
+        expiry: Seconds after which an unread message is dropped.
+        group_expiry: Seconds after which a channel leaves a group, unless it is added again.
         capacity: How many unread messages a channel holds.
-        channel_capacity: The same for the channels that match a pattern.
+        channel_capacity: The same for channels that match a pattern.
     """
 
     ChannelFull = ChannelFull
@@ -82,9 +80,8 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
     ) -> None:
         super().__init__(expiry=expiry, capacity=capacity)
         if (cluster is None) == (supervisor is None):
-            raise ImproperlyConfigured(
-                "channel layer: CONFIG: expected either 'cluster' or 'supervisor'"
-            )
+            fault = "CONFIG: expected either 'cluster' or 'supervisor'"
+            raise ImproperlyConfigured(f"channel layer: {fault}")
         self.extensions = ["groups", "flush"]
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
         self.group_expiry = group_expiry
@@ -98,15 +95,13 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
             partial(made_of, cluster) if cluster is not None else partial(found_at, str(supervisor))
         )
         self._station = Station(make, owns=cluster is not None, topic=topic, topology=topology)
-        self._station.hear, self._station.answer = self._hear, self._answer
+        self._station.receive, self._station.answer = self._on_record, self._answer
         self._station.greet, self._station.look_again = self._greet, self._pass_on
 
     async def close(self) -> None:
-        """Leave the cluster, if the node is the layer's own; the next use of the layer joins it
-        again.
-        """
+        """Leave the cluster, if the node is the layer's own; its next use joins again."""
         for channel in list(self._readers):
-            self._read_no_more(channel)
+            self._end_reading(channel)
         await self._station.close()
 
     # -- channels ----------------------------------------------------------------------------------
@@ -121,14 +116,13 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         return f".{mark_of(self._station.local)}.{self._run}!"
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
-        """Send to one channel.
+        """Send a message to one channel.
 
         Raises:
-            ChannelFull: It holds as many unread messages as it may. One of another process drops
-                what it has no room for.
-            MessageTooLarge: It is longer than the cluster's messages may be.
-            TypeError: A part of it, which is named, is nothing that a message may hold; or that is
-                no channel's name.
+            ChannelFull: The channel holds as many unread messages as it may. A full channel of
+                another process may drop the message instead.
+            MessageTooLarge: The message is longer than the cluster's messages may be.
+            TypeError: A part of the message has an unsupported type, or the name is invalid.
         """
         self.require_valid_channel_name(channel)
         await self._send(channel, plain_message(message))
@@ -136,49 +130,44 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
     async def _send(self, channel: str, message: dict[str, Any]) -> None:
         await self._station.open()
         if name_of(channel).endswith(self._mark):
-            is_taken = self._keep(name_of(channel), [channel], message)
+            has_room = self._keep(name_of(channel), [channel], message)
         elif "!" in channel:
-            is_taken = await self._tell_owner(channel, ["send", channel, message])
+            has_room = await self._send_to_owner(channel, ["send", channel, message])
         else:
-            is_taken = await self._send_to_any(channel, message)
-        if not is_taken:
+            has_room = await self._send_to_any(channel, message)
+        if not has_room:
             raise ChannelFull(channel)
 
     def _keep(self, name: str, channels: list[str], message: dict[str, Any]) -> bool:
         return self._mail.put(name, channels, message, time.monotonic())
 
-    async def _tell_owner(self, channel: str, record: list[Any], timeout_s: float = 0) -> bool:
-        """Tell the node that owns ``channel``, or nobody if it has left; return whether there was
-        room for that.
-        """
+    async def _send_to_owner(self, channel: str, record: list[Any], timeout_s: float = 0) -> bool:
+        """Send to the node that owns ``channel``, if linked; return whether there was room."""
         owner = _OWNED.search(channel)
         for node in await self._station.topic.nodes():
             if owner is not None and mark_of(node) == owner[1]:
                 try:
                     with _sized():
                         await self._station.topic.send(node, record, timeout_s=timeout_s)
-                except NotLinkedError:  # it has left this very moment
+                except NotLinkedError:  # it has just left
                     return True
                 except NotSentError:
                     return False
         return True
 
     async def _send_to_any(self, channel: str, message: dict[str, Any]) -> bool:
-        """Hand ``message`` to one of those who read ``channel``; keep it here until somebody
-        does.
-        """
+        """Send ``message`` to one of the readers of ``channel``, or keep it until there is one."""
         topic = self._station.topic_of(channel)
         others = [] if self._mail.waits(channel) else list(await topic.nodes(answering=True))
-        readers: list[Node | None] = [
-            *others,
-            *([None] if channel in self._readers or not others else []),
-        ]
+        readers: list[Node | None] = [*others]
+        if channel in self._readers or not others:
+            readers.append(None)  # this process
         for reader in random.sample(readers, len(readers)):
-            if (
-                await self._hand_over(topic, reader, message)
-                if reader
-                else self._keep(channel, [channel], message)
-            ):
+            if reader is None:
+                has_room = self._keep(channel, [channel], message)
+            else:
+                has_room = await self._hand_over(topic, reader, message)
+            if has_room:
                 return True
         return False
 
@@ -188,13 +177,14 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
                 return bool(await topic.ask(reader, message, timeout_s=ASK_S))
         except NotSentError:
             return False
-        except UnansweredError as exc:  # it may have it, and nobody must have it twice
+        except UnansweredError as exc:  # it may have arrived, and must not arrive twice
             log.warning("%s", exc)
             return True
 
     async def receive(self, channel: str) -> dict[str, Any]:
-        """Wait for the next message of a channel; ``name!`` stands for all channels of this process
-        that begin so.
+        """Wait for the next message of a channel, and return it.
+
+        ``name!`` means all channels of this process whose names begin like that.
         """
         self.require_valid_channel_name(channel)
         await self._station.open()
@@ -220,18 +210,16 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
             return message
         finally:
             if self._mail.leave(channel, wake) and not is_read:
-                self._read_no_more(channel)
+                self._end_reading(channel)
 
     def _read(self, channel: str) -> None:
-        """Have other nodes know that ``channel`` is read here, also between two calls of
-        ``receive``.
-        """
+        """Announce that ``channel`` is read here, also between two calls of ``receive``."""
         with self._changed:
             if channel not in self._readers:
                 topic = self._readers[channel] = self._station.topic_of(channel)
                 topic.answer(lambda message: self._keep(channel, [channel], message.data))
 
-    def _read_no_more(self, channel: str) -> None:
+    def _end_reading(self, channel: str) -> None:
         with self._changed:
             topic = self._readers.pop(channel, None)
             if topic is not None:
@@ -239,7 +227,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
                     topic.stop_answering()
 
     async def _pass_on(self) -> None:
-        """Look whether there is a reader elsewhere by now for what nobody reads here."""
+        """Send messages that nobody reads here to readers elsewhere, if there are any by now."""
         for channel in self._mail.names:
             topic = self._station.topic_of(channel)
             while channel not in self._readers and (nodes := await topic.nodes(answering=True)):
@@ -254,33 +242,33 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
     # -- groups ------------------------------------------------------------------------------------
 
     async def group_add(self, group: str, channel: str) -> None:
-        """Add a channel to a group, or have it stay there for another ``group_expiry``."""
+        """Add a channel to a group, or keep it there for another ``group_expiry``."""
         await self._change(group, channel, ["add", [[group, channel, 0.0]]])
 
     async def group_discard(self, group: str, channel: str) -> None:
-        """Take a channel out of a group, if it is in there."""
+        """Remove a channel from a group, if it is there."""
         await self._change(group, channel, ["discard", group, channel])
 
     async def _change(self, group: str, channel: str, record: list[Any]) -> None:
-        """Have those know it who deliver to the channel: its own process, or all."""
+        """Inform the nodes that deliver to the channel: that of its own process, or all."""
         self.require_valid_group_name(group)
         self.require_valid_channel_name(channel)
         await self._station.open()
         if "!" in channel and not name_of(channel).endswith(self._mark):
-            if not await self._tell_owner(channel, record, ASK_S):
-                log.warning(
-                    "group %s: the node of channel %s was not told, as it had no room for that",
-                    group,
-                    channel,
-                )
+            if not await self._send_to_owner(channel, record, ASK_S):
+                text = "group %s: the node of channel %s was not informed, as it had no room"
+                log.warning(text, group, channel)
             return
-        self._hear(self._station.local, record)
+        self._on_record(self._station.local, record)
         if "!" not in channel:
             await self._station.topic.publish(record)
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
-        """Send to all channels of a group; those that are full miss it. Raises as ``send`` does,
-        but not ``ChannelFull``.
+        """Send a message to all channels of a group; those that are full miss it.
+
+        Raises:
+            MessageTooLarge: The message is longer than the cluster's messages may be.
+            TypeError: A part of the message has an unsupported type, or the name is invalid.
         """
         self.require_valid_group_name(group)
         message = plain_message(message)
@@ -302,16 +290,14 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
             return list(members)
 
     def _deliver(self, group: str, message: dict[str, Any]) -> None:
-        """Keep ``message`` for the members that belong to this process."""
+        """Keep ``message`` for the members of the group that belong to this process."""
         by_name: dict[str, list[str]] = {}
         for channel in self._members(group):
             if "!" in channel:
                 by_name.setdefault(name_of(channel), []).append(channel)
-        full = [
-            name for name, channels in by_name.items() if not self._keep(name, channels, message)
-        ]
+        full = sum(not self._keep(name, channels, message) for name, channels in by_name.items())
         if full:
-            log.info("group %s: %d of %d are over capacity", group, len(full), len(by_name))
+            log.info("group %s: %d of %d are over capacity", group, full, len(by_name))
 
     # -- flush -------------------------------------------------------------------------------------
 
@@ -319,15 +305,15 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         """Drop all messages and groups, in all nodes."""
         await self._station.open()
         order = secrets.token_hex(8)
-        self._hear(self._station.local, ["flush", order])
+        self._on_record(self._station.local, ["flush", order])
         await self._station.topic.publish(["flush", order])  # behind what was sent before
         for node, answer in (await self._station.topic.ask_all(order, timeout_s=ASK_S)).items():
             if answer is not True:
                 log.warning("flush: %s has not confirmed it: %s", node, answer)
 
-    # -- what other nodes say ----------------------------------------------------------------------
+    # -- what other nodes send ---------------------------------------------------------------------
 
-    def _hear(self, sender: Node, record: Any) -> None:
+    def _on_record(self, sender: Node, record: Any) -> None:
         match record:
             case ["send", str(channel), dict(message)]:
                 if name_of(channel).endswith(self._mark) and not self._keep(
@@ -352,15 +338,15 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
                     self._flushed = {**dict.fromkeys(list(self._flushed)[-99:]), order: None}
                     self._changed.notify_all()
             case _:
-                log.warning("%s said what is no message of a channel layer", sender)
+                log.warning("%s sent something else than a message of a channel layer", sender)
 
     def _answer(self, message: Message) -> bool:
-        """Confirm a flush once that is done."""
+        """Confirm a flush once it is done."""
         with self._changed:
             return self._changed.wait_for(lambda: message.data in self._flushed, ASK_S)
 
     async def _greet(self, node: Node) -> None:
-        """Tell a node that is linked of the channels in groups that belong to nobody."""
+        """Send a newly linked node the channels in groups that belong to no process."""
         now_s = time.monotonic()
         with self._changed:
             members = [
@@ -376,7 +362,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
 
 @contextmanager
 def _sized() -> Iterator[None]:
-    """Name the error of a message that is too long as channels does."""
+    """Replace the error for a message that is too long by that of the specification."""
     try:
         yield
     except ValueError as exc:

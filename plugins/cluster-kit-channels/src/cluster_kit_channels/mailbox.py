@@ -1,6 +1,4 @@
-"""The unread messages of one process's channels: in order, bounded, and for a time only.
-Thread-safe; time is passed in.
-"""
+"""The unread messages of one process's channels: in order, bounded, and for a limited time."""
 
 from __future__ import annotations
 
@@ -19,16 +17,16 @@ class _Unread(NamedTuple):
 
 
 class Mailbox:
-    """Keeps messages until they are read.
+    """Keeps messages until they are read. Thread-safe; time is passed in.
 
-    A channel ``name!local`` belongs to ``name!``, and shares the capacity of that, where a message
-    to many channels counts once. When somebody reads under that name, each channel gets its own of
-    what has arrived, up to that capacity again, and loses the oldest ones beyond it. So one slow
-    reader is no trouble for the others.
+    A channel ``name!local`` belongs to ``name!``, and shares its capacity, where a message to many
+    channels counts once. While somebody reads under that name, each channel has a queue of its own
+    for what has arrived, again with that capacity, and loses the oldest messages beyond it. So one
+    slow reader doesn't affect the others.
 
     Args:
-        capacity: Of a name.
-        expiry_s: After how many seconds a message that was not read is dropped.
+        capacity: Returns the capacity of a name.
+        expiry_s: Seconds after which an unread message is dropped.
     """
 
     def __init__(self, capacity: Callable[[str], int], expiry_s: float) -> None:
@@ -45,9 +43,7 @@ class Mailbox:
     def put(
         self, name: str, channels: Iterable[str], message: dict[str, Any], now_s: float
     ) -> bool:
-        """Keep ``message`` for each of ``channels``, all of one ``name``; return whether there was
-        room.
-        """
+        """Keep ``message`` for ``channels``, all of one ``name``; return whether there was room."""
         with self._lock:
             self._sweep(now_s)
             arrived = self._arrived.setdefault(name, deque())
@@ -60,15 +56,15 @@ class Mailbox:
             )
             if self._reading[name]:
                 self._sort(name)
-            woken = [
+            wakes = dict.fromkeys(
                 wake for channel in (*channels, name) for wake in self._readers.get(channel, ())
-            ]
-        for wake in dict.fromkeys(woken):
+            )
+        for wake in wakes:
             wake()
         return True
 
     def take(self, channel: str, now_s: float) -> dict[str, Any] | None:
-        """Return the next message; ``name!`` stands for every channel of that name."""
+        """Return the next message, ``None`` if there is none; ``name!`` means all its channels."""
         with self._lock:
             self._sort(name_of(channel))
             while unread := self._next(channel):
@@ -91,13 +87,13 @@ class Mailbox:
         return min(heads, key=lambda head: head[1].number, default=None)
 
     def _sort(self, name: str) -> None:
-        """Give each channel its own of what has arrived under ``name``."""
+        """Move what has arrived under ``name`` to the queue of each channel."""
         for channels, unread in self._arrived.pop(name, ()):
             for channel in channels:
                 self._unread.setdefault(channel, deque(maxlen=self._capacity(name))).append(unread)
 
     def _sweep(self, now_s: float) -> None:
-        """Drop what nobody read, all over, now and then."""
+        """Drop expired messages of all channels, if the last time is long ago."""
         if now_s - self._swept_s < self._expiry_s / 2:
             return
         self._swept_s = now_s
@@ -109,17 +105,13 @@ class Mailbox:
                 del self._unread[channel]
 
     def enter(self, channel: str, wake: Callable[[], None]) -> None:
-        """Have ``wake`` called, in any thread, when there may be a message for ``channel``, until
-        ``leave``.
-        """
+        """Call ``wake``, in any thread, when there may be a message for ``channel``."""
         with self._lock:
             self._readers.setdefault(channel, []).append(wake)
             self._reading[name_of(channel)] += 1
 
     def leave(self, channel: str, wake: Callable[[], None]) -> bool:
-        """Call ``wake`` no more; return whether nobody waits for ``channel`` now. Who still does is
-        woken, in its place.
-        """
+        """Undo ``enter``, and wake all other readers; return whether there are none."""
         with self._lock:
             readers = self._readers[channel]
             readers.remove(wake)
@@ -140,7 +132,7 @@ class Mailbox:
 
     @property
     def names(self) -> list[str]:
-        """Under which messages are kept, as far as they are no process's own channels."""
+        """The channels with unread messages that belong to no process."""
         with self._lock:
             return sorted({name for name in (*self._arrived, *self._unread) if "!" not in name})
 
@@ -152,8 +144,6 @@ class Mailbox:
 
 
 def name_of(channel: str) -> str:
-    """Return what comes before the local part, with the exclamation mark; all of it where there is
-    none.
-    """
+    """Return the part of a channel's name up to the exclamation mark; all of it without one."""
     name, mark, _ = channel.partition("!")
     return name + mark

@@ -1,4 +1,4 @@
-"""What a message of a channel layer may hold, copied out of whatever the application gave."""
+"""Copies messages of a channel layer, and checks what they hold."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ _SUITABLE = "expected None, bool, int, float, str, bytes, list, tuple or dict"
 
 
 def plain_message(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy that shares nothing with ``message``; tuples become lists, and safe text, say,
-    plain text.
+    """Return a copy that shares nothing with ``message``.
+
+    Tuples become lists, and subclasses, such as Django's safe text, plain values.
 
     Raises:
-        TypeError: It is no dict, or a part of it, which is named, is of another type.
-        ValueError: It holds itself.
+        TypeError: It is not a dict, or a part of it has an unsupported type; the error says which.
+        ValueError: It contains itself.
     """
     if not isinstance(message, dict):
         raise TypeError(f"message: {message!r:.80}: expected a dict")
     try:
         copied: dict[str, Any] = _plain(message, "message")
     except RecursionError as exc:
-        raise ValueError(
-            "message: too many lists and dicts in one another, or one that holds itself"
-        ) from exc
+        raise ValueError("message: lists and dicts nested too deeply, or one in itself") from exc
     return copied
 
 

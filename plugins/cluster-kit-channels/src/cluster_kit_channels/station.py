@@ -1,7 +1,7 @@
-"""The node through which a layer speaks, which a thread with an event loop of its own listens to.
+"""The node of a channel layer, and the thread with the event loop in which it runs.
 
-The loops of an application come and go: ``async_to_sync`` makes one for a call. This one stays
-until the layer is closed.
+An application's loops come and go: ``async_to_sync`` makes one for each call. This one stays until
+the layer is closed.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from django.utils.module_loading import import_string
 
 from cluster_kit import AsyncSupervisor, AsyncTopic, ClusterKitError, Gap, Node, NodeUp
 
-LOOK_AGAIN_S = 0.2  # so late a reader may get what was sent before there was any
+LOOK_AGAIN_S = 0.2  # how late a new reader may get messages that were sent before
 
 log = logging.getLogger("cluster_kit_channels")
 
 
 class Station:
-    """Starts with the first ``open``.
+    """The node of a layer; the first ``open`` starts it.
 
     Args:
         make: Returns the supervisor.
         owns: Whether to start and stop it.
         topic: Name of the topic.
-        topology: Whose links carry it.
+        topology: Name of the topology whose links carry it.
 
     Attributes:
-        hear: Called with the sender and what it said.
+        receive: Called with the sender and the data of each message.
         answer: Called with each question, in any thread.
         greet: Awaited with each node that is linked.
-        look_again: Awaited now and then.
+        look_again: Awaited every ``LOOK_AGAIN_S``.
     """
 
-    hear: Callable[[Node, Any], None]
+    receive: Callable[[Node, Any], None]
     answer: Callable[[Any], Any]
     greet: Callable[[Node], Awaitable[None]]
     look_again: Callable[[], Awaitable[None]]
@@ -59,7 +59,7 @@ class Station:
         self._thread: threading.Thread | None = None
 
     async def open(self) -> None:
-        """Start, unless that is done; raises why that fails, and is tried again the next time."""
+        """Start unless started; if that fails, raise the error, and try again the next time."""
         with self._lock:
             opened = self._opened
             if opened is None:
@@ -74,8 +74,9 @@ class Station:
             await asyncio.shield(asyncio.wrap_future(opened))
 
     async def close(self) -> None:
-        """Leave the cluster, if the node is the layer's own, and end the thread; ``open`` starts
-        both anew.
+        """End the thread, and leave the cluster if the node is the layer's own.
+
+        ``open`` starts both again.
         """
         with self._lock:
             opened, thread, self._opened, self._thread = self._opened, self._thread, None, None
@@ -86,18 +87,18 @@ class Station:
         await asyncio.to_thread(thread.join)
 
     def topic_of(self, channel: str) -> AsyncTopic:
-        """Return the topic in which those who read ``channel`` answer."""
+        """Return the topic on which the readers of ``channel`` answer."""
         return self._supervisor.topic(f"{self._topic}/{channel}", topology=self._topology)
 
     def _run(self, opened: Future[None]) -> None:
         try:
             asyncio.run(self._live(opened))
-        except BaseException as exc:  # it is raised where the layer is used
+        except BaseException as exc:  # raised where the layer is used
             with self._lock:
                 if self._opened is opened:
                     self._opened = None
             if opened.done():
-                log.exception("the channel layer has ended, and starts anew with its next use")
+                log.exception("the channel layer has ended, and starts again with its next use")
             else:
                 opened.set_exception(exc)
 
@@ -111,8 +112,7 @@ class Station:
         tasks = [self._loop.create_task(work) for work in works]
         self.topic.answer(self.answer)
         try:
-            # both have subscribed, to hear everything from the first moment on
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the tasks subscribe before the start, so they miss nothing
             if self._owns:
                 await self._supervisor.start()
             opened.set_result(None)
@@ -134,20 +134,14 @@ class Station:
         async with self.topic.subscribe() as items:
             async for item in items:
                 if isinstance(item, Gap):
-                    log.warning(
-                        "%s messages of %s were lost",
-                        "some" if item.lost is None else item.lost,
-                        item.sender,
-                    )
+                    number = "some" if item.lost is None else item.lost
+                    log.warning("%s messages of %s were lost", number, item.sender)
                 else:
                     try:
-                        self.hear(item.sender, item.data)
+                        self.receive(item.sender, item.data)
                     except (TypeError, ValueError):
-                        log.warning(
-                            "%s said what is no message of a channel layer",
-                            item.sender,
-                            exc_info=True,
-                        )
+                        text = "%s sent something else than a message of a channel layer"
+                        log.warning(text, item.sender, exc_info=True)
 
     async def _greet_all(self) -> None:
         async with self._supervisor.subscribe(topology=self.topic.topology) as events:
@@ -163,29 +157,24 @@ class Station:
 
 def made_of(cluster: Mapping[str, Any] | str) -> AsyncSupervisor:
     """Return a supervisor of a configuration, or of the file that holds it."""
-    return (
-        AsyncSupervisor(cluster)
-        if isinstance(cluster, Mapping)
-        else AsyncSupervisor.from_file(cluster)
-    )
+    if isinstance(cluster, Mapping):
+        return AsyncSupervisor(cluster)
+    return AsyncSupervisor.from_file(cluster)
 
 
 def found_at(path: str) -> AsyncSupervisor:
-    """Return the supervisor that the application has made; raises ``TypeError`` where there is
-    none.
-    """
+    """Return the supervisor that the application has made; ``TypeError`` if it has none."""
     found = import_string(path.replace(":", "."))
     supervisor = found if isinstance(found, AsyncSupervisor) or not callable(found) else found()
     if not isinstance(supervisor, AsyncSupervisor):
-        raise TypeError(
-            f"channel layer: supervisor {path!r}: expected an AsyncSupervisor, or a function that "
-            "returns it"
-        )
+        expected = "expected an AsyncSupervisor, or a function that returns it"
+        raise TypeError(f"channel layer: supervisor {path!r}: {expected}")
     return supervisor
 
 
 def mark_of(node: Node) -> str:
-    """Return what stands for a node's name in the names of its channels, which may be neither as
-    long nor of such letters.
+    """Return what identifies a node in the names of its channels.
+
+    These may be neither as long as the names of nodes, nor have all of their letters.
     """
     return hashlib.blake2b(node.key.encode(), digest_size=8).hexdigest()

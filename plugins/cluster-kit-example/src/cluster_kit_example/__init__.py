@@ -1,3 +1,1 @@
-"""Example plugin for cluster_kit: the strategy ``directory``, and an observer that logs who joins
-and leaves.
-"""
+"""Example plugin for cluster_kit: the strategy ``directory``, and a log of joins and leaves."""

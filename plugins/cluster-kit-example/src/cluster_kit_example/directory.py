@@ -1,10 +1,8 @@
-"""Discover peers in a directory that every node can write to, on one machine or on a shared file
-system.
+"""Discovers peers in a directory that all nodes can write to, such as one on a shared file system.
 
-Each node keeps one small file there and writes it anew every ``interval_s``, at the end to say
-goodbye; a file older than ``ttl_s`` was left by a node that has gone or crashed. Ages are measured
-by the file server's clock, which whoever wrote last tells. All that follows from what is in the
-files is up to ``RegistryStrategy``.
+Each node keeps one small file there and rewrites it every ``interval_s``, the last time to say
+goodbye; a file older than ``ttl_s`` belongs to a node that has gone or crashed. Ages are relative
+to the newest file, so only the file server's clock matters. ``RegistryStrategy`` does the rest.
 """
 
 from __future__ import annotations
@@ -24,9 +22,7 @@ REMOVED_AFTER_TTLS = 100  # other nodes may have a longer time to live than this
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryStrategy(RegistryStrategy):
-    """Meet in ``path``, which must exist; a node that is silent for ``ttl_s`` seconds is
-    forgotten.
-    """
+    """Meet in ``path``, which must exist; a node is forgotten after ``ttl_s`` of silence."""
 
     path: Path
     interval_s: float = 1.0
@@ -44,14 +40,13 @@ class DirectoryStrategy(RegistryStrategy):
         unfinished = file.with_suffix(".new")
         try:
             unfinished.write_text(value)
-            unfinished.replace(file)  # readers see all of it or the one before
+            unfinished.replace(file)  # readers see this file or the one before, never a part
             ages = self._ages()
         except OSError as exc:
             raise self._unusable(exc) from exc
-        for old in (
-            file for file, age_s in ages.items() if age_s > REMOVED_AFTER_TTLS * self.ttl_s
-        ):
-            old.unlink(missing_ok=True)
+        for each, age_s in ages.items():
+            if age_s > REMOVED_AFTER_TTLS * self.ttl_s:
+                each.unlink(missing_ok=True)
 
     def _read(self) -> list[bytes]:
         contents = []
@@ -76,8 +71,6 @@ class DirectoryStrategy(RegistryStrategy):
 
     def _unusable(self, error: OSError) -> DiscoveryError:
         why = f"{error.strerror}".lower()
-        message = (
-            f"directory: cannot use {str(self.path)!r}: {why}; create or mount it, writable for "
-            "this user"
-        )
+        cure = "create or mount it, writable for this user"
+        message = f"directory: cannot use {str(self.path)!r}: {why}; {cure}"
         return DiscoveryError(message, strategy="directory")

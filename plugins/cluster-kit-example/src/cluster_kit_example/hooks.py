@@ -1,5 +1,6 @@
-"""What this plugin offers and what it wants to hear; loaded by every application that uses
-cluster_kit, so imports are few.
+"""The hooks of this plugin.
+
+Every application that uses cluster_kit loads this module, so it imports little.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ def cluster_kit_strategies() -> Mapping[str, str]:
 
 @hookimpl
 def cluster_kit_topology_specs() -> Mapping[str, Mapping[str, Any]]:
-    """Offer ``use: directory``: what most want who keep nodes in a directory."""
+    """Offer ``use: directory``: a ready-made topology with this strategy."""
     return {"directory": {"strategy": "directory", "connect_timeout_s": 2}}
 
 
 @hookimpl
 def cluster_kit_commands() -> Mapping[str, str]:
-    """Offer ``cluster-kit directory``; its module is imported when the command is asked for."""
+    """Offer ``cluster-kit directory``; its module is imported when the command is run."""
     return {"directory": "cluster_kit_example.command:directory"}
 
 
@@ -45,6 +46,6 @@ def cluster_kit_node_down(topology: str, node: Node, reason: Reason) -> None:
 
 @hookimpl
 def cluster_kit_event(event: Event) -> None:
-    """Log what an operator should look at; the other events pass by."""
+    """Log the events that an operator should know of."""
     if isinstance(event, TopologyDegraded):
         log.warning("%s: degraded: %s", event.topology, event.error)

@@ -1,6 +1,4 @@
-"""Socket.IO servers of several processes and machines as one, over the links of a cluster_kit
-cluster.
-"""
+"""Makes several Socket.IO servers act as one, over the links of a cluster_kit cluster."""
 
 from cluster_kit_socketio.manager import ClusterManager
 

@@ -1,6 +1,4 @@
-"""``ClusterManager``: what one Socket.IO server does for its clients, it tells the others as
-messages of a topic.
-"""
+"""``ClusterManager``: shares what each Socket.IO server does, by messages of a topic."""
 
 from __future__ import annotations
 
@@ -17,16 +15,16 @@ from cluster_kit import AsyncSupervisor, Gap
 class ClusterManager(AsyncPubSubManager):  # type: ignore[misc]  # python-socketio has no types
     """A client manager for ``socketio.AsyncServer(client_manager=...)``.
 
-    Each server holds its own clients and their rooms, and hears of what the others do. What it
-    misses, it logs. Nothing is pickled.
+    Each server holds its own clients and their rooms, and receives what the others do. Messages
+    that it misses are logged. Nothing is pickled.
 
     Args:
-        cluster: Of this process; the application starts and stops it.
-        channel: Name of the topic; servers of one name belong together.
-        write_only: Emit to the clients of all servers, and be none.
-        logger: Takes warnings; by default the server's.
-        json: Of a manager without a server; else the server's is taken.
-        topology: Whose links carry the messages; by default the only one that can.
+        cluster: The supervisor of this process; the application starts and stops it.
+        channel: Name of the topic; servers with the same name belong together.
+        write_only: Only emit to the clients of other servers, without being one.
+        logger: Receives warnings; by default the server's.
+        json: For a manager without a server; otherwise the server's is used.
+        topology: The topology whose links carry the messages; by default the only one that can.
 
     Raises:
         ConfigError: No topology of the cluster carries messages, or several do.
@@ -48,23 +46,21 @@ class ClusterManager(AsyncPubSubManager):  # type: ignore[misc]  # python-socket
         self._topic = cluster.topic(channel, topology=topology)
 
     async def _publish(self, data: dict[str, Any]) -> None:
-        """Tell the other servers; raises what ``AsyncTopic.publish`` does."""
+        """Send to the other servers; raises as ``AsyncTopic.publish`` does."""
         try:
             await self._topic.publish(data)
         except TypeError as exc:
-            await self._topic.publish(self._as_clients_get_it(data, exc))
+            await self._topic.publish(self._through_json(data, exc))
 
-    def _as_clients_get_it(self, data: dict[str, Any], error: TypeError) -> Any:
-        """Return ``data`` as it comes out of JSON: an enum's member, say, as its value, which is
-        what clients get anyway.
-        """
+    def _through_json(self, data: dict[str, Any], error: TypeError) -> Any:
+        """Return ``data`` as clients get it from JSON, such as the value of an enum's member."""
         try:
             return self.json.loads(self.json.dumps(data))
         except (TypeError, ValueError):
-            raise error from None  # which names the place
+            raise error from None  # it says which part is at fault
 
     async def _listen(self) -> AsyncIterator[Any]:
-        """Return what other servers tell, until the cluster stops."""
+        """Yield what other servers send, until the cluster stops."""
         async with self._topic.subscribe() as items:
             async for item in items:
                 if isinstance(item, Gap):
@@ -74,5 +70,5 @@ class ClusterManager(AsyncPubSubManager):  # type: ignore[misc]  # python-socket
                     )
                 else:
                     yield item.data
-        # to the caller, an end of this is an error, and a cancellation none
+        # the caller takes an end of the iteration for an error, but not a cancellation
         raise asyncio.CancelledError
