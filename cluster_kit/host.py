@@ -43,7 +43,7 @@ _WRONG = tuple(
         (r".*[^\x00-\x7f].*", "it is not ASCII; write an international name in its xn-- form"),
         (r".*://.*", "it is a URL; write the host alone"),
         (r".*/.*", "a host has no '/', it is neither a path nor a network; write the host alone"),
-        (r".*[,;\s].*", "expected one host; commas and blanks belong to none"),
+        (r".*[,;\s].*", "expected one host, without commas or blanks"),
         (
             r"\[([^\]]*)\]:[0-9]*|([^:]+):[0-9]*",
             "a port does not belong to the host; write it where the port is expected",

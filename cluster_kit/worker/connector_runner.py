@@ -107,7 +107,7 @@ class ConnectorRunner:
         self._dropped.log_users(now_s)
         if others := self._untrusted.take_unnamed(now_s):
             log.warning(
-                "cannot link to %d more for want of trust: see 'cluster-kit status'", others
+                "cannot link to %d more for lack of trust: see 'cluster-kit status'", others
             )
 
     def cancel(self) -> None:

@@ -34,7 +34,7 @@ from cluster_kit.worker.reachability import diagnose_reachability
 from cluster_kit.worker.strategy_runner import StrategyContext
 
 BEAT_S = 1.0
-DIAGNOSE_S = 30.0  # "within some seconds", says the contract
+DIAGNOSE_S = 30.0  # for the strategy's diagnosis; the contract asks for some seconds
 MAX_FINDINGS = 1_000  # of one source
 MAX_CHARS = 4_000  # of one text in a finding
 PROMPT_S = 1.0  # nodes that answer by then are reported before those that take longer
@@ -113,9 +113,8 @@ class Examiner:
         loop = asyncio.get_running_loop()
         since_s = loop.time()
         await self._diagnose_in_time()
-        await asyncio.wait(
-            [listening], timeout=max(0.0, since_s + self._order.wait_s - loop.time())
-        )
+        rest_s = max(0.0, since_s + self._order.wait_s - loop.time())
+        await asyncio.wait([listening], timeout=rest_s)
         self._send_finding("discovery", self._discovered(loop.time() - since_s))
         await self._check_reachability()
         await self._try_nodes()

@@ -56,7 +56,6 @@ class _MessageLink:
     """
 
     def __init__(self, number: int, node: Node) -> None:
-        self.unreported: LinkOpened | None = None
         self.number = number
         self.node = node
         self.outgoing: deque[bytes] = deque()
@@ -66,17 +65,18 @@ class _MessageLink:
         self.forwarded = 0
         self.takes_parcels = True
         self.is_over = False
+        self.unreported: LinkOpened | None = None
 
 
 class Forwarding:
     """Connects the links of a connector with the application.
 
     Args:
-        connector: Sends, if it carries messages at all.
+        connector: Sends payloads, if it carries messages at all.
         outbox: The way to the application.
         loop: The worker's.
         clock: Times the throttling of logs.
-        greeting: The application's, at first.
+        greeting: The application's first greeting.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Forwarding:
         try:
             while link.outgoing:
                 await self._connector.send(link.node, link.outgoing.popleft())
-                self._is_on_its_way(link)
+                self._count_forwarded(link)
         except BaseException as exc:  # noqa: BLE001 - a plugin's error costs this link only
             return exc
         return None
@@ -150,7 +150,7 @@ class Forwarding:
         elif link.outgoing:
             self._begin(link)
 
-    def _is_on_its_way(self, link: _MessageLink) -> None:
+    def _count_forwarded(self, link: _MessageLink) -> None:
         link.forwarded += 1
         if link.forwarded == 1:
             self._forwarded_since[link] = self._loop.time()
@@ -177,7 +177,7 @@ class Forwarding:
             self._outbox.send(Forwarded(link.number, parcels))
 
     def _take_forwarded(self, link: _MessageLink) -> int:
-        """Return how many forwarded parcels are unreported; they count as reported."""
+        """Return how many forwarded parcels are unreported, and count them as reported."""
         if not link.forwarded:
             return 0
         del self._forwarded_since[link]
@@ -205,7 +205,7 @@ class Forwarding:
             await asyncio.wait(sending, timeout=timeout_s)
 
     def close(self) -> None:
-        """End all links: nothing is sent or passed on any more."""
+        """End all links, without sending or passing on what is queued."""
         for link in list(self._by_number.values()):
             self._end(link)
 
@@ -259,9 +259,11 @@ class Forwarding:
                 more = self._throttle.more("unknown")
                 text = "message: ignored a payload of %s, as no link to it carries messages%s"
                 log.warning(text, node, more)
-        elif link.incoming or not (link.is_over or (link.unreported is None and self._has_room())):
+        elif link.is_over:
+            pass  # it was ended here, and the application knows that
+        elif link.incoming or link.unreported is not None or not self._has_room():
             self._keep(link, payload)
-        elif not link.is_over:
+        else:
             self._outbox.send_parcel(link.number, payload, self._take_forwarded(link))
 
     def _keep(self, link: _MessageLink, payload: bytes) -> None:
@@ -299,7 +301,7 @@ class Forwarding:
         self._outbox.send_parcel(link.number, payload, self._take_forwarded(link))
 
     def _close(self, link: _MessageLink) -> None:
-        """End ``link``, after what it has brought, as far as there is room in the pipe."""
+        """Pass on what ``link`` has received, as far as the pipe has room, and end it."""
         if link.unreported is None:
             while link.incoming and self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
                 self._pass_on(link)
@@ -328,7 +330,7 @@ class Forwarding:
 def _start(
     loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _Result], name: str
 ) -> asyncio.Task[_Result]:
-    """Start a task, eagerly where Python can do that.
+    """Start a task, eagerly if this Python can.
 
     Most parcels are sent without waiting, and a turn of the event loop for each would cost more
     than all the rest.
@@ -338,8 +340,8 @@ def _start(
     return loop.create_task(work, name=name)
 
 
-def _check(what: str, data: bytes, most: int) -> None:
+def _check(what: str, data: bytes, max_bytes: int) -> None:
     if type(data) is not bytes:
         raise TypeError(f"{what} is of type {type(data).__name__}: expected bytes")
-    if len(data) > most:
-        raise ValueError(f"{what} has {len(data)} bytes: expected {most} at most")
+    if len(data) > max_bytes:
+        raise ValueError(f"{what} has {len(data)} bytes: expected {max_bytes} at most")

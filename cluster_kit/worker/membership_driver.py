@@ -1,7 +1,7 @@
 """Drives the membership of one topology: reports go in, commands and events come out.
 
-Whatever is reported within one turn of the event loop is settled together in the next turn, in a
-single step of the membership. A thousand reports thus cost one step rather than a thousand.
+All reports of one turn of the event loop are settled together in the next turn, in a single step of
+the membership. So a thousand reports cost one step rather than a thousand.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ class MembershipDriver:
         self._period_s = period_s
         self._stopping = stopping
         self._process = process
-        self._executor: Executor | None = None
+        self._executor: Executor
         self._reports: list[Report] = []
         self._settling: asyncio.Handle | None = None
         self._wake_up: asyncio.TimerHandle | None = None
         self._warned_of_max_nodes = False
 
     def attach(self, executor: Executor) -> None:
-        """Let ``executor`` carry out all commands. Call this once, before the first report."""
+        """Let ``executor`` carry out all commands; to be called once, before the first report."""
         self._executor = executor
 
     def report(self, report: Report) -> None:
@@ -101,7 +101,6 @@ class MembershipDriver:
             self._reports.append(reports.Stopping())
         effects = self._step()
         for command in effects.commands:
-            assert self._executor is not None
             self._executor.execute(command)
         self._wake_up_at(effects.wake_at_s)
         self._publish(effects.events)

@@ -104,7 +104,7 @@ def test_of_many_nodes_whose_secret_differs_some_are_named_a_minute_and_the_othe
         clock.time_s += 1
     told = warned(caplog)
     counts = [message for message in told if "more" in message]
-    assert counts == [f"cannot link to {50 - MAX_NAMED} more for want of trust"] * 3
+    assert counts == [f"cannot link to {50 - MAX_NAMED} more for lack of trust"] * 3
     assert len(told) - len(counts) == 4 * MAX_NAMED
 
 
