@@ -418,7 +418,7 @@ class TestWatching:
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
     def test_an_endless_line_is_refused(self, api, run, monkeypatch):
-        monkeypatch.setattr("cluster_kit.strategies.kubernetes.lines.MAX_LINE_BYTES", 100_000)
+        monkeypatch.setattr("cluster_kit.strategies.kubernetes.client.MAX_LINE_BYTES", 100_000)
 
         async def scenario(heard):
             await heard.watching(api)

@@ -11,7 +11,7 @@ from cluster_kit.strategies.kubernetes.api_errors import (
     advise_on_rights,
     error_of,
 )
-from cluster_kit.strategies.kubernetes.lines import MAX_LINE_BYTES, LineSplitter
+from cluster_kit.strategies.kubernetes.client import MAX_LINE_BYTES, LineSplitter
 from cluster_kit.strategies.kubernetes.resources import PODS, SLICES
 
 FORBIDDEN = (

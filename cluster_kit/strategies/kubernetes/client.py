@@ -18,8 +18,7 @@ from msgspec.json import decode
 
 from cluster_kit.strategies.kubernetes.access import Access, open_access
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, error_of, quoted
-from cluster_kit.strategies.kubernetes.lines import LineSplitter
-from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE, ApiGroup
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.package import RESTResponse
 from cluster_kit.strategies.kubernetes.proxy import PROXY_URL
@@ -40,6 +39,7 @@ BODY_S = 60.0  # until an answer is complete
 SILENT_S = 150.0  # of a watch: a server that works sends a bookmark about every minute
 OVERTIME_S = 15.0  # by which a watch may exceed the time that the server was given
 MAX_BODY_BYTES = 128 * 2**20  # ten thousand usual pods are smaller
+MAX_LINE_BYTES = 8 * 2**20  # of a watch: etcd accepts objects of 1.5 MiB, so no event is as long
 
 _KEEP_IDLE: int = getattr(socket, "TCP_KEEPIDLE", 0) or getattr(socket, "TCP_KEEPALIVE", 0)  # macOS
 _KEEP_ALIVE = (  # a server that is gone without a word is noticed in half a minute
@@ -86,7 +86,7 @@ class Client:
         if self.options.ip_lookup_mode == "pods":
             return PODS
         try:
-            group = await self.read(f"/apis/{SLICE_GROUP}", Group)
+            group = await self.read(f"/apis/{SLICE_GROUP}", ApiGroup)
         except ApiError as error:
             if error.kind is ErrorKind.MISSING:
                 return ENDPOINTS
@@ -282,3 +282,28 @@ def _words(exc: BaseException) -> str:
     number = getattr(cause, "errno", None) or 0
     text = os.strerror(number) if number > 0 else getattr(cause, "strerror", None) or str(cause)
     return quoted(text.lower()) or type(exc).__name__
+
+
+class LineSplitter:
+    """Bytes in, whole lines out; an unfinished line waits for more, and is lost at the end."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that ``data`` completes.
+
+        Raises:
+            ValueError: A line is too long.
+        """
+        head, *rest = data.split(b"\n")
+        lines = []
+        if rest:
+            lines = [b"".join([*self._parts, head]), *rest[:-1]]
+            self._parts, self._size, head = [], 0, rest[-1]
+        self._parts.append(head)
+        self._size += len(head)
+        if self._size > MAX_LINE_BYTES:
+            raise ValueError(f"a line of more than {MAX_LINE_BYTES} bytes")
+        return [line for line in lines if line.strip()]

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, TypeVar
 
+import msgspec
 from msgspec import DecodeError, Raw, Struct, field
-from msgspec import Meta as Bounds
 
 Object = TypeVar("Object")
-Count = Annotated[int, Bounds(ge=0, le=2**31 - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 # What decoding raises, whatever the server has sent.
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
@@ -46,7 +46,7 @@ class Page(Struct, Generic[Object]):
     items: list[Object] | None
 
 
-class Event(Struct):
+class WatchEvent(Struct):
     """One line of a watch."""
 
     type: str
@@ -59,7 +59,7 @@ class Versioned(Struct):
     metadata: Meta
 
 
-class Cause(Struct):
+class StatusCause(Struct):
     """One of the causes that a ``Status`` gives."""
 
     reason: str = ""
@@ -70,7 +70,7 @@ class StatusDetails(Struct, rename="camel"):
     """Details of a ``Status``."""
 
     retry_after_seconds: Count = 0
-    causes: list[Cause] | None = None
+    causes: list[StatusCause] | None = None
 
 
 class Status(Struct):
@@ -82,19 +82,19 @@ class Status(Struct):
     details: StatusDetails | None = None
 
 
-class GroupVersion(Struct):
+class ApiGroupVersion(Struct):
     """A version that the server has of an API group."""
 
     version: str = ""
 
 
-class Group(Struct):
+class ApiGroup(Struct):
     """The versions that the server has of an API group."""
 
-    versions: list[GroupVersion] = []
+    versions: list[ApiGroupVersion] = []
 
 
-class Port(Struct):
+class EndpointPort(Struct):
     """A port of an endpoint slice or of Endpoints."""
 
     name: str | None = None
@@ -117,7 +117,7 @@ class Conditions(Struct):
     terminating: bool | None = None
 
 
-class Endpoint(Struct, rename="camel"):
+class SliceEndpoint(Struct, rename="camel"):
     """One endpoint of a slice; its addresses are interchangeable."""
 
     addresses: list[str]
@@ -131,8 +131,8 @@ class EndpointSlice(Struct, rename="camel"):
 
     metadata: Meta
     address_type: str = ""
-    endpoints: list[Endpoint] | None = None
-    ports: list[Port] | None = None
+    endpoints: list[SliceEndpoint] | None = None
+    ports: list[EndpointPort] | None = None
 
 
 class EndpointAddress(Struct, rename="camel"):
@@ -148,7 +148,7 @@ class EndpointSubset(Struct, rename="camel"):
 
     addresses: list[EndpointAddress] | None = None
     not_ready_addresses: list[EndpointAddress] | None = None
-    ports: list[Port] | None = None
+    ports: list[EndpointPort] | None = None
 
 
 class Endpoints(Struct):

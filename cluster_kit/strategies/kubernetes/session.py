@@ -26,13 +26,11 @@ from cluster_kit.strategies.kubernetes.api_errors import (
     error_of,
 )
 from cluster_kit.strategies.kubernetes.client import Client, WatchBrokenError
-from cluster_kit.strategies.kubernetes.entries import Reading, name_of
-from cluster_kit.strategies.kubernetes.naming import Naming
-from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Page, Versioned
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Page, Versioned, WatchEvent
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.reflector import Reflector, Request
-from cluster_kit.strategies.kubernetes.resources import Resource
-from cluster_kit.strategies.kubernetes.view import CollectionView
+from cluster_kit.strategies.kubernetes.resources import Reading, Resource, name_of
+from cluster_kit.strategies.kubernetes.view import CollectionView, Naming
 
 log = logging.getLogger("cluster_kit.kubernetes")
 
@@ -216,7 +214,7 @@ class KubernetesSession:
     def _hear(self, resource: Resource, line: bytes) -> None:
         """Handle one line of a watch."""
         try:
-            event = decode(line, type=Event)
+            event = decode(line, type=WatchEvent)
             match event.type:
                 case "ADDED" | "MODIFIED" | "DELETED":
                     self._change(resource, event)
@@ -230,7 +228,7 @@ class KubernetesSession:
         except UNREADABLE as exc:
             raise self._client.no_answer(exc) from exc
 
-    def _change(self, resource: Resource, event: Event) -> None:
+    def _change(self, resource: Resource, event: WatchEvent) -> None:
         found = decode(event.object, type=resource.kind)
         name = name_of(found.metadata)
         if event.type == "DELETED":
