@@ -1,7 +1,7 @@
 """The parts of Kubernetes API objects that are read; all other fields are skipped undecoded.
 
 Nothing is interpreted here. A field that may be absent or ``null`` has a default; a value of
-another type is refused.
+another type is an error.
 
 Source: Kubernetes API reference, groups core/v1 and discovery.k8s.io (v1 and v1beta1 have these
 fields in common).
@@ -17,8 +17,7 @@ from msgspec import DecodeError, Raw, Struct, field
 Object = TypeVar("Object")
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
-# What decoding raises, whatever the server has sent.
-UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)  # what decoding raises
 
 
 class Meta(Struct, rename="camel"):
@@ -54,7 +53,7 @@ class WatchEvent(Struct):
 
 
 class Versioned(Struct):
-    """Any object, of which only the version is of interest."""
+    """Any object; only its version is read."""
 
     metadata: Meta
 

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from cluster_kit.strategies.kubernetes.objects import (
+    Conditions,
     EndpointPort,
     Endpoints,
     EndpointSlice,
@@ -26,7 +27,7 @@ SLICE_VERSIONS = ("v1", "v1beta1")  # in order of preference
 SLICE_GROUP = "discovery.k8s.io"
 
 Params = tuple[tuple[str, str], ...]
-_FAMILIES = ("IPv4", "IPv6")  # the third one, FQDN, is deprecated, and no controller makes it
+_FAMILIES = ("IPv4", "IPv6")  # the third one, FQDN, is deprecated, and no controller uses it
 _ENDED = ("Succeeded", "Failed")
 _SHOWN_PORTS = 8
 
@@ -72,7 +73,7 @@ def read_slice(piece: EndpointSlice, wanted: int | str | None) -> Reading:
     port = _choose(piece.ports or (), wanted)
     entries = []
     for endpoint in piece.endpoints or ():
-        conditions = endpoint.conditions
+        conditions = endpoint.conditions or Conditions()
         entries += [
             PeerAddress(
                 ip=ip,
@@ -80,8 +81,8 @@ def read_slice(piece: EndpointSlice, wanted: int | str | None) -> Reading:
                 namespace=piece.metadata.namespace,
                 owner=_owner(endpoint.target_ref),
                 hostname=endpoint.hostname,
-                ready=conditions is None or conditions.ready is not False,
-                terminating=conditions is not None and conditions.terminating is True,
+                ready=conditions.ready is not False,
+                terminating=conditions.terminating is True,
             )
             for ip in endpoint.addresses[:1]
         ]
@@ -148,11 +149,7 @@ def _owner(target: Target | None) -> str:
 def _choose(ports: Sequence[EndpointPort], wanted: int | str | None) -> int | None:
     if isinstance(wanted, int):
         return wanted
-    fitting = {
-        port.port
-        for port in ports
-        if port.port is not None and (wanted is None or port.name == wanted)
-    }
+    fitting = {port.port for port in ports if wanted is None or port.name == wanted} - {None}
     return fitting.pop() if len(fitting) == 1 else None
 
 
@@ -180,7 +177,7 @@ class Resource(Struct, frozen=True):
         group: The API group; empty for the core.
         version: Of the group.
         kind: How to decode one object.
-        read: Makes entries of one object; the second argument is the port that is wanted.
+        read: Returns the peers in one object; the second argument is the port or its name.
         service_params: How to ask for what belongs to a Service.
     """
 
@@ -212,12 +209,6 @@ class Resource(Struct, frozen=True):
         return page
 
 
-def _slices(version: str) -> Resource:
-    return Resource(
-        "endpointslices", SLICE_GROUP, version, EndpointSlice, read_slice, _label_of_service
-    )
-
-
 def _label_of_service(service: str) -> Params:
     return (("labelSelector", f"kubernetes.io/service-name={service}"),)
 
@@ -226,6 +217,11 @@ def _name_of_service(service: str) -> Params:
     return (("fieldSelector", f"metadata.name={service}"),)
 
 
-SLICES = {version: _slices(version) for version in SLICE_VERSIONS}
+SLICES = {
+    version: Resource(
+        "endpointslices", SLICE_GROUP, version, EndpointSlice, read_slice, _label_of_service
+    )
+    for version in SLICE_VERSIONS
+}
 ENDPOINTS = Resource("endpoints", "", "v1", Endpoints, read_endpoints, _name_of_service)
 PODS = Resource("pods", "", "v1", Pod, read_pod, _name_of_service)
