@@ -125,7 +125,7 @@ def check_watch(data: bytes) -> bool:
     refused = ""
     for line in LineSplitter().feed(data[1:]):
         try:
-            following._hear(resource, line)
+            following._received(resource, line)
         except ApiError as exc:
             refused = str(exc)
             break
