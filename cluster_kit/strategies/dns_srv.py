@@ -57,9 +57,8 @@ class DnsSrvStrategy(DnsOptions):
 
     def _questions(self, ctx: Discovery) -> Questions:
         from cluster_kit.strategies.dns.lookup import ask_services
-        from cluster_kit.strategies.dns.replies import kinds_of
+        from cluster_kit.strategies.dns.replies import kinds_of, nodes_of_services
         from cluster_kit.strategies.dns.server import ServerResolver
-        from cluster_kit.strategies.dns.services import nodes_of_services
 
         resolver = ServerResolver(read_servers(self.resolver))
         kinds = kinds_of(self.family, ctx.local.host)

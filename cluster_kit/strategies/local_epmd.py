@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster_kit.node import Node
-from cluster_kit.strategies.epmd.lookup import EpmdLookup
+from cluster_kit.strategies.epmd import EpmdLookup
 from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
 
 

@@ -2,8 +2,9 @@
 
 That happens if ``sys.executable`` is not a Python interpreter: a frozen program that is started as
 a worker may run its own ``main`` again. A mark in the environment shows it (see
-``cluster_kit.worker.environment``), unless a launcher has cleaned the environment. No launcher removes the
-pipe to the supervisor, in which the supervisor's first bytes are still waiting to be read.
+``cluster_kit.worker.environment``), unless a launcher has cleaned the environment. No launcher
+removes the pipe to the supervisor, in which the supervisor's first bytes are still waiting to be
+read.
 """
 
 from __future__ import annotations

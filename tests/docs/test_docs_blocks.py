@@ -18,7 +18,7 @@ from cluster_kit import cli
 from cluster_kit.cli.doctor.report import JsonLines
 from cluster_kit.cli.doctor.verdict import Entry, Verdict
 from cluster_kit.diagnosis import Finding, Outcome
-from cluster_kit.strategies.epmd.hosts_file import parse_hosts
+from cluster_kit.strategies.erlang_hosts import parse_hosts
 
 LANGUAGES = {
     "yaml": "test_docs_configurations.py",

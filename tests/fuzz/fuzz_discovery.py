@@ -18,10 +18,21 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node, join_address
 from cluster_kit.registry.entry import MAX_ENTRY_CHARS, Entry, newest
 from cluster_kit.strategies.dns import server
-from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus, by_family
-from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
-from cluster_kit.strategies.epmd.entries import describe, judge
-from cluster_kit.strategies.epmd.marker import Marker, decode_marker, encode_marker
+from cluster_kit.strategies.dns.replies import (
+    DnsReply,
+    RecordType,
+    ReplyStatus,
+    by_family,
+    nodes_of_services,
+    targets_of,
+)
+from cluster_kit.strategies.epmd.entries import (
+    Marker,
+    decode_marker,
+    describe,
+    encode_marker,
+    judge,
+)
 from cluster_kit.strategies.epmd.options import LOOPBACK
 from cluster_kit.strategies.epmd.options import EpmdQuestion as Asked
 from cluster_kit.wire.epmd import (

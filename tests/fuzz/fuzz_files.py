@@ -20,7 +20,7 @@ from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.security.issuing import Issuer, Names, new_key, self_signed
 from cluster_kit.strategies.dns.search import read_settings, search_domains
-from cluster_kit.strategies.epmd.hosts_file import parse_hosts
+from cluster_kit.strategies.erlang_hosts import parse_hosts
 from cluster_kit.strategies.hosts_file.parser import MAX_FAULTS, parse
 from cluster_kit.testing.simulation.scripts.file import read_script
 from cluster_kit.testing.simulation.scripts.script import Script

@@ -19,9 +19,9 @@ from cluster_kit.strategies.kubernetes.access import (
     _user_of,
 )
 from cluster_kit.strategies.kubernetes.api_errors import MAX_TEXT, ApiError, error_of
+from cluster_kit.strategies.kubernetes.client import LineSplitter
 from cluster_kit.strategies.kubernetes.exec_plugin import ExecCredential
-from cluster_kit.strategies.kubernetes.lines import LineSplitter
-from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group, Versioned
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE, ApiGroup, Versioned
 from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICES, Resource
 from cluster_kit.strategies.kubernetes.session import KubernetesSession
 from cluster_kit.testing import FakeDiscovery
@@ -120,7 +120,7 @@ def check_watch(data: bytes) -> bool:
     refused = ""
     for line in LineSplitter().feed(data[1:]):
         try:
-            following._hear(resource, line)
+            following._received(resource, line)
         except ApiError as exc:
             refused = str(exc)
             break
@@ -167,7 +167,7 @@ def check_status(data: bytes) -> bool:
 def check_small(data: bytes) -> bool:
     """What is read of other answers and credential plugins has its type, or is unreadable."""
     understood = False
-    for kind in (Group, Versioned, ExecCredential):
+    for kind in (ApiGroup, Versioned, ExecCredential):
         try:
             found = msgspec.json.decode(data, type=kind)
         except UNREADABLE:
@@ -213,7 +213,7 @@ def check_kubeconfig(data: bytes) -> bool:
 TARGETS = (
     Target(
         name="kubernetes-lines",
-        of=("cluster_kit.strategies.kubernetes.lines:LineSplitter.feed",),
+        of=("cluster_kit.strategies.kubernetes.client:LineSplitter.feed",),
         check=check_lines,
         seeds=(b"{}\n\n[]\r\n{", b"\n" * 5),
     ),

@@ -11,8 +11,7 @@ from epmd_server import DEADLINE_S, EpmdServer, Erl
 from cluster_kit.abc import Found
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd import EpmdStrategy
-from cluster_kit.strategies.epmd.hosts_file import parse_hosts
-from cluster_kit.strategies.erlang_hosts import ErlangHostsStrategy
+from cluster_kit.strategies.erlang_hosts import ErlangHostsStrategy, parse_hosts
 from cluster_kit.strategies.local_epmd import LocalEpmdStrategy
 from cluster_kit.testing import FakeDiscovery, Listener
 

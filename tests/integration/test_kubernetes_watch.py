@@ -6,8 +6,8 @@ import pytest
 from kubernetes_api import PODS, SLICES, KubernetesApi, endpoint_slice, pod
 from kubernetes_stage import IN_TIME, address, run_scenario
 
+from cluster_kit.strategies.kubernetes.client import MAX_LINE_BYTES
 from cluster_kit.strategies.kubernetes.limits import Limits
-from cluster_kit.strategies.kubernetes.lines import MAX_LINE_BYTES
 
 NONSENSE = [
     b"<html>\n",

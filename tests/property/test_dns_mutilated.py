@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 from cluster_kit.abc import Answer
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns import server
-from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus, by_family
-from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
+from cluster_kit.strategies.dns.replies import (
+    DnsReply,
+    RecordType,
+    ReplyStatus,
+    by_family,
+    nodes_of_services,
+    targets_of,
+)
 
 NAME = "web.shop.test."
 RECORDS = {

@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.host import canonical_host
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.strategies.epmd.entries import describe, judge
-from cluster_kit.strategies.epmd.hosts_file import parse_hosts
-from cluster_kit.strategies.epmd.marker import MAGIC, Marker, decode_marker, encode_marker
+from cluster_kit.strategies.epmd.entries import (
+    MAGIC,
+    Marker,
+    decode_marker,
+    describe,
+    encode_marker,
+    judge,
+)
 from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
+from cluster_kit.strategies.erlang_hosts import parse_hosts
 from cluster_kit.wire.epmd import (
     MAX_EXTRA_BYTES,
     MAX_NAME_BYTES,

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from cluster_kit.abc import Found, Gone, Leaving
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
-from cluster_kit.strategies.kubernetes.entries import PeerAddress, Reading
-from cluster_kit.strategies.kubernetes.naming import Naming
 from cluster_kit.strategies.kubernetes.reflector import Reflector
-from cluster_kit.strategies.kubernetes.view import CollectionView
+from cluster_kit.strategies.kubernetes.resources import PeerAddress, Reading
+from cluster_kit.strategies.kubernetes.view import CollectionView, Naming
 
 STABLE = "stable"
 NAMES = ["a", "b", "c", "d"]

@@ -14,8 +14,9 @@ from cluster_kit.strategies.dns.replies import (
     by_family,
     kinds_of,
     no_answer,
+    nodes_of_services,
+    targets_of,
 )
-from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 
 NO_NAME = DnsReply(status=ReplyStatus.NO_NAME, said="there is no such name")
 NO_DATA = DnsReply(status=ReplyStatus.NO_DATA, said="it has no records")

@@ -4,8 +4,14 @@ import pytest
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.strategies.epmd.entries import describe, judge
-from cluster_kit.strategies.epmd.marker import MAGIC, Marker, decode_marker, encode_marker
+from cluster_kit.strategies.epmd.entries import (
+    MAGIC,
+    Marker,
+    decode_marker,
+    describe,
+    encode_marker,
+    judge,
+)
 from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
 from cluster_kit.strategies.epmd.registrar import registration_of
 from cluster_kit.wire.epmd import NodeType, Registration, register_request

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster_kit.strategies.epmd.hosts_file import parse_hosts, search_path
+from cluster_kit.strategies.erlang_hosts import parse_hosts, search_path
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from cluster_kit.errors import NetworkError, NetworkFault
 from cluster_kit.network import Group
-from cluster_kit.strategies.gossip.causes import not_joined, not_sent
+from cluster_kit.strategies.gossip.group import not_joined, not_sent
 
 GROUP = Group("239.1.1.1", 45892, via="10.0.0.1", heard_on="10.0.0.1")
 BROADCAST = Group("10.0.0.255", 45892, via="10.0.0.1", heard_on="10.0.0.1", is_broadcast=True)

@@ -12,8 +12,7 @@ from cluster_kit.diagnosis import Outcome
 from cluster_kit.network import Datagram, Endpoint, Interface
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import diagnosis
-from cluster_kit.strategies.gossip.diagnosis import ECHO, TrafficSorter, judge_interface
-from cluster_kit.strategies.gossip.holders import holders
+from cluster_kit.strategies.gossip.diagnosis import ECHO, TrafficSorter, holders, judge_interface
 from cluster_kit.testing import FakeDiscovery
 from cluster_kit.wire.gossip import HEADER, MAGIC, Kind, Packet, decode, encode
 

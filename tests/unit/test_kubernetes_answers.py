@@ -7,11 +7,12 @@ import pytest
 
 from cluster_kit.strategies.kubernetes.api_errors import (
     MAX_TEXT,
+    ApiError,
     ErrorKind,
-    advise_on_rights,
     error_of,
+    with_advice,
 )
-from cluster_kit.strategies.kubernetes.lines import MAX_LINE_BYTES, LineSplitter
+from cluster_kit.strategies.kubernetes.client import MAX_LINE_BYTES, LineSplitter
 from cluster_kit.strategies.kubernetes.resources import PODS, SLICES
 
 FORBIDDEN = (
@@ -116,9 +117,13 @@ class TestErrors:
         assert len(text) < MAX_TEXT + 100
 
 
+def advised(message, resource, namespace):
+    return str(with_advice(ApiError(ErrorKind.FORBIDDEN, message), resource, namespace))
+
+
 class TestRights:
     def test_the_cure_names_verbs_resource_namespace_and_account(self):
-        text = advise_on_rights(FORBIDDEN, SLICES["v1"], "shop")
+        text = advised(FORBIDDEN, SLICES["v1"], "shop")
         assert text.startswith(FORBIDDEN)
         assert (
             "the verbs list and watch on endpointslices.discovery.k8s.io in namespace 'shop' are "
@@ -136,18 +141,16 @@ class TestRights:
         assert "\n" not in text
 
     def test_a_user_is_bound_as_a_user(self):
-        text = advise_on_rights(
-            'pods is forbidden: User "jane" cannot list resource "pods"', PODS, "shop"
-        )
+        text = advised('pods is forbidden: User "jane" cannot list resource "pods"', PODS, "shop")
         assert text.endswith("--role=cluster-kit --user='jane'")
         assert "manifest kubernetes --namespace shop --pods'" in text
 
     def test_who_is_asked_for_where_the_server_does_not_tell(self):
-        assert advise_on_rights("nope", PODS, "shop").endswith("--user='USER'")
+        assert advised("nope", PODS, "shop").endswith("--user='USER'")
 
 
 def test_an_account_of_another_namespace_is_bound_by_hand():
-    advice = advise_on_rights(FORBIDDEN, SLICES["v1"], "backend")
+    advice = advised(FORBIDDEN, SLICES["v1"], "backend")
     assert "cluster-kit manifest" not in advice
     assert advice.endswith(
         "kubectl create rolebinding cluster-kit -n backend --role=cluster-kit "
@@ -157,7 +160,7 @@ def test_an_account_of_another_namespace_is_bound_by_hand():
 
 def test_nobody_is_advised_to_give_rights_to_everybody():
     told = FORBIDDEN.replace("system:serviceaccount:shop:web", "system:anonymous")
-    advice = advise_on_rights(told, SLICES["v1"], "shop")
+    advice = advised(told, SLICES["v1"], "shop")
     assert "rolebinding" not in advice
     assert "without credentials" in advice
 

@@ -8,9 +8,8 @@ from msgspec import DecodeError
 from msgspec.json import decode
 
 from cluster_kit.node import Node
-from cluster_kit.strategies.kubernetes.entries import PeerAddress
-from cluster_kit.strategies.kubernetes.naming import Naming
-from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICES
+from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICES, PeerAddress
+from cluster_kit.strategies.kubernetes.view import Naming
 
 
 def read(resource, found, port=None):

@@ -3,9 +3,8 @@
 import pytest
 
 from cluster_kit.abc import Found, Gone, Leaving
-from cluster_kit.strategies.kubernetes.entries import PeerAddress, Reading
-from cluster_kit.strategies.kubernetes.naming import Naming
-from cluster_kit.strategies.kubernetes.view import CollectionView
+from cluster_kit.strategies.kubernetes.resources import PeerAddress, Reading
+from cluster_kit.strategies.kubernetes.view import CollectionView, Naming
 
 
 def entry(ip, owner=None, *, port=4000, ready=True, terminating=False):

@@ -22,9 +22,15 @@ from cluster_kit.strategies.dns.options import (
     read_names,
     read_servers,
 )
-from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus, Resolver, kinds_of
+from cluster_kit.strategies.dns.replies import (
+    DnsReply,
+    RecordType,
+    ReplyStatus,
+    Resolver,
+    kinds_of,
+    nodes_of_services,
+)
 from cluster_kit.strategies.dns.search import read_settings, search_domains
-from cluster_kit.strategies.dns.services import nodes_of_services
 from cluster_kit.strategies.dns.system import WHERE
 
 SHOWN = 5  # records of an answer that are written out

@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from cluster_kit.strategies.dns.options import read_servers
-from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus, Resolver
+from cluster_kit.strategies.dns.replies import (
+    DnsReply,
+    RecordType,
+    ReplyStatus,
+    Resolver,
+    targets_of,
+)
 from cluster_kit.strategies.dns.search import ask
-from cluster_kit.strategies.dns.services import targets_of
 
 AT_ONCE = 32  # targets that are located at the same time
 

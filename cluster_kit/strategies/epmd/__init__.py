@@ -1,8 +1,8 @@
 """Strategy ``epmd``: the listed nodes, each looked up at the EPMD of its host.
 
-``options`` and ``lookup`` are shared by all EPMD strategies. ``session`` asks, ``client`` speaks to
-one EPMD, ``registrar`` keeps this node registered, ``answers`` combines the answers; ``entries``
-and ``marker`` decide which entries are nodes of the cluster.
+``EpmdLookup`` and the modules of this package serve all EPMD strategies. ``session`` asks,
+``client`` speaks to one EPMD, ``registrar`` keeps this node registered, ``answers`` combines the
+answers, and ``entries`` decides which entries are nodes of the cluster.
 
 Source: libcluster ``Cluster.Strategy.Epmd``, lib/strategy/epmd.ex.
 Differs: asks EPMD rather than dialling every listed node, again and again rather than once, and
@@ -11,13 +11,36 @@ registers this node.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
+from cluster_kit.abc import Discovery, Observation
 from cluster_kit.fault import Fault
 from cluster_kit.node import Node, canonical_name
-from cluster_kit.strategies.epmd.lookup import EpmdLookup
-from cluster_kit.strategies.epmd.options import EpmdQuestion
+from cluster_kit.strategies.epmd.options import EpmdOptions, EpmdQuestion
+
+if TYPE_CHECKING:
+    from cluster_kit.diagnosis import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpmdLookup(EpmdOptions):
+    """Asks EPMDs for nodes, and registers this node at the one of its own host."""
+
+    announces: ClassVar[bool] = True
+
+    def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
+        """Look up and stay registered until closed."""
+        from cluster_kit.strategies.epmd.session import EpmdSession
+
+        return EpmdSession(self, ctx).observe()
+
+    def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
+        """Ask each EPMD, and look for each name."""
+        from cluster_kit.strategies.epmd.diagnosis import diagnose
+
+        return diagnose(self, ctx)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

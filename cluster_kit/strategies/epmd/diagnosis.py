@@ -12,8 +12,7 @@ from cluster_kit.errors import DiscoveryError
 from cluster_kit.host import is_loopback
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.client import Epmd
-from cluster_kit.strategies.epmd.entries import describe, judge
-from cluster_kit.strategies.epmd.marker import decode_marker
+from cluster_kit.strategies.epmd.entries import decode_marker, describe, judge
 from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdOptions, EpmdQuestion
 from cluster_kit.wire.epmd import Registration
 

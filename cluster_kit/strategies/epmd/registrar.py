@@ -9,8 +9,7 @@ from random import Random
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Fence, Node, split_address
 from cluster_kit.strategies.epmd.client import Epmd
-from cluster_kit.strategies.epmd.entries import describe
-from cluster_kit.strategies.epmd.marker import encode_marker, marker_of
+from cluster_kit.strategies.epmd.entries import describe, encode_marker, marker_of
 from cluster_kit.wire.epmd import NodeType, Registration
 
 FIRST_RETRY_S = 0.1

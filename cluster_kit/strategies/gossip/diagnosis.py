@@ -8,8 +8,10 @@ hostile, so only a bounded part of it is kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
 
 import msgspec
 
@@ -19,10 +21,14 @@ from cluster_kit.errors import ConfigError, NetworkError, NetworkFault, RemotePr
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Interface
 from cluster_kit.node import join_address
-from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.engine import SPREAD
-from cluster_kit.strategies.gossip.group import group_of, interface_with, not_there
-from cluster_kit.strategies.gossip.holders import holders
+from cluster_kit.strategies.gossip.group import (
+    group_of,
+    interface_with,
+    not_joined,
+    not_sent,
+    not_there,
+)
 from cluster_kit.strategies.gossip.options import GossipOptions
 from cluster_kit.strategies.interfaces import why_unusable
 from cluster_kit.wire.envelope import Envelope
@@ -261,3 +267,31 @@ def _strange(datagram: bytes) -> tuple[str, str]:
 def _count(nodes: int) -> str:
     at_least = "at least " if nodes == MAX_KEPT else ""
     return f"{at_least}{nodes} node{'s' * (nodes > 1)}"
+
+
+# -- who holds a port: proc_net(5), proc_pid_fd(5) ------------------------------------------------
+
+
+def holders(port: int) -> list[str]:
+    """Return the programs that hold UDP port ``port`` and that we may see, as ``name (pid)``."""
+    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+    return sorted(set(_programs_with(sockets))) if sockets else []
+
+
+def _inodes(port: int) -> Iterator[str]:
+    for table in (Path("/proc/net/udp"), Path("/proc/net/udp6")):
+        with suppress(OSError):
+            for line in table.read_text().splitlines()[1:]:
+                fields = line.split()
+                if int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]
+
+
+def _programs_with(sockets: set[str]) -> Iterator[str]:
+    for process in Path("/proc").iterdir():
+        if re.fullmatch(r"\d+", process.name):
+            with suppress(OSError):  # it has ended, or is another user's
+                if any(str(fd.readlink()) in sockets for fd in (process / "fd").iterdir()):
+                    yield (
+                        f"{(process / 'comm').read_text(errors='replace').strip()} ({process.name})"
+                    )

@@ -20,7 +20,6 @@ from cluster_kit.diagnosis import SourceFault
 from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError, NetworkError
 from cluster_kit.network import Datagram, Datagrams, Group
 from cluster_kit.reporter import Reporter
-from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.distrust import Distrusted, Warnings
 from cluster_kit.strategies.gossip.engine import (
     ANNOUNCE_BYTES,
@@ -30,7 +29,7 @@ from cluster_kit.strategies.gossip.engine import (
     Send,
     Sooner,
 )
-from cluster_kit.strategies.gossip.group import group_of
+from cluster_kit.strategies.gossip.group import group_of, not_joined, not_sent
 from cluster_kit.strategies.gossip.options import GossipOptions
 from cluster_kit.throttle import Throttle
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES

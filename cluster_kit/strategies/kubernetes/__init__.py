@@ -1,11 +1,20 @@
 """Strategy ``kubernetes``: the pods behind a Service, or those with certain labels.
 
-The API server lists the collection once and is then watched, so that a change is known at once and
-an idle cluster costs no requests. ``objects`` are decoded, ``entries`` extracts addresses from
-them, ``naming`` makes nodes of those, ``view`` finds out what is new; ``reflector`` decides what to
-ask next. ``client`` talks to the server, by the ``access`` that the environment gives; ``session``
-connects these. All but the options are loaded when the strategy runs, since the application imports
-it too.
+The API server lists the collection once and is then watched, so a change is known at once and an
+idle cluster costs no requests. The modules:
+
+==================================  ================================================================
+``session``                         one run of the strategy; connects the others
+``reflector``                       decides what to ask next
+``objects``, ``resources``          decode API objects, and extract the addresses of peers
+``view``                            makes nodes of the addresses, and finds out what is new
+``client``, ``api_errors``          talk to the server, and classify its errors
+``access``, ``exec_plugin``,        find the server, our credentials and the proxy
+``proxy``, ``package``
+``diagnosis``, ``manifest``         for ``cluster-kit doctor`` and ``cluster-kit manifest``
+==================================  ================================================================
+
+All but the options are loaded when the strategy runs, since the application imports it too.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes``, lib/strategy/kubernetes.ex.
 Differs: watches instead of polling; reads EndpointSlices; a 403 is a failure and no empty cluster;

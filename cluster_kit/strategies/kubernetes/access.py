@@ -2,7 +2,7 @@
 
 In a pod these come from its service account, elsewhere from a kubeconfig. They are read again for
 each client, so that rotated ones are found. The server's certificate is always verified: a setting
-that would switch that off is refused.
+that would switch that off is an error.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ USUAL_KUBECONFIG = "~/.kube/config"
 
 _NO_HOME = "this user has no home directory: HOME is not set, and its number is not in passwd"
 _MOUNT = "mount the service account's token, or set kubeconfig"
-# What a kubeconfig of another shape raises.
+# what a kubeconfig of another shape raises
 _MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _UNUSABLE = (ConfigException, OSError, yaml.YAMLError, *_MISSHAPEN)
 _FILES = {
@@ -51,9 +51,9 @@ class Access(NamedTuple):
     """A client that is ready to ask.
 
     Attributes:
-        api: The client, to be closed by whoever takes it.
+        api: The client; the caller closes it.
         namespace: The namespace to look in, unless the options name one.
-        origin: The source of all this, for messages.
+        origin: The source of these settings, for messages.
         proxy: The proxy between us and the server.
     """
 
@@ -79,15 +79,18 @@ async def open_access(options: KubernetesOptions, environ: Mapping[str, str]) ->
     if kubeconfig is None and not options.master and "KUBERNETES_SERVICE_HOST" not in environ:
         kubeconfig = _usual_kubeconfig(environ)
         if kubeconfig is None:
-            places = environ.get("KUBECONFIG") or USUAL_KUBECONFIG
-            homeless = "" if places != USUAL_KUBECONFIG or _home() else f" ({_NO_HOME})"
-            raise _unusable(
-                "no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and "
-                f"there is no {places}{homeless}; set kubeconfig, or KUBECONFIG in the environment"
-            )
+            raise _no_server(environ)
     if kubeconfig is None:
         return _in_cluster(options, environ)
     return await _by_kubeconfig(kubeconfig, options, environ)
+
+
+def _no_server(environ: Mapping[str, str]) -> ApiError:
+    places = environ.get("KUBECONFIG") or USUAL_KUBECONFIG
+    homeless = "" if places != USUAL_KUBECONFIG or _home() else f" ({_NO_HOME})"
+    why = f"this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is no {places}{homeless}"
+    cure = "set kubeconfig, or KUBECONFIG in the environment"
+    return _unusable(f"no API server to ask: {why}; {cure}")
 
 
 # -- a pod's service account -----------------------------------------------------------------------
@@ -103,7 +106,7 @@ def _in_cluster(options: KubernetesOptions, environ: Mapping[str, str]) -> Acces
         fresh.api_key["BearerToken"] = f"Bearer {_read(folder / 'token', 'token')}"
 
     refresh(configuration)
-    # It is called for every request, so a token that the kubelet has rotated is used at once.
+    # called for every request, so a token that the kubelet has rotated is used at once
     configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
     named = folder / "namespace"
     namespace = _read(named, "namespace") if _is_there(named) else DEFAULT_NAMESPACE
@@ -138,27 +141,24 @@ def _read(path: Path, what: str) -> str:
 
 
 def _named(options: KubernetesOptions) -> Path | None:
-    """Return the kubeconfig of the options.
-
-    One that is relative goes by the current directory, and errors show that.
+    """Return the absolute path of the kubeconfig that the options name, if they do.
 
     Raises:
         ApiError: Its place is unknown.
     """
-    if options.kubeconfig is None:
+    named = options.kubeconfig
+    if named is None:
         return None
     try:
-        return options.kubeconfig.expanduser().absolute()
-    except RuntimeError as exc:
-        cause = _NO_HOME if options.kubeconfig.parts[0] == "~" else "there is no such user"
-        raise _unusable(
-            f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path"
-        ) from exc
-    except OSError as exc:
-        cause = "the current directory is gone"
-        raise _unusable(
-            f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path"
-        ) from exc
+        return named.expanduser().absolute()
+    except (RuntimeError, OSError) as exc:
+        cause = "there is no such user"
+        if isinstance(exc, OSError):
+            cause = "the current directory is gone"
+        elif named.parts[0] == "~":
+            cause = _NO_HOME
+        what = f"cannot use the kubeconfig '{named}': {cause}"
+        raise _unusable(f"{what}; give its whole path") from exc
 
 
 def _home() -> Path | None:
@@ -241,10 +241,9 @@ class _KeyFiles(ExitStack):
             file = self._folder / secrets.token_hex()
             file.write_bytes(data)
         except OSError as exc:
+            what = f"cannot use the kubeconfig '{self._kubeconfig}'"
             cause = f"there is no folder to write keys to ({_reason(exc)})"
-            raise _unusable(
-                f"cannot use the kubeconfig '{self._kubeconfig}': {cause}; set TMPDIR"
-            ) from exc
+            raise _unusable(f"{what}: {cause}; set TMPDIR") from exc
         return str(file)
 
 
@@ -272,9 +271,8 @@ def _user_of(config: dict[str, Any], context: str | None) -> dict[str, Any]:
     """Return the entry of the user of ``context``; empty where the kubeconfig is incomplete."""
     users = {entry["name"]: entry.get("user") or {} for entry in config.get("users") or ()}
     contexts = {entry["name"]: entry.get("context") or {} for entry in config.get("contexts") or ()}
-    user: dict[str, Any] = users.get(
-        contexts.get(context or config.get("current-context"), {}).get("user"), {}
-    )
+    chosen = contexts.get(context or config.get("current-context"), {})
+    user: dict[str, Any] = users.get(chosen.get("user"), {})
     return user
 
 
@@ -286,37 +284,30 @@ async def _authenticate(user: dict[str, Any], folder: Path, keys: _KeyFiles) -> 
     if given.token:
         user["token"] = given.token
     if given.client_certificate_data and given.client_key_data:
-        for option, data in (
-            ("client-certificate", given.client_certificate_data),
-            ("client-key", given.client_key_data),
-        ):
-            user[option] = keys.write(data.encode())
+        user["client-certificate"] = keys.write(given.client_certificate_data.encode())
+        user["client-key"] = keys.write(given.client_key_data.encode())
 
 
 def _refuse_unknown(context: str | None, config: dict[str, Any]) -> None:
     names = [entry["name"] for entry in config.get("contexts") or ()]
     if context is not None and context not in names:
-        raise ValueError(
-            f"it has no context {context!r}, only {', '.join(map(repr, names)) or 'none'}"
-        )
+        there = ", ".join(map(repr, names)) or "none"
+        raise ValueError(f"it has no context {context!r}, only {there}")
 
 
 def _refuse_unverified(configuration: Configuration, path: Path) -> None:
-    url = urlsplit(configuration.host)
+    url, fault = urlsplit(configuration.host), None
     if url.username is not None:
-        raise _unusable(
-            f"the kubeconfig '{path}' has credentials in the address of its server: put them into "
-            "its users"
+        fault = "has credentials in the address of its server: put them into its users"
+    elif not configuration.verify_ssl:
+        fault = (
+            "sets insecure-skip-tls-verify: the server's certificate is always verified; "
+            "put its CA into certificate-authority-data instead"
         )
-    if not configuration.verify_ssl:
-        raise _unusable(
-            f"the kubeconfig '{path}' sets insecure-skip-tls-verify: the server's certificate is "
-            "always verified; put its CA into certificate-authority-data instead"
-        )
-    if url.scheme != "https" and not is_loopback(url.hostname or ""):
-        raise _unusable(
-            f"the kubeconfig '{path}' leads to {configuration.host!r}: expected https://"
-        )
+    elif url.scheme != "https" and not is_loopback(url.hostname or ""):
+        fault = f"leads to {configuration.host!r}: expected https://"
+    if fault is not None:
+        raise _unusable(f"the kubeconfig '{path}' {fault}")
 
 
 def _unusable(message: str) -> ApiError:
@@ -339,20 +330,17 @@ def _proxy(configuration: Configuration, environ: Mapping[str, str]) -> Proxy | 
     except ValueError as exc:
         raise _unusable(str(exc)) from exc
     configuration.proxy = proxy.url if proxy else None
-    # aiohttp would look for one, and knows neither networks nor ports in NO_PROXY.
+    # aiohttp would look for one, but knows neither networks nor ports in NO_PROXY
     configuration.client_session_kwargs = {"trust_env": False}
     return proxy
 
 
 def _client(configuration: Configuration, certificates: str) -> ApiClient:
     """Return a client with its TLS context; messages call its certificates ``certificates``."""
-    configuration.disable_strict_ssl_verification = (
-        True  # verified all the same: many clusters' CAs lack a key identifier
-    )
+    # certificates are verified all the same; "strict" would refuse CAs without a key identifier
+    configuration.disable_strict_ssl_verification = True
     try:
         return ApiClient(configuration)
     except OSError as exc:  # ssl.SSLError is one
-        raise _unusable(
-            f"cannot use {certificates}: {_reason(exc)}; give what the cluster's administrator "
-            "hands out"
-        ) from exc
+        cure = "give what the cluster's administrator hands out"
+        raise _unusable(f"cannot use {certificates}: {_reason(exc)}; {cure}") from exc

@@ -1,4 +1,4 @@
-"""Classifies API errors, and words them. Pure.
+"""Classifies errors of the API server, and writes their messages. Pure.
 
 Source: Kubernetes API conventions, section "Response Status Kind"; API concepts, "Resource
 versions" and "Retrieving large results sets in chunks".
@@ -15,8 +15,7 @@ from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Status
 from cluster_kit.strategies.kubernetes.resources import Resource
 
 MAX_TEXT = 400  # characters of a server's own words in a message of ours
-
-ANONYMOUS = "system:anonymous"  # which should have no rights
+ANONYMOUS = "system:anonymous"  # the user without credentials, who should have no rights
 
 _USER = re.compile(r'User "([^"]*)"')
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9.-]+):([a-z0-9.-]+)")
@@ -30,7 +29,7 @@ class ErrorKind(Enum):
     THROTTLED = auto()
     """Come back later: a list goes on with the same page, a watch leads back to the list."""
     EXPIRED = auto()
-    """Start over: the place to continue from is too old, as happens daily, or not yet reached."""
+    """Start over: the place to continue from is too old, as happens daily, or not reached yet."""
     UNAUTHORIZED = auto()
     """The server doesn't know us: present fresh credentials."""
     FORBIDDEN = auto()
@@ -87,9 +86,8 @@ def error_of(
     causes = {cause.reason for cause in (status.details and status.details.causes) or ()}
     lost = status.reason == "Expired" or NOT_REACHED in causes
     kind = ErrorKind.EXPIRED if lost else _KINDS.get(code, ErrorKind.REFUSED)
-    return ApiError(
-        kind, _message(kind, code, quoted(status.message), server), retry_after_s=wait_s
-    )
+    message = _message(kind, code, quoted(status.message), server)
+    return ApiError(kind, message, retry_after_s=wait_s)
 
 
 def _message(kind: ErrorKind, code: int, message: str, server: str) -> str:
@@ -98,10 +96,8 @@ def _message(kind: ErrorKind, code: int, message: str, server: str) -> str:
         case ErrorKind.FORBIDDEN:
             return message
         case ErrorKind.UNAUTHORIZED:
-            return (
-                f"{server} doesn't accept our credentials ({answer}): give it a valid token or "
-                "certificate"
-            )
+            cure = "give it a valid token or certificate"
+            return f"{server} doesn't accept our credentials ({answer}): {cure}"
         case ErrorKind.THROTTLED:
             return f"{server} is too busy ({answer}): waiting as it asks"
     return f"{server} answered {code}: {message}"
@@ -113,36 +109,33 @@ def quoted(text: str) -> str:
     return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 3]}..."
 
 
-def advise_on_rights(message: str, resource: Resource, namespace: str) -> str:
-    """Return the message of a 403, and how to grant the right.
+def with_advice(error: ApiError, resource: Resource, namespace: str) -> ApiError:
+    """Return a 403 with a message that says how to grant the right.
 
     Args:
-        message: The server's words, which name the user; no field of a ``Status`` does.
+        error: The error. Its text names the user, which no field of a ``Status`` does.
         resource: The resource that the strategy reads.
         namespace: The namespace.
     """
-    user = _USER.search(message)
+    user = _USER.search(str(error))
     if user is not None and user[1] == ANONYMOUS:
-        return (
-            f"{message}: we came without credentials that it takes: give the kubeconfig's user a "
-            "token or certificate"
-        )
+        why = "we came without credentials that it accepts"
+        cure = "give the kubeconfig's user a token or certificate"
+        return ApiError(error.kind, f"{error}: {why}: {cure}")
     account = _SERVICE_ACCOUNT.fullmatch(user[1]) if user else None
+    manifest = f"cluster-kit manifest kubernetes --namespace {namespace}"
+    subject = f"--user='{user[1] if user else 'USER'}'"
     if account is not None:
-        subject, more = (
-            f"--serviceaccount={account[1]}:{account[2]}",
-            f" --service-account {account[2]}",
-        )
-    else:
-        subject, more = f"--user='{user[1] if user else 'USER'}'", ""
-    pods = " --pods" if resource.plural == "pods" else ""
-    command = f"cluster-kit manifest kubernetes --namespace {namespace}{more}{pods}"
-    printed = f"apply the Role that '{command}' prints, or "
-    # The manifest is for pods in the namespace that they look at.
+        manifest += f" --service-account {account[2]}"
+        subject = f"--serviceaccount={account[1]}:{account[2]}"
+    manifest += " --pods" if resource.plural == "pods" else ""
+    # a manifest is for pods in the namespace that they look at
     elsewhere = account is not None and account[1] != namespace
-    return (
-        f"{message}: the verbs list and watch on {resource.name} in namespace {namespace!r} are "
-        f"needed; {'' if elsewhere else printed}run: kubectl create role cluster-kit -n "
-        f"{namespace} --verb=get,list,watch --resource={resource.name} && kubectl create "
-        f"rolebinding cluster-kit -n {namespace} --role=cluster-kit {subject}"
+    apply = "" if elsewhere else f"apply the Role that '{manifest}' prints, or "
+    return ApiError(
+        error.kind,
+        f"{error}: the verbs list and watch on {resource.name} in namespace {namespace!r} are "
+        f"needed; {apply}run: kubectl create role cluster-kit -n {namespace} "
+        f"--verb=get,list,watch --resource={resource.name} && kubectl create rolebinding "
+        f"cluster-kit -n {namespace} --role=cluster-kit {subject}",
     )

@@ -1,6 +1,6 @@
-"""Asks the API server: single requests, and watches whose lines are passed on as they come.
+"""Asks the API server: single requests, and watches whose lines are passed on as they arrive.
 
-Credentials that are refused are read again and tried once more. An answer other than 200, or none,
+Credentials that are refused are read again and tried once more. No answer, or one other than 200,
 is an ``ApiError``.
 """
 
@@ -19,8 +19,7 @@ from msgspec.json import decode
 from cluster_kit.strategies.kubernetes.access import Access, open_access
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, error_of, quoted
 from cluster_kit.strategies.kubernetes.limits import LIMITS, Limits
-from cluster_kit.strategies.kubernetes.lines import LineSplitter
-from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE, ApiGroup
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.package import RESTResponse
 from cluster_kit.strategies.kubernetes.proxy import PROXY_URL
@@ -34,11 +33,12 @@ from cluster_kit.strategies.kubernetes.resources import (
     Resource,
 )
 
-Answer = TypeVar("Answer")
+Document = TypeVar("Document")
 
 BODY_S = 60.0  # until an answer is complete
-OVERTIME_S = 15.0  # by which a watch may exceed the time that the server was given
+OVERTIME_S = 15.0  # how much longer a watch may take than we asked for
 MAX_BODY_BYTES = 128 * 2**20  # ten thousand usual pods are smaller
+MAX_LINE_BYTES = 8 * 2**20  # of a watch: etcd accepts objects of 1.5 MiB, so no event is as long
 
 _KEEP_IDLE: int = getattr(socket, "TCP_KEEPIDLE", 0) or getattr(socket, "TCP_KEEPALIVE", 0)  # macOS
 _KEEP_ALIVE = (  # a server that is gone without a word is noticed in half a minute
@@ -78,15 +78,15 @@ class Client:
         return self.options.namespace or (await self.access()).namespace
 
     async def resource(self) -> Resource:
-        """Return the resource to read: the newest form that the server has.
+        """Return the resource to read, in the newest version that the server has.
 
         Raises:
-            ApiError: The server doesn't tell.
+            ApiError: The server doesn't say which it has.
         """
         if self.options.ip_lookup_mode == "pods":
             return PODS
         try:
-            group = await self.read(f"/apis/{SLICE_GROUP}", Group)
+            group = await self.read(f"/apis/{SLICE_GROUP}", ApiGroup)
         except ApiError as error:
             if error.kind is ErrorKind.MISSING:
                 return ENDPOINTS
@@ -94,17 +94,15 @@ class Client:
                 return SLICES[SLICE_VERSIONS[0]]
             raise
         offered = {each.version for each in group.versions}
-        return next(
-            (SLICES[version] for version in SLICE_VERSIONS if version in offered), ENDPOINTS
-        )
+        slices = [SLICES[version] for version in SLICE_VERSIONS if version in offered]
+        return slices[0] if slices else ENDPOINTS
 
     def no_answer(self, exc: Exception) -> ApiError:
         """Return the error for an answer that makes no sense."""
-        return ApiError(
-            ErrorKind.REFUSED, f"{self.server} answered with what can't be read: {quoted(str(exc))}"
-        )
+        what = f"{self.server} answered with what can't be read: {quoted(str(exc))}"
+        return ApiError(ErrorKind.REFUSED, what)
 
-    async def read(self, path: str, kind: type[Answer], params: Params = ()) -> Answer:
+    async def read(self, path: str, kind: type[Document], params: Params = ()) -> Document:
         """Return the answer as a value of ``kind``.
 
         Raises:
@@ -121,7 +119,7 @@ class Client:
     async def watch(
         self, path: str, params: Params, timeout_s: float
     ) -> AsyncGenerator[list[bytes], None]:
-        """Yield an empty batch once the watch has begun, then lines in batches, as they come.
+        """Yield an empty batch once the watch has begun, then lines in batches, as they arrive.
 
         Ends when the server ends it. Raises as ``read``, and ``WatchBrokenError``.
         """
@@ -159,12 +157,8 @@ class Client:
             body = await _body(response, self.server)
         finally:
             response.response.close()
-        raise error_of(
-            response.status,
-            body,
-            server=self.server,
-            retry_after=response.headers.get("Retry-After"),
-        )
+        retry_after = response.headers.get("Retry-After")
+        raise error_of(response.status, body, server=self.server, retry_after=retry_after)
 
     async def _try(self, path: str, params: Params, waits: aiohttp.ClientTimeout) -> RESTResponse:
         access = await self.access()
@@ -180,7 +174,7 @@ class Client:
                 answering = access.api.call_api(*request, _request_timeout=waits)
                 response: RESTResponse = await answering
         except TimeoutError as exc:
-            # As REFUSED: what holds back a watch on the way may let lists through.
+            # REFUSED, since what holds back a watch on the way may let lists through
             hint = "is the address right, and no network policy in between?"
             text = f"{access.server}: no answer within {self._limits.answer_s:g} s: {hint}"
             raise ApiError(ErrorKind.REFUSED, text) from exc
@@ -204,8 +198,7 @@ def _oddity(response: RESTResponse) -> str | None:
     if response.response.history:
         other = quoted(str(response.response.url.origin()))
         return f"sends us on to {other}: give the address of the API server itself"
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        # It may unpack to any size.
+    if response.headers.get("Content-Encoding", "identity") != "identity":  # it may unpack to GBs
         return "packs its answer, which we have not asked for: is there a proxy?"
     return None
 
@@ -217,14 +210,11 @@ async def _body(response: RESTResponse, server: str) -> bytes:
             parts.append(part)
             size += len(part)
             if size > MAX_BODY_BYTES:
-                raise ApiError(
-                    ErrorKind.REFUSED, f"{server} answered with more than {MAX_BODY_BYTES} bytes"
-                )
+                what = f"{server} answered with more than {MAX_BODY_BYTES} bytes"
+                raise ApiError(ErrorKind.REFUSED, what)
     except _CUT as exc:
-        raise ApiError(
-            ErrorKind.UNREACHABLE,
-            f"{server}: its answer broke off: {quoted(str(exc)) or type(exc).__name__}",
-        ) from exc
+        what = f"{server}: its answer broke off: {quoted(str(exc)) or type(exc).__name__}"
+        raise ApiError(ErrorKind.UNREACHABLE, what) from exc
     return b"".join(parts)
 
 
@@ -241,23 +231,16 @@ def _cause(exc: BaseException, access: Access) -> str:
     """Return why the connection failed."""
     if isinstance(exc, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
         return _cause_of_proxy(exc, access)
-    if (
-        isinstance(exc, aiohttp.ClientConnectorError)
-        and access.proxy
-        and exc.host == access.proxy.host
-    ):
-        # Its name does not resolve, for which aiohttp has no error of its own.
+    proxy_host = access.proxy.host if access.proxy else None
+    if isinstance(exc, aiohttp.ClientConnectorError) and exc.host == proxy_host:
+        # the proxy's name does not resolve; aiohttp has no error of its own for that
         return _cause_of_proxy(exc, access)
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return (
-            f"its certificate can't be verified ({quoted(str(exc.certificate_error))}): is the CA "
-            "that of this server?"
-        )
+        why = quoted(str(exc.certificate_error))
+        return f"its certificate can't be verified ({why}): is the CA that of this server?"
     if isinstance(exc, aiohttp.ClientSSLError):
-        return (
-            f"TLS fails ({quoted(str(exc.os_error))}): is it an https server, and is this its "
-            "address?"
-        )
+        why = quoted(str(exc.os_error))
+        return f"TLS fails ({why}): is it an https server, and is this its address?"
     return f"{_words(exc)}: is it up, and is this its address?"
 
 
@@ -271,9 +254,8 @@ def _cause_of_proxy(
     if access.proxy and access.proxy.origin == PROXY_URL:
         return f"the proxy {said}: correct proxy-url, or remove it"
     host = urlsplit(access.api.configuration.host).hostname
-    return (
-        f"the proxy {said}: if the API server is to be reached without it, add {host} to NO_PROXY"
-    )
+    cure = f"if the API server can be reached without it, add {host} to NO_PROXY"
+    return f"the proxy {said}: {cure}"
 
 
 def _words(exc: BaseException) -> str:
@@ -282,3 +264,28 @@ def _words(exc: BaseException) -> str:
     number = getattr(cause, "errno", None) or 0
     text = os.strerror(number) if number > 0 else getattr(cause, "strerror", None) or str(cause)
     return quoted(text.lower()) or type(exc).__name__
+
+
+class LineSplitter:
+    """Bytes in, whole lines out; an unfinished line waits for more, and is lost at the end."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that ``data`` completes.
+
+        Raises:
+            ValueError: A line is too long.
+        """
+        head, *rest = data.split(b"\n")
+        lines = []
+        if rest:
+            lines = [b"".join([*self._parts, head]), *rest[:-1]]
+            self._parts, self._size, head = [], 0, rest[-1]
+        self._parts.append(head)
+        self._size += len(head)
+        if self._size > MAX_LINE_BYTES:
+            raise ValueError(f"a line of more than {MAX_LINE_BYTES} bytes")
+        return [line for line in lines if line.strip()]

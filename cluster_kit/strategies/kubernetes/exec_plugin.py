@@ -1,7 +1,7 @@
 """Runs credential plugins: programs named in a kubeconfig that print a token or a certificate.
 
-The package ``kubernetes`` doesn't run them here: it would wait without end, leave the program
-behind when it is cancelled, and continue without credentials where it fails.
+The package ``kubernetes`` could run them, but it would wait without end, leave the program behind
+when it is cancelled, and continue without credentials if it fails.
 
 Source: Kubernetes documentation, "Authenticating", section "client-go credential plugins".
 """
@@ -23,7 +23,7 @@ from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, qu
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE
 
 PLUGIN_S = 30.0  # some ask a cloud over the network
-END_S = 1.0  # for what it has printed to be read once it is killed
+END_S = 1.0  # to read its last output once it is killed
 MAX_OUTPUT_BYTES = 2**20
 
 
@@ -72,14 +72,12 @@ async def ask_plugin(entry: object, folder: Path, within_s: float = PLUGIN_S) ->
     if code != 0:
         raise _useless(plugin.command, f"it ends with code {code}: {said or 'and says nothing'}")
     try:
-        credentials = msgspec.json.decode(output, type=ExecCredential).status
+        given = msgspec.json.decode(output, type=ExecCredential).status
     except UNREADABLE as exc:
         raise _useless(plugin.command, f"what it prints is no ExecCredential: {exc}") from exc
-    if not credentials.token and not (
-        credentials.client_certificate_data and credentials.client_key_data
-    ):
+    if not (given.token or (given.client_certificate_data and given.client_key_data)):
         raise _useless(plugin.command, "it prints neither a token nor a certificate with its key")
-    return credentials
+    return given
 
 
 async def _run(plugin: Plugin, folder: Path, within_s: float) -> tuple[int, bytes, str]:
@@ -97,9 +95,8 @@ async def _run(plugin: Plugin, folder: Path, within_s: float) -> tuple[int, byte
         )
     except (OSError, ValueError) as exc:
         hint = f"; {quoted(plugin.hint)}" if plugin.hint else ""
-        raise _useless(
-            plugin.command, f"it can't be started: {getattr(exc, 'strerror', None) or exc}{hint}"
-        ) from exc
+        why = getattr(exc, "strerror", None) or exc
+        raise _useless(plugin.command, f"it can't be started: {why}{hint}") from exc
     try:
         async with asyncio.timeout(within_s):
             output, said = await asyncio.gather(_read(process.stdout), _read(process.stderr))
@@ -137,6 +134,5 @@ async def _end(process: Process) -> None:
 
 def _useless(command: str, why: str) -> ApiError:
     what = f"the kubeconfig's credential plugin {command[:200]!r} is of no use: {quoted(why)}"
-    return ApiError(
-        ErrorKind.UNREACHABLE, f"{what}; run it by hand, or ask who has made the kubeconfig"
-    )
+    cure = "run it by hand, or ask who has made the kubeconfig"
+    return ApiError(ErrorKind.UNREACHABLE, f"{what}; {cure}")

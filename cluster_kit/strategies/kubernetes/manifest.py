@@ -123,13 +123,12 @@ def manifest(*, name: str, namespace: str, account: str, port: int, pods: bool) 
         port: The port that peers listen on.
         pods: Whether to look for pods themselves, which takes no Service.
     """
-    parts = (
-        [_SERVICE_ACCOUNT] * (account != "default")
-        + [_RIGHTS]
-        + [_SERVICE] * (not pods)
-        + [_DEPLOYMENT]
-    )
-    return "".join(parts).format(
+    account_part = _SERVICE_ACCOUNT if account != "default" else ""
+    service_part = "" if pods else _SERVICE
+    selection = f"ip_lookup_mode: pods, selector: app={name}"
+    if not pods:
+        selection = f"service_name: {name}-cluster"
+    return (account_part + _RIGHTS + service_part + _DEPLOYMENT).format(
         name=name,
         namespace=namespace,
         account=account,
@@ -138,7 +137,5 @@ def manifest(*, name: str, namespace: str, account: str, port: int, pods: bool) 
         role=f"{ROLE}-pods" if pods else ROLE,
         group="" if pods else "discovery.k8s.io",
         resource="pods" if pods else "endpointslices",
-        config=f"ip_lookup_mode: pods, selector: app={name}"
-        if pods
-        else f"service_name: {name}-cluster",
+        config=selection,
     )

@@ -1,7 +1,7 @@
 """The parts of Kubernetes API objects that are read; all other fields are skipped undecoded.
 
 Nothing is interpreted here. A field that may be absent or ``null`` has a default; a value of
-another type is refused.
+another type is an error.
 
 Source: Kubernetes API reference, groups core/v1 and discovery.k8s.io (v1 and v1beta1 have these
 fields in common).
@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, TypeVar
 
+import msgspec
 from msgspec import DecodeError, Raw, Struct, field
-from msgspec import Meta as Bounds
 
 Object = TypeVar("Object")
-Count = Annotated[int, Bounds(ge=0, le=2**31 - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
-# What decoding raises, whatever the server has sent.
-UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)  # what decoding raises
 
 
 class Meta(Struct, rename="camel"):
@@ -46,7 +45,7 @@ class Page(Struct, Generic[Object]):
     items: list[Object] | None
 
 
-class Event(Struct):
+class WatchEvent(Struct):
     """One line of a watch."""
 
     type: str
@@ -54,12 +53,12 @@ class Event(Struct):
 
 
 class Versioned(Struct):
-    """Any object, of which only the version is of interest."""
+    """Any object; only its version is read."""
 
     metadata: Meta
 
 
-class Cause(Struct):
+class StatusCause(Struct):
     """One of the causes that a ``Status`` gives."""
 
     reason: str = ""
@@ -70,7 +69,7 @@ class StatusDetails(Struct, rename="camel"):
     """Details of a ``Status``."""
 
     retry_after_seconds: Count = 0
-    causes: list[Cause] | None = None
+    causes: list[StatusCause] | None = None
 
 
 class Status(Struct):
@@ -82,19 +81,19 @@ class Status(Struct):
     details: StatusDetails | None = None
 
 
-class GroupVersion(Struct):
+class ApiGroupVersion(Struct):
     """A version that the server has of an API group."""
 
     version: str = ""
 
 
-class Group(Struct):
+class ApiGroup(Struct):
     """The versions that the server has of an API group."""
 
-    versions: list[GroupVersion] = []
+    versions: list[ApiGroupVersion] = []
 
 
-class Port(Struct):
+class EndpointPort(Struct):
     """A port of an endpoint slice or of Endpoints."""
 
     name: str | None = None
@@ -117,7 +116,7 @@ class Conditions(Struct):
     terminating: bool | None = None
 
 
-class Endpoint(Struct, rename="camel"):
+class SliceEndpoint(Struct, rename="camel"):
     """One endpoint of a slice; its addresses are interchangeable."""
 
     addresses: list[str]
@@ -131,8 +130,8 @@ class EndpointSlice(Struct, rename="camel"):
 
     metadata: Meta
     address_type: str = ""
-    endpoints: list[Endpoint] | None = None
-    ports: list[Port] | None = None
+    endpoints: list[SliceEndpoint] | None = None
+    ports: list[EndpointPort] | None = None
 
 
 class EndpointAddress(Struct, rename="camel"):
@@ -148,7 +147,7 @@ class EndpointSubset(Struct, rename="camel"):
 
     addresses: list[EndpointAddress] | None = None
     not_ready_addresses: list[EndpointAddress] | None = None
-    ports: list[Port] | None = None
+    ports: list[EndpointPort] | None = None
 
 
 class Endpoints(Struct):

@@ -61,13 +61,8 @@ def proxy_for(
     url = urlsplit(server)
     name, proxy = _first(environ, "HTTPS_PROXY", "https_proxy")
     _, no_proxy = _first(environ, "NO_PROXY", "no_proxy")
-    if (
-        url.scheme != "https"
-        or not proxy
-        or is_exempt(url.hostname or "", url.port or _PORT, no_proxy)
-    ):
-        return None
-    return _read(proxy, name)
+    is_direct = is_exempt(url.hostname or "", url.port or _PORT, no_proxy)
+    return _read(proxy, name) if proxy and url.scheme == "https" and not is_direct else None
 
 
 def is_exempt(host: str, port: int, no_proxy: str) -> bool:

@@ -1,22 +1,22 @@
 """List and watch: what to ask next, so that our copy of a collection stays current. Pure.
 
-First the collection is listed, in pages; then it is watched from the version of that list. A watch
-that ends goes on from the last version heard of. A version that is too old, or that makes no sense
-to the server, leads back to the list, from which the owner learns what it has missed. So no change
-is missed, and no object seems gone because a watch broke.
+First the collection is listed, in pages; then it is watched from the version of that list. When a
+watch ends, the next one continues from the last version received. If the server rejects that
+version, as too old or unknown, the collection is listed again. So no change is missed, and no
+object seems gone because a watch broke.
 
-A server accepts a watch from a version that it has not reached, and says nothing until it gets
+A server accepts a watch from a version that it has not reached, and sends nothing until it gets
 there. That happens after its store is restored from a backup. So a watch never resumes on trust:
 
-- One that ran its time is renewed only after the server has confirmed that it has reached our
-  version. The question names a single object, so the server looks up one key, whatever the size of
-  the collection.
-- After anything else, the collection is listed again, at least as new as what is known. The
-  server's cache can answer that. A position proves nothing here: a restored store may have passed
-  our version with another history. A server that restarts, as it must when its store is restored,
-  ends its watches early, in good order or not, or asks for patience (429).
-- So it is after a few renewals in a row, which bounds how long a restored store that did not end
-  the watch can go unnoticed.
+- A watch that ran its full time is renewed only after the server has confirmed that it has reached
+  our version. The question names a single object, so the server looks up one key, whatever the size
+  of the collection.
+- After any other end, the collection is listed again, at least as new as our copy, which the
+  server's cache can answer. The position proves nothing here: a restored store may have passed our
+  version with another history. A server that restarts, as it must when its store is restored, ends
+  its watches early, in good order or not, or asks for patience (429).
+- After a few renewals in a row the collection is listed again as well. This bounds how long a
+  restored store that did not end the watch can go unnoticed.
 
 Source: Kubernetes API concepts, sections "Efficient detection of changes", "Resource versions" and
 "Retrieving large results sets in chunks"; kubernetes/kubernetes issue 107457.
@@ -50,7 +50,7 @@ class Request(Struct, frozen=True, kw_only=True):
         params: Parameters of the query.
         delay_s: How long to wait before it.
         position: Whether it only asks if the server has reached our version.
-        first: Whether it begins a list: pages of an earlier one are void.
+        first: Whether it begins a list; pages of an earlier one are void.
         resumes: Whether it names a version that the server may not have.
         timeout_s: When the server is to end the watch.
     """
@@ -103,9 +103,8 @@ class Reflector:
         if self._version is None:
             return self._list(delay_s)
         if not self._confirmed:
-            return Request(
-                watch=False, position=True, params=(ONE_OBJECT, *self._not_older()), delay_s=delay_s
-            )
+            params: Params = (ONE_OBJECT, *self._not_older())
+            return Request(watch=False, position=True, params=params, delay_s=delay_s)
         self._timeout_s = round(WATCH_S[0] + (WATCH_S[1] - WATCH_S[0]) * jitter)
         params = (
             ("watch", "true"),
@@ -149,7 +148,7 @@ class Reflector:
         return True
 
     def located(self, version: str) -> None:
-        """Handle the answer to the question whether the server has reached our version: its own.
+        """Handle the server's own version, the answer to whether it has reached ours.
 
         Raises:
             ApiError: The server is behind our version.
@@ -159,7 +158,7 @@ class Reflector:
         self._renewals += 1
 
     def heard(self, version: str, lasted_s: float) -> None:
-        """Handle an object or a bookmark of this version, some seconds after the watch began.
+        """Handle an object or a bookmark of this version, ``lasted_s`` into the watch.
 
         Raises:
             ApiError: Versions went back: this is another store than the one that was listed.
@@ -172,11 +171,11 @@ class Reflector:
             self._version = self._newest = version
 
     def ended(self, lasted_s: float, *, broken: bool = False) -> None:
-        """Handle the end of a watch after so many seconds.
+        """Handle the end of a watch.
 
         Args:
-            lasted_s: How long it went on.
-            broken: Whether the connection broke, before the time of the watch was over.
+            lasted_s: How long it ran.
+            broken: Whether the connection broke before the time of the watch was over.
         """
         self._barred = 0
         self._confirmed = False
@@ -215,10 +214,8 @@ class Reflector:
 
     def _refuse_older(self, version: str) -> None:
         if _is_older(version, self._newest):
-            raise ApiError(
-                ErrorKind.EXPIRED,
-                f"the API server is at version {version} after it was at {self._newest}",
-            )
+            what = f"the API server is at version {version} after it was at {self._newest}"
+            raise ApiError(ErrorKind.EXPIRED, what)
 
     def _step_back(self) -> None:
         """Go on at once; where that keeps failing, wait longer each time."""

@@ -1,8 +1,8 @@
-"""One run of the strategy: it makes the reflector's requests, and reports what is new in the view.
+"""One run of the strategy: makes the reflector's requests, and reports what is new in the view.
 
 It has two parts: a task that follows the API server, and the run itself, which wakes up when there
-is something to report. Changes that come in one burst are reported together. A server that fails is
-reported once, and asked again.
+is something to report. Changes that arrive in one burst are reported together. A failure of the
+server is reported once, while requests go on.
 """
 
 from __future__ import annotations
@@ -22,22 +22,20 @@ from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.kubernetes.api_errors import (
     ApiError,
     ErrorKind,
-    advise_on_rights,
     error_of,
+    with_advice,
 )
 from cluster_kit.strategies.kubernetes.client import Client, WatchBrokenError
-from cluster_kit.strategies.kubernetes.entries import Reading, name_of
 from cluster_kit.strategies.kubernetes.limits import LIMITS, Limits
-from cluster_kit.strategies.kubernetes.naming import Naming
-from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Page, Versioned
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Page, Versioned, WatchEvent
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.reflector import Reflector, Request
-from cluster_kit.strategies.kubernetes.resources import Resource
-from cluster_kit.strategies.kubernetes.view import CollectionView
+from cluster_kit.strategies.kubernetes.resources import Reading, Resource, name_of
+from cluster_kit.strategies.kubernetes.view import CollectionView, Naming
 
 log = logging.getLogger("cluster_kit.kubernetes")
 
-SETTLE_S = 0.02  # about as long as a burst of changes takes to come in
+SETTLE_S = 0.02  # about as long as a burst of changes takes to arrive
 
 
 class KubernetesSession:
@@ -58,7 +56,7 @@ class KubernetesSession:
         self._pages = 0
         self._listed = False
         self._doubt_until_s: float | None = None
-        self._fault: str | None = None
+        self._fault: ApiError | None = None
         self._polls = False
         self._began_s = 0.0
         self._reporter = Reporter(ctx.announced)
@@ -101,8 +99,7 @@ class KubernetesSession:
             is_over = self._reporter.fault is not None and self._fault is None
             news = self._view.observe(doubt=doubt, again=is_over)
         self._reporter.say(*news)
-        trouble = self._fault or problem
-        error = None
+        trouble, error = self._fault or problem, None
         if trouble is not None:
             error = DiscoveryError(f"kubernetes: {trouble}", strategy="kubernetes")
         self._reporter.judge(error, again=bool(news))
@@ -117,24 +114,19 @@ class KubernetesSession:
 
     async def _failed(self, error: ApiError, request: Request) -> None:
         """Note that the server fails or refuses."""
-        text = str(error)
         if error.kind is ErrorKind.FORBIDDEN and self._resource is not None:
-            text = advise_on_rights(text, self._resource, await self._client.namespace())
+            error = with_advice(error, self._resource, await self._client.namespace())
         if error.kind is ErrorKind.FORBIDDEN and request.watch:
             if self._reflector.polling and not self._polls:
-                log.warning(
-                    "kubernetes: polling every %g s: %s", self._options.polling_interval_s, text
-                )
+                every_s = self._options.polling_interval_s
+                log.warning("kubernetes: polling every %g s: %s", every_s, error)
             self._polls = self._reflector.polling
         elif error.kind is not ErrorKind.EXPIRED or not request.resumes:
-            self._fault = text
+            self._fault = error
             self._reporter.wake()
         elif request.position or request.first:
-            log.warning(
-                "kubernetes: listing again, since the server's store was restored or its cache "
-                "is behind: %s",
-                text,
-            )
+            why = "the server's store was restored or its cache is behind"
+            log.warning("kubernetes: listing again, since %s: %s", why, error)
 
     # -- what to ask -------------------------------------------------------------------------------
 
@@ -161,16 +153,13 @@ class KubernetesSession:
 
     async def _list(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
-        page = await self._client.read(
-            await self._path(resource), resource.page, self._params(resource, request)
-        )
+        path, params = await self._path(resource), self._params(resource, request)
+        page = await self._client.read(path, resource.page, params)
         self._pages = 1 if request.first else self._pages + 1
         if self._pages > self._limits.max_pages:
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"{self._client.server} answered with a list of more than "
-                f"{self._limits.max_pages} pages",
-            )
+            most = self._limits.max_pages
+            what = f"{self._client.server} answered with a list of more than {most} pages"
+            raise ApiError(ErrorKind.REFUSED, what)
         if request.first:
             self._staged = []
         self._staged += [
@@ -192,9 +181,8 @@ class KubernetesSession:
 
     async def _watch(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
-        batches = self._client.watch(
-            await self._path(resource), self._params(resource, request), request.timeout_s
-        )
+        path, params = await self._path(resource), self._params(resource, request)
+        batches = self._client.watch(path, params, request.timeout_s)
         broken = False
         async with aclosing(batches):
             await anext(batches, None)
@@ -204,7 +192,7 @@ class KubernetesSession:
             try:
                 async for lines in batches:
                     for line in lines:
-                        self._hear(resource, line)
+                        self._received(resource, line)
             except WatchBrokenError:
                 broken = True
         self._reflector.ended(self._lasted_s(), broken=broken)
@@ -213,24 +201,22 @@ class KubernetesSession:
         """Return how long the watch has been running."""
         return self._loop.time() - self._began_s
 
-    def _hear(self, resource: Resource, line: bytes) -> None:
+    def _received(self, resource: Resource, line: bytes) -> None:
         """Handle one line of a watch."""
         try:
-            event = decode(line, type=Event)
+            event = decode(line, type=WatchEvent)
             match event.type:
                 case "ADDED" | "MODIFIED" | "DELETED":
                     self._change(resource, event)
                 case "BOOKMARK":
-                    self._reflector.heard(
-                        decode(event.object, type=Versioned).metadata.resource_version,
-                        self._lasted_s(),
-                    )
+                    bookmark = decode(event.object, type=Versioned)
+                    self._reflector.heard(bookmark.metadata.resource_version, self._lasted_s())
                 case "ERROR":
                     raise error_of(None, bytes(event.object), server=self._client.server)
         except UNREADABLE as exc:
             raise self._client.no_answer(exc) from exc
 
-    def _change(self, resource: Resource, event: Event) -> None:
+    def _change(self, resource: Resource, event: WatchEvent) -> None:
         found = decode(event.object, type=resource.kind)
         name = name_of(found.metadata)
         if event.type == "DELETED":
@@ -238,10 +224,8 @@ class KubernetesSession:
         else:
             self._view.put(name, resource.read(found, self._options.port))
         if self._view.size > self._limits.max_objects:
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"{self._client.server} sent more than {self._limits.max_objects} objects",
-            )
+            what = f"{self._client.server} sent more than {self._limits.max_objects} objects"
+            raise ApiError(ErrorKind.REFUSED, what)
         self._reflector.heard(found.metadata.resource_version, self._lasted_s())
         self._reporter.wake()
 
@@ -249,10 +233,8 @@ class KubernetesSession:
         return resource.path(await self._client.namespace())
 
     def _params(self, resource: Resource, request: Request) -> tuple[tuple[str, str], ...]:
-        return (
-            *resource.params(self._options.selector, self._options.service_name),
-            *request.params,
-        )
+        selected = resource.params(self._options.selector, self._options.service_name)
+        return (*selected, *request.params)
 
 
 def _view_of(options: KubernetesOptions, ctx: Discovery) -> CollectionView:

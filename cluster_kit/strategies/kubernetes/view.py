@@ -1,21 +1,70 @@
 """The nodes of all objects that were read so far, and what is new about them. Pure.
 
 Addresses of one pod, listed in several slices or in both families, are one node. A pod that is
-being stopped is reported as leaving, and stays known until it is gone if it ever was known. An
-object without the wanted port adds no node; it is a problem only if all are so. While there is
-doubt, no node is taken away.
+being stopped is reported as leaving; if it was known before, it stays known until it is gone. An
+object without the wanted port adds no node, which is a problem only if no object has it. While
+there is doubt, no node is removed.
+
+Source: libcluster ``Cluster.Strategy.Kubernetes``, lib/strategy/kubernetes.ex, ``format_node``.
+Differs: IPv6 addresses make valid names in mode ``dns``; ``CLUSTER_DOMAIN`` counts for names, too;
+without a basename, or for a pod without a hostname in mode ``hostname``, a node is known by its
+address until it introduces itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
+from typing import Literal
 
 from msgspec import Struct
 
 from cluster_kit.abc import Found, Gone, Leaving, Observation
-from cluster_kit.node import Node
-from cluster_kit.strategies.kubernetes.entries import PeerAddress, Reading
-from cluster_kit.strategies.kubernetes.naming import Naming
+from cluster_kit.node import Node, join_address
+from cluster_kit.strategies.kubernetes.resources import PeerAddress, Reading
+
+Mode = Literal["ip", "dns", "hostname"]
+
+
+class Naming(Struct, frozen=True, kw_only=True):
+    """How nodes are named.
+
+    Attributes:
+        basename: The part before the ``@``; ``None`` if peers introduce themselves.
+        mode: What the part after it is made of.
+        service: The Service that governs hostnames.
+        domain: The cluster's DNS domain.
+    """
+
+    basename: str | None
+    mode: Mode
+    service: str | None
+    domain: str
+
+    def node_of(self, entry: PeerAddress) -> Node | None:
+        """Return the node at ``entry``; ``None`` where neither name nor address is known.
+
+        Raises:
+            ValueError: The entry holds what can't be a host.
+        """
+        host = self._host(entry) if self.basename else None
+        if host is None and entry.port is None:
+            return None
+        return Node(
+            name=f"{self.basename}@{host}" if host else None,
+            address=join_address(entry.ip, entry.port) if entry.port is not None else None,
+        )
+
+    def _host(self, entry: PeerAddress) -> str | None:
+        match self.mode:
+            case "ip":
+                return entry.ip
+            case "dns":
+                dashed = entry.ip.replace(".", "-").replace(":", "-")
+                return f"{dashed}.{entry.namespace}.pod.{self.domain}"
+            case "hostname" if entry.hostname:
+                return f"{entry.hostname}.{self.service}.{entry.namespace}.svc.{self.domain}"
+        return None
 
 
 class _Member(Struct, frozen=True):
@@ -29,8 +78,8 @@ class CollectionView:
     """One collection.
 
     Args:
-        naming: Turns entries into nodes. prefer_ipv6: The address family to choose for a pod that
-            has both.
+        naming: Turns addresses into nodes.
+        prefer_ipv6: Which address family to choose for a pod that has both.
         count_unready: Whether pods count that fail their readiness probe.
         needs_port: Whether a node is of use only with a port.
         earlier: Nodes that an earlier run vouched for.
@@ -52,7 +101,7 @@ class CollectionView:
         self._objects: dict[str, list[_Member]] = {}
         self._problems: dict[str, str] = {}
         self._vouched = {node.key: node for node in earlier}
-        self._told = False
+        self._is_reported = False
         self._leaving: set[str] = set()
 
     @property
@@ -82,10 +131,8 @@ class CollectionView:
         self.remove(name)
         self._objects[name] = members = []
         if reading.problem and self._needs_port:
-            self._problems[name] = (
-                f"{reading.problem}: set port to the number, or the name, of that at which peers "
-                "listen"
-            )
+            cure = "set port to the number, or the name, of the port that peers listen on"
+            self._problems[name] = f"{reading.problem}: {cure}"
         for entry in reading.entries:
             if entry.port is None and self._needs_port:
                 continue
@@ -105,33 +152,28 @@ class CollectionView:
         """Return what is new since the last call.
 
         Args:
-            doubt: Take no node away.
+            doubt: Remove no node.
             again: Return the complete answer even if nothing has changed.
         """
         present = self._merged()
         before = self._vouched
         dying = {key for key, member in present.items() if member.entry.terminating}
         replaced = self._leaving & (present.keys() - dying)
-        vouched = {
-            key: member.node for key, member in present.items() if key in before or key not in dying
-        }
+        staying = [key for key in present if key in before or key not in dying]
+        vouched = {key: present[key].node for key in staying}
         if doubt:
             vouched = before | vouched
         news: list[Observation] = [Gone(key) for key in sorted(replaced)]
         news += [Leaving(key) for key in sorted(dying - self._leaving)]
-        if again or replaced or not self._told or vouched != before:
+        if again or replaced or not self._is_reported or vouched != before:
             news.append(Found(vouched.values()))
-        self._vouched, self._leaving, self._told = vouched, dying, True
+        self._vouched, self._leaving, self._is_reported = vouched, dying, True
         return news
 
     def _merged(self) -> dict[str, _Member]:
         """Return one member for each node, by its key."""
-        counting = (
-            member
-            for members in self._objects.values()
-            for member in members
-            if self._counts(member.entry)
-        )
+        everyone = chain.from_iterable(self._objects.values())
+        counting = [member for member in everyone if self._counts(member.entry)]
         by_owner: dict[str, _Member] = {}
         by_key: dict[str, _Member] = {}
         for member in sorted(counting, key=self._rank):
@@ -143,14 +185,7 @@ class CollectionView:
         return entry.ready or entry.terminating or self._count_unready
 
     def _rank(self, member: _Member) -> tuple[bool, bool, bool, str, int]:
-        """Sort by use: running before terminating, with a port before without, preferred family
-        first.
-        """
+        """Return the key that sorts members by use: the most useful comes first."""
         entry = member.entry
-        return (
-            entry.terminating,
-            entry.port is None,
-            (":" in entry.ip) != self._prefer_ipv6,
-            entry.ip,
-            entry.port or 0,
-        )
+        is_other_family = (":" in entry.ip) != self._prefer_ipv6
+        return entry.terminating, entry.port is None, is_other_family, entry.ip, entry.port or 0
