@@ -1,6 +1,4 @@
-"""Terms of a source that works behave like a dictionary that is searched from end to end; how it
-may fail: test_roster_laws.
-"""
+"""The claims of a source that works behave like a dictionary; test_roster_laws has failing ones."""
 
 from math import inf
 

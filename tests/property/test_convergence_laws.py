@@ -1,6 +1,4 @@
-"""Several memberships on a simulated network: after the last fault all are linked as they mean to
-be, within a bounded time.
-"""
+"""After the last fault, several memberships are linked as they should be in a bounded time."""
 
 import pytest
 from hypothesis import given, settings
@@ -57,9 +55,7 @@ scripts = st.lists(
 
 
 class Network:
-    """Gossip by heartbeats, and links that each end wants or not; between groups everything is
-    lost.
-    """
+    """Gossip by heartbeats, and links that each end may want; between groups all is lost."""
 
     def __init__(self, topology):
         self.topology = topology
@@ -88,7 +84,7 @@ class Network:
         return Membership(self.node(each), self.topology, Settings(**options))
 
     def meant(self):
-        """Return the links that there have to be when all know each other."""
+        """Return the links that there must be when all nodes know each other."""
         nodes = {self.node(each): each for each in range(NODES)}
         picked = {
             node: self.topology.select(node, frozenset(nodes.keys() - {node})) for node in nodes

@@ -1,6 +1,4 @@
-"""Deadlines behave like a dictionary that is searched from end to end, and don't grow with what is
-put off.
-"""
+"""Deadlines behave like a dictionary, and don't grow when they are put off."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,6 +1,4 @@
-"""Discovery and the connector that holds no links: what is up is what is known, and every change of
-run is an event.
-"""
+"""A connector without links: what is known is up, and every change of run is an event."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

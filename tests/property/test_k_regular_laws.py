@@ -1,6 +1,4 @@
-"""What ``k_regular`` promises beyond the laws of every topology: few links, short ways, little that
-moves.
-"""
+"""What ``k_regular`` promises in addition: few links, short paths, few changes."""
 
 import json
 import os
@@ -24,7 +22,7 @@ def cluster_of(basename, n):
 
 
 def graph(topology, cluster):
-    """Return whom each name is linked to."""
+    """Return the links of each name."""
     everybody = frozenset(cluster)
     return {
         node.name: {peer.name for peer in topology.select(node, everybody - {node})}
@@ -37,9 +35,7 @@ def pairs(links):
 
 
 def steps_from(links, start):
-    """Return how many steps it takes from ``start`` to the last of those it reaches, and how many
-    these are.
-    """
+    """Return how many steps it takes to reach everything from ``start``, and how much that is."""
     reached, frontier, steps = {start}, {start}, 0
     while frontier := set().union(*(links[name] for name in frontier)) - reached:
         reached |= frontier
@@ -94,7 +90,7 @@ def test_a_join_or_leave_moves_three_links_of_a_ring(basename, n, newcomer):
 )
 @settings(max_examples=30, deadline=None)
 @given(basename=basenames, n=st.integers(3, 40), data=st.data())
-def test_the_loss_of_any_one_node_cuts_nobody_off(topology, basename, n, data):
+def test_the_loss_of_any_one_node_cuts_no_node_off(topology, basename, n, data):
     links = graph(topology, cluster_of(basename, n))
     lost = data.draw(st.sampled_from(sorted(links)))
     left = {name: peers - {lost} for name, peers in links.items() if name != lost}

@@ -1,6 +1,4 @@
-"""A membership between random sources, a random network and a connector that does what it may do:
-no law is ever broken.
-"""
+"""A membership between random sources, a random network and any lawful connector keeps its laws."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -53,9 +51,7 @@ jitters = st.floats(0, 1, exclude_max=True)
 
 
 class World(RuleBasedStateMachine):
-    """The peers, the links that really are up, the commands under way, and the view that the events
-    add up to.
-    """
+    """The peers, the real links, the commands in flight, and what the events add up to."""
 
     @initialize(
         prune=st.booleans(), keeps_links=st.booleans(), unhurried=st.booleans(), eager=st.booleans()
@@ -141,26 +137,24 @@ class World(RuleBasedStateMachine):
         node = self.node(peer)
         if reason is Reason.LEFT and with_boot:
             self.goodbyes.add((node.key, node.boot_id))
-        with self.nobody_is_parted() if reason is Reason.LEFT else nullcontext():
+        with self.no_link_is_parted() if reason is Reason.LEFT else nullcontext():
             self.hear("gossip", Gone(node.name, reason, node.boot_id if with_boot else None))
 
     @rule(peer=peers)
     def source_says_leaving(self, peer):
-        with self.nobody_is_parted():
+        with self.no_link_is_parted():
             self.hear("gossip", Leaving(self.node(peer).name))
 
     @precondition(lambda self: self.links)
     @rule(data=st.data(), is_later=st.booleans(), leaves=st.booleans())
     def source_lies_about_a_linked_peer(self, data, is_later, leaves):
-        """It has seen that run, or one that began later, and says that it is leaving or has
-        left.
-        """
+        """It has seen that run, or a later one, and says that it is leaving or has left."""
         peer = data.draw(st.sampled_from(sorted(self.links)))
         node = self.links[peer]
         if is_later:
             node = node.evolve(boot_id=BootId(node.boot_id.started_ms + 1, peer))
             self.restarted.add(peer)
-        with self.nobody_is_parted():
+        with self.no_link_is_parted():
             self.hear("gossip", Seen(node, TTL_S))
             if leaves:
                 self.goodbyes.add((node.key, node.boot_id))
@@ -169,10 +163,8 @@ class World(RuleBasedStateMachine):
                 self.hear("gossip", Leaving(node.name))
 
     @contextmanager
-    def nobody_is_parted(self):
-        """The block withdraws no wish for a link that is up, unless its peer has said over it that
-        it is leaving.
-        """
+    def no_link_is_parted(self):
+        """The block must not unwant a link that is up, unless its peer says that it is leaving."""
         self.step()
         before = self.on_offer()
         yield
@@ -253,7 +245,7 @@ class World(RuleBasedStateMachine):
         assert self.step() == []
 
     def step(self):
-        """Have the worker take a step, and return the commands that it starts."""
+        """Let the worker take a step, and return the commands that it starts."""
         dialled = {command.node.key for command in self.in_flight if isinstance(command, Connect)}
         commands, reports = [], self.reports
         self.reports = []
@@ -284,9 +276,7 @@ class World(RuleBasedStateMachine):
         return commands
 
     def linked_and_staying(self, others=frozenset()):
-        """Return the keys of linked peers whose run has not said over a link that it leaves;
-        ``others`` count as well.
-        """
+        """Return the keys of linked peers, and ``others``, that have not said that they leave."""
         if not self.keeps_links:
             return set()
         links = self.links.items()
@@ -362,9 +352,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def up_is_what_is_linked(self):
-        """It is what the application is told, unless that is held back, or the link is to have
-        outlived a goodbye first.
-        """
+        """The application knows it, unless it is held back or the link must outlive a goodbye."""
         if self.reports:
             return
         linked = {

@@ -1,6 +1,4 @@
-"""The laws of events, whatever changes and however fast: they alternate, they are bounded, and the
-last state is told.
-"""
+"""The laws of events: they alternate, are bounded, and end in the last state."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,9 +63,7 @@ class View:
 
 
 def play(notifier, history):
-    """Yield the time, what was shown, and the events of each step; at the end of all that was held
-    back.
-    """
+    """Yield the time, what was shown and the events of each step, then what was held back."""
     now_s, shown = 0.0, dict.fromkeys(NAMES, (None, None))
     for seconds, (key, known, up, boot, tag, reason), leaves in history:
         now_s += seconds
@@ -99,10 +95,8 @@ def test_events_alternate_and_end_in_the_last_state(history, burst):
 
 @settings(deadline=None)
 @given(histories, st.sampled_from([1, 3, 1000]))
-def test_a_link_that_broke_is_told_of(history, burst):
-    """Between two states of one link that is told to be up all the time it has been up all the
-    time.
-    """
+def test_a_link_that_broke_is_reported(history, burst):
+    """A link that is reported as up from one event to another has been up in between."""
     notifier = Notifier(Peers(), "t", burst)
     unbroken = {}  # whether the link that the application knows of has been up since it was told
     for _, shown, events in play(notifier, history):

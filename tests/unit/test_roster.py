@@ -356,7 +356,7 @@ def test_node_that_led_back_to_us_is_set_aside_until_a_link_proves_otherwise(pru
     assert known.release(B_ADDRESS) == []
 
 
-def test_node_set_aside_is_forgotten_when_nobody_vouches_for_it():
+def test_node_set_aside_is_forgotten_when_no_source_vouches_for_it():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
     known.set_aside(bare())
@@ -365,7 +365,7 @@ def test_node_set_aside_is_forgotten_when_nobody_vouches_for_it():
     assert found(known.observe("dns", Found([bare()]), 2)) == {B_ADDRESS}
 
 
-def test_node_set_aside_is_kept_as_it_is_told_now():
+def test_node_set_aside_is_kept_as_sources_describe_it_now():
     known = roster()
     known.observe("gossip", Seen(B, 5), 0)
     known.set_aside(B)
@@ -384,7 +384,7 @@ def test_hearsay_gives_no_address_a_name():
 # -- nodes of which only the address is known ------------------------------------------------------
 
 
-def test_address_is_resolved_by_a_source_that_tells_its_name():
+def test_address_is_resolved_by_a_source_that_gives_its_name():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
     changes = known.observe("gossip", Seen(node("b", 1), 5), 1)
@@ -452,7 +452,7 @@ def test_proof_is_forgotten_when_another_node_answers():
     assert found(changes) == {B_ADDRESS}
 
 
-def test_name_told_in_place_of_its_address_is_the_same_node():
+def test_name_given_in_place_of_its_address_is_the_same_node():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
     known.meet(B, B_ADDRESS)
@@ -511,7 +511,7 @@ def test_departure_counts_in_whatever_spelling_it_is_reported():
 # -- other addresses -------------------------------------------------------------------------------
 
 
-def test_other_sources_and_older_runs_tell_where_else_a_node_may_be():
+def test_other_sources_and_older_runs_show_where_else_a_node_may_be():
     known = roster()
     later, older, listed = (
         B.evolve(address=f"10.0.0.{number}:1", boot_id=run)
