@@ -114,11 +114,6 @@ class Membership:
             return False
         return self._rules.roster.sources.saw_itself or any(peer.mirror for peer in peers)
 
-    @property
-    def draining(self) -> bool:
-        """Whether this node is about to leave, and dials no more."""
-        return self._rules.reconciler.draining
-
     def vouches_for(self, node: Node) -> bool:
         """Whether a source vouches for a node, or it is missed; hearsay doesn't count."""
         return node.key in self._rules.memory or self._rules.roster.vouches_for(node)

@@ -87,11 +87,6 @@ class Reconciler:
         self._queues = (self._hopeful, self._doubtful, self._farewells)
         self._draining = False
 
-    @property
-    def draining(self) -> bool:
-        """Whether no more links are wanted."""
-        return self._draining
-
     def drain(self) -> None:
         """Start no more links."""
         self._draining = True

@@ -62,11 +62,6 @@ class Roster:
         """The nodes that sources vouch for, by key."""
         return {key: peer.known for key, peer in self._peers.items() if peer.known}
 
-    @property
-    def mirrors(self) -> dict[str, Node]:
-        """The nodes that would be known if a dial to them had not led back to this node."""
-        return {key: peer.mirror for key, peer in self._peers.items() if peer.mirror}
-
     def observe(self, source: str, observation: Observation, now_s: float) -> list[Change]:
         """Apply an observation; return what changes, losses first, then by key."""
         reason = observation.reason if isinstance(observation, Gone) else Reason.GONE

@@ -84,7 +84,7 @@ class Network:
         return Membership(self.node(each), self.topology, Settings(**options))
 
     def meant(self):
-        """Return the links that there have to be when all know each other."""
+        """Return the links that there must be when all nodes know each other."""
         nodes = {self.node(each): each for each in range(NODES)}
         picked = {
             node: self.topology.select(node, frozenset(nodes.keys() - {node})) for node in nodes

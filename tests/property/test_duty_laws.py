@@ -1,4 +1,4 @@
-"""A duty has one holder among those who see each other, whatever is delayed, cut and healed.
+"""A duty has one holder among nodes that see each other, whatever is delayed, cut and healed.
 
 The nodes here are candidates joined by links that deliver in order and late. Each end learns at its
 own time that a link is open or closed, and what was under way on a closed one is lost.
@@ -56,7 +56,7 @@ class World:
             self.look(self.links[number]["pair"][end])
 
     def close(self, number, end):
-        """Let one end learn that the link is gone; the other end still waits for words."""
+        """Let one end learn that the link is gone; the other end still waits for messages."""
         link = self.links.get(number)
         if link is None or not link["open"][end]:
             return
@@ -76,7 +76,7 @@ class World:
             self.look(me)
 
     def withdraw(self, me):
-        """Stop, and be no candidate any more."""
+        """Stop being a candidate."""
         knot = self.knots[me]
         if knot.candidacy is not None:
             knot.candidacy.release()
@@ -92,7 +92,7 @@ class World:
             self.look(me)
 
     def deliver(self, number, end):
-        """Let one end hear the next word."""
+        """Let one end receive the next message."""
         link = self.links.get(number)
         if link is None or not link["open"][end] or not link["words"][end]:
             return
@@ -146,7 +146,7 @@ class World:
             self.say(number, self.links[number]["pair"].index(me), word)
 
     def settle(self):
-        """Deliver everything, and let those who lost the duty stop."""
+        """Deliver everything, and let nodes that lost the duty stop."""
         for _ in range(1000):
             words = [
                 (n, end)
@@ -185,7 +185,7 @@ steps = st.lists(
 
 @settings(max_examples=1000)
 @given(steps, st.integers(1, 3))
-def test_nobody_gets_a_duty_that_a_linked_node_has(script, min_nodes):
+def test_no_node_gets_a_duty_that_a_linked_node_has(script, min_nodes):
     world = World(COUNT, min_nodes)
     for what, *where in script:
         getattr(world, what)(*where)

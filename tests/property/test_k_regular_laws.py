@@ -22,7 +22,7 @@ def cluster_of(basename, n):
 
 
 def graph(topology, cluster):
-    """Return whom each name is linked to."""
+    """Return the links of each name."""
     everybody = frozenset(cluster)
     return {
         node.name: {peer.name for peer in topology.select(node, everybody - {node})}
@@ -90,7 +90,7 @@ def test_a_join_or_leave_moves_three_links_of_a_ring(basename, n, newcomer):
 )
 @settings(max_examples=30, deadline=None)
 @given(basename=basenames, n=st.integers(3, 40), data=st.data())
-def test_the_loss_of_any_one_node_cuts_nobody_off(topology, basename, n, data):
+def test_the_loss_of_any_one_node_cuts_no_node_off(topology, basename, n, data):
     links = graph(topology, cluster_of(basename, n))
     lost = data.draw(st.sampled_from(sorted(links)))
     left = {name: peers - {lost} for name, peers in links.items() if name != lost}

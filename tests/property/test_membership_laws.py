@@ -1,4 +1,4 @@
-"""A membership between random sources, network and connector never breaks a law."""
+"""A membership between random sources, a random network and any lawful connector keeps its laws."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -51,7 +51,7 @@ jitters = st.floats(0, 1, exclude_max=True)
 
 
 class World(RuleBasedStateMachine):
-    """The peers, the real links, pending commands, and the view that the events add up to."""
+    """The peers, the real links, the commands in flight, and what the events add up to."""
 
     @initialize(
         prune=st.booleans(), keeps_links=st.booleans(), unhurried=st.booleans(), eager=st.booleans()
@@ -137,24 +137,24 @@ class World(RuleBasedStateMachine):
         node = self.node(peer)
         if reason is Reason.LEFT and with_boot:
             self.goodbyes.add((node.key, node.boot_id))
-        with self.nobody_is_parted() if reason is Reason.LEFT else nullcontext():
+        with self.no_link_is_parted() if reason is Reason.LEFT else nullcontext():
             self.hear("gossip", Gone(node.name, reason, node.boot_id if with_boot else None))
 
     @rule(peer=peers)
     def source_says_leaving(self, peer):
-        with self.nobody_is_parted():
+        with self.no_link_is_parted():
             self.hear("gossip", Leaving(self.node(peer).name))
 
     @precondition(lambda self: self.links)
     @rule(data=st.data(), is_later=st.booleans(), leaves=st.booleans())
     def source_lies_about_a_linked_peer(self, data, is_later, leaves):
-        """It saw that run, or a later one, and says that it is leaving or has left."""
+        """It has seen that run, or a later one, and says that it is leaving or has left."""
         peer = data.draw(st.sampled_from(sorted(self.links)))
         node = self.links[peer]
         if is_later:
             node = node.evolve(boot_id=BootId(node.boot_id.started_ms + 1, peer))
             self.restarted.add(peer)
-        with self.nobody_is_parted():
+        with self.no_link_is_parted():
             self.hear("gossip", Seen(node, TTL_S))
             if leaves:
                 self.goodbyes.add((node.key, node.boot_id))
@@ -163,8 +163,8 @@ class World(RuleBasedStateMachine):
                 self.hear("gossip", Leaving(node.name))
 
     @contextmanager
-    def nobody_is_parted(self):
-        """Check that the block gives up no link but of a peer that said over it that it leaves."""
+    def no_link_is_parted(self):
+        """The block must not unwant a link that is up, unless its peer says that it is leaving."""
         self.step()
         before = self.on_offer()
         yield
@@ -245,7 +245,7 @@ class World(RuleBasedStateMachine):
         assert self.step() == []
 
     def step(self):
-        """Have the worker take a step, and return the commands that it starts."""
+        """Let the worker take a step, and return the commands that it starts."""
         dialled = {command.node.key for command in self.in_flight if isinstance(command, Connect)}
         commands, reports = [], self.reports
         self.reports = []
@@ -274,7 +274,7 @@ class World(RuleBasedStateMachine):
         return commands
 
     def linked_and_staying(self, others=frozenset()):
-        """Return the keys of linked peers whose run announced no leave; ``others`` count too."""
+        """Return the keys of linked peers, and ``others``, that have not said that they leave."""
         if not self.keeps_links:
             return set()
         links = self.links.items()
@@ -350,7 +350,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def up_is_what_is_linked(self):
-        """The application's view is the links, but for withheld events and links past a goodbye."""
+        """The application knows it, unless it is held back or the link must outlive a goodbye."""
         if self.reports:
             return
         linked = {

@@ -1,4 +1,4 @@
-"""Rendezvous hashing: everybody agrees, and no key moves without need."""
+"""Rendezvous hashing: all nodes agree, and no key moves without need."""
 
 from collections import Counter
 
@@ -62,7 +62,7 @@ def test_text_and_its_bytes_are_one_key():
 
 
 def test_these_owners_never_change():
-    """Nodes of different releases must agree, so what was once computed stays."""
+    """Nodes of different releases must agree, so the owners must never change."""
     nodes = nodes_of(["a@h", "b@h", "c@h", "d@h"])
     assert [
         "".join(node.name[0] for node in owners(f"user:{i}", nodes, 4)) for i in range(4)

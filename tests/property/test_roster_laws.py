@@ -43,7 +43,7 @@ def histories(nodes):
 
 
 def hear(roster, source, said, now_s):
-    """Return what the roster says of an observation, or of a turn of the source's health."""
+    """Return what an observation, or a turn of the source's health, changes in the roster."""
     if isinstance(said, str):
         getattr(roster.sources, said)(source, now_s)
         return []
@@ -51,7 +51,7 @@ def hear(roster, source, said, now_s):
 
 
 def play(roster, history):
-    """Yield what the roster says of each observation, expiring in between."""
+    """Yield what each observation changes in the roster, expiring in between."""
     now_s = 0.0
     for seconds, source, said in history:
         now_s += seconds
@@ -78,7 +78,7 @@ class PlainWord:
 
 
 class PlainRoster:
-    """Who vouches for which name, and for how long; no merging, no addresses, no hurry."""
+    """Which source vouches for which name, and how long; no merging, no addresses, no hurry."""
 
     def __init__(self):
         self.sources = self

@@ -36,7 +36,7 @@ clusters = st.frozensets(nodes, min_size=1, max_size=20).map(
 
 
 def links(topology, cluster):
-    """Return whom each node picks when all know each other."""
+    """Return what each node selects when all know each other."""
     return {node: topology.select(node, frozenset(cluster) - {node}) for node in cluster}
 
 
@@ -86,7 +86,7 @@ def test_no_node_has_more_links_than_promised(topology, cluster):
 @each_topology
 @settings(deadline=None)
 @given(cluster=clusters, ports=st.sets(st.integers(1, 99), min_size=1, max_size=20))
-def test_everybody_without_a_name_is_selected_and_changes_nothing_for_the_others(
+def test_all_nodes_without_a_name_are_selected_and_change_nothing_for_the_others(
     topology, cluster, ports
 ):
     bare = frozenset(Node(address=f"10.0.0.2:{port}") for port in ports)

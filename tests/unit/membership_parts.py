@@ -44,7 +44,7 @@ def shown(event):
 
 
 class Driver:
-    """A membership with a clock, and a connector that does as it is told at once.
+    """A membership with a clock, and a connector that carries out commands at once.
 
     Reports are applied together, at the next step: that is when something is asked for, or before
     time passes.
@@ -110,7 +110,7 @@ class Driver:
         return [shown(event) for event in self.take_events()]
 
     def carry_out(self, *peers):
-        """Plan, and have every command succeed; ``peers`` are who answers at their addresses."""
+        """Plan, and let every command succeed; ``peers`` answer at their addresses."""
         answering = {peer.address: peer for peer in peers}
         for command in self.plan():
             if isinstance(command, Connect):
@@ -126,7 +126,7 @@ class Driver:
         self.report(LinkDown(peer, reason))
 
     def refuse(self, reason="refused", jitter=0.5):
-        """Plan, and have every dial fail."""
+        """Plan, and let every dial fail."""
         for command in self.plan():
             self.report(ConnectFailed(command.node, error(reason), jitter))
 

@@ -115,7 +115,7 @@ def test_metadata_from_discovery_is_an_update():
     assert cluster.events() == ["updated b@there"]
 
 
-def test_failed_lookup_is_no_news():
+def test_failed_lookup_changes_nothing():
     cluster = Driver()
     cluster.observe(Found([B]))
     cluster.carry_out()
@@ -193,7 +193,7 @@ def test_never_linked_node_that_falls_silent_is_not_dialled_any_more():
     assert cluster.planned() == []
 
 
-def test_explicit_absence_withdraws_the_wish_at_once():
+def test_explicit_absence_disconnects_at_once():
     cluster = Driver()
     cluster.observe(Found([B]))
     cluster.carry_out()
@@ -203,7 +203,7 @@ def test_explicit_absence_withdraws_the_wish_at_once():
     assert cluster.planned() == ["disconnect b@there"]
 
 
-def test_goodbye_after_silence_withdraws_the_wish_once_the_link_is_down():
+def test_goodbye_after_silence_disconnects_once_the_link_is_down():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     cluster.carry_out()
@@ -239,13 +239,13 @@ def test_absence_of_a_missed_peer_ends_the_redial():
     assert cluster.wake_at_s is None
 
 
-def test_goodbye_of_a_stranger_is_no_news():
+def test_goodbye_of_a_stranger_changes_nothing():
     cluster = Driver()
     cluster.observe(Gone("b@there", Reason.LEFT))
     assert cluster.events() == []
 
 
-def test_goodbye_of_an_earlier_boot_forgets_nobody():
+def test_goodbye_of_an_earlier_boot_forgets_no_node():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     cluster.carry_out()
@@ -367,7 +367,7 @@ def test_connector_that_keeps_no_links_lets_go_of_whatever_is_lost():
     assert cluster.planned() == []
 
 
-def test_connector_that_keeps_no_links_misses_nobody():
+def test_connector_that_keeps_no_links_misses_no_node():
     cluster = Driver(keeps_links=False)
     cluster.observe(Seen(B, 5))
     cluster.carry_out()
@@ -380,7 +380,7 @@ def test_connector_that_keeps_no_links_misses_nobody():
 # -- links that tell nothing of the peer -----------------------------------------------------------
 
 
-def test_change_that_discovery_shows_is_shown_and_told_to_the_connector():
+def test_change_that_discovery_shows_reaches_the_application_and_the_connector():
     cluster = Driver(introduces=False)
     cluster.observe(Seen(node("b", 1, zone="a"), 5))
     cluster.carry_out()
@@ -441,7 +441,7 @@ def test_metadata_that_discovery_clears_is_cleared_where_it_is_all_there_is():
     assert cluster.membership.up == cluster.membership.known == (now,)
 
 
-def test_change_during_the_connect_is_told_after_it():
+def test_change_during_the_connect_reaches_the_connector_after_it():
     cluster = Driver(introduces=False)
     cluster.observe(Seen(node("b", 1), 5))
     [command] = cluster.plan()
@@ -464,7 +464,7 @@ def test_leaving_node_is_not_dialled():
     assert cluster.planned() == []
 
 
-def test_node_that_was_told_by_its_address_is_leaving_by_its_address():
+def test_node_known_by_its_address_is_leaving_by_its_address():
     cluster = Driver()
     cluster.observe(Found([bare()]))
     cluster.carry_out(B)
@@ -482,7 +482,7 @@ def test_leaving_node_keeps_its_link_in_the_view():
     assert cluster.membership.known == (B,)
 
 
-def test_leaving_is_told_once_whoever_says_it():
+def test_leaving_is_reported_once_however_many_say_so():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     cluster.carry_out()
@@ -494,7 +494,7 @@ def test_leaving_is_told_once_whoever_says_it():
     assert cluster.events() == ["leaving b@there"]
 
 
-def test_who_leaves_is_the_run_that_the_source_tells_of():
+def test_the_run_that_leaves_is_the_one_that_its_source_knows():
     cluster = Driver()
     cluster.observe(Seen(node("b", 2), 5), source="hearsay")
     cluster.observe(Seen(node("b", 1), 5))
@@ -505,7 +505,7 @@ def test_who_leaves_is_the_run_that_the_source_tells_of():
     assert cluster.events() == ["leaving b@there"]
 
 
-def test_stranger_that_leaves_is_no_news():
+def test_stranger_that_leaves_changes_nothing():
     cluster = Driver()
     cluster.observe(Leaving("b@there"))
     cluster.report(LinkLeaving(B))
@@ -598,7 +598,7 @@ def test_goodbye_of_a_newer_run_is_none_of_the_linked_one_which_it_replaced():
     assert cluster.planned() == []
 
 
-def test_newer_run_that_is_leaving_is_told_of_once_the_link_of_the_older_one_is_down():
+def test_newer_run_that_is_leaving_is_reported_once_the_link_of_the_older_one_is_down():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     cluster.carry_out()
@@ -652,7 +652,7 @@ def test_boot_that_said_goodbye_and_dials_us_is_back():
     assert cluster.planned() == ["connect b@there"]
 
 
-def test_announcement_that_was_on_its_way_when_the_link_told_the_goodbye_is_no_news():
+def test_announcement_overtaken_by_the_goodbye_over_the_link_changes_nothing():
     cluster = Driver()
     cluster.link_up(B)
     cluster.link_down(B, Reason.LEFT)
@@ -664,7 +664,7 @@ def test_announcement_that_was_on_its_way_when_the_link_told_the_goodbye_is_no_n
     assert cluster.events() == ["found b@there"]
 
 
-def test_goodbye_ends_what_linked_peers_tell_of_that_run():
+def test_goodbye_ends_the_claims_of_linked_peers_about_that_run():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     cluster.observe(Seen(B, 100), EXCHANGE)
@@ -683,7 +683,7 @@ def test_who_lapses_after_a_goodbye_has_left():
 
 
 def lost_to_a_goodbye():
-    """Return a driver that was told the goodbye of a node that it knew."""
+    """Return a driver that has received the goodbye of a node that it knew."""
     cluster = Driver()
     cluster.observe(Seen(B, 60))
     cluster.observe(Gone(B.name, Reason.LEFT, B.boot_id))
@@ -691,7 +691,7 @@ def lost_to_a_goodbye():
     return cluster
 
 
-def test_link_that_was_on_its_way_when_its_peer_said_goodbye_is_no_news():
+def test_link_overtaken_by_the_goodbye_of_its_peer_is_not_reported():
     cluster = lost_to_a_goodbye()
     cluster.link_up(B)
     cluster.report(LinkUpdated(node("b", 1, zone="a")))
@@ -703,7 +703,7 @@ def test_link_that_was_on_its_way_when_its_peer_said_goodbye_is_no_news():
     assert cluster.events() == ["up b@there"]
 
 
-def test_link_that_outlives_a_goodbye_of_its_peer_is_news_after_all():
+def test_link_that_outlives_a_goodbye_of_its_peer_is_reported_after_all():
     cluster = lost_to_a_goodbye()
     cluster.link_up(B)
     cluster.report(LinkUpdated(node("b", 1, zone="a")))
@@ -714,7 +714,7 @@ def test_link_that_outlives_a_goodbye_of_its_peer_is_news_after_all():
     assert cluster.membership.up == (node("b", 1, zone="a"),)
 
 
-def test_link_to_one_for_whom_somebody_vouches_is_news_whoever_told_a_goodbye():
+def test_link_to_a_node_that_a_source_vouches_for_is_reported_despite_a_goodbye():
     cluster = Driver()
     cluster.observe(Found([B]), source="list")
     cluster.observe(Gone(B.name, Reason.LEFT, B.boot_id))
@@ -722,7 +722,7 @@ def test_link_to_one_for_whom_somebody_vouches_is_news_whoever_told_a_goodbye():
     assert cluster.events() == ["found b@there", "up b@there"]
 
 
-def test_link_to_the_run_after_the_one_that_said_goodbye_is_news():
+def test_link_to_the_run_after_the_one_that_said_goodbye_is_reported():
     cluster = lost_to_a_goodbye()
     cluster.link_up(B)
     cluster.link_up(node("b", 2))
@@ -741,7 +741,7 @@ def test_link_that_takes_the_place_of_another_ends_it_even_after_a_goodbye():
     assert cluster.events() == ["up b@there"]
 
 
-def test_link_of_a_run_that_said_goodbye_over_another_one_is_news_as_soon():
+def test_link_of_a_run_that_said_goodbye_over_another_one_is_reported_as_soon():
     cluster = Driver()
     cluster.observe(Seen(node("b", 2), 600))
     cluster.link_up(B)
@@ -832,9 +832,7 @@ def test_goodbye_counts_for_links_that_know_no_boots():
 
 
 def waiting():
-    """Return a driver that has to wait for half a minute at least half of which is left after a
-    second.
-    """
+    """Return a driver whose next dial is due in more than 15 s."""
     cluster = Driver()
     cluster.observe(Found([B]), source="dns")
     cluster.refuse("name")
@@ -863,11 +861,10 @@ def test_mere_refresh_does_not_end_the_wait():
 # -- this node leaves ------------------------------------------------------------------------------
 
 
-def test_draining_node_dials_nobody():
+def test_draining_node_does_not_dial():
     cluster = Driver()
     cluster.report(Draining())
     cluster.observe(Found([B]))
-    assert cluster.membership.draining
     assert cluster.planned() == []
     assert cluster.events() == ["found b@there"]
 
@@ -888,7 +885,7 @@ def test_restored_nodes_are_known_without_being_found_again():
     assert cluster.planned() == ["connect b@there", "connect c@there"]
 
 
-def test_restored_node_that_its_source_confirms_is_no_news():
+def test_restored_node_that_its_source_confirms_is_not_reported():
     cluster = restored(B)
     cluster.observe(Seen(B, 5))
     assert cluster.events() == []
@@ -896,7 +893,7 @@ def test_restored_node_that_its_source_confirms_is_no_news():
     assert cluster.events() == ["lost b@there silent"]
 
 
-def test_restored_node_that_nobody_vouches_for_is_lost_in_time():
+def test_restored_node_that_no_source_vouches_for_is_lost_in_time():
     cluster = restored(B)
     cluster.wait(30)
     assert cluster.events() == ["lost b@there silent"]
@@ -923,7 +920,7 @@ def test_step_starts_at_once_what_its_reports_call_for():
     assert cluster.planned() == ["connect b@there"]
 
 
-def test_node_that_stops_starts_nothing_but_tells_what_it_hears():
+def test_node_that_stops_starts_nothing_but_reports_what_it_learns():
     cluster = Driver()
     cluster.observe(Found([B]))
     cluster.carry_out()
@@ -975,7 +972,7 @@ def test_address_that_led_back_to_us_may_lead_to_another_node_the_next_time():
     assert not cluster.membership.finds_only_itself
 
 
-def test_address_that_led_back_to_us_is_dialled_no_more_when_nobody_vouches_for_it():
+def test_address_that_led_back_to_us_is_dialled_no_more_when_no_source_vouches_for_it():
     cluster = Driver()
     cluster.observe(Found([bare()]))
     cluster.refuse("self")

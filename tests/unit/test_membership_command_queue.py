@@ -20,7 +20,7 @@ def test_longest_due_starts_first_as_far_as_there_is_room():
     assert commands.start(1) == ["c"]
 
 
-def test_nobody_makes_way_before_its_time_or_without_need():
+def test_no_command_makes_way_before_its_time_or_without_need():
     commands = lane("a", "b")
     commands.start(0)
     assert commands.next_s() is None
@@ -52,7 +52,7 @@ def test_next_time_is_when_one_that_is_due_later_may_need_room():
     assert commands.evict(10) == ["a"]
 
 
-def test_without_patience_nobody_ever_makes_way():
+def test_without_patience_no_command_ever_makes_way():
     commands = CommandQueue(Peers(), 1)
     for key in ("a", "b"):
         commands.queue(key, 0)
@@ -71,7 +71,7 @@ def test_one_that_waits_can_be_taken_back_or_put_off():
     assert commands.next_s() == 5
 
 
-def test_dismissed_one_makes_way_though_nobody_waits():
+def test_dismissed_command_makes_way_though_none_waits():
     commands = lane("a")
     commands.start(1)
     commands.dismiss("a", since_s=0)

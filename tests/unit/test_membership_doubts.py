@@ -1,4 +1,4 @@
-"""What discovery says of a peer that is linked, and what becomes of a link after a goodbye."""
+"""What discovery says about a linked peer, and what becomes of a link after a goodbye."""
 
 import pytest
 from membership_parts import Driver, boot, node
@@ -15,7 +15,7 @@ TTL_S = 20.0
 
 @pytest.fixture
 def linked():
-    """A driver that is linked to ``B``, of which its source says that it lives."""
+    """A driver that is linked to ``B``, which its source sees alive."""
     cluster = Driver()
     cluster.observe(Seen(B, TTL_S))
     cluster.carry_out()
@@ -30,7 +30,7 @@ def found():
     return cluster
 
 
-def test_word_of_discovery_that_a_linked_peer_is_leaving_is_told_and_parts_nobody(linked):
+def test_hearsay_that_a_linked_peer_is_leaving_is_reported_and_parts_no_link(linked):
     linked.observe(Leaving("b@there"))
     assert linked.events() == ["leaving b@there"]
     assert linked.planned() == []
@@ -80,7 +80,7 @@ def test_leaving_holds_without_a_limit_where_a_source_vouches_without_one():
     assert cluster.planned() == []
 
 
-def test_where_links_tell_nothing_the_word_of_discovery_counts():
+def test_where_links_say_nothing_about_peers_hearsay_counts():
     cluster = Driver(introduces=False)
     cluster.observe(Seen(B, TTL_S))
     cluster.carry_out()
@@ -106,7 +106,7 @@ def test_goodbye_of_a_linked_run_counts_once_its_link_is_down(linked):
     assert linked.planned() == []
 
 
-def test_goodbye_is_told_once_where_the_link_tells_it_too(linked):
+def test_goodbye_is_reported_once_if_it_comes_over_the_link_too(linked):
     linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
     linked.link_down(B, Reason.LEFT)
     assert linked.events() == ["down b@there left", "lost b@there left"]
@@ -145,7 +145,7 @@ def test_peer_linked_and_not_known_is_wanted_no_more_than_before_because_it_is_s
     assert cluster.planned() == []
 
 
-def test_word_that_a_later_run_is_leaving_parts_nobody(linked):
+def test_hearsay_that_a_later_run_is_leaving_parts_no_link(linked):
     linked.observe(Seen(node("b", 2), TTL_S))
     linked.observe(Leaving("b@there"))
     assert linked.planned() == []
@@ -228,7 +228,7 @@ def test_goodbyes_that_are_held_are_as_many_as_there_are_links_and_sources(linke
 
 
 @pytest.mark.parametrize("options", [{"introduces": False}, {"keeps_links": False}])
-def test_where_links_tell_nothing_a_goodbye_counts_at_once(options):
+def test_where_links_say_nothing_about_peers_a_goodbye_counts_at_once(options):
     cluster = Driver(**options)
     cluster.observe(Seen(B, TTL_S))
     cluster.carry_out()
@@ -237,6 +237,6 @@ def test_where_links_tell_nothing_a_goodbye_counts_at_once(options):
     assert "lost b@there left" in cluster.events()
 
 
-def test_explicit_absence_withdraws_the_wish_as_ever(linked):
+def test_explicit_absence_disconnects_as_ever(linked):
     linked.observe(Gone("b@there", Reason.GONE))
     assert linked.planned() == ["disconnect b@there"]

@@ -28,7 +28,7 @@ def test_link_is_up_whether_or_not_discovery_knows_the_peer():
     assert cluster.planned() == []
 
 
-def test_peer_that_dialled_us_first_is_told_our_wish_once_it_is_known():
+def test_peer_that_dialled_us_first_is_connected_once_it_is_known():
     cluster = Driver()
     cluster.link_up(B)
     cluster.observe(Seen(B, 50))
@@ -63,7 +63,7 @@ def test_link_of_a_new_boot_replaces_that_of_the_old_one():
     assert [each.boot_id for each in cluster.membership.up] == [boot(2)]
 
 
-def test_end_of_a_replaced_link_is_no_news():
+def test_end_of_a_replaced_link_is_not_reported():
     cluster = linked(Seen(B, 5))
     cluster.link_up(node("b", 2))
     cluster.quiet()
@@ -78,7 +78,7 @@ def test_end_of_a_link_may_be_reported_without_a_boot():
     assert cluster.events() == ["down b@there closed"]
 
 
-def test_end_of_a_link_that_never_was_up_is_no_news():
+def test_end_of_a_link_that_never_was_up_is_not_reported():
     cluster = Driver()
     cluster.link_down(B, Reason.CLOSED)
     assert cluster.events() == []
@@ -117,7 +117,7 @@ def test_discovery_does_not_contradict_a_linked_peer():
     assert cluster.events() == []
 
 
-def test_update_of_a_peer_that_discovery_does_not_know_is_told():
+def test_update_of_a_peer_that_discovery_does_not_know_is_reported():
     cluster = Driver()
     cluster.link_up(B)
     cluster.report(LinkUpdated(node("b", 1, zone="a")))
@@ -209,7 +209,7 @@ def test_node_restarted_with_its_clock_set_back_stays_known():
 
 
 def test_another_address_that_leads_back_to_us_says_nothing_of_the_node():
-    """Anybody may tell that a node is at an address of ours."""
+    """Any peer may claim that a node is at an address of ours."""
     cluster = Driver()
     cluster.observe(Seen(B, 50))
     cluster.quiet()

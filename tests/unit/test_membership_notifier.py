@@ -1,4 +1,4 @@
-"""Which events the application gets when nodes change faster than it should be told."""
+"""Which events the application gets when nodes change faster than it should have to follow."""
 
 from itertools import pairwise
 
@@ -30,13 +30,13 @@ class Clock:
         return [shown(event) for event in self.notifier.take()]
 
     def flap(self, times):
-        """Have the node linked, and have the link break again and again."""
+        """Link the node and break the link, ``times`` times."""
         for _ in range(times):
             self.show(B, B)
             self.show(B, None)
 
 
-def test_metadata_that_changes_all_the_time_is_told_now_and_then_and_the_last_in_the_end():
+def test_metadata_that_changes_all_the_time_is_reported_now_and_then_and_the_last_in_the_end():
     clock = Clock()
     clock.show(B, B)
     clock.events()
@@ -55,7 +55,7 @@ def test_metadata_that_changes_all_the_time_is_told_now_and_then_and_the_last_in
     assert clock.notifier.next_s() is None
 
 
-def test_updates_of_one_turn_are_told_as_one():
+def test_updates_of_one_turn_are_reported_as_one():
     clock = Clock()
     clock.show(B, B)
     clock.events()
@@ -65,7 +65,7 @@ def test_updates_of_one_turn_are_told_as_one():
     assert event.node.metadata == {"count": "99"}
 
 
-def test_update_that_is_taken_back_is_not_told():
+def test_update_that_is_reverted_is_not_reported():
     clock = Clock()
     clock.show(B, B)
     clock.events()
@@ -86,7 +86,7 @@ def test_node_that_floods_with_updates_goes_down_at_once():
     assert clock.events() == ["down b@there silent", "lost b@there silent"]
 
 
-def test_link_that_flaps_is_told_now_and_then_and_how_it_ends():
+def test_link_that_flaps_is_reported_now_and_then_and_how_it_ends():
     clock = Clock()
     clock.flap(100)
     assert len(clock.events()) == BURST + 1  # the first is found and up
@@ -96,7 +96,7 @@ def test_link_that_flaps_is_told_now_and_then_and_how_it_ends():
     assert clock.notifier.up == {"b@there": B}
 
 
-def test_link_that_breaks_while_events_are_held_back_is_told_of():
+def test_link_that_breaks_while_events_are_held_back_is_reported():
     clock = Clock()
     clock.show(B)
     for _ in range(BURST // 2 - 1):
@@ -128,7 +128,7 @@ def test_reason_of_a_loss_that_is_held_back_is_that_of_the_loss():
     ]
 
 
-def test_node_that_is_leaving_while_events_are_held_back_is_told_of_after_them():
+def test_node_that_is_leaving_while_events_are_held_back_is_reported_after_them():
     clock = Clock()
     clock.flap(100)
     clock.show(B, B)
@@ -139,7 +139,7 @@ def test_node_that_is_leaving_while_events_are_held_back_is_told_of_after_them()
     assert clock.events()[-2:] == ["up b@there", "leaving b@there"]
 
 
-def test_departure_of_a_run_is_not_told_of_the_next_one():
+def test_departure_of_a_run_does_not_count_for_the_next_one():
     clock = Clock()
     clock.flap(100)
     clock.show(B, B, leaving=True)
@@ -149,7 +149,7 @@ def test_departure_of_a_run_is_not_told_of_the_next_one():
     assert "leaving b@there" not in clock.events()
 
 
-def test_departure_is_told_of_each_run_once():
+def test_departure_is_reported_once_for_each_run():
     clock = Clock()
     for boot in (1, 2):
         run = node("b", boot)
@@ -182,7 +182,7 @@ def test_loss_of_the_run_that_is_shown_keeps_its_reason():
     assert clock.events()[-1] == "lost b@there left"
 
 
-def test_other_nodes_are_told_of_at_once():
+def test_other_nodes_are_reported_at_once():
     clock = Clock()
     clock.flap(100)
     clock.events()
@@ -190,7 +190,7 @@ def test_other_nodes_are_told_of_at_once():
     assert clock.events() == ["found c@there"]
 
 
-def test_any_number_of_nodes_that_come_and_go_are_told_of_so_many_at_a_time():
+def test_nodes_that_come_and_go_in_any_number_are_reported_at_a_bounded_rate():
     clock = Clock(burst=10)
     for number in range(100):
         name = f"n{number:02}"

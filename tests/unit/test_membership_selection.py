@@ -1,6 +1,4 @@
-"""When the wish is worked out: at once where that is cheap or seldom, and not for each of hundreds
-that come one by one.
-"""
+"""When the topology selects: at once if that is cheap or rare, not for each of many newcomers."""
 
 from math import inf
 
@@ -17,7 +15,7 @@ MANY = 1000
 
 
 class Counting(FullMeshTopology):
-    """Links everybody, and counts how often it is asked."""
+    """Links all nodes, and counts how often it selects."""
 
     asked = 0
 
@@ -33,7 +31,7 @@ def numbered(number, run=1, port=1):
 
 
 def large_cluster():
-    """Return a cluster of many, all of whom have been linked for long."""
+    """Return a cluster of many nodes, all of which have been linked for long."""
     cluster = Driver(max_nodes=2 * MANY)
     cluster.observe(Found(map(numbered, range(MANY))))
     for _ in range(3):  # not all are dialled at the same time
@@ -44,9 +42,7 @@ def large_cluster():
 
 
 def busy_cluster():
-    """Return a large cluster in which so many have come that the last one has to wait, and that
-    one.
-    """
+    """Return a large cluster with so many newcomers that the last has to wait, and that one."""
     cluster = large_cluster()
     newcomer = MANY
     while cluster.wake_at_s is None:

@@ -28,7 +28,7 @@ LONG_S = 1000.0
 
 
 def want(reconciler, nodes, now_s):
-    """Have exactly these wanted."""
+    """Make exactly these nodes wanted."""
     offers = {each.key: Offer(each, None) for each in nodes}
     peers = [reconciler._peers[key] for key in sorted(reconciler._peers.keys() | offers.keys())]
     changed = [peer.key for peer in peers if peer.wanted != (peer.key in offers)]
@@ -45,7 +45,7 @@ def wanting(*nodes):
 
 
 def linked(*nodes):
-    """Return a reconciler whose wishes were all told and fulfilled at time 0."""
+    """Return a reconciler that connected all these nodes at time 0."""
     reconciler = wanting(*nodes)
     for command in reconciler.plan(0):
         reconciler.linked(command.node.key, 0)
@@ -72,7 +72,7 @@ def test_planning_again_gives_nothing():
     assert reconciler.next_s() is None
 
 
-def test_fulfilled_wish_needs_nothing():
+def test_settled_peer_needs_nothing():
     reconciler = linked(B)
     assert reconciler.plan(LONG_S) == []
     assert reconciler.next_s() is None
@@ -85,7 +85,7 @@ def test_latest_address_is_dialled():
     assert reconciler.plan(0) == [Connect(moved)]
 
 
-def test_wish_withdrawn_is_told():
+def test_peer_no_longer_wanted_is_disconnected():
     reconciler = linked(B)
     want(reconciler, [], 1)
     assert reconciler.plan(1) == [Disconnect(B)]
@@ -93,20 +93,20 @@ def test_wish_withdrawn_is_told():
     assert reconciler.plan(1) == []
 
 
-def test_wish_that_was_never_told_needs_no_withdrawal():
+def test_peer_that_was_never_requested_needs_no_disconnect():
     reconciler = wanting(B)
     want(reconciler, [], 0)
     assert reconciler.plan(0) == []
 
 
-def test_wish_withdrawn_during_a_wait_needs_no_wake_up():
+def test_peer_unwanted_during_a_wait_needs_no_wake_up():
     reconciler = wanting(B)
     fail(reconciler, now_s=0)
     want(reconciler, [], 0)
     assert reconciler.next_s() is None
 
 
-def test_wish_withdrawn_during_the_dial_is_told_after_it():
+def test_peer_unwanted_during_its_dial_is_disconnected_after_it():
     reconciler = wanting(B)
     reconciler.plan(0)
     want(reconciler, [], 0)
@@ -116,7 +116,7 @@ def test_wish_withdrawn_during_the_dial_is_told_after_it():
     assert reconciler.plan(1) == [Disconnect(B)]
 
 
-def test_wish_renewed_during_the_withdrawal_is_told_after_it():
+def test_peer_wanted_again_during_its_disconnect_is_connected_after_it():
     reconciler = linked(B)
     want(reconciler, [], 1)
     reconciler.plan(1)
@@ -126,7 +126,7 @@ def test_wish_renewed_during_the_withdrawal_is_told_after_it():
     assert reconciler.plan(1) == [Connect(B)]
 
 
-def test_wish_is_told_for_a_link_that_the_peer_opened():
+def test_link_that_the_peer_opened_is_requested_too():
     reconciler = Reconciler(Peers())
     reconciler.linked(B.key, 0)
     assert reconciler.plan(0) == []
@@ -134,13 +134,13 @@ def test_wish_is_told_for_a_link_that_the_peer_opened():
     assert reconciler.plan(0) == [Connect(B)]
 
 
-def test_wish_is_told_anew_for_a_link_that_took_the_place_of_another():
+def test_link_that_replaced_another_is_requested_anew():
     reconciler = linked(B)
     reconciler.linked(B.key, 1)
     assert reconciler.plan(1) == [Connect(B)]
 
 
-def test_name_learnt_by_the_dial_fulfils_the_wish_for_it():
+def test_name_learned_by_the_dial_is_settled_with_it():
     bare = Node(None, B.address)
     reconciler = wanting(bare)
     reconciler.plan(0)
@@ -165,11 +165,10 @@ def test_commands_in_flight_are_bounded_and_the_longest_due_goes_first():
     assert reconciler.plan(1) == [Connect(nodes[MAX_HOPEFUL - 1])]
 
 
-def test_draining_node_dials_nobody_but_withdraws_wishes():
+def test_draining_node_dials_no_more_but_still_disconnects():
     reconciler = linked(B)
     want(reconciler, [B, C], 1)
     reconciler.drain()
-    assert reconciler.draining
     assert reconciler.next_s() is None
     assert reconciler.plan(1) == []
     want(reconciler, [C], 1)
@@ -197,9 +196,7 @@ def test_final_errors_are_retried_seldom():
 
 @pytest.mark.parametrize("reason", ["refused", "name"])
 def test_every_other_dial_goes_elsewhere_in_turns_and_soon(reason):
-    """A name that belongs to another node is as good as no answer, where the address may be
-    forged.
-    """
+    """Where the address may be forged, an answer by another node is as good as no answer."""
     reconciler, now_s, dialled = wanting(B), 0.0, []
     elsewhere = [B.evolve(address="10.0.0.8:1"), B.evolve(address="10.0.0.9:1")]
     while len(dialled) < 8:
@@ -308,7 +305,7 @@ def test_postponed_peer_is_not_dialled_before():
     assert reconciler.next_s() == STABLE_S + 1
 
 
-def test_failures_are_forgotten_with_the_wish():
+def test_failures_are_forgotten_when_the_peer_is_unwanted():
     reconciler = wanting(B)
     fail(reconciler, "name", now_s=0)
     want(reconciler, [], 1)
@@ -324,9 +321,7 @@ def black_holes(count):
 
 
 class BlackHoles:
-    """A reconciler on a network where nothing answers; each dial ends at its deadline, or when it
-    is given up.
-    """
+    """A network where nothing answers: each dial ends at its deadline, or when it is given up."""
 
     TIMEOUT_S = 5.0
 
@@ -336,7 +331,7 @@ class BlackHoles:
         self.dials = {}  # key -> when it fails
 
     def run(self, seconds):
-        """Let time pass; return who was dialled, and when."""
+        """Let time pass; return which peers were dialled, and when."""
         dialled, until_s = [], self.now_s + seconds
         while True:
             for command in self.reconciler.plan(self.now_s):

@@ -1,4 +1,4 @@
-"""Options of the topologies and whom they pick in small clusters."""
+"""Options of the topologies, and what they select in small clusters."""
 
 import pickle
 
@@ -19,7 +19,7 @@ NODES = {letter: node(letter) for letter in LETTERS}
 
 
 def picked(topology, local, known=LETTERS):
-    """Return the letters of those whom ``local`` is to link to."""
+    """Return the letters of the nodes that ``local`` is to link to."""
     others = frozenset(NODES[letter] for letter in known if letter != local)
     return "".join(sorted(each.key[0] for each in topology.select(NODES[local], others)))
 
@@ -65,7 +65,7 @@ def test_k_of_another_type_is_refused(k):
         loaded({"name": "k_regular", "k": k})
 
 
-def test_all_faults_of_a_star_are_told_each_at_its_place(tmp_path):
+def test_all_faults_of_a_star_are_reported_each_at_its_place(tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text(
         "topologies:\n"
@@ -157,7 +157,7 @@ def test_hubs_by_name_and_by_metadata_are_equals():
     assert star.select(tagged, frozenset({NODES["d"], NODES["b"]})) == {NODES["d"], NODES["b"]}
 
 
-def test_hub_whose_source_tells_no_tags_is_learnt_by_its_own_link():
+def test_hub_whose_source_gives_no_tags_is_recognised_over_its_own_link():
     star = Driver(StarTopology(metadata={"role": "hub"}))  # we are me@here
     a, hub = node("a", 1), node("z", 1, role="hub")
     star.observe(Found([node("a"), node("n"), node("z")]))
@@ -176,9 +176,7 @@ def test_k_plus_one_nodes_are_a_full_mesh(known):
 
 
 def test_order_of_the_rings_never_changes():
-    """Nodes of several versions in one cluster must agree: what fails here would split such
-    clusters.
-    """
+    """Nodes of several versions must agree: what fails here would split their cluster."""
     orders = "ahdbfegc", "ecbdgafh"
     for local in LETTERS:
         places = [(order, order.index(local)) for order in orders]
