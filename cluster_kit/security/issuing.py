@@ -33,11 +33,11 @@ _CLOCK_SKEW = timedelta(hours=1)
 _MAX_COMMON_NAME_CHARS = 64  # RFC 5280, appendix A.1
 _SHOWN_ID_CHARS = 8
 
-_Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class LeafNames:
     """The names in a certificate.
 
     Attributes:
@@ -79,7 +79,7 @@ class Issuer:
         ValueError: None of ``trusted`` is of the key, or the one that is can't sign.
     """
 
-    def __init__(self, key: _Key, trusted: Sequence[x509.Certificate]) -> None:
+    def __init__(self, key: PrivateKey, trusted: Sequence[x509.Certificate]) -> None:
         own = [each for each in trusted if _public_key(each) == key.public_key()]
         if not own:
             raise ValueError("none of its certificates is of that key")
@@ -94,7 +94,7 @@ class Issuer:
         """All certificates that nodes are to trust, as PEM."""
         return b"".join(each.public_bytes(Encoding.PEM) for each in self._trusted)
 
-    def issue(self, names: Names, days: int, now: datetime) -> Issued:
+    def issue(self, names: LeafNames, days: int, now: datetime) -> Issued:
         """Return a certificate and a new key for a node; it never outlives the authority."""
         key = new_key()
         expires = min(now + timedelta(days=days), self.expires)
@@ -118,12 +118,12 @@ class Issuer:
         return Issued(pem, pem_of(key), expires)
 
 
-def new_key() -> _Key:
+def new_key() -> PrivateKey:
     """Return a new private key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def self_signed(key: _Key, now: datetime) -> x509.Certificate:
+def self_signed(key: PrivateKey, now: datetime) -> x509.Certificate:
     """Return a certificate for the authority of ``key``; a later one vouches for its leaves too."""
     key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     title = _title(f"cluster_kit CA {key_id.digest.hex()[:_SHOWN_ID_CHARS]}")
@@ -133,12 +133,12 @@ def self_signed(key: _Key, now: datetime) -> x509.Certificate:
     return builder.sign(key, _hash(key))
 
 
-def pem_of(key: _Key) -> bytes:
+def pem_of(key: PrivateKey) -> bytes:
     """Return a private key as PEM, not encrypted."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def load_key(pem: bytes) -> _Key:
+def load_key(pem: bytes) -> PrivateKey:
     """Return a private key.
 
     Raises:
@@ -150,7 +150,7 @@ def load_key(pem: bytes) -> _Key:
         raise ValueError("it is encrypted") from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("it is no private key in PEM") from None
-    if not isinstance(key, _Key):
+    if not isinstance(key, PrivateKey):
         raise ValueError("it is a key of another kind than ECDSA, Ed25519 and RSA")
     return key
 
@@ -167,7 +167,7 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
         raise ValueError("it has no certificate in PEM, or a broken one") from None
 
 
-def names_in(certificate: x509.Certificate) -> Names | None:
+def names_in(certificate: x509.Certificate) -> LeafNames | None:
     """Return the names in a certificate; ``None`` if it names no host."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -175,13 +175,13 @@ def names_in(certificate: x509.Certificate) -> Names | None:
         return None
     hosts = [str(each.value) for each in names if isinstance(each, x509.DNSName | x509.IPAddress)]
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return Names(tuple(hosts), uris[0] if uris else None) if hosts else None
+    return LeafNames(tuple(hosts), uris[0] if uris else None) if hosts else None
 
 
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: _Key,
+    key: PrivateKey,
     now: datetime,
     expires: datetime,
 ) -> x509.CertificateBuilder:
@@ -221,7 +221,7 @@ def _usage(
     )
 
 
-def _general_names(names: Names) -> list[x509.GeneralName]:
+def _general_names(names: LeafNames) -> list[x509.GeneralName]:
     hosts = [_general_name(host) for host in names.hosts]
     return hosts if names.uri is None else [*hosts, x509.UniformResourceIdentifier(names.uri)]
 
@@ -257,5 +257,5 @@ def _key_id_of(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
 
 
-def _hash(key: _Key) -> hashes.SHA256 | None:
+def _hash(key: PrivateKey) -> hashes.SHA256 | None:
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()

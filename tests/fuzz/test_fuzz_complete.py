@@ -95,7 +95,7 @@ NOT_DECODERS = {
     "worker.outbox:Outbox.send_parcel": "sends",
 }
 READ_NO_FORM = {
-    "cli.demo.member": "lines of the demo's own nodes, which it has started",
+    "cli.demo.cluster": "lines of the demo's own nodes, which it has started",
     "cli.new.distribution": "templates of our own",
     "cli.plugins.survey": "a process that it has started itself",
     "cli.simulate": "an option of the command line",

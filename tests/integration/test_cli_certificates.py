@@ -49,7 +49,7 @@ def test_check_tells_of_a_trust_domain(cluster, certs):
         ),
     )
     assert "for spiffe://example.org/web, valid until " in done.stdout
-    assert "UTC; nodes of the trust domain 'example.org' are believed" in done.stdout
+    assert "UTC; trusts nodes of the trust domain 'example.org'" in done.stdout
     assert "secret given" in words(done.stdout)
 
 

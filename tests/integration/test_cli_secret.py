@@ -43,7 +43,7 @@ def test_what_is_there_is_never_written_over(tmp_path, kind):
         path.symlink_to(tmp_path / "elsewhere")
     done = cluster_kit("secret", "-o", path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"secret: '{path}' exists, and may be in use" in done.stderr
+    assert f"secret: '{path}' exists and may be in use" in done.stderr
     assert not (tmp_path / "elsewhere").exists()
     assert kind == "link" or path.read_text() == "in use"
 

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from cluster_kit.security.issuing import (
     Issuer,
-    Names,
+    LeafNames,
     load_certificates,
     load_key,
     names_in,
@@ -24,7 +24,7 @@ from cluster_kit.security.issuing import (
 )
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-HOST = Names(("10.0.0.1",))
+HOST = LeafNames(("10.0.0.1",))
 LONG = ".".join(["x" * 63] * 3 + ["y" * 61])
 
 
@@ -40,9 +40,9 @@ def leaf(names, by=None):
 @pytest.mark.parametrize(
     "names",
     [
-        Names(("10.0.0.1", "shop-1.example", "fd00::1")),
-        Names(("localhost",), "spiffe://example.org/localhost"),
-        Names((LONG,), f"spiffe://example.org/{LONG}"),
+        LeafNames(("10.0.0.1", "shop-1.example", "fd00::1")),
+        LeafNames(("localhost",), "spiffe://example.org/localhost"),
+        LeafNames((LONG,), f"spiffe://example.org/{LONG}"),
     ],
     ids=["several", "with an id", "long"],
 )
@@ -54,7 +54,7 @@ def test_names_are_as_they_were_given(names):
     ("host", "title"), [("10.0.0.1", ["10.0.0.1"]), ("x" * 63, ["x" * 63]), (LONG, [])]
 )
 def test_alternative_names_are_critical_where_there_is_no_other(host, title):
-    certificate = leaf(Names((host,)))
+    certificate = leaf(LeafNames((host,)))
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert [
         each.value for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
