@@ -115,11 +115,11 @@ def certs(
 ) -> None:
     """Make a certificate authority, and certificates for hosts.
 
-    They are written to DIR. A HOST is what follows the '@' in a node's name, an IP address or a DNS
-    name; the whole name of the node works, too. If a machine has several names, join them with
-    commas. Each machine gets the folder DIR/HOST, called by its first name, with tls.crt, tls.key
-    and ca.crt. Copy it to the machine, readable by the user that runs the node, and name it in
-    cluster.yaml as 'certs: FOLDER'.
+    Everything is written to DIR. A HOST is what follows the '@' in a node's name, an IP address or
+    a DNS name; the whole name of the node works, too. If a machine has several names, join them
+    with commas. Each machine gets the folder DIR/HOST, called by its first name, with tls.crt,
+    tls.key and ca.crt. Copy it to the machine, readable by the user that runs the node, and name it
+    in cluster.yaml as 'certs: FOLDER'.
 
     The authority is DIR/ca.crt and DIR/ca.key. It is reused if it exists; otherwise one is made
     that is valid for ten years. Whoever has ca.key can impersonate every node: keep DIR off their
@@ -185,8 +185,8 @@ def _authority_key(opened: AuthorityFolder, *, may_make: bool) -> PrivateKey:
             warn(f"certs: others can read '{path}' and impersonate every node: chmod 600 '{path}'")
         return _load(path, load_key, pem)
     if not may_make:
-        cure = f"restore '{AUTHORITY}' and '{AUTHORITY_KEY}', or name another folder"
-        raise Failure(f"certs: there is no '{path}' to sign with: {cure}")
+        cure = f"restore it with its '{AUTHORITY}', or name another folder"
+        raise Failure(f"certs: no authority to sign with: '{path}' is missing; {cure}")
     key = new_key()
     opened.put(AUTHORITY_KEY, pem_of(key), is_private=True)  # first, as it can't be made again
     return key

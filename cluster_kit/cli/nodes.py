@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 def nodes(file: str, wait_s: float) -> None:
     """List the nodes that the strategies of FILE find.
 
-    Only listens: it announces nothing and links to nobody, so no node notices. A node is listed if
-    discovery finds it, whether or not it can be linked to. Sources that fail while others find
-    nodes are reported on standard error, as the list may be incomplete.
+    Looks without joining: announces nothing and links to nobody, so no node notices. A node is
+    listed if discovery finds it, whether or not it can be linked to. Sources that fail while others
+    find nodes are reported on standard error, as the list may be incomplete.
     """
     import logging
 

@@ -84,7 +84,7 @@ class _FlowStyle(click.ParamType[Any]):
 @click.option(
     "--messages",
     type=click.IntRange(0, 1000),
-    help="Generate this many steps in which applications exchange messages.",
+    help="Also generate this many steps in which applications exchange messages.",
 )
 @click.option(
     "--loss",

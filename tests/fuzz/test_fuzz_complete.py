@@ -28,7 +28,7 @@ NOT_DECODERS = {
     "abc:LinkReport.message": "a contract",
     "abc:LinkReport.up": "a contract",
     "cli.authority_folder:AuthorityFolder.put": "writes",
-    "cli.authority_folder:AuthorityFolder.put_leaf": "writes",
+    "cli.authority_folder:AuthorityFolder.put_machine": "writes",
     "connectors.tcp:TcpConnector.send": "sends",
     "connectors.tcp.connection:Connection.greet": "pieces that frames have bounded",
     "connectors.tcp.hub:Hub.received": "hands on to Link.receive",

@@ -331,7 +331,7 @@ def test_no_second_authority_is_begun_beside_leaves_of_a_lost_one(pki, lost):
     for also in (["shop-2.example"], ["--renew"]):
         error = refused(pki, *also)
         assert "ca.key'" in error
-        assert "bring" in error
+        assert "restore" in error
     assert content(pki) == before
 
 
@@ -437,10 +437,10 @@ LEAF = Issuer(KEY, [self_signed(KEY, datetime.now(UTC))]).issue(
 @pytest.mark.parametrize(
     ("authority", "key", "why"),
     [
-        (certificate(KEY), b"nonsense", "ca.key': it is no private key in PEM"),
+        (certificate(KEY), b"nonsense", "ca.key': it is not a private key in PEM"),
         (b"", pem_of(KEY), "ca.crt': it has no certificate in PEM"),
-        (certificate(new_key()), pem_of(KEY), "ca.key': none of its certificates is of that key"),
-        (LEAF.chain, LEAF.key, "is of no authority"),
+        (certificate(new_key()), pem_of(KEY), "ca.key': none of its certificates is for that key"),
+        (LEAF.chain, LEAF.key, "is not an authority"),
         (certificate(KEY, days_ago=3651), pem_of(KEY), "it expired on "),
         (certificate(KEY), b"x" * (1 << 20) + b"x", "more than 1048576 bytes"),
     ],

@@ -89,11 +89,11 @@ def test_members_with_a_machine_each_link(secrets):
 
 
 NO_AUTHORITY = (
-    "its certificate is of no authority in our ca file: give both nodes certificates of an "
+    "no authority in our ca file issued its certificate: give both nodes certificates of an "
     "authority"
 )
 OUR_NO_AUTHORITY = (
-    "our certificate is of no authority in its ca file (alert unknown ca): give both nodes "
+    "no authority in its ca file issued our certificate (alert unknown ca): give both nodes "
     "certificates"
 )
 STRANGERS = {  # what ann holds, what she is told, what bob says of her, who has GOOD
@@ -120,11 +120,11 @@ STRANGERS = {  # what ann holds, what she is told, what bob says of her, who has
     "purpose": (
         ring(ROOT.certificates(HERE, purposes=SERVER)),
         (
-            "our certificate is for another purpose than TLS between nodes (alert unsupported "
+            "our certificate is not meant for TLS between nodes (alert unsupported "
             "certificate): have it issued"
         ),
         (
-            "its certificate is for another purpose than TLS between nodes: have it issued for "
+            "its certificate is not meant for TLS between nodes: have it issued for "
             "serverAuth and clientAuth"
         ),
     ),
@@ -203,7 +203,7 @@ def test_stranger_that_is_dialled_is_told_apart_at_both_ends(bobs, why, whys, ca
         (ring(GOOD, 2), "it does not hold our secret"),
         (
             ring(OTHER.certificates(HERE, authorities=(ROOT,)), 1),
-            "our certificate is of no authority in its ca file",
+            "no authority in its ca file issued our certificate",
         ),
     ],
     ids=["only secret", "only certificates", "other secret", "other authority"],
@@ -232,8 +232,8 @@ def test_certificate_of_another_host_is_refused_at_once(lied_to, secrets, caplog
                 error = await refusal(honest, wrong)
                 assert error.reason is ConnectReason.NAME
                 assert (
-                    "its certificate is for '10.0.0.9', 'eve.example' only; have it issued for "
-                    "'127.0.0.1'" in str(error)
+                    "its certificate is for '10.0.0.9', 'eve.example' only; if that is its host, "
+                    "have it issued for '127.0.0.1'" in str(error)
                 )
             (line,) = await until_told(caplog)
             assert (
@@ -255,11 +255,11 @@ def test_member_of_another_trust_domain_is_refused(caplog):
             error = await refusal(ann, bob)
             assert error.reason is ConnectReason.AUTH
             assert (
-                "is of no member of the trust domain 'example.org', but of 'spiffe://example.com/web'"
+                "names 'spiffe://example.com/web', not a member of the trust domain 'example.org'"
                 in str(error)
             )
             assert (
-                "no member of the trust domain 'example.com', but of 'spiffe://example.org/web'"
+                "names 'spiffe://example.org/web', not a member of the trust domain 'example.com'"
                 in (await until_told(caplog))[0]
             )
 

@@ -153,18 +153,18 @@ def signed(certificate, key, issuer=None, without=()):
 )
 def test_authority_that_strict_verification_refuses_is_refused(without):
     key = new_key()
-    with pytest.raises(ValueError, match="is of no authority"):
+    with pytest.raises(ValueError, match="is not an authority"):
         Issuer(key, [signed(self_signed(key, NOW), key, without=(without,))])
 
 
 def test_leaf_is_no_authority():
     issued = issuer().issue(HOST, 90, NOW)
-    with pytest.raises(ValueError, match="is of no authority"):
+    with pytest.raises(ValueError, match="is not an authority"):
         Issuer(load_key(issued.key), load_certificates(issued.chain))
 
 
 def test_certificate_has_to_be_of_the_key():
-    with pytest.raises(ValueError, match="none of its certificates is of that key"):
+    with pytest.raises(ValueError, match="none of its certificates is for that key"):
         Issuer(new_key(), [self_signed(new_key(), NOW)])
 
 
@@ -175,13 +175,13 @@ def encoded(key, encryption):
 @pytest.mark.parametrize(
     ("pem", "why"),
     [
-        (b"", "no private key in PEM"),
-        (b"\x00\xff", "no private key in PEM"),
-        (pem_of(new_key())[:100], "no private key in PEM"),
-        (self_signed(new_key(), NOW).public_bytes(Encoding.PEM), "no private key in PEM"),
+        (b"", "not a private key in PEM"),
+        (b"\x00\xff", "not a private key in PEM"),
+        (pem_of(new_key())[:100], "not a private key in PEM"),
+        (self_signed(new_key(), NOW).public_bytes(Encoding.PEM), "not a private key in PEM"),
         (encoded(new_key(), BestAvailableEncryption(b"x")), "it is encrypted"),
-        (pem_of(x25519.X25519PrivateKey.generate()), "another kind"),
-        (pem_of(dsa.generate_private_key(1024)), "another kind"),
+        (pem_of(x25519.X25519PrivateKey.generate()), "not a key for ECDSA"),
+        (pem_of(dsa.generate_private_key(1024)), "not a key for ECDSA"),
     ],
     ids=["empty", "bytes", "cut", "certificate", "encrypted", "for key exchange", "dsa"],
 )

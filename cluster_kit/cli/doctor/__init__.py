@@ -57,8 +57,8 @@ def doctor(file: str, wait_s: float, as_json: bool) -> None:
 
     Queries every source of every topology step by step, listens to what it discovers, and greets
     the nodes that it finds. Each finding is marked 'ok', 'empty' (an answer without nodes) or
-    'failed' (no answer), followed by the likely cause and its cure. Nothing is announced and nobody
-    is linked to, so no node notices.
+    'failed' (no answer), followed by the likely cause and its cure. Announces nothing and links to
+    nobody, so no node notices.
     """
     config, _ = read_configuration(file)
     from cluster_kit.cli.doctor.report import JsonLines, Lines
