@@ -1,10 +1,12 @@
-"""The diagnosis of a source of nodes, as values: ``SourceFault`` and ``Finding``."""
+"""The diagnosis of a source of nodes, as values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from cluster_kit.fault import Fault, format_path
 
 
 class Outcome(StrEnum):
@@ -35,31 +37,12 @@ class Finding:
     cause: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFault:
-    """Something that is wrong with a source; each text one line.
+SourceFault = Fault  # the name that strategies still use
 
-    Args:
-        where: The place, such as a file and line, an interface, or a failed action.
-        what: What is wrong.
-        cure: What to do about it; empty if that is unknown.
-    """
 
-    where: str
-    what: str
-    cure: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.reason}"
-
-    @property
-    def reason(self) -> str:
-        """What is wrong, and what to do about it."""
-        return f"{self.what}; {self.cure}" if self.cure else self.what
-
-    def finding(self) -> Finding:
-        """Return the fault as a finding about ``where``."""
-        return failed(self.where, self.what, self.cure)
+def finding_of(fault: Fault) -> Finding:
+    """Return a fault as a finding about its place."""
+    return failed(format_path(fault.where), fault.what, fault.cure)
 
 
 def failed(asked: str, got: str, cause: str) -> Finding:

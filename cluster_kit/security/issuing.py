@@ -53,7 +53,7 @@ class Issued:
     """A certificate and its key, as PEM.
 
     Attributes:
-        chain: The certificate, and that of its issuer unless it is self-signed.
+        chain: The certificate, and that of its issuer unless the latter is self-signed.
         key: Its private key.
         expires: When it expires.
     """

@@ -64,7 +64,7 @@ def test_nothing_is_left_to_fill_in(tmp_path, kind):
         ("strategy", "Acme", "expected lower-case words"),
         ("strategy", "../acme", "expected lower-case words"),
         ("strategy", "acme-inc", "expected lower-case words"),
-        ("strategy", "a" * 41, "at most 40 long"),
+        ("strategy", "a" * 41, "at most 40 characters"),
         ("strategy", "class", "the templates or Python reserve this name"),
         ("strategy", "hooks", "the templates or Python reserve this name"),
         ("strategy", "polling", "the templates or Python reserve this name"),
