@@ -13,7 +13,7 @@ from cluster_kit.registry import MAX_TTL_S
 
 MAX_ENTRY_CHARS = 16_384  # more than the longest names and escaped metadata need
 
-State = Literal["here", "leaving", "gone"]
+EntryState = Literal["here", "leaving", "gone"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Entry:
     boot_id: BootId
     fence: Fence
     ttl_s: float
-    state: State
+    state: EntryState
     renewal: int
 
     def encode(self) -> str:
@@ -58,7 +58,7 @@ class Entry:
             return None
         if not (isinstance(cluster, str) and isinstance(group, str)):
             return None
-        if state not in get_args(State):
+        if state not in get_args(EntryState):
             return None
         return cls(
             node=node,

@@ -13,7 +13,7 @@ from cluster_kit.diagnosis import Finding, Outcome, failed
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.registry import RegistryStrategy
-from cluster_kit.registry.entry import Entry, State, newest, prefix_of
+from cluster_kit.registry.entry import Entry, EntryState, newest, prefix_of
 
 GOODBYE_S = 0.8  # of the second that the contract grants
 
@@ -99,7 +99,7 @@ class Run:
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
 
-    async def _write(self, state: State) -> DiscoveryError | None:
+    async def _write(self, state: EntryState) -> DiscoveryError | None:
         local, fence, ttl_s = self._ctx.local, self._ctx.fence, self._options.ttl_s
         assert local.boot_id is not None
         entry = Entry(

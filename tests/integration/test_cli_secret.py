@@ -86,7 +86,7 @@ def test_check_says_how_to_make_one(tmp_path):
     file.write_text("node: a@10.0.0.1\ntopologies: {lan: {strategy: gossip}}\n")
     done = cluster_kit("check", file)
     assert done.returncode == 2
-    assert "'cluster-kit secret --output FILE' and the key 'secret_file: FILE'" in done.stderr
+    assert "run 'cluster-kit secret --output FILE' and add 'secret_file: FILE'" in done.stderr
 
 
 ASKING = """
