@@ -1,4 +1,4 @@
-"""What is wrong with a source of nodes, as values: ``SourceFault`` and ``Finding``."""
+"""The diagnosis of a source of nodes, as values."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cluster_kit.fault import Fault, format_path
+
 
 class Outcome(StrEnum):
     """The outcome of a question to a source; a closed list."""
 
     OK = "ok"
-    """It answered, and the answer is of use."""
+    """It answered usefully."""
     EMPTY = "empty"
     """It answered, and the answer lists no nodes."""
     FAILED = "failed"
-    """It did not answer, or not with an answer."""
+    """It did not answer, or with an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +25,10 @@ class Finding:
     """One question that a strategy put to its source when it was diagnosed; each text one line.
 
     Args:
-        asked: What was asked, and of whom: ``SRV _web._tcp.shop.test at 10.0.0.2:53``.
+        asked: The question and who was asked: ``SRV _web._tcp.shop.test at 10.0.0.2:53``.
         got: The answer in short: ``3 records, time to live 30 s``; ``NXDOMAIN``.
-        outcome: Whether that is of use.
-        cause: The likely cause and the cure, where it isn't.
+        outcome: Whether the answer is useful.
+        cause: The likely cause and the cure, if it isn't.
     """
 
     asked: str
@@ -35,31 +37,12 @@ class Finding:
     cause: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFault:
-    """Something that is wrong, from where it is found to where it is shown; each text one line.
+SourceFault = Fault  # the name that strategies still use
 
-    Args:
-        where: What it is wrong with, such as a file and line, an interface, or a failed action.
-        what: What is wrong.
-        cure: What to do about it; empty where that is unknown.
-    """
 
-    where: str
-    what: str
-    cure: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.reason}"
-
-    @property
-    def reason(self) -> str:
-        """What is wrong, and what to do about it."""
-        return f"{self.what}; {self.cure}" if self.cure else self.what
-
-    def finding(self) -> Finding:
-        """Return the fault as the answer to the question how things are there."""
-        return failed(self.where, self.what, self.cure)
+def finding_of(fault: Fault) -> Finding:
+    """Return a fault as a finding about its place."""
+    return failed(format_path(fault.where), fault.what, fault.cure)
 
 
 def failed(asked: str, got: str, cause: str) -> Finding:
@@ -68,6 +51,6 @@ def failed(asked: str, got: str, cause: str) -> Finding:
 
 
 def listed(names: Sequence[str], shown: int = 3) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and the number of the others."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more

@@ -1,8 +1,8 @@
-"""What is wrong with a configuration, as a value, and how it is worded.
+"""What is wrong with a configuration or a source of nodes, as a value.
 
 The code that finds a fault says where it is, what it is, and how to cure it. On its way to the user
-a fault only gains a place: nothing on that way parses its text. ``ConfigError`` carries the fault;
-``cluster_kit.config.document`` knows its line in a file.
+a fault only gains a place: nothing on that way parses its text. ``ConfigError`` carries the faults
+of a configuration, and ``cluster_kit.config.document`` knows their lines in a file.
 """
 
 from __future__ import annotations
@@ -20,31 +20,41 @@ _MAX_LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a configuration.
+    """One thing that is wrong; each text is one line.
 
     Attributes:
         where: Leads from the options that were checked to the one at fault; empty for all of them.
+            Outside a configuration, a place in words, such as an interface or a failed action.
         what: What is wrong, with the offending value.
-        cure: What to do about it; empty where ``what`` implies it.
+        cure: What to do about it; empty if ``what`` implies it, or it is unknown.
         missing: Whether a required value is absent.
     """
 
-    where: KeyPath
+    where: KeyPath | str
     what: str
     cure: str = ""
     missing: bool = False
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, and what to do about it."""
+        return f"{self.what}; {self.cure}" if self.cure else self.what
 
     def under(self, path: KeyPath) -> Fault:
         """Return the fault as seen from ``path`` above."""
         return replace(self, where=(*path, *self.where))
 
     def __str__(self) -> str:
-        text = f"{self.what}; {self.cure}" if self.cure else self.what
-        return f"{format_path(self.where)}: {text}" if self.where else text
+        return f"{format_path(self.where)}: {self.reason}" if self.where else self.reason
 
 
-def format_path(path: KeyPath) -> str:
-    """Return ``topologies.lan.strategy[0].port``; a key that isn't a plain word is quoted."""
+def format_path(path: KeyPath | str) -> str:
+    """Return ``topologies.lan.strategy[0].port``; a key that isn't a plain word is quoted.
+
+    Words that are no key path are returned as they are.
+    """
+    if isinstance(path, str):
+        return path
     text = ""
     for key in path:
         if isinstance(key, int):

@@ -1,9 +1,8 @@
 """``cluster-kit``: the command line.
 
-Each command is a module of its own that is imported when it is asked for, and imports what it needs
-when it runs: starting a node should take no longer than it must. Nothing is imported here either: a
-Ctrl-C ends a command quietly only once ``__main__`` has said so, which is therefore the first thing
-that it does.
+Each command is a module of its own, imported on demand, whose function imports what it needs, so
+that a node starts quickly. This module imports nothing at all: until ``__main__`` has installed its
+handler, Ctrl-C would end a command with a traceback.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ COMMANDS = (
 
 
 def __getattr__(name: str) -> object:
-    """Import the command line when it is first asked for (PEP 562)."""
+    """Import the command line on first use (PEP 562)."""
     if name != "main":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cluster_kit.cli.commands import main

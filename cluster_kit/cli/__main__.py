@@ -4,7 +4,7 @@ from cluster_kit.cli.interruption import end_quietly
 
 
 def main() -> None:
-    """Run the command line; from here on, Ctrl-C ends it without a word."""
+    """Run the command line; from here on, Ctrl-C ends it quietly."""
     end_quietly()
     from cluster_kit.cli.commands import main
 

@@ -1,7 +1,6 @@
 """The folder of an authority and its certificates, which changes as a whole or not at all.
 
-What is new is written to a folder of its own within it, and moved to its place when all of it is
-there.
+New files are written to a staging folder within it, and moved to their places when all are there.
 """
 
 from __future__ import annotations
@@ -19,18 +18,17 @@ from typing import Self
 from cluster_kit.cli.failure import Failure
 
 AUTHORITY, AUTHORITY_KEY = "ca.crt", "ca.key"
-# As cert-manager calls them, and the authority's in the same folder.
-CERTIFICATE, KEY = "tls.crt", "tls.key"
+CERTIFICATE, KEY = "tls.crt", "tls.key"  # as cert-manager names them, together with ca.crt
 
 _MAX_BYTES = 1 << 20  # far more than a bundle of authorities has
-_FOR_ALL, _FOR_ITS_USER = 0o644, 0o600
+_PUBLIC, _PRIVATE = 0o644, 0o600
 
 
 class AuthorityFolder:
-    """The folder, locked, with the changes to be made in it.
+    """The locked folder, with the changes to be made in it.
 
     Attributes:
-        path: As it was given.
+        path: Its path, as it was given.
     """
 
     def __init__(self, path: Path, stage: Path) -> None:
@@ -44,20 +42,20 @@ class AuthorityFolder:
         """Yield the folder, which is made if needed, and removed again if it stays empty.
 
         Raises:
-            Failure: Everybody could put an authority there, or somebody else is changing it.
+            Failure: Everybody can write to it, or another process is changing it.
             OSError: It can't be made or written to.
         """
-        is_new = _made(path)
+        is_new = _make(path)
         try:
             with _locked(path), tempfile.TemporaryDirectory(prefix=".new-", dir=path) as stage:
                 yield cls(path, Path(stage))
         finally:
             if is_new:
-                with suppress(OSError):  # it has become one
+                with suppress(OSError):  # it has content
                     path.rmdir()
 
     def read(self, name: str) -> bytes | None:
-        """Return what is in a file of the folder; ``None`` where there is no such file.
+        """Return the content of a file; ``None`` if there is no such file.
 
         Raises:
             Failure: It can't be read.
@@ -69,32 +67,31 @@ class AuthorityFolder:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise Failure(
-                f"certs: cannot read '{path}': {(exc.strerror or str(exc)).lower()}"
-            ) from None
+            why = (exc.strerror or str(exc)).lower()
+            raise Failure(f"certs: cannot read '{path}': {why}") from None
         if len(content) > _MAX_BYTES:
             raise Failure(f"certs: cannot use '{path}': it has more than {_MAX_BYTES} bytes")
         return content
 
-    def leaves(self) -> list[str]:
+    def machines(self) -> list[str]:
         """Return the names of the folders that have a certificate."""
         return sorted(each.parent.name for each in self.path.glob(f"*/{CERTIFICATE}"))
 
     def put(self, name: str, content: bytes, *, is_private: bool = False) -> None:
         """Add or replace a file."""
-        _write(self._stage / name, content, _FOR_ITS_USER if is_private else _FOR_ALL)
+        _write(self._stage / name, content, _PRIVATE if is_private else _PUBLIC)
         self._moves.append((self._stage / name, self.path / name))
 
-    def put_leaf(self, name: str, contents: Mapping[str, bytes]) -> None:
-        """Add or replace the folder of a machine.
+    def put_machine(self, name: str, contents: Mapping[str, bytes]) -> None:
+        """Add the folder of a machine, or replace its files in the order of ``contents``.
 
-        A node that reads one that is there may see the new key beside the old certificate for a
-        moment, but no file in part.
+        A node that reads the folder meanwhile may see the new key beside the old certificate for a
+        moment, but never an incomplete file.
         """
         staged, target = self._stage / name, self.path / name
         staged.mkdir(mode=0o700)
         for file, content in contents.items():
-            _write(staged / file, content, _FOR_ITS_USER if file == KEY else _FOR_ALL)
+            _write(staged / file, content, _PRIVATE if file == KEY else _PUBLIC)
         _sync(staged)
         if target.is_dir():
             self._moves += [(staged / file, target / file) for file in contents]
@@ -102,7 +99,7 @@ class AuthorityFolder:
             self._moves.append((staged, target))
 
     def commit(self) -> None:
-        """Make all changes in order; Ctrl-C is held back meanwhile."""
+        """Make all changes in order, with Ctrl-C blocked meanwhile."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for source, target in self._moves:
@@ -113,7 +110,8 @@ class AuthorityFolder:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _made(path: Path) -> bool:
+def _make(path: Path) -> bool:
+    """Make the folder; return whether it is new."""
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
@@ -126,15 +124,13 @@ def _locked(path: Path) -> Iterator[None]:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if os.fstat(fd).st_mode & stat.S_IWOTH:
-            why = "everybody can write there, and may have put in an authority that isn't yours"
-            raise Failure(f"certs: cannot use '{path}': {why}; name a folder for you alone")
+            why = "everybody can write to it, and so plant an authority"
+            raise Failure(f"certs: cannot use '{path}': {why}; name a folder of your own")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failure(
-                f"certs: another 'cluster-kit certs' is writing to '{path}': wait until it has "
-                "ended"
-            ) from None
+            busy = f"certs: another 'cluster-kit certs' is writing to '{path}'"
+            raise Failure(f"{busy}: wait until it has ended") from None
         except OSError:
             pass  # a file system without locks on folders, such as NFS
         yield
@@ -151,7 +147,7 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have the system write down which files are in a folder."""
+    """Flush the entries of a folder to disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

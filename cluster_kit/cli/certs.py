@@ -1,4 +1,4 @@
-"""``cluster-kit certs``: makes an authority and certificates, for those who have no PKI."""
+"""``cluster-kit certs``: makes an authority and certificates, for users without a PKI."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,26 +20,24 @@ from cluster_kit.cli.interruption import INTERRUPTED, raising
 
 if TYPE_CHECKING:
     from cluster_kit.cli.authority_folder import AuthorityFolder
-    from cluster_kit.security.issuing import Issued, Issuer, Names
+    from cluster_kit.security.issuing import Issued, Issuer, LeafNames, PrivateKey
 
 _T = TypeVar("_T")
 _MAX_DAYS = 3650
 _BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_PLAIN = re.compile(r"[\w./][\w./@%+:-]*", re.ASCII)  # what YAML takes as text without quotes
+_PLAIN = re.compile(r"[\w./][\w./@%+:-]*", re.ASCII)  # needs no quotes in YAML
 
 
 def _hosts(
     ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 ) -> list[tuple[str, ...]]:
     """Return the hosts of each machine in canonical form; the first one names its folder."""
-    found = [_machine(value) for value in values]
-    for first in (hosts[0] for hosts in found):
-        if [hosts[0] for hosts in found].count(first) > 1:
-            raise click.BadParameter(
-                f"'{first}' is named twice: write all names of one machine as one, with commas "
-                "between them"
-            )
-    return found
+    machines = [_machine(value) for value in values]
+    for first, count in Counter(hosts[0] for hosts in machines).items():
+        if count > 1:
+            cure = "join all names of a machine with commas"
+            raise click.BadParameter(f"'{first}' is named twice: {cure}")
+    return machines
 
 
 def _machine(text: str) -> tuple[str, ...]:
@@ -50,9 +49,8 @@ def _machine(text: str) -> tuple[str, ...]:
     except ValueError as exc:
         raise click.BadParameter(str(exc)) from None
     if not hosts or hosts[0] in (AUTHORITY, AUTHORITY_KEY):
-        raise click.BadParameter(
-            f"{text[:80]!r} names no machine: write its address or DNS name first"
-        )
+        cure = "write its address or DNS name first"
+        raise click.BadParameter(f"{text[:80]!r} names no machine: {cure}")
     return hosts
 
 
@@ -60,22 +58,18 @@ def _host(name: str) -> str:
     """Return the host in ``name``, a node's name or a host, in canonical form without a zone.
 
     Raises:
-        ValueError: It can't be one; says why, and what to write instead.
+        ValueError: It isn't one; the message says why, and what to write instead.
     """
     from cluster_kit.host import canonical_host, ip_of, is_unspecified
 
     host = name.rpartition("@")[2]
     if "*" in host:
-        raise ValueError(
-            f"host {host[:80]!r}: a wildcard would make each machine all the others; name one "
-            "after the other"
-        )
+        why = "with a wildcard, each machine could impersonate the others"
+        raise ValueError(f"host {host[:80]!r}: {why}; name every machine")
     host = canonical_host(host)
     if is_unspecified(host):
-        raise ValueError(
-            f"host {host!r}: it stands for all addresses of a machine; name the one that others "
-            "reach"
-        )
+        cure = "name the one that peers can reach"
+        raise ValueError(f"host {host!r}: it means all addresses of a machine; {cure}")
     return host if ip_of(host) is None else host.partition("%")[0]
 
 
@@ -83,10 +77,8 @@ def _trust_domain(ctx: click.Context, param: click.Parameter, value: str | None)
     from cluster_kit.security.names import is_trust_domain
 
     if value is not None and not is_trust_domain(value):
-        raise click.BadParameter(
-            f"{value[:80]!r}: expected lower-case letters, digits, '.', '-' and '_', such as "
-            "'example.org'"
-        )
+        allowed = "lower-case letters, digits, '.', '-' and '_'"
+        raise click.BadParameter(f"{value[:80]!r}: expected {allowed}, such as 'example.org'")
     return value
 
 
@@ -94,8 +86,8 @@ def _trust_domain(ctx: click.Context, param: click.Parameter, value: str | None)
     cls=DocumentedCommand,
     example="cluster-kit certs pki 10.0.0.1,shop-1.example 10.0.0.2,shop-2.example",
     exit_codes={
-        0: "made",
-        1: "existing files cannot be used or replaced, or nothing can be written",
+        0: "the certificates were made",
+        1: "existing files cannot be used or replaced, or DIR is not writable",
         2: "a HOST or an option is invalid",
         INTERRUPTED: "interrupted",
     },
@@ -123,18 +115,19 @@ def certs(
 ) -> None:
     """Make a certificate authority, and certificates for hosts.
 
-    They are written to DIR. A HOST is the part after the '@' in a node's name, an IP address or a
-    DNS name; the whole name works, too. Write several names of one machine as one HOST, with commas
-    between them. Its folder, DIR and the first of these names, gets tls.crt, tls.key and ca.crt.
-    Copy it to the machine, readable by the user that runs the node, and name it in cluster.yaml as
-    'certs: FOLDER'.
+    Everything is written to DIR. A HOST is what follows the '@' in a node's name, an IP address or
+    a DNS name; the whole name of the node works, too. If a machine has several names, join them
+    with commas. Each machine gets the folder DIR/HOST, called by its first name, with tls.crt,
+    tls.key and ca.crt. Copy it to the machine, readable by the user that runs the node, and name it
+    in cluster.yaml as 'certs: FOLDER'.
 
-    The authority is DIR/ca.crt and DIR/ca.key. It is reused if it exists, and otherwise made, valid
-    for ten years. Whoever has ca.key can impersonate every node: keep DIR off their machines.
+    The authority is DIR/ca.crt and DIR/ca.key. It is reused if it exists; otherwise one is made
+    that is valid for ten years. Whoever has ca.key can impersonate every node: keep DIR off their
+    machines.
 
     Certificates expire, so run the same command with --renew in time, and copy the folders again.
-    They keep their names, and gain those that a HOST adds. Running nodes pick up new files within
-    ten seconds, and no link is lost.
+    They keep their names, and gain those that a HOST adds. Running nodes load new files within ten
+    seconds, and no link is lost.
     """
     from datetime import UTC, timedelta
 
@@ -142,83 +135,69 @@ def certs(
 
     now = datetime.now(UTC).replace(microsecond=0)
     try:
-        # Ctrl-C raises here, so that what is half written is removed.
+        # Ctrl-C raises here, so that incomplete files are removed
         with raising(), AuthorityFolder.opened(Path(folder)) as opened:
             issuer, is_new = _issuer(opened, now, renew=renew)
             wanted = _wanted(opened, hosts, trust_domain, renew=renew)
             issued = {name: issuer.issue(names, days, now) for name, names in wanted.items()}
             for name, each in issued.items():
-                opened.put_leaf(name, _files(issuer, each))
+                opened.put_machine(name, _files(issuer, each))
             opened.commit()
     except OSError as exc:
-        why = (exc.strerror or str(exc)).lower()
-        raise Failure(
-            f"certs: cannot write to '{folder}': {why}; name a folder that you can write to"
-        ) from None
+        why = f"{(exc.strerror or str(exc)).lower()}; name a folder that you can write to"
+        raise Failure(f"certs: cannot write to '{folder}': {why}") from None
     if wanted and now + timedelta(days=days) > issuer.expires:
-        warn(f"certs: certificates end with their authority, before the {days} days are over")
-    _tell(Path(folder), issuer, wanted, issued, is_new=is_new)
+        warn(f"certs: certificates expire with their authority, before the {days} days are over")
+    _print_result(Path(folder), issuer, wanted, issued, is_new=is_new)
 
 
 def _issuer(opened: AuthorityFolder, now: datetime, *, renew: bool) -> tuple[Issuer, bool]:
-    """Return the authority of the folder, and whether it is one that comes into it now."""
+    """Return the authority of the folder, and whether its certificate is new."""
     from cluster_kit.cli.authority_folder import AUTHORITY, AUTHORITY_KEY
-    from cluster_kit.security.issuing import (
-        Issuer,
-        load_certificates,
-        load_key,
-        new_key,
-        pem_of,
-        self_signed,
-    )
+    from cluster_kit.security.issuing import Issuer, load_certificates, self_signed
 
     path, key_path = opened.path / AUTHORITY, opened.path / AUTHORITY_KEY
-    certificates, pem = opened.read(AUTHORITY), opened.read(AUTHORITY_KEY)
-    if pem is None and certificates is not None:
-        raise Failure(
-            f"certs: there is '{path}', but no '{key_path}' to sign with: bring that back, or name "
-            "another folder"
-        )
-    if pem is None and (renew or opened.leaves()):
-        raise Failure(
-            f"certs: no authority in '{opened.path}' to go on with: bring '{AUTHORITY}' and "
-            f"'{AUTHORITY_KEY}' back"
-        )
-    key = new_key() if pem is None else _loaded(key_path, load_key, pem)
-    if pem is None:
-        # before its certificate, which can be made again
-        opened.put(AUTHORITY_KEY, pem_of(key), is_private=True)
-    elif key_path.stat().st_mode & _BY_OTHERS:
-        warn(f"certs: others can read '{key_path}', and so be every node: chmod 600 '{key_path}'")
-    trusted = (
-        [self_signed(key, now)]
-        if certificates is None
-        else _loaded(path, load_certificates, certificates)
-    )
+    pem = opened.read(AUTHORITY)
+    key = _authority_key(opened, may_make=pem is None and not renew and not opened.machines())
+    trusted = [self_signed(key, now)] if pem is None else _load(path, load_certificates, pem)
     try:
         issuer = Issuer(key, trusted)
     except ValueError as exc:
-        raise Failure(
-            f"certs: cannot use '{path}' with '{key_path}': {exc}; bring back those that belong "
-            "together"
-        ) from None
-    if certificates is None:
+        why = f"{exc}; restore the two that belong together"
+        raise Failure(f"certs: cannot use '{path}' with '{key_path}': {why}") from None
+    if pem is None:
         opened.put(AUTHORITY, issuer.trusted)
     if issuer.expires <= now:
-        cure = "move it away, and one is made for the same key, which all nodes then need"
-        raise Failure(
-            f"certs: cannot use '{path}': it has expired on {issuer.expires:%Y-%m-%d}; {cure}"
-        )
-    return issuer, certificates is None
+        cure = "move it away to make a new one for the same key, and copy that to all nodes"
+        expired = f"it expired on {issuer.expires:%Y-%m-%d}"
+        raise Failure(f"certs: cannot use '{path}': {expired}; {cure}")
+    return issuer, pem is None
 
 
-def _loaded(path: Path, load: Callable[[bytes], _T], content: bytes) -> _T:
+def _authority_key(opened: AuthorityFolder, *, may_make: bool) -> PrivateKey:
+    from cluster_kit.cli.authority_folder import AUTHORITY, AUTHORITY_KEY
+    from cluster_kit.security.issuing import load_key, new_key, pem_of
+
+    path = opened.path / AUTHORITY_KEY
+    pem = opened.read(AUTHORITY_KEY)
+    if pem is not None:
+        if path.stat().st_mode & _BY_OTHERS:
+            warn(f"certs: others can read '{path}' and impersonate every node: chmod 600 '{path}'")
+        return _load(path, load_key, pem)
+    if not may_make:
+        cure = f"restore it with its '{AUTHORITY}', or name another folder"
+        raise Failure(f"certs: no authority to sign with: '{path}' is missing; {cure}")
+    key = new_key()
+    opened.put(AUTHORITY_KEY, pem_of(key), is_private=True)  # first, as it can't be made again
+    return key
+
+
+def _load(path: Path, load: Callable[[bytes], _T], content: bytes) -> _T:
     try:
         return load(content)
     except ValueError as exc:
-        raise Failure(
-            f"certs: cannot use '{path}': {exc}; bring back what was there, or name another folder"
-        ) from None
+        cure = "restore the original, or name another folder"
+        raise Failure(f"certs: cannot use '{path}': {exc}; {cure}") from None
 
 
 def _wanted(
@@ -227,16 +206,14 @@ def _wanted(
     trust_domain: str | None,
     *,
     renew: bool,
-) -> dict[str, Names]:
-    """Return the folders that will get a certificate, and the names in each."""
-    there = opened.leaves()
+) -> dict[str, LeafNames]:
+    """Return the names for each certificate to issue, by its folder."""
     machines: dict[str, tuple[str, ...]] = {machine[0]: machine for machine in hosts}
     if renew and not machines:
-        machines = dict.fromkeys(there, ())
-        if not there:
-            raise Failure(
-                f"certs: no certificate in '{opened.path}' to renew: name a HOST to have one made"
-            )
+        machines = dict.fromkeys(opened.machines(), ())
+        if not machines:
+            missing = f"no certificate in '{opened.path}' to renew"
+            raise Failure(f"certs: {missing}: name a HOST to make one for")
     return {
         name: _names(opened, name, machine, trust_domain, renew=renew)
         for name, machine in machines.items()
@@ -250,47 +227,43 @@ def _names(
     trust_domain: str | None,
     *,
     renew: bool,
-) -> Names:
+) -> LeafNames:
     from cluster_kit.cli.authority_folder import CERTIFICATE
-    from cluster_kit.security.issuing import Names, load_certificates, names_in
+    from cluster_kit.security.issuing import LeafNames, load_certificates, names_in
     from cluster_kit.security.names import trust_domain_of
 
     path = opened.path / name
     before = None
     if os.path.lexists(path):
         if not renew:
-            raise Failure(
-                f"certs: '{path}' is there already, and may be in use: add --renew, or remove it"
-            )
+            raise Failure(f"certs: '{path}' exists and may be in use: add --renew, or remove it")
         content = opened.read(f"{name}/{CERTIFICATE}")
-        before = content and names_in(_loaded(path / CERTIFICATE, load_certificates, content)[0])
+        before = content and names_in(_load(path / CERTIFICATE, load_certificates, content)[0])
         if not before:
-            raise Failure(
-                f"certs: cannot renew '{path}': no '{CERTIFICATE}' in it has names; remove it"
-            )
+            why = f"it has no '{CERTIFICATE}' with names; remove it"
+            raise Failure(f"certs: cannot renew '{path}': {why}")
     kept = before.hosts if before else ()
     uri = before.uri if before else None
     if trust_domain is not None:
         uri = f"spiffe://{trust_domain}/{name}"
         if trust_domain_of(uri) != trust_domain:
-            cure = f"name the machine by a DNS name first, such as 'shop-1.example,{name}'"
-            raise click.BadParameter(
-                f"{uri!r} is no SPIFFE ID: {cure}", param_hint="--trust-domain"
-            )
-    return Names(tuple(dict.fromkeys((*machine, *kept))), uri)
+            cure = f"write a DNS name of the machine first, such as 'shop-1.example,{name}'"
+            why = f"{uri!r} is not a valid SPIFFE ID: {cure}"
+            raise click.BadParameter(why, param_hint="--trust-domain")
+    return LeafNames(tuple(dict.fromkeys((*machine, *kept))), uri)
 
 
 def _files(issuer: Issuer, issued: Issued) -> dict[str, bytes]:
-    """Return the files of a machine, in the order in which they are replaced."""
+    """Return the files for a machine, in the order in which they are replaced."""
     from cluster_kit.cli.authority_folder import AUTHORITY, CERTIFICATE, KEY
 
     return {AUTHORITY: issuer.trusted, KEY: issued.key, CERTIFICATE: issued.chain}
 
 
-def _tell(
+def _print_result(
     folder: Path,
     issuer: Issuer,
-    wanted: Mapping[str, Names],
+    wanted: Mapping[str, LeafNames],
     issued: Mapping[str, Issued],
     *,
     is_new: bool,
@@ -303,22 +276,17 @@ def _tell(
     until = f"until {issuer.expires:%Y-%m-%d}"
     rows = [(str(folder / AUTHORITY), until, "the new authority" if is_new else "the authority")]
     for name, names in wanted.items():
-        shown = [*names.hosts, *([names.uri] if names.uri else [])]
-        rows.append(
-            (str(folder / name), f"until {issued[name].expires:%Y-%m-%d}", ", ".join(shown))
-        )
+        until = f"until {issued[name].expires:%Y-%m-%d}"
+        shown = ", ".join([*names.hosts, *([names.uri] if names.uri else [])])
+        rows.append((str(folder / name), until, shown))
     click.echo(columns(rows))
     key = printable(str(folder / AUTHORITY_KEY))
-    click.echo(
-        f"{key} is for you alone: whoever has it is every node, so keep it off their machines."
-    )
+    click.echo(f"Keep {key} off the nodes' machines: whoever has it can impersonate every node.")
     if not wanted:
         return
+    click.echo("Copy each folder to its machine, readable by the user that runs the node.")
+    click.echo("Name it in cluster.yaml, for example:")
     first = next(iter(wanted))
-    click.echo(
-        "Copy each folder to its machine, for the user that runs the node, and name it in "
-        "cluster.yaml, such as:"
-    )
     path = str(folder / first)
     click.echo(f"certs: {path if _PLAIN.fullmatch(path) else json.dumps(path)}")
     if (uri := wanted[first].uri) is not None:

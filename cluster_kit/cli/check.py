@@ -28,7 +28,7 @@ def check(file: str) -> None:
     """Check FILE and show what would run.
 
     Reads the file as 'run' does, with the installed plugins and this environment, but starts
-    nothing. Reports every fault at once, each with its line and column; if there is none, shows
+    nothing. Reports all faults at once, each with its line and column. If there are none, shows
     every part with all of its options, including defaults.
     """
     from cluster_kit.config.advice import advice
@@ -43,7 +43,7 @@ def check(file: str) -> None:
 
 
 def _expiry(config: ClusterConfig) -> Iterator[str]:
-    """Yield a warning if the node's certificate is about to expire; a running node logs it."""
+    """Yield the warning that a running node would log about its certificate, if any."""
     if config.certificates is not None:
         from datetime import UTC, datetime
 
@@ -64,13 +64,11 @@ def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:
 
 
 def _secret(config: ClusterConfig) -> str:
-    """Return where the secret comes from, and how many others are accepted."""
+    """Describe where the secret comes from, and how many others are accepted."""
+    if not config.secrets and config.certificates is None:
+        return "none: links and gossip are not protected"
     if not config.secrets:
-        return (
-            "none: links and gossip are not protected"
-            if config.certificates is None
-            else "none: gossip is not sealed"
-        )
+        return "none: gossip is not sealed"
     file = config.secret_file
     origin = "given" if file is None else f"the first line of '{file.path}'"
     others = len(config.secrets) - 1
@@ -78,10 +76,11 @@ def _secret(config: ClusterConfig) -> str:
 
 
 def _certificates(files: CertificateFiles) -> str:
-    """Return where the certificates come from, whose the node's own one is, and until when."""
+    """Describe the node's certificate: its files, names and expiry, and which peers it trusts."""
     domain = files.content.trust_domain
-    whom = f"; nodes of the trust domain '{domain}' are believed" if domain is not None else ""
-    return f"{files.paths}: for {', '.join(files.titles)}, valid until {files.expires_text}{whom}"
+    trusted = f"; trusts nodes of the trust domain '{domain}'" if domain is not None else ""
+    names = ", ".join(files.titles)
+    return f"{files.paths}: for {names}, valid until {files.expires_text}{trusted}"
 
 
 def _topology_rows(topology: TopologyConfig) -> Iterator[tuple[str, str, str]]:
@@ -93,15 +92,12 @@ def _topology_rows(topology: TopologyConfig) -> Iterator[tuple[str, str, str]]:
     for name in ("prune", "max_nodes", "connect_timeout_s", "remember_s"):
         yield name, repr(getattr(topology, name)), ""
     spec = topology.child_spec
-    yield (
-        "child_spec",
-        spec.restart,
-        pairs((field.name, getattr(spec, field.name)) for field in fields(spec)[1:]),
-    )
+    limits = pairs((field.name, getattr(spec, field.name)) for field in fields(spec)[1:])
+    yield "child_spec", spec.restart, limits
 
 
 def _options(component: Component) -> str:
-    """Return the options that the part would run with; secrets hide themselves."""
+    """Return the options that the component would run with; secrets hide themselves."""
     from cluster_kit.config.options import names_of
 
     part = component.build()

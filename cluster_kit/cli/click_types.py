@@ -1,4 +1,4 @@
-"""Building blocks of the commands: a command whose help has an example, and a parameter type."""
+"""Building blocks of the commands: help with an example, and a type of parameter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-FAULTY_FILE = "FILE has faults: each is printed as file:line:column and what is wrong"
+FAULTY_FILE = "FILE has faults; each is printed with its line and column"
 MAX_S = 86_400.0
 
 
@@ -23,7 +23,7 @@ class DocumentedCommand(click.Command):
         self._exit_codes = exit_codes
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write both sections."""
+        """Write the two sections."""
         with formatter.section("Example"):
             formatter.write_text(self._example)
         with formatter.section("Exit codes"):

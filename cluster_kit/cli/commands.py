@@ -1,4 +1,4 @@
-"""Finds the commands, and turns their errors into one line and an exit code."""
+"""Finds the commands, and turns their errors into a line and an exit code."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         try:
             offered = _plugins(ctx).names("command")
-        except (
-            ClusterKitError
-        ):  # a plugin fails and CLUSTER_KIT_STRICT_PLUGINS is set; help is for everybody
+        except ClusterKitError:  # CLUSTER_KIT_STRICT_PLUGINS is set, but help must work
             offered = ()
         return [*COMMANDS, *(name for name in offered if name not in COMMANDS)]
 
@@ -45,7 +43,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         found = super().resolve_command(ctx, args)
         if found[0] not in COMMANDS:
-            ctx.with_resource(raising())  # which is what the author of a plugin's command expects
+            ctx.with_resource(raising())  # as authors of click commands expect
         return found
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -59,9 +57,8 @@ class _Commands(click.Group):
         except ClusterKitError as exc:
             raise Failure(str(exc)) from exc
         except OSError as exc:
-            # a fault of ours, or EPIPE, which click ends quietly
             if exc.errno not in _CANNOT_WRITE:
-                raise
+                raise  # a bug of ours, or EPIPE, which click ends quietly
             give_up_stdout()
             raise Failure(f"cannot print: {exc.strerror}") from exc
         except KeyboardInterrupt:
@@ -69,13 +66,13 @@ class _Commands(click.Group):
 
 
 def _plugins(ctx: click.Context) -> PluginRegistry:
-    """Return the installed plugins, which are loaded once for a command line."""
+    """Return the installed plugins, which are loaded once per command line."""
     import logging
 
     from cluster_kit.plugins import PluginRegistry
 
     if ctx.obj is None:
-        # 'cluster-kit plugins' shows which fail
+        # quiet: 'cluster-kit plugins' shows which plugins fail
         logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)
         ctx.obj = PluginRegistry.load()
     plugins: PluginRegistry = ctx.obj
@@ -83,7 +80,7 @@ def _plugins(ctx: click.Context) -> PluginRegistry:
 
 
 def _of_plugin(plugins: PluginRegistry, name: str) -> click.Command | None:
-    """Return a command that a plugin offers; one that can't be had says why when it is called."""
+    """Return a command that a plugin offers; a broken one says why when it is called."""
     if name not in plugins.names("command"):
         return None
     try:
@@ -91,13 +88,11 @@ def _of_plugin(plugins: PluginRegistry, name: str) -> click.Command | None:
         if not isinstance(command, click.Command):
             from cluster_kit.config.document import type_name
 
-            raise PluginError(
-                f"command {name!r}: it is a {type_name(command)}, and no click command", plugin=name
-            )
+            why = f"command {name!r} is a {type_name(command)}, not a click command"
+            raise PluginError(why, plugin=name)
     except ClusterKitError as exc:
-        return click.Command(
-            name, callback=partial(_fail, str(exc)), short_help="(broken: see cluster-kit plugins)"
-        )
+        short_help = "(broken: see cluster-kit plugins)"
+        return click.Command(name, callback=partial(_fail, str(exc)), short_help=short_help)
     return command
 
 
@@ -108,9 +103,9 @@ def _fail(why: str) -> None:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cluster-kit", message="%(prog)s %(version)s")
 def main() -> None:
-    """Form self-healing clusters: find peers, link to them, report who joins and leaves.
+    """Form self-healing clusters: find peers, link to them, report which join and leave.
 
-    To see it work, run 'cluster-kit demo'. To begin, write the line
+    To see a cluster at work, run 'cluster-kit demo'. To start your own, write the line
     'topologies: {lan: {strategy: gossip}}' to a file cluster.yaml, and run
     'cluster-kit run cluster.yaml' in each of two terminals.
     """

@@ -1,4 +1,4 @@
-"""Reads the file that a command is given."""
+"""Reads the configuration file that a command is given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster_kit.cli.failure import Faults
+from cluster_kit.cli.failure import FaultyFile
 from cluster_kit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def see_modules_beside(file: str) -> None:
-    """Put the folder of ``file`` last on the module path, so that it can name modules there."""
-    with suppress(OSError):  # the working directory is gone, and so is a file in it: reading tells
+    """Append the folder of ``file`` to the module path, so that the file can name modules in it."""
+    with suppress(OSError):  # the working directory is gone: reading the file will report that
         folder = str(Path(file).absolute().parent)
         if folder not in sys.path:
             sys.path.append(folder)
@@ -28,10 +28,10 @@ def read_configuration(file: str, name: str | None = None) -> tuple[ClusterConfi
 
     Args:
         file: A YAML file.
-        name: Takes the place of its ``node``; a basename alone takes the host of that.
+        name: Replaces its ``node``; a basename alone keeps the host.
 
     Raises:
-        Faults: The file can't be used.
+        FaultyFile: The file can't be used.
     """
     from cluster_kit.plugins import PluginRegistry, load_config
 
@@ -42,4 +42,4 @@ def read_configuration(file: str, name: str | None = None) -> tuple[ClusterConfi
             name = f"{name}@{load_config(file, plugins).host}"
         return load_config(file, plugins, node=name), plugins
     except ConfigError as exc:
-        raise Faults(exc) from exc
+        raise FaultyFile(exc) from exc

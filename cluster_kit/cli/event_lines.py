@@ -54,7 +54,7 @@ def _members(name: str, value: Any) -> dict[str, Any]:
 
 
 def _text(value: bytes) -> str:
-    """Return bytes, which plugins may send, as JSON can have them."""
+    """Return bytes, which plugins may send, as text for JSON."""
     return value.decode(errors="backslashreplace")
 
 
@@ -91,10 +91,8 @@ def _sentence(event: Event) -> str:
         case TopologyEvent(kind=kind, data=data):
             return f"{kind} {data!r}"
         case Snapshot(up=up):
-            return (
-                "fell behind, some events were skipped; up now: "
-                f"{', '.join(map(str, up)) or 'nobody'}"
-            )
+            nodes = ", ".join(map(str, up)) or "nobody"
+            return f"fell behind, some events were skipped; up now: {nodes}"
         case _:
             return repr(event)
 

@@ -11,7 +11,7 @@ from cluster_kit.errors import ConfigError
 
 
 class Failure(click.ClickException):
-    """What was asked for failed: one line, exit code 1."""
+    """The command failed: one line, exit code 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line."""
@@ -24,8 +24,8 @@ def warn(message: str, file: IO[Any] | None = None) -> None:
     click.echo("cluster-kit: " + "\n".join(lines), file=file, err=True)
 
 
-class Faults(click.ClickException):
-    """A file can't be used: prints a line for each fault, led by its place; exit code 2."""
+class FaultyFile(click.ClickException):
+    """A file can't be used: a line for each fault, which begins with its place; exit code 2."""
 
     exit_code = 2
 

@@ -1,42 +1,42 @@
-"""Has Ctrl-C end a command quietly, with the exit code that shells expect.
+"""Makes Ctrl-C end a command quietly, with the exit code that shells expect.
 
-``KeyboardInterrupt`` is no way to end what still imports: it comes anywhere, also where it is
-printed and forgotten, as in a callback of the import system. So the process ends at once, which
-leaves nothing behind: workers end with it. Only a command with something to put right says that it
-wants the exception, for as long as it has.
+``KeyboardInterrupt`` is unreliable while modules are imported: it may be raised anywhere, even in a
+callback of the import system, which prints and forgets it. So by default the process exits at once.
+That leaves nothing behind, as workers end with it. A command that must clean up asks for the
+exception by ``raising()``, for as long as it needs that.
 
-Imports next to nothing itself, as a Ctrl-C that comes before is Python's.
+This module imports next to nothing, as Python handles a Ctrl-C that comes earlier.
 """
 
 from __future__ import annotations
 
 import signal
-from os import _exit  # simulated code finds another one in its module
+from os import _exit  # bound now, as simulations replace os._exit
 
 TYPE_CHECKING = False  # as in typing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INTERRUPTED = 130  # as shells tell that SIGINT ended a command
+INTERRUPTED = 130  # the exit code by which shells report SIGINT
 
 
 def end_quietly() -> None:
-    """Have Ctrl-C end this process at once, unless whoever started it has other plans."""
+    """Make Ctrl-C end this process at once, unless the parent process has SIGINT ignored."""
     quiet().__enter__()
 
 
 def quiet() -> Interruption:
-    """Have Ctrl-C do so inside the block."""
+    """Make Ctrl-C end the process inside the block, instead of raising ``KeyboardInterrupt``."""
     return Interruption(_end, instead_of=signal.default_int_handler)
 
 
 def raising() -> Interruption:
-    """Have Ctrl-C raise ``KeyboardInterrupt`` inside the block, where it would end the process."""
+    """Make Ctrl-C raise ``KeyboardInterrupt`` inside the block, instead of ending the process."""
     return Interruption(signal.default_int_handler, instead_of=_end)
 
 
 class Interruption:
-    """What Ctrl-C does inside the block, where it would do ``instead_of``; a context manager."""
+    """A context manager that replaces the SIGINT handler, if that is ``instead_of``."""
 
     def __init__(self, handler: Callable[..., object], instead_of: Callable[..., object]) -> None:
         self._handler = handler

@@ -1,4 +1,4 @@
-"""``cluster-kit manifest``: the manifests that nodes on a platform need to find each other."""
+"""``cluster-kit manifest``: prints what nodes need to find each other on a platform."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ import click
 
 from cluster_kit.cli.click_types import DocumentedCommand
 
-# RFC 1035, which leaves room for '-cluster' in a Service's name
-_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,53}[a-z0-9])?")
+_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,53}[a-z0-9])?")  # RFC 1035, with room for '-cluster'
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123
 
 
 def _label(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not _LABEL.fullmatch(value):
-        raise click.BadParameter(
-            f"{value!r}: expected at most 55 lower-case letters, digits and dashes, a letter first"
-        )
+        allowed = "at most 55 lower-case letters, digits and dashes, a letter first"
+        raise click.BadParameter(f"{value!r}: expected {allowed}")
     return value
 
 
 def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not _SUBDOMAIN.fullmatch(value):
-        raise click.BadParameter(
-            f"{value!r}: expected at most 253 lower-case letters, digits, dots and dashes"
-        )
+        allowed = "at most 253 lower-case letters, digits, dots and dashes"
+        raise click.BadParameter(f"{value!r}: expected {allowed}")
     return value
 
 
@@ -40,7 +37,7 @@ def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
     default="web",
     show_default=True,
     callback=_label,
-    help="Name of the application: label 'app' of its pods.",
+    help="Name of the application, the label 'app' of its pods.",
 )
 @click.option(
     "-n",
@@ -48,7 +45,7 @@ def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
     default="default",
     show_default=True,
     callback=_subdomain,
-    help="Namespace that it runs in.",
+    help="Namespace of the application.",
 )
 @click.option(
     "--service-account",
@@ -72,12 +69,11 @@ def manifest(
 ) -> None:
     """Print the manifests that nodes need on a platform.
 
-    For 'kubernetes': a Role that lets the pods see their peers, a RoleBinding, a headless Service,
-    and in comments what to add to the Deployment and to cluster.yaml. It can be applied as it is.
+    For 'kubernetes', these are a Role that lets the pods see their peers, a RoleBinding and a
+    headless Service. Comments say what to add to the Deployment and to cluster.yaml. The output can
+    be applied as it is.
     """
     from cluster_kit.strategies.kubernetes.manifest import manifest as text
 
-    click.echo(
-        text(name=name, namespace=namespace, account=service_account, port=port, pods=pods),
-        nl=False,
-    )
+    names = {"name": name, "namespace": namespace, "account": service_account}
+    click.echo(text(**names, port=port, pods=pods), nl=False)

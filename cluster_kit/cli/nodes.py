@@ -1,4 +1,4 @@
-"""``cluster-kit nodes``: which nodes discovery finds, without joining them."""
+"""``cluster-kit nodes``: lists the nodes that discovery finds, without joining them."""
 
 from __future__ import annotations
 
@@ -42,16 +42,15 @@ if TYPE_CHECKING:
 def nodes(file: str, wait_s: float) -> None:
     """List the nodes that the strategies of FILE find.
 
-    Looks without joining: it announces nothing and links to nobody, so no node notices. A node is
-    listed when discovery finds it, whether or not it can be linked to. Sources that fail while
-    others find nodes are reported on standard error, as the list may be incomplete.
+    Looks without joining: announces nothing and links to nobody, so no node notices. A node is
+    listed if discovery finds it, whether or not it can be linked to. Sources that fail while others
+    find nodes are reported on standard error, as the list may be incomplete.
     """
     import logging
 
     from cluster_kit.supervisor.supervisor import Supervisor
 
-    # what is wrong is printed at the end
-    logging.getLogger("cluster_kit").setLevel(logging.CRITICAL)
+    logging.getLogger("cluster_kit").setLevel(logging.CRITICAL)  # faults are printed at the end
     config, plugins = read_configuration(file)
     with raising(), Supervisor(config, observe=True, plugins=plugins) as supervisor:
         time.sleep(wait_s)
@@ -71,13 +70,12 @@ def _rows(supervisor: Supervisor) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _faults(supervisor: Supervisor) -> Iterator[str]:
-    """Yield what is wrong with each source now; it is named where its topology has several."""
+    """Yield what is wrong with each source now; the source is named if its topology has several."""
     for name, status in supervisor.status().items():
         for source, fault in status.sources.items():
             if fault:
-                yield (
-                    f"{name}: {source}: {fault}" if len(status.sources) > 1 else f"{name}: {fault}"
-                )
+                named = [name, source] if len(status.sources) > 1 else [name]
+                yield ": ".join([*named, fault])
 
 
 def _why_nobody(supervisor: Supervisor, config: ClusterConfig, wait_s: float) -> str:
@@ -89,8 +87,6 @@ def _why_nobody(supervisor: Supervisor, config: ClusterConfig, wait_s: float) ->
     if faults := [*_faults(supervisor), *others]:
         return f"nodes: nobody found: {'; '.join(faults)}"
     groups = ", ".join(sorted({topology.group for topology in config.topologies.values()}))
-    return (
-        f"nodes: nobody found within {wait_s:g} s in cluster {config.cluster!r}, group {groups}, "
-        f"from {config.host}: no node runs there, it has another cluster or group, or something "
-        "else is wrong: see 'cluster-kit doctor'"
-    )
+    where = f"in cluster {config.cluster!r}, group {groups}, from {config.host}"
+    cause = "does another node run, with the same cluster and group? 'cluster-kit doctor' finds out"
+    return f"nodes: nobody found within {wait_s:g} s {where}: {cause}"

@@ -1,8 +1,7 @@
-"""``cluster-kit rotate``: how far a cluster is on its way from one secret to another.
+"""``cluster-kit rotate``: shows how far a cluster has gone from one secret to another.
 
-A secret is known by its id, of which the first half is shown. A node that holds several uses the
-first, and accepts all. Whether a step is safe is judged by what the nodes report; that part is
-pure.
+A secret is identified by its id, whose first half is shown. A node that has several uses the first,
+and accepts all. Whether a step is safe follows from what the nodes report, by pure functions.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 import click
 
 from cluster_kit.cli.click_types import DocumentedCommand
-from cluster_kit.cli.failure import Failure, Faults, warn
+from cluster_kit.cli.failure import Failure, FaultyFile, warn
 from cluster_kit.cli.interruption import INTERRUPTED
 
 HEADINGS = ("NODE", "USES", "ALSO ACCEPTS", "THIS STEP")
@@ -31,7 +30,7 @@ _NOTHING = "-"
     example="cluster-kit rotate --check secret.next && mv secret.next secret",
     exit_codes={
         0: "the step is safe; without --check, the secrets were shown",
-        1: "the step would cut off the nodes named, or no supervisor was found",
+        1: "the step would cut off the listed nodes, or no supervisor was found",
         2: "FILE has faults",
         _UNSURE: "the step is safe for all linked nodes, but absent ones may be unable to return",
         INTERRUPTED: "interrupted",
@@ -39,32 +38,32 @@ _NOTHING = "-"
 )
 @click.argument("nodes", metavar="[NODE]...", nargs=-1)
 @click.option("--cluster", metavar="CLUSTER", help="Only nodes of this cluster.")
-@click.option("--check", "file", metavar="FILE", help="The secret file as it will be next.")
+@click.option("--check", "file", metavar="FILE", help="The secret file after the next step.")
 def rotate(nodes: tuple[str, ...], cluster: str | None, file: str | None) -> None:
     """Show whether the next step of a rotation of secrets is safe.
 
     A secret file has one secret on each line: a node uses the first, and accepts all. To rotate,
     append the new secret as a second line on every machine; when all nodes accept it, move it to
-    the first line; when all use it, remove the old one. Nodes pick up a changed file within ten
-    seconds, and no link is lost. Before each step, run this with --check and the file as it will be
-    next: it lists the nodes that aren't ready for the step, and those that are absent.
+    the first line; when all use it, remove the old one. Nodes load a changed file within ten
+    seconds, and no link is lost. Before each step, run this with --check and the file as it will
+    be: it lists the nodes that aren't ready for the step, and those that are absent.
 
-    Asks the supervisors on this machine, or those named by NODE, as 'cluster-kit status' does. A
+    Queries the supervisors on this machine, or those of NODE, as 'cluster-kit status' does. A
     secret is shown by its id, which reveals nothing about it.
     """
-    from cluster_kit.cli.supervisors import query, unresponsive, wanted_nodes, why_missing
+    from cluster_kit.cli.supervisors import no_answer, query, wanted_nodes, why_missing
 
     wanted = wanted_nodes(nodes, cluster)
     answers = query(wanted)
     for pid in answers.unresponsive:
-        warn(f"rotate: {unresponsive(pid)}")
-    holding = [each for each in answers.reports if each["secrets"]]
+        warn(f"rotate: {no_answer(pid)}")
+    protected = [report for report in answers.reports if report["secrets"]]
     if not answers.complete and not answers.unresponsive:
         raise Failure(f"rotate: {why_missing(answers, wanted)}")
-    if not holding:
+    if not protected:
         cure = "make one with 'cluster-kit secret --output FILE'"
-        raise Failure(f"rotate: none of them has a secret: {cure}")
-    codes = [_show(each, file) for each in holding]
+        raise Failure(f"rotate: none of the nodes has a secret: {cure}")
+    codes = [_show(report, file) for report in protected]
     sys.exit(max(codes, key=(0, _UNSURE, 1).index) if answers.complete else 1)
 
 
@@ -73,15 +72,15 @@ def _show(report: Mapping[str, Any], file: str | None) -> int:
     from cluster_kit.cli.text import columns
 
     secrets = tuple(report["secrets"]) if file is None else _ids_in(file, report["cluster"])
-    peers = standings(report, secrets)
+    peers = peers_of(report, secrets)
     width = len(HEADINGS) if file is not None else len(HEADINGS) - 1
     uses, *accepts = map(short, report["secrets"])
     own = (report["node"], uses, " ".join(accepts) or _NOTHING, "this node")
     click.echo(columns([row[:width] for row in (HEADINGS, own, *(peer.row for peer in peers))]))
     if file is None:
         return 0
-    behind = [peer.node for peer in peers if peer.verdict is Verdict.BEHIND]
-    absent = [peer.node for peer in peers if peer.verdict is Verdict.ABSENT]
+    behind = [peer.node for peer in peers if peer.readiness is Readiness.BEHIND]
+    absent = [peer.node for peer in peers if peer.readiness is Readiness.ABSENT]
     click.echo(_sentence(report["node"], secrets, behind, absent))
     return 1 if behind else _UNSURE if absent else 0
 
@@ -94,7 +93,7 @@ def _sentence(
     if behind:
         return f"not safe for {node} {step}: {', '.join(behind)} would lose it"
     if absent:
-        return f"safe for {node} {step}, as far as linked nodes go; absent: {', '.join(absent)}"
+        return f"safe for {node} {step}, for linked nodes only; absent: {', '.join(absent)}"
     return f"safe for {node} {step}"
 
 
@@ -102,7 +101,7 @@ def _ids_in(file: str, cluster: str) -> tuple[str, ...]:
     """Return the ids that the secrets in a file have in a cluster.
 
     Raises:
-        Faults: The file can't be used.
+        FaultyFile: The file can't be used.
     """
     from pathlib import Path
 
@@ -113,12 +112,12 @@ def _ids_in(file: str, cluster: str) -> tuple[str, ...]:
     try:
         found = read_secret_file(Path(file))
     except ConfigError as exc:
-        raise Faults(exc) from exc
+        raise FaultyFile(exc) from exc
     return tuple(derive(secret.reveal(), cluster).id.hex() for secret in found.secrets)
 
 
-class Verdict(Enum):
-    """What a step means for a node."""
+class Readiness(Enum):
+    """Whether a peer is ready for a step."""
 
     READY = "ready"
     BEHIND = "behind"
@@ -126,39 +125,39 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Whether a node is ready for a step.
+class RotatingPeer:
+    """A peer of a node during a rotation.
 
     Attributes:
         node: Its name.
-        secrets: The ids of those that it holds, the one that it uses first; empty where unknown.
-        verdict: What the step means for it.
+        secrets: The ids of its secrets, the one that it uses first; empty if unknown.
+        readiness: Whether it is ready for the step.
         why: The same in words.
     """
 
     node: str
     secrets: tuple[str, ...]
-    verdict: Verdict
+    readiness: Readiness
     why: str
 
     @property
     def row(self) -> tuple[str, str, str, str]:
-        """The cells of a table, by ``HEADINGS``."""
+        """The cells of a table row, under ``HEADINGS``."""
         uses, *accepts = map(short, self.secrets or (_NOTHING,))
         return self.node, uses, " ".join(accepts) or _NOTHING, self.why
 
 
 def short(secret_id: str) -> str:
-    """Return as much of an id as is shown."""
+    """Return the part of an id that is shown."""
     return secret_id[:_SHOWN_CHARS]
 
 
-def standings(report: Mapping[str, Any], secrets: Sequence[str]) -> list[Standing]:
-    """Return the standing of each peer of a node, by name.
+def peers_of(report: Mapping[str, Any], secrets: Sequence[str]) -> list[RotatingPeer]:
+    """Return the peers of a node, by name.
 
     Args:
-        report: What the node's supervisor reports.
-        secrets: The ids that the node will hold after the step, the one that it will use first.
+        report: The report of the node's supervisor.
+        secrets: The ids that the node will have after the step, the one that it will use first.
     """
     topologies: Iterable[Mapping[str, Any]] = report["topologies"].values()
     linked: dict[str, tuple[str, ...]] = {}
@@ -167,18 +166,18 @@ def standings(report: Mapping[str, Any], secrets: Sequence[str]) -> list[Standin
         for link in topology["links"]:
             linked[link["node"]] = linked.get(link["node"]) or tuple(link["secrets"])
         others |= dict.fromkeys(node["node"] for node in (*topology["known"], *topology["gone"]))
-    every = [_of_linked(node, held, secrets) for node, held in linked.items()]
-    every += [_of_absent(node, secrets) for node in others if node not in linked]
-    return sorted(every, key=lambda standing: standing.node)
+    peers = [_linked(node, held, secrets) for node, held in linked.items()]
+    peers += [_absent(node, secrets) for node in others if node not in linked]
+    return sorted(peers, key=lambda peer: peer.node)
 
 
-def _of_linked(node: str, held: tuple[str, ...], secrets: Sequence[str]) -> Standing:
+def _linked(node: str, held: tuple[str, ...], secrets: Sequence[str]) -> RotatingPeer:
     if not held:
         why = "reports no secret: its release or its connector has none"
-        return Standing(node, held, Verdict.BEHIND, why)
+        return RotatingPeer(node, held, Readiness.BEHIND, why)
     reasons = list(_why_behind(held, secrets))
-    verdict = Verdict.BEHIND if reasons else Verdict.READY
-    return Standing(node, held, verdict, "; ".join(reasons) or "ready")
+    readiness = Readiness.BEHIND if reasons else Readiness.READY
+    return RotatingPeer(node, held, readiness, "; ".join(reasons) or "ready")
 
 
 def _why_behind(held: tuple[str, ...], secrets: Sequence[str]) -> Iterator[str]:
@@ -188,7 +187,7 @@ def _why_behind(held: tuple[str, ...], secrets: Sequence[str]) -> Iterator[str]:
         yield f"still uses {short(held[0])}, which would be dropped: switch it to another one first"
 
 
-def _of_absent(node: str, secrets: Sequence[str]) -> Standing:
+def _absent(node: str, secrets: Sequence[str]) -> RotatingPeer:
     uses = " or ".join(map(short, secrets))
     why = f"absent: it can return if it accepts {short(secrets[0])} and uses {uses}"
-    return Standing(node, (), Verdict.ABSENT, why)
+    return RotatingPeer(node, (), Readiness.ABSENT, why)

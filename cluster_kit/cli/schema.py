@@ -1,4 +1,4 @@
-"""``cluster-kit schema``: the JSON Schema of configurations, for editors."""
+"""``cluster-kit schema``: prints the JSON Schema of configuration files, for editors."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cluster_kit.cli.click_types import DocumentedCommand
 def schema() -> None:
     """Print a JSON Schema of configuration files.
 
-    It has the options of all installed plugins. With it, an editor completes keys and shows their
-    meaning. Most editors find it by the first line of the file: '# yaml-language-server:
-    $schema=cluster-kit.schema.json'. 'cluster-kit check' finds more than a schema can express.
+    It has the options of all installed plugins. With it, an editor completes keys and explains
+    them. Most editors find it by a first line in the file: '# yaml-language-server:
+    $schema=cluster-kit.schema.json'. 'cluster-kit check' finds more faults than a schema can.
     """
     from cluster_kit.config.schema import json_schema
     from cluster_kit.plugins import PluginRegistry

@@ -20,19 +20,19 @@ from cluster_kit.cli.failure import Failure
     "-o",
     "--output",
     metavar="FILE",
-    help="Write it to the new FILE, readable by your user only (mode 0600).",
+    help="Write it to a new FILE, readable only by your user (mode 0600).",
 )
 def secret(output: str | None) -> None:
     """Print a new secret for a cluster.
 
-    It is one line with 256 random bits: 'ck1-' and 64 hexadecimal digits. A secret that was made
-    here needs no key stretching (scrypt), so nodes start sooner.
+    It is one line with 256 random bits: 'ck1-' and 64 hexadecimal digits. Such a secret needs no
+    key stretching (scrypt), so nodes start sooner.
 
     Every node of the cluster needs the same secret. Copy the file to each machine, readable by the
     user that runs the node, and name it in cluster.yaml as 'secret_file: /etc/shop/secret'. In
-    Kubernetes, make a Secret by 'cluster-kit secret | kubectl create secret generic shop
-    --from-file=secret=/dev/stdin', mount that as a folder with 'defaultMode: 0440' and an
-    'fsGroup', and name the file in it. To change the secret later, see 'cluster-kit rotate'.
+    Kubernetes, make a Secret with 'cluster-kit secret | kubectl create secret generic shop
+    --from-file=secret=/dev/stdin', mount it as a folder with 'defaultMode: 0440' and an 'fsGroup',
+    and name the file in it. To change the secret later, see 'cluster-kit rotate'.
     """
     from cluster_kit.security.keys import new_secret
 
@@ -44,11 +44,10 @@ def secret(output: str | None) -> None:
         _write(output, line)
     except FileExistsError:
         cure = "name another file, or remove it"
-        raise Failure(f"secret: '{output}' exists, and may be in use: {cure}") from None
+        raise Failure(f"secret: '{output}' exists and may be in use: {cure}") from None
     except (OSError, ValueError) as exc:
-        raise Failure(
-            f"secret: cannot write '{output}': {getattr(exc, 'strerror', None) or exc}"
-        ) from None
+        why = getattr(exc, "strerror", None) or exc
+        raise Failure(f"secret: cannot write '{output}': {why}") from None
 
 
 def _write(path: str, line: str) -> None:

@@ -1,4 +1,4 @@
-"""``cluster-kit simulate``: a whole cluster in virtual time, from a seed."""
+"""``cluster-kit simulate``: runs a whole cluster in virtual time, from a seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cluster_kit.cli.click_types import DocumentedCommand, Seconds
-from cluster_kit.cli.failure import Failure, Faults
+from cluster_kit.cli.failure import Failure, FaultyFile
 
 if TYPE_CHECKING:
     from cluster_kit.testing.simulation.outcome import Outcome
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from cluster_kit.testing.simulation.scripts.script import Script
 
 MOST_LOSS = 0.5
-_SHOW_EACH_S = 0.2  # of real time, between two words on how far it is
+_REFRESH_S = 0.2  # of real time, between two updates of the progress
 
 
-class _Part(click.ParamType[Any]):
-    """A part in the forms of a configuration: a name, package.module:Class, or with options."""
+class _FlowStyle(click.ParamType[Any]):
+    """A name, or a mapping or list in YAML's flow style, as a configuration has them."""
 
     name = "part"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the name, or a mapping or list in YAML's flow style."""
+        """Return the name, mapping or list."""
         if not isinstance(value, str) or value[:1] not in ("{", "["):
             return value
         import yaml
@@ -35,44 +35,40 @@ class _Part(click.ParamType[Any]):
         try:
             return yaml.safe_load(value)
         except yaml.YAMLError:
-            self.fail(
-                f"{value!r} is not valid YAML: write a name, or '{{name: k_regular, k: 6}}'",
-                param,
-                ctx,
-            )
+            cure = "write a name, or '{name: k_regular, k: 6}'"
+            self.fail(f"{value!r} is not valid YAML: {cure}", param, ctx)
 
 
 @click.command(
     cls=DocumentedCommand,
     example="cluster-kit simulate --nodes 100 --topology k_regular --seed 7",
     exit_codes={
-        0: "every node agreed with the truth in time, and no law was broken",
-        1: (
-            "a node disagreed, or a law was broken; prints the smallest script that shows it, and "
-            "the command that replays it"
-        ),
-        2: "the script or an option has faults; prints each on a line",
+        0: "every node saw the true state in time, and no law was broken",
+        1: "a node did not, or a law was broken; prints the smallest script that shows it",
+        2: "the script or an option has faults; each is printed on a line",
     },
 )
 @click.option(
     "--nodes",
     type=click.IntRange(min=1),
-    help="Number of nodes at the start, in place of the script's.",
+    help="Number of nodes at the start, instead of the script's.",
 )
 @click.option(
     "--strategy",
-    type=_Part(),
+    type=_FlowStyle(),
     default="gossip",
     show_default=True,
     help="A strategy, or a list of them.",
 )
-@click.option("--connector", type=_Part(), default="tcp", show_default=True, help="A connector.")
 @click.option(
-    "--topology", type=_Part(), default="full_mesh", show_default=True, help="A topology."
+    "--connector", type=_FlowStyle(), default="tcp", show_default=True, help="A connector."
+)
+@click.option(
+    "--topology", type=_FlowStyle(), default="full_mesh", show_default=True, help="A topology."
 )
 @click.option(
     "--keys",
-    type=_Part(),
+    type=_FlowStyle(),
     default="{}",
     help="Other keys of the entry, as in '{connect_timeout_s: 3}'.",
 )
@@ -83,12 +79,12 @@ class _Part(click.ParamType[Any]):
 @click.option(
     "--faults",
     type=click.IntRange(0, 1000),
-    help="Make up this many faults from the seed, in place of a script.",
+    help="Generate this many faults from the seed, instead of a script.",
 )
 @click.option(
     "--messages",
     type=click.IntRange(0, 1000),
-    help="Also make up this many steps in which applications talk.",
+    help="Also generate this many steps in which applications exchange messages.",
 )
 @click.option(
     "--loss",
@@ -107,7 +103,7 @@ class _Part(click.ParamType[Any]):
     type=Seconds(),
     help="How long to simulate; by default until all agree, or should have.",
 )
-@click.option("--trace", is_flag=True, help="Print each action of each node.")
+@click.option("--trace", is_flag=True, help="Print every action of every node.")
 @click.option(
     "--shrink/--no-shrink",
     default=True,
@@ -134,10 +130,10 @@ def simulate(
     """Simulate a whole cluster in virtual time, from one seed.
 
     Runs complete nodes, with the real worker, strategies, connector and topology, on a network in
-    memory. Nodes start within the first second; then the script runs. At its end every node must
-    see which nodes exist, and have the links that the topology selects, within a bound that is
-    printed; and no law may be broken on the way. The same seed gives the same output, except for
-    lines that begin with 'wall'.
+    memory. Nodes start within the first second; then the script runs. Within a printed time of its
+    end, every node must know which nodes exist, and have the links that the topology selects; no
+    law may be broken on the way. The same seed gives the same output, except for lines that begin
+    with 'wall'. After a failure, prints the command that replays it.
 
     A part is a name, package.module:Class, or a name with options, as in
     '{name: k_regular, k: 6}'. A script has steps such as
@@ -150,11 +146,11 @@ def simulate(
       - {at_s: 20, restart: 2}
 
     Other steps are join, leave, power_off, freeze, thaw, starve, clock_jump, rekey, cut, ring_cut,
-    packets, slow_reader and heal. Applications talk by publish, send and ask, which take topic,
-    times, every_s and bytes, and by listen, unlisten, stall and read; kill_worker kills a node's
-    worker. In a script with any of these, no message may arrive twice, out of order, or be lost
-    without notice.
-    """  # noqa: D301 - click wants the character itself
+    packets, slow_reader and heal. Applications exchange messages by publish, send and ask, which
+    take topic, times, every_s and bytes, and by listen, unlisten, stall and read; kill_worker kills
+    a node's worker. In a script with any of these, no message may arrive twice or out of order, or
+    be lost without notice.
+    """  # noqa: D301 - click needs the backspace itself
     from cluster_kit.cli.configuration import see_modules_beside
     from cluster_kit.errors import ConfigError
     from cluster_kit.testing.simulation.replay import Setting
@@ -168,7 +164,7 @@ def simulate(
         script = _script(nodes, file, faults, messages, seed=seed)
         outcome = _run(setting, script, trace=trace)
     except ConfigError as exc:
-        raise Faults(exc) from exc
+        raise FaultyFile(exc) from exc
     if not outcome.is_good:
         _fail(setting, outcome, shrink=shrink)
 
@@ -180,21 +176,15 @@ def _script(
     from cluster_kit.testing.simulation.scripts.random_script import random_script
     from cluster_kit.testing.simulation.scripts.script import Script
 
-    made_up = [
-        option
-        for option, given in (("--faults", faults), ("--messages", messages))
-        if given is not None
-    ]
-    if file is not None and made_up:
-        raise click.UsageError(
-            f"--script and {made_up[0]} exclude each other: one says what happens, the other makes "
-            "it up"
-        )
+    options = {"--faults": faults, "--messages": messages}
+    generated = [option for option, given in options.items() if given is not None]
+    if file is not None and generated:
+        raise click.UsageError(f"--script and {generated[0]} exclude each other: give one of them")
     if file is not None:
         return read_script(file, nodes=nodes)
     if nodes is None:
         raise click.UsageError("give --nodes, or a --script that says how many there are")
-    if not made_up:
+    if not generated:
         return Script(nodes=nodes)
     return random_script(seed, nodes=nodes, faults=faults or 0, messages=messages or 0)
 
@@ -235,14 +225,14 @@ def _fail(setting: Setting, outcome: Outcome, *, shrink: bool) -> None:
 
 
 def _progress(form: str) -> Callable[[float], object] | None:
-    """Return what shows how far it is, on a terminal."""
+    """Return a function that shows the progress; ``None`` if there is no terminal."""
     if not _is_watched():
         return None
     shown_s = 0.0
 
     def progress(value: float) -> None:
         nonlocal shown_s
-        if time.monotonic() >= shown_s + _SHOW_EACH_S:
+        if time.monotonic() >= shown_s + _REFRESH_S:
             shown_s = time.monotonic()
             click.echo(f"\r{form.format(value)}\x1b[K", nl=False, err=True)
 
@@ -254,6 +244,6 @@ def _is_watched() -> bool:
 
 
 def _clear() -> None:
-    """Take away what showed how far it is."""
+    """Erase the progress."""
     if _is_watched():
         click.echo("\r\x1b[K", nl=False, err=True)

@@ -1,4 +1,4 @@
-"""``cluster-kit status``: the state of this user's supervisors on this machine."""
+"""``cluster-kit status``: shows the state of this user's supervisors on this machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from cluster_kit.cli.interruption import INTERRUPTED
     cls=DocumentedCommand,
     example="cluster-kit status web@10.0.0.5 --json | jq .topologies.lan.state",
     exit_codes={
-        0: "shown",
-        1: "no supervisor was found, or not all that were asked for",
+        0: "the state was shown",
+        1: "no supervisor was found for a NODE, or at all, or one did not answer",
         INTERRUPTED: "interrupted",
     },
 )
@@ -29,21 +29,21 @@ from cluster_kit.cli.interruption import INTERRUPTED
 def status(nodes: tuple[str, ...], cluster: str | None, as_json: bool) -> None:
     """Show the state of the supervisors on this machine.
 
-    Shows all of them, or those named by NODE, which is a node's name, the part before its '@', or
-    its process id. For each topology, shows its state, its worker and how often that was replaced,
-    the last error, the health of each source, and the nodes: age and round-trip time of their
-    links, or when and why they went. Finds every 'cluster-kit run' of yours, and every program that
-    made its supervisor with control=True.
+    Shows all of them, or those of NODE, which is a node's name, the part before its '@', or its
+    process id. For each topology, shows its state, its worker and how often that was replaced, the
+    last error, the health of each source, and the nodes: age and round-trip time of their links, or
+    when and why they went. Finds every 'cluster-kit run' of your user, and every program that
+    creates its supervisor with control=True.
     """
     from cluster_kit.cli.status_lines import status_lines
-    from cluster_kit.cli.supervisors import query, unresponsive, wanted_nodes, why_missing
+    from cluster_kit.cli.supervisors import no_answer, query, wanted_nodes, why_missing
 
     wanted = wanted_nodes(nodes, cluster)
     answers = query(wanted)
     for report in answers.reports:
         click.echo(json.dumps(report) if as_json else status_lines(report))
     for pid in answers.unresponsive:
-        warn(f"status: {unresponsive(pid)}")
+        warn(f"status: {no_answer(pid)}")
     if answers.complete:
         return
     if not answers.unresponsive:

@@ -1,8 +1,8 @@
-"""What supervisors report through their control sockets, as text for people. Pure."""
+"""Formats the reports of supervisors for people. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster_kit.cli.text import columns, duration, pairs, printable
@@ -24,13 +24,10 @@ def status_lines(report: Mapping[str, Any]) -> str:
 
 
 def _certificates(report: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yield what the certificate of the node is for, and until when, if it has one from a file."""
+    """Yield the names and expiry of the node's certificate, if it has one from a file."""
     if report:
-        until = report["expires"][:16].replace("T", " ")
-        yield printable(
-            f"  certificate '{report['cert']}': for {', '.join(report['names'])}, valid until "
-            f"{until} UTC"
-        )
+        names, until = ", ".join(report["names"]), report["expires"][:16].replace("T", " ")
+        yield printable(f"  certificate '{report['cert']}': for {names}, valid until {until} UTC")
 
 
 def _topology(name: str, report: Mapping[str, Any]) -> str:
@@ -38,10 +35,8 @@ def _topology(name: str, report: Mapping[str, Any]) -> str:
     if report["last_error"] and report["last_error"] not in report["sources"].values():
         lines.append(f"    last error: {report['last_error']}")
     if failing := report.get("failing"):
-        lines.append(
-            "    not linked: "
-            + ", ".join(f"{number} {reason}" for reason, number in failing.items())
-        )
+        counts = ", ".join(f"{number} {reason}" for reason, number in failing.items())
+        lines.append(f"    not linked: {counts}")
     rows = list(_nodes(report))
     table = columns([_HEADINGS, *rows], indent="    ") if rows else "    nobody else is known"
     return "\n".join([*map(printable, lines), table])
@@ -60,7 +55,7 @@ def _sources(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _nodes(report: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each node that is known or linked, or went just now, by name."""
+    """Yield a row for each node that is known or linked, or went recently, by name."""
     names = ("links", "known", "gone", "unlinked")
     links, known, gone, unlinked = (
         {each["node"]: each for each in report.get(what, ())} for what in names
@@ -75,22 +70,19 @@ def _nodes(report: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _absent(gone: Mapping[str, Any] | None, unlinked: Mapping[str, Any] | None) -> str:
-    """Tell when and why a node went, and why it is not linked again."""
-    went = f"gone {duration(gone['age_s'])} ago: {gone['reason']}" if gone else None
-    why = (
-        why_not(unlinked["reason"], unlinked["tries"], unlinked["next_s"])
-        if unlinked
-        else "not linked"
-    )
-    if went and unlinked and unlinked["reason"]:
-        return f"{went}; {why}"
-    return went or why
+    """Describe when and why a node went, and why it is not linked again."""
+    why = "not linked"
+    if unlinked:
+        why = why_not(unlinked["reason"], unlinked["tries"], unlinked["next_s"])
+    if not gone:
+        return why
+    went = f"gone {duration(gone['age_s'])} ago: {gone['reason']}"
+    return f"{went}; {why}" if unlinked and unlinked["reason"] else went
 
 
-def summary(report: Iterable[Mapping[str, Any]]) -> str:
+def summary(reports: Sequence[Mapping[str, Any]]) -> str:
     """Return one line for all supervisors together; a node counts once in each topology of each."""
-    report = list(report)
-    topologies = [topology for each in report for topology in each["topologies"].values()]
+    topologies = [topology for report in reports for topology in report["topologies"].values()]
     linked, gone = (
         sum(len(topology.get(what, ())) for topology in topologies) for what in ("links", "gone")
     )
@@ -100,12 +92,14 @@ def summary(report: Iterable[Mapping[str, Any]]) -> str:
     )
     troubled = sum(topology["state"] not in ("ready", "starting") for topology in topologies)
     parts = [
-        _count(len(report), "supervisor"),
-        _count(len(topologies), "topology", "topologies")
-        + (f" ({troubled} in trouble)" if troubled else ""),
+        _count(len(reports), "supervisor"),
+        _count(len(topologies), "topology", "topologies"),
         f"{linked} of {_count(known, 'node')} linked",
-        *([f"{gone} gone within the last minute"] if gone else []),
     ]
+    if troubled:
+        parts[1] += f" ({troubled} in trouble)"
+    if gone:
+        parts.append(f"{gone} gone within the last minute")
     return ", ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The standard streams, of which some may be closed, and others never read."""
+"""The standard streams, some of which may be closed, or connected to a pipe that nobody reads."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 def fill_standard_streams() -> None:
-    """Open ``/dev/null`` for each closed standard stream, lest a socket take its number."""
+    """Open ``/dev/null`` for each closed standard stream, so that no socket gets its number."""
     for fd, name, mode in ((STDIN, "stdin", "r"), (STDOUT, "stdout", "w"), (STDERR, "stderr", "w")):
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is fd
         if getattr(sys, name) is None:
-            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115 - for as long as the process lives
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115 - open until exit
 
 
 def give_up_stdout() -> None:
-    """Redirect output to ``/dev/null``, else the interpreter flushes again when it exits."""
+    """Redirect output to ``/dev/null``, so that the interpreter can flush it at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, STDOUT)
     os.close(null)
@@ -39,7 +39,7 @@ def write(fd: int, text: str) -> None:
 
 
 class _NoLock:
-    """Stands where ``logging`` expects a lock."""
+    """A lock for ``logging`` that never blocks."""
 
     def acquire(self) -> None:
         """Do nothing."""
@@ -58,11 +58,11 @@ class StderrHandler(logging.Handler):
     """Logs to standard error without a lock, so that a blocked write blocks only its own thread."""
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
-        """Have none: ``logging.shutdown`` would wait for it."""
+        """Set a lock that never blocks, as ``logging.shutdown`` would wait for a real one."""
         self.lock = _NoLock()  # type: ignore[assignment]
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, or what went wrong with it."""
+        """Write one line; report an error in formatting or writing it."""
         try:
             write(STDERR, self.format(record) + "\n")
         except Exception:  # noqa: BLE001 - as every handler does

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cluster_kit.supervisor.control_files import Wanted
 
-Report = Mapping[str, Any]
-
-_OTHERS_S = 1.0  # for supervisors that weren't asked for, and are only to be named
+_OTHERS_S = 1.0  # for supervisors that are only to be named
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,23 +17,23 @@ class Answers:
     """The outcome of a query.
 
     Attributes:
-        reports: The answers, by node and process id.
+        reports: The answers, sorted by node and process id.
         unresponsive: Process ids of the supervisors that did not answer in time.
-        missing: Names that were asked for, and that no supervisor has.
+        missing: Wanted names that no supervisor has.
     """
 
-    reports: tuple[Report, ...]
+    reports: tuple[Mapping[str, Any], ...]
     unresponsive: tuple[int, ...]
     missing: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
-        """Whether somebody answered, and nobody who was asked for is missing."""
+        """Whether a supervisor answered, and no wanted one is missing."""
         return bool(self.reports) and not self.missing
 
 
 def wanted_nodes(nodes: Iterable[str], cluster: str | None) -> Wanted:
-    """Return which supervisors to query: those of ``nodes``, in any spelling, and ``cluster``."""
+    """Return the supervisors to query: those of ``nodes``, in any spelling, in ``cluster``."""
     from cluster_kit.node import canonical_key
     from cluster_kit.supervisor.control_files import Wanted
 
@@ -43,45 +41,44 @@ def wanted_nodes(nodes: Iterable[str], cluster: str | None) -> Wanted:
 
 
 def query(wanted: Wanted, within_s: float | None = None) -> Answers:
-    """Query the ``wanted`` supervisors at once; each has ``within_s`` seconds to answer."""
+    """Query the ``wanted`` supervisors all at once; each has ``within_s`` seconds to answer."""
     from cluster_kit.supervisor.control_client import ASK_S, ask_all
     from cluster_kit.supervisor.control_files import is_called
 
-    mute: list[int] = []
-    found = ask_all(mute, wanted, within_s or ASK_S)
+    unresponsive: list[int] = []
+    found = ask_all(unresponsive, wanted, within_s or ASK_S)
     reports = sorted(found, key=lambda report: (report["node"], report["pid"]))
     missing = [name for name in wanted.names if not any(is_called(each, name) for each in reports)]
-    return Answers(tuple(reports), tuple(sorted(mute)), tuple(missing))
+    return Answers(tuple(reports), tuple(sorted(unresponsive)), tuple(missing))
 
 
-def unresponsive(pid: int, node: str | None = None) -> str:
-    """Return a sentence about a process that does not answer, and was ``node`` when it did."""
+def no_answer(pid: int, node: str | None = None) -> str:
+    """Say that a process does not answer, which was ``node`` when it last did."""
     return f"{f'{node}: ' if node else ''}process {pid} does not answer: it hangs, or is stopped"
 
 
 def why_missing(answers: Answers, wanted: Wanted) -> str:
-    """Return why a supervisor was not found, where none was unresponsive."""
-    others = _others()
-    if not others:
-        return (
-            "no supervisor of yours runs on this machine, or it has no control socket: start one "
-            f"with 'cluster-kit run', or make it with Supervisor(..., control=True){_no_folder()}"
-        )
-    where = f" in cluster {wanted.cluster!r}" if wanted.cluster is not None else ""
-    who = (
-        f"is {' or '.join(map(repr, answers.missing))}{where}" if answers.missing else f"is{where}"
-    )
-    return f"no supervisor of yours {who}; running: {', '.join(others)}"
+    """Return why a supervisor was not found, if none was unresponsive."""
+    running = _running()
+    if not running:
+        none = "no supervisor of yours runs on this machine, or it has no control socket"
+        cure = "start one with 'cluster-kit run' or Supervisor(..., control=True)"
+        return f"{none}: {cure}{_no_folder()}"
+    which = [" or ".join(map(repr, answers.missing))] if answers.missing else []
+    if wanted.cluster is not None:
+        which.append(f"in cluster {wanted.cluster!r}")
+    return f"no supervisor of yours is {' '.join(which)}; running: {', '.join(running)}"
 
 
-def _others() -> list[str]:
+def _running() -> list[str]:
     from cluster_kit.supervisor.control_client import ask_all
 
-    mute: list[int] = []
-    running = sorted((each["node"], each["cluster"]) for each in ask_all(mute, within_s=_OTHERS_S))
+    unresponsive: list[int] = []
+    found = ask_all(unresponsive, within_s=_OTHERS_S)
+    running = sorted((report["node"], report["cluster"]) for report in found)
     several = len({cluster for _, cluster in running}) > 1
     named = [f"{node} ({cluster!r})" if several else node for node, cluster in running]
-    return [*named, *map(unresponsive, sorted(mute))]
+    return [*named, *map(no_answer, sorted(unresponsive))]
 
 
 def _no_folder() -> str:

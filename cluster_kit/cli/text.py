@@ -1,4 +1,4 @@
-"""Text for terminals: aligned, on one line, without what moves the cursor. Pure."""
+"""Formats text for terminals: aligned, on one line, without control characters. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
 def printable(text: str) -> str:
-    """Return ``text`` on one line, with what could move the cursor or
-    reverse the direction of writing escaped.
-    """
+    """Return ``text`` on one line, with control and bidirectional characters escaped."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
@@ -20,16 +18,13 @@ def columns(rows: Iterable[Sequence[str]], indent: str = "") -> str:
     """Return one line for each row, with cells padded to the width of their column."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(f"{indent}{line}".rstrip() for line in lines)
+    padded = ([*map(str.ljust, row, widths)] for row in rows)
+    return "\n".join(f"{indent}{'  '.join(row)}".rstrip() for row in padded)
 
 
-def pairs(mapping: Iterable[tuple[str, object]]) -> str:
-    """Return ``key=value key=value``, a dash if there is nothing."""
-    return " ".join(f"{key}={value}" for key, value in mapping) or "-"
+def pairs(items: Iterable[tuple[str, object]]) -> str:
+    """Return ``key=value key=value``, or a dash if there are none."""
+    return " ".join(f"{key}={value}" for key, value in items) or "-"
 
 
 def duration(seconds: float) -> str:

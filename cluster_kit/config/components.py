@@ -152,12 +152,12 @@ class ComponentReader:
             failed = f"{type(built).__qualname__}{origin}: serves_on() failed"
             raise piece.error(f"{failed}: {reason_of(exc)}") from exc
         if exposed and not self._insecure:
-            self._check_protected(piece, built, f"{address!r}")
+            self._check_protected(piece, built, address)
 
-    def _check_protected(self, piece: Piece, built: Any, address: str) -> None:
+    def _check_protected(self, piece: Piece, built: Any, address: object) -> None:
         """Refuse a component that other machines could abuse, as it serves them unprotected."""
         cls = type(built).__qualname__
-        serves = f"serves off loopback on {address}, where anybody could"
+        serves = f"serves off loopback on {address!r}, where anybody could"
         if not (self._has_secret or self._has_certificates):
             others = "name the node after a loopback host, or let anybody in with 'insecure: true'"
             cure = f"{_ADD_SECRET}, {others}"

@@ -209,7 +209,7 @@ def _by_key(fault: Fault, keys: Mapping[str, str]) -> Fault:
         first, _, what = fault.what.partition(" ")
         name = first.rstrip(":")
         return _by_key(replace(fault, where=(name,), what=what), keys) if name in known else fault
-    field, *rest = fault.where
+    field, *rest = tuple(fault.where)
     if field not in known:
         return replace(fault, where=(), what=f"{format_path(fault.where)}: {fault.what}")
     return replace(fault, where=(keys.get(str(field), field), *rest))

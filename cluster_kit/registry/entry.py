@@ -1,4 +1,4 @@
-"""A node's entry in a store, as a value and as JSON."""
+"""The entry of a node in a store, as a value and as JSON."""
 
 from __future__ import annotations
 
@@ -11,41 +11,36 @@ from urllib.parse import quote
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.registry import MAX_TTL_S
 
-MAX_ENTRY_CHARS = 16_384  # names at their bounds and escaped metadata take less
+MAX_ENTRY_CHARS = 16_384  # more than the longest names and escaped metadata need
 
-State = Literal["here", "leaving", "gone"]
+EntryState = Literal["here", "leaving", "gone"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What a node writes of itself.
+    """What a node writes about itself.
 
     Args:
         node: The node; it has a name.
-        boot_id: Which run of it.
+        boot_id: The boot of the node.
         fence: Cluster and group.
-        ttl_s: For how long this counts.
+        ttl_s: Seconds for which the entry is valid.
         state: Whether the node is leaving, or has left.
-        renewal: Differs from that of the renewal before.
+        renewal: A number that changes with each renewal.
     """
 
     node: Node
     boot_id: BootId
     fence: Fence
     ttl_s: float
-    state: State
+    state: EntryState
     renewal: int
 
     def encode(self) -> str:
         """Return the entry as JSON."""
         fence = {"cluster": self.fence.cluster, "group": self.fence.group}
-        content = {
-            "node": self.node.to_plain(),
-            "ttl_s": self.ttl_s,
-            "state": self.state,
-            "renewal": self.renewal,
-        }
-        return json.dumps(fence | content)
+        fields = {"ttl_s": self.ttl_s, "state": self.state, "renewal": self.renewal}
+        return json.dumps({**fence, "node": self.node.to_plain(), **fields})
 
     @classmethod
     def decode(cls, value: object) -> Entry | None:
@@ -54,37 +49,34 @@ class Entry:
             return None
         try:
             content = json.loads(value)
-            node, ttl_s, state, renewal = (
-                Node.from_plain(content["node"]),
-                float(content["ttl_s"]),
-                content["state"],
-                int(content["renewal"]),
-            )
-            cluster, group = content["cluster"], content["group"]
+            node = Node.from_plain(content["node"])
+            ttl_s, renewal = float(content["ttl_s"]), int(content["renewal"])
+            cluster, group, state = content["cluster"], content["group"], content["state"]
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
-        if (
-            node.name is None
-            or node.boot_id is None
-            or not 0 < ttl_s <= MAX_TTL_S
-            or state not in get_args(State)
-        ):
+        if node.name is None or node.boot_id is None or not 0 < ttl_s <= MAX_TTL_S:
             return None
         if not (isinstance(cluster, str) and isinstance(group, str)):
             return None
-        fence = Fence(cluster, group)
+        if state not in get_args(EntryState):
+            return None
         return cls(
-            node=node, boot_id=node.boot_id, fence=fence, ttl_s=ttl_s, state=state, renewal=renewal
+            node=node,
+            boot_id=node.boot_id,
+            fence=Fence(cluster, group),
+            ttl_s=ttl_s,
+            state=state,
+            renewal=renewal,
         )
 
 
 def prefix_of(fence: Fence) -> str:
-    """Return what the keys of a cluster and group begin with."""
+    """Return the common prefix of the keys of a cluster and group."""
     return f"{quote(fence.cluster, safe='')}/{quote(fence.group, safe='')}/"
 
 
 def newest(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Return the entry of the newest run of each name, sorted by name."""
+    """Return the entry of the newest boot of each name, sorted by name."""
     return {
         entry.node.key: entry
         for entry in sorted(entries, key=lambda entry: (entry.node.key, entry.boot_id))

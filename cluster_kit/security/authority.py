@@ -1,4 +1,4 @@
-"""The trust of links that secrets give: who holds one can certify itself, and nobody else can."""
+"""The trust that a shared secret establishes: only nodes that hold it can certify themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cluster_kit.wire.tls import Trust, breakage, new_context, refuses_us, shows
 
 SCHEME = "cluster-kit://"
 _TITLE = "cluster_kit "
-_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which Python has no name for
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, for which Python has no name
 
 
 class Proof(Struct, frozen=True):
@@ -26,7 +26,7 @@ class Proof(Struct, frozen=True):
 
     Attributes:
         name: The name of the node.
-        secret: The id of the secret that it used.
+        secret: The id of the secret that it uses.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Proof(Struct, frozen=True):
 
 
 class SecretTrust(Trust[Proof]):
-    """The trust that secrets give; makes a key and a certificate for this node.
+    """The trust that secrets establish; makes a key and a certificate for this node.
 
-    Validity in time is not checked: whoever holds the secret could make a certificate for any time,
-    and a machine whose clock is wrong must be let in.
+    The validity period is not checked: a node with the secret could make a certificate for any
+    time, and a machine with a wrong clock must be let in.
 
     Args:
         name: The name of this node.
@@ -62,7 +62,7 @@ class SecretTrust(Trust[Proof]):
                 context.load_cert_chain(path)
 
     def read(self, certificate: Mapping[str, Any]) -> Proof:
-        """Return the name of the node, and which secret its certificate was made with."""
+        """Return the name of the node, and the secret that its certificate was made with."""
         uris = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
         issuer = [attribute for row in certificate.get("issuer", ()) for attribute in row]
         titles = [value for kind, value in issuer if kind == "commonName"]
@@ -86,15 +86,15 @@ class SecretTrust(Trust[Proof]):
 
 
 def uri_of(name: str) -> str:
-    """Return the URI that stands for a node in certificates."""
+    """Return the URI of a node in certificates."""
     return SCHEME + quote(name, safe="@")
 
 
 def name_in(uri: str) -> str:
-    """Return the name of the node that a URI stands for.
+    """Return the name of the node with this URI.
 
     Raises:
-        ValueError: It stands for none.
+        ValueError: It is not the URI of a node.
     """
     name = Node(name=unquote(uri.removeprefix(SCHEME), errors="strict")).name
     if name is None or not uri.startswith(SCHEME):

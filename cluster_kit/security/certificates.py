@@ -1,9 +1,8 @@
-"""Writes the few certificates that links need, as DER.
+"""Encodes the few certificates that links need, as DER.
 
-These are an authority for each secret, and a leaf for each run of a node. They are written by hand,
-since importing a library for certificates would delay the start of a worker by a tenth of a second.
-Nothing in them differs from one machine or run to the next but keys and serial numbers, which have
-one length.
+These are an authority for each secret, and a leaf for each run of a node. They are encoded by hand,
+since importing an X.509 library would delay the start of a worker by a tenth of a second. Only keys
+and serial numbers differ between machines and runs, and their lengths are fixed.
 
 Source: RFC 5280 (certificates), RFC 8410 (Ed25519 in them), RFC 5958 (private keys).
 """
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _SERIAL_BYTES = 16
-_SERIAL_BOUND = 0x40  # of its first byte: neither sign nor leading zero changes its length
+_SERIAL_BOUND = 0x40  # of its first byte, so that no sign or leading zero changes the length
 
 _INTEGER, _BIT_STRING, _OCTET_STRING, _OID, _UTF8 = 0x02, 0x03, 0x04, 0x06, 0x0C
 _SEQUENCE, _SET = 0x30, 0x31
@@ -61,7 +60,7 @@ class Authority:
     """Certifies the nodes that hold one secret; it is the same on every machine.
 
     Args:
-        seed: The seed of its key, which only those know who hold the secret.
+        seed: The seed of its key, which only nodes with the secret know.
         title: Its name, which is public.
 
     Attributes:
@@ -96,11 +95,7 @@ class Authority:
         return self._signed(serial, _NOBODY, public, extensions)
 
     def _signed(
-        self,
-        serial: bytes,
-        subject: bytes,
-        public: bytes,
-        extensions: tuple[bytes, ...],
+        self, serial: bytes, subject: bytes, public: bytes, extensions: tuple[bytes, ...]
     ) -> bytes:
         content = _der(
             _SEQUENCE,

@@ -1,6 +1,6 @@
-"""The trust of links that certificates from files give, as any authority issues them.
+"""The trust that certificates from files establish, as any authority issues them.
 
-Source: RFC 5280 (validation of paths), RFC 8446, section 6.2 (what each alert says).
+Source: RFC 5280 (validation of paths), RFC 8446, section 6.2 (meaning of alerts).
 """
 
 from __future__ import annotations
@@ -34,25 +34,22 @@ _RENEW = "renew it, and check the clocks of both"
 _ONE_DOMAIN = "give both nodes the same trust_domain, and each certificate one SPIFFE ID of it"
 _PURPOSES = "have it issued for serverAuth and clientAuth, since each node is both"
 
-_NO_AUTHORITY = ("its certificate is of no authority in our ca file", _ONE_AUTHORITY)
-_UNBELIEVED = {  # why we don't accept a certificate, by OpenSSL's X509_V_ERR_*
+_NO_AUTHORITY = ("no authority in our ca file issued its certificate", _ONE_AUTHORITY)
+_UNTRUSTED = {  # why we don't accept a certificate, by OpenSSL's X509_V_ERR_*
     2: _NO_AUTHORITY,
-    7: _NO_AUTHORITY,  # its authority has the name of one of ours, and another key
+    7: _NO_AUTHORITY,  # its authority has the name of one of ours, but another key
     9: ("its certificate, or that of its authority, is not valid yet", "check the clocks of both"),
     10: ("its certificate, or that of its authority, has expired", _RENEW),
     18: _NO_AUTHORITY,
     19: _NO_AUTHORITY,
     20: _NO_AUTHORITY,
     21: _NO_AUTHORITY,
-    26: ("its certificate is for another purpose than TLS between nodes", _PURPOSES),
+    26: ("its certificate is not meant for TLS between nodes", _PURPOSES),
 }
 _REFUSED = {  # why the other end doesn't accept ours, by its alert
     "CERTIFICATE_EXPIRED": ("our certificate has expired by its clock", _RENEW),
-    "UNKNOWN_CA": ("our certificate is of no authority in its ca file", _ONE_AUTHORITY),
-    "UNSUPPORTED_CERTIFICATE": (
-        "our certificate is for another purpose than TLS between nodes",
-        _PURPOSES,
-    ),
+    "UNKNOWN_CA": ("no authority in its ca file issued our certificate", _ONE_AUTHORITY),
+    "UNSUPPORTED_CERTIFICATE": ("our certificate is not meant for TLS between nodes", _PURPOSES),
 }
 
 
@@ -61,8 +58,7 @@ class FileProof(Struct, frozen=True):
 
     Attributes:
         subject_names: The names in its certificate; see ``names_node``.
-        trust_domain: The trust domain that it is a member of; ``None`` if its certificate must name
-            its host instead.
+        trust_domain: Its trust domain; ``None`` if its certificate must name its host instead.
     """
 
     subject_names: tuple[tuple[str, str], ...]
@@ -73,12 +69,12 @@ class FileProof(Struct, frozen=True):
         if names_node(self.subject_names, name, self.trust_domain):
             return None
         hosts, host = shown(self.subject_names, None) or "no host", name.partition("@")[2]
-        cure = f"have it issued for {host!r} as well, if it is that"
+        cure = f"if that is its host, have it issued for {host!r} as well"
         return f"its certificate is for {hosts} only; {cure}"
 
 
 class FileTrust(Trust[FileProof]):
-    """The trust that certificates give, as long as they are valid by the clock of this machine.
+    """The trust that certificates establish while they are valid by the clock of this machine.
 
     Any certificate among the authorities ends a chain, self-signed or not, since a ca file often
     has an intermediate authority and nothing else.
@@ -87,7 +83,7 @@ class FileTrust(Trust[FileProof]):
         certificates: Those of this node and of the authorities that it trusts.
 
     Raises:
-        ValueError: They can't be used; says why.
+        ValueError: They can't be used; the message says why.
     """
 
     def __init__(self, certificates: Certificates) -> None:
@@ -95,20 +91,20 @@ class FileTrust(Trust[FileProof]):
         blocks = [b"".join(block.split()) for block in _BLOCK.findall(certificates.chain)]
         size = sum(len(block) * 3 // 4 for block in blocks)
         if size > MAX_CHAIN_BYTES:
-            most = f"others take at most {MAX_CHAIN_BYTES}; leave out what they have in ca"
+            most = f"peers accept at most {MAX_CHAIN_BYTES}; leave out what is in their ca file"
             raise ValueError(f"a chain of {size} bytes: {most}")
         self.accepting, self.dialling = (new_context(dialled=dialled) for dialled in (False, True))
         with ExitStack() as stack:
             chain = stack.enter_context(as_file(certificates.chain))
             authorities = stack.enter_context(as_file(certificates.authorities))
-            # the key itself is in no variable here that a traceback could show
+            # the path: no variable may hold the key itself, as a traceback could show it
             key = stack.enter_context(as_file(certificates.key))
             for context in (self.accepting, self.dialling):
-                # strictness asks for extensions that ordinary authorities leave out
+                # strict verification requires extensions that ordinary authorities leave out
                 context.verify_flags &= ~ssl.VERIFY_X509_STRICT
                 context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
                 try:
-                    context.load_cert_chain(chain, key, password=_nobody_knows_it)
+                    context.load_cert_chain(chain, key, password=_refuse_password)
                     context.load_verify_locations(authorities)
                 except ssl.SSLError as exc:
                     message = f"certificate, key and authorities can't be used: {words_of(exc)}"
@@ -120,7 +116,7 @@ class FileTrust(Trust[FileProof]):
         domain = self._trust_domain
         if domain is not None and not is_member(names, domain):
             found = shown(names, domain) or "nobody"
-            why = f"its certificate is of no member of the trust domain {domain!r}, but of {found}"
+            why = f"its certificate names {found}, not a member of the trust domain {domain!r}"
             raise UntrustedError(why, cure=_ONE_DOMAIN)
         return FileProof(names, domain)
 
@@ -131,7 +127,7 @@ class FileTrust(Trust[FileProof]):
         elif isinstance(fault, ssl.SSLCertVerificationError):
             invalid = f"its certificate is not valid: {fault.verify_message}"
             other = (invalid, "have another one issued for it")
-            why, cure = _UNBELIEVED.get(fault.verify_code, other)
+            why, cure = _UNTRUSTED.get(fault.verify_code, other)
         elif refuses_us(fault):
             alert = fault.reason.partition("ALERT_")[2]
             other = ("it does not accept our certificate", "see the log of that node")
@@ -144,6 +140,5 @@ class FileTrust(Trust[FileProof]):
         return UntrustedError(why, cure=cure)
 
 
-def _nobody_knows_it() -> NoReturn:
-    cure = "nobody is there to give its password: write it without one"
-    raise ValueError(f"the private key is encrypted, and {cure}")
+def _refuse_password() -> NoReturn:
+    raise ValueError("the private key is encrypted: write it without a password")

@@ -1,10 +1,9 @@
-"""Issues certificates for files. Pure, but for keys and serial numbers.
+"""Issues certificates for files. Pure, except that keys and serial numbers are random.
 
-Keys are of ECDSA on P-256, which every implementation of TLS 1.3 must support (RFC 8446, section
+Keys are for ECDSA on P-256, which every implementation of TLS 1.3 must support (RFC 8446, section
 9.1). Ed25519, which links under a secret use, is optional there.
 
-Source: RFC 5280 (certificates); the X.509-SVID standard of SPIFFE (a leaf with an ID has no other
-URI).
+Source: RFC 5280 (certificates); the X.509-SVID standard of SPIFFE (an ID is a leaf's only URI).
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ _CLOCK_SKEW = timedelta(hours=1)
 _MAX_COMMON_NAME_CHARS = 64  # RFC 5280, appendix A.1
 _SHOWN_ID_CHARS = 8
 
-_Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """The names in a certificate.
+class LeafNames:
+    """The names in the certificate of a node.
 
     Attributes:
-        hosts: IP addresses, which have no zone, and DNS names; at least one.
+        hosts: IP addresses without a zone, and DNS names; at least one.
         uri: Its SPIFFE ID.
     """
 
@@ -54,9 +53,9 @@ class Issued:
     """A certificate and its key, as PEM.
 
     Attributes:
-        chain: The certificate, and that of its issuer where somebody else has signed that one.
+        chain: The certificate, and that of its issuer unless the latter is self-signed.
         key: Its private key.
-        expires: When it does.
+        expires: When it expires.
     """
 
     chain: bytes
@@ -69,20 +68,20 @@ class Issuer:
 
     Args:
         key: Its private key.
-        trusted: The certificates that nodes are to trust: its own, and others while a cluster goes
-            over from one authority to another.
+        trusted: The certificates that nodes should trust: its own, and others during a change from
+            one authority to another.
 
     Attributes:
-        expires: When its own certificate does.
+        expires: When its own certificate expires.
 
     Raises:
-        ValueError: None of ``trusted`` is of the key, or the one that is can't sign.
+        ValueError: None of ``trusted`` is for the key, or the one that is can't sign.
     """
 
-    def __init__(self, key: _Key, trusted: Sequence[x509.Certificate]) -> None:
+    def __init__(self, key: PrivateKey, trusted: Sequence[x509.Certificate]) -> None:
         own = [each for each in trusted if _public_key(each) == key.public_key()]
         if not own:
-            raise ValueError("none of its certificates is of that key")
+            raise ValueError("none of its certificates is for that key")
         self._certificate = max(own, key=lambda each: each.not_valid_after_utc)
         self._key = key
         self._trusted = trusted
@@ -91,10 +90,10 @@ class Issuer:
 
     @property
     def trusted(self) -> bytes:
-        """All certificates that nodes are to trust, as PEM."""
+        """All certificates that nodes should trust, as PEM."""
         return b"".join(each.public_bytes(Encoding.PEM) for each in self._trusted)
 
-    def issue(self, names: Names, days: int, now: datetime) -> Issued:
+    def issue(self, names: LeafNames, days: int, now: datetime) -> Issued:
         """Return a certificate and a new key for a node; it never outlives the authority."""
         key = new_key()
         expires = min(now + timedelta(days=days), self.expires)
@@ -118,13 +117,13 @@ class Issuer:
         return Issued(pem, pem_of(key), expires)
 
 
-def new_key() -> _Key:
+def new_key() -> PrivateKey:
     """Return a new private key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def self_signed(key: _Key, now: datetime) -> x509.Certificate:
-    """Return a certificate for the authority of ``key``; a later one vouches for its leaves too."""
+def self_signed(key: PrivateKey, now: datetime) -> x509.Certificate:
+    """Return a certificate for the authority of ``key``; a later one verifies its leaves, too."""
     key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     title = _title(f"cluster_kit CA {key_id.digest.hex()[:_SHOWN_ID_CHARS]}")
     builder = _builder(title, title, key, now, now + timedelta(days=AUTHORITY_DAYS))
@@ -133,25 +132,25 @@ def self_signed(key: _Key, now: datetime) -> x509.Certificate:
     return builder.sign(key, _hash(key))
 
 
-def pem_of(key: _Key) -> bytes:
-    """Return a private key as PEM, not encrypted."""
+def pem_of(key: PrivateKey) -> bytes:
+    """Return a private key as unencrypted PEM."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def load_key(pem: bytes) -> _Key:
+def load_key(pem: bytes) -> PrivateKey:
     """Return a private key.
 
     Raises:
-        ValueError: It is none, or none that can sign here.
+        ValueError: It is not a private key, or of an unsupported kind.
     """
     try:
         key = load_pem_private_key(pem, password=None)
     except TypeError:
         raise ValueError("it is encrypted") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("it is no private key in PEM") from None
-    if not isinstance(key, _Key):
-        raise ValueError("it is a key of another kind than ECDSA, Ed25519 and RSA")
+        raise ValueError("it is not a private key in PEM") from None
+    if not isinstance(key, PrivateKey):
+        raise ValueError("it is not a key for ECDSA, Ed25519 or RSA")
     return key
 
 
@@ -159,7 +158,7 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
     """Return the certificates in a file.
 
     Raises:
-        ValueError: There are none, or there is something else.
+        ValueError: It has none, or a broken one.
     """
     try:
         return x509.load_pem_x509_certificates(pem)
@@ -167,7 +166,7 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
         raise ValueError("it has no certificate in PEM, or a broken one") from None
 
 
-def names_in(certificate: x509.Certificate) -> Names | None:
+def names_in(certificate: x509.Certificate) -> LeafNames | None:
     """Return the names in a certificate; ``None`` if it names no host."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -175,15 +174,11 @@ def names_in(certificate: x509.Certificate) -> Names | None:
         return None
     hosts = [str(each.value) for each in names if isinstance(each, x509.DNSName | x509.IPAddress)]
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    return Names(tuple(hosts), uris[0] if uris else None) if hosts else None
+    return LeafNames(tuple(hosts), uris[0] if uris else None) if hosts else None
 
 
 def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: _Key,
-    now: datetime,
-    expires: datetime,
+    subject: x509.Name, issuer: x509.Name, key: PrivateKey, now: datetime, expires: datetime
 ) -> x509.CertificateBuilder:
     public = key.public_key()
     return (
@@ -203,10 +198,7 @@ def _title(text: str) -> x509.Name:
 
 
 def _usage(
-    *,
-    digital_signature: bool = False,
-    key_cert_sign: bool = False,
-    crl_sign: bool = False,
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
 ) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=digital_signature,
@@ -221,7 +213,7 @@ def _usage(
     )
 
 
-def _general_names(names: Names) -> list[x509.GeneralName]:
+def _general_names(names: LeafNames) -> list[x509.GeneralName]:
     hosts = [_general_name(host) for host in names.hosts]
     return hosts if names.uri is None else [*hosts, x509.UniformResourceIdentifier(names.uri)]
 
@@ -234,15 +226,15 @@ def _public_key(certificate: x509.Certificate) -> object:
     try:
         return certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        return None  # of somebody else, in any case
+        return None  # not ours, in any case
 
 
 def _key_id_of(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """Return the authority key id for leaves: the subject key id of the authority's certificate.
 
     Raises:
-        ValueError: The certificate is of no authority that strict verification accepts
-            (``X509_V_FLAG_X509_STRICT``).
+        ValueError: Strict verification (``X509_V_FLAG_X509_STRICT``) would not accept it as an
+            authority.
     """
     extensions = certificate.extensions
     try:
@@ -252,10 +244,10 @@ def _key_id_of(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     except x509.ExtensionNotFound:
         is_authority = may_sign = False
     if not (is_authority and may_sign):
-        expected = "that has CA:TRUE, keyCertSign and a subject key id"
-        raise ValueError(f"its certificate of that key is of no authority: {expected}")
+        expected = "expected CA:TRUE, keyCertSign and a subject key id"
+        raise ValueError(f"its certificate for that key is not an authority: {expected}")
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
 
 
-def _hash(key: _Key) -> hashes.SHA256 | None:
+def _hash(key: PrivateKey) -> hashes.SHA256 | None:
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()

@@ -13,8 +13,8 @@ _OWN_FILES = "/proc/self/fd"
 def as_file(data: bytes) -> Iterator[str]:
     """Yield the path of a file that holds ``data``.
 
-    The file is in memory, where the system has such files. Else it is temporary, and readable for
-    this user only.
+    The file is in memory if the system supports that; otherwise it is a temporary one that only
+    this user can read.
     """
     if hasattr(os, "memfd_create") and os.access(_OWN_FILES, os.X_OK):
         with os.fdopen(os.memfd_create("cluster_kit"), "wb") as file:
@@ -22,7 +22,7 @@ def as_file(data: bytes) -> Iterator[str]:
             file.flush()
             yield f"{_OWN_FILES}/{file.fileno()}"
         return
-    import tempfile  # imported here: it loads much, and few systems need it
+    import tempfile  # imported here: it is heavy, and few systems need it
 
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)

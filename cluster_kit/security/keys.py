@@ -1,8 +1,8 @@
-"""Derives keys from secrets, one for each purpose; none reveals anything of another or the secret.
+"""Derives keys from secrets, one for each purpose; none reveals another one or the secret.
 
-A secret is stretched by scrypt, which makes guessing a weak one expensive. A secret that was made
-here is known by its form: it is random throughout, so nobody can guess it, and stretching it would
-only delay the start of a node, by a third.
+A secret is stretched by scrypt, which makes guessing a weak one expensive. Secrets made by
+``new_secret`` are recognised by their form and not stretched: they are random, so guessing is
+hopeless, and stretching would only delay the start of a node, by a third.
 
 Source: RFC 7914 (scrypt), RFC 5869 (HKDF; each key is its first block).
 """
@@ -30,7 +30,7 @@ class SecretKeys(Struct, frozen=True):
     Attributes:
         id: Identifies the secret; it is public.
         authority: The seed of the certificate authority for links.
-        datagrams: The key that those come from that seal datagrams.
+        datagrams: The key from which those that seal datagrams are derived.
     """
 
     id: bytes
@@ -48,7 +48,7 @@ class Certificates(Struct, frozen=True):
     """The certificates of a node and its authorities, as PEM, checked to fit together.
 
     Attributes:
-        chain: Its certificate, and those between that one and an authority.
+        chain: Its certificate, followed by the intermediate ones.
         key: The private key of its certificate.
         authorities: The authorities that it trusts, at least one.
         trust_domain: The SPIFFE trust domain whose members it trusts; ``None`` if a certificate
@@ -68,11 +68,11 @@ class Certificates(Struct, frozen=True):
 
 
 class Keyring(Struct, frozen=True):
-    """What a node proves itself by: secrets, certificates, or both, which others then need too.
+    """A node's credentials: secrets, certificates, or both, which all nodes then need.
 
     Attributes:
         current: The keys of the secret that it uses; ``None`` if there is no secret.
-        previous: The keys of secrets that it accepts besides.
+        previous: The keys of the other secrets that it accepts.
         certificates: Its certificates from files, if it has any.
     """
 
@@ -101,8 +101,8 @@ def new_secret() -> str:
 def derive(secret: str | bytes, cluster: str) -> SecretKeys:
     """Return the keys of a secret in a cluster, which are the same on every machine.
 
-    This takes about 0.1 s and 32 MiB, and next to nothing for a secret of ``new_secret``. Text
-    stands for its bytes in UTF-8, and its surrogates for bytes that are no text (PEP 383).
+    This takes about 0.1 s and 32 MiB, and next to nothing for a secret of ``new_secret``. Text is
+    encoded as UTF-8; surrogates represent bytes that are not UTF-8 (PEP 383).
     """
     data = secret if isinstance(secret, bytes) else secret.encode(errors="surrogateescape")
     salt = cluster.encode()
@@ -113,13 +113,7 @@ def derive(secret: str | bytes, cluster: str) -> SecretKeys:
 
 def _stretched(secret: bytes, salt: bytes) -> bytes:
     return hashlib.scrypt(
-        secret,
-        salt=salt,
-        n=_COST,
-        r=_BLOCK,
-        p=1,
-        maxmem=_MEMORY_BYTES,
-        dklen=KEY_BYTES,
+        secret, salt=salt, n=_COST, r=_BLOCK, p=1, maxmem=_MEMORY_BYTES, dklen=KEY_BYTES
     )
 
 

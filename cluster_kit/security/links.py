@@ -1,4 +1,4 @@
-"""Protects streams by TLS 1.3, where each end proves itself by a secret or by certificates.
+"""Protects streams by TLS 1.3, where each end authenticates by a secret or by certificates.
 
 With both, there are two layers of TLS: that of the secret within that of the certificates.
 """
@@ -20,7 +20,7 @@ MAX_EARLY_BYTES = 65536  # received by a stream that sends before it is started
 
 
 class LinkTrust:
-    """How one run of a node proves itself on streams, and which other ends it trusts.
+    """How one run of a node authenticates on streams, and which other ends it trusts.
 
     Args:
         name: The name of the node.
@@ -35,7 +35,7 @@ class LinkTrust:
         self._trusts = self._of(keyring)
 
     def renew(self, keyring: Keyring) -> None:
-        """Use other keys for streams from now on; change nothing if these can't be used."""
+        """Use other keys for new streams; change nothing if they can't be used."""
         self._trusts = self._of(keyring)
 
     def protect(self, stream: Stream, *, dialled: bool) -> Stream:
@@ -45,10 +45,10 @@ class LinkTrust:
         return stream
 
     def _of(self, keyring: Keyring) -> tuple[Trust[Certified], ...]:
-        """Return the trust behind each layer of TLS, from the outside in."""
+        """Return the trust of each layer of TLS, from the outside in."""
         trusts: list[Trust[Certified]] = []
         if keyring.certificates is not None:
-            # imported here, since most nodes have a secret only
+            # imported here, since most nodes only have a secret
             from cluster_kit.security.files import FileTrust
 
             trusts.append(FileTrust(keyring.certificates))
@@ -60,7 +60,7 @@ class LinkTrust:
 
 
 class _Both(Struct, frozen=True):
-    """What the other end has proved on two layers of TLS."""
+    """The proofs of the other end on two layers of TLS."""
 
     outer: Certified
     inner: Certified
@@ -70,14 +70,14 @@ class _Both(Struct, frozen=True):
 
 
 class ProtectedStream(Stream):
-    """A stream under TLS, on another one that it owns.
+    """A stream under TLS, on top of another one that it owns.
 
     The handshake begins when the stream is started, or when something is sent on it. It has no
     deadline: the owner closes a stream that takes too long.
 
     Args:
-        stream: The other one.
-        trust: How this end proves itself, and which proofs it accepts.
+        stream: The stream below.
+        trust: How this end authenticates, and which proofs it accepts.
         dialled: Whether this end dialled.
     """
 
@@ -103,7 +103,7 @@ class ProtectedStream(Stream):
                 self._begin()
 
     def send(self, data: bytes) -> None:
-        """Send ``data`` once the other end has proved itself."""
+        """Send ``data`` once the other end has authenticated."""
         if not self._is_closing and data:
             if not self._has_begun:
                 self._begin()
@@ -116,7 +116,7 @@ class ProtectedStream(Stream):
         return self._tls.waiting_bytes + self._stream.unsent_bytes
 
     def close(self) -> None:
-        """Close once everything is sent, which is when the other end has proved itself."""
+        """Close once everything is sent, which takes until the other end has authenticated."""
         if not self._is_closing:
             self._is_closing = True
             if not self._tls.waiting_bytes:
@@ -132,7 +132,7 @@ class ProtectedStream(Stream):
     # -- what the stream below calls -------------------------------------------------------------
 
     def received(self, data: memoryview) -> None:
-        """Decrypt what came in, pass it on, and send what that calls for."""
+        """Decrypt ``data``, pass it on, and send the replies that TLS makes."""
         had_to_wait = self._tls.waiting_bytes > 0
         try:
             pieces, replies = self._tls.receive(data)
@@ -157,16 +157,16 @@ class ProtectedStream(Stream):
             self._finish()
 
     def relieved(self) -> None:
-        """Pass on that everything below is sent, unless something waits here."""
+        """Report that everything below is sent, unless something waits here."""
         if self._reader is not None and not self._is_closing and not self._tls.waiting_bytes:
             self._reader.relieved()
 
     def lost(self) -> None:
-        """Pass on that the stream has ended."""
+        """Report that the stream has ended."""
         self._is_closing = self._has_ended = True
         self._tls.last_words()
         self.distrust = self.distrust or self._stream.distrust
-        # breaks a cycle of references, so that the memory of TLS is free at once
+        # break a reference cycle, so that the memory of TLS is freed at once
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.lost()
@@ -189,14 +189,14 @@ class ProtectedStream(Stream):
             self._stream.send(data)
 
     def _keep(self, piece: bytes) -> None:
-        """Keep what came in until there is a reader."""
+        """Keep a received piece until there is a reader."""
         if len(self._early) + len(piece) > MAX_EARLY_BYTES:
             self.abort()
         else:
             self._early += piece
 
     def _hand_over(self, reader: StreamReader) -> None:
-        """Pass to ``reader`` what came in before it was there."""
+        """Pass to ``reader`` what was received before it was there."""
         self._reader = reader
         early, self._early = self._early, bytearray()
         if early:

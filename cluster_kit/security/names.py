@@ -1,4 +1,4 @@
-"""Whether a certificate may stand for a node, by the host in its name or by a SPIFFE ID. Pure.
+"""Matches certificates with nodes, by the host in the node's name or by a SPIFFE ID. Pure.
 
 Source: RFC 9525 (service identity in TLS); the SPIFFE ID and X.509-SVID standards.
 """
@@ -10,8 +10,8 @@ from collections.abc import Collection
 
 from cluster_kit.host import ip_of
 
-MAX_ID_BYTES = 2048  # SPIFFE ID, 2.3
-MAX_TRUST_DOMAIN_BYTES = 255  # by the same section
+MAX_ID_BYTES = 2048  # SPIFFE ID, section 2.3
+MAX_TRUST_DOMAIN_BYTES = 255  # as before
 _MOST_SHOWN = 5
 
 _TRUST_DOMAIN = re.compile(rf"[a-z0-9._-]{{1,{MAX_TRUST_DOMAIN_BYTES}}}")
@@ -21,16 +21,16 @@ _WILDCARD = "*."
 
 
 SubjectNames = Collection[tuple[str, str]]
-"""Subject alternative names, each with its kind as ``ssl.SSLObject.getpeercert`` calls it."""
+"""Subject alternative names, each with its kind in ``ssl.SSLObject.getpeercert``."""
 
 
 def names_node(subject_names: SubjectNames, node: str, trust_domain: str | None) -> bool:
-    """Return whether a certificate may stand for a node.
+    """Return whether a certificate is valid for a node.
 
     Args:
         subject_names: The names in the certificate.
         node: The name of the node, such as ``shop@10.0.0.1``.
-        trust_domain: If it is given, the certificate must have a SPIFFE ID of it instead.
+        trust_domain: If given, the certificate must have a SPIFFE ID of it instead of the host.
     """
     if trust_domain is not None:
         return is_member(subject_names, trust_domain)
@@ -50,7 +50,7 @@ def is_member(subject_names: SubjectNames, trust_domain: str) -> bool:
 
 
 def trust_domain_of(uri: str) -> str | None:
-    """Return the trust domain of a SPIFFE ID, ``None`` if ``uri`` is not that of a workload."""
+    """Return the trust domain of a SPIFFE ID; ``None`` if ``uri`` is not the ID of a workload."""
     domain, _, path = uri.removeprefix(_SPIFFE).partition("/")
     if not uri.startswith(_SPIFFE) or len(uri) > MAX_ID_BYTES or not is_trust_domain(domain):
         return None
@@ -63,7 +63,7 @@ def is_trust_domain(text: str) -> bool:
 
 
 def shown(subject_names: SubjectNames, trust_domain: str | None) -> str:
-    """Return the names of a certificate that count, for a message: a few, and each cut short."""
+    """Return the relevant names of a certificate for a message: a few, each cut short."""
     kinds = ("DNS", "IP Address") if trust_domain is None else ("URI",)
     names = [f"{name.strip()!r:.100}" for kind, name in subject_names if kind in kinds]
     more = [f"{len(names) - _MOST_SHOWN} more"] if len(names) > _MOST_SHOWN else []
@@ -71,12 +71,12 @@ def shown(subject_names: SubjectNames, trust_domain: str | None) -> str:
 
 
 def _is_host(name: str, host: str) -> bool:
-    """Whether a DNS name, which may begin with a wildcard, is that of a host.
+    """Whether a DNS name, which may begin with a wildcard, matches a host.
 
     Source: RFC 9525, section 6.3.
     """
     if not (host and name.isascii()):
-        return False  # the lower case of some other characters is ASCII
+        return False  # some other characters have lower case in ASCII
     name, host = (each.lower().removesuffix(".") for each in (name, host))
     if not name.startswith(_WILDCARD):
         return name == host and "*" not in name

@@ -1,4 +1,4 @@
-"""Has a node prove itself to itself, to find out beforehand whether others would refuse it."""
+"""Lets a node authenticate to itself, to find out in advance whether peers would refuse it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _ROUNDS = 3  # a handshake takes two
 
 
 def rehearse(trust: FileTrust) -> tuple[tuple[str, str], ...]:
-    """Open a link in memory, both ends of which are this node.
+    """Make a TLS handshake in memory, both ends of which are this node.
 
     Args:
         trust: The trust of the node.
 
     Returns:
-        The names that its certificate proves; see ``cluster_kit.security.names``.
+        The names in its certificate; see ``cluster_kit.security.names``.
 
     Raises:
-        ValueError: Others would not accept it; says why, in OpenSSL's words.
+        ValueError: Peers would refuse it; the message has OpenSSL's reason.
     """
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
     dialler = trust.dialling.wrap_bio(back, there)

@@ -1,4 +1,4 @@
-"""``Security``: protection for connectors and strategies, which see no secret and no key."""
+"""``Security``: protects connectors and strategies, which see neither secrets nor keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load() -> None:
-    """Import all that protection needs, which takes more than half of the time to set it up."""
+    """Import everything that protection needs, more than half the cost of setting it up."""
     keys = SecretKeys(id=b"", authority=bytes(KEY_BYTES), datagrams=bytes(KEY_BYTES))
     Security(Node(name="nobody@127.0.0.1", boot_id=BootId.new()), Keyring(keys))
 
@@ -22,10 +22,10 @@ def load() -> None:
 class Security:
     """Protects what one run of a node sends, and checks what it receives.
 
-    Without a keyring it lets everything pass as it is.
+    Without a keyring, everything passes unprotected.
 
     Args:
-        local: The node, with name and boot.
+        local: The node, with its name and boot.
         keyring: Its secrets, or certificates, or both; at least one of them.
 
     Attributes:
@@ -54,7 +54,7 @@ class Security:
         return () if self._keyring is None else self._keyring.ids
 
     def renew(self, keyring: Keyring) -> None:
-        """Use other keys and certificates from now on; a link that is open stays as it is.
+        """Use other keys and certificates from now on; open links stay as they are.
 
         Raises:
             ValueError: They can't be used; the earlier ones stay in use.
@@ -79,16 +79,16 @@ class Security:
             self.sealing.renew(keyring)
 
     def of(self, local: Node) -> Security:
-        """Return the security of another node with the same keyring, as a diagnosis is one."""
+        """Return the security of another node with the same keyring, such as a diagnosis."""
         return Security(local, self._keyring)
 
     def protect(self, stream: Stream, *, dialled: bool) -> Stream:
-        """Return ``stream`` under TLS, or without a keyring ``stream`` itself.
+        """Return ``stream`` under TLS, or ``stream`` itself if there is no keyring.
 
-        The stream that is returned owns the other one. It isn't started yet, and is used in the
-        same way. What is sent before both ends have proved themselves waits, and nothing is
-        received until then. If one of them can't, the stream is lost, and ``distrust`` says why;
-        else ``certified`` says what the other end has proved to be.
+        The returned stream owns the other one. It isn't started yet, and is used in the same way.
+        Until both ends have authenticated, data to send waits, and nothing is received. If one end
+        fails, the stream is lost, and ``distrust`` says why; otherwise ``certified`` has the proof
+        of the other end.
 
         Args:
             stream: A stream that isn't started.

@@ -16,7 +16,7 @@ from docs_pages import BLOCKS, PAGES, ROOT, Block, blocks
 
 from cluster_kit import cli
 from cluster_kit.cli.doctor.report import JsonLines
-from cluster_kit.cli.doctor.verdict import Entry, Verdict
+from cluster_kit.cli.doctor.verdict import SourceFinding, Verdict
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.strategies.erlang_hosts import parse_hosts
 
@@ -94,7 +94,7 @@ def test_json_is_as_the_doctor_prints_it(block):
                 outcome=Outcome(shown["outcome"]),
                 **{key: shown[key] for key in ("asked", "got", "cause")},
             )
-            report.entry(Entry(shown["source"], shown["step"], finding))
+            report.finding(SourceFinding(shown["source"], shown["step"], finding))
         assert printed == [line]
 
 

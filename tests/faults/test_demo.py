@@ -22,7 +22,7 @@ RESULTS = [
     "reported by all others",
 ]
 WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from cluster_kit.cli import main; main()"
-LAST_LINE = "everything was seen; nothing is left behind"
+LAST_LINE = "every step was observed; nothing is left behind"
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_interrupted_demo_says_so(demo, moment, number):
     demo.until_printed(moment)
     demo.signal(number)
     assert demo.wait() == 1
-    assert demo.errors == ["cluster-kit: demo: interrupted before everything was seen"]
+    assert demo.errors == ["cluster-kit: demo: interrupted before the last step"]
 
 
 def test_cluster_goes_on_until_ctrl_c(demo):
@@ -128,5 +128,5 @@ def test_signal_that_spoils_a_lock_is_an_interruption_and_nothing_else_is(monkey
         done = CliRunner().invoke(main, ["demo", "--once"])
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert ("interrupted before everything was seen" in done.output) is interrupted
+    assert ("interrupted before the last step" in done.output) is interrupted
     assert isinstance(done.exception, SystemExit if interrupted else RuntimeError)

@@ -18,7 +18,7 @@ from cluster_kit.config.yaml_source import read_yaml
 from cluster_kit.errors import ConfigError
 from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry
-from cluster_kit.security.issuing import Issuer, Names, new_key, self_signed
+from cluster_kit.security.issuing import Issuer, LeafNames, new_key, self_signed
 from cluster_kit.strategies.dns.search import read_settings, search_domains
 from cluster_kit.strategies.erlang_hosts import parse_hosts
 from cluster_kit.strategies.hosts_file.parser import MAX_FAULTS, parse
@@ -223,7 +223,7 @@ NAMES = ("tls.crt", "tls.key", "ca.crt")
 NOW = datetime.now(UTC)
 KEY = new_key()
 ISSUER = Issuer(KEY, [self_signed(KEY, NOW)])
-LEAF = ISSUER.issue(Names(("10.0.0.1",)), 90, NOW)
+LEAF = ISSUER.issue(LeafNames(("10.0.0.1",)), 90, NOW)
 FILES = (LEAF.chain, LEAF.key, ISSUER.trusted)
 
 

@@ -26,7 +26,7 @@ NOT_DECODERS = {
     "abc:LinkReport.message": "a contract",
     "abc:LinkReport.up": "a contract",
     "cli.authority_folder:AuthorityFolder.put": "writes",
-    "cli.authority_folder:AuthorityFolder.put_leaf": "writes",
+    "cli.authority_folder:AuthorityFolder.put_machine": "writes",
     "connectors.tcp:TcpConnector.send": "sends",
     "connectors.tcp.connection:Connection.greet": "pieces that frames have bounded",
     "connectors.tcp.hub:TcpHub.received": "hands on to Link.receive",
@@ -93,7 +93,7 @@ NOT_DECODERS = {
     "worker.trust_warnings:DroppedSecrets.changed": "ids of our own",
 }
 READ_NO_FORM = {
-    "cli.demo.member": "lines of the demo's own nodes, which it has started",
+    "cli.demo.cluster": "lines of the demo's own nodes, which it has started",
     "cli.new.distribution": "templates of our own",
     "cli.plugins.survey": "a process that it has started itself",
     "cli.simulate": "an option of the command line",

@@ -92,7 +92,7 @@ def test_all_that_is_broken_can_be_left_out_as_it_is_told(shown, installed):
     [cure] = [
         line
         for line in shown
-        if line.startswith("repair or uninstall what is broken, or leave it out: ")
+        if line.startswith("repair or uninstall what is broken, or block it: ")
     ]
     name, _, value = cure.partition("out: ")[2].partition("=")
     done = cluster_kit("plugins", env=installed | {name: value})
@@ -219,9 +219,9 @@ def test_commands_and_ready_made_topologies_are_checked(site):
     assert "No module named 'others_part'; install it" in told[4]
     assert told == [
         "command 'away': module 'others' has no 'nothing'" + told[0].partition("'nothing'")[2],
-        "command 'meter': it is a class, and no click command: decorate it with @click.command()",
-        "command 'run' is never called: cluster-kit has a command of that name, choose another",
-        "command 'word': it is a str, and no click command: decorate it with @click.command()",
+        "command 'meter' is a class, not a click command: decorate it with @click.command()",
+        "command 'run' is not used: cluster-kit has that command; choose another name",
+        "command 'word' is a str, not a click command: decorate it with @click.command()",
         "connector 'lazy': cannot import 'others_part:Link': ModuleNotFoundError: "
         + told[4].partition("Error: ")[2],
         (
@@ -312,7 +312,7 @@ def test_module_that_hangs_hides_nothing(site, monkeypatch):
     examined = {each.plugin.name: each.faults for each in survey({}, ())}
     assert examined["works"] == ()
     for name in ("hangs", "later"):
-        assert "its code was still running after 2 s" in examined[name][0]
+        assert "its code still ran after 2 s" in examined[name][0]
 
 
 def test_what_plugins_print_is_no_part_of_the_table(site):

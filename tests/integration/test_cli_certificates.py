@@ -47,7 +47,7 @@ def test_check_tells_of_a_trust_domain(cluster, certs):
         ),
     )
     assert "for spiffe://example.org/web, valid until " in done.stdout
-    assert "UTC; nodes of the trust domain 'example.org' are believed" in done.stdout
+    assert "UTC; trusts nodes of the trust domain 'example.org'" in done.stdout
     assert "secret given" in words(done.stdout)
 
 
@@ -62,11 +62,8 @@ def test_check_tells_their_faults_in_their_place(cluster, certs):
     file = cluster.write("faulty.yaml", STATIC, node="a@127.0.0.9", certs=str(certs))
     done = cluster_kit("check", file)
     assert done.returncode == 2
-    expected = (
-        f"certs: cannot use '{certs}/tls.crt': its certificate names '127.0.0.1', not this node's "
-        "host '127.0.0.9'"
-    )
-    assert expected in done.stderr
+    assert f"certs: cannot use '{certs}/tls.crt': its certificate names '" in done.stderr
+    assert "', not this node's host '127.0.0.9'; " in done.stderr
     assert f"{file}:1:" in done.stderr
 
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from cluster_kit.cli import main
-from cluster_kit.security.issuing import Issuer, Names, new_key, pem_of, self_signed
+from cluster_kit.security.issuing import Issuer, LeafNames, new_key, pem_of, self_signed
 
 FILES = {"ca.crt": 0o644, "tls.crt": 0o644, "tls.key": 0o600}
 HOST = "10.0.0.1"
@@ -90,7 +90,7 @@ def test_authority_and_leaves_are_where_they_are_said_to_be(pki):
     finally:
         os.umask(umask)
     assert (done.returncode, done.stderr) == (0, "")
-    *rows, key, _, configuration = done.stdout.splitlines()
+    *rows, key, _, _, configuration = done.stdout.splitlines()
     in_days = {
         days: f"until {datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}" for days in (90, 3650)
     }
@@ -99,7 +99,7 @@ def test_authority_and_leaves_are_where_they_are_said_to_be(pki):
         [f"{pki}/{HOST}", in_days[90], f"{HOST}, shop-1.example"],
         [f"{pki}/fd00::5", in_days[90], "fd00::5"],
     ]
-    assert key.startswith(f"{pki}/ca.key is for you alone")
+    assert key.startswith(f"Keep {pki}/ca.key off the nodes' machines")
     assert configuration == f"certs: {pki}/{HOST}"
     modes = {
         str(path.relative_to(pki)): stat.S_IMODE(path.stat().st_mode) for path in pki.rglob("*")
@@ -241,7 +241,7 @@ def test_authority_that_is_there_is_used(pki):
 def test_leaf_that_is_there_is_refused_and_nothing_is_made(pki):
     made(pki, HOST)
     before = content(pki)
-    assert f"'{pki}/{HOST}' is there already, and may be in use: add --renew" in refused(
+    assert f"'{pki}/{HOST}' exists and may be in use: add --renew" in refused(
         pki, "shop-2.example", HOST
     )
     assert content(pki) == before
@@ -324,7 +324,7 @@ def test_no_second_authority_is_begun_beside_leaves_of_a_lost_one(pki, lost):
     for also in (["shop-2.example"], ["--renew"]):
         error = refused(pki, *also)
         assert "ca.key'" in error
-        assert "bring" in error
+        assert "restore" in error
     assert content(pki) == before
 
 
@@ -378,10 +378,10 @@ def test_cluster_goes_over_to_another_authority(pki, tmp_path):
         ("[::1]", "brackets belong only around an IPv6 address that a port follows; write ::1"),
         ("10.0.0.1:45893", "a port does not belong to the host"),
         ("10.0.0.300", "four numbers from 0 to 255"),
-        ("*.example", "a wildcard would make each machine all the others"),
+        ("*.example", "with a wildcard, each machine could impersonate the others"),
         ("café.example", "write an international name in its xn-- form"),
-        ("0.0.0.0", "it stands for all addresses"),
-        ("shop@::", "it stands for all addresses"),
+        ("0.0.0.0", "it means all addresses"),
+        ("shop@::", "it means all addresses"),
         ("${POD_IP}", "POD_IP"),
         ("ca.key", "names no machine"),
         ("CA.crt,10.0.0.1", "names no machine"),
@@ -419,18 +419,18 @@ def certificate(*keys, days_ago=0):
 
 KEY = new_key()
 LEAF = Issuer(KEY, [self_signed(KEY, datetime.now(UTC))]).issue(
-    Names((HOST,)), 90, datetime.now(UTC)
+    LeafNames((HOST,)), 90, datetime.now(UTC)
 )
 
 
 @pytest.mark.parametrize(
     ("authority", "key", "why"),
     [
-        (certificate(KEY), b"nonsense", "ca.key': it is no private key in PEM"),
+        (certificate(KEY), b"nonsense", "ca.key': it is not a private key in PEM"),
         (b"", pem_of(KEY), "ca.crt': it has no certificate in PEM"),
-        (certificate(new_key()), pem_of(KEY), "ca.key': none of its certificates is of that key"),
-        (LEAF.chain, LEAF.key, "is of no authority"),
-        (certificate(KEY, days_ago=3651), pem_of(KEY), "it has expired on "),
+        (certificate(new_key()), pem_of(KEY), "ca.key': none of its certificates is for that key"),
+        (LEAF.chain, LEAF.key, "is not an authority"),
+        (certificate(KEY, days_ago=3651), pem_of(KEY), "it expired on "),
         (certificate(KEY), b"x" * (1 << 20) + b"x", "more than 1048576 bytes"),
     ],
     ids=["no key", "no certificate", "of another", "a leaf", "expired", "large"],
@@ -467,7 +467,7 @@ def test_leaf_that_ends_early_is_warned_about(pki):
 def test_folder_that_everybody_can_write_to_is_refused(pki):
     pki.mkdir()
     pki.chmod(0o1777)  # as that for temporary files is
-    assert "may have put in an authority" in refused(pki, HOST)
+    assert "everybody can write to it, and so plant an authority" in refused(pki, HOST)
     assert list(pki.iterdir()) == []
 
 

@@ -57,17 +57,17 @@ def test_nothing_is_left_to_fill_in(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "name", "why"),
     [
-        ("strategy", "gossip", "there is such a strategy already"),
-        ("registry", "gossip", "there is such a strategy already"),
-        ("connector", "tcp", "there is such a connector already"),
-        ("command", "run", "there is such a command already"),
+        ("strategy", "gossip", "an installed strategy has this name"),
+        ("registry", "gossip", "an installed strategy has this name"),
+        ("connector", "tcp", "an installed connector has this name"),
+        ("command", "run", "an installed command has this name"),
         ("strategy", "Acme", "expected lower-case words"),
         ("strategy", "../acme", "expected lower-case words"),
         ("strategy", "acme-inc", "expected lower-case words"),
-        ("strategy", "a" * 41, "at most 40 long"),
-        ("strategy", "class", "it means something else"),
-        ("strategy", "hooks", "it means something else"),
-        ("strategy", "polling", "it means something else"),
+        ("strategy", "a" * 41, "at most 40 characters"),
+        ("strategy", "class", "the templates or Python reserve this name"),
+        ("strategy", "hooks", "the templates or Python reserve this name"),
+        ("strategy", "polling", "the templates or Python reserve this name"),
         ("plugin", "acme", "is not one of"),
     ],
 )
@@ -120,7 +120,7 @@ def test_what_is_there_stays_as_it_is(tmp_path):
     (folder / "mine.txt").write_text("mine")
     done = cluster_kit("new", "strategy", "acme", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "it is there, and not empty; see --directory" in done.stderr
+    assert "it exists and is not empty; see --directory" in done.stderr
     assert written(tmp_path) == ["cluster-kit-acme/mine.txt"]
 
 

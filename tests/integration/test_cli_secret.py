@@ -43,7 +43,7 @@ def test_what_is_there_is_never_written_over(tmp_path, kind):
         path.symlink_to(tmp_path / "elsewhere")
     done = cluster_kit("secret", "-o", path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"secret: '{path}' exists, and may be in use" in done.stderr
+    assert f"secret: '{path}' exists and may be in use" in done.stderr
     assert not (tmp_path / "elsewhere").exists()
     assert kind == "link" or path.read_text() == "in use"
 
@@ -86,7 +86,7 @@ def test_check_says_how_to_make_one(tmp_path):
     file.write_text("node: a@10.0.0.1\ntopologies: {lan: {strategy: gossip}}\n")
     done = cluster_kit("check", file)
     assert done.returncode == 2
-    assert "'cluster-kit secret --output FILE' and the key 'secret_file: FILE'" in done.stderr
+    assert "run 'cluster-kit secret --output FILE' and add 'secret_file: FILE'" in done.stderr
 
 
 ASKING = """

@@ -87,11 +87,11 @@ def test_members_with_a_machine_each_link(secrets):
 
 
 NO_AUTHORITY = (
-    "its certificate is of no authority in our ca file: give both nodes certificates of an "
+    "no authority in our ca file issued its certificate: give both nodes certificates of an "
     "authority"
 )
 OUR_NO_AUTHORITY = (
-    "our certificate is of no authority in its ca file (alert unknown ca): give both nodes "
+    "no authority in its ca file issued our certificate (alert unknown ca): give both nodes "
     "certificates"
 )
 STRANGERS = {  # what ann holds, what she is told, what bob says of her, who has GOOD
@@ -118,11 +118,11 @@ STRANGERS = {  # what ann holds, what she is told, what bob says of her, who has
     "purpose": (
         ring(ROOT.certificates(HERE, purposes=SERVER)),
         (
-            "our certificate is for another purpose than TLS between nodes (alert unsupported "
+            "our certificate is not meant for TLS between nodes (alert unsupported "
             "certificate): have it issued"
         ),
         (
-            "its certificate is for another purpose than TLS between nodes: have it issued for "
+            "its certificate is not meant for TLS between nodes: have it issued for "
             "serverAuth and clientAuth"
         ),
     ),
@@ -201,7 +201,7 @@ def test_stranger_that_is_dialled_is_told_apart_at_both_ends(bobs, why, whys, ca
         (ring(GOOD, 2), "it does not hold our secret"),
         (
             ring(OTHER.certificates(HERE, authorities=(ROOT,)), 1),
-            "our certificate is of no authority in its ca file",
+            "no authority in its ca file issued our certificate",
         ),
     ],
     ids=["only secret", "only certificates", "other secret", "other authority"],
@@ -229,8 +229,9 @@ def test_certificate_of_another_host_is_refused_at_once(lied_to, secrets, caplog
             else:
                 error = await refusal(honest, wrong)
                 assert error.reason is ConnectReason.NAME
-                names = "'10.0.0.9', 'eve.example' only; have it issued for '127.0.0.1'"
-                assert f"its certificate is for {names}" in str(error)
+                names = "'10.0.0.9', 'eve.example' only"
+                cure = "if that is its host, have it issued for '127.0.0.1'"
+                assert f"its certificate is for {names}; {cure}" in str(error)
             (line,) = await until_told(caplog)
             names = "'10.0.0.9', 'eve.example' only"
             assert f"it calls itself 'eve@127.0.0.1', and its certificate is for {names}" in line
@@ -248,9 +249,13 @@ def test_member_of_another_trust_domain_is_refused(caplog):
         async with Local("ann", keyring=rings[0]) as ann, Local("bob", keyring=rings[1]) as bob:
             error = await refusal(ann, bob)
             assert error.reason is ConnectReason.AUTH
-            cause = "no member of the trust domain 'example.org', but of 'spiffe://example.com/web'"
-            assert f"is of {cause}" in str(error)
-            cause = "no member of the trust domain 'example.com', but of 'spiffe://example.org/web'"
+            cause = (
+                "names 'spiffe://example.com/web', not a member of the trust domain 'example.org'"
+            )
+            assert cause in str(error)
+            cause = (
+                "names 'spiffe://example.org/web', not a member of the trust domain 'example.com'"
+            )
             assert cause in (await until_told(caplog))[0]
 
     run(scenario)

@@ -163,7 +163,7 @@ def test_client_of_openssl_is_accepted(tmp_path, secret):
 
 ROOT, STRANGE = RealAuthority("root"), RealAuthority("strange")
 OURS = Keyring(certificates=ROOT.certificates("127.0.0.1", "ann.example"))
-NO_AUTHORITY = "its certificate is of no authority in our ca file"
+NO_AUTHORITY = "no authority in our ca file issued its certificate"
 EXPIRED = "its certificate, or that of its authority, has expired"
 THEIRS = {
     "right": (ROOT, {}, None),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster_kit.cli.rotate import Verdict, standings
+from cluster_kit.cli.rotate import Readiness, peers_of
 
 OLD, NEW = "0ld" * 5 + "0", "4e3" * 5 + "0"
 
@@ -19,38 +19,38 @@ def told(links=(), known=(), gone=()):
     }
 
 
-def verdicts(answer, secrets):
-    return {each.node: each.verdict for each in standings(answer, secrets)}
+def readiness(answer, secrets):
+    return {each.node: each.readiness for each in peers_of(answer, secrets)}
 
 
 @pytest.mark.parametrize(
-    ("held", "step", "verdict"),
+    ("held", "step", "expected"),
     [
-        ([OLD], [OLD, NEW], Verdict.READY),  # to accept more parts nobody
-        ([OLD], [NEW, OLD], Verdict.BEHIND),
-        ([OLD, NEW], [NEW, OLD], Verdict.READY),
-        ([OLD, NEW], [NEW], Verdict.BEHIND),
-        ([NEW, OLD], [NEW], Verdict.READY),
-        ([NEW], [NEW], Verdict.READY),
-        ([OLD], [NEW], Verdict.BEHIND),
-        ([], [OLD, NEW], Verdict.BEHIND),
+        ([OLD], [OLD, NEW], Readiness.READY),  # to accept more parts nobody
+        ([OLD], [NEW, OLD], Readiness.BEHIND),
+        ([OLD, NEW], [NEW, OLD], Readiness.READY),
+        ([OLD, NEW], [NEW], Readiness.BEHIND),
+        ([NEW, OLD], [NEW], Readiness.READY),
+        ([NEW], [NEW], Readiness.READY),
+        ([OLD], [NEW], Readiness.BEHIND),
+        ([], [OLD, NEW], Readiness.BEHIND),
     ],
 )
-def test_linked_node_is_ready_if_each_goes_on_to_accept_what_the_other_uses(held, step, verdict):
-    assert verdicts(told([("a@h", held)]), step) == {"a@h": verdict}
+def test_linked_node_is_ready_if_each_goes_on_to_accept_what_the_other_uses(held, step, expected):
+    assert readiness(told([("a@h", held)]), step) == {"a@h": expected}
 
 
 def test_who_is_known_or_went_just_now_is_absent_unless_it_is_linked():
     answer = told([("a@h", [OLD, NEW])], known=["a@h", "b@h"], gone=["c@h"])
-    assert verdicts(answer, [NEW, OLD]) == {
-        "a@h": Verdict.READY,
-        "b@h": Verdict.ABSENT,
-        "c@h": Verdict.ABSENT,
+    assert readiness(answer, [NEW, OLD]) == {
+        "a@h": Readiness.READY,
+        "b@h": Readiness.ABSENT,
+        "c@h": Readiness.ABSENT,
     }
 
 
 def test_fault_names_the_secret():
-    [behind] = standings(told([("a@h", [OLD])]), [NEW])
+    [behind] = peers_of(told([("a@h", [OLD])]), [NEW])
     assert behind.row == (
         "a@h",
         OLD[:8],
@@ -67,4 +67,4 @@ def test_fault_names_the_secret():
 def test_node_of_several_topologies_counts_by_the_link_that_tells_of_secrets():
     answer = told([("a@h", [])])
     answer["topologies"]["wan"] = told([("a@h", [NEW])])["topologies"]["lan"]
-    assert verdicts(answer, [NEW]) == {"a@h": Verdict.READY}
+    assert readiness(answer, [NEW]) == {"a@h": Readiness.READY}

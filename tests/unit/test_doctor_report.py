@@ -7,7 +7,7 @@ import pytest
 
 from cluster_kit import load_config
 from cluster_kit.cli.doctor.report import JsonLines, Lines
-from cluster_kit.cli.doctor.verdict import Entry, Verdict
+from cluster_kit.cli.doctor.verdict import SourceFinding, Verdict
 from cluster_kit.diagnosis import Finding, Outcome
 
 CONFIG = load_config({"cluster": "shop", "topologies": {"lan": {"strategy": "gossip"}}})
@@ -17,7 +17,9 @@ LONG = (
 
 
 def told(**fields):
-    return Entry("gossip", "source", Finding(**({"asked": "port 1", "got": "open"} | fields)))
+    return SourceFinding(
+        "gossip", "source", Finding(**({"asked": "port 1", "got": "open"} | fields))
+    )
 
 
 def shown(*entries, verdict=None, width=None, form=Lines):
@@ -27,7 +29,7 @@ def shown(*entries, verdict=None, width=None, form=Lines):
     report.topology(CONFIG.topologies["lan"])
     report.source("gossip")
     for entry in entries:
-        report.entry(entry)
+        report.finding(entry)
     if verdict:
         report.verdict(verdict)
     return [click.unstyle(line) for line in lines]

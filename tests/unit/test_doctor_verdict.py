@@ -2,12 +2,12 @@
 
 import pytest
 
-from cluster_kit.cli.doctor.verdict import Entry, Verdict, judge
+from cluster_kit.cli.doctor.verdict import SourceFinding, Verdict, judge
 from cluster_kit.diagnosis import Finding, Outcome
 
 
 def entry(step, outcome=Outcome.OK, *, source="dns", asked="A web.test", got="nothing", cause=None):
-    return Entry(source, step, Finding(asked=asked, got=got, outcome=outcome, cause=cause))
+    return SourceFinding(source, step, Finding(asked=asked, got=got, outcome=outcome, cause=cause))
 
 
 OK = [entry("source"), entry("discovery")]

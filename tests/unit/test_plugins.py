@@ -597,7 +597,9 @@ class TestCommands:
         assert "Hail everybody." in shown
         assert shown.count("(broken: see cluster-kit plugins)") == 2
 
-    @pytest.mark.parametrize(("name", "told"), [("odd", "no click command"), ("missing", "has no")])
+    @pytest.mark.parametrize(
+        ("name", "told"), [("odd", "not a click command"), ("missing", "has no")]
+    )
     def test_one_that_is_broken_says_why(self, name, told):
         done = self.invoke(name)
         assert done.exit_code == 1

@@ -126,12 +126,12 @@ PARTED = {
         keyring(1),
         both(BOBS, 1),
         "it does not hold our secret",
-        "our certificate is of no authority in its ca file (alert unknown ca)",
+        "no authority in its ca file issued our certificate (alert unknown ca)",
     ),
     "no certificates here": (
         both(ANNS, 1),
         keyring(1),
-        "its certificate is of no authority in our ca file",
+        "no authority in our ca file issued its certificate",
         "it does not accept our secret",
     ),
     "expired": (
@@ -143,8 +143,8 @@ PARTED = {
     "wrong authority": (
         both(OTHER.certificates("10.0.0.1", authorities=(ROOT,)), 1),
         both(BOBS, 1),
-        "our certificate is of no authority in its ca file (alert unknown ca)",
-        "its certificate is of no authority in our ca file",
+        "no authority in its ca file issued our certificate (alert unknown ca)",
+        "no authority in our ca file issued its certificate",
     ),
 }
 

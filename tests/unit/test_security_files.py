@@ -20,7 +20,7 @@ from cluster_kit.wire.frames import MAGIC, Hello, encode
 ROOT, OTHER = Authority("root"), Authority("other")
 MIDDLE = Authority("middle", issuer=ROOT)
 ANN, BOB = "10.0.0.1", "bob.example"
-NO_AUTHORITY = "its certificate is of no authority in our ca file"
+NO_AUTHORITY = "no authority in our ca file issued its certificate"
 
 
 def ends(anns, bobs):
@@ -49,8 +49,8 @@ def test_ends_with_certificates_of_one_authority_prove_themselves(kind, bare):
     assert ann.tls.proof.objection_to(f"any@{BOB}") is None
     assert ann.tls.proof.objection_to("web@a.shop") is None
     assert ann.tls.proof.objection_to(f"ann@{ANN}") == (
-        f"its certificate is for 'bob.example', '*.shop' only; have it issued for '{ANN}' as well, "
-        "if it is that"
+        "its certificate is for 'bob.example', '*.shop' only; if that is its host, have it issued "
+        f"for '{ANN}' as well"
     )
 
 
@@ -100,7 +100,7 @@ def test_rotation_to_another_authority_goes_by_a_bundle(title):
 
 EXPIRED = "its certificate, or that of its authority, has expired"
 NOT_YET = "its certificate, or that of its authority, is not valid yet"
-PURPOSE = "its certificate is for another purpose than TLS between nodes"
+PURPOSE = "its certificate is not meant for TLS between nodes"
 FAULTS = {
     "expired": (lambda host, **_: ROOT.certificates(host, since=-2 * DAY, until=-DAY), EXPIRED),
     "not yet valid": (lambda host, **_: ROOT.certificates(host, since=DAY, until=2 * DAY), NOT_YET),
@@ -121,12 +121,11 @@ FAULTS = {
 ALERTS = {
     "expired": "our certificate has expired by its clock (alert certificate expired)",
     "not yet valid": "it does not accept our certificate (alert bad certificate)",
-    "wrong authority": "our certificate is of no authority in its ca file (alert unknown ca)",
-    "self-signed": "our certificate is of no authority in its ca file (alert unknown ca)",
+    "wrong authority": "no authority in its ca file issued our certificate (alert unknown ca)",
+    "self-signed": "no authority in its ca file issued our certificate (alert unknown ca)",
     "forged": "it does not accept our certificate (alert decrypt error)",
     "purpose": (
-        "our certificate is for another purpose than TLS between nodes (alert unsupported "
-        "certificate)"
+        "our certificate is not meant for TLS between nodes (alert unsupported certificate)"
     ),
 }
 
@@ -218,11 +217,11 @@ def test_members_of_a_trust_domain_may_be_any_node():
 def test_who_is_of_no_such_trust_domain_is_refused(others, whom):
     ann, bob = ends(member("example.org"), others)
     assert_untrusted(
-        ann, f"its certificate is of no member of the trust domain 'example.org', but of {whom}"
+        ann, f"its certificate names {whom}, not a member of the trust domain 'example.org'"
     )
     ann, bob = ends(others, member("example.org"))
     assert_untrusted(
-        bob, f"its certificate is of no member of the trust domain 'example.org', but of {whom}"
+        bob, f"its certificate names {whom}, not a member of the trust domain 'example.org'"
     )
 
 

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from cluster_kit.security.issuing import (
     Issuer,
-    Names,
+    LeafNames,
     load_certificates,
     load_key,
     names_in,
@@ -24,7 +24,7 @@ from cluster_kit.security.issuing import (
 )
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-HOST = Names(("10.0.0.1",))
+HOST = LeafNames(("10.0.0.1",))
 LONG = ".".join(["x" * 63] * 3 + ["y" * 61])
 
 
@@ -40,9 +40,9 @@ def leaf(names, by=None):
 @pytest.mark.parametrize(
     "names",
     [
-        Names(("10.0.0.1", "shop-1.example", "fd00::1")),
-        Names(("localhost",), "spiffe://example.org/localhost"),
-        Names((LONG,), f"spiffe://example.org/{LONG}"),
+        LeafNames(("10.0.0.1", "shop-1.example", "fd00::1")),
+        LeafNames(("localhost",), "spiffe://example.org/localhost"),
+        LeafNames((LONG,), f"spiffe://example.org/{LONG}"),
     ],
     ids=["several", "with an id", "long"],
 )
@@ -54,7 +54,7 @@ def test_names_are_as_they_were_given(names):
     ("host", "title"), [("10.0.0.1", ["10.0.0.1"]), ("x" * 63, ["x" * 63]), (LONG, [])]
 )
 def test_alternative_names_are_critical_where_there_is_no_other(host, title):
-    certificate = leaf(Names((host,)))
+    certificate = leaf(LeafNames((host,)))
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert [
         each.value for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -153,18 +153,18 @@ def signed(certificate, key, issuer=None, without=()):
 )
 def test_authority_that_strict_verification_refuses_is_refused(without):
     key = new_key()
-    with pytest.raises(ValueError, match="is of no authority"):
+    with pytest.raises(ValueError, match="is not an authority"):
         Issuer(key, [signed(self_signed(key, NOW), key, without=(without,))])
 
 
 def test_leaf_is_no_authority():
     issued = issuer().issue(HOST, 90, NOW)
-    with pytest.raises(ValueError, match="is of no authority"):
+    with pytest.raises(ValueError, match="is not an authority"):
         Issuer(load_key(issued.key), load_certificates(issued.chain))
 
 
 def test_certificate_has_to_be_of_the_key():
-    with pytest.raises(ValueError, match="none of its certificates is of that key"):
+    with pytest.raises(ValueError, match="none of its certificates is for that key"):
         Issuer(new_key(), [self_signed(new_key(), NOW)])
 
 
@@ -175,13 +175,13 @@ def encoded(key, encryption):
 @pytest.mark.parametrize(
     ("pem", "why"),
     [
-        (b"", "no private key in PEM"),
-        (b"\x00\xff", "no private key in PEM"),
-        (pem_of(new_key())[:100], "no private key in PEM"),
-        (self_signed(new_key(), NOW).public_bytes(Encoding.PEM), "no private key in PEM"),
+        (b"", "not a private key in PEM"),
+        (b"\x00\xff", "not a private key in PEM"),
+        (pem_of(new_key())[:100], "not a private key in PEM"),
+        (self_signed(new_key(), NOW).public_bytes(Encoding.PEM), "not a private key in PEM"),
         (encoded(new_key(), BestAvailableEncryption(b"x")), "it is encrypted"),
-        (pem_of(x25519.X25519PrivateKey.generate()), "another kind"),
-        (pem_of(dsa.generate_private_key(1024)), "another kind"),
+        (pem_of(x25519.X25519PrivateKey.generate()), "not a key for ECDSA"),
+        (pem_of(dsa.generate_private_key(1024)), "not a key for ECDSA"),
     ],
     ids=["empty", "bytes", "cut", "certificate", "encrypted", "for key exchange", "dsa"],
 )

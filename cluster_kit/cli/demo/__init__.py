@@ -1,7 +1,7 @@
 """``cluster-kit demo``: real processes form a cluster; some are killed, frozen and thawed.
 
-``member`` is one node's process, ``board`` what the nodes have reported, ``show`` the order of
-events, ``view`` what you see.
+``cluster`` runs the nodes, ``board`` records what they report, ``show`` has the steps, ``view`` the
+output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cluster_kit.cli.interruption import raising
     example="cluster-kit demo --nodes 8 --once",
     exit_codes={
         0: "every step was observed",
-        1: "a step was not; prints which one, and the last lines that nodes logged",
+        1: "a step was not; prints which one, and the last log lines of the nodes",
     },
 )
 @click.option(
@@ -36,12 +36,12 @@ from cluster_kit.cli.interruption import raising
     "--once", is_flag=True, help="Exit after the last step, instead of running on until Ctrl-C."
 )
 def demo(size: int, once: bool) -> None:
-    """Show a cluster form and heal, with nothing to set up.
+    """Show a cluster form and heal, without any setup.
 
-    Starts some nodes, each a 'cluster-kit run' process with its worker, that find each other by
+    Starts some nodes, each a 'cluster-kit run' process with its worker, which find each other by
     gossip on the loopback interface. One is killed and restarted, one is frozen and thawed, one
-    leaves; each time you see how long it took until all others had noticed. Nothing is left behind,
-    however it ends.
+    leaves; each time, the demo shows how long it took until all others had noticed. It leaves
+    nothing behind, however it ends.
     """
     from cluster_kit.cli.demo.board import NotSeen
     from cluster_kit.cli.demo.cluster import DemoCluster
@@ -59,16 +59,16 @@ def demo(size: int, once: bool) -> None:
                 raise Failure(f"demo: not seen: {exc}\n{cluster.last_words()}") from exc
             complete = True
             if not once:
-                view.say("everything was seen; the cluster goes on until you press Ctrl-C")
+                view.say("every step was observed; the cluster runs on until you press Ctrl-C")
                 signal.pause()
     except (KeyboardInterrupt, RuntimeError) as exc:
         if not _is_interrupt(exc):
             raise
         if not complete:
-            raise Failure("demo: interrupted before everything was seen") from exc
-    click.echo("everything was seen; nothing is left behind")
+            raise Failure("demo: interrupted before the last step") from exc
+    click.echo("every step was observed; nothing is left behind")
 
 
 def _is_interrupt(exc: BaseException) -> bool:
-    """Whether a signal caused it; one during a wait for a lock may surface as another error."""
+    """Whether a signal caused ``exc``; during a wait for a lock it may surface as another error."""
     return isinstance(exc, KeyboardInterrupt) or isinstance(exc.__context__, KeyboardInterrupt)

@@ -1,4 +1,4 @@
-"""What the nodes of the demo have reported, and when: which one sees which."""
+"""Records which nodes of the demo are linked, as each of them reports it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_SHOWN = 5  # of what is missing; the rest is more of the same
+from cluster_kit.diagnosis import listed
+
+_SHOWN = 5  # of the missing reports
 
 Pair = tuple[str, str]
-"""An observer and the node that it speaks of."""
+"""An observer and the node that it reports about."""
 
 
 class NotSeen(Exception):  # noqa: N818 - it names an outcome
@@ -19,8 +21,8 @@ class NotSeen(Exception):  # noqa: N818 - it names an outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The last event that an observer reported about its link to another node."""
+class LinkChange:
+    """The last change that an observer reported of its link to another node."""
 
     event: str
     reason: str
@@ -28,26 +30,26 @@ class Told:
 
 
 class Board:
-    """Filled by the threads that read the nodes' output, read by the show and the view."""
+    """Written by the threads that read the nodes' output, read by the show and the view."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._told: dict[Pair, Told] = {}
+        self._latest: dict[Pair, LinkChange] = {}
         self._ended: set[str] = set()
 
     def start(self, observer: str) -> None:
         """Forget what ``observer`` reported in an earlier run."""
         with self._changed:
             self._ended.discard(observer)
-            self._told = {pair: told for pair, told in self._told.items() if pair[0] != observer}
+            for pair in [pair for pair in self._latest if pair[0] == observer]:
+                del self._latest[pair]
 
-    def hear(self, observer: str, event: Mapping[str, Any]) -> None:
+    def record(self, observer: str, event: Mapping[str, Any]) -> None:
         """Record an event that ``observer`` printed."""
         if event["event"] in ("node_up", "node_down"):
+            change = LinkChange(event["event"], event.get("reason", ""), time.monotonic())
             with self._changed:
-                self._told[observer, event["node"]] = Told(
-                    event["event"], event.get("reason", ""), time.monotonic()
-                )
+                self._latest[observer, event["node"]] = change
                 self._changed.notify_all()
 
     def end(self, observer: str) -> None:
@@ -67,7 +69,7 @@ class Board:
         pairs = list(pairs)
 
         def missing() -> list[Pair]:
-            return [pair for pair in pairs if not self._has_told(event, pair, since_s)]
+            return [pair for pair in pairs if not self._has_reported(event, pair, since_s)]
 
         def settled() -> bool:
             left = missing()
@@ -76,24 +78,21 @@ class Board:
         with self._changed:
             self._changed.wait_for(settled, timeout_s)
             if left := missing():
-                raise NotSeen(self._shortcoming(event, left, timeout_s))
-            return max(self._told[pair].at_s for pair in pairs) - since_s
+                raise NotSeen(self._why_not_seen(event, left, timeout_s))
+            return max(self._latest[pair].at_s for pair in pairs) - since_s
 
-    def view_of(self, observer: str) -> dict[str, Told]:
-        """Return the last event that ``observer`` reported about each node."""
+    def links_of(self, observer: str) -> dict[str, LinkChange]:
+        """Return the last change that ``observer`` reported of each link."""
         with self._changed:
-            return {node: told for (who, node), told in self._told.items() if who == observer}
+            return {node: change for (who, node), change in self._latest.items() if who == observer}
 
-    def _has_told(self, event: str, pair: Pair, since_s: float) -> bool:
-        told = self._told.get(pair)
-        return told is not None and told.event == event and told.at_s >= since_s
+    def _has_reported(self, event: str, pair: Pair, since_s: float) -> bool:
+        change = self._latest.get(pair)
+        return change is not None and change.event == event and change.at_s >= since_s
 
-    def _shortcoming(self, event: str, missing: list[Pair], timeout_s: float) -> str:
+    def _why_not_seen(self, event: str, missing: list[Pair], timeout_s: float) -> str:
         ended = sorted({observer for observer, _ in missing} & self._ended)
         if ended:
             return f"{', '.join(ended)} ended too early"
-        shown = ", ".join(
-            f"{observer} has not reported {event} of {node}" for observer, node in missing[:_SHOWN]
-        )
-        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        return f"{shown}{more} within {timeout_s:g} s"
+        reports = listed([f"{observer}: {event} of {node}" for observer, node in missing], _SHOWN)
+        return f"not reported within {timeout_s:g} s: {reports}"

@@ -1,51 +1,185 @@
-"""The nodes of the demo together: started at once, ended at once, closed to any other cluster."""
+"""The nodes of the demo: started at once, ended at once, closed to any other cluster.
+
+Each is a ``cluster-kit run`` process and its worker, in a process group. The group lets both be
+killed or frozen as one, and lets a terminal's Ctrl-C reach the demo alone. A demo that is killed
+leaves nothing behind either: a node ends with its standard input, and the kernel continues a frozen
+one, because its group has become an orphan.
+
+Source: POSIX.1-2017, ``_Exit``, consequences of process termination.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
 from contextlib import suppress
+from enum import StrEnum
 from typing import Self
 
 from cluster_kit.cli.demo.board import Board
-from cluster_kit.cli.demo.member import Member, State
+
+_LEAVE_S = 10.0
+_LAST_WORDS_LINES = 5
+_LAST_WORDS_CHARS = 1000  # of a line
+
+
+class NodeState(StrEnum):
+    """What the demo last did to a node."""
+
+    RUNNING = "running"
+    KILLED = "killed"
+    FROZEN = "frozen"
+    LEFT = "left"
+
+
+class DemoNode:
+    """Owns the processes of one node; ``end`` releases everything.
+
+    Args:
+        name: The name of the node.
+        config: The content of its configuration file.
+        board: Records what the node reports.
+    """
+
+    def __init__(self, name: str, config: bytes, board: Board) -> None:
+        self.name = name
+        self.state = NodeState.LEFT
+        self._config = config
+        self._board = board
+        self._errors = deque[str](maxlen=_LAST_WORDS_LINES)
+        self._process: subprocess.Popen[str] | None = None
+        self._readers: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the node, for the first time or again."""
+        self._board.start(self.name)
+        reading, writing = os.pipe()  # in place of a file that could be left behind
+        command = [sys.executable, "-P", "-m", "cluster_kit.cli", "run", f"/dev/fd/{reading}"]
+        command += ["--name", self.name, "--events", "json", "--until-eof"]
+        try:
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(self._config)
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                command,
+                pass_fds=[reading],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                process_group=0,
+            )
+        finally:
+            os.close(reading)
+        self._readers = [
+            threading.Thread(target=read, args=(process,), daemon=True)
+            for read in (self._read, self._read_errors)
+        ]
+        for reader in self._readers:
+            reader.start()
+        self.state = NodeState.RUNNING
+
+    def kill(self) -> None:
+        """Kill the node and its worker."""
+        self._signal(signal.SIGKILL)
+        self._reap()
+        self.state = NodeState.KILLED
+
+    def freeze(self) -> None:
+        """Stop the node and its worker, whatever they are doing."""
+        self._signal(signal.SIGSTOP)
+        self.state = NodeState.FROZEN
+
+    def thaw(self) -> None:
+        """Continue a frozen node."""
+        self._signal(signal.SIGCONT)
+        self.state = NodeState.RUNNING
+
+    def ask_to_leave(self) -> None:
+        """Ask the node to leave; ``end`` waits for it."""
+        if self._process is not None:
+            self._process.terminate()
+            self.state = NodeState.LEFT
+
+    def end(self) -> None:
+        """Wait until the node has left, and kill it if it doesn't."""
+        if self._process is not None:
+            try:
+                self._process.wait(_LEAVE_S)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+            self._reap()
+
+    def last_words(self) -> str:
+        """Return the last lines that the node wrote to standard error."""
+        return "\n".join(self._errors)
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
+
+    def _reap(self) -> None:
+        process = self._process
+        assert process is not None
+        process.wait()
+        for reader in self._readers:
+            reader.join()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            assert pipe is not None
+            pipe.close()
+        self._process = None
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._board.record(self.name, json.loads(line))
+        self._board.end(self.name)
+
+    def _read_errors(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            self._errors.append(line.rstrip()[:_LAST_WORDS_CHARS])
 
 
 class DemoCluster:
-    """A context manager; at its end no process of it is left."""
+    """All nodes of the demo; as a context manager, leaves no process behind."""
 
     def __init__(self, size: int) -> None:
         self.board = Board()
-        config = {
-            "cluster": f"demo-{secrets.token_hex(8)}",
-            "topologies": {"demo": {"strategy": "gossip"}},
-        }
+        cluster = f"demo-{secrets.token_hex(8)}"
+        config = {"cluster": cluster, "topologies": {"demo": {"strategy": "gossip"}}}
+        content = json.dumps(config).encode()
         names = [f"n{number}@127.0.0.1" for number in range(1, size + 1)]
-        self.members = [Member(name, json.dumps(config).encode(), self.board) for name in names]
+        self.nodes = [DemoNode(name, content, self.board) for name in names]
 
     def start(self) -> None:
         """Start all nodes."""
-        for member in self.members:
-            member.start()
+        for node in self.nodes:
+            node.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for member in self.members:
+        for node in self.nodes:
             with suppress(ProcessLookupError):
-                member.thaw()
-            member.ask_to_leave()
-        for member in self.members:
-            member.end()
+                node.thaw()
+            node.ask_to_leave()
+        for node in self.nodes:
+            node.end()
 
-    def others(self, member: Member) -> list[Member]:
-        """Return the nodes that should see ``member``."""
-        return [
-            other for other in self.members if other is not member and other.state is State.RUNNING
-        ]
+    def others(self, node: DemoNode) -> list[DemoNode]:
+        """Return the running nodes other than ``node``."""
+        others = [other for other in self.nodes if other is not node]
+        return [other for other in others if other.state is NodeState.RUNNING]
 
     def last_words(self) -> str:
-        """Return what the nodes wrote to standard error, as far as they did."""
-        words = [(member.name, member.last_words()) for member in self.members]
+        """Return the last lines that the nodes wrote to standard error."""
+        words = [(node.name, node.last_words()) for node in self.nodes]
         return "\n".join(f"--- {name}, standard error:\n{text}" for name, text in words if text)

@@ -1,4 +1,4 @@
-"""The output of the demo: a live table on a terminal, with ``rich``, and plain lines elsewhere."""
+"""The output of the demo: a live table on a terminal with ``rich``, and plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from cluster_kit.cli.demo.member import Member, State
+from cluster_kit.cli.demo.cluster import DemoCluster, DemoNode, NodeState
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster_kit.cli.demo.cluster import DemoCluster
-    from cluster_kit.cli.demo.show import View
+    from cluster_kit.cli.demo.show import DemoView
 
 _REFRESH_HZ = 8.0
 _STYLE = {"node_up": "green", "node_down": "red"}
 
 
-def make_view(cluster: DemoCluster) -> AbstractContextManager[View]:
+def make_view(cluster: DemoCluster) -> AbstractContextManager[DemoView]:
     """Return the best view that standard output allows."""
     if sys.stdout.isatty():
         try:
@@ -31,10 +30,10 @@ def make_view(cluster: DemoCluster) -> AbstractContextManager[View]:
 
 
 class PlainView:
-    """A line for each thing done, and one for what came of it."""
+    """A line for each action, and one for its outcome."""
 
     def say(self, text: str) -> None:
-        """Print what is done."""
+        """Print what is being done."""
         click.echo(text)
 
     def result(self, text: str, seconds: float) -> None:
@@ -59,7 +58,7 @@ class LiveView:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        """Print what is done."""
+        """Print what is being done."""
         self._live.console.print(text, highlight=False)
 
     def result(self, text: str, seconds: float) -> None:
@@ -70,26 +69,23 @@ class LiveView:
         from rich.table import Table
 
         table = Table("node", "process", "links", "last event")
-        for member in self._cluster.members:
-            table.add_row(member.name, member.state, *self._sight(member))
+        for node in self._cluster.nodes:
+            table.add_row(node.name, node.state, *self._links(node))
         return table
 
-    def _sight(self, member: Member) -> tuple[str, str]:
-        """Return which nodes a node sees, and its last event; nothing once it has ended."""
-        told = (
-            self._cluster.board.view_of(member.name)
-            if member.state in (State.RUNNING, State.FROZEN)
-            else {}
-        )
-        if not told:
+    def _links(self, node: DemoNode) -> tuple[str, str]:
+        """Return the links of a node, and its last event; nothing once it has ended."""
+        if node.state not in (NodeState.RUNNING, NodeState.FROZEN):
             return "", ""
-        names = (
-            f"[{_STYLE[told[node].event]}]{node.partition('@')[0]}[/]" for node in sorted(told)
-        )
-        node, last = max(told.items(), key=lambda item: item[1].at_s)
-        return " ".join(
-            names
-        ), f"{node.partition('@')[0]} {last.event.removeprefix('node_')} {last.reason}"
+        links = {
+            name.partition("@")[0]: change
+            for name, change in self._cluster.board.links_of(node.name).items()
+        }
+        if not links:
+            return "", ""
+        names = [f"[{_STYLE[links[name].event]}]{name}[/]" for name in sorted(links)]
+        name, last = max(links.items(), key=lambda item: item[1].at_s)
+        return " ".join(names), f"{name} {last.event.removeprefix('node_')} {last.reason}"
 
 
 def _result(text: str, seconds: float) -> str:

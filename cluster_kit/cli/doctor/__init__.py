@@ -1,7 +1,7 @@
-"""``cluster-kit doctor``: why a cluster does not form.
+"""``cluster-kit doctor``: finds out why a cluster does not form.
 
 ``examination`` runs one source in a process of its own and collects its findings, ``verdict`` draws
-the conclusion, ``report`` shows both. All sources are examined at once, and shown one by one.
+the conclusion, ``report`` prints both. All sources are examined at once, and printed one by one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cluster_kit.cli.interruption import INTERRUPTED, raising
 
 if TYPE_CHECKING:
     from cluster_kit.cli.doctor.examination import Examination
-    from cluster_kit.cli.doctor.report import Report
+    from cluster_kit.cli.doctor.report import FindingPrinter
     from cluster_kit.cli.doctor.verdict import Verdict
     from cluster_kit.config import ClusterConfig, TopologyConfig
     from cluster_kit.security.keys import Keyring
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     example="cluster-kit doctor cluster.yaml",
     exit_codes={
         0: "every source answers, and each topology has a node that can be linked to",
-        1: "something is wrong, or this node is alone; prints the most likely cause",
+        1: "there is a fault, or this node is alone; prints the most likely cause",
         2: FAULTY_FILE,
         INTERRUPTED: "interrupted",
     },
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     type=Seconds(),
     default=4.0,  # more than two heartbeats of gossip
     show_default=True,
-    help="Seconds to listen to each source, at least.",
+    help="Least number of seconds to listen to each source.",
 )
 @click.option(
     "--json",
@@ -56,41 +56,35 @@ def doctor(file: str, wait_s: float, as_json: bool) -> None:
     """Find out why the cluster of FILE does not form.
 
     Queries every source of every topology step by step, listens to what it discovers, and greets
-    the nodes that it found. Each finding is marked 'ok', 'empty' (an answer without any node) or
-    'failed' (no answer), followed by the likely cause and its cure. It looks without joining: it
-    announces nothing and links to nobody, so no node notices.
+    the nodes that it finds. Each finding is marked 'ok', 'empty' (an answer without nodes) or
+    'failed' (no answer), followed by the likely cause and its cure. Announces nothing and links to
+    nobody, so no node notices.
     """
     config, _ = read_configuration(file)
     from cluster_kit.cli.doctor.report import JsonLines, Lines
     from cluster_kit.diagnosis import Outcome
 
     on_terminal = sys.stdout.isatty() and not as_json
-    with _sign_of_life() if on_terminal else nullcontext(click.echo) as echo:
+    with _spinner() if on_terminal else nullcontext(click.echo) as echo:
         width = shutil.get_terminal_size().columns if on_terminal else None
-        report = JsonLines(echo) if as_json else Lines(echo, width)
-        report.begin(file, config)
-        verdicts = list(_examine(config, wait_s, report))
+        printer = JsonLines(echo) if as_json else Lines(echo, width)
+        printer.begin(file, config)
+        verdicts = list(_examine(config, wait_s, printer))
     if not all(verdict.outcome is Outcome.OK for verdict in verdicts):
         sys.exit(1)
 
 
-def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[Verdict]:
-    """Start everything at once, then report one topology after the other."""
+def _examine(config: ClusterConfig, wait_s: float, printer: FindingPrinter) -> Iterator[Verdict]:
+    """Start all examinations at once, then print one topology after the other."""
     keyring = _keyring(config)
     with raising(), ExitStack() as running:
-        started = [
-            (
-                topology,
-                [
-                    running.enter_context(each)
-                    for each in _examinations(config, topology, wait_s, keyring)
-                ],
-            )
-            for topology in config.topologies.values()
-        ]
-        for topology, examinations in started:
-            report.topology(topology)
-            yield _report(examinations, report)
+        started = []
+        for topology in config.topologies.values():
+            examinations = _examinations(config, topology, wait_s, keyring)
+            started.append((topology, list(map(running.enter_context, examinations))))
+        for topology, entered in started:
+            printer.topology(topology)
+            yield _conclude(entered, printer)
 
 
 def _keyring(config: ClusterConfig) -> Keyring | None:
@@ -112,8 +106,8 @@ def _examinations(
 
     name = config.node or made_up_name("doctor", config.host)
     local = Node(name=name, metadata=config.metadata, boot_id=BootId.new())
+    fence = Fence(config.cluster, topology.group)
     for number, source in enumerate(topology.sources):
-        fence = Fence(config.cluster, topology.group)
         order = Examine(
             topology=topology,
             source=number,
@@ -125,24 +119,25 @@ def _examinations(
         yield Examination(source, order)
 
 
-def _report(examinations: Iterable[Examination], report: Report) -> Verdict:
-    from cluster_kit.cli.doctor.verdict import Entry, judge
+def _conclude(examinations: Iterable[Examination], printer: FindingPrinter) -> Verdict:
+    """Print the findings about one topology as they come, and the verdict."""
+    from cluster_kit.cli.doctor.verdict import SourceFinding, judge
 
-    entries = []
+    findings = []
     for examination in examinations:
-        report.source(examination.source)
-        for told in examination.findings():
-            entry = Entry(examination.source, told.step, told.finding)
-            report.entry(entry)
-            entries.append(entry)
-    verdict = judge(entries)
-    report.verdict(verdict)
+        printer.source(examination.source)
+        for message in examination.findings():
+            finding = SourceFinding(examination.source, message.step, message.finding)
+            printer.finding(finding)
+            findings.append(finding)
+    verdict = judge(findings)
+    printer.verdict(verdict)
     return verdict
 
 
 @contextmanager
-def _sign_of_life() -> Iterator[Callable[[str], object]]:
-    """Yield how to print a line: above something that moves, where ``rich`` can draw that."""
+def _spinner() -> Iterator[Callable[[str], object]]:
+    """Yield a function that prints a line; with ``rich``, above a spinner."""
     try:
         from rich.console import Console
         from rich.text import Text

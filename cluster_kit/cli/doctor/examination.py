@@ -1,6 +1,6 @@
-"""Runs one source's examination in a process, and collects its findings whatever happens.
+"""Runs the examination of one source in a process, and collects its findings.
 
-The process runs plugins: it may die, or be silent for good, and either becomes a finding.
+The process runs plugins: if it dies or becomes silent, that is a finding, too.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Self
 
-from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.diagnosis import failed
 from cluster_kit.supervisor.child import WorkerProcess
 from cluster_kit.worker.examiner import Diagnosed, ExaminationDone, Examine
 from cluster_kit.worker.messages import CannotServe
 
 SILENT_S = 10.0  # a process beats once a second, except while a plugin imports what is heavy
-_TICK_S = 0.5  # silence is counted in these, so that being stopped together makes nobody silent
+_TICK_S = 0.5  # silence is counted in ticks, so that stopping both processes is not silence
 
 
 class Examination:
     """A context manager: the process lives inside the block.
 
     Args:
-        source: What the source is called.
+        source: The name of the source.
         order: What to examine.
 
     Raises:
-        ClusterKitError: There can be no process, raised on entering the block; or what runs in it
-            is no worker, raised by ``findings``.
+        ClusterKitError: On entering the block: the process can't be started. From ``findings``: it
+            does not run a worker.
     """
 
     def __init__(self, source: str, order: Examine) -> None:
@@ -38,7 +38,7 @@ class Examination:
     def __enter__(self) -> Self:
         self._process.start()
         channel = self._process.channel
-        with suppress(OSError):  # it died; who listens to it notices
+        with suppress(OSError):  # it died, as findings() will notice
             channel.send(self._order)
             channel.drain()
         return self
@@ -49,7 +49,7 @@ class Examination:
         self._process.close()
 
     def findings(self) -> Iterator[Diagnosed]:
-        """Yield the findings as they come, until the last, or until the process fails."""
+        """Yield the findings as they come, until the last one, or until the process fails."""
         for message in self._messages():
             match message:
                 case Diagnosed():
@@ -78,12 +78,10 @@ class Examination:
                 break
         if not self._process.heard:
             ended = self._process.exitcode is not None
-            raise self._process.disproof(
-                None if ended else fault or f"said nothing for {SILENT_S:g} s"
-            )
-        yield self._broken(
-            fault or f"blocks the event loop of its process for more than {SILENT_S:g} s"
-        )
+            silent = f"said nothing for {SILENT_S:g} s"
+            raise self._process.disproof(None if ended else fault or silent)
+        blocked = f"blocks the event loop of its process for more than {SILENT_S:g} s"
+        yield self._broken(fault or blocked)
 
     def _ending(self) -> str:
         self._process.join(SILENT_S)
@@ -92,7 +90,5 @@ class Examination:
         return f"{self._process.ending} before it was done"
 
     def _broken(self, got: str) -> Diagnosed:
-        cause = "a plugin of this topology does that, not its source; report it to whoever wrote it"
-        return Diagnosed(
-            "source", Finding(asked="its process", got=got, outcome=Outcome.FAILED, cause=cause)
-        )
+        cause = "this is a bug of a plugin, not a fault of the source; report it to its author"
+        return Diagnosed("source", failed("its process", got, cause))

@@ -1,6 +1,6 @@
-"""How findings are shown: lines for people, a JSON object a line for machines.
+"""Prints findings: as lines for people, or as one JSON object a line for programs.
 
-Much of a finding comes from the network, so whatever could move the cursor is escaped.
+Much of a finding comes from the network, so control characters are escaped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import click
 
-from cluster_kit.cli.doctor.verdict import Entry, Verdict
+from cluster_kit.cli.doctor.verdict import SourceFinding, Verdict
 from cluster_kit.cli.text import printable
 from cluster_kit.config import ClusterConfig, TopologyConfig
 from cluster_kit.diagnosis import Outcome
@@ -23,31 +23,31 @@ _MARK_CHARS = max(map(len, Outcome)) + 2
 _LEAST_CHARS = 40  # a narrower terminal wraps by itself
 
 
-class Report(Protocol):
-    """Where findings go, in order."""
+class FindingPrinter(Protocol):
+    """Prints findings, in this order."""
 
     def begin(self, file: str, config: ClusterConfig) -> None:
-        """Report that ``file`` can be used, and from which host it looks."""
+        """Print that ``file`` has no fault, and where the examination runs."""
 
     def topology(self, topology: TopologyConfig) -> None:
-        """Begin with a topology."""
+        """Begin a topology."""
 
     def source(self, name: str) -> None:
-        """Begin with one of its sources."""
+        """Begin one of its sources."""
 
-    def entry(self, entry: Entry) -> None:
-        """Tell a finding."""
+    def finding(self, found: SourceFinding) -> None:
+        """Print a finding."""
 
     def verdict(self, verdict: Verdict) -> None:
-        """Close the topology."""
+        """Print the verdict on the topology."""
 
 
 class Lines:
-    """For people.
+    """Prints for people.
 
     Args:
         echo: Prints a line.
-        width: To which long lines are wrapped; ``None`` leaves each text on a line of its own.
+        width: The width at which to wrap long lines; ``None`` wraps none.
     """
 
     def __init__(self, echo: Callable[[str], object], width: int | None) -> None:
@@ -55,26 +55,23 @@ class Lines:
         self._width = width
 
     def begin(self, file: str, config: ClusterConfig) -> None:
-        """Print it."""
-        self._echo(
-            f"{file} has no fault; looking from {config.host} in cluster {config.cluster!r}, "
-            "announcing nothing"
-        )
+        """Print that ``file`` has no fault, and where the examination runs."""
+        where = f"looking from {config.host} in cluster {config.cluster!r}"
+        self._echo(f"{file} has no fault; {where}, announcing nothing")
 
     def topology(self, topology: TopologyConfig) -> None:
         """Print its name and group."""
+        title = click.style(f"topology {topology.name}", bold=True)
         self._echo("")
-        self._echo(
-            f"{click.style(f'topology {topology.name}', bold=True)}, group {topology.group!r}"
-        )
+        self._echo(f"{title}, group {topology.group!r}")
 
     def source(self, name: str) -> None:
         """Print its name."""
         self._echo(f"  {name}")
 
-    def entry(self, entry: Entry) -> None:
+    def finding(self, found: SourceFinding) -> None:
         """Print mark, question and answer, and the cause below."""
-        finding = entry.finding
+        finding = found.finding
         mark = click.style(finding.outcome.ljust(_MARK_CHARS), fg=_COLOUR[finding.outcome])
         first, *rest = self._wrapped(f"{finding.asked}: {finding.got}", 4 + _MARK_CHARS)
         cause = self._wrapped(finding.cause, 4 + _MARK_CHARS) if finding.cause else []
@@ -83,7 +80,7 @@ class Lines:
             self._echo(" " * (4 + _MARK_CHARS) + line)
 
     def verdict(self, verdict: Verdict) -> None:
-        """Print it."""
+        """Print mark and sentence."""
         mark = f"{_WORD[verdict.outcome]}: "
         first, *rest = self._wrapped(verdict.sentence, 2 + len(mark))
         self._echo(f"  {click.style(mark, fg=_COLOUR[verdict.outcome], bold=True)}{first}")
@@ -94,16 +91,12 @@ class Lines:
         text = printable(" ".join(str(text).split()))
         if self._width is None:
             return [text]
-        return textwrap.wrap(
-            text,
-            max(self._width - indent, _LEAST_CHARS),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        width = max(self._width - indent, _LEAST_CHARS)
+        return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 class JsonLines:
-    """For machines: an object for each finding, and one for each verdict.
+    """Prints for programs: an object for each finding, and one for each verdict.
 
     Args:
         echo: Prints a line.
@@ -114,21 +107,21 @@ class JsonLines:
         self._topology = ""
 
     def begin(self, file: str, config: ClusterConfig) -> None:
-        """Say nothing: a file with faults doesn't come so far."""
+        """Print nothing, as a file with faults doesn't get here."""
 
     def topology(self, topology: TopologyConfig) -> None:
         """Keep its name for what follows."""
         self._topology = topology.name
 
     def source(self, name: str) -> None:
-        """Say nothing: each entry names its source."""
+        """Print nothing, as each finding names its source."""
 
-    def entry(self, entry: Entry) -> None:
+    def finding(self, found: SourceFinding) -> None:
         """Print a finding."""
-        finding = entry.finding
+        finding = found.finding
         self._print(
-            source=entry.source,
-            step=entry.step,
+            source=found.source,
+            step=found.step,
             outcome=finding.outcome,
             asked=finding.asked,
             got=finding.got,
@@ -136,7 +129,7 @@ class JsonLines:
         )
 
     def verdict(self, verdict: Verdict) -> None:
-        """Print it."""
+        """Print a verdict."""
         self._print(verdict=_WORD[verdict.outcome], because=verdict.sentence)
 
     def _print(self, **members: Any) -> None:

@@ -1,4 +1,4 @@
-"""What all findings of a topology come to, and the most likely cause in one sentence. Pure."""
+"""Draws the conclusion from all findings about a topology, with the most likely cause. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cluster_kit.worker.examiner import Step
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What came of one step of the examination of ``source``."""
+class SourceFinding:
+    """What one step of the examination of ``source`` found."""
 
     source: str
     step: Step
@@ -26,62 +26,56 @@ class Verdict:
     sentence: str
 
 
-def judge(entries: Sequence[Entry]) -> Verdict:
+def judge(findings: Sequence[SourceFinding]) -> Verdict:
     """Return the verdict on one topology: its first failure, else whether a node was found.
 
-    A source that finds nobody is no failure, nor is it to be alone where another source finds
+    A source that finds nobody has not failed, nor is the node alone if another source finds
     somebody.
     """
     of_sources = [
-        entry for entry in entries if entry.step != "node" and not _explained(entry, entries)
+        each for each in findings if each.step != "node" and not _explained(each, findings)
     ]
-    of_nodes = [entry for entry in entries if entry.step == "node"]
-    empty = [entry for entry in _with(Outcome.EMPTY, of_sources) if entry.finding.cause]
+    of_nodes = [each for each in findings if each.step == "node"]
+    empty = [each for each in _with(Outcome.EMPTY, of_sources) if each.finding.cause]
     if failed := _with(Outcome.FAILED, of_sources):
         return Verdict(Outcome.FAILED, _of_source(failed[0]))
     if failed := _with(Outcome.FAILED, of_nodes):
-        # a node that doesn't know where others are can't reach them
-        earlier = [_of_source(entry) for entry in empty[:1]]
-        unlinked = (
-            f"{len(failed)} of {_nodes(len(of_nodes))} cannot be linked to: "
-            f"{_sentence_of(failed[0])}"
-        )
+        # a node that doesn't know where the others are can't reach them either
+        earlier = [_of_source(each) for each in empty[:1]]
+        count = f"{len(failed)} of {_nodes(len(of_nodes))}"
+        unlinked = f"{count} cannot be linked to: {_sentence_of(failed[0])}"
         return Verdict(Outcome.FAILED, "; and ".join([*earlier, unlinked]))
     if answering := _with(Outcome.OK, of_nodes):
         return Verdict(Outcome.OK, f"{_nodes(len(answering))} can be linked to")
-    if not of_nodes and any(entry.step == "discovery" for entry in _with(Outcome.OK, of_sources)):
-        return Verdict(Outcome.OK, "somebody is found; the connector tries nobody without a link")
+    if not of_nodes and any(each.step == "discovery" for each in _with(Outcome.OK, of_sources)):
+        return Verdict(Outcome.OK, "a node is found; the connector can test none without a link")
     if empty:
         return Verdict(Outcome.EMPTY, _of_source(empty[0]))
     return Verdict(Outcome.EMPTY, "no other node of this cluster and group is where it looks")
 
 
-def _explained(failed: Entry, entries: Sequence[Entry]) -> bool:
-    """Whether discovery failed only because its source found nobody, as another step says."""
-    asked = [
-        entry.finding
-        for entry in entries
-        if entry.source == failed.source and entry.step == "source"
+def _explained(failed: SourceFinding, findings: Sequence[SourceFinding]) -> bool:
+    """Whether discovery failed only because its source found nobody, as an earlier step says."""
+    if failed.step != "discovery" or failed.finding.outcome is not Outcome.FAILED:
+        return False
+    earlier = [
+        each.finding for each in findings if each.source == failed.source and each.step == "source"
     ]
-    return (
-        failed.step == "discovery"
-        and failed.finding.outcome is Outcome.FAILED
-        and any(finding.outcome is Outcome.EMPTY and finding.cause for finding in asked)
-    )
+    return any(finding.outcome is Outcome.EMPTY and finding.cause for finding in earlier)
 
 
 def _nodes(count: int) -> str:
     return f"{count} node{'s' * (count != 1)}"
 
 
-def _of_source(entry: Entry) -> str:
-    return f"{entry.step if entry.step == 'connector' else entry.source}: {_sentence_of(entry)}"
+def _of_source(found: SourceFinding) -> str:
+    return f"{found.step if found.step == 'connector' else found.source}: {_sentence_of(found)}"
 
 
-def _with(outcome: Outcome, entries: Sequence[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.finding.outcome is outcome]
+def _with(outcome: Outcome, findings: Sequence[SourceFinding]) -> list[SourceFinding]:
+    return [each for each in findings if each.finding.outcome is outcome]
 
 
-def _sentence_of(entry: Entry) -> str:
-    finding = entry.finding
+def _sentence_of(found: SourceFinding) -> str:
+    finding = found.finding
     return ": ".join(part for part in (finding.asked, finding.got, finding.cause) if part)

@@ -1,4 +1,4 @@
-"""``cluster-kit new``: begins a plugin, as a distribution that passes its own tests."""
+"""``cluster-kit new``: writes a new plugin, as a distribution that passes its own tests."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _KINDS = ("strategy", "registry", "connector", "topology", "observer", "command"
     cls=DocumentedCommand,
     example="cluster-kit new strategy inventory",
     exit_codes={
-        0: "written",
-        1: "nothing written: the folder exists, or cannot be made",
+        0: "the plugin was written",
+        1: "the folder is not empty, or cannot be made; nothing was written",
         2: "NAME is invalid",
     },
 )
@@ -36,12 +36,12 @@ _KINDS = ("strategy", "registry", "connector", "topology", "observer", "command"
 def new(kind: Kind, name: str, directory: Path | None) -> None:
     """Write a new plugin, ready to be installed and tested.
 
-    It is a distribution that offers a KIND called NAME.     A registry is a strategy whose nodes
-    announce themselves in a store; a plain strategy reads a list that others keep. An observer is
-    notified of all events. A command extends 'cluster-kit'.
+    The plugin offers a KIND called NAME. A registry is a strategy whose nodes announce themselves
+    in a store; a plain strategy reads a list that others keep. An observer is notified of all
+    events. A command extends 'cluster-kit'.
 
-    The plugin can be installed and passes its tests, including the conformance suite if its KIND
-    has one. Its README says what to change first. Its licence is MIT, under your name in git.
+    The plugin passes its tests, including the conformance suite if its KIND has one. Its README
+    says what to change first. Its licence is MIT, in the name that git has for you.
     """
     from cluster_kit.cli.new.distribution import distribution, fault_of, offered_name, write
 
@@ -51,14 +51,12 @@ def new(kind: Kind, name: str, directory: Path | None) -> None:
     files = distribution(kind, name)
     folder = directory or Path(f"cluster-kit-{name.replace('_', '-')}")
     try:
-        with raising():  # what is half written goes away
+        with raising():  # so that incomplete files are removed
             write(folder, files)
     except OSError as exc:
-        raise Failure(
-            f"new: cannot write to '{folder}': {(exc.strerror or str(exc)).lower()}; see "
-            "--directory"
-        ) from exc
+        why = (exc.strerror or str(exc)).lower()
+        raise Failure(f"new: cannot write to '{folder}': {why}; see --directory") from exc
     click.echo(f"{kind} {offered_name(kind, name)!r} in {folder}:")
     for path in sorted(files):
         click.echo(f"  {path}")
-    click.echo(f"next: cd {folder}, and what its README.md says under 'To make it yours'")
+    click.echo(f"next: cd {folder}, and follow 'To make it yours' in README.md")

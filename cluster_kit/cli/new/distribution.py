@@ -1,7 +1,6 @@
 """The files of a new plugin: templates with the plugin's name filled in.
 
-A template's path stands for the file's: ``PACKAGE`` and ``MODULE`` are filled in there, and ``.in``
-is taken off.
+A file has the path of its template, with ``PACKAGE`` and ``MODULE`` filled in, and without ``.in``.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Literal
 from cluster_kit._version import __version__
 
 Kind = Literal["strategy", "registry", "connector", "topology", "observer", "command"]
-"""What a plugin can begin as."""
+"""The kinds of plugins that there are templates for."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _MAX_NAME_CHARS = 40
@@ -32,8 +31,7 @@ _SUFFIX = ".in"
 _NO_AUTHOR = "YOUR NAME"
 _MAX_AUTHOR_CHARS = 100
 _GIT_S = 5.0
-# modules and classes that the distribution has or uses
-_TAKEN = frozenset({"hooks", "installed", "polling", "registry"})
+_TAKEN = frozenset({"hooks", "installed", "polling", "registry"})  # modules of the templates
 
 FIRST_STEPS = """\
 In a virtual environment:
@@ -42,24 +40,19 @@ In a virtual environment:
 pip install '/path/to/cluster_kit[testing]'    # until cluster_kit is on PyPI
 pip install -e '.[test]'
 pytest
-cluster-kit plugins           # tells what was found
+cluster-kit plugins           # shows what was found
 ```"""
 
 
 def fault_of(kind: Kind, name: str) -> str | None:
     """Return why a plugin's ``kind`` can't be called ``name``, ``None`` if it can."""
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME_CHARS:
-        return (
-            f"{name!r}: expected lower-case words of letters and digits with '_' between them, at "
-            f"most {_MAX_NAME_CHARS} long"
-        )
+        allowed = "lower-case words of letters and digits, joined with '_'"
+        return f"{name!r}: expected {allowed}, at most {_MAX_NAME_CHARS} characters"
     if keyword.iskeyword(name) or name in _TAKEN:
-        return f"{name!r}: it means something else in the distribution: choose another"
+        return f"{name!r}: the templates or Python reserve this name: choose another"
     if offered_name(kind, name) in _names_in_use(kind):
-        return (
-            f"{name!r}: there is such a {offered_kind(kind)} already, see 'cluster-kit plugins': "
-            "choose another"
-        )
+        return f"{name!r}: an installed {offered_kind(kind)} has this name: choose another"
     return None
 
 
@@ -69,7 +62,7 @@ def offered_name(kind: Kind, name: str) -> str:
 
 
 def offered_kind(kind: Kind) -> Literal["strategy", "connector", "topology", "observer", "command"]:
-    """Return as what a configuration names the plugin: a registry is one sort of strategy."""
+    """Return what a configuration calls the kind: a registry is a strategy."""
     return "strategy" if kind == "registry" else kind
 
 
@@ -81,13 +74,15 @@ def _names_in_use(kind: Kind) -> Collection[str]:
     if kind == "command":
         return {*COMMANDS, *plugins.names(kind)}
     offered = offered_kind(kind)
-    # an observer is found by what happens
-    return () if offered == "observer" else plugins.names(offered)
+    return () if offered == "observer" else plugins.names(offered)  # observers have no names
 
 
 def distribution(kind: Kind, name: str) -> dict[PurePosixPath, str]:
     """Return the texts of all files by their paths in the distribution."""
     stem = "".join(word.capitalize() for word in name.split("_"))
+    dependencies = [f'"cluster-kit>={__version__}"']
+    if kind == "command":
+        dependencies.append('"click>=8.1"')
     words = {
         "kind": offered_kind(kind),
         "name": name,
@@ -96,16 +91,16 @@ def distribution(kind: Kind, name: str) -> dict[PurePosixPath, str]:
         "package": f"cluster_kit_{name}",
         "distribution": f"cluster-kit-{name.replace('_', '-')}",
         "command_name": offered_name("command", name),
-        "dependencies": f'"cluster-kit>={__version__}"'
-        + (', "click>=8.1"' if kind == "command" else ""),
+        "dependencies": ", ".join(dependencies),
         "year": str(date.today().year),
         "author": author(),
         "first_steps": FIRST_STEPS,
     }
     templates = files(__package__) / "templates"
+    folders = ("any", kind) if kind in ("observer", "command") else ("any", "part", kind)
     return {
         _path(parts, words): Template(template.read_text()).substitute(words)
-        for folder in ("any", *(() if kind in ("observer", "command") else ("part",)), kind)
+        for folder in folders
         for parts, template in _walk(templates / folder, ())
     }
 
@@ -121,12 +116,8 @@ def _walk(
 
 
 def _path(parts: tuple[str, ...], words: Mapping[str, str]) -> PurePosixPath:
-    path = (
-        "/".join(parts)
-        .removesuffix(_SUFFIX)
-        .replace("PACKAGE", words["package"])
-        .replace("MODULE", words["name"])
-    )
+    path = "/".join(parts).removesuffix(_SUFFIX)
+    path = path.replace("PACKAGE", words["package"]).replace("MODULE", words["name"])
     return PurePosixPath(f".{path}" if path == "gitignore" else path)
 
 
@@ -134,10 +125,10 @@ def write(folder: Path, texts: Mapping[PurePosixPath, str]) -> None:
     """Make ``folder`` with these files, all of them or nothing.
 
     Raises:
-        OSError: It is there and not empty, or can't be made.
+        OSError: It exists and is not empty, or can't be made.
     """
     if folder.is_dir() and any(folder.iterdir()):
-        raise FileExistsError(errno.EEXIST, "it is there, and not empty")
+        raise FileExistsError(errno.EEXIST, "it exists and is not empty")
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -146,7 +137,7 @@ def write(folder: Path, texts: Mapping[PurePosixPath, str]) -> None:
             (part / path).write_text(text, encoding="utf-8")
         umask = os.umask(0)
         os.umask(umask)
-        part.chmod(0o777 & ~umask)  # mkdtemp makes it ours alone
+        part.chmod(0o777 & ~umask)  # mkdtemp makes it private
         part.rename(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -154,7 +145,7 @@ def write(folder: Path, texts: Mapping[PurePosixPath, str]) -> None:
 
 
 def author() -> str:
-    """Return the name that git puts into commits here, or a placeholder where it has none."""
+    """Return the name that git uses for commits here, or a placeholder."""
     command = ["git", "config", "--get", "user.name"]
     try:
         asked = subprocess.run(  # noqa: S603 - the command is ours

@@ -1,4 +1,4 @@
-"""``cluster-kit plugins``: what is installed, and what is broken."""
+"""``cluster-kit plugins``: shows which plugins are installed, and what is broken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cluster_kit.cli.click_types import DocumentedCommand
 from cluster_kit.cli.text import columns, printable
 
 if TYPE_CHECKING:
-    from cluster_kit.cli.plugins.survey import Examined
+    from cluster_kit.cli.plugins.survey import SurveyedPlugin
     from cluster_kit.plugins import PluginInfo
 
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     example="CLUSTER_KIT_BLOCK_PLUGINS=acme cluster-kit plugins",
     exit_codes={
         0: "everything in use works",
-        1: "something is broken; prints each fault on a line",
+        1: "something is broken; each fault is printed on a line",
     },
 )
 @click.pass_context
 def plugins(ctx: click.Context) -> None:
     """Show the installed plugins, what they offer, and what is broken.
 
-    The names offered can be used as 'strategy:', 'connector:', 'topology:' and 'use:' in a
-    configuration. Imports and checks everything that is offered, where an application does so only
-    for what its configuration names. A failed plugin is not used at all; a broken one works, except
-    for the faults listed.
+    A configuration can use the offered names as 'strategy:', 'connector:', 'topology:' and 'use:'.
+    Imports and checks everything that is offered, whereas an application imports only what its
+    configuration names. A failed plugin is not used at all; a broken one works, except for the
+    listed faults.
     """
     import logging
     import os
@@ -38,29 +38,25 @@ def plugins(ctx: click.Context) -> None:
     from cluster_kit.cli import COMMANDS
     from cluster_kit.cli.plugins.survey import survey
 
-    logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)  # the table shows them
-    all_examined = survey(os.environ, COMMANDS)
-    click.echo(columns([("PLUGIN", "DISTRIBUTION", "STATUS", "OFFERS"), *map(_row, all_examined)]))
-    broken = [examined for examined in all_examined if examined.faults]
-    for examined in broken:
+    logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)  # faults are printed below
+    surveyed = survey(os.environ, COMMANDS)
+    click.echo(columns([("PLUGIN", "DISTRIBUTION", "STATUS", "OFFERS"), *map(_row, surveyed)]))
+    broken = [each for each in surveyed if each.faults]
+    for each in broken:
         click.echo()
-        for fault in examined.faults:
-            click.echo(printable(f"{examined.plugin}: {fault}"))
+        for fault in each.faults:
+            click.echo(printable(f"{each.plugin}: {fault}"))
     if broken:
-        names = ",".join(dict.fromkeys(examined.plugin.name for examined in broken))
+        names = ",".join(dict.fromkeys(each.plugin.name for each in broken))
+        block = printable(f"CLUSTER_KIT_BLOCK_PLUGINS={names}")
         click.echo()
-        click.echo(
-            printable(
-                "repair or uninstall what is broken, or leave it out: "
-                f"CLUSTER_KIT_BLOCK_PLUGINS={names}"
-            )
-        )
+        click.echo(f"repair or uninstall what is broken, or block it: {block}")
         ctx.exit(1)
 
 
-def _row(examined: Examined) -> tuple[str, str, str, str]:
-    info = examined.plugin
-    status = "broken" if examined.faults and not info.error else info.status
+def _row(surveyed: SurveyedPlugin) -> tuple[str, str, str, str]:
+    info = surveyed.plugin
+    status = "broken" if surveyed.faults and not info.error else info.status
     return info.name, info.distribution, status, "; ".join(_offers(info)) or "-"
 
 
@@ -71,4 +67,4 @@ def _offers(info: PluginInfo) -> Iterator[str]:
         yield f"{kind}: {', '.join(names)}"
     notices = [hook for hook in info.hooks if hook not in OFFERS.values()]
     if notices:
-        yield f"hears: {', '.join(notices)}"
+        yield f"observes: {', '.join(notices)}"

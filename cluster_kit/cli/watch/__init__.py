@@ -1,7 +1,7 @@
-"""``cluster-kit watch``: a live view of ``cluster-kit status``.
+"""``cluster-kit watch``: shows ``cluster-kit status`` live.
 
-One thread queries the supervisors again and again; the main thread draws what it finds and follows
-the keys. So a supervisor that does not answer holds up neither.
+One thread queries the supervisors periodically; the main thread draws their state and reads the
+keys, so that a supervisor that does not answer does not block the keys.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.control_files import Wanted
     from cluster_kit.supervisor.wakeup import WakeupPipe
 
-_ANSWER_S = 2.0  # twice what a supervisor grants a worker that doesn't answer it
+_ANSWER_S = 2.0  # twice the time that a supervisor grants its workers
 
 
 @click.command(
@@ -48,8 +48,8 @@ _ANSWER_S = 2.0  # twice what a supervisor grants a worker that doesn't answer i
 def watch(nodes: tuple[str, ...], cluster: str | None, interval_s: float) -> None:
     """Show 'cluster-kit status' live, until Ctrl-C.
 
-    The first line is a summary. Arrows, PgUp, PgDn, Home and End scroll what is longer than the
-    terminal. A node that goes stays in view for a minute, with when and why it went; supervisors
+    The first line is a summary. Arrows, PgUp, PgDn, Home and End scroll if the terminal is too
+    small. A node that goes stays visible for a minute, with when and why it went; supervisors
     appear and disappear as they start and end.
     """
     if not sys.stdout.isatty():
@@ -60,23 +60,23 @@ def watch(nodes: tuple[str, ...], cluster: str | None, interval_s: float) -> Non
     from cluster_kit.supervisor.wakeup import WakeupPipe
 
     wakeup = WakeupPipe()
-    # restores the terminal, as Ctrl-C does
+    # like Ctrl-C, so that the terminal is restored
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGWINCH, lambda *_: wakeup.wake())
-    view = _View(wanted_nodes(nodes, cluster), wakeup)
+    view = _StatusView(wanted_nodes(nodes, cluster), wakeup)
     with suppress(KeyboardInterrupt), raising(), screen() as shown:
         threading.Thread(target=view.update_forever, args=(interval_s,), daemon=True).start()
         _draw_forever(shown, view, wakeup)
 
 
-class _View:
-    """The lines to draw; wakes the drawing thread whenever they have changed."""
+class _StatusView:
+    """Holds the lines to draw; wakes the drawing thread whenever they have changed."""
 
     def __init__(self, wanted: Wanted, wakeup: WakeupPipe) -> None:
-        from cluster_kit.cli.watch.history import History
+        from cluster_kit.cli.watch.history import StatusHistory
 
         self.lines = ["", ""]
-        self._history = History()
+        self._history = StatusHistory()
         self._wanted = wanted
         self._wakeup = wakeup
 
@@ -101,8 +101,8 @@ class _View:
         return lines
 
 
-def _draw_forever(shown: Screen, view: _View, wakeup: WakeupPipe) -> None:
-    """Draw the view and follow the keys, until one of them quits."""
+def _draw_forever(shown: Screen, view: _StatusView, wakeup: WakeupPipe) -> None:
+    """Draw the view and handle the keys, until one of them quits."""
     from cluster_kit.cli.streams import STDIN
     from cluster_kit.cli.watch.terminal import Viewport, moves
 
@@ -122,5 +122,5 @@ def _draw_forever(shown: Screen, view: _View, wakeup: WakeupPipe) -> None:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    """Return a long sentence as several lines; the row of a table stays one."""
+    """Return a long sentence as several lines; the row of a table stays whole."""
     return [line] if line.startswith(" ") else textwrap.wrap(line, max(20, width)) or [""]

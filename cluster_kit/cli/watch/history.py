@@ -1,17 +1,17 @@
-"""The lines of ``cluster-kit watch``; keeps supervisors that have ended for a while. Pure."""
+"""The lines of ``cluster-kit watch``, including supervisors that ended recently. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from cluster_kit.cli.status_lines import status_lines, summary
-from cluster_kit.cli.supervisors import Answers, unresponsive
+from cluster_kit.cli.supervisors import Answers, no_answer
 from cluster_kit.cli.text import duration, printable
 
 ENDED_S = 60.0  # for how long a supervisor that has ended is shown
 
 
-class History:
+class StatusHistory:
     """Remembers which supervisors answered before."""
 
     def __init__(self) -> None:
@@ -22,9 +22,7 @@ class History:
         """Return a summary, an empty line, and a paragraph for each supervisor."""
         self._update(answers, now_s)
         parts = [status_lines(report) for report in answers.reports]
-        parts += [
-            printable(unresponsive(pid, self._running.get(pid))) for pid in answers.unresponsive
-        ]
+        parts += [printable(no_answer(pid, self._running.get(pid))) for pid in answers.unresponsive]
         parts += self._departures(now_s)
         return [summary(answers.reports), "", *"\n\n".join(parts).split("\n")]
 

@@ -1,4 +1,4 @@
-"""A terminal that shows lines and reads keys, and is restored at the end.
+"""Shows lines on a terminal and reads keys; restores the terminal at the end.
 
 Source: ECMA-48, 5.4, for the form of control sequences; xterm, "PC-Style Function Keys".
 """
@@ -39,7 +39,7 @@ class Screen:
         return columns or _USUAL_SIZE[0], lines or _USUAL_SIZE[1]
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Show ``lines`` in place of those before."""
+        """Show ``lines`` instead of the earlier ones."""
         rows = "\r\n".join(f"{line}{_END_OF_LINE}" for line in lines)
         sys.stdout.write(f"{_HOME}{rows}{_REST}")
         sys.stdout.flush()
@@ -53,7 +53,7 @@ class Screen:
 
 @contextmanager
 def screen() -> Iterator[Screen]:
-    """Yield the terminal; keys are read as they are typed, and are not echoed."""
+    """Yield the terminal, with keys read as they are typed, and not echoed."""
     shown = Screen()
     before = termios.tcgetattr(STDIN) if shown.has_keys else None
     try:
@@ -100,7 +100,7 @@ _KEY = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]|.", re.DOTALL)
 
 
 def moves(typed: str) -> list[Move]:
-    """Return what the typed keys mean; keys without a meaning are left out."""
+    """Return the moves that the typed keys mean; other keys are ignored."""
     return [_KEYS[key] for key in _KEY.findall(typed) if key in _KEYS]
 
 
@@ -134,7 +134,7 @@ class Viewport:
         if len(body) <= room:
             self._top, self._height = 0, room
             return [line[:width] for line in (*head, *body)][:height]
-        self._height = max(1, room - 1)  # one line for the position
+        self._height = max(1, room - 1)  # one line is for the position
         self._top = min(self._top, len(body) - self._height)
         shown = body[self._top : self._top + self._height]
         where = f"-- {self._top + 1} to {self._top + len(shown)} of {len(body)} lines"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cluster_kit.diagnosis import Finding
+from cluster_kit.diagnosis import Finding, finding_of
 from cluster_kit.node import Node
 from cluster_kit.strategies.hosts_file.parser import FileFault, parse
 from cluster_kit.strategies.hosts_file.reader import FileReader, place_of
@@ -19,12 +19,12 @@ async def diagnose(path: Path, local: Node) -> AsyncIterator[Finding]:
     place = place_of(path)
     content = await _read(path)
     if isinstance(content, FileFault):
-        yield content.in_file(place).finding()
+        yield finding_of(content.in_file(place))
         return
     listing = parse(content)
     if listing.faults:
         for fault in listing.faults:
-            yield fault.in_file(place).finding()
+            yield finding_of(fault.in_file(place))
         return
     yield Finding(asked=place, got=f"{len(content)} bytes, every line can be used")
     async for finding in examine(listing.nodes, local):

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]
 
 from cluster_kit.abc import Discovery, Seen
-from cluster_kit.diagnosis import Finding, Outcome, failed, listed
+from cluster_kit.diagnosis import Finding, Outcome, failed, finding_of, listed
 from cluster_kit.errors import cause_of
 from cluster_kit.host import is_loopback
 from cluster_kit.netdevice import NetDevice
@@ -51,7 +51,7 @@ async def diagnose(options: MdnsOptions, ctx: Discovery) -> AsyncIterator[Findin
     wanted = options.interfaces or (await look_up(ctx.local.host) or [ctx.local.host])[:1]
     places, faults = choose(wanted, known, options.ip_version)
     for fault in faults:
-        yield fault.finding()
+        yield finding_of(fault)
     for place in places:
         yield Finding(asked=f"interface of {place.address}", got=f"{place.name}, up")
     with ExitStack() as opened:

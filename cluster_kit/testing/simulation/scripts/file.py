@@ -134,8 +134,8 @@ def _place(part: Piece, field: str) -> Piece:
 
 
 def _placed(steps: Sequence[Piece], fault: Fault) -> ConfigError:
-    """Return the error for a fault of one of the steps, at the place of the faulty value."""
-    _, index, field = fault.where
+    """Return the error for a fault of one of the steps, at the value that a file gives."""
+    _, index, field = tuple(fault.where)
     return _place(steps[int(index)], str(field)).error(fault.what, fault.cure)
 
 

@@ -1,4 +1,4 @@
-"""Looks at everything that the installed plugins offer, as if a configuration named all of it."""
+"""Checks everything that the installed plugins offer, as if a configuration named all of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cluster_kit.errors import ClusterKitError, ConfigError, PluginError
 from cluster_kit.plugins import BUILT_IN, PluginInfo, PluginRegistry, load_config
 
 
-class Examination:
-    """Examines the offers of one registry.
+class OfferChecker:
+    """Checks the offers of the plugins in a registry.
 
     Args:
-        registry: What was loaded.
+        registry: The loaded plugins.
         commands: Names of the command line's own commands.
-        before: Called before each offer is imported; what it raises is a fault of that offer.
+        before: Called before each offer is imported; an error that it raises is the offer's fault.
     """
 
     def __init__(
@@ -32,10 +32,10 @@ class Examination:
         self._before = before
 
     def faults_of(self, plugin: PluginInfo) -> tuple[str, ...]:
-        """Return everything that is wrong with a plugin, each in one line."""
+        """Return everything that is wrong with a plugin, each fault in one line."""
         if plugin.error:
             return (plugin.error,)
-        if plugin.name in BUILT_IN:  # an extra that isn't installed is no fault of theirs
+        if plugin.name in BUILT_IN:  # a missing extra is not a fault
             return ()
         offers = [(kind, name) for kind, names in sorted(plugin.offers.items()) for name in names]
         return tuple(fault for kind, name in offers for fault in self._faults(plugin, kind, name))
@@ -46,11 +46,11 @@ class Examination:
             return [f"{kind} {name!r} is left out: a built-in has that name, choose another"]
         try:
             self._before()
-            return list(self._examined(kind, name))
+            return list(self._check(kind, name))
         except PluginError as exc:
             if len(self._registry.owners(kind, name)) > 1:
                 return [str(exc)]
-            # The cause of an error about an offer doesn't name the plugin, which is known here.
+            # the cause of an error about an offer doesn't name the plugin, which is known here
             is_of_offer = isinstance(exc.__cause__, PluginError)
             return [f"{kind} {name!r}: {exc.__cause__ if is_of_offer else exc}"]
         except ClusterKitError as exc:
@@ -60,7 +60,7 @@ class Examination:
         except BaseException as exc:  # noqa: BLE001 - the boundary between plugins
             return [f"{kind} {name!r}: {reason_of(exc)}{raised_at(exc)}"]
 
-    def _examined(self, kind: Offered, name: str) -> Iterator[str]:
+    def _check(self, kind: Offered, name: str) -> Iterator[str]:
         if kind == "spec":
             return self._faults_of_spec(name)
         if kind == "command":
@@ -69,15 +69,10 @@ class Examination:
 
     def _faults_of_command(self, name: str, command: Any) -> Iterator[str]:
         if name in self._commands:
-            yield (
-                f"command {name!r} is never called: cluster-kit has a command of that name, choose "
-                "another"
-            )
+            yield f"command {name!r} is not used: cluster-kit has that command; choose another name"
         if not isinstance(command, click.Command):
-            yield (
-                f"command {name!r}: it is a {type_name(command)}, and no click command: decorate "
-                "it with @click.command()"
-            )
+            cure = "decorate it with @click.command()"
+            yield f"command {name!r} is a {type_name(command)}, not a click command: {cure}"
 
     def _faults_of_spec(self, name: str) -> Iterator[str]:
         """Yield the faults of a ready-made topology, except for keys left to its users."""
@@ -91,7 +86,7 @@ class Examination:
 
 
 def _faults_of_class(kind: Kind, name: str, cls: type) -> Iterator[str]:
-    """Yield faults of a part built with its defaults, if it can be built so."""
+    """Yield faults of a component built with its defaults, if it needs no options."""
     try:
         part = cls()
     except (TypeError, ValueError) as exc:
