@@ -210,11 +210,6 @@ class Cut(Step):
     one_way: bool = False
     for_s: float | None = None
 
-    @property
-    def named(self) -> frozenset[int]:
-        """The nodes at both ends."""
-        return frozenset((*self.nodes, *self.to))
-
     def own_faults(self) -> Iterator[Fault]:
         """Yield that a node is at both ends."""
         if both := sorted({*self.nodes} & {*self.to}):
@@ -267,11 +262,6 @@ class Packets(Step):
     duplicate: float = 0.0
     reorder: float = 0.0
     for_s: float | None = None
-
-    @property
-    def named(self) -> frozenset[int]:
-        """The nodes at both ends."""
-        return frozenset((*self.nodes, *self.to))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
