@@ -1,7 +1,7 @@
 """Which nodes could reach each other, and when: what views and alarms are judged against. Pure.
 
-Everything that keeps nodes apart is a ``Disturbance``. It lies either on a node, which is absent, or
-on paths: a path leads from one node to another, one way. A path is *closed* if nothing gets
+Everything that keeps nodes apart is a ``Disturbance``. It lies either on a node, which is absent,
+or on paths: a path leads from one node to another, one way. A path is *closed* if nothing gets
 through, and *fair* if so little is lost or late that every promise of the product still holds. On
 an open path that is not fair, nothing is promised.
 """
