@@ -98,11 +98,9 @@ class Simulation:
         self._findings = Findings()
         self._connectivity = Connectivity()
         self._runs = Runs()
-        self._checker = (
-            MessageChecker(self._report, lambda: self._timeline.now_s)
-            if self.script.has_messages
-            else None
-        )
+        self._checker: MessageChecker | None = None
+        if self.script.has_messages:
+            self._checker = MessageChecker(self._report, lambda: self._timeline.now_s)
         size = len(self.script.numbers)
         self._network = SimulatedNetwork(seed, self._timeline, size=size, loss=loss)
         self._nodes = {number: self._make_node(number) for number in self.script.numbers}
