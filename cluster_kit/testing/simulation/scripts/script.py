@@ -83,7 +83,7 @@ def faults_of(nodes: int, steps: Sequence[Step]) -> Iterator[Fault]:
         strangers = sorted(node for node in step.named if node > nodes and node not in joined)
         if strangers:
             what = f"{_names(strangers)} never appears"
-            yield Fault(where, f"{what}: there are {nodes} nodes, and those that a step has join")
+            yield Fault(where, f"{what}: there are {nodes} nodes, and no step lets it join")
         if isinstance(step, Join) and any(node <= nodes for node in step.nodes):
             what = f"node {min(step.nodes)} is there from the start"
             yield Fault(where, what, f"give a number above {nodes}")
