@@ -280,7 +280,7 @@ class Simulation:
             return
         checker.conclude({each.run.id: each.messenger.listeners for each in applications})
         for each in applications:
-            for serial in each.pending:
+            for serial in each.outbox.pending:
                 what = f"{serial}, a question or a message to one node, has no outcome"
                 checker.report(each.run, Law.QUESTIONS, what)
 
