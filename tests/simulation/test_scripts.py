@@ -146,8 +146,8 @@ def test_nodes_are_numbers_ranges_lists_or_all(written, nodes, read):
         (
             "{at_s: 3, crash: 9}",
             (
-                "3:20: steps[0].crash: node 9 never appears: there are 5 nodes, and those that a "
-                "step has join"
+                "3:20: steps[0].crash: node 9 never appears: there are 5 nodes, and no step "
+                "lets it join"
             ),
         ),
         ("{at_s: 3, crash: 0}", "3:20: steps[0].crash: 0: expected the numbers of nodes, from 1"),
@@ -162,7 +162,7 @@ def test_nodes_are_numbers_ranges_lists_or_all(written, nodes, read):
         ("{at_s: 3, crash: [2, 2]}", "3:20: steps[0].crash: 2 is given twice"),
         (
             "{at_s: 3, crash: []}",
-            "3:20: steps[0].crash: names nobody: expected numbers of nodes, or all",
+            "3:20: steps[0].crash: names no node: expected numbers of nodes, or all",
         ),
         (
             "{at_s: 3, crash: 5-2}",

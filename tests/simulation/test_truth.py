@@ -97,9 +97,9 @@ def test_loss_adds_up():
 
 def test_nodes_are_apart_while_one_is_gone_and_for_the_aftermath():
     connectivity = Connectivity()
-    connectivity.node_absent(1, 0.0, was_there=False).until_s = 0.5
+    connectivity.node_absent(1, was_there=False).until_s = 0.5
     assert connectivity.undisturbed_since_s(1, 2, 10) == 0.5
-    crash = connectivity.node_absent(2, 5.0)
+    crash = connectivity.node_absent(2)
     assert connectivity.undisturbed_since_s(1, 2, 10) == inf
     assert connectivity.undisturbed_since_s(1, 3, 10) == 0.5
     crash.until_s = 6.0
@@ -120,19 +120,19 @@ def truth_of(numbers, links, *, listed=()):
 
 def test_a_goodbye_must_be_received_unless_something_disturbed_it():
     connectivity = Connectivity()
-    connectivity.node_absent(3, 0.0, was_there=False).until_s = 1.0
-    connectivity.node_absent(1, 2.0).until_s = 3.0
+    connectivity.node_absent(3, was_there=False).until_s = 1.0
+    connectivity.node_absent(1).until_s = 3.0
     cut = connectivity.paths_disturbed(
-        paths_of(Cut(at_s=0, nodes=(2,), to=(4,)), NUMBERS), closes=True, at_s=5.0
+        paths_of(Cut(at_s=0, nodes=(2,), to=(4,)), NUMBERS), closes=True
     )
-    connectivity.node_absent(4, 10.0)
+    connectivity.node_absent(4)
     assert connectivity.was_quiet(3, 4, 10.0, 4.0)
     assert connectivity.was_quiet(1, 4, 10.0, 4.0)
     assert not connectivity.was_quiet(1, 4, 10.0, 8.0)
     assert not connectivity.was_quiet(2, 4, 10.0, 4.0)
     cut.until_s = 5.5
     assert connectivity.was_quiet(2, 4, 10.0, 4.0)
-    connectivity.node_absent(3, 11.0)
+    connectivity.node_absent(3)
     assert not connectivity.was_quiet(3, 4, 10.0, 4.0)
 
 

@@ -1,18 +1,18 @@
 """Simulations: a whole cluster in virtual time, from one seed, with every law under watch.
 
-A simulated cluster consists of the real thing where behaviour lies, and of stand-ins at its edges.
-Each node runs the real ``Worker`` with its real strategies, connector and topology. Stand-ins take
-the place of what surrounds a worker: the event loop and clock (``testing.virtual_time``), the
-network (``testing.memory``), the process and the pipe to the application (``process.py``), and the
-application itself (``application.py``). Everything runs in one thread, and all randomness comes
-from the seed. So the same seed and script give the same run, down to each line of the trace.
+A simulated cluster is the real code with stand-ins at its edges. Each node runs the real ``Worker``
+with its real strategies, connector and topology. Stand-ins take the place of what surrounds a
+worker: the event loop and clock (``testing.virtual_time``), the network (``testing.memory``), the
+process and the pipe to the application (``process.py``), and the application (``application.py``).
+Everything runs in one thread, and all randomness comes from the seed. So the same seed and script
+give the same run, down to each line of the trace.
 
 A run, from beginning to end:
 
 1. ``replay.Setting`` holds all that a run depends on besides the script; ``Setting.run`` makes a
    ``simulation.Simulation``. It checks the topology entry as a configuration
    (``configuration.configured``), and makes a ``node.SimulatedNode`` for each node that the
-   ``scripts.Script`` ever names, each on a machine of its own in ``network.SimulatedNetwork``.
+   script ever names, each on a machine of its own in ``network.SimulatedNetwork``.
 2. ``Simulation.run`` closes all ways to the real world (``sandbox.sandboxed``) and captures the log
    (``logs.watched_logs``). Then it lets virtual time pass, a slice at a time.
 3. Within the first second each node starts: ``SimulatedNode.start`` makes an ``Application``, if

@@ -5,8 +5,9 @@ It stands where the supervisor of a real process does. The worker's side of the 
 lives on when its worker is replaced. Whatever it sends, and whatever its messenger reports, is also
 recorded with the ``MessageChecker``.
 
-A script decides what is sent. How a question is answered depends only on its serial number, so that
-every run has answers that are quick, late, refused and failed.
+``Outbox`` sends what a script says, and ``Inbox`` reads what arrives. How a question is answered
+depends only on its serial number, so that every run has answers that are quick, late, refused and
+failed.
 """
 
 from __future__ import annotations
@@ -16,30 +17,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cluster_kit.errors import NotSentError, RemoteError, RemoteProtocolError, UnansweredError
+from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Event, NodeUp
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
 from cluster_kit.testing.simulation.identity import node_of
 from cluster_kit.testing.simulation.inbox import Inbox
 from cluster_kit.testing.simulation.invariants.deliveries import (
-    SERIAL_BYTES,
     ApplicationRun,
     TrackedLink,
     serial_of,
 )
 from cluster_kit.testing.simulation.invariants.findings import Law
 from cluster_kit.testing.simulation.invariants.messages import MessageChecker
+from cluster_kit.testing.simulation.outbox import Outbox
 from cluster_kit.testing.simulation.scripts.message_steps import (
     TOPIC,
     WINDOW_BYTES,
     WINDOW_MESSAGES,
-    Ask,
     Listen,
     MessageStep,
-    Publish,
     Read,
-    Send,
     SendingStep,
     Stall,
     Unlisten,
@@ -63,7 +61,6 @@ from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened, SetGr
 _MAX_UNFORWARDED = 4  # parcels of one link at the worker, as in the supervisor's switchboard
 _TICK_S = 1.0
 _LATE_ANSWER_S = 0.5
-_DID_RUN = {NotSentError: False, RemoteError: True, UnansweredError: None}  # what an error says
 
 Order = Callable[[Any], None]
 """Sends a message to the worker."""
@@ -97,6 +94,15 @@ class Application:
         self.run = run
         self.messenger = Messenger(run.id)
         self.inbox = Inbox(self._mark_read, self._later)
+        self.outbox = Outbox(
+            run,
+            self.messenger,
+            checker,
+            link_to=self._link_to,
+            handle=self._handle,
+            later=self._later,
+            note=note,
+        )
         self._timeline = timeline
         self._checker = checker
         self._note = note
@@ -104,20 +110,12 @@ class Application:
         self._greetings = 0  # sent to this worker since it started
         self._links: dict[int, _OpenLink] = {}
         self._is_frozen = False
-        self._sends: dict[int, tuple[str, str, int]] = {}  # key, topic and serial by ticket
-        self._asks: dict[int, int] = {}  # serial by ticket
-        self._tickets = 0
         self._listen(
             TOPIC, LocalInterest(messages=WINDOW_MESSAGES, bytes=WINDOW_BYTES, answers=True)
         )
         self._later(_TICK_S, self._tick)
 
     # -- its life ----------------------------------------------------------------------------------
-
-    @property
-    def pending(self) -> tuple[int, ...]:
-        """The serials of questions, and of messages to one node, that have no outcome yet."""
-        return (*(serial for *_, serial in self._sends.values()), *self._asks.values())
 
     def attach(self, order: Order, node: Node) -> None:
         """Use a worker that was just started with the current greeting; ``node`` is its boot."""
@@ -235,7 +233,7 @@ class Application:
         match step:
             case SendingStep():
                 for turn in range(step.times):
-                    self._later(turn * step.every_s, partial(self._send_once, step))
+                    self._later(turn * step.every_s, partial(self._send, step))
             case Listen(topic=topic, messages=messages, bytes=size):
                 interest = LocalInterest(messages=messages, bytes=size, answers=topic == TOPIC)
                 self._listen(topic, interest)
@@ -282,56 +280,16 @@ class Application:
         self._checker.interest_changed(self.run, topic, interest)
         self._greet()
 
-    def _send_once(self, step: SendingStep) -> None:
-        size = max(0, step.bytes - SERIAL_BYTES)
-        match step:
-            case Publish():
-                self._publish(step.topic, size)
-            case Send():
-                for key in self._receivers(step.to):
-                    self._send(key, step.topic, size)
-            case Ask():
-                for key in self._receivers(step.to):
-                    self._ask(key, step, size)
+    def _send(self, step: SendingStep) -> None:
+        self.outbox.send(step, self._receivers(getattr(step, "to", ())))
 
     def _receivers(self, numbers: tuple[int, ...]) -> list[str]:
         """Return the keys of other nodes by number; without any, those of all linked nodes."""
         keys = [key for key in (node_of(number).key for number in numbers) if key != self.run.key]
         return keys or sorted({link.node.key for link in self._links.values()})
 
-    def _publish(self, topic: str, size: int) -> None:
-        self._handle(self.messenger.take_outcomes())  # of earlier sends, to record them in order
-        listeners = self.messenger.listeners(topic)
-        data, serial = self._checker.new_message(self.run, size)
-        count = self.messenger.publish(topic, data)
-        self._note(f"publishes {serial} on {topic}: to {count} of {len(listeners)}")
-        for node in listeners:  # if some had no room, the count does not say which
-            self._record_sent(node.key, topic, serial, had_room=count == len(listeners))
-
-    def _record_sent(self, key: str, topic: str, serial: int, *, had_room: bool) -> None:
-        link = next(link.tracked for link in self._links.values() if link.node.key == key)
-        self._checker.sent(self.run, link, topic, serial, had_room=had_room)
-
-    def _send(self, key: str, topic: str, size: int) -> None:
-        data, serial = self._checker.new_message(self.run, size)
-        self._tickets += 1
-        self._sends[self._tickets] = key, topic, serial
-        self._handle(self.messenger.send(key, topic, data, self._tickets))
-
-    def _ask(self, key: str, step: Ask, size: int) -> None:
-        data, serial = self._checker.new_message(self.run, size)
-        self._tickets += 1
-        ticket = self._tickets
-        self._asks[ticket] = serial
-        self._handle(self.messenger.ask(key, step.topic, data, ticket, step.timeout_s))
-        self._later(step.timeout_s, partial(self._give_up, ticket))
-
-    def _give_up(self, ticket: int) -> None:
-        if ticket in self._asks:
-            if self.messenger.withdraw(ticket):
-                self._end_question(ticket, "withdrawn", ran=False)
-            else:
-                self._end_question(ticket, "given up", ran=None)
+    def _link_to(self, key: str) -> TrackedLink:
+        return next(link.tracked for link in self._links.values() if link.node.key == key)
 
     # -- outcomes ----------------------------------------------------------------------------------
 
@@ -350,11 +308,11 @@ class Application:
                 case QuestionArrived():
                     self._on_question(outcome)
                 case Sent(ticket=ticket):
-                    self._on_sent(ticket)
-                case Replied(ticket=ticket):
-                    self._end_question(ticket, "answered", ran=True, answer=outcome.data)
+                    self.outbox.on_sent(ticket)
+                case Replied(ticket=ticket, data=data):
+                    self.outbox.on_reply(ticket, data)
                 case OperationFailed(ticket=ticket, error=error):
-                    self._on_failed(ticket, error)
+                    self.outbox.on_failure(ticket, error)
 
     def _mark_read(self, stream: IncomingStream, number: int) -> None:
         self._checker.read(stream)
@@ -374,28 +332,3 @@ class Application:
             self.messenger.fail(question, "ValueError: no")
         else:
             self.messenger.reply(question, data)
-
-    def _on_sent(self, ticket: int) -> None:
-        if ticket in self._sends:
-            self._record_sent(*self._sends.pop(ticket), had_room=True)
-        else:
-            what = f"a second outcome was reported for ticket {ticket}"
-            self._checker.report(self.run, Law.QUESTIONS, what)
-
-    def _on_failed(self, ticket: int, error: Exception) -> None:
-        if self._sends.pop(ticket, None) is not None:
-            if not isinstance(error, NotSentError):
-                what = f"a message that was not sent failed with {error!r}"
-                self._checker.report(self.run, Law.QUESTIONS, what)
-            return
-        kind = next((kind for kind in _DID_RUN if isinstance(error, kind)), None)
-        if kind is None:
-            self._checker.report(self.run, Law.QUESTIONS, f"a question failed with {error!r}")
-        ran = None if kind is None else _DID_RUN[kind]
-        self._end_question(ticket, f"failed: {error!r}", ran=ran)
-
-    def _end_question(
-        self, ticket: int, how: str, *, ran: bool | None, answer: bytes | None = None
-    ) -> None:
-        serial = self._asks.pop(ticket, None)
-        self._checker.questions.ended(self.run, serial, how, ran=ran, answer=answer)

@@ -1,9 +1,9 @@
 """Which nodes could reach each other, and when: what views and alarms are judged against. Pure.
 
-Everything that keeps nodes apart is a ``Disturbance`` with a beginning and an end. It lies either
-on a node, which is absent, or on paths: a path leads from one node to another, one way. A path is
-*closed* if nothing gets through, and *fair* if so little is lost or late that every promise of the
-product still holds. On an open path that is not fair, nothing is promised.
+Everything that keeps nodes apart is a ``Disturbance``. It lies either on a node, which is absent,
+or on paths: a path leads from one node to another, one way. A path is *closed* if nothing gets
+through, and *fair* if so little is lost or late that every promise of the product still holds. On
+an open path that is not fair, nothing is promised.
 """
 
 from __future__ import annotations
@@ -37,14 +37,12 @@ class Disturbance:
     Attributes:
         paths: The disturbed paths; ``None`` for all.
         closes: Whether nothing at all gets through.
-        since_s: When it began.
         has_aftermath: Whether it may still have effects for a while after its end.
         until_s: When it ended; infinity while it lasts.
     """
 
     paths: Paths | None
     closes: bool
-    since_s: float
     has_aftermath: bool = True
     until_s: float = inf
 
@@ -115,15 +113,15 @@ class Connectivity:
         self._absences: dict[int, list[Disturbance]] = defaultdict(list)
         self._on_paths: list[Disturbance] = []
 
-    def node_absent(self, node: int, at_s: float, *, was_there: bool = True) -> Disturbance:
+    def node_absent(self, node: int, *, was_there: bool = True) -> Disturbance:
         """Record that a node is gone, or as good as gone, from now on."""
-        absence = Disturbance(None, True, at_s, has_aftermath=was_there)
+        absence = Disturbance(None, True, has_aftermath=was_there)
         self._absences[node].append(absence)
         return absence
 
-    def paths_disturbed(self, paths: Paths | None, *, closes: bool, at_s: float) -> Disturbance:
+    def paths_disturbed(self, paths: Paths | None, *, closes: bool) -> Disturbance:
         """Record that paths are disturbed from now on."""
-        disturbance = Disturbance(paths, closes, at_s)
+        disturbance = Disturbance(paths, closes)
         self._on_paths.append(disturbance)
         return disturbance
 

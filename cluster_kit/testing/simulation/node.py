@@ -100,7 +100,7 @@ class SimulatedNode:
         self._view_changed = view_changed
         self._checker = checker
         self._keyring: Keyring | None = keyring_of([1]) if secret else None
-        self._absence: Disturbance | None = connectivity.node_absent(number, 0.0, was_there=False)
+        self._absence: Disturbance | None = connectivity.node_absent(number, was_there=False)
         self._next_turn: TimelineHandle | None = None  # of a starved process
         self._leaves_when_thawed = False
 
@@ -276,8 +276,7 @@ class SimulatedNode:
 
     def _begin_absence(self) -> None:
         if self._absence is None:
-            now_s = self._timeline.now_s
-            self._absence = self._connectivity.node_absent(self.number, now_s)
+            self._absence = self._connectivity.node_absent(self.number)
 
     def _end_absence(self) -> None:
         if self._absence is not None:

@@ -198,9 +198,7 @@ class Player:
         paths = paths_of(step, self._nodes)
         disturbance = None
         if not is_fair(step, self._network.loss):
-            disturbance = self._connectivity.paths_disturbed(
-                paths, closes=closes(step), at_s=self._timeline.now_s
-            )
+            disturbance = self._connectivity.paths_disturbed(paths, closes=closes(step))
         self._faults[step] = disturbance
         self._network.begin(step, paths)
         self._later(getattr(step, "for_s", None), self._end_fault, step)

@@ -64,7 +64,7 @@ class NodeProcess:
         network: The network of its machine.
         timeline: The virtual time that all processes share.
         view: The application's view, to which each event is applied.
-        report: Called with each violation of a law.
+        report: Called with each breach of a law.
         ended: Called when the process has ended by itself.
         keyring: Its keys, if the cluster has a secret.
         application: Sends and receives messages, if the script has any.

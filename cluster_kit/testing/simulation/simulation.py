@@ -81,7 +81,6 @@ class Simulation:
         show: Callable[[str], object] | None = None,
         progress: Callable[[float], object] | None = None,
     ) -> None:
-        self.bound_s: float
         self.script = script if isinstance(script, Script) else Script(nodes=script)
         self.seed = seed
         self._starts_s = self._starts(start_s)
@@ -98,11 +97,9 @@ class Simulation:
         self._findings = Findings()
         self._connectivity = Connectivity()
         self._runs = Runs()
-        self._checker = (
-            MessageChecker(self._report, lambda: self._timeline.now_s)
-            if self.script.has_messages
-            else None
-        )
+        self._checker: MessageChecker | None = None
+        if self.script.has_messages:
+            self._checker = MessageChecker(self._report, lambda: self._timeline.now_s)
         size = len(self.script.numbers)
         self._network = SimulatedNetwork(seed, self._timeline, size=size, loss=loss)
         self._nodes = {number: self._make_node(number) for number in self.script.numbers}
@@ -160,14 +157,13 @@ class Simulation:
         topology = self._config.topology.build()
         self._packages = packages_of([*strategies, connector, topology])
         timeout_s = self._config.connect_timeout_s
-        self.bound_s = bound_s(strategies, connector, connect_timeout_s=timeout_s, loss=self._loss)
         return Judge(
             self._nodes,
             self._connectivity,
             topology=topology,
             listed=listed_by(self._config),
             aftermath_s=aftermath_s(strategies, connector, loss=self._loss),
-            bound_s=self.bound_s,
+            bound_s=bound_s(strategies, connector, connect_timeout_s=timeout_s, loss=self._loss),
             goodbyes=self._goodbyes(strategies, connector),
             findings=self._findings,
         )
@@ -242,7 +238,7 @@ class Simulation:
     def _run(self) -> None:
         end_s = self._seconds
         if end_s is None:
-            end_s = self._calm_s + self.bound_s + self._reporting_s
+            end_s = self._calm_s + self._judge.bound_s + self._reporting_s
         collect_at_node_s = _COLLECT_NODE_S
         while self._timeline.now_s < end_s and not self._is_over():
             before_s = self._timeline.now_s
@@ -284,7 +280,7 @@ class Simulation:
             return
         checker.conclude({each.run.id: each.messenger.listeners for each in applications})
         for each in applications:
-            for serial in each.pending:
+            for serial in each.outbox.pending:
                 what = f"{serial}, a question or a message to one node, has no outcome"
                 checker.report(each.run, Law.QUESTIONS, what)
 
@@ -335,7 +331,7 @@ class Simulation:
             calm_s=self._calm_s,
             agreed_s=None if agreed_s == inf else agreed_s,
             ended_s=self._timeline.now_s,
-            bound_s=self.bound_s,
+            bound_s=self._judge.bound_s,
             links=tuple(len(process.view.up) for process in running if process is not None),
             traffic=tuple(self._network.traffic_of(number) for number in self._nodes),
             false_alarms=tuple(self._judge.false_alarms),

@@ -65,7 +65,7 @@ class Judge:
         self._topology = topology
         self._listed = listed
         self._aftermath_s = aftermath_s
-        self._bound_s = bound_s
+        self.bound_s = bound_s
         self._goodbyes = goodbyes
         self._findings = findings
         self._numbers = {node_of(number).key: number for number in nodes}
@@ -184,11 +184,11 @@ class Judge:
 
         Where packets get lost it is enough to have agreed once.
         """
-        end_s = self._settled_s + self._bound_s
+        end_s = self._settled_s + self.bound_s
         for number, agreed_s in sorted(self._agreed_s.items()):
             if agreed_s > end_s:
                 late = f"agrees only {agreed_s - self._settled_s:.1f} s after the last disturbance"
-                what = f"{late}, the bound is {self._bound_s:.1f} s"
+                what = f"{late}, the bound is {self.bound_s:.1f} s"
                 self._findings.add(Law.AGREEMENT, agreed_s, label_of(number), what)
         for number in sorted(self._wrong):
             if not (is_lossy and number in self._agreed_s):

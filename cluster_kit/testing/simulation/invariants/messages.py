@@ -52,7 +52,7 @@ class MessageChecker:
     """The messages of all applications.
 
     Args:
-        report: Called with each violation: the law, the number of the node, and what it did.
+        report: Called with each breach of a law: the law, the number of the node, and what it did.
         now_s: Returns the virtual time.
 
     Attributes:

@@ -17,7 +17,7 @@ from cluster_kit.security import Security
 from cluster_kit.testing.simulation.invariants.findings import Law
 
 Report = Callable[[Law, str], None]
-"""Called with a violation: the law, and what was done."""
+"""Called with a breach of a law: the law, and what was done."""
 
 MAX_DIALS = 40  # to one peer within DIALS_WITHIN_S; a working back-off stays far below
 DIALS_WITHIN_S = 10.0

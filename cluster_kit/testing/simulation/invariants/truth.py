@@ -158,6 +158,7 @@ class Disagreement:
 
     def _is_wrong(self, key: str) -> bool:
         truth, number = self._truth, self._number
+        # ``is``, as None (either is right) must equal neither
         return (
             truth.knows(number, key) is (key not in self._known)
             or truth.is_linked(number, key) is (key not in self._up)

@@ -43,9 +43,8 @@ def read_script(file: str | os.PathLike[str], *, nodes: int | None = None) -> Sc
         ConfigError: The script is invalid; ``errors`` holds every fault, with its place.
     """
     path = STDIN if file == "-" else os.fspath(file)
-    return _script(
-        read_yaml(path, os.environ, expected="a mapping with the keys 'nodes' and 'steps'"), nodes
-    )
+    expected = "a mapping with the keys 'nodes' and 'steps'"
+    return _script(read_yaml(path, os.environ, expected=expected), nodes)
 
 
 def script_from(data: Mapping[str, Any], *, nodes: int | None = None) -> Script:
@@ -60,11 +59,8 @@ def script_from(data: Mapping[str, Any], *, nodes: int | None = None) -> Script:
 def _script(document: Document, nodes: int | None) -> Script:
     faults = Faults(document.errors)
     with faults:
-        given = read_fields(
-            document.root,
-            {"nodes": _size, "steps": _steps},
-            required=["nodes"] if nodes is None else [],
-        )
+        required = ["nodes"] if nodes is None else []
+        given = read_fields(document.root, {"nodes": _size, "steps": _steps}, required=required)
     faults.check()
     size, steps = given.get("nodes", 0) if nodes is None else nodes, given.get("steps", ())
     parts = document.root.by_key()["steps"].items() if steps else []
@@ -119,11 +115,8 @@ def _readers(kind: type[Step]) -> dict[str, Callable[[Piece], Any]]:
 
 
 def _required(kind: type[Step]) -> list[str]:
-    return [
-        field.name
-        for field in fields(kind)
-        if field.default is MISSING and field.name != kind.subject
-    ]
+    required = [field.name for field in fields(kind) if field.default is MISSING]
+    return [name for name in required if name != kind.subject]
 
 
 def _place(part: Piece, field: str) -> Piece:
@@ -140,7 +133,6 @@ def _placed(steps: Sequence[Piece], fault: Fault) -> ConfigError:
 
 
 def _numbers(part: Piece) -> tuple[int, ...]:
-    """Read nodes."""
     if part.value == "all":
         return ALL
     items = part.items() if isinstance(part.value, list | tuple) else [part]
@@ -151,7 +143,7 @@ def _numbers(part: Piece) -> tuple[int, ...]:
             numbers += _range(item)
     faults.check()
     if not numbers:
-        raise part.error("names nobody: expected numbers of nodes, or all")
+        raise part.error("names no node: expected numbers of nodes, or all")
     return tuple(numbers)
 
 

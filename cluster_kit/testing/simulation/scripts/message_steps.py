@@ -70,11 +70,6 @@ class Send(SendingStep):
 
     to: tuple[int, ...] = ALL
 
-    @property
-    def named(self) -> frozenset[int]:
-        """Senders and receivers."""
-        return frozenset((*self.nodes, *self.to))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask(SendingStep):
@@ -84,11 +79,6 @@ class Ask(SendingStep):
 
     to: tuple[int, ...] = ALL
     timeout_s: float = 5.0
-
-    @property
-    def named(self) -> frozenset[int]:
-        """Askers and asked."""
-        return frozenset((*self.nodes, *self.to))
 
     @property
     def lasts_s(self) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from cluster_kit.errors import raise_all
 from cluster_kit.fault import Fault
 from cluster_kit.testing.simulation.scripts.message_steps import MessageStep, SendingStep
-from cluster_kit.testing.simulation.scripts.steps import KINDS, Join, Step
+from cluster_kit.testing.simulation.scripts.steps import Join, Step
 
 MAX_NODES = 10_000  # as many as a roster holds by default
 
@@ -83,7 +83,7 @@ def faults_of(nodes: int, steps: Sequence[Step]) -> Iterator[Fault]:
         strangers = sorted(node for node in step.named if node > nodes and node not in joined)
         if strangers:
             what = f"{_names(strangers)} never appears"
-            yield Fault(where, f"{what}: there are {nodes} nodes, and those that a step has join")
+            yield Fault(where, f"{what}: there are {nodes} nodes, and no step lets it join")
         if isinstance(step, Join) and any(node <= nodes for node in step.nodes):
             what = f"node {min(step.nodes)} is there from the start"
             yield Fault(where, what, f"give a number above {nodes}")
@@ -96,11 +96,8 @@ def _names(nodes: Sequence[int]) -> str:
 
 
 def _as_flow(step: Step) -> str:
-    given = {
-        field.name: getattr(step, field.name)
-        for field in fields(step)
-        if getattr(step, field.name) != field.default
-    }
+    values = [(field, getattr(step, field.name)) for field in fields(step)]
+    given = {field.name: value for field, value in values if value != field.default}
     at_s, subject = given.pop("at_s"), given.pop(step.subject, getattr(step, step.subject))
     pairs = {"at_s": at_s, step.verb: subject, **given}
     return ", ".join(f"{key}: {_as_value(key, value)}" for key, value in pairs.items())
@@ -116,23 +113,18 @@ def _as_value(key: str, value: Any) -> str:
 
 def _as_nodes(nodes: Sequence[int]) -> str:
     """Return a list of nodes in which three or more consecutive numbers are a range."""
-    runs: list[list[int]] = []
+    rows: list[list[int]] = []
     for node in nodes:
-        if runs and node == runs[-1][-1] + 1:
-            runs[-1].append(node)
+        if rows and node == rows[-1][-1] + 1:
+            rows[-1].append(node)
         else:
-            runs.append([node])
-    items = [
-        item for run in runs for item in ([f"{run[0]}-{run[-1]}"] if run[2:] else map(str, run))
-    ]
+            rows.append([node])
+    items: list[str] = []
+    for row in rows:
+        items += [f"{row[0]}-{row[-1]}"] if row[2:] else map(str, row)
     return f"[{', '.join(items)}]" if items else "all"
 
 
 def describe(step: Step) -> str:
     """Return a step as a file has it, without its time."""
     return _as_flow(step).partition(", ")[2]
-
-
-def kind_of(verb: str) -> type[Step]:
-    """Return the class of a verb."""
-    return KINDS[verb]

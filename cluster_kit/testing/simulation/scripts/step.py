@@ -39,8 +39,7 @@ class Step:
     @property
     def named(self) -> frozenset[int]:
         """The nodes that the step names; ``ALL`` names none."""
-        nodes: tuple[int, ...] = getattr(self, "nodes", ())
-        return frozenset(nodes)
+        return frozenset((*getattr(self, "nodes", ()), *getattr(self, "to", ())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,7 @@ class Join(NodeStep):
     def own_faults(self) -> Iterator[Fault]:
         """Yield that no node joins."""
         if not self.nodes:
-            yield Fault(("nodes",), "expected who joins, by number")
+            yield Fault(("nodes",), "expected the numbers of the nodes that join")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +167,8 @@ class Rekey(NodeStep):
     def own_faults(self) -> Iterator[Fault]:
         """Yield that the numbers are invalid."""
         if not (self.secrets and min(self.secrets) >= 1):
-            yield Fault(
-                ("secrets",),
-                "expected the numbers of one or more secrets, from 1, the one that is used first",
-            )
+            what = "expected the numbers of one or more secrets, from 1; the first is used"
+            yield Fault(("secrets",), what)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,11 +208,6 @@ class Cut(Step):
     one_way: bool = False
     for_s: float | None = None
 
-    @property
-    def named(self) -> frozenset[int]:
-        """The nodes at both ends."""
-        return frozenset((*self.nodes, *self.to))
-
     def own_faults(self) -> Iterator[Fault]:
         """Yield that a node is at both ends."""
         if both := sorted({*self.nodes} & {*self.to}):
@@ -237,10 +230,8 @@ class RingCut(Step):
     def own_faults(self) -> Iterator[Fault]:
         """Yield that no node is reached."""
         if self.reach < 1:
-            yield Fault(
-                ("reach",),
-                f"{self.reach}: expected how many nodes on either side are reached, at least 1",
-            )
+            what = f"{self.reach}: expected how many neighbours on either side to reach, from 1"
+            yield Fault(("reach",), what)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,11 +258,6 @@ class Packets(Step):
     duplicate: float = 0.0
     reorder: float = 0.0
     for_s: float | None = None
-
-    @property
-    def named(self) -> frozenset[int]:
-        """The nodes at both ends."""
-        return frozenset((*self.nodes, *self.to))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
