@@ -46,6 +46,12 @@ class StartedNode:
         """The key of the node."""
         return self.node.key
 
+    @property
+    def address(self) -> str:
+        """The address at which it serves."""
+        assert self.node.address is not None, "start returned no address"
+        return self.node.address
+
     async def connect(self, other: StartedNode) -> Node:
         """Connect to the other node."""
         return await self.connector.connect(other.node)
@@ -187,8 +193,7 @@ class ConnectorHarness:
     async def closed_address(self) -> str:
         """Return an address at which nobody listens any more."""
         async with self.started("ghost") as ghost:
-            assert ghost.node.address is not None, "start returned no address"
-        return ghost.node.address
+            return ghost.address
 
     def strangers(self, like: StartedNode) -> StrangerFactory:
         """Return what opens raw connections like those of ``like``, or skip the rule."""
