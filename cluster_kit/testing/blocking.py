@@ -82,9 +82,7 @@ async def check_never_blocked(live: Callable[[], Awaitable[None]]) -> None:
 async def measured_lag() -> AsyncIterator[LagMonitor]:
     """Measure the lag of the running loop until the end of the block."""
     lag = LagMonitor()
-    watcher = threading.Thread(
-        target=lag.look, name="measure the lag of an event loop", daemon=True
-    )
+    watcher = threading.Thread(target=lag.look, name="event loop lag", daemon=True)
     ticking = asyncio.create_task(_tick(lag))
     watcher.start()
     try:

@@ -46,8 +46,8 @@ async def leaves_nothing(grace_s: float = GRACE_S, *, files: bool = True) -> Asy
 
     Args:
         grace_s: How long to wait until all is released.
-        files: Whether new files count. They don't where they are the source of others, in which the
-            block may have to leave a message.
+        files: Whether new files count; pass False if nodes communicate by files, in which the block
+            may have to leave a goodbye.
 
     Raises:
         AssertionError: Something is still there after ``grace_s``; the message lists it.

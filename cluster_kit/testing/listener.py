@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Self, TypeVar, cast, overload
 
-from cluster_kit.abc import Discovery, Found, Observation, Seen, Strategy
+from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.attended import AttendedClock
 from cluster_kit.node import Node
 from cluster_kit.testing.fakes import DEADLINE_S
+from cluster_kit.testing.observations import descriptions_of
 
 _TICK_S = 0.02
 
@@ -55,7 +56,7 @@ class Listener:
                     self._news.set()
                     # a strategy that never waits must not keep others from running
                     await asyncio.sleep(0)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - the strategy is what is being tested
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - the strategy is under test
             self.error = exc
         finally:
             self.ended = True
@@ -100,9 +101,10 @@ class Listener:
         Raises:
             AssertionError: The strategy ended or the deadline passed before that.
         """
-        condition = met
-        if isinstance(met, type):
-            condition = lambda said: isinstance(said, met) and where(said)  # noqa: E731
+
+        def condition(said: Observation) -> bool:
+            return isinstance(said, met) and where(said) if isinstance(met, type) else met(said)
+
         observation = await self.hear(condition, since=since)
         if observation is not None:
             return observation
@@ -180,11 +182,4 @@ def run_of(strategy: Strategy, ctx: Discovery) -> AsyncGenerator[Observation, No
 
 def vouches(observation: Observation, node: Node) -> bool:
     """Return whether ``observation`` says that ``node`` is there."""
-    nodes = (
-        observation.nodes
-        if isinstance(observation, Found)
-        else {observation.node}
-        if isinstance(observation, Seen)
-        else ()
-    )
-    return any(other.key == node.key or other.address == node.address for other in nodes)
+    return bool(descriptions_of([observation], node))

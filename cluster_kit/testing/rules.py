@@ -28,14 +28,17 @@ def contract(sentence: str) -> Callable[[Rule], Callable[..., None]]:
     def decorate(rule: Rule) -> Callable[..., None]:
         parameters = inspect.signature(rule).parameters
         participants = [name for name in PARTICIPANTS if name in parameters]
-        rest = [each for name, each in parameters.items() if name not in participants]
+        others = [each for name, each in parameters.items() if name not in participants]
+        signature = inspect.Signature(others)
 
         @wraps(rule)
         def checked(*args: Any, **kwargs: Any) -> None:
             __tracebackhide__ = True
             try:
                 if inspect.iscoroutinefunction(rule):
-                    args[0].play(partial(rule, *args, **kwargs), *participants)
+                    arguments = signature.bind(*args, **kwargs).arguments
+                    suite = arguments.pop("self")
+                    suite.play(partial(rule, suite, **arguments), *participants)
                 else:
                     rule(*args, **kwargs)
             except AssertionError as exc:
@@ -47,8 +50,7 @@ def contract(sentence: str) -> Callable[[Rule], Callable[..., None]]:
                 raise
 
         checked.__contract__ = sentence  # type: ignore[attr-defined]
-        # pytest takes every parameter for a fixture
-        checked.__signature__ = inspect.Signature(rest)  # type: ignore[attr-defined]
+        checked.__signature__ = signature  # type: ignore[attr-defined] # for pytest
         return checked
 
     return decorate

@@ -1,6 +1,4 @@
-"""A network that wraps another and delays everything by a second, as somebody else might write
-it.
-"""
+"""A network that wraps another and delays everything by a second, as a user might write it."""
 
 import asyncio
 from collections import deque
@@ -154,7 +152,7 @@ class DelayedNetwork(Network):
 
 
 class LateStream(Stream):
-    """Does a second later what it is told, and passes on at once what comes in."""
+    """Sends a second later, and receives at once."""
 
     def __init__(self, stream):
         self._stream = stream

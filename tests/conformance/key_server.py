@@ -1,6 +1,4 @@
-"""A store with expiring keys as a real TCP server: one question and one answer, each a line of
-JSON, per connection.
-"""
+"""A store with expiring keys as a TCP server: one JSON request and answer per connection."""
 
 import asyncio
 import json
@@ -11,9 +9,7 @@ from cluster_kit.testing.leaks import close_server
 
 
 class KeyServer:
-    """Serves on 127.0.0.1 in a thread of its own; ``stop`` and ``start`` restart it on its port,
-    without its data.
-    """
+    """Serves in a thread; ``stop`` and ``start`` restart it on its port, without its data."""
 
     def __init__(self):
         self.keys = {}
@@ -88,9 +84,7 @@ class KeyServer:
 
 
 async def ask(port, **question):
-    """Put a question to the server and return its answer; ``OSError`` if there is none within a
-    second.
-    """
+    """Send a request, and return the answer; ``OSError`` if there is none within a second."""
     async with asyncio.timeout(1.0):
         return await _ask(port, question)
 

@@ -1,6 +1,4 @@
-"""Runs the suites on a module of offenders, each of which breaks certain rules and must fail at
-these and nowhere else.
-"""
+"""Runs the suites on offenders, which break certain rules and must fail at exactly these."""
 
 import importlib.util
 import os
@@ -18,7 +16,7 @@ WITHOUT = ("cacheprovider", "unraisableexception", "threadexception")
 
 
 def offenders_in(module: str) -> list[type]:
-    """Return the suites that are run on the offenders of a module."""
+    """Return the suites for the offenders of a module."""
     spec = importlib.util.spec_from_file_location(module, HERE / f"{module}.py")
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
@@ -26,9 +24,7 @@ def offenders_in(module: str) -> list[type]:
 
 
 def caught(module: str, *, at_once: int) -> type:
-    """Return a class with a test for each offender of a module; so many are run at once, as most of
-    them wait.
-    """
+    """Return a class with a test for each offender of a module, and run several at once."""
 
     @pytest.mark.once
     @pytest.mark.timeout(1200)  # the first one waits for all
@@ -38,11 +34,11 @@ def caught(module: str, *, at_once: int) -> type:
             failed = failures_in(module, at_once)[offender.__name__]
             known = offender.breaks | getattr(offender, "may_break", frozenset())
             unknown = {
-                rule: told
-                for rule, told in failed.items()
+                rule: text
+                for rule, text in failed.items()
                 if not known & {rule, without_parameters(rule)}
             }
-            assert not unknown, "\n\n".join(f"{rule}: {told}" for rule, told in unknown.items())
+            assert not unknown, "\n\n".join(f"{rule}: {text}" for rule, text in unknown.items())
             assert offender.breaks <= {*failed, *map(without_parameters, failed)}, (
                 f"failed at {sorted(failed)}"
             )
@@ -52,27 +48,12 @@ def caught(module: str, *, at_once: int) -> type:
 
 @cache
 def failures_in(module: str, at_once: int) -> dict[str, dict[str, str]]:
-    """Run the suites on all offenders of a module; return by class where it failed, and what that
-    told.
-    """
+    """Run the suites on all offenders of a module; return the failures by class and rule."""
     parallel = ["-n", str(at_once), "--dist", "loadscope"] if at_once > 1 else []
     with NamedTemporaryFile(prefix=module, suffix=".xml") as report:
-        alone = [
-            "-c",
-            os.devnull,
-            "--noconftest",
-            *(f"-pno:{plugin}" for plugin in WITHOUT),
-            f"--junitxml={report.name}",
-        ]
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            *alone,
-            *parallel,
-            str(HERE / f"{module}.py"),
-        ]
+        isolated = ["-c", os.devnull, "--noconftest", *(f"-pno:{plugin}" for plugin in WITHOUT)]
+        options = ["-q", *isolated, f"--junitxml={report.name}", *parallel]
+        command = [sys.executable, "-m", "pytest", *options, str(HERE / f"{module}.py")]
         output = subprocess.run(
             command,
             cwd=HERE,

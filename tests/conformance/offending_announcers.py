@@ -1,5 +1,4 @@
-"""Mutants of a working strategy that announces its node in a server of expiring keys; each breaks
-one rule of the contract.
+"""Mutants of a strategy that announces its node in a server of expiring keys; each breaks one rule.
 
 Collected by ``test_offending_announcers`` only, in processes of its own.
 """
@@ -28,7 +27,7 @@ TTL_S = 1.0
 
 
 class Keys:
-    """What the suite is told of the source."""
+    """The overrides for the source."""
 
     listen_s = 0.15
     deadline_s = 3.0
@@ -55,9 +54,7 @@ class Keys:
 
 
 def breaks(*broken, also=(), rules=StrategyConformance):
-    """Run ``rules`` on an implementation that breaks some; ``also`` are rules that may fail for the
-    same fault.
-    """
+    """Run ``rules`` on an implementation that breaks some; ``also`` may fail for the same fault."""
 
     def register(cls):
         name = f"Test{cls.__name__}"
@@ -273,7 +270,7 @@ class TakesSilenceForAGoodbye(Registry):
     also=[LATE, YIELDS, COMES_BACK, RUNS_AGAIN],
 )
 class LeavesItsGoodbyeToTheOthers(TakesSilenceForAGoodbye):
-    """A goodbye seems to be heard, but only once the key has expired."""
+    """A goodbye is observed only once the key has expired."""
 
     async def goodbye(self, ctx, run):
         pass

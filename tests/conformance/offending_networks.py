@@ -1,5 +1,4 @@
-"""Networks that break one sentence of the contract each; ``NetworkConformance`` must fail exactly
-at ``breaks``.
+"""Networks that each break one sentence of the contract; the suite must fail at ``breaks`` only.
 
 Collected by ``test_offending_networks`` only, in processes of its own. All are in memory, in
 virtual time.
@@ -65,6 +64,20 @@ class SoundStream(Stream):
 
     def abort(self):
         self.inner.abort()
+
+
+class ClosingStream(SoundStream):
+    """Knows whether it was closed here."""
+
+    is_closing = False
+
+    def close(self):
+        self.is_closing = True
+        super().close()
+
+    def abort(self):
+        self.is_closing = True
+        super().abort()
 
 
 class SoundListener(Listener):
@@ -165,9 +178,9 @@ class KnowsTheWrongEnd(Sound):
         return listener
 
     def accepted(self, stream):
-        told = SoundStream(stream)
-        told.here = Endpoint("::ffff:" + stream.here.host, stream.here.port)
-        return told
+        accepted = SoundStream(stream)
+        accepted.here = Endpoint("::ffff:" + stream.here.host, stream.here.port)
+        return accepted
 
 
 @breaks("test_what_is_sent_comes_in_whole_and_in_order")
@@ -192,9 +205,9 @@ class ReceivesWithinStart(SoundStream):
     def start(self, reader):
         while self.inner._inbox:
             data = self.inner._inbox.popleft()
-            self.inner.peer._taken(len(data))
+            self.inner.peer._peer_read(len(data))
             reader.received(memoryview(data))
-        if self.inner._hears_no_more:
+        if self.inner._fin_received:
             self.is_over = True
             reader.lost()
         super().start(reader)
@@ -208,7 +221,7 @@ class ReceivesWithinStart(SoundStream):
 class ForgetsWhatCameBeforeStartWhenItEnds(SoundStream):
     def start(self, reader):
         super().start(reader)
-        if self.inner._hears_no_more:
+        if self.inner._fin_received:
             self.inner._inbox.clear()
 
 
@@ -253,9 +266,7 @@ class TellsThatAllIsTakenWithinSend(SoundStream):
         super().relieved()
 
 
-class TellsTooMuch(SoundStream):
-    is_closing = False
-
+class TellsTooMuch(ClosingStream):
     def tell_soon(self):
         if self.unsent_bytes and self.reader is not None:
             asyncio.get_running_loop().call_soon(self.tell)
@@ -263,14 +274,6 @@ class TellsTooMuch(SoundStream):
     def tell(self):
         if not self.is_closing:
             self.relieved()
-
-    def close(self):
-        self.is_closing = True
-        super().close()
-
-    def abort(self):
-        self.is_closing = True
-        super().abort()
 
 
 @breaks("test_who_sends_is_told_when_all_is_taken")
@@ -407,23 +410,13 @@ class TellsTheEndWithinAbort(TellsTheEndWithinACall):
 
 
 @breaks("test_the_end_is_told_when_the_other_end_closes", "test_the_end_is_told_once_to_who_closes")
-class TellsTheEndTwiceWhenTheOtherCloses(SoundStream):
-    is_closing = False
-
-    def close(self):
-        self.is_closing = True
-        super().close()
-
-    def abort(self):
-        self.is_closing = True
-        super().abort()
+class TellsTheEndTwiceWhenTheOtherCloses(ClosingStream):
+    data_came = False
 
     def lost(self):
         super().lost()
-        if not self.is_closing and self.inner._hears_no_more and not self.data_came:
+        if not self.is_closing and self.inner._fin_received and not self.data_came:
             super().lost()
-
-    data_came = False
 
     def received(self, data):
         self.data_came = True

@@ -28,7 +28,7 @@ class Suite(StrategyConformance):
 
     @pytest.fixture(autouse=True)
     def _quick(self, monkeypatch):
-        for module in ("ending", "silence"):
+        for module in ("leaving", "shutdown"):
             monkeypatch.setattr(f"cluster_kit.testing.strategies.{module}.GOODBYE_S", 0.4)
 
     @pytest.fixture

@@ -20,9 +20,7 @@ class Suite(TopologyConformance):
 
 
 def breaks(*rules, also=()):
-    """Run the suite on an implementation, sound without ``rules``; ``also`` are rules that may fail
-    for the same fault.
-    """
+    """Run the suite on an implementation that breaks ``rules``; ``also`` may fail with them."""
 
     def register(cls):
         name = f"Test{cls.__name__}"
@@ -129,7 +127,7 @@ class OrdersByHash(Mesh):
     also=["test_every_machine_gives_the_same_answer_at_any_time"],
 )
 class OrdersById(Mesh):
-    """A star, around whoever was made first."""
+    """A star around the node that was created first."""
 
     def select(self, local, known):
         hub = min((node for node in known | {local} if node.name is not None), key=id)
@@ -145,7 +143,7 @@ class OrdersById(Mesh):
     also=["test_links_are_mutual", "test_links_connect_the_cluster"],
 )
 class OrdersAsASetDoes(Mesh):
-    """A star around whoever comes first."""
+    """A star around the first node."""
 
     def select(self, local, known):
         hub = next(iter({node.name for node in known if node.name} | {local.name}))
@@ -199,7 +197,7 @@ class GoesByTheMachine(_Star):
 
 @breaks("test_is_cheap_in_a_large_cluster")
 class ComparesEachWithEach(Mesh):
-    """A star, around whoever has nobody before it."""
+    """A star around a node that has no predecessor."""
 
     def select(self, local, known):
         named = [node.name for node in known | {local} if node.name is not None]

@@ -1,5 +1,4 @@
-"""Connectors with one fault each, made of a working one over Unix sockets; the suite must fail
-exactly at ``breaks``.
+"""Mutants of a connector over Unix sockets; each has one fault, and fails at ``breaks`` only.
 
 Collected by ``test_offending_unix_connectors`` only, in processes of its own.
 """
@@ -38,9 +37,7 @@ class Suite(UnixSuite):
 
 
 def breaks(*rules, apart=False, strange=True):
-    """Run the suite on a connector, sound without ``rules``; peers apart and strangers, who take
-    long, only where asked for.
-    """
+    """Run the suite on a connector that breaks ``rules``; lost peers and strangers on demand."""
 
     def register(cls):
         name = f"Test{cls.__name__}"

@@ -1,6 +1,4 @@
-"""A network all of whose streams are protected, between nodes that hold one secret, certificates,
-or both.
-"""
+"""A network that protects all streams, between nodes with one secret, certificates, or both."""
 
 from delayed_network import DelayedListener, DelayedNetwork
 from made_up_certificates import Authority

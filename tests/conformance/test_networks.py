@@ -1,6 +1,4 @@
-"""The system's network, the one in memory, and one that somebody else wrote, held to the
-contract.
-"""
+"""The system's network, the one in memory and one that a user wrote, held to the contract."""
 
 from delayed_network import DelayedNetwork, LateNetwork
 from protected_network import BOTH, FILES, SECRET, ProtectedNetwork

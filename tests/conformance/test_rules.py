@@ -1,6 +1,7 @@
-"""How a rule of a suite for connectors is run, and what it says when it fails."""
+"""How a rule of a suite is run, and what it says when it fails."""
 
 import asyncio
+import inspect
 
 import pytest
 
@@ -55,6 +56,27 @@ def test_exception_that_reaches_nobody_fails_the_scenario(lose, told):
 
     with pytest.raises(AssertionError, match=f"unhandled: .*{told}"):
         run_to_end(without_unhandled(scenario()), 1.0)
+
+
+class Suite:
+    def play(self, rule, *participants):
+        asyncio.run(rule(*map(str.upper, participants)))
+
+    @contract("A link serves two.")
+    async def test_rule(self, ann, cat, number):
+        self.played = ann, cat, number
+
+
+def test_suite_plays_a_rule_with_its_participants():
+    suite = Suite()
+    suite.test_rule(3)
+    assert suite.played == ("ANN", "CAT", 3)
+    suite.test_rule(number=4)
+    assert suite.played == ("ANN", "CAT", 4)
+
+
+def test_pytest_is_not_asked_for_participants():
+    assert [*inspect.signature(Suite.test_rule).parameters] == ["self", "number"]
 
 
 @contract("A link serves two.")

@@ -17,9 +17,7 @@ class TestMdns(StrategyConformance):
 
     @pytest.mark.parametrize("turns", range(1, 13))
     def test_cancelled_while_it_starts_leaves_nothing_behind(self, strategy, turns):
-        """Its sockets come up over some turns of the event loop, and each is one to be closed
-        in.
-        """
+        """Its sockets open over some turns of the event loop; the run is closed in each of them."""
 
         async def scenario():
             async with leaves_nothing(self.deadline_s):

@@ -1,6 +1,4 @@
-"""Each rule of a suite can fail: an implementation breaks it, and ``test_offending_*`` show that it
-fails there only.
-"""
+"""Each rule of a suite has an offender; ``test_offending_*`` show that it fails there only."""
 
 import pytest
 from offenders import offenders_in

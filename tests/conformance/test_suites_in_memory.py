@@ -1,6 +1,4 @@
-"""The parts that use no network but the one they are given, held to their suites in memory, in
-virtual time.
-"""
+"""Built-in parts that use only the network they are given, held to their suites in memory."""
 
 import pytest
 from made_up_certificates import Authority

@@ -1,6 +1,4 @@
-"""The connector over Unix sockets that ``cluster-kit new connector`` writes, as a module, and the
-suite that it comes with.
-"""
+"""The connector over Unix sockets that ``cluster-kit new connector`` writes, and its suite."""
 
 import importlib.util
 import sys
@@ -13,9 +11,7 @@ FILES = distribution("connector", "unix")
 
 
 def load(path, **known):
-    """Return a module of the new distribution, which finds the modules in ``known`` by their
-    names.
-    """
+    """Return a module of the new distribution, which imports the modules in ``known`` by name."""
     with tempfile.TemporaryDirectory(prefix="unix-") as folder:
         file = Path(folder, "written.py")
         file.write_text(FILES[PurePosixPath(path)])

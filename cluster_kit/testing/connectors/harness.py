@@ -46,6 +46,12 @@ class StartedNode:
         """The key of the node."""
         return self.node.key
 
+    @property
+    def address(self) -> str:
+        """The address at which it serves."""
+        assert self.node.address is not None, "start returned no address"
+        return self.node.address
+
     async def connect(self, other: StartedNode) -> Node:
         """Connect to the other node."""
         return await self.connector.connect(other.node)
@@ -187,18 +193,15 @@ class ConnectorHarness:
     async def closed_address(self) -> str:
         """Return an address at which nobody listens any more."""
         async with self.started("ghost") as ghost:
-            assert ghost.node.address is not None, "start returned no address"
-        return ghost.node.address
+            return ghost.address
 
     def strangers(self, like: StartedNode) -> StrangerFactory:
         """Return what opens raw connections like those of ``like``, or skip the rule."""
         if not self.has_strangers:
             pytest.skip("has_strangers is false: nobody but a connector can open a connection")
-        overridden = (
-            type(self).dial_raw is not ConnectorHarness.dial_raw
-            and type(self).listen_raw is not ConnectorHarness.listen_raw
-        )
-        if not overridden and host_and_port(like.node.address) is None:
+        default, own = ConnectorHarness, type(self)
+        is_tcp = own.dial_raw is default.dial_raw or own.listen_raw is default.listen_raw
+        if is_tcp and host_and_port(like.node.address) is None:
             pytest.fail(
                 f"{like.node.address!r} is not an address of TCP: override 'listen_raw' and "
                 "'dial_raw' to open connections without the connector, or set has_strangers = "

@@ -201,8 +201,6 @@ class OpeningRules(ConnectorHarness):
 
 
 def _is_crossed(error: object) -> bool:
-    return (
-        isinstance(error, ConnectError)
-        and error.retryable
-        and error.reason is ConnectReason.CROSSED
-    )
+    if not isinstance(error, ConnectError):
+        return False
+    return error.retryable and error.reason is ConnectReason.CROSSED

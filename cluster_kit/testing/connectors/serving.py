@@ -29,8 +29,7 @@ class ServingRules(ConnectorHarness):
     async def test_start_returns_an_address_to_dial(self, ann: StartedNode) -> None:
         """The address can be given to others: it has neither an unspecified host nor port 0."""
         self.needs_links()
-        assert ann.node.address is not None, "start returned no address"
-        host, port = host_and_port(ann.node.address) or ("localhost", 1)
+        host, port = host_and_port(ann.address) or ("localhost", 1)
         assert not is_unspecified(host)
         assert port != 0
 

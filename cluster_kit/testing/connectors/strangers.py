@@ -43,14 +43,13 @@ class StrangerRules(ConnectorHarness):
     ) -> None:
         """Only the connection that brought the garbage is closed; all exceptions are handled."""
         self.needs_links()
-        assert ann.node.address is not None
         await ann.connect(bob)
         strangers = self.strangers(ann)
-        async with strangers.dialling(ann.node.address) as (reader, writer):
+        async with strangers.dialling(ann.address) as (reader, writer):
             writer.write(garbage)
             writer.write_eof()
             await strangers.until_closed(reader)
-        async with strangers.dialling(ann.node.address):
+        async with strangers.dialling(ann.address):
             pass  # closed without a byte
         await self.exchange_updates(ann, bob)
         assert ann.links.ups_and_downs(bob.name) == ["up"]
@@ -76,20 +75,18 @@ class StrangerRules(ConnectorHarness):
     ) -> None:
         """A linked peer that sends garbage loses at most its own link."""
         self.needs_links()
-        assert bob.node.address is not None
         await ann.connect(cat)
-        async with self.strangers(ann).relaying(bob.node.address) as relay:
+        async with self.strangers(ann).relaying(bob.address) as relay:
             await ann.connector.connect(Node(address=relay.address))
             await bob.links.expect("up", ann.name)
             relay.say(garbage)
             await self.exchange_updates(ann, cat)
-        await self.no_link_for_long(ann, bob)
+        await self._until_noticed(ann, bob)
         assert ann.links.ups_and_downs(cat.name) == ["up"]
         assert cat.links.ups_and_downs(ann.name) == ["up"]
 
-    async def no_link_for_long(self, *parties: StartedNode) -> None:
+    async def _until_noticed(self, one: StartedNode, other: StartedNode) -> None:
         """Give the nodes time to notice a broken connection, which this rule doesn't test."""
-        one, other = parties
         with suppress(AssertionError):
             await one.links.expect("down", other.name, deadline_s=self.silence_s)
             await other.links.expect("down", one.name, deadline_s=self.silence_s)
@@ -98,9 +95,8 @@ class StrangerRules(ConnectorHarness):
     async def test_a_stranger_that_says_nothing_is_no_link(self, ann: StartedNode) -> None:
         """A mute connection is not a link, and ``stop`` closes it."""
         self.needs_links()
-        assert ann.node.address is not None
         strangers = self.strangers(ann)
-        async with strangers.dialling(ann.node.address) as (reader, _):
+        async with strangers.dialling(ann.address) as (reader, _):
             error = await self.refusal(
                 ann, Node(name="ghost@127.0.0.1", address=await self.closed_address())
             )
@@ -115,9 +111,8 @@ class StrangerRules(ConnectorHarness):
     async def test_a_mute_stranger_is_hung_up_on(self, ann: StartedNode) -> None:
         """Otherwise strangers could take up all connections that a process may have."""
         self.needs_links()
-        assert ann.node.address is not None
         strangers = replace(self.strangers(ann), deadline_s=self.silence_s + self.deadline_s)
-        async with strangers.dialling(ann.node.address) as (reader, _):
+        async with strangers.dialling(ann.address) as (reader, _):
             await strangers.until_closed(reader)
 
     @contract(
@@ -130,8 +125,7 @@ class StrangerRules(ConnectorHarness):
         outcomes: list[bool] = []
 
         async def scenario(ann: StartedNode, bob: StartedNode) -> None:
-            assert ann.node.address is not None
-            async with self.strangers(ann).dialling(ann.node.address) as (reader, _):
+            async with self.strangers(ann).dialling(ann.address) as (reader, _):
                 await asyncio.sleep(MOMENT_S)  # the stranger comes first
                 await bob.connect(ann)
                 await ann.links.expect("up", bob.name)
@@ -151,8 +145,7 @@ class StrangerRules(ConnectorHarness):
         The connector closes the connection, or stops reading from it.
         """
         self.needs_links()
-        assert ann.node.address is not None
-        async with self.strangers(ann).dialling(ann.node.address) as (reader, writer):
+        async with self.strangers(ann).dialling(ann.address) as (reader, writer):
             taken = 0
             while taken < ENDLESS_BYTES and not (writer.is_closing() or reader.at_eof()):
                 if not await _takes(writer, bytes([0x21]) * CHUNK_BYTES):
@@ -170,11 +163,11 @@ class StrangerRules(ConnectorHarness):
         """
         self.needs_links()
         strangers = self.strangers(ann)
-        async with strangers.listening() as mum, leaves_nothing(self.deadline_s):
+        async with strangers.listening() as silent, leaves_nothing(self.deadline_s):
             dialling = asyncio.create_task(
-                ann.connector.connect(Node(name="mum@127.0.0.1", address=mum.address))
+                ann.connector.connect(Node(name="silent@127.0.0.1", address=silent.address))
             )
-            waiting = asyncio.create_task(mum.dialled.wait())
+            waiting = asyncio.create_task(silent.dialled.wait())
             await asyncio.wait(
                 [dialling, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=self.deadline_s
             )
@@ -185,9 +178,9 @@ class StrangerRules(ConnectorHarness):
             dialling.cancel()
             await asyncio.wait([dialling], timeout=self.deadline_s)
             assert dialling.done(), "connect was cancelled, and still runs"
-            for reader in mum.readers:
+            for reader in silent.readers:
                 await strangers.until_closed(reader)
-            mum.hang_up()
+            silent.hang_up()
         assert ann.links.of("up") == []
 
 

@@ -144,7 +144,7 @@ class MemoryStream(Stream):
         self._unread_bytes = 0  # sent, and not read at the other end
         self._is_window_closed = False
         self._fin_requested = False
-        self._fin_sent = False  # and told the other end
+        self._fin_sent = False  # set once the FIN is on its way
         self._fin_received = False  # the other end has sent its last
         self._is_closing = False
         self._has_ended = False

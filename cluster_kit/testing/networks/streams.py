@@ -167,10 +167,10 @@ class StreamRules(NetworkHarness):
     async def test_nothing_is_received_before_start(self, ann: Network, bob: Network) -> None:
         """Bytes wait until ``start``, and are never received within that call."""
         async with self.pair(ann, bob) as (ours, theirs):
-            heard = self.reader(ours)
+            ours_reader = self.reader(ours)
             theirs.send(b"go on")
             ours.send(b"early")
-            await heard.got(5)
+            await ours_reader.got(5)
             reader = self.reader(theirs)
             assert not reader.data, "bytes were received within start"
             assert await reader.got(5) == b"early"
@@ -217,11 +217,11 @@ class StreamRules(NetworkHarness):
         async with self.pair(ann, bob) as (ours, theirs):
             closer = Closer(self.deadline_s)
             theirs.start(closer)
-            told = self.reader(ours)
+            other = self.reader(ours)
             ours.send(BULK)
             ours.send(BULK)
             await closer.ended()
-            await told.ended()
+            await other.ended()
             assert len(closer.data) == closer.bytes_at_close, "bytes were received after close"
 
     @contract(LOST)

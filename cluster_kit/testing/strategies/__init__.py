@@ -1,7 +1,7 @@
 """``StrategyConformance``: the contract of ``cluster_kit.abc.Strategy``, one test for each rule.
 
-``harness`` has what an author overrides, ``bystander`` a node that can be stopped dead, and
-``observations`` reads what strategies yield. The other modules are the rules, by subject.
+``harness`` has what an author overrides, and ``bystander`` a node that can be stopped dead. The
+other modules are the rules, by subject.
 """
 
 from __future__ import annotations

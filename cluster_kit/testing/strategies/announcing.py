@@ -6,6 +6,7 @@ import pytest
 
 from cluster_kit.abc import Leaving, Observation, Strategy
 from cluster_kit.node import Fence, Node
+from cluster_kit.testing.observations import descriptions_of
 from cluster_kit.testing.rules import contract
 from cluster_kit.testing.strategies.harness import (
     ANN,
@@ -15,7 +16,6 @@ from cluster_kit.testing.strategies.harness import (
     finds,
     needs_announcing,
 )
-from cluster_kit.testing.strategies.observations import descriptions_of
 
 TAGS = {"Zone": 'A = "1", \N{GREEK SMALL LETTER OMEGA}\n'}  # metadata may be any text
 NEW_TAGS = {"Zone": "b"}

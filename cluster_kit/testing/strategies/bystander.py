@@ -51,9 +51,8 @@ class Bystander:
 
     def _run(self) -> None:
         listener = Listener(self._strategy, self._ctx)
-        entering = self._loop.create_task(
-            listener.__aenter__()
-        )  # within the same run of the loop, which may be stopped at once
+        # as a task of this run of the loop, which may be stopped at once
+        entering = self._loop.create_task(listener.__aenter__())
         self._loop.run_forever()
         self._frozen.set()
         self._thawed.wait()

@@ -13,6 +13,12 @@ from cluster_kit.abc import Found, Gone, Leaving, Observation, Seen, Strategy
 from cluster_kit.node import BootId, Node
 from cluster_kit.testing.fakes import FakeDiscovery
 from cluster_kit.testing.listener import Listener, attend, run_of, vouches
+from cluster_kit.testing.observations import (
+    descriptions_of,
+    removals,
+    vouched_in,
+    withdraws,
+)
 from cluster_kit.testing.rules import contract
 from cluster_kit.testing.strategies.harness import (
     ANN,
@@ -22,12 +28,6 @@ from cluster_kit.testing.strategies.harness import (
     finds,
     needs_announcing,
     needs_short_ttl,
-)
-from cluster_kit.testing.strategies.observations import (
-    descriptions_of,
-    removals,
-    vouched_in,
-    withdraws,
 )
 from cluster_kit.testing.strategies.shutdown import GOODBYE_S
 from cluster_kit.testing.wellformed import malformed_observation

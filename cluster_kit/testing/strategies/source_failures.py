@@ -9,6 +9,7 @@ import pytest
 from cluster_kit.abc import Failed, Observation, Strategy
 from cluster_kit.testing.blocking import check_never_blocked
 from cluster_kit.testing.listener import Listener, vouches
+from cluster_kit.testing.observations import removals, vouched_after
 from cluster_kit.testing.rules import contract
 from cluster_kit.testing.strategies.harness import (
     ANN,
@@ -18,7 +19,6 @@ from cluster_kit.testing.strategies.harness import (
     finds,
     needs_announcing,
 )
-from cluster_kit.testing.strategies.observations import removals, vouched_after
 
 # how often the source restarts: whether a node reads it before the others are back is up to chance
 RESTARTS = 3

@@ -168,7 +168,7 @@ class VirtualLoop(NoRealWorld):
         finally:
             future.remove_done_callback(self._stop_for)
         if not future.done():
-            raise RuntimeError("TimelineHandle loop stopped before Future completed.")
+            raise RuntimeError("Event loop stopped before Future completed.")
         return future.result()
 
     def _check_idle(self) -> None:
@@ -361,7 +361,7 @@ class VirtualLoop(NoRealWorld):
 
     def _check_open(self) -> None:
         if self._is_gone:
-            raise RuntimeError("TimelineHandle loop is closed")
+            raise RuntimeError("Event loop is closed")
 
     def leak(self, what: str) -> NoReturn:
         """Raise ``LeakError``, and add it to ``Timeline.unhandled``."""

@@ -64,7 +64,11 @@ class TimelineHandle:
 
 
 class Timeline:
-    """Time for all loops that are made on it.
+    """The time of all loops that are made on it.
+
+    A run repeats two steps. While callbacks are ready, all that are ready run, each in the context
+    of its loop: that is one turn. Otherwise time jumps to the earliest timer of the heap, whose
+    callbacks become ready. Timers of one moment have serial numbers, which keep them in order.
 
     Attributes:
         now_s: The time; it begins at 0.
@@ -80,19 +84,19 @@ class Timeline:
         self.unhandled: list[Unhandled] = []
         self.loops: list[VirtualLoop] = []
         self._ready: deque[Any] = deque()
-        self._due: list[tuple[float, int, Any]] = []  # a heap
+        self._due: list[tuple[float, int, Any]] = []  # a heap of timers
         self._serials = itertools.count()
         self._cancelled = 0  # timers in the heap
         self._turns = 0  # since the time changed
         self._is_running = False
         self._is_stopping = False
-        self._remains: list[Callable[[], None]] = []
+        self._remains: list[Callable[[], None]] = []  # closes what killed loops left
 
     def call_at(self, when_s: float, callback: Callable[..., object], *args: Any) -> TimelineHandle:
         """Call ``callback`` at ``when_s``, outside all loops; an exception ends the run."""
-        event = TimelineHandle(callback, args)
-        heapq.heappush(self._due, (when_s, next(self._serials), event))
-        return event
+        handle = TimelineHandle(callback, args)
+        heapq.heappush(self._due, (when_s, next(self._serials), handle))
+        return handle
 
     def run(self, until_s: float = math.inf) -> None:
         """Run all loops until ``until_s``, until ``stop``, or until nothing is left to do.

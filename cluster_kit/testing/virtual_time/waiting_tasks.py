@@ -25,9 +25,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def _place(awaited: Any) -> str:
     """Return the innermost line at which a coroutine waits, outside asyncio itself."""
     place = "an unknown place"
-    while (
-        frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
-    ) is not None:
+    while frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None):
         if not frame.f_globals.get("__name__", "").startswith("asyncio."):
             place = f"{awaited.__qualname__} ({frame.f_code.co_filename}:{frame.f_lineno})"
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
