@@ -10,25 +10,24 @@ import base64
 import json
 import threading
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from kubernetes_replies import (
+    CONTINUE_EXPIRED,
+    failure,
+    forbidden,
+    not_found,
+    selecting,
+    too_large,
+)
 
 TOKEN = "first-token"
 USER = "system:serviceaccount:default:default"
 GROUP = "discovery.k8s.io"
 SLICES, ENDPOINTS, PODS, SERVICES = "endpointslices", "endpoints", "pods", "services"
 POSITION = "metadata.name=cluster-kit"
-CONTINUE_EXPIRED = (
-    "The provided continue parameter is too old to display a consistent list result. You can start "
-    "a new list without the "
-    "continue parameter, or use the continue token in this response to retrieve the remainder of "
-    "the results. Continuing with "
-    "the provided token results in an inconsistent list - objects that were created, modified, or "
-    "deleted between the time the "
-    "first chunk was returned and now may show up in the list."
-)
 
 
 @dataclass
@@ -285,14 +284,14 @@ class KubernetesApi:
     async def _answer(self, request, parts, asked):
         user = self._user(request, asked)
         if user is None:
-            return _status(401, "Unauthorized", "Unauthorized")
+            return failure(401, "Unauthorized", "Unauthorized")
         for answer in self.answers:
             if answer.verb == asked.verb and answer.skip > 0:
                 answer.skip -= 1
             elif answer.verb == asked.verb and answer.times > 0:
                 answer.times -= 1
                 await asyncio.sleep(answer.after_s)
-                return _status(
+                return failure(
                     answer.status, answer.reason, answer.message, answer.headers, answer.details
                 )
         if parts == ["version"]:
@@ -328,17 +327,17 @@ class KubernetesApi:
         namespace, plural, name = [*rest, None, None][:3]
         plural = plural or "namespaces"
         if (asked.verb, plural) in self.denied or user == "system:anonymous":
-            return _forbidden(user, asked.verb, group, plural, namespace, name)
+            return forbidden(user, asked.verb, group, plural, namespace, name)
         if plural == "namespaces":
             if namespace in self.namespaces:
                 return web.json_response(
                     {"kind": "Namespace", "metadata": {"name": namespace, "resourceVersion": "1"}}
                 )
-            return _not_found("namespaces", namespace)
+            return not_found("namespaces", namespace)
         if name is not None:
             found = self._objects.get((plural, namespace, name))
-            return web.json_response(found) if found else _not_found(plural, name)
-        fits = _selector(request.query, plural, namespace)
+            return web.json_response(found) if found else not_found(plural, name)
+        fits = selecting(request.query, plural, namespace)
         if asked.verb == "watch":
             return await self._watch(request, asked, fits)
         return self._list(request.query, plural, fits)
@@ -346,11 +345,11 @@ class KubernetesApi:
     def _list(self, query, plural, fits):
         version, start = self.version, ""
         if "resourceVersion" in query and int(query["resourceVersion"]) > self.version:
-            return _too_large(int(query["resourceVersion"]), self.version)
+            return too_large(int(query["resourceVersion"]), self.version)
         if query.get("continue"):
             version, start = json.loads(base64.urlsafe_b64decode(query["continue"]))
             if version < self.compacted:
-                return _status(
+                return failure(
                     410, "Expired", CONTINUE_EXPIRED, metadata={"continue": "inconsistent"}
                 )
         keys = sorted(
@@ -414,7 +413,7 @@ class Watch:
                 410, "Expired", f"too old resource version: {version} ({self._api.compacted})"
             )
             return
-        try:
+        with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(timeout_s):
                 while not self._over:
                     version = await self._tell_since(version)
@@ -423,8 +422,6 @@ class Watch:
                             lambda at=version: self._over or self._api.version > at
                         )
                     await self._held.wait()
-        except (TimeoutError, ConnectionError):
-            pass
 
     async def _tell_since(self, version):
         lines = []
@@ -585,91 +582,5 @@ def service(name, selector=None, labels=()):
     return {"metadata": metadata, "spec": {"selector": dict(selector)} if selector else {}}
 
 
-# -- answers ---------------------------------------------------------------------------------------
-
-
 def _line(kind, found):
     return json.dumps({"type": kind, "object": found}).encode() + b"\n"
-
-
-def _status(code, reason, message, headers=None, details=None, metadata=None):
-    status = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": metadata or {},
-        "status": "Failure",
-        "message": message,
-    }
-    return web.json_response(
-        {**status, "reason": reason, "details": details or {}, "code": code},
-        status=code,
-        headers=headers or {},
-    )
-
-
-def _forbidden(user, verb, group, plural, namespace, name):
-    named = f' "{name or namespace}"' if verb == "get" else ""
-    what = f"{plural}.{group}" if group else plural
-    message = (
-        f'{what}{named} is forbidden: User "{user}" cannot {verb} resource "{plural}" in API group '
-        f'"{group}" in the namespace "{namespace}"'
-    )
-    return _status(403, "Forbidden", message, details={"group": group, "kind": plural})
-
-
-def _not_found(plural, name):
-    return _status(
-        404, "NotFound", f'{plural} "{name}" not found', details={"name": name, "kind": plural}
-    )
-
-
-def _too_large(version, current):
-    return _status(
-        504,
-        "Timeout",
-        f"Timeout: Too large resource version: {version}, current: {current}",
-        headers={"Retry-After": "1"},
-        details={
-            "retryAfterSeconds": 1,
-            "causes": [
-                {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-            ],
-        },
-    )
-
-
-def _selector(query, plural, namespace):
-    """Return whether an object fits; of selectors, those by equality and by set."""
-    labels = [_requirement(part) for part in _split(query.get("labelSelector", ""))]
-    named = query.get("fieldSelector", "").removeprefix("metadata.name=")
-
-    def fits(key, found):
-        return key[:2] == (plural, namespace) and named in ("", key[2]) and all(
-            each(found["metadata"].get("labels", {})) for each in labels
-        )  # fmt: skip
-
-    return fits
-
-
-def _split(selector):
-    parts, depth, part = [], 0, ""
-    for char in selector:
-        depth += (char == "(") - (char == ")")
-        if char == "," and not depth:
-            parts.append(part)
-            part = ""
-        else:
-            part += char
-    return [part.strip() for part in (*parts, part) if part.strip()]
-
-
-def _requirement(text):
-    if " in " in text:
-        key, _, values = text.partition(" in ")
-        allowed = {value.strip() for value in values.strip(" ()").split(",")}
-        return lambda labels: labels.get(key.strip()) in allowed
-    if "!=" in text:
-        key, _, value = text.partition("!=")
-        return lambda labels: labels.get(key) != value
-    key, _, value = text.replace("==", "=").partition("=")
-    return lambda labels: labels.get(key) == value

@@ -53,7 +53,7 @@ class Authority:
 
     def __init__(self, title, *, issuer=None, kind="p256", bare=False):
         self.issuer, self.key, self.bare = issuer, MAKES[kind](), bare
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
+        self.name = _titled(title)
         builder = self._builder(self.name, self.key, issuer or self, -DAY, 365 * DAY)
         builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=not bare
@@ -89,7 +89,17 @@ class Authority:
     def pem(self):
         return pem(self.certificate)
 
-    def leaf(self, *names, since=-DAY, until=DAY, purposes=BOTH, kind="p256", own=False, raw=None):
+    def leaf(
+        self,
+        *names,
+        since=-DAY,
+        until=DAY,
+        purposes=BOTH,
+        kind="p256",
+        title=None,
+        own=False,
+        raw=None,
+    ):
         """Return a certificate and its key.
 
         Args:
@@ -98,11 +108,13 @@ class Authority:
             until: When it ends.
             purposes: What it is for; nothing is said of that where there are none.
             kind: Of its key.
+            title: Its common name, if any.
             own: Whether it is signed by itself.
             raw: Its names as DER, instead.
         """
         key = MAKES[kind]()
-        builder = self._builder(self.name if own else x509.Name([]), key, self, since, until)
+        subject = self.name if own else _titled(title)
+        builder = self._builder(subject, key, self, since, until)
         if names:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_name(each) for each in names]), critical=True
@@ -130,6 +142,10 @@ class Authority:
     @property
     def _root(self):
         return self.issuer._root if self.issuer else self
+
+
+def _titled(title):
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)] if title else [])
 
 
 def _name(text):

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from cluster_kit.config.certificate_files import CertificateFiles
 
 QUESTION_S = 0.5  # for reading the question, and for sending the answer: other clients wait
-LOOK_S = 5.0  # how often the server checks that its file is still there
+LOOK_S = 5.0
 MAX_QUESTION_BYTES = 64
 _BACKLOG = 16
 _JOIN_S = 5.0  # an answer may wait a second for a worker
@@ -63,12 +63,21 @@ class ControlSocket:
     Args:
         answer: Returns the answer.
         node: The node's name; by it and by ``cluster``, clients choose which sockets to ask.
+        look_s: Seconds from one check that the file is still there to the next.
     """
 
-    def __init__(self, answer: Callable[[], Answer], *, node: str = "", cluster: str = "") -> None:
+    def __init__(
+        self,
+        answer: Callable[[], Answer],
+        *,
+        node: str = "",
+        cluster: str = "",
+        look_s: float = LOOK_S,
+    ) -> None:
         self._make_answer = answer
         self._node = node
         self._cluster = cluster
+        self._look_s = look_s
         self._throttle = Throttle()
         self._closing = False
         self._wakeup: WakeupPipe | None = None
@@ -123,13 +132,13 @@ class ControlSocket:
 
     def _serve(self, listener: _Listener, wakeup: WakeupPipe) -> None:
         while not self._closing:
-            if listener.sock.fileno() not in _readable((listener.sock, wakeup), LOOK_S):
+            if listener.sock.fileno() not in _readable((listener.sock, wakeup), self._look_s):
                 listener = self._found_again(listener)
                 continue
             try:
                 connection, _ = listener.sock.accept()
             except OSError:  # we are out of file descriptors
-                _readable((wakeup,), LOOK_S)
+                _readable((wakeup,), self._look_s)
                 continue
             with connection, suppress(OSError, ClusterKitError):
                 self._answer(connection)

@@ -1,10 +1,13 @@
 """Strategy ``kubernetes`` beside an API server that a scenario drives."""
 
 import asyncio
+import base64
+import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from kubernetes_api import SLICES
+from kubernetes_api import SLICES, KubernetesApi
+from made_up_certificates import pem, pem_of_key
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving
 from cluster_kit.node import Node
@@ -101,3 +104,45 @@ class Heard(Listener):
 
 def address(*numbers):
     return [f"10.0.0.{number}:4000" for number in numbers]
+
+
+async def found(heard, since=0):
+    await heard.until(
+        lambda each: isinstance(each, Found) and each.nodes, "to find somebody", since=since
+    )
+    assert not [each for each in heard.observations[since:] if isinstance(each, Failed)]
+
+
+def failed(*texts):
+    """Return a scenario in which the first failure says one of these."""
+
+    async def scenario(heard):
+        observation = await heard.until(lambda each: isinstance(each, Failed), "a failure")
+        message = str(observation.error)
+        assert any(text in message for text in texts), message
+        assert message.startswith("kubernetes: ")
+        assert "\n" not in message
+
+    return scenario
+
+
+def issued(authority, title):
+    """Return a certificate of that common name for this host, and its key."""
+    leaf, key = authority.leaf("127.0.0.1", title=title, purposes=())
+    return pem(leaf), pem_of_key(key)
+
+
+def secured_api(authority, folder):
+    """Return a server that shows a certificate, and asks for one."""
+    for name, data in zip(("crt", "key"), issued(authority, "kube-apiserver"), strict=True):
+        (folder / f"server.{name}").write_bytes(data)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.pem.decode())
+    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    context.verify_mode = ssl.CERT_OPTIONAL
+    # the default from Python 3.13 on; kube-apiserver isn't so strict
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return KubernetesApi(ssl_context=context)
+
+
+def encoded(data):
+    return base64.b64encode(data).decode()

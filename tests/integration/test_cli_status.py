@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -198,8 +199,7 @@ def test_killed_process_leaves_no_socket_for_long(run, folder):
     assert len(list(folder.iterdir())) == 1
 
 
-def test_who_asks_oddly_or_hangs_holds_up_nobody_for_long(folder, monkeypatch):
-    monkeypatch.setattr("cluster_kit.supervisor.control_client.ASK_S", 0.5)
+def test_who_asks_oddly_or_hangs_holds_up_nobody_for_long(folder):
     with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
         [path] = folder.iterdir()
         asking = [socket.socket(socket.AF_UNIX) for _ in range(4)]
@@ -223,8 +223,7 @@ def test_one_that_hangs_is_told_and_hides_no_other(run):
     assert f"process {a.process.pid} does not answer: it hangs, or is stopped" in done.stderr
 
 
-def test_question_that_drips_in_is_given_up(folder, monkeypatch):
-    monkeypatch.setattr("cluster_kit.supervisor.control_client.ASK_S", 0.3)
+def test_question_that_drips_in_is_given_up(folder):
     with Supervisor(GOSSIP, control=True), socket.socket(socket.AF_UNIX) as asking:
         [path] = folder.iterdir()
         asking.connect(str(path))
@@ -240,6 +239,20 @@ def drip(sock, timeout_s=20.0):
         time.sleep(0.05)  # that is the fault
 
 
+ANSWER = {"node": "x@127.0.0.1", "pid": 7, "cluster": "shop"}
+
+
+@contextmanager
+def answering():
+    """Serve a control socket that soon notices when its file is gone."""
+    control = ControlSocket(lambda: ANSWER, node=ANSWER["node"], look_s=0.05)
+    control.open()
+    try:
+        yield
+    finally:
+        control.close()
+
+
 def test_one_that_starts_is_not_taken_for_one_that_was_left_behind(folder, monkeypatch):
     listen = socket.socket.listen
 
@@ -249,13 +262,8 @@ def test_one_that_starts_is_not_taken_for_one_that_was_left_behind(folder, monke
         listen(sock, *backlog)
 
     monkeypatch.setattr(socket.socket, "listen", asked_meanwhile)
-    told = {"node": "x", "pid": 7, "cluster": "shop"}
-    control = ControlSocket(lambda: told)
-    control.open()
-    try:
-        assert told in list(ask_all([]))
-    finally:
-        control.close()
+    with answering():
+        assert list(ask_all([])) == [ANSWER]
 
 
 def test_without_means_for_a_thread_there_is_no_socket_and_the_node_runs(
@@ -432,11 +440,6 @@ def test_who_went_is_shown_with_time_and_reason(run):
     assert told("a")[0]["topologies"]["lan"]["gone"] == []
 
 
-@pytest.fixture
-def looks_often(monkeypatch):
-    monkeypatch.setattr("cluster_kit.supervisor.control.LOOK_S", 0.05)
-
-
 def kernel_lists(path):
     return any(
         line.split()[-1] == str(path) for line in Path("/proc/net/unix").read_text().splitlines()
@@ -461,8 +464,8 @@ def test_cleaner_of_old_files_takes_it_for_alive(folder, tmp_path, require):
 
 
 @pytest.mark.parametrize("clean", ["file", "folder", "replaced"])
-def test_socket_whose_file_is_gone_is_replaced(folder, looks_often, clean):
-    with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
+def test_socket_whose_file_is_gone_is_replaced(folder, clean):
+    with answering():
         [path] = folder.iterdir()
         if clean == "replaced":
             (folder / "other").touch()
@@ -471,18 +474,15 @@ def test_socket_whose_file_is_gone_is_replaced(folder, looks_often, clean):
             path.unlink()
         if clean == "folder":
             folder.rmdir()
-        until(
-            lambda: [each["node"] for each in ask_all([])] == ["x@127.0.0.1"],
-            "it can be asked again",
-        )
+        until(lambda: list(ask_all([])) == [ANSWER], "it can be asked again")
         [new] = [each for each in folder.iterdir() if each.is_socket()]
         assert kernel_lists(new)
         assert new.stat().st_mode & 0o777 == 0o600
     assert list(folder.iterdir()) == []
 
 
-def test_socket_that_cannot_be_replaced_is_told_once_and_tried_again(folder, looks_often, caplog):
-    with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
+def test_socket_that_cannot_be_replaced_is_told_once_and_tried_again(folder, caplog):
+    with answering():
         [path] = folder.iterdir()
         path.unlink()
         folder.rmdir()
@@ -496,8 +496,7 @@ def test_socket_that_cannot_be_replaced_is_told_once_and_tried_again(folder, loo
     assert caplog.text.count("won't see this process") == 1
 
 
-def test_lock_that_somebody_holds_holds_up_nobody_for_long(folder, monkeypatch):
-    monkeypatch.setattr("cluster_kit.supervisor.control_files._LOCK_S", 0.1)
+def test_lock_that_somebody_holds_holds_up_nobody_for_long(folder):
     folder.mkdir(mode=0o700)
     with locked(folder) as held:
         assert held

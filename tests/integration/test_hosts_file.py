@@ -319,7 +319,6 @@ def test_file_that_is_written_line_by_line_takes_nobody_away(path, monkeypatch):
 
 
 def test_file_that_never_holds_still_is_a_failed_look_up(path, monkeypatch):
-    monkeypatch.setattr(session, "STILL_S", 0.001)
     changes = iter(range(10**6))
     read = FileReader.read
 

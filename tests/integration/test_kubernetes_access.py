@@ -1,24 +1,16 @@
 """How strategy ``kubernetes`` reaches the API server: certificates, tokens and their errors."""
 
 import asyncio
-import base64
-import datetime
 import gzip
-import ipaddress
 import json
-import ssl
 import tempfile
-from contextlib import asynccontextmanager
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from kubernetes_api import SLICES, TOKEN, USER, KubernetesApi, endpoint_slice
-from kubernetes_stage import listening
+from kubernetes_stage import encoded, failed, found, issued, listening, secured_api
+from made_up_certificates import Authority
 
-from cluster_kit.abc import Failed, Found
+from cluster_kit.abc import Found
 from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.limits import Limits
@@ -26,60 +18,14 @@ from cluster_kit.testing.fakes import FakeDiscovery
 from cluster_kit.testing.listener import Listener
 
 
-class Authority:
-    """A CA as a cluster has one: made by itself, without key identifiers."""
-
-    def __init__(self):
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate = self._sign("kubernetes", self.key, ca=True)
-
-    def _sign(self, name, key, *, ca=False):
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        now = datetime.datetime.now(datetime.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")]))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=5))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if not ca:
-            addresses = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            builder = builder.add_extension(x509.SubjectAlternativeName(addresses), critical=False)
-        return builder.sign(self.key, hashes.SHA256())
-
-    @property
-    def pem(self):
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-    def issue(self, name):
-        """Return a certificate and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        certificate = self._sign(name, key).public_bytes(serialization.Encoding.PEM)
-        return certificate, key.private_bytes(serialization.Encoding.PEM, *plain)
-
-
 @pytest.fixture(scope="module")
 def authority():
-    return Authority()
+    return Authority("kubernetes", bare=True)
 
 
 @pytest.fixture
 def api(authority, tmp_path):
-    """Return a server that shows a certificate, and asks for one."""
-    certificate, key = authority.issue("kube-apiserver")
-    (tmp_path / "server.crt").write_bytes(certificate)
-    (tmp_path / "server.key").write_bytes(key)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.pem.decode())
-    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
-    context.verify_mode = ssl.CERT_OPTIONAL
-    # the default from Python 3.13 on; kube-apiserver isn't so strict
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return KubernetesApi(ssl_context=context)
+    return secured_api(authority, tmp_path)
 
 
 @pytest.fixture
@@ -105,26 +51,6 @@ def run(api, scenario, **options):
                 await scenario(heard)
 
     asyncio.run(main())
-
-
-async def found(heard, since=0):
-    await heard.until(
-        lambda each: isinstance(each, Found) and each.nodes, "to find somebody", since=since
-    )
-    assert not [each for each in heard.observations[since:] if isinstance(each, Failed)]
-
-
-def failed(*texts):
-    """Return a scenario in which the first failure says one of these."""
-
-    async def scenario(heard):
-        observation = await heard.until(lambda each: isinstance(each, Failed), "a failure")
-        message = str(observation.error)
-        assert any(text in message for text in texts), message
-        assert message.startswith("kubernetes: ")
-        assert "\n" not in message
-
-    return scenario
 
 
 @pytest.fixture
@@ -164,7 +90,7 @@ class TestServiceAccount:
     def test_a_ca_that_is_replaced_is_used_once_the_old_one_is_of_no_use(
         self, api, account, authority, in_pod
     ):
-        (account / "ca.crt").write_bytes(Authority().pem)
+        (account / "ca.crt").write_bytes(Authority("kubernetes", bare=True).pem)
 
         async def scenario(heard):
             await failed("certificate can't be verified")(heard)
@@ -193,7 +119,7 @@ class TestServiceAccount:
         run(api, failed("cannot use the CA certificate '"), **in_pod)
 
     def test_the_certificate_is_verified(self, api, account, in_pod):
-        (account / "ca.crt").write_bytes(Authority().pem)
+        (account / "ca.crt").write_bytes(Authority("kubernetes", bare=True).pem)
 
         async def scenario(heard):
             await failed("certificate can't be verified")(heard)
@@ -265,7 +191,7 @@ class TestKubeconfig:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
         (tmp_path / "tmp").mkdir()
         api.certificates = {"jane": "jane"}
-        certificate, key = authority.issue("jane")
+        certificate, key = issued(authority, "jane")
         user = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
 
         def kubeconfig():
@@ -285,7 +211,7 @@ class TestKubeconfig:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
         (tmp_path / "tmp").mkdir()
         api.certificates = {"jane": "jane"}
-        certificate, key = authority.issue("jane")
+        certificate, key = issued(authority, "jane")
         status = {"clientCertificateData": certificate.decode(), "clientKeyData": key.decode()}
         (tmp_path / "credential").write_text(json.dumps({"status": status}))
 
@@ -432,128 +358,6 @@ class TestKubeconfig:
         )
 
 
-class ConnectProxy:
-    """An HTTP proxy that opens tunnels, or refuses to; it keeps what it was asked for."""
-
-    def __init__(self, refusal=None):
-        self.refusal = refusal
-        self.asked = []
-        self.url = None
-
-    @asynccontextmanager
-    async def serving(self):
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
-            self.url = f"http://jane:hush@127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            yield
-
-    async def _serve(self, reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.asked.append(head.decode())
-        if self.refusal:
-            writer.write(f"HTTP/1.1 {self.refusal}\r\nContent-Length: 0\r\n\r\n".encode())
-            writer.close()
-            return
-        host, _, port = head.split()[1].decode().rpartition(":")
-        there = await asyncio.open_connection(host, int(port))
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(self._copy(reader, there[1]), self._copy(there[0], writer))
-
-    async def _copy(self, source, sink):
-        try:
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        except OSError:
-            pass
-        finally:
-            sink.close()
-
-
-class TestProxy:
-    """The API server is at 0.0.0.0: this host, but no loopback address, which needs no proxy."""
-
-    @pytest.fixture(autouse=True)
-    def environment(self, monkeypatch):
-        for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
-            monkeypatch.delenv(name, raising=False)
-
-    @pytest.fixture
-    def run_through(self, api, authority, tmp_path, monkeypatch):
-        def run_through(proxy, scenario, *, proxy_url=False, **environ):
-            data = {
-                "certificate-authority-data": encoded(authority.pem),
-                "tls-server-name": "127.0.0.1",
-            }
-
-            def kubeconfig():
-                for name, value in environ.items():
-                    monkeypatch.setenv(name, value or proxy.url)
-                more = {"proxy-url": proxy.url} if proxy_url else {}
-                server = f"https://0.0.0.0:{api.port}"
-                return api.kubeconfig(tmp_path / "kubeconfig", server=server, **data, **more)
-
-            async def main():
-                await api.put(SLICES, endpoint_slice("s", "10.0.0.1"))
-                async with asyncio.timeout(60), proxy.serving(), api.serving():
-                    strategy = KubernetesStrategy(service_name="web", kubeconfig=kubeconfig())
-                    async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
-                        await scenario(heard)
-                    await api.stop()  # tunnels close, so that the proxy can end
-
-            asyncio.run(main())
-
-        return run_through
-
-    @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
-    def test_the_proxy_of_the_environment_is_used(self, run_through, name):
-        proxy = ConnectProxy()
-        run_through(proxy, found, **{name: None})
-        assert proxy.asked[0].startswith("CONNECT 0.0.0.0:")
-        assert "Proxy-Authorization: Basic " in proxy.asked[0]
-
-    @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
-    @pytest.mark.parametrize("no_proxy", ["10.0.0.0/8, 0.0.0.0/8", "*", "0.0.0.0"])
-    def test_networks_and_hosts_in_no_proxy_are_reached_without_it(
-        self, run_through, name, no_proxy
-    ):
-        proxy = ConnectProxy()
-        run_through(proxy, found, HTTPS_PROXY=None, **{name: no_proxy})
-        assert not proxy.asked
-
-    def test_that_of_the_kubeconfig_wins_and_knows_no_exceptions(self, run_through):
-        proxy = ConnectProxy()
-        run_through(proxy, found, proxy_url=True, HTTPS_PROXY="http://127.0.0.1:9", NO_PROXY="*")
-        assert proxy.asked
-
-    def test_a_proxy_that_refuses_is_named_without_its_password(self, run_through):
-        async def scenario(heard):
-            await failed(
-                "(HTTPS_PROXY): the proxy answers 403 Forbidden: if the API server can be "
-                "reached without it, add 0.0.0.0 to NO_PROXY"
-            )(heard)
-            assert "hush" not in repr(heard.observations)
-
-        run_through(ConnectProxy("403 Forbidden"), scenario, HTTPS_PROXY=None)
-
-    def test_a_proxy_that_is_down_is_named(self, run_through):
-        told = (
-            "through proxy http://127.0.0.1:9 (https_proxy): the proxy can't be reached "
-            "(connection refused)"
-        )
-        run_through(ConnectProxy(), failed(told), https_proxy="http://jane:hush@127.0.0.1:9")
-
-    def test_a_proxy_whose_name_does_not_resolve_is_named(self, run_through):
-        proxy = "through proxy http://nosuch.invalid:3128 (HTTPS_PROXY)"
-        told = f"{proxy}: the proxy can't be reached ("
-        run_through(
-            ConnectProxy(), failed(told), HTTPS_PROXY="http://jane:hush@nosuch.invalid:3128"
-        )
-
-    def test_a_proxy_of_a_kind_that_can_t_be_used_is_a_failure(self, run_through):
-        told = "HTTPS_PROXY names the proxy 'socks5://127.0.0.1:9': expected http://host:port"
-        run_through(ConnectProxy(), failed(told), HTTPS_PROXY="socks5://127.0.0.1:9")
-
-
 def test_a_server_that_does_not_answer_is_a_failure(tmp_path):
     api = KubernetesApi()
 
@@ -632,7 +436,3 @@ def test_a_name_that_does_not_resolve_is_a_failure(account):
         service_account_path=account,
         master="nobody.invalid.",
     )
-
-
-def encoded(data):
-    return base64.b64encode(data).decode()
