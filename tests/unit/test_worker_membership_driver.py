@@ -9,7 +9,7 @@ from cluster_kit import ConfigError, Node, TopologyEvent
 from cluster_kit.attended import AttendedClock
 from cluster_kit.membership.membership import Effects
 from cluster_kit.membership.reports import LinkUp, Stopping
-from cluster_kit.membership.wish import TopologyError
+from cluster_kit.membership.selection import TopologyError
 from cluster_kit.network.system import SystemClock
 from cluster_kit.worker.host_process import EXIT_BROKEN
 from cluster_kit.worker.membership_driver import MembershipDriver
