@@ -70,10 +70,11 @@ class ConfigError(ClusterKitError, ValueError):
         line: int | None = None,
         column: int | None = None,
     ) -> None:
-        fault = message if isinstance(message, Fault) else Fault((path,) if path else (), message)
-        text = (
-            str(fault) if isinstance(message, Fault) else f"{path}: {message}" if path else message
-        )
+        if isinstance(message, Fault):
+            fault, text = message, str(message)
+        else:
+            fault = Fault((path,) if path else (), message)
+            text = f"{path}: {message}" if path else message
         place = ":".join(str(part) for part in (file, line, column) if part is not None)
         super().__init__(f"{place}: {text}" if place else text)
         self.path = path or format_path(fault.where)
@@ -278,10 +279,8 @@ class NameConflict(ConnectError):  # noqa: N818 - the name is part of the publis
 
 def name_taken(name: str) -> str:
     """Return the message about two live processes that use one name."""
-    cure = (
-        "give each process a name of its own, by 'node' in its configuration or by 'cluster-kit "
-        "run --name'"
-    )
+    where = "by 'node' in its configuration or by 'cluster-kit run --name'"
+    cure = f"give each process a name of its own, {where}"
     return f"name conflict: two live processes use the name {name!r}: {cure}"
 
 
