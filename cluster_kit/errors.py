@@ -1,16 +1,8 @@
 """Every exception that cluster_kit raises, on one page.
 
 A message is one line: what failed, the offending value, the cause or what was expected, and what to
-do. Programs decide by type and attributes, never by the message::
-
-    try:
-        answer = topic.ask("db@10.0.0.7", "size")
-    except NotSentError:
-        ...  # nobody has acted on it: ask again, or ask another node
-    except UnansweredError:
-        ...  # somebody may have acted on it
-
-All of them can be pickled, and so pass from a worker to the application.
+do. Programs decide by type and attributes, never by the message. All errors can be pickled, as they
+pass from a worker to the application.
 """
 
 from __future__ import annotations
@@ -28,7 +20,6 @@ class ClusterKitError(Exception):
 
     Attributes:
         retryable: Whether the same attempt may succeed later, although nobody changes anything.
-            It is what reconnection goes by.
     """
 
     retryable: bool = False
@@ -235,14 +226,12 @@ class ConnectReason(StrEnum):
 IGNORED = ConnectReason.IGNORED
 """What a callback returns for a node that it doesn't want to link to; ``"ignored"`` works, too."""
 
-_FINAL_REASONS = frozenset(
-    {
-        ConnectReason.NAME,
-        ConnectReason.FOREIGN,
-        ConnectReason.SELF,
-        ConnectReason.PROTOCOL,
-        ConnectReason.IGNORED,
-    }
+_FINAL_REASONS = (
+    ConnectReason.NAME,
+    ConnectReason.FOREIGN,
+    ConnectReason.SELF,
+    ConnectReason.PROTOCOL,
+    ConnectReason.IGNORED,
 )
 
 
@@ -309,9 +298,7 @@ class UntrustedError(RemoteProtocolError):
 
 
 class RestartLimitError(ClusterKitError):
-    """A topology with ``escalate: true`` failed too often, and stopped the supervisor.
-
-    ``Supervisor.join`` raises it.
+    """A topology with ``escalate: true`` failed too often; ``Supervisor.join`` raises it.
 
     Attributes:
         topology: Name of the topology.
@@ -331,9 +318,7 @@ class CommandError(ClusterKitError):
 
 
 class NotSentError(ClusterKitError):
-    """A message certainly did not arrive, or a question was certainly not acted on.
-
-    So it is safe to send it again.
+    """A message certainly did not arrive, or a question was certainly not acted on: try again.
 
     Attributes:
         node: Name of the receiver.
