@@ -1,16 +1,8 @@
 """Every exception that cluster_kit raises, on one page.
 
 A message is one line: what failed, the offending value, the cause or what was expected, and what to
-do. Programs decide by type and attributes, never by the message::
-
-    try:
-        answer = topic.ask("db@10.0.0.7", "size")
-    except NotSentError:
-        ...  # nobody has acted on it: ask again, or ask another node
-    except UnansweredError:
-        ...  # somebody may have acted on it
-
-All of them can be pickled, and so pass from a worker to the application.
+do. Programs decide by type and attributes, never by the message. All errors can be pickled, as they
+pass from a worker to the application.
 """
 
 from __future__ import annotations
@@ -28,7 +20,6 @@ class ClusterKitError(Exception):
 
     Attributes:
         retryable: Whether the same attempt may succeed later, although nobody changes anything.
-            It is what reconnection goes by.
     """
 
     retryable: bool = False
@@ -70,10 +61,11 @@ class ConfigError(ClusterKitError, ValueError):
         line: int | None = None,
         column: int | None = None,
     ) -> None:
-        fault = message if isinstance(message, Fault) else Fault((path,) if path else (), message)
-        text = (
-            str(fault) if isinstance(message, Fault) else f"{path}: {message}" if path else message
-        )
+        if isinstance(message, Fault):
+            fault, text = message, str(message)
+        else:
+            fault = Fault((path,) if path else (), message)
+            text = f"{path}: {message}" if path else message
         place = ":".join(str(part) for part in (file, line, column) if part is not None)
         super().__init__(f"{place}: {text}" if place else text)
         self.path = path or format_path(fault.where)
@@ -234,14 +226,12 @@ class ConnectReason(StrEnum):
 IGNORED = ConnectReason.IGNORED
 """What a callback returns for a node that it doesn't want to link to; ``"ignored"`` works, too."""
 
-_FINAL_REASONS = frozenset(
-    {
-        ConnectReason.NAME,
-        ConnectReason.FOREIGN,
-        ConnectReason.SELF,
-        ConnectReason.PROTOCOL,
-        ConnectReason.IGNORED,
-    }
+_FINAL_REASONS = (
+    ConnectReason.NAME,
+    ConnectReason.FOREIGN,
+    ConnectReason.SELF,
+    ConnectReason.PROTOCOL,
+    ConnectReason.IGNORED,
 )
 
 
@@ -278,10 +268,8 @@ class NameConflict(ConnectError):  # noqa: N818 - the name is part of the publis
 
 def name_taken(name: str) -> str:
     """Return the message about two live processes that use one name."""
-    cure = (
-        "give each process a name of its own, by 'node' in its configuration or by 'cluster-kit "
-        "run --name'"
-    )
+    where = "by 'node' in its configuration or by 'cluster-kit run --name'"
+    cure = f"give each process a name of its own, {where}"
     return f"name conflict: two live processes use the name {name!r}: {cure}"
 
 
@@ -310,9 +298,7 @@ class UntrustedError(RemoteProtocolError):
 
 
 class RestartLimitError(ClusterKitError):
-    """A topology with ``escalate: true`` failed too often, and stopped the supervisor.
-
-    ``Supervisor.join`` raises it.
+    """A topology with ``escalate: true`` failed too often; ``Supervisor.join`` raises it.
 
     Attributes:
         topology: Name of the topology.
@@ -332,9 +318,7 @@ class CommandError(ClusterKitError):
 
 
 class NotSentError(ClusterKitError):
-    """A message certainly did not arrive, or a question was certainly not acted on.
-
-    So it is safe to send it again.
+    """A message certainly did not arrive, or a question was certainly not acted on: try again.
 
     Attributes:
         node: Name of the receiver.

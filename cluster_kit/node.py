@@ -258,9 +258,7 @@ def canonical_name(name: str) -> str:
 def canonical_key(text: str) -> str:
     """Return a name or an address in canonical form, and any other text as it is."""
     if not isinstance(text, str):
-        raise TypeError(
-            f"{text!r:.80}: expected the name of a node, or its address if it has no name"
-        )
+        raise TypeError(f"{text!r:.80}: expected the name of a node, or its address without one")
     try:
         return canonical_name(text) if "@" in text else canonical_address(text)
     except ValueError:

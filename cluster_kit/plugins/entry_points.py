@@ -67,9 +67,8 @@ def _plugins_of(distribution: Distribution) -> Iterator[InstalledPlugin]:
 
 
 def _refuse(exc: Exception) -> object:
-    raise ValueError(
-        f"its entry_points.txt cannot be read: {exc}: install the distribution again"
-    ) from exc
+    cure = "install the distribution again"
+    raise ValueError(f"its entry_points.txt cannot be read: {exc}: {cure}") from exc
 
 
 def _load(point: EntryPoint, label: str) -> object:

@@ -47,9 +47,8 @@ class HookCaller:
         plugin = SimpleNamespace(**hooks)
         for other, registered in self.manager.list_name_plugin():
             if name == other or plugin == registered:
-                raise ValueError(
-                    f"it is there already as plugin {other}: remove one of the two entry points"
-                )
+                cure = "remove one of the two entry points"
+                raise ValueError(f"it is there already as plugin {other}: {cure}")
         self.manager.register(plugin, name)
 
     def notify(self, event: Event) -> None:

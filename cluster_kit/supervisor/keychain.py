@@ -92,10 +92,9 @@ class _Derivation:
     def keys(self) -> SecretKeys:
         self._thread.join()
         if self._keys is None:
-            raise ClusterKitError(
-                f"secret: its keys cannot be made by scrypt: {self._fault}: "
-                "it takes 32 MiB of memory, and an OpenSSL whose policy allows it"
-            )
+            cure = "it takes 32 MiB of memory, and an OpenSSL whose policy allows it"
+            text = f"secret: its keys cannot be made by scrypt: {self._fault}: {cure}"
+            raise ClusterKitError(text)
         return self._keys
 
 

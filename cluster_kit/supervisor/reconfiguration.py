@@ -173,9 +173,7 @@ class Reconfigurable(ABC):
             ValueError: A key or value is not text, or there are more than 1,024 bytes in all.
         """
         if not isinstance(metadata, Mapping):
-            raise TypeError(
-                f"update_metadata: {metadata!r:.80}: expected a mapping of text to text"
-            )
+            raise TypeError(f"update_metadata: {metadata!r:.80}: expected a mapping of str to str")
         self._local = self._local.evolve(metadata=dict(metadata))
         self._send_to_all(SetMetadata(dict(self._local.metadata)))
 
@@ -183,9 +181,8 @@ class Reconfigurable(ABC):
         """Change to ``new``, and wait until the topologies that it starts accept links."""
         loop = self._running()
         if self._bus.closed or self._stop_requested:
-            raise ClusterKitError(
-                "supervisor: it has stopped, and can't be changed: make a new one"
-            )
+            fault = "it has stopped, and can't be changed"
+            raise ClusterKitError(f"supervisor: {fault}: make a new one")
         self._keychain.change(new)  # the only step that can fail, so it comes first
         self._config = new
         started = carry_out(changes, self._topologies(), loop, self._bus)

@@ -29,12 +29,11 @@ def refuse_in_worker(what: str) -> None:
         fault = "this process is a worker, and can't be an application as well"
         raise ClusterKitError(f"{what}: {fault}: start another process for that")
     if is_marked() or any(map(_holds_summons, range(3, _MAX_FDS))):
-        raise ClusterKitError(
-            f"{what}: this process was started as a worker, and runs the program from its "
-            "beginning instead: a frozen program calls multiprocessing.freeze_support() first of "
-            "all; any other names its Python interpreter with "
-            "multiprocessing.set_executable('/path/to/python')"
-        )
+        fault = "this process was started as a worker, and runs the program from its beginning"
+        frozen = "a frozen program calls multiprocessing.freeze_support() first of all"
+        other = "multiprocessing.set_executable('/path/to/python')"
+        cure = f"{frozen}; any other names its Python interpreter with {other}"
+        raise ClusterKitError(f"{what}: {fault} instead: {cure}")
 
 
 def _holds_summons(fd: int) -> bool:

@@ -392,8 +392,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
             owner = f"it belongs to process {self._pid}"
             raise ClusterKitError(f"supervisor: {owner}: make one in each process, after the fork")
         if answering and self._bus.closed and not self._delivery.is_current:
-            # Only a callback may still ask, while it is given the last events.
-            raise ClusterKitError(
-                "supervisor: it has stopped, and knows of nobody any more: make a new one"
-            )
+            # Only a callback may still ask, while it gets the last events.
+            fault = "it has stopped, and knows of nobody any more"
+            raise ClusterKitError(f"supervisor: {fault}: make a new one")
         return self._loop

@@ -342,9 +342,8 @@ def decode_sliced(body: bytes | bytearray) -> Data | Asked | Answered:
     try:
         record = _SLICED.decode(body)
     except (ValueError, RecursionError) as exc:
-        raise RemoteProtocolError(
-            f"messages: malformed fragments of {len(body)} bytes: {exc}"
-        ) from exc
+        text = f"messages: malformed fragments of {len(body)} bytes: {exc}"
+        raise RemoteProtocolError(text) from exc
     is_long = len(record.data) > _PIECE_BYTES
     data = cast("bytes", record.data) if is_long else bytes(record.data)
     if isinstance(record, _DataInPlace):

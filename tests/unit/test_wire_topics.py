@@ -171,9 +171,14 @@ def test_more_topics_than_allowed_are_malformed():
         decode_greeting(packed(RUN, 1, interests))
 
 
-def test_payload_that_no_link_carries_is_not_made():
-    with pytest.raises(LocalProtocolError):
-        encode([Data(1, 1, bytes(MAX_PAYLOAD_BYTES))])
+def test_payload_that_no_link_carries_is_neither_made_nor_read():
+    room = MAX_PAYLOAD_BYTES - len(encode([Data(1, 1, bytes(256))])) + 256
+    longest = [Data(1, 1, bytes(room))]
+    assert decode(encode(longest)) == longest
+    with pytest.raises(LocalProtocolError, match="at most"):
+        encode([Data(1, 1, bytes(room + 1))])
+    with pytest.raises(RemoteProtocolError, match="at most"):
+        decode(packed([5, 1, 1, bytes(room + 1)]))
 
 
 def test_only_what_may_be_large_comes_in_parts():

@@ -50,9 +50,7 @@ def test_what_breaks_it_is_told(observation, expected):
 @pytest.mark.parametrize("kind", [Leaving, Gone])
 @pytest.mark.parametrize("name", [ANN, None, 4370])
 def test_name_that_is_no_text_is_told_where_it_is_said(kind, name):
-    with pytest.raises(
-        TypeError, match="expected the name of a node, or its address if it has no name"
-    ):
+    with pytest.raises(TypeError, match="expected the name of a node, or its address without one"):
         kind(name)
 
 

@@ -115,18 +115,14 @@ class TopicRequest:
                 return None
 
     def _unsent(self, node: Node | str) -> NotSentError:
-        text = (
-            f"{self._verb}: {node} had no room in topic {self._topic!r} for {self._timeout_s:g} s, "
-            "as it has not read earlier messages: make it read faster, or wait for longer"
-        )
-        return NotSentError(text, node=str(node))
+        what = f"{node} had no room in topic {self._topic!r} for {self._timeout_s:g} s"
+        why = "it has not read earlier messages: make it read faster, or wait for longer"
+        return NotSentError(f"{self._verb}: {what}, as {why}", node=str(node))
 
     def _unanswered(self, node: Node | str) -> UnansweredError:
-        text = (
-            f"{self._verb}: no answer from {node} in topic {self._topic!r} "
-            f"within {self._timeout_s:g} s: it may still act on the question: wait for longer, "
-            "or ask only what is safe to be done twice"
-        )
+        what = f"no answer from {node} in topic {self._topic!r} within {self._timeout_s:g} s"
+        cure = "wait for longer, or ask only what is safe to be done twice"
+        text = f"{self._verb}: {what}: it may still act on the question: {cure}"
         return UnansweredError(text, node=str(node))
 
 

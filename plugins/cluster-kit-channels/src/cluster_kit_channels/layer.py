@@ -91,9 +91,10 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         self._flushed: dict[str, None] = {}
         self._changed = threading.Condition()  # guards these three
         self._run = secrets.token_hex(4)
-        make = (
-            partial(made_of, cluster) if cluster is not None else partial(found_at, str(supervisor))
-        )
+        if cluster is not None:
+            make = partial(made_of, cluster)
+        else:
+            make = partial(found_at, str(supervisor))
         self._station = Station(make, owns=cluster is not None, topic=topic, topology=topology)
         self._station.receive, self._station.answer = self._on_record, self._answer
         self._station.greet, self._station.look_again = self._greet, self._pass_on

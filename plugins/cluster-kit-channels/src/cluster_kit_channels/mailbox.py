@@ -78,11 +78,9 @@ class Mailbox:
         return None
 
     def _next(self, channel: str) -> tuple[str, _Unread] | None:
-        channels = (
-            [each for each in self._unread if each.startswith(channel)]
-            if channel.endswith("!")
-            else [channel]
-        )
+        channels = [channel]
+        if channel.endswith("!"):
+            channels = [each for each in self._unread if each.startswith(channel)]
         heads = [(each, self._unread[each][0]) for each in channels if each in self._unread]
         return min(heads, key=lambda head: head[1].number, default=None)
 
