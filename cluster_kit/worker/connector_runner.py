@@ -106,9 +106,8 @@ class ConnectorRunner:
         now_s = self._clock.now_s()
         self._dropped.log_users(now_s)
         if others := self._untrusted.take_unnamed(now_s):
-            log.warning(
-                "cannot link to %d more for lack of trust: see 'cluster-kit status'", others
-            )
+            text = "cannot link to %d more for lack of trust: see 'cluster-kit status'"
+            log.warning(text, others)
 
     def cancel(self) -> None:
         """Cancel all commands under way."""

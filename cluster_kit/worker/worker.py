@@ -43,7 +43,6 @@ from cluster_kit.worker.strategy_runner import StrategyRunner
 log = logging.getLogger("cluster_kit.worker")
 
 CHANGE_S = 0.25  # between two changes of our metadata; others need only the latest
-BEAT_S = 1.0  # the supervisor judges by these
 _EVEN_EARLY = messages.Stop | messages.Inspect | messages.SetGreeting  # obeyed before it serves
 _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts unless a source confirms it
 
@@ -85,7 +84,7 @@ class Worker:
         self._outbox = Outbox(channel, loop, start.known)
         connector = start.topology.connector.build()
         self._membership = _membership(start.topology, self.local, connector)
-        self._clock = AttendedClock(network.clock.monotonic_s, BEAT_S)
+        self._clock = AttendedClock(network.clock.monotonic_s, messages.BEAT_S)
         self._forwarding = Forwarding(
             connector, self._outbox, loop, clock=self._clock, greeting=start.greeting
         )
@@ -102,7 +101,6 @@ class Worker:
             loop=self._loop,
             clock=self._clock,
             wall_clock=here.network.clock,
-            period_s=BEAT_S,
             stopping=self._stopping,
             process=self._process,
         )
@@ -207,7 +205,7 @@ class Worker:
             self._connector.log_distrust()
             self._driver.settle_soon()
             self._outbox.send(messages.Beat())
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(messages.BEAT_S)
 
     # -- the pipe ----------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ def test_valid_observation_passes(observation):
 @pytest.mark.parametrize(
     ("observation", "expected"),
     [
-        (None, "it yielded None, which is no observation such as Found or Seen"),
+        (None, "it yielded None: expected an observation such as Found"),
         (
             Found(["ann@h"]),
             (
