@@ -7,7 +7,7 @@ from worker_pipe import pipe
 
 from cluster_kit import Node, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated, TopologyEvent
 from cluster_kit.events import Reason
-from cluster_kit.worker.logs import ChannelHandler
+from cluster_kit.worker.host_process import ChannelHandler
 from cluster_kit.worker.messages import Happened, Logged, Reply, View
 from cluster_kit.worker.outbox import MAX_PENDING_BYTES, Outbox
 
