@@ -106,9 +106,8 @@ class ConnectorRunner:
         now_s = self._clock.now_s()
         self._dropped.log_users(now_s)
         if others := self._untrusted.take_unnamed(now_s):
-            log.warning(
-                "cannot link to %d more for lack of trust: see 'cluster-kit status'", others
-            )
+            text = "cannot link to %d more for lack of trust: see 'cluster-kit status'"
+            log.warning(text, others)
 
     def cancel(self) -> None:
         """Cancel all commands under way."""
@@ -173,10 +172,8 @@ class ConnectorRunner:
         if isinstance(exc, ConnectError):
             return exc
         if isinstance(exc, TimeoutError):
-            message = (
-                f"connect: no answer from {str(node)!r} within {seconds:.2g} s: host down, frozen "
-                "or filtered"
-            )
+            why = f"no answer from {str(node)!r} within {seconds:.2g} s"
+            message = f"connect: {why}: host down, frozen or filtered"
             return ConnectError(message, node=node.key, reason=ConnectReason.TIMEOUT)
         self._log_raised("connect", node, exc)
         message = f"connect: for {str(node)!r} the connector raised {described(exc)}"
@@ -220,9 +217,8 @@ class ConnectorRunner:
         names = [each for each in dir(type(self._connector)) if self._is_command(each)]
         if name not in names:
             known = ", ".join(names) or "none"
-            raise CommandError(
-                f"call: connector has no command {name!r}: its commands are: {known}"
-            )
+            text = f"call: connector has no command {name!r}: its commands are: {known}"
+            raise CommandError(text)
         value, error = await attempt(lambda: getattr(self._connector, name)(**arguments), timeout_s)
         if isinstance(error, TimeoutError):
             raise CommandError(f"call: {name!r} took longer than {timeout_s:g} s: it was cancelled")

@@ -27,13 +27,12 @@ from cluster_kit.security import Security
 from cluster_kit.security.keys import Keyring
 from cluster_kit.worker.host_process import HostProcess
 from cluster_kit.worker.local_node import LocalNode
-from cluster_kit.worker.messages import Beat
+from cluster_kit.worker.messages import BEAT_S, Beat
 from cluster_kit.worker.plugin_calls import CLOSE_S, attempt
 from cluster_kit.worker.plugin_values import check_observation, checked_stream
 from cluster_kit.worker.reachability import diagnose_reachability
 from cluster_kit.worker.strategy_runner import StrategyContext
 
-BEAT_S = 1.0
 DIAGNOSE_S = 30.0  # for the strategy's diagnosis; the contract asks for some seconds
 MAX_FINDINGS = 1_000  # of one source
 MAX_CHARS = 4_000  # of one text in a finding

@@ -57,24 +57,17 @@ class IsolationWarnings:
         if not (self._partial and self._membership.finds_only_itself):
             self._alone_since_s = now_s
         elif now_s - self._alone_since_s >= ALONE_S and self._throttle.passes("alone", now_s):
-            log.warning(
-                "%s: lists nobody but this node itself: add the address of another one",
-                ", ".join(self._sources),
-            )
+            text = "%s: lists nobody but this node itself: add the address of another one"
+            log.warning(text, ", ".join(self._sources))
 
     def _check_failing(self, failing: list[Unlinked], now_s: float) -> None:
         """Warn about nodes that are newly not linked, and repeat all of them once a minute."""
-        self._failing_since_s = {
-            each.key: self._failing_since_s.get(each.key, now_s) for each in failing
-        }
+        before_s = self._failing_since_s
+        self._failing_since_s = {each.key: before_s.get(each.key, now_s) for each in failing}
         self._mentioned.intersection_update(self._failing_since_s)
         if failing:
             self._next_check_s = now_s + LISTED_S
-        lasting = [
-            each
-            for each in failing
-            if now_s - self._failing_since_s[each.key] >= self._patience_s(each.key)
-        ]
+        lasting = [each for each in failing if self._is_lasting(each.key, now_s)]
         new = [each for each in lasting if each.key not in self._mentioned]
         if now_s - self._mentioned_at_s < (FOUND_S if new else REPEAT_S):
             return
@@ -84,10 +77,12 @@ class IsolationWarnings:
         if lasting:
             self._mentioned_at_s = now_s
 
-    def _patience_s(self, key: str) -> float:
+    def _is_lasting(self, key: str, now_s: float) -> bool:
         if self._membership.is_missed(key):
-            return MISSED_S
-        return LISTED_S if self._membership.is_listed(key) else FOUND_S
+            patience_s = MISSED_S
+        else:
+            patience_s = LISTED_S if self._membership.is_listed(key) else FOUND_S
+        return now_s - self._failing_since_s[key] >= patience_s
 
 
 def _lines(failing: list[Unlinked]) -> Iterator[str]:

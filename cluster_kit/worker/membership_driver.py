@@ -20,7 +20,7 @@ from cluster_kit.membership.reports import Report
 from cluster_kit.membership.selection import TopologyError
 from cluster_kit.network import Clock
 from cluster_kit.worker.host_process import EXIT_BROKEN, HostProcess
-from cluster_kit.worker.messages import CannotServe
+from cluster_kit.worker.messages import BEAT_S, CannotServe
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.plugin_calls import as_config_error
 
@@ -43,7 +43,6 @@ class MembershipDriver:
         outbox: Takes the events.
         loop: The worker's.
         wall_clock: Dates the events.
-        period_s: How often the worker calls ``settle_soon`` of its own accord.
         stopping: Set once this worker is to leave.
         process: Ended at once if the topology plugin fails; the next worker may fare better.
 
@@ -60,7 +59,6 @@ class MembershipDriver:
         loop: asyncio.AbstractEventLoop,
         clock: AttendedClock,
         wall_clock: Clock,
-        period_s: float,
         stopping: asyncio.Event,
         process: HostProcess,
     ) -> None:
@@ -70,7 +68,6 @@ class MembershipDriver:
         self._loop = loop
         self.clock = clock
         self._wall_clock = wall_clock
-        self._period_s = period_s
         self._stopping = stopping
         self._process = process
         self._executor: Executor
@@ -125,12 +122,12 @@ class MembershipDriver:
         return effects
 
     def _wake_up_at(self, time_s: float | None) -> None:
-        """Settle again at ``time_s``, unless the worker does so by then anyway."""
+        """Settle again at ``time_s``, unless the worker's next beat comes first anyway."""
         if self._wake_up is not None:
             self._wake_up.cancel()
             self._wake_up = None
         now_s = self.clock.now_s()
-        if time_s is not None and time_s < now_s + self._period_s and not self._stopping.is_set():
+        if time_s is not None and time_s < now_s + BEAT_S and not self._stopping.is_set():
             self._wake_up = self._loop.call_later(time_s - now_s, self.settle_soon)
 
     def _publish(self, events: Sequence[Event]) -> None:

@@ -19,6 +19,7 @@ from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security.keys import Keyring
 
+BEAT_S = 1.0  # between two beats; the supervisor judges silence by them
 MAX_UNLINKED = 500  # nodes in one answer, about 40 KB as JSON with names of usual length
 
 

@@ -103,10 +103,8 @@ class Outbox:
             self._view_due = False
             self.send(self._view.message())
         if self._dropped_logs:
-            text = (
-                f"{self._dropped_logs} log records were dropped while the application read nothing"
-            )
-            self._dropped_logs = 0
+            count, self._dropped_logs = self._dropped_logs, 0
+            text = f"{count} log records were dropped while the application read nothing"
             self.send(Logged("cluster_kit.worker", logging.WARNING, text))
 
 

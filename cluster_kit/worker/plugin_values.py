@@ -21,10 +21,8 @@ def checked_stream(observations: object) -> AsyncIterator[Observation]:
         return observations
     if isinstance(observations, Coroutine):
         observations.close()  # otherwise Python warns that nobody awaited it
-    raise TypeError(
-        f"discover returned {observations!r:.80}: expected an async generator, 'async def' with "
-        "'yield'"
-    )
+    got = f"discover returned {observations!r:.80}"
+    raise TypeError(f"{got}: expected an async generator, 'async def' with 'yield'")
 
 
 def check_observation(observation: object) -> None:
@@ -40,11 +38,8 @@ def check_observation(observation: object) -> None:
     ):
         return  # the fast path, which nearly all observations take
     if not isinstance(observation, Found | Seen | Leaving | Gone | Failed):
-        raise TypeError(
-            f"it yielded {observation!r:.80}, which is no observation such as Found or Seen"
-        )
-    expected = _expected_of(observation)
-    if expected:
+        raise TypeError(f"it yielded {observation!r:.80}: expected an observation such as Found")
+    if expected := _expected_of(observation):
         raise TypeError(f"it yielded {observation!r:.120}: expected {expected}")
 
 
@@ -87,7 +82,5 @@ def check_plain(value: Any, what: str, depth: int = 0) -> None:
             if type(key) is not str:
                 raise TypeError(f"{what}: key {key!r:.80} is not a string: pass plain data")
     else:
-        kind = type(value).__name__
-        raise TypeError(
-            f"{what}: {value!r:.80} is a {kind}: pass plain data (numbers, text, lists, dicts)"
-        )
+        got = f"{value!r:.80} is a {type(value).__name__}"
+        raise TypeError(f"{what}: {got}: pass plain data (numbers, text, lists, dicts)")

@@ -179,10 +179,8 @@ class StrategyRunner:
         if self._crashes == 1:
             log.error("%s; restarting it, links stay up", self._crash, exc_info=exc)
         elif too_often and not self._degraded:
-            log.error(
-                "%s; it raises too often: degraded, links stay up, restarting it slowly",
-                self._crash,
-            )
+            text = "%s; it raises too often: degraded, links stay up, restarting it slowly"
+            log.error(text, self._crash)
         self._degraded = self._degraded or too_often
         self._update_health()
 

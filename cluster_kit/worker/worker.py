@@ -28,6 +28,7 @@ from cluster_kit.network import Network
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Channel, Parcel
 from cluster_kit.security.keys import Keyring
+from cluster_kit.worker import messages
 from cluster_kit.worker.coalescer import Coalescer
 from cluster_kit.worker.connector_runner import ConnectorRunner
 from cluster_kit.worker.forwarding import Forwarding
@@ -35,21 +36,6 @@ from cluster_kit.worker.host_process import EXIT_BROKEN, HostProcess
 from cluster_kit.worker.isolation_warnings import IsolationWarnings
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.membership_driver import MembershipDriver
-from cluster_kit.worker.messages import (
-    Beat,
-    Call,
-    CannotServe,
-    Drain,
-    Inspect,
-    Inspected,
-    Renew,
-    Reply,
-    Serving,
-    SetGreeting,
-    SetMetadata,
-    Start,
-    Stop,
-)
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.plugin_calls import CLOSE_S, as_config_error
 from cluster_kit.worker.reporters import LinkReporter, SourceReporter
@@ -58,7 +44,7 @@ from cluster_kit.worker.strategy_runner import StrategyRunner
 log = logging.getLogger("cluster_kit.worker")
 
 CHANGE_S = 0.25  # between two changes of our metadata; others need only the latest
-BEAT_S = 1.0  # the supervisor judges by these
+_EVEN_EARLY = messages.Stop | messages.Inspect | messages.SetGreeting  # obeyed before it serves
 _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts unless a source confirms it
 
 
@@ -80,7 +66,7 @@ class Worker:
 
     def __init__(
         self,
-        start: Start,
+        start: messages.Start,
         early: Iterable[object],
         channel: Channel,
         loop: asyncio.AbstractEventLoop,
@@ -99,7 +85,7 @@ class Worker:
         self._outbox = Outbox(channel, loop, start.known)
         connector = start.topology.connector.build()
         self._membership = _membership(start.topology, self.local, connector)
-        self._clock = AttendedClock(network.clock.monotonic_s, BEAT_S)
+        self._clock = AttendedClock(network.clock.monotonic_s, messages.BEAT_S)
         self._forwarding = Forwarding(
             connector, self._outbox, loop, clock=self._clock, greeting=start.greeting
         )
@@ -116,7 +102,6 @@ class Worker:
             loop=self._loop,
             clock=self._clock,
             wall_clock=here.network.clock,
-            period_s=BEAT_S,
             stopping=self._stopping,
             process=self._process,
         )
@@ -189,7 +174,7 @@ class Worker:
         local, error = await self._connector.start()
         if error is not None:
             log.debug("cannot serve", exc_info=error)
-            self._outbox.send(CannotServe(as_config_error(error, "connector")))
+            self._outbox.send(messages.CannotServe(as_config_error(error, "connector")))
             return False
         self.here.node = local
         # This first step fails if the topology plugin can't select, before anybody counts on it.
@@ -198,7 +183,8 @@ class Worker:
             reports.Inherited(self._start.known, _HANDED_OVER_TTL_S),
             *([reports.Draining()] if self.here.leaving else []),
         )
-        self._outbox.send(Serving(local.address, local.boot_id, self._forwarding.max_message_bytes))
+        max_bytes = self._forwarding.max_message_bytes
+        self._outbox.send(messages.Serving(local.address, local.boot_id, max_bytes))
         return True
 
     async def _leave(self, running: Iterable[asyncio.Task[None]]) -> None:
@@ -219,15 +205,15 @@ class Worker:
             self._isolation.check(self._clock.now_s())
             self._connector.log_distrust()
             self._driver.settle_soon()
-            self._outbox.send(Beat())
-            await asyncio.sleep(BEAT_S)
+            self._outbox.send(messages.Beat())
+            await asyncio.sleep(messages.BEAT_S)
 
     # -- the pipe ----------------------------------------------------------------------------------
 
     def _lost_supervisor(self, fault: str | None) -> None:
         if fault is not None:
             error = ConfigError(f"the supervisor sent what a worker cannot read: {fault}")
-            self._outbox.send_last(CannotServe(error))
+            self._outbox.send_last(messages.CannotServe(error))
             self._process.end(EXIT_BROKEN)
         self._forwarding.close()  # nobody is left to wait for
         self._stopping.set()
@@ -244,27 +230,27 @@ class Worker:
             self._obey(message)
 
     def _obey(self, message: object) -> None:
-        if self._early is not None and not isinstance(message, Stop | Inspect | SetGreeting):
+        if self._early is not None and not isinstance(message, _EVEN_EARLY):
             self._early.append(message)
             return
         match message:
             case Parcel():
                 self._forwarding.send(message)
-            case SetGreeting(greeting=greeting):
+            case messages.SetGreeting(greeting=greeting):
                 self._forwarding.greet(greeting)
-            case Stop():
+            case messages.Stop():
                 self._stopping.set()
-            case SetMetadata(metadata=metadata):
+            case messages.SetMetadata(metadata=metadata):
                 self._metadata.put(metadata)
-            case Renew(keyring=keyring):
+            case messages.Renew(keyring=keyring):
                 self._renew(keyring)
-            case Drain():
+            case messages.Drain():
                 self._driver.report(reports.Draining())
                 self.here.leaving = True
                 self._changed()
-            case Inspect():
+            case messages.Inspect():
                 self._inspect(message)
-            case Call():
+            case messages.Call():
                 task = asyncio.create_task(self._call(message))
                 self._calls.add(task)
                 task.add_done_callback(self._calls.discard)
@@ -292,18 +278,18 @@ class Worker:
             each.context.notify()
         self._connector.update()
 
-    def _inspect(self, order: Inspect) -> None:
+    def _inspect(self, order: messages.Inspect) -> None:
         unlinked = self._membership.unlinked(self._clock.now_s())
-        state = Inspected.of(self._links.rtts, unlinked, self._links.secret_ids)
-        self._outbox.send(Reply(id=order.id, value=state))
+        state = messages.Inspected.of(self._links.rtts, unlinked, self._links.secret_ids)
+        self._outbox.send(messages.Reply(id=order.id, value=state))
 
-    async def _call(self, call: Call) -> None:
+    async def _call(self, call: messages.Call) -> None:
         try:
             value = await self._connector.call(call.command, dict(call.arguments), call.timeout_s)
         except CommandError as error:
-            self._outbox.send(Reply(id=call.id, error=error))
+            self._outbox.send(messages.Reply(id=call.id, error=error))
         else:
-            self._outbox.send(Reply(id=call.id, value=value))
+            self._outbox.send(messages.Reply(id=call.id, value=value))
 
 
 def _membership(config: TopologyConfig, local: Node, connector: Connector) -> Membership:

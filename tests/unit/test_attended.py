@@ -1,4 +1,4 @@
-"""Attended time counts only while its owner was there to listen."""
+"""Attended time counts only while its owner could listen."""
 
 from cluster_kit.attended import AttendedClock
 

@@ -23,17 +23,17 @@ def test_a_link_is_opened_once_and_closed_once():
     assert (links.close(BOB.key), links.close(BOB.key)) == (BOB, None)
 
 
-def test_a_list_tells_what_opened_and_what_closed():
+def test_list_shows_what_opened_and_what_closed():
     links = links_with(BOB)
     assert compared(links, [CAT], ANN) == ([CAT], [BOB])
 
 
-def test_a_list_that_agrees_tells_nothing():
+def test_list_that_agrees_shows_no_differences():
     links = links_with(BOB)
     assert compared(links, [BOB], ANN) == ([], [])
 
 
-def test_a_changed_description_is_news_once():
+def test_changed_description_counts_once():
     links = links_with(BOB)
     tagged = BOB.evolve(metadata={"zone": "a"})
     assert links.with_metadata_of([BOB, CAT]) == []
@@ -51,7 +51,7 @@ def test_this_node_itself_is_not_linked():
     assert compared(links, [ANN], ANN) == ([], [])
 
 
-def test_nobody_is_told_twice():
+def test_node_listed_twice_is_opened_once():
     links = OpenLinks()
     assert compared(links, [CAT, CAT], ANN) == ([CAT], [])
 

@@ -161,7 +161,7 @@ class TestConnect:
 
         play(scenario, close=function("disconnect"))
 
-    def test_a_plain_function_that_hangs_holds_up_nobody_and_runs_once(self):
+    def test_plain_function_that_hangs_delays_no_other_and_runs_once(self):
         slow = node("hangs")
 
         async def scenario(connector, links):
@@ -324,7 +324,7 @@ class TestDisconnect:
 
 
 class TestList:
-    def test_who_is_in_it_is_up_and_who_is_missing_is_down(self):
+    def test_listed_nodes_are_up_and_missing_ones_down(self):
         async def scenario(connector, links):
             app.listed[:] = [BOB.name, CAT, ANN.name]
             await links.expect("up", BOB.key)

@@ -1,4 +1,4 @@
-"""The connector that holds no links: who is known counts as up."""
+"""The connector that holds no links: a known node counts as up."""
 
 import asyncio
 
@@ -62,7 +62,7 @@ def test_another_run_takes_the_place_of_the_one_before(before, after):
     ]
 
 
-def test_run_that_is_told_in_more_detail_is_still_the_same():
+def test_run_described_in_more_detail_is_still_the_same():
     boot = BootId(1, 1)
     known = BOB.evolve(address="10.0.0.5:1", boot_id=boot)
     moved = BOB.evolve(address="10.0.0.6:1", boot_id=boot)

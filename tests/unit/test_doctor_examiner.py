@@ -245,10 +245,7 @@ class DiscoversText(Source):
         ),
         (
             DiscoversText,
-            (
-                "discover raised TypeError: it yielded 'bob', which is no observation such as "
-                "Found or Seen"
-            ),
+            "discover raised TypeError: it yielded 'bob': expected an observation such as Found",
         ),
     ],
 )

@@ -1,6 +1,4 @@
-"""Hosts have one canonical form, and what cannot be a host is refused with what to write
-instead.
-"""
+"""Hosts have one canonical form; a text that can't be a host is refused with advice."""
 
 import pytest
 

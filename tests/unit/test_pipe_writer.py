@@ -1,4 +1,4 @@
-"""What a pipe has to send stays whole and in order, whatever interrupts the writing."""
+"""The bytes of a pipe stay whole and in order, whatever interrupts the writing."""
 
 import dis
 import socket
@@ -136,7 +136,7 @@ def test_an_exception_at_any_point_of_the_writing_loses_and_repeats_nothing(most
     assert number > 50
 
 
-def test_who_interrupts_a_writer_and_sends_waits_for_nobody_and_comes_behind():
+def test_sender_that_interrupts_a_writer_does_not_wait_and_comes_behind():
     number, done = 0, False
     while not done:
         number += 1
@@ -173,7 +173,7 @@ class Slow(Narrow):
         self.closed_after = bytes(self.taken)
 
 
-def test_nobody_closes_a_socket_that_another_thread_writes_to():
+def test_socket_is_not_closed_while_another_thread_writes():
     slow = Slow()
     out = PipeWriter(slow, close_s=DEADLINE_S)
     out.add(b"parcel")
@@ -189,7 +189,7 @@ def test_nobody_closes_a_socket_that_another_thread_writes_to():
     assert slow.closed_after.startswith(b"parcel")
 
 
-def test_the_gone_are_told_again_and_again():
+def test_each_write_to_a_gone_peer_fails():
     with ExitStack() as stack:
         ours, theirs = (stack.enter_context(closing(end)) for end in socket.socketpair())
         ours.setblocking(False)

@@ -1,4 +1,4 @@
-"""Looking a name up blocks a thread: it holds up nobody, and it doesn't pile up."""
+"""Look-ups block threads of their own: they delay nothing else, and don't pile up."""
 
 import asyncio
 import socket
@@ -104,7 +104,7 @@ def test_names_that_took_long_leave_room_for_others(hanging):
     assert hanging.asked == asked + 1
 
 
-def test_a_name_that_is_fast_again_takes_from_nobodys_room(hanging):
+def test_name_that_is_fast_again_may_use_reserved_threads(hanging):
     now_s = [0.0]
     few = LookUps(max_threads=2, reserved=1, clock=lambda: now_s[0])
     give_up("a.test", by=few.resolve)
@@ -128,7 +128,7 @@ def test_a_thread_that_can_t_be_started_is_a_failure_of_this_question_only(monke
     assert asyncio.run(resolve("localhost"))
 
 
-def test_who_gives_up_leaves_the_look_up_to_the_others(hanging):
+def test_cancelled_caller_leaves_the_look_up_to_the_others(hanging):
     async def scenario():
         first, second = (asyncio.create_task(resolve("web.test")) for _ in range(2))
         await asyncio.sleep(0)

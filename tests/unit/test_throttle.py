@@ -1,4 +1,4 @@
-"""What repeats is said once in a while, in bounded memory."""
+"""Repetitions pass at intervals, in bounded memory."""
 
 from cluster_kit.throttle import Throttle, TokenBucket
 
@@ -39,7 +39,7 @@ def test_those_held_back_are_counted():
     assert throttle.more("a") == ""
 
 
-def test_those_held_back_are_told_before_another_comes():
+def test_held_back_keys_are_reported_before_the_next_passes():
     throttle = Throttle(60.0)
     for now_s in (0.0, 1.0, 2.0):
         throttle.passes("a", now_s)

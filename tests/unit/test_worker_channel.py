@@ -48,7 +48,7 @@ def test_receiving_nothing_is_no_message(ends):
     assert b.receive() == []
 
 
-def test_the_end_is_told_after_the_last_message(ends):
+def test_end_is_reported_after_the_last_message(ends):
     a, b = ends
     a.send("last")
     a.close()
@@ -57,7 +57,7 @@ def test_the_end_is_told_after_the_last_message(ends):
         b.receive()
 
 
-def test_last_words_of_the_dead_are_heard(ends):
+def test_messages_sent_before_death_are_received(ends):
     a, b = ends
     for number in range(100):
         a.send(number)

@@ -1,4 +1,4 @@
-"""Of many values that replace each other the last one is passed on, now and then."""
+"""Of many values that replace each other, only the last one is passed on."""
 
 from cluster_kit.worker.coalescer import Coalescer
 

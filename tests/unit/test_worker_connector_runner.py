@@ -70,21 +70,21 @@ def warned(caplog):
     ]
 
 
-def test_a_lasting_failure_is_told_once_an_hour(runner, clock, caplog):
+def test_lasting_failure_is_warned_about_once_an_hour(runner, clock, caplog):
     for _ in range(120):
         fail(runner, "b@h")
         clock.time_s += 60
     assert warned(caplog) == ["cannot link to b@h"] * 2
 
 
-def test_secret_that_differs_is_told_once_a_minute(runner, clock, caplog):
+def test_different_secret_is_warned_about_once_a_minute(runner, clock, caplog):
     for _ in range(120):
         fail(runner, "b@h", ConnectReason.AUTH)
         clock.time_s += 30
     assert warned(caplog) == ["cannot link to b@h"] * 60
 
 
-def test_each_node_whose_secret_differs_is_told_once_a_minute(runner, clock, caplog):
+def test_each_node_with_a_different_secret_is_named_once_a_minute(runner, clock, caplog):
     names = ["b@h", "c@h", "d@h"]
     for _ in range(240):
         for name in names:
@@ -94,7 +94,7 @@ def test_each_node_whose_secret_differs_is_told_once_a_minute(runner, clock, cap
     assert warned(caplog) == [f"cannot link to {name}" for name in names] * 2
 
 
-def test_of_many_nodes_whose_secret_differs_some_are_named_a_minute_and_the_others_counted(
+def test_some_of_many_nodes_with_different_secrets_are_named_and_the_others_counted(
     runner, clock, caplog
 ):
     for _ in range(200):
@@ -108,14 +108,14 @@ def test_of_many_nodes_whose_secret_differs_some_are_named_a_minute_and_the_othe
     assert len(told) - len(counts) == 4 * MAX_NAMED
 
 
-def test_strangers_whose_secret_differs_cost_no_memory_without_end(runner, caplog):
+def test_strangers_with_different_secrets_cost_bounded_memory(runner, caplog):
     for number in range(10_000):
         fail(runner, f"n{number}@h", ConnectReason.AUTH)
     assert len(warned(caplog)) == MAX_NAMED
     assert len(runner._untrusted._unnamed) <= 1000
 
 
-def test_however_many_nodes_there_are_one_is_told_a_minute(runner, clock, caplog):
+def test_one_of_many_nodes_is_warned_about_a_minute(runner, clock, caplog):
     for number in range(3000):
         fail(runner, f"n{number}@h")
         clock.time_s += 0.1
@@ -123,7 +123,7 @@ def test_however_many_nodes_there_are_one_is_told_a_minute(runner, clock, caplog
 
 
 @pytest.mark.parametrize("reason", [ConnectReason.REFUSED, ConnectReason.SELF])
-def test_what_passes_and_what_we_are_is_no_warning(runner, caplog, reason):
+def test_passing_failures_and_ourselves_are_no_warning(runner, caplog, reason):
     fail(runner, "b@h", reason)
     assert warned(caplog) == []
 
@@ -150,7 +150,7 @@ class Holes(Connector):
         pass
 
 
-def test_dial_that_is_given_up_fails_as_at_its_deadline(clock):
+def test_abandoned_dial_fails_as_if_its_deadline_had_passed(clock):
     async def main():
         connector, driver = Holes(), Driver(clock)
         runner = runner_of(driver, connector, timeout_s=3600.0)

@@ -1,6 +1,4 @@
-"""What applications say to each other passes through their workers unread, in order, and in bounded
-memory.
-"""
+"""Payloads of applications pass through their workers unread, in order, in bounded memory."""
 
 import asyncio
 import logging
@@ -165,7 +163,7 @@ def told(caplog):
 
 
 @staged
-async def test_links_are_numbered_and_their_greetings_told(stage):
+async def test_links_are_reported_with_numbers_and_greetings(stage):
     stage.listen()
     stage.forwarding.up(BOB, b"his", b"hello")
     stage.forwarding.up(CAT, b"", b"an older one")
@@ -183,7 +181,7 @@ async def test_links_are_numbered_and_their_greetings_told(stage):
 
 
 @staged
-async def test_parcels_go_over_their_link_in_order_and_the_application_is_told_once_a_turn(stage):
+async def test_parcels_go_over_their_link_in_order_and_are_reported_once_a_turn(stage):
     stage.listen()
     stage.forwarding.up(BOB, b"", b"hello")
     stage.forwarding.up(CAT, b"", b"hello")
@@ -199,7 +197,7 @@ async def test_parcels_go_over_their_link_in_order_and_the_application_is_told_o
 
 
 @staged
-async def test_what_comes_over_a_link_tells_what_went_over_it(stage):
+async def test_incoming_parcels_report_how_many_were_forwarded(stage):
     stage.listen()
     stage.forwarding.up(BOB, b"", b"hello")
     stage.forwarding.up(CAT, b"", b"hello")
@@ -249,7 +247,7 @@ async def test_what_comes_over_links_is_passed_on_in_its_turn(stage):
 
 
 @staged
-async def test_links_that_carry_nothing_are_none_and_what_comes_over_them_is_told_once(stage):
+async def test_links_without_messages_are_not_reported_and_their_payloads_warned_about_once(stage):
     stage.listen()
     stage.forwarding.up(BOB, None, b"")
     for _ in range(3):
@@ -314,7 +312,7 @@ async def test_a_lost_link_drops_what_was_for_it_and_still_passes_on_what_had_co
 @pytest.mark.parametrize(
     "raised", [RuntimeError("boom"), SystemExit(), KeyboardInterrupt(), asyncio.CancelledError()]
 )
-def test_a_connector_that_raises_costs_one_link_its_messages_and_is_told_once(raised, caplog):
+def test_connector_that_raises_costs_one_link_its_messages_and_is_logged_once(raised, caplog):
     async def scenario():
         stage = Stage()
         stage.listen()
@@ -358,7 +356,7 @@ def test_a_connector_that_cancels_its_own_task_costs_its_messages():
     asyncio.run(scenario())
 
 
-def test_a_connector_whose_send_is_not_async_is_told(caplog):
+def test_connector_whose_send_is_not_async_is_logged(caplog):
     class Plain(Carrier):
         def send(self, node, payload):
             return None
@@ -527,7 +525,7 @@ async def test_at_the_end_all_links_are(stage):
     ("payload", "error"),
     [("text", TypeError), (bytearray(b"x"), TypeError), (LARGE + b"x", ValueError)],
 )
-def test_a_connector_that_reports_nonsense_is_told_where_it_does(payload, error):
+def test_connector_that_reports_nonsense_gets_an_error_at_once(payload, error):
     async def scenario():
         stage = Stage()
         stage.forwarding.up(BOB, b"", b"hello")
@@ -543,6 +541,6 @@ def test_a_connector_that_reports_nonsense_is_told_where_it_does(payload, error)
     asyncio.run(scenario())
 
 
-def test_what_is_told_of_links_can_be_sent():
+def test_messages_about_links_can_be_pickled():
     for message in (opened(1), LinkClosed(1), Forwarded(1, 2)):
         assert pickle.loads(pickle.dumps(message)) == message

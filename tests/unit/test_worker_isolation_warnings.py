@@ -1,4 +1,4 @@
-"""What is said in the log of nodes that are known and not linked: why, seldom, and never much."""
+"""The log says why known nodes are not linked, at intervals and in few lines."""
 
 import logging
 
@@ -28,7 +28,7 @@ from cluster_kit.worker.messages import MAX_UNLINKED, Inspected
         (None, 0, None, "not linked"),
     ],
 )
-def test_reason_is_told_in_a_few_words(reason, tries, next_s, text):
+def test_reason_is_short(reason, tries, next_s, text):
     assert why_not(reason, tries, next_s) == text
     assert str(Unlinked("b@there", reason and ConnectReason(reason), tries, next_s)) == text
 
@@ -60,7 +60,7 @@ class Watched:
         return said
 
 
-def test_listed_node_that_cannot_be_linked_is_told_of_soon_and_once_a_minute(caplog):
+def test_unlinked_listed_node_is_logged_soon_and_then_once_a_minute(caplog):
     watched = Watched(Found([node("b")]), caplog)
     watched.pass_time(LISTED_S)
     assert watched.said() == []
@@ -75,13 +75,13 @@ def test_listed_node_that_cannot_be_linked_is_told_of_soon_and_once_a_minute(cap
     assert (level, text.partition(",")[0]) == ("INFO", "b@there is not linked: refused")
 
 
-def test_node_that_dies_is_forgotten_before_it_is_worth_a_word(caplog):
+def test_node_that_dies_is_forgotten_before_it_is_logged(caplog):
     watched = Watched(Seen(node("b"), FOUND_S - 1), caplog)
     watched.pass_time(2 * REPEAT_S)
     assert watched.said() == []
 
 
-def test_node_that_is_seen_all_the_time_and_cannot_be_linked_is_told_of(caplog):
+def test_node_that_is_seen_all_the_time_and_not_linked_is_logged(caplog):
     watched = Watched(Seen(node("b"), 1000), caplog)
     watched.pass_time(FOUND_S - 1)
     assert watched.said() == []
@@ -89,7 +89,7 @@ def test_node_that_is_seen_all_the_time_and_cannot_be_linked_is_told_of(caplog):
     assert [level for level, _ in watched.said()] == ["WARNING"]
 
 
-def test_node_that_was_linked_is_told_of_after_a_minute(caplog):
+def test_node_that_was_linked_is_logged_after_a_minute(caplog):
     watched = Watched(Found([node("b")]), caplog)
     watched.cluster.carry_out()
     watched.cluster.link_down(node("b"), Reason.CLOSED)
@@ -121,7 +121,7 @@ def test_many_nodes_are_summed_up(caplog):
     assert said[-1][1].endswith(" refused")
 
 
-def test_nothing_is_said_where_all_are_linked_or_none_is_dialled(caplog):
+def test_nothing_is_logged_if_all_are_linked_or_none_is_dialled(caplog):
     watched = Watched(Found([node("b")]), caplog)
     watched.cluster.carry_out()
     watched.pass_time(3 * REPEAT_S)
@@ -149,7 +149,7 @@ def test_node_that_is_not_meant_to_be_dialled_has_no_next_try():
     assert list(cluster.membership.unlinked(cluster.now_s)) == [Unlinked("b@there", None, 0, None)]
 
 
-def test_what_a_worker_tells_is_bounded():
+def test_report_of_unlinked_nodes_is_bounded():
     every = [
         Unlinked(f"n{number}@there", ConnectReason.REFUSED, 1, 1.0) for number in range(10_000)
     ]

@@ -61,7 +61,6 @@ class Stage:
             loop=loop,
             clock=self.clock,
             wall_clock=SystemClock(),
-            period_s=60.0,
             stopping=self.stopping,
             process=SimpleNamespace(end=self._end),
         )

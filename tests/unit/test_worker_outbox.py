@@ -1,4 +1,4 @@
-"""What a worker tells survives what can't be told."""
+"""A message that can't be sent takes nothing else with it."""
 
 import logging
 
@@ -7,7 +7,7 @@ from worker_pipe import pipe
 
 from cluster_kit import Node, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated, TopologyEvent
 from cluster_kit.events import Reason
-from cluster_kit.worker.logs import ChannelHandler
+from cluster_kit.worker.host_process import ChannelHandler
 from cluster_kit.worker.messages import Happened, Logged, Reply, View
 from cluster_kit.worker.outbox import MAX_PENDING_BYTES, Outbox
 
@@ -71,7 +71,7 @@ class Clogged:
         self.sent.append(message)
 
 
-def test_events_that_nobody_takes_add_up_to_one_view():
+def test_events_that_nobody_reads_add_up_to_one_view():
     channel = Clogged()
     outbox = Outbox(channel, Loop(), known=(ANN, BOB))
     tagged = ANN.evolve(metadata={"zone": "a"})
@@ -112,7 +112,7 @@ def test_reply_that_cannot_be_sent_is_an_error_of_the_call(ends):
     assert "cannot be sent" in str(reply.error)
 
 
-def test_what_cannot_be_sent_again_and_again_is_told_once(ends):
+def test_repeated_failure_to_send_is_logged_once(ends):
     ours, theirs = ends
     outbox = Outbox(ours, Loop())
     for number in range(10):

@@ -1,4 +1,4 @@
-"""What a plugin raises when the one who called it is cancelled."""
+"""What a plugin raises when its caller is cancelled."""
 
 import asyncio
 
@@ -25,17 +25,17 @@ def cancelled_with(error):
     asyncio.run(main())
 
 
-def test_an_error_of_the_contract_is_no_news(caplog):
+def test_error_of_the_contract_is_not_logged(caplog):
     cancelled_with(ConnectError("tcp: gave up", node="b@h"))
     assert not caplog.records
 
 
-def test_any_other_error_is_told(caplog):
+def test_any_other_error_is_logged(caplog):
     cancelled_with(KeyError("oops"))
     assert "cancelled, a plugin raised KeyError" in caplog.text
 
 
-def test_an_end_as_it_should_be_is_no_news(caplog):
+def test_normal_cancellation_is_not_logged(caplog):
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(attempt(asyncio.Event().wait), 0.01))
     assert not caplog.records

@@ -1,4 +1,4 @@
-"""What plugins hand over is checked, and an error names the contract."""
+"""Values from plugins are checked, and an error names the contract."""
 
 import gc
 
@@ -22,14 +22,14 @@ ANN = Node("ann@h")
         Failed(DiscoveryError("x")),
     ],
 )
-def test_what_keeps_the_contract_passes(observation):
+def test_valid_observation_passes(observation):
     check_observation(observation)
 
 
 @pytest.mark.parametrize(
     ("observation", "expected"),
     [
-        (None, "it yielded None, which is no observation such as Found or Seen"),
+        (None, "it yielded None: expected an observation such as Found"),
         (
             Found(["ann@h"]),
             (
@@ -42,14 +42,14 @@ def test_what_keeps_the_contract_passes(observation):
         (Failed("no answer"), "expected an exception in Failed, such as DiscoveryError"),
     ],
 )
-def test_what_breaks_it_is_told(observation, expected):
+def test_invalid_observation_is_refused(observation, expected):
     with pytest.raises(TypeError, match=expected):
         check_observation(observation)
 
 
 @pytest.mark.parametrize("kind", [Leaving, Gone])
 @pytest.mark.parametrize("name", [ANN, None, 4370])
-def test_name_that_is_no_text_is_told_where_it_is_said(kind, name):
+def test_name_that_is_not_text_is_refused_at_construction(kind, name):
     with pytest.raises(TypeError, match="expected the name of a node, or its address without one"):
         kind(name)
 
@@ -62,7 +62,7 @@ async def coroutine():
     "discover", [lambda: [Found([])], coroutine, lambda: (each for each in ()), lambda: None]
 )
 @pytest.mark.filterwarnings("error")
-def test_discover_that_is_no_async_generator_is_told(discover):
+def test_discover_that_is_not_an_async_generator_is_refused(discover):
     with pytest.raises(TypeError, match="expected an async generator, 'async def' with 'yield'"):
         checked_stream(discover())
     gc.collect()  # a coroutine that nobody awaited would warn here

@@ -1,4 +1,4 @@
-"""Where this node would serve: what can be wrong with it before anybody is asked."""
+"""What can be wrong with where a node serves, before any peer is asked."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ def test_where_others_reach_it_nothing_is_wrong(host, found):
         ),
     ],
 )
-def test_what_is_wrong_is_told_with_its_cure(host, found, got, cure):
+def test_problem_comes_with_its_cure(host, found, got, cure):
     finding = looked_at(host, *found)
     assert finding.outcome is Outcome.FAILED
     assert finding.got.startswith(got)
@@ -83,13 +83,13 @@ def at(host):
 
 class TestNames:
     @pytest.mark.parametrize("found", [at("nobody.invalid"), at("near.example"), at("localhost")])
-    def test_only_who_is_known_to_be_elsewhere_is(self, found):
+    def test_unresolved_or_local_nodes_are_not_elsewhere(self, found):
         assert looked_at("127.0.0.1", found, network=Names()) is None
 
     def test_an_address_of_this_machine_is_not_elsewhere(self):
         assert looked_at("127.0.0.1", at("10.0.0.7"), network=Names("10.0.0.7")) is None
 
-    def test_one_who_is_elsewhere_counts_beside_one_of_whom_that_is_unknown(self):
+    def test_node_elsewhere_counts_beside_an_unresolved_one(self):
         finding = looked_at("127.0.0.1", at("nobody.invalid"), at("far.example"), network=Names())
         assert finding.outcome is Outcome.FAILED
         assert "the nodes that are found are on other machines" in finding.cause
@@ -102,7 +102,7 @@ class TestNames:
             ([at("far.example")], Outcome.FAILED),
         ],
     )
-    def test_a_name_of_loopback_is_told(self, found, outcome):
+    def test_name_that_resolves_to_loopback_is_a_finding(self, found, outcome):
         finding = looked_at("myhost.example", *found, network=Names())
         assert finding.got == "myhost.example is 127.0.1.1, on this machine only"
         assert finding.outcome is outcome
@@ -137,7 +137,7 @@ def test_name_server_that_is_silent_is_given_up(monkeypatch):
     assert looked_at("db.test", network=Silent()).got == "'db.test': no answer within 0.05 s"
 
 
-def test_addresses_without_a_host_tell_nothing_of_where_others_are(caplog):
+def test_address_without_a_host_is_ignored(caplog):
     assert looked_at("127.0.0.1", Node(address="unix:/run/web.sock")) is None
     asyncio.run(warn_if_loopback(SystemNetwork(), "unix:/run/web.sock", None))
     assert caplog.text == ""

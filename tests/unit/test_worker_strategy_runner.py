@@ -1,4 +1,4 @@
-"""The health of a source: what it says itself, and what its strategy's crashes say."""
+"""The health of a source follows from its own faults and its strategy's crashes."""
 
 import asyncio
 from contextlib import suppress
@@ -21,7 +21,7 @@ FAULT = "gossip: cannot send to the group: no route"
 
 
 class Interrupted(Strategy):
-    """Its network fails, and comes back without anybody to hear there."""
+    """Its network fails, and comes back without any peer on it."""
 
     announces = True
 
@@ -77,7 +77,7 @@ def reports_until(strategy, error):
     return reports
 
 
-def test_source_that_fails_in_ever_other_ways_is_told_of_now_and_then():
+def test_ever_changing_faults_are_reported_at_intervals():
     reports = reports_until(FailsInManyWays(), "fault 4999")
     assert reports[0].error == "fault 127"  # of the first batch
     assert len(reports) < 50
@@ -118,7 +118,7 @@ class CrashesOnce(Strategy):
         await asyncio.Event().wait()
 
 
-def test_strategy_that_is_restarted_is_told_whom_it_vouched_for():
+def test_restarted_strategy_knows_what_it_found_before():
     heard = []
 
     async def scenario():

@@ -1,4 +1,4 @@
-"""Secrets that are dropped while linked nodes still use them: who is named, when, and how often."""
+"""Which nodes are named, when and how often, if they still use a dropped secret."""
 
 import logging
 
@@ -21,7 +21,7 @@ def dropped(linked):
 
 @pytest.fixture
 def names(caplog):
-    """Return a function that returns whom each warning names."""
+    """Return a function that returns the nodes that each warning names."""
 
     def names():
         assert all(record.levelno == logging.WARNING for record in caplog.records)
@@ -32,7 +32,7 @@ def names(caplog):
     return names
 
 
-def test_who_uses_it_is_named_once(dropped, names):
+def test_node_that_uses_it_is_named_once(dropped, names):
     dropped.changed((NEW, OLD), (NEW,), 100.0)
     dropped.log_users(100.0 + GRACE_S - 0.1)
     assert names() == []
@@ -41,21 +41,21 @@ def test_who_uses_it_is_named_once(dropped, names):
     assert names() == ["c@h"]
 
 
-def test_who_tells_of_another_one_in_time_is_not_named(dropped, linked, names):
+def test_node_that_switches_in_time_is_not_named(dropped, linked, names):
     dropped.changed((NEW, OLD), (NEW,), 0.0)
     linked["c@h"] = (NEW, OLD)
     dropped.log_users(GRACE_S)
     assert names() == []
 
 
-def test_whose_link_ends_in_time_is_not_named(dropped, linked, names):
+def test_node_whose_link_ends_in_time_is_not_named(dropped, linked, names):
     dropped.changed((NEW, OLD), (NEW,), 0.0)
     del linked["c@h"]
     dropped.log_users(GRACE_S)
     assert names() == []
 
 
-def test_secret_that_comes_back_in_time_is_not_told(dropped, names):
+def test_secret_that_comes_back_in_time_causes_no_warning(dropped, names):
     dropped.changed((NEW, OLD), (NEW,), 0.0)
     dropped.changed((NEW,), (NEW, OLD), 1.0)
     dropped.log_users(2 * GRACE_S)
