@@ -157,7 +157,8 @@ class TestFilesThatChange:
         whole = new()
         (folder / "tls.crt").write_bytes(whole.chain[:100])
         told(
-            "tls.crt': it ends inside a PEM block; write the whole block; the last good ones stay in use"
+            "tls.crt': it ends inside a PEM block; write the whole block; the last good ones stay "
+            "in use"
         )
         write(folder / "tls.crt", whole.chain)
         told("tls.key': it is not the key of the first certificate")
