@@ -21,7 +21,7 @@ INTERRUPTED = 130  # the exit code by which shells report SIGINT
 
 
 def end_quietly() -> None:
-    """Make Ctrl-C end this process at once, unless the parent process has SIGINT ignored."""
+    """Make Ctrl-C end this process at once, unless the parent process ignores SIGINT for it."""
     quiet().__enter__()
 
 

@@ -54,14 +54,14 @@ def _undeclared(cls: type) -> Iterator[str]:
                 yield f"{name!r} has no annotation, so it is not an option: {cure}"
     elif "__init__" not in own:
         missing = [
-            name for name, hint in annotated.items() if _lacks_value(name, hint) and name not in own
+            name for name, hint in annotated.items() if _is_option(name, hint) and name not in own
         ]
         if missing:
             names = " and ".join(map(repr, missing))
             yield f"{names} would be options of a dataclass: decorate it with @dataclass"
 
 
-def _lacks_value(name: str, hint: Any) -> bool:
+def _is_option(name: str, hint: Any) -> bool:
     is_class_variable = "ClassVar" in str(hint) or get_origin(hint) is ClassVar
     return not is_class_variable and not name.startswith("_")
 

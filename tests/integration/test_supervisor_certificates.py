@@ -134,7 +134,7 @@ class TestWhatAWorkerHas:
 
     def test_faulty_files_change_nothing(self, start, tmp_path):
         a = start(certs=str(write_folder(tmp_path / "certs", certificates := new())))
-        with pytest.raises(ConfigError, match="its certificate does not name"):
+        with pytest.raises(ConfigError, match="its certificate names"):
             a.reload(start.config(certs=str(write_folder(tmp_path / "others", new("10.0.0.1")))))
         assert chain(a) == certificates.chain
 
@@ -153,7 +153,8 @@ class TestFilesThatChange:
         whole = new()
         (folder / "tls.crt").write_bytes(whole.chain[:100])
         told(
-            "tls.crt': it ends inside a PEM block; write all of it; the last good ones stay in use"
+            "tls.crt': it ends inside a PEM block; write the whole block; the last good ones stay "
+            "in use"
         )
         write(folder / "tls.crt", whole.chain)
         told("tls.key': it is not the key of the first certificate")

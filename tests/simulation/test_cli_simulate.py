@@ -152,7 +152,7 @@ def test_dependence_on_hash_is_found_shrunk_and_replayed(script, tmp_path, hash_
             "--script and --messages exclude each other",
         ),
         (["--script", "nowhere.yaml"], "nowhere.yaml: cannot read the file"),
-        (["--script", ""], "the path is empty"),
+        (["--script", ""], "the path of the file is empty"),
         (["--nodes", 3, "--loss", 2], "2.0 is not in the range"),
         (["--nodes", 3, "--loss", "nan"], "loss: nan: expected a fraction"),
         (["--nodes", 3, "--seconds", "0.01"], "only 0.01 s are simulated"),
