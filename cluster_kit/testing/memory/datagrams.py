@@ -90,7 +90,7 @@ class MemoryDatagrams(Datagrams):
         self._inbox_bytes = 0
         self._is_waiting = False  # for its turn to empty the inbox
         self._is_closed = False
-        self._arrived_s: dict[Endpoint, float] = {}  # by sender, where the way has jitter
+        self._arrived_s: dict[Endpoint, float] = {}  # by sender, if the path has jitter
         loop.on_end(self.close)
 
     def listen(self, hear: Hear) -> None:
