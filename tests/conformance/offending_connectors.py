@@ -31,7 +31,7 @@ class Suite(ConnectorConformance):
 
 
 def breaks(*rules):
-    """Run the suite on an implementation, sound without ``rules``."""
+    """Run the suite on an implementation that breaks ``rules``."""
 
     def register(cls):
         name = f"Test{cls.__name__}"
@@ -286,7 +286,7 @@ class TakesAnyName(Memory):
 
 
 @breaks("test_another_name_than_expected_is_refused")
-class DoesNotTellTheNames(Memory):
+class OmitsTheNames(Memory):
     def refuse(self, node, peer):
         if node.name not in (None, peer.local.name):
             raise ConnectError("memory: somebody else", node=node.key, reason=ConnectReason.NAME)
@@ -422,7 +422,7 @@ class StopsWithoutGoodbye(Memory):
 
 
 @breaks("test_a_node_that_left_can_come_back")
-class BarsWhoLeft(Memory):
+class BarsNodesThatLeft(Memory):
     def refuse(self, node, peer):
         super().refuse(node, peer)
         if (
