@@ -433,9 +433,9 @@ class BarsNodesThatLeft(Memory):
 
 
 @breaks("test_update_reaches_the_linked_peer")
-class KeepsNewsToItself(Memory):
+class KeepsUpdatesToItself(Memory):
     async def update(self, local, leaving):
-        if leaving or "news" in local.metadata:
+        if leaving or "update" in local.metadata:
             await super().update(local, leaving)
         else:
             self.local = local
