@@ -239,7 +239,7 @@ class ReportsUpForEachWish(Memory):
         await super().open(peer)
 
     async def connect(self, node):
-        if node.key in self.linked and not self.dialled and not node.metadata.get("news"):
+        if node.key in self.linked and not self.dialled and not node.metadata.get("update"):
             self.links.up(node)
         return await super().connect(node)
 
