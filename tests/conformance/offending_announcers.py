@@ -206,8 +206,8 @@ class NeverSaysGoodbye(Registry):
 
 
 @breaks(COMES_BACK, LATE)
-class ListsWhoIsInTheStore(Registry):
-    """Whoever is not in the store is gone, be it that the store has forgotten everybody."""
+class ListsTheStore(Registry):
+    """A node that is not in the store is gone, even if the store has lost its data."""
 
     def observe(self, ctx, run, entries):
         found = Found(Node.from_plain(entry["node"]) for entry in entries if not entry["gone"])
@@ -284,7 +284,7 @@ class NeverChanges(Registry):
 
 
 @breaks("test_leaving_is_announced")
-class NeverSaysThatItLeaves(Registry):
+class NeverAnnouncesLeaving(Registry):
     def state_of(self, ctx):
         return super().state_of(ctx) | {"leaving": False}
 
@@ -335,7 +335,7 @@ class GivesUpAnnouncingInTrouble(Registry):
 
 
 class Wrapped(Registry):
-    """Sound: hands on what another generator says."""
+    """Sound: delegates to another generator."""
 
     async def discover(self, ctx):
         async with aclosing(super().discover(ctx)) as observations:
@@ -345,11 +345,11 @@ class Wrapped(Registry):
 
 @breaks("test_a_run_that_fails_says_no_goodbye")
 class TakesItsOwnFailureForTheEnd(Wrapped):
-    """What is wrapped is closed as if that were an order."""
+    """Closes the wrapped generator as if ordered to stop."""
 
 
 @breaks("test_goodbye_is_said_also_where_it_yields")
-class SaysGoodbyeOnlyWhereItWaits(Registry):
+class SaysGoodbyeOnlyAtAnAwait(Registry):
     async def goodbye(self, ctx, run):
         if not isinstance(sys.exception(), GeneratorExit):
             await super().goodbye(ctx, run)
@@ -365,7 +365,7 @@ class EndsWhereItIsCancelled(Registry):
 
 
 class SaysGoneOf(Registry):
-    """Writes goodbyes of others, too."""
+    """Writes the goodbyes of other nodes, too."""
 
     async def goodbye(self, ctx, run):
         await super().goodbye(ctx, run)
@@ -422,7 +422,7 @@ class IgnoresCase(Registry):
 
 
 @breaks("test_tells_that_it_has_announced_again")
-class TellsOnlyOnceThatItAnnounced(Registry):
+class CallsAnnouncedOnlyOnce(Registry):
     def trouble(self, run, error):
         run.announced = bool(run.written)
         return super().trouble(run, error)

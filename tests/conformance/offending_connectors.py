@@ -31,7 +31,7 @@ class Suite(ConnectorConformance):
 
 
 def breaks(*rules):
-    """Run the suite on an implementation, sound without ``rules``."""
+    """Run the suite on an implementation that breaks ``rules``."""
 
     def register(cls):
         name = f"Test{cls.__name__}"
@@ -239,7 +239,7 @@ class ReportsUpForEachWish(Memory):
         await super().open(peer)
 
     async def connect(self, node):
-        if node.key in self.linked and not self.dialled and not node.metadata.get("news"):
+        if node.key in self.linked and not self.dialled and not node.metadata.get("update"):
             self.links.up(node)
         return await super().connect(node)
 
@@ -286,7 +286,7 @@ class TakesAnyName(Memory):
 
 
 @breaks("test_another_name_than_expected_is_refused")
-class DoesNotTellTheNames(Memory):
+class OmitsTheNames(Memory):
     def refuse(self, node, peer):
         if node.name not in (None, peer.local.name):
             raise ConnectError("memory: somebody else", node=node.key, reason=ConnectReason.NAME)
@@ -422,7 +422,7 @@ class StopsWithoutGoodbye(Memory):
 
 
 @breaks("test_a_node_that_left_can_come_back")
-class BarsWhoLeft(Memory):
+class BarsNodesThatLeft(Memory):
     def refuse(self, node, peer):
         super().refuse(node, peer)
         if (
@@ -433,9 +433,9 @@ class BarsWhoLeft(Memory):
 
 
 @breaks("test_update_reaches_the_linked_peer")
-class KeepsNewsToItself(Memory):
+class KeepsUpdatesToItself(Memory):
     async def update(self, local, leaving):
-        if leaving or "news" in local.metadata:
+        if leaving or "update" in local.metadata:
             await super().update(local, leaving)
         else:
             self.local = local

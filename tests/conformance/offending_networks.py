@@ -147,7 +147,7 @@ class Sound(Network):
 
 
 def breaks(*rules):
-    """Run the suite on a network, sound without ``rules``."""
+    """Run the suite on a network that breaks ``rules``."""
 
     def register(cls):
         parts = [part for part in (Stream, Listener, Datagrams) if issubclass(cls, part)]
@@ -232,18 +232,18 @@ class ForgetsWhatCameBeforeStartWhenItEnds(SoundStream):
     "test_who_closes_is_not_told_what_is_taken",
     "test_the_end_is_told_once_to_who_aborts",
 )
-class SaysThatAllIsSent(SoundStream):
+class ReportsNothingUnsent(SoundStream):
     unsent_bytes = 0
 
 
 @breaks("test_who_sends_is_told_when_all_is_taken")
-class NeverTellsThatAllIsTaken(SoundStream):
+class NeverCallsRelieved(SoundStream):
     def relieved(self):
         pass
 
 
 @breaks("test_who_sends_is_told_when_all_is_taken")
-class TellsOnceThatAllIsTaken(SoundStream):
+class CallsRelievedOnlyOnce(SoundStream):
     has_told = False
 
     def relieved(self):
@@ -253,7 +253,7 @@ class TellsOnceThatAllIsTaken(SoundStream):
 
 
 @breaks("test_who_sends_is_told_when_all_is_taken")
-class TellsThatAllIsTakenWithinSend(SoundStream):
+class CallsRelievedWithinSend(SoundStream):
     has_had_much = False
 
     def send(self, data):
@@ -266,7 +266,7 @@ class TellsThatAllIsTakenWithinSend(SoundStream):
         super().relieved()
 
 
-class TellsTooMuch(ClosingStream):
+class CallsRelievedSoon(ClosingStream):
     def tell_soon(self):
         if self.unsent_bytes and self.reader is not None:
             asyncio.get_running_loop().call_soon(self.tell)
@@ -277,21 +277,21 @@ class TellsTooMuch(ClosingStream):
 
 
 @breaks("test_who_sends_is_told_when_all_is_taken")
-class TellsThatSomeIsTaken(TellsTooMuch):
+class CallsRelievedTooEarly(CallsRelievedSoon):
     def send(self, data):
         self.tell_soon()
         super().send(data)
 
 
 @breaks("test_who_closes_is_not_told_what_is_taken")
-class TellsWhatIsTakenAfterClose(TellsTooMuch):
+class CallsRelievedAfterClose(CallsRelievedSoon):
     def close(self):
         self.tell_soon()
         self.inner.close()
 
 
 @breaks("test_who_closes_is_not_told_what_is_taken")
-class TellsWhatIsTakenAfterAbort(TellsTooMuch):
+class CallsRelievedAfterAbort(CallsRelievedSoon):
     def abort(self):
         self.tell_soon()
         self.inner.abort()
@@ -337,7 +337,7 @@ class ReceivesAfterClose(SoundStream):
 
 
 @breaks("test_the_end_is_told_once_to_who_closes")
-class TellsTheEndAgainToWhoClosesAgain(SoundStream):
+class CallsLostAtEachClose(SoundStream):
     is_over = False
 
     def lost(self):
@@ -356,7 +356,7 @@ class TellsTheEndAgainToWhoClosesAgain(SoundStream):
     "test_nothing_is_received_after_close",
     "test_the_end_is_not_told_before_start",
 )
-class NeverTellsTheEndToWhoCloses(SoundStream):
+class NeverCallsLostAfterClose(SoundStream):
     is_closed = False
 
     def close(self):
@@ -373,7 +373,7 @@ class NeverTellsTheEndToWhoCloses(SoundStream):
 
 
 @breaks("test_the_end_is_told_once_to_who_aborts")
-class NeverTellsTheEndToWhoAborts(SoundStream):
+class NeverCallsLostAfterAbort(SoundStream):
     is_aborted = False
 
     def abort(self):
@@ -385,7 +385,7 @@ class NeverTellsTheEndToWhoAborts(SoundStream):
             super().lost()
 
 
-class TellsTheEndWithinACall(SoundStream):
+class CallsLostWithinACall(SoundStream):
     has_told = False
 
     def lost(self):
@@ -395,7 +395,7 @@ class TellsTheEndWithinACall(SoundStream):
 
 
 @breaks("test_the_end_is_told_once_to_who_closes")
-class TellsTheEndWithinClose(TellsTheEndWithinACall):
+class CallsLostWithinClose(CallsLostWithinACall):
     def close(self):
         super().close()
         if not self.unsent_bytes:
@@ -403,14 +403,14 @@ class TellsTheEndWithinClose(TellsTheEndWithinACall):
 
 
 @breaks("test_the_end_is_told_once_to_who_aborts")
-class TellsTheEndWithinAbort(TellsTheEndWithinACall):
+class CallsLostWithinAbort(CallsLostWithinACall):
     def abort(self):
         super().abort()
         self.lost()
 
 
 @breaks("test_the_end_is_told_when_the_other_end_closes", "test_the_end_is_told_once_to_who_closes")
-class TellsTheEndTwiceWhenTheOtherCloses(ClosingStream):
+class CallsLostTwiceWhenTheOtherCloses(ClosingStream):
     data_came = False
 
     def lost(self):
@@ -441,7 +441,7 @@ class CallsItselfByAnotherAddress(Sound):
 
 
 @breaks("test_streams_wait_for_the_listener_to_start")
-class HandsOverWithinStart(SoundListener):
+class AcceptsWithinStart(SoundListener):
     def __init__(self, listener):
         super().__init__(listener)
         self.waiting, self.accept = [], None
@@ -569,7 +569,7 @@ class DialsOnWhenCancelled(Sound):
     "test_pausing_while_hearing_ends_the_hearing",
     "test_nothing_is_heard_after_close",
 )
-class IsHeardByNobodyElse(SoundDatagrams):
+class ReachesOnlyItself(SoundDatagrams):
     def send(self, data, to=None):
         self.inner.send(data, to or self.here)
 
@@ -582,7 +582,7 @@ class IsHeardByNobodyElse(SoundDatagrams):
     "test_a_datagram_that_nobody_takes_is_lost_silently",
     "test_all_calls_come_from_the_event_loop",
 )
-class DoesNotHearItself(SoundDatagrams):
+class DoesNotReceiveItsOwn(SoundDatagrams):
     def listen(self, hear):
         def hear_others(datagrams):
             others = [datagram for datagram in datagrams if datagram.source != self.here]
@@ -611,7 +611,7 @@ class JoinsDatagramsToOne(SoundDatagrams):
 
 
 @breaks("test_another_group_is_not_heard")
-class HearsAllGroups(Sound):
+class ReceivesAllGroups(Sound):
     everyone: ClassVar = []
 
     async def join(self, group, *, max_bytes):
@@ -659,7 +659,7 @@ class GivesAllOfWhatIsTooLong(Sound):
     "test_nothing_is_heard_before_listen_and_while_paused",
     "test_pausing_while_hearing_ends_the_hearing",
 )
-class HearsWhilePaused(SoundDatagrams):
+class ReceivesWhilePaused(SoundDatagrams):
     def pause(self):
         pass
 
@@ -694,13 +694,13 @@ class GivesAllThatCameIn(SoundDatagrams):
 
 
 @breaks("test_nothing_is_heard_after_close")
-class HearsAfterClose(SoundDatagrams):
+class ReceivesAfterCloseOfTheGroup(SoundDatagrams):
     def close(self):
         asyncio.get_running_loop().call_later(5, self.inner.close)
 
 
 @breaks("test_a_datagram_that_nobody_takes_is_lost_silently")
-class ComplainsOfNobody(SoundDatagrams):
+class RaisesWhenUnreachable(SoundDatagrams):
     def send(self, data, to=None):
         if to is not None and to.port == 9:
             raise NetworkError("network is unreachable", fault=NetworkFault.UNREACHABLE)
@@ -717,7 +717,7 @@ class JoinsAnywhere(Sound):
 
 
 @breaks("test_all_calls_come_from_the_event_loop")
-class HearsInAThread(SoundDatagrams):
+class CallsBackInAThread(SoundDatagrams):
     def listen(self, hear):
         def hear_in_thread(datagrams):
             if b"data" in [datagram.data for datagram in datagrams]:
@@ -744,7 +744,7 @@ class KnowsNoVersions(Sound):
 
 
 @breaks("test_a_name_has_each_address_once")
-class TellsAnAddressTwice(Sound):
+class ListsAnAddressTwice(Sound):
     async def resolve(self, host, *, version=None):
         found = await super().resolve(host, version=version)
         return [*found, *found] if "example" in host else found

@@ -46,7 +46,7 @@ class TroubledSuite(Suite):
 
 
 def breaks(*rules):
-    """Run the suite on an implementation, sound without ``rules``."""
+    """Run the suite on an implementation that breaks ``rules``."""
 
     def register(cls):
         name = f"Test{cls.__name__}"
@@ -291,13 +291,13 @@ class Board(Strategy):
 
 
 @breaks("test_two_nodes_find_each_other")
-class IgnoresWhoCameFirst(Board):
+class IgnoresEarlierNodes(Board):
     def reads(self, boot_id, before):
         return boot_id not in before
 
 
 @breaks("test_tells_that_it_has_announced")
-class DoesNotTellThatItAnnounced(Board):
+class NeverCallsAnnounced(Board):
     def tell(self, ctx):
         pass
 

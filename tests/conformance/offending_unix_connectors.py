@@ -81,20 +81,20 @@ class IsDeafToCrashes(UnixConnector):
 
 
 @loses_peers("test_a_crashed_peer_is_down", "test_a_frozen_peer_is_down_as_silent")
-class TellsEveryLossAsLeft(UnixConnector):
+class ReportsEveryLossAsLeft(UnixConnector):
     def _close(self, link, reason, *, goodbye=None):
         lost = reason in (Reason.CLOSED, Reason.SILENT)
         super()._close(link, Reason.LEFT if lost else reason, goodbye=goodbye)
 
 
 @loses_peers("test_a_frozen_peer_is_down_as_silent")
-class TellsSilenceAsClosed(UnixConnector):
+class ReportsSilenceAsClosed(UnixConnector):
     def _close(self, link, reason, *, goodbye=None):
         super()._close(link, Reason.CLOSED if reason is Reason.SILENT else reason, goodbye=goodbye)
 
 
 @loses_peers("test_a_crashed_peer_can_come_back")
-class BarsWhoCrashed(UnixConnector):
+class BarsCrashedNodes(UnixConnector):
     barred = frozenset()
 
     def _close(self, link, reason, *, goodbye=None):
@@ -119,7 +119,7 @@ class WaitsForTheGoodbyeToBeRead(UnixConnector):
 
 
 class Picky(Link):
-    """Raises what nobody expects on garbage before a link is up."""
+    """Raises an unexpected exception on garbage before a link is up."""
 
     def is_judged(self):
         return not self.is_up
@@ -228,7 +228,7 @@ class BlocksTheLoopAtEachMessage(UnixConnector):
 
 
 @breaks("test_any_metadata_gets_through")
-class TellsOnlyAscii(UnixConnector):
+class SendsOnlyAscii(UnixConnector):
     def _introduction(self):
         said = super()._introduction()
         metadata = {
@@ -239,7 +239,7 @@ class TellsOnlyAscii(UnixConnector):
 
 
 class Beats(UnixConnector):
-    """Sound: judges after so many beats without a word."""
+    """Sound: reports a peer as silent after several missed heartbeats."""
 
     most = 3
 
@@ -269,7 +269,7 @@ class NoticesSilenceLate(Beats):
 
 @breaks("test_a_stall_of_its_own_is_no_silence", strange=False)
 class JudgesByTheClock(UnixConnector):
-    """It looks at once when it wakes, before it has read anything."""
+    """Checks for silence as soon as it wakes, before it has read anything."""
 
     async def _beat(self):
         try:
@@ -302,7 +302,7 @@ class TakesUnwantedForLeft(UnixConnector):
 
 
 @breaks("test_simultaneous_connects_settle_on_one_link", strange=False)
-class TellsCrossedAsReset(UnixConnector):
+class ReportsCrossedAsReset(UnixConnector):
     async def connect(self, node):
         try:
             return await super().connect(node)
@@ -358,7 +358,7 @@ class TakesItsOwnStopForAGoodbye(UnixConnector):
 
 
 @breaks("test_nothing_is_reported_of_who_is_not_linked", strange=False)
-class HasNewsOfWhoIsGone(UnixConnector):
+class ReportsUpdatesAfterDown(UnixConnector):
     def _close(self, link, reason, *, goodbye=None):
         was_up = link.is_up
         super()._close(link, reason, goodbye=goodbye)

@@ -1,4 +1,4 @@
-"""What ``InMemory`` gives to suites: strangers of a connector, and peers that crash and freeze."""
+"""What ``InMemory`` provides to suites: strangers, and peers that crash and freeze."""
 
 import asyncio
 from contextlib import aclosing
@@ -29,7 +29,7 @@ def play(scenario):
     suite.run(scenario(suite))
 
 
-def test_strangers_say_and_hear_and_close_half_a_connection():
+def test_strangers_send_and_receive_and_half_close():
     async def scenario(suite):
         heard = []
 
@@ -80,7 +80,7 @@ def test_a_peer_can_dial():
     play(scenario)
 
 
-def test_a_bystander_that_freezes_runs_out_of_time():
+def test_a_frozen_bystander_expires():
     async def scenario(suite):
         strategy = GossipStrategy(port=45892, interval_s=0.1, ttl_s=2.0)
         with suite.bystander(strategy, suite.discovery(BOB)) as bob:

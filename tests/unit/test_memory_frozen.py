@@ -1,4 +1,4 @@
-"""What a network in memory brings to a process that is frozen."""
+"""What a frozen process receives on a network in memory."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from cluster_kit.testing.virtual_time.loop import VirtualLoop
 from cluster_kit.testing.virtual_time.timeline import Timeline
 
 
-def test_datagrams_to_a_frozen_process_are_heard_when_it_goes_on():
+def test_datagrams_to_a_frozen_process_are_received_when_it_goes_on():
     timeline = Timeline()
     network = MemoryNetwork(timeline=timeline)
     heard = []

@@ -1,4 +1,4 @@
-"""The network in memory: its faults one by one, and processes of their own that freeze and die."""
+"""The network in memory: its faults one by one, and processes that freeze and die."""
 
 import asyncio
 import hashlib
@@ -107,7 +107,7 @@ def test_without_faults_every_datagram_is_heard_by_all_at_once_and_in_order():
     play(scenario, hosts=3)
 
 
-def test_drop_loses_the_fraction_it_says():
+def test_drop_loses_its_fraction():
     async def scenario(memory, ann, bob):
         (said, own), (_, bobs) = await group_of(ann, bob)
         memory.add(Drop(0.25))
@@ -180,7 +180,7 @@ def test_a_cut_works_one_way_or_both_until_it_is_removed():
     play(scenario)
 
 
-def test_a_partition_lets_pass_what_stays_in_a_group():
+def test_a_partition_lets_pass_what_stays_within_a_group():
     async def scenario(memory, *hosts):
         members = await group_of(*hosts)
         memory.partition(hosts[:2], hosts[2:4], fault=Cut())
@@ -194,7 +194,7 @@ def test_a_partition_lets_pass_what_stays_in_a_group():
     play(scenario, hosts=5)
 
 
-def test_faults_on_one_way_add_up():
+def test_faults_on_one_path_add_up():
     async def scenario(memory, ann, bob):
         (said, _), (_, bobs) = await group_of(ann, bob)
         memory.add(Delay(1.0))
@@ -222,7 +222,7 @@ def test_a_host_without_multicast_hops_is_heard_on_itself_only():
     play(scenario)
 
 
-def test_who_joins_later_hears_what_is_sent_later():
+def test_a_member_that_joins_later_receives_what_is_sent_later():
     async def scenario(memory, ann, bob):
         ((said, _),) = await group_of(ann)
         said.send(b"early")
@@ -235,7 +235,7 @@ def test_who_joins_later_hears_what_is_sent_later():
     play(scenario)
 
 
-def test_what_waited_is_heard_before_what_comes_in_meanwhile():
+def test_waiting_datagrams_are_received_before_new_ones():
     async def scenario(memory, ann, bob):
         ((said, heard),) = await group_of(ann)
         said.pause()
@@ -272,7 +272,7 @@ def test_streams_survive_loss_and_jitter():
     play(scenario)
 
 
-def test_what_is_lost_is_sent_again_with_a_growing_pause():
+def test_lost_packets_are_sent_again_with_growing_pauses():
     async def scenario(memory, ann, bob):
         ours, _, _, _ = await connected(ann, bob)
         memory.add(Cut(), ann)
@@ -284,7 +284,7 @@ def test_what_is_lost_is_sent_again_with_a_growing_pause():
     play(scenario)
 
 
-def test_what_a_reader_was_lent_is_overwritten():
+def test_a_received_view_is_overwritten():
     async def scenario(memory, ann, bob):
         ours, theirs, _, reader = await connected(ann, bob)
         lent = []
@@ -322,17 +322,17 @@ def test_a_stream_that_is_cut_for_too_long_breaks():
         ours.send(b"lost")
         await reader.end.wait()
         assert 900 < reader.ended_s < 1100
-        assert other.ended_s is None  # nobody told the other end
+        assert other.ended_s is None  # the other end was not notified
         theirs.abort()
 
     play(scenario)
 
 
-def test_who_sends_to_an_end_that_is_gone_is_reset():
+def test_sending_to_an_end_that_is_gone_is_answered_by_a_reset():
     async def scenario(memory, ann, bob):
         ours, theirs, reader, _ = await connected(ann, bob)
         cut = memory.add(Cut())
-        theirs.abort()  # which can't be told
+        theirs.abort()  # the reset is lost
         await asyncio.sleep(1)
         memory.remove(cut)
         await asyncio.sleep(1)
@@ -419,7 +419,7 @@ def test_a_full_backlog_lets_dials_wait():
         ("no-such-host", NetworkFault.NO_SUCH_NAME, 0),
     ],
 )
-def test_where_no_host_is_there_is_no_way(to, fault, after_s):
+def test_an_address_without_host_is_unreachable(to, fault, after_s):
     async def scenario(memory, ann, bob):
         with pytest.raises(NetworkError) as caught:
             await ann.dial(Endpoint(to, PORT))
@@ -429,7 +429,7 @@ def test_where_no_host_is_there_is_no_way(to, fault, after_s):
     play(scenario)
 
 
-def test_a_slow_reader_dams_up_what_is_sent():
+def test_data_for_a_slow_reader_piles_up_at_the_sender():
     async def scenario(memory, ann, bob):
         ours, theirs, _, reader = await connected(ann, bob)
         slow = memory.add(SlowReader(10_000), ann, bob)
@@ -449,7 +449,7 @@ def test_a_slow_reader_dams_up_what_is_sent():
 @pytest.mark.parametrize(
     "make", [lambda: Drop(1.1), lambda: Delay(-1), lambda: Delay(1, -1), lambda: SlowReader(0)]
 )
-def test_a_fault_that_makes_no_sense_is_refused(make):
+def test_an_invalid_fault_is_refused(make):
     with pytest.raises(ValueError, match="write"):
         make()
 
@@ -503,7 +503,7 @@ def test_each_end_is_called_in_the_loop_of_its_process(machines):
     assert loops == [bob.loop]
 
 
-def test_the_kernel_of_a_frozen_process_accepts_and_takes_in_and_nothing_is_read(machines):
+def test_the_kernel_of_a_frozen_process_accepts_and_receives_but_nothing_is_read(machines):
     timeline, ann, bob = machines
     bob.loop.pause()
 
@@ -524,7 +524,7 @@ def test_the_kernel_of_a_frozen_process_accepts_and_takes_in_and_nothing_is_read
     assert bob.readers[1].data == b"to the second"
 
 
-def test_a_frozen_process_hears_as_many_datagrams_as_its_kernel_has_room_for(machines):
+def test_a_frozen_process_gets_the_datagrams_that_fit_in_its_kernel(machines):
     timeline, ann, bob = machines
     ann_joins, bob_joins = ann.run(group_of(ann.host)), bob.run(group_of(bob.host))
     timeline.run(3)
@@ -570,7 +570,7 @@ def test_a_process_that_is_killed_while_it_dials_opens_nothing(machines):
     assert len(bob.readers) == 1
 
 
-def test_a_process_that_is_killed_while_cut_off_is_found_out_when_one_sends(machines):
+def test_a_process_killed_while_cut_off_is_noticed_when_its_peer_sends(machines):
     timeline, ann, bob = machines
     cut = ann.memory.add(Cut())
     bob.loop.kill()

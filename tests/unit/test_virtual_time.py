@@ -1,4 +1,4 @@
-"""Virtual time: asyncio as it is, only that nobody waits."""
+"""Virtual time: all of asyncio works, but no time is spent waiting."""
 
 import asyncio
 import contextvars
@@ -44,7 +44,7 @@ def test_a_day_passes_at_once():
     assert time.monotonic() - began_s < 60
 
 
-def test_the_runner_of_asyncio_takes_it():
+def test_asyncio_runner_accepts_it():
     async def main():
         await asyncio.sleep(60)
         return asyncio.get_running_loop().time()
@@ -67,7 +67,7 @@ def test_timers_run_by_time_and_then_in_the_order_they_were_set():
     assert run_virtually(main()) == ["soon", (0, 4), (1, 1), (1, 3), (2, 0), (2, 2)]
 
 
-def test_time_passes_even_where_a_delay_is_too_short_for_a_float_to_tell():
+def test_time_passes_even_if_the_delay_is_below_float_resolution():
     async def main():
         loop = asyncio.get_running_loop()
         await asyncio.sleep(DAY_S)
@@ -85,7 +85,7 @@ def test_time_passes_even_where_a_delay_is_too_short_for_a_float_to_tell():
     assert DAY_S < run_virtually(main(), limit_s=2 * DAY_S) < DAY_S + 1e-9
 
 
-def test_a_due_timer_is_not_starved_by_those_who_are_always_ready():
+def test_a_due_timer_is_not_starved_by_callbacks_that_are_always_ready():
     async def main():
         passed = asyncio.Event()
         asyncio.get_running_loop().call_later(0, passed.set)
@@ -131,7 +131,7 @@ def test_timeouts_waits_groups_and_queues_are_those_of_asyncio():
     assert run_virtually(main()) == ([0, 1, 2], 2, 1, [1, 2, 3], 16)
 
 
-def test_whoever_is_cancelled_or_left_behind_is_ended_in_order():
+def test_cancelled_and_forgotten_tasks_end_in_order():
     ended = []
 
     async def waits(name):
@@ -188,7 +188,7 @@ def test_call_soon_threadsafe_works_from_the_own_thread():
     run_virtually(main())
 
 
-def test_a_task_factory_makes_the_tasks():
+def test_a_task_factory_creates_the_tasks():
     made = []
 
     def factory(loop, coroutine, **how):
@@ -210,7 +210,7 @@ def test_tasks_are_numbered_from_one_in_each_run():
     assert run_virtually(main()) == run_virtually(main()) == ("Task-1", "Task-2")
 
 
-def test_it_is_no_loop_inside_another_one():
+def test_it_does_not_run_inside_another_loop():
     async def main():
         coroutine = never()
         with pytest.raises(RuntimeError, match="from a running event loop"):
@@ -223,7 +223,7 @@ def test_it_is_no_loop_inside_another_one():
 # What goes wrong
 
 
-def test_a_deadlock_tells_who_waits_and_where():
+def test_a_deadlock_lists_waiting_tasks_and_their_places():
     async def main():
         waiter = asyncio.create_task(never(), name="the waiter")
         await waiter
@@ -238,7 +238,7 @@ def test_a_deadlock_tells_who_waits_and_where():
         run_virtually(main())
 
 
-def test_waiting_past_the_limit_tells_who_waits():
+def test_a_run_past_its_limit_lists_waiting_tasks():
     async def ticks():
         while True:  # noqa: ASYNC110 - the case in question
             await asyncio.sleep(1)
@@ -252,7 +252,7 @@ def test_waiting_past_the_limit_tells_who_waits():
         run_virtually(main(), limit_s=100)
 
 
-def test_who_is_cancelled_at_the_limit_has_time_to_end():
+def test_a_task_that_is_cancelled_at_the_limit_has_time_to_end():
     ended = []
 
     async def main():
@@ -281,7 +281,7 @@ def test_time_that_cannot_pass_is_an_error():
         run_virtually(main())
 
 
-def test_what_the_main_coroutine_raises_comes_out():
+def test_an_exception_of_the_main_coroutine_is_raised():
     async def main():
         await asyncio.sleep(1)
         raise KeyError("mine")
@@ -314,7 +314,7 @@ def test_an_exception_in_a_task_that_nobody_awaits_is_not_lost():
         run_virtually(main())
 
 
-def test_an_unhandled_exception_is_noted_beside_the_one_that_ends_the_run():
+def test_an_unhandled_exception_is_a_note_of_the_one_that_ends_the_run():
     async def main():
         asyncio.get_running_loop().call_soon(int, "no number")
         await asyncio.sleep(1)
@@ -325,7 +325,7 @@ def test_an_unhandled_exception_is_noted_beside_the_one_that_ends_the_run():
     assert "no number" in "".join(caught.value.__notes__)
 
 
-def test_a_handler_of_ones_own_gets_what_nobody_handled():
+def test_a_custom_handler_gets_unhandled_exceptions():
     handled = []
 
     async def main():
@@ -361,7 +361,7 @@ def test_real_io_is_refused(reach_out):
         run_virtually(main())
 
 
-def test_a_leak_is_found_even_where_it_was_swallowed():
+def test_a_leak_is_found_even_if_it_was_swallowed():
     async def main():
         one, other = socket.socketpair()
         with one, other:
@@ -465,7 +465,7 @@ def test_an_event_runs_in_no_loop_even_after_one_that_entered_one():
     assert seen == [loop, None]
 
 
-def test_what_is_cancelled_does_not_move_time():
+def test_a_cancelled_event_does_not_move_time():
     timeline, (loop,) = on_one_timeline("one")
     loop.call_later(50, pytest.fail, "it was cancelled").cancel()
     timeline.call_at(60, pytest.fail, "it was cancelled").cancel()
@@ -495,7 +495,7 @@ def test_a_paused_loop_goes_on_with_what_was_ready_then_the_network_then_the_tim
     assert len(log) == 5
 
 
-def test_a_killed_loop_does_nothing_any_more_not_even_finally():
+def test_a_killed_loop_does_not_even_run_finally():
     timeline, (loop, other) = on_one_timeline("killed", "other")
     log = []
     ends = []

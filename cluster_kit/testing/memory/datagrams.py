@@ -6,7 +6,6 @@ at one moment. In a cluster of a thousand nodes, gossip is received a million ti
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, NamedTuple
@@ -90,7 +89,7 @@ class MemoryDatagrams(Datagrams):
         self._inbox_bytes = 0
         self._is_waiting = False  # for its turn to empty the inbox
         self._is_closed = False
-        self._arrived_s: dict[Endpoint, float] = {}  # by sender, where the way has jitter
+        self._arrived_s: dict[Endpoint, float] = {}  # by sender, if the path has jitter
         loop.on_end(self.close)
 
     def listen(self, hear: Hear) -> None:
@@ -143,15 +142,7 @@ class MemoryDatagrams(Datagrams):
                 Datagram(data[: self._size_bytes], source) for data, source in datagrams
             )
         if self._hear is not None and self._loop._held is None and not self._inbox:
-            asyncio._set_running_loop(self._loop)
-            try:
-                self._context.run(self._hear, datagrams)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as exc:  # noqa: BLE001 - as in any callback of a loop
-                self._loop.call_exception_handler(
-                    {"message": f"Exception in {self._hear!r}", "exception": exc}
-                )
+            self._loop.arrive(self._context, self._hear, datagrams)
         else:
             for datagram in datagrams:
                 self._keep(datagram)

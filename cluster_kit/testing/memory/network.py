@@ -368,12 +368,12 @@ def _applies_to(
     both_ways: bool,
     where: Callable[[MemoryHost, MemoryHost], bool] | None,
     /,
-    *way: MemoryHost,
+    *ends: MemoryHost,
 ) -> bool:
     def leads(source: MemoryHost, target: MemoryHost) -> bool:
         return (sources is None or source in sources) and (targets is None or target in targets)
 
-    source, target = way
+    source, target = ends
     return (leads(source, target) or (both_ways and leads(target, source))) and (
         where is None or where(source, target)
     )
