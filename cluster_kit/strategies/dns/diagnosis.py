@@ -57,7 +57,7 @@ async def diagnose_addresses(options: DnsOptions, local: Node) -> AsyncIterator[
     replies_of = await ask_addresses(_detailed(options.resolver), names, kinds)
     where = WHERE if options.resolver is None else servers.listed
     for name, replies in replies_of.items():
-        somebody = any(reply.addresses for reply in replies.values())
+        has_addresses = any(reply.addresses for reply in replies.values())
         for kind, reply in replies.items():
             suspicion = why_one(name, reply.addresses, local.host, servers.search) or why_late(
                 reply.ttl_s, options.interval_s
@@ -65,8 +65,8 @@ async def diagnose_addresses(options: DnsOptions, local: Node) -> AsyncIterator[
             yield Finding(
                 asked=f"{kind} of {name!r} at {where}",
                 got=_described(reply, reply.addresses),
-                outcome=Outcome.OK if somebody and reply.status in _EMPTY else _outcome(reply),
-                cause=_cause(name, kind, reply, servers, suspicion, somebody=somebody),
+                outcome=Outcome.OK if has_addresses and reply.status in _EMPTY else _outcome(reply),
+                cause=_cause(name, kind, reply, servers, suspicion, has_addresses=has_addresses),
             )
 
 
@@ -188,10 +188,10 @@ def _cause(
     servers: Servers,
     suspicion: str | None,
     *,
-    somebody: bool,
+    has_addresses: bool,
 ) -> str | None:
-    """Return what is likely wrong; ``somebody``: there are addresses of one family or the other."""
-    if not somebody:
+    """Return what is likely wrong; ``has_addresses`` is about both families together."""
+    if not has_addresses:
         return _why(name, kind, reply, servers)
     return why_half(kind) if reply.status is ReplyStatus.FAILED else suspicion
 

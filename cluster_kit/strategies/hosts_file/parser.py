@@ -1,6 +1,6 @@
 """Parses a hosts file. Pure: bytes in, nodes or faults out.
 
-A file may be read while somebody writes it. Whatever looks like half of one is therefore a fault:
+A file may be read while it is being written. So anything that looks like half of one is a fault:
 an empty file, and one whose last line has no end.
 """
 
