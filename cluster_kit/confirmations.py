@@ -1,8 +1,8 @@
-"""Removals that wait for confirmation: a node is gone once enough answers in a row lack it. Pure.
+"""Confirms removals: a node is gone once enough answers in a row lack it. Pure.
 
-Sources that answer are not always right: a name server may know half a zone, an EPMD that was
-restarted knows nobody until all have registered again. So an answer adds nodes at once and takes
-them away only when later answers agree. A source that fails to answer takes nobody away.
+Sources that answer are not always right: a name server may know half a zone, and an EPMD that was
+restarted knows nobody until all have registered again. So an answer adds nodes at once, but removes
+them only when later answers agree. A source that fails to answer removes none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Confirmations:
     Args:
         answers: How many answers in a row must lack a node before it is gone.
         period_s: For how many seconds they must have lacked it.
-        earlier: Nodes that it has vouched for before; they count as if the last answer had them.
+        earlier: Nodes from an earlier run; they count as if the last answer had them.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Confirmations:
 
     @property
     def nodes(self) -> Collection[Node]:
-        """The nodes that count as there, each once."""
+        """The nodes that count as present, each once."""
         return [held.node for held in self._held.values()]
 
     def answered(
@@ -60,9 +60,9 @@ class Confirmations:
 
         Args:
             nodes: The nodes in the answer.
-            now_s: When it came.
+            now_s: When it arrived.
             complete: Whether there are no others. An answer that is not complete confirms nothing.
-            at_least: How many answers in a row it takes, whatever was configured.
+            at_least: How many answers in a row are needed at least, whatever was configured.
         """
         needed = max(self._answers, at_least)
         present = {node.key: _Held(node) for node in nodes}

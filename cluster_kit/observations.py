@@ -1,4 +1,4 @@
-"""What strategies report about nodes; ``cluster_kit.abc`` exports it to those who write one."""
+"""What strategies report about nodes; ``cluster_kit.abc`` exports it for plugins."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Seen:
 class Leaving:
     """This node is about to leave: don't dial it any more, keep its link until it closes.
 
-    It counts for as long as the ``Seen`` before it; who goes on leaving says it again with each.
+    It counts for as long as the ``Seen`` before it, so it is repeated after each ``Seen``.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Answer:
 
     Args:
         nodes: The nodes that are there.
-        error: What is wrong with the answer, or why there is none; the source's health shows it.
+        error: What is wrong with the answer, or why there is none; shown as the source's health.
         complete: Whether there are no other nodes. False keeps those that ``nodes`` lacks.
     """
 

@@ -1,7 +1,7 @@
-"""What a running strategy reports, and the event that wakes up the generator which yields it.
+"""Queues what a running strategy reports, and wakes up the generator that yields it.
 
-A strategy that hears from the network in callbacks and tasks queues observations here, and its
-``discover`` yields them::
+A strategy that works with callbacks and tasks queues observations here, and its ``discover`` yields
+them::
 
     reporter = Reporter(ctx.announced)
     while True:
@@ -9,8 +9,9 @@ A strategy that hears from the network in callbacks and tasks queues observation
             yield observation
         await reporter.wait(delay_s)
 
-The last observation of a strategy decides its health: ``Failed`` makes it ill, anything else well
-again. So a fault is reported once, and once more after other observations that would hide it.
+The last observation of a strategy decides its health: after ``Failed`` it counts as failing, after
+any other one as healthy. So a fault is reported once, and again after other observations, which
+would hide it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Reporter:
         self._queue += observations
 
     def answer(self, found: Found | None, error: ClusterKitError | None) -> None:
-        """Report the whole answer of a source and what is wrong with it, as far as that is new."""
+        """Report the complete answer of a source and what is wrong with it, as far as it is new."""
         is_over = error is None and self.fault is not None
         is_new = found is not None and (found != self._found or is_over)
         if found is not None and is_new:
@@ -60,12 +61,11 @@ class Reporter:
         self.judge(error, again=is_new)
 
     def judge(self, error: ClusterKitError | None, *, again: bool) -> None:
-        """Report what is wrong with the source, or that nothing is any more.
+        """Report what is wrong with the source, or note that nothing is wrong any more.
 
         Args:
             error: What is wrong.
-            again: Whether to repeat an error, since observations that were reported after it hide
-                it.
+            again: Whether to repeat an error that later observations would hide.
         """
         if error is None:
             self.fault = None
@@ -79,18 +79,18 @@ class Reporter:
             self.say(Failed(error))
 
     def announced(self) -> None:
-        """Tell that this node is announced; it counts as health, so the next answer is new."""
+        """Report that this node is announced; that counts as healthy, so the next answer is new."""
         self.is_announced = True
         self.fault = self._found = None
         self._announced()
 
     def works(self) -> None:
-        """Tell that this node is announced, where that is new or ends a fault."""
+        """Report that this node is announced, if that is new or ends a fault."""
         if self.fault is not None or not self.is_announced:
             self.announced()
 
     def take(self) -> Iterator[Observation]:
-        """Yield the queued observations, and those that come meanwhile."""
+        """Yield the queued observations, and those that are added meanwhile."""
         while self._queue:
             yield self._queue.popleft()
 

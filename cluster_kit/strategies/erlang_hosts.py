@@ -49,17 +49,14 @@ class ErlangHostsStrategy(EpmdLookup):
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as exc:
-                raise DiscoveryError(
-                    f"cannot read the host file '{path}': {cause_of(exc)}"
-                ) from exc
+                what = f"cannot read the host file '{path}'"
+                raise DiscoveryError(f"{what}: {cause_of(exc)}") from exc
             except ValueError as exc:
                 raise DiscoveryError(f"cannot use the host file '{path}': {exc}") from exc
         places = ", ".join(f"'{path}'" for path in candidates)
         file = HOSTS_FILE if self.path is None else "it"
-        raise DiscoveryError(
-            f"no host file: looked for {places}; write a line such as 'host1'. for each host to "
-            f"{file}"
-        )
+        cure = f"write a line such as 'host1'. for each host to {file}"
+        raise DiscoveryError(f"no host file: looked for {places}; {cure}")
 
 
 def search_path() -> tuple[Path, ...]:
@@ -96,23 +93,19 @@ def parse_hosts(text: str) -> tuple[str, ...]:
 
 
 def _take_host(text: str, at: int) -> tuple[str, int]:
-    term = _TERM.match(text, at)
+    term, line = _TERM.match(text, at), f"line {_line(text, at)}"
     if term is None:
-        raise ValueError(
-            f"line {_line(text, at)}: expected a host name in quotes and a period after it: "
-            "'host1.example'."
-        )
+        expected = "a host name in quotes and a period after it: 'host1.example'."
+        raise ValueError(f"{line}: expected {expected}")
     host: str = term[1] or term[2] or term[3]
     period = _PERIOD.match(text, _skip_blank(text, term.end()))
     if period is None:
-        raise ValueError(
-            f"line {_line(text, at)}: a period is missing after {host!r}, or the host name needs "
-            "quotes"
-        )
+        what = f"a period is missing after {host!r}, or the host name needs quotes"
+        raise ValueError(f"{line}: {what}")
     try:
         return canonical_host(host), period.end()
     except ValueError as exc:
-        raise ValueError(f"line {_line(text, at)}: {exc}") from exc
+        raise ValueError(f"{line}: {exc}") from exc
 
 
 def _line(text: str, at: int) -> int:

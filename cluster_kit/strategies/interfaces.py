@@ -23,7 +23,7 @@ class Device(Protocol):
 
     @property
     def has_carrier(self) -> bool:
-        """Whether somebody is at the other end."""
+        """Whether the other end is connected."""
 
     @property
     def is_loopback(self) -> bool:

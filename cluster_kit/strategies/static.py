@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
 FORM = "name@host:port or host:port"
 RESOLVE_S = 10.0  # as long as the system tries one name server
-MAX_RESOLVED = 64  # hosts; if so many have an address, more findings would add nothing
-_NO_RESOLVER = (
-    "its name server doesn't answer; see /etc/resolv.conf, and whether that is reached from here"
-)
+MAX_RESOLVED = 64  # hosts; more findings would add nothing
+_NO_RESOLVER = "its name server doesn't answer; see /etc/resolv.conf, and whether it is reached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +30,8 @@ class StaticStrategy(Strategy):
     """Vouches for a fixed list of nodes.
 
     Args:
-        nodes: Each as ``name@host:port``, or ``host:port`` where the node tells its name. An
-            address with a ``/`` is taken as it is, for a connector that understands it.
+        nodes: Each as ``name@host:port``, or ``host:port`` if the node introduces itself. An
+            address with a ``/`` is kept as it is, for a connector that understands it.
     """
 
     nodes: tuple[str, ...]
@@ -59,9 +57,7 @@ async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding
 
     from cluster_kit.diagnosis import Finding, Outcome
 
-    others = [
-        node for node in nodes if not (node.name == local.name or node.address == local.address)
-    ]
+    others = [each for each in nodes if each.name != local.name and each.address != local.address]
     got = f"{len(nodes)} in all, {len(others)} of them not this one"
     if others:
         yield Finding(asked="nodes in its list", got=got)
@@ -85,9 +81,8 @@ async def _look_up(host: str) -> Finding:
     try:
         async with asyncio.timeout(RESOLVE_S):
             found = await resolve(host)
-        return Finding(
-            asked=asked, got=", ".join(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
-        )
+        addresses = sorted({str(sockaddr[0]) for *_, sockaddr in found})
+        return Finding(asked=asked, got=", ".join(addresses))
     except TimeoutError:
         got, cause = f"no answer within {RESOLVE_S:g} s", _NO_RESOLVER
     except OSError as exc:
@@ -124,9 +119,8 @@ def parse_node(entry: str) -> Node:
         ValueError: It has none of these forms.
     """
     if "," in entry:
-        raise ValueError(
-            "commas separate nodes only where one text is the whole list, as in nodes: ${SEEDS}"
-        )
+        only = "where one text is the whole list, as in nodes: ${SEEDS}"
+        raise ValueError(f"commas separate nodes only {only}")
     if "/" in entry and "@" not in entry:
         return Node(address=entry)
     basename, at, address = entry.rpartition("@")

@@ -104,8 +104,6 @@ READ_NO_FORM = {
     "network.interfaces": "tables of the kernel",
     "network.streams": "pieces of streams, unread",
     "strategies.dns.system": "words of /etc/hosts, whatever they are",
-    "strategies.erlang_hosts": "hands on to parse_hosts",
-    "strategies.gossip.diagnosis": "tables of the kernel, and names of processes",
     "strategies.mdns.browser": "hands on to records.decode",
     "strategies.mdns.diagnosis": "compares datagrams, unread",
     "supervisor.reaper": "tables of the kernel, and names of processes, whatever they are",

@@ -88,7 +88,7 @@ class TestNews:
         view.remove("a")
         view.remove("never there")
         assert keys(view.observe()) == [[]]
-        assert not view.knows_somebody
+        assert not view.knows_nodes
 
 
 class TestMerging:

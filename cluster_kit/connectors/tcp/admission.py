@@ -80,7 +80,7 @@ class Admission:
         """
         peer = identity.node()
         if peer.address and (host_and_port(peer.address) or ("",))[0] != host:
-            peer = peer.evolve(address=None)  # somebody else's address vouches for nobody
+            peer = peer.evolve(address=None)  # another host's address proves nothing
         return self._strangers.admit(conn, host, peer, links)
 
     def linked(self, conn: int) -> None:

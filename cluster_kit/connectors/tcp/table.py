@@ -159,7 +159,7 @@ class LinkTable:
     # -- what happens to connections -------------------------------------------------------------
 
     def accept(self, conn: int) -> LinkProtocol:
-        """Add a connection that somebody opened to us, and return its protocol."""
+        """Add a connection that a peer opened to us, and return its protocol."""
         return self._connections.accept(conn)
 
     def link(self, conn: int) -> LinkProtocol:

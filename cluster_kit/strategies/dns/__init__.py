@@ -1,13 +1,13 @@
 """Strategy ``dns``: every address that a DNS name resolves to is a node.
 
-``options`` declares and checks the options. ``polling`` asks again and again; ``lookup`` asks once,
-by ``system`` or ``server``; ``search`` finds out which search domain answered; ``replies`` and
-``services`` turn replies into nodes and know no network; ``causes`` has causes and cures. All but
-the options are loaded when the strategy runs, since the application imports it too.
+``options`` declares and checks the options. ``polling`` asks again and again, ``lookup`` once, by
+``system`` or ``server``; ``search`` finds out which search domain answered. ``replies`` turns
+replies into nodes, ``causes`` into causes and cures. All but the options are loaded when the
+strategy runs, since the application imports it too.
 
 Source: libcluster ``Cluster.Strategy.DNSPoll``, lib/strategy/dns_poll.ex.
-Differs: only an answer takes nodes away, and not before it repeats itself; several names; nodes
-without a basename tell their names themselves; ``resolver`` names servers instead of a function.
+Differs: only an answer removes nodes, and only once it repeats; several names; without a basename,
+nodes introduce themselves; ``resolver`` names servers instead of a function.
 """
 
 from __future__ import annotations

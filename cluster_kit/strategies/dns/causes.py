@@ -11,7 +11,7 @@ _OTHER_SERVER = (
     "/etc/resolv.conf"
 )
 
-# The most telling failure comes first: where several servers fail, it decides.
+# where several servers fail, the first failure in this order decides
 _FAILURES = {
     DnsFailure.SERVER_FAILURE: (
         "the server can't reach the authoritative ones, or their answer is not valid; look at "
@@ -55,10 +55,8 @@ def why_failed(reply: DnsReply) -> str:
 def why_half(kind: RecordType) -> str:
     """Return the likely cause where one family fails and the other one answers."""
     other = "ipv6" if kind is RecordType.A else "ipv4"
-    return (
-        "the same servers answer for the other family: if nodes have no such addresses, "
-        f"set 'family: {other}'"
-    )
+    cure = f"if nodes have no such addresses, set 'family: {other}'"
+    return f"the same servers answer for the other family: {cure}"
 
 
 def why_nobody(name: str, kind: RecordType, reply: DnsReply, search: Sequence[str]) -> str:
@@ -71,10 +69,8 @@ def why_nobody(name: str, kind: RecordType, reply: DnsReply, search: Sequence[st
         where = "" if name.startswith("_") else "they are mostly at _port._tcp.name; or "
         causes.append(f"the name has no SRV records: {where}ask for its addresses by strategy dns")
     elif name.startswith("_"):
-        causes.append(
-            "the name is one of SRV records, which have the ports, too: ask for them by "
-            "strategy dns_srv"
-        )
+        what = "the name is one of SRV records, which have the ports, too"
+        causes.append(f"{what}: ask for them by strategy dns_srv")
     else:
         causes.append("the name exists, but its records are of another type or family")
     return "; or ".join(causes)
@@ -96,20 +92,16 @@ def why_one(
     """Return what is suspicious about a Service with a single address."""
     if len(addresses) != 1 or own_host in addresses or not in_kubernetes(name, search):
         return None
-    return (
-        "one address, and not this node's: the Service is likely not headless; "
-        "set its clusterIP to None"
-    )
+    what = "one address, and not this node's: the Service is likely not headless"
+    return f"{what}; set its clusterIP to None"
 
 
 def why_late(ttl_s: int | None, interval_s: float) -> str | None:
     """Return a warning where changes are seen later than asked for."""
     if ttl_s is None or ttl_s <= interval_s:
         return None
-    return (
-        f"caches on the way may keep it for {ttl_s} s, and changes are seen that late; "
-        "lower the records' time to live"
-    )
+    what = f"caches on the way may keep it for {ttl_s} s, and changes are seen that late"
+    return f"{what}; lower the records' time to live"
 
 
 def in_kubernetes(name: str, search: Sequence[str]) -> bool:

@@ -57,7 +57,7 @@ async def diagnose_addresses(options: DnsOptions, local: Node) -> AsyncIterator[
     replies_of = await ask_addresses(_detailed(options.resolver), names, kinds)
     where = WHERE if options.resolver is None else servers.listed
     for name, replies in replies_of.items():
-        somebody = any(reply.addresses for reply in replies.values())
+        has_addresses = any(reply.addresses for reply in replies.values())
         for kind, reply in replies.items():
             suspicion = why_one(name, reply.addresses, local.host, servers.search) or why_late(
                 reply.ttl_s, options.interval_s
@@ -65,8 +65,8 @@ async def diagnose_addresses(options: DnsOptions, local: Node) -> AsyncIterator[
             yield Finding(
                 asked=f"{kind} of {name!r} at {where}",
                 got=_described(reply, reply.addresses),
-                outcome=Outcome.OK if somebody and reply.status in _EMPTY else _outcome(reply),
-                cause=_cause(name, kind, reply, servers, suspicion, somebody=somebody),
+                outcome=Outcome.OK if has_addresses and reply.status in _EMPTY else _outcome(reply),
+                cause=_cause(name, kind, reply, servers, suspicion, has_addresses=has_addresses),
             )
 
 
@@ -82,31 +82,27 @@ async def diagnose_services(options: DnsOptions, local: Node) -> AsyncIterator[F
         return
     replies_of = await ask_services(resolver, names, kinds_of(options.family, local.host))
     for name, (reply, located) in replies_of.items():
+        targets = [f"{service.target}:{service.port}" for service in reply.services]
+        cause = _why(name, RecordType.SRV, reply, servers)
         yield Finding(
             asked=f"SRV of {name!r} at {servers.listed}",
-            got=_described(
-                reply, [f"{service.target}:{service.port}" for service in reply.services]
-            ),
+            got=_described(reply, targets),
             outcome=_outcome(reply),
-            cause=_why(name, RecordType.SRV, reply, servers)
-            or why_late(reply.ttl_s, options.interval_s),
+            cause=cause or why_late(reply.ttl_s, options.interval_s),
         )
         if reply.services:
-            answer = nodes_of_services(
-                name, reply, located, basename=options.node_basename, port=options.port
-            )
+            basename, port = options.node_basename, options.port
+            answer = nodes_of_services(name, reply, located, basename=basename, port=port)
             yield Finding(
-                asked=f"which nodes the SRV records of {name!r} stand for",
-                got=_list(
-                    "node",
-                    sorted(
-                        f"{node.key} ({node.address})" if node.name else node.key
-                        for node in answer.nodes
-                    ),
-                ),
+                asked=f"nodes behind the SRV records of {name!r}",
+                got=_list("node", sorted(map(_shown, answer.nodes))),
                 outcome=_worth(answer),
                 cause=str(answer.error) if answer.error else None,
             )
+
+
+def _shown(node: Node) -> str:
+    return f"{node.key} ({node.address})" if node.name else node.key
 
 
 def _servers(option: str | None) -> Servers:
@@ -118,9 +114,8 @@ def _servers(option: str | None) -> Servers:
 
 async def _name_servers(option: str | None, servers: Servers, name: str) -> Finding:
     asked = f"which name servers {'the option resolver' if option else RESOLV_CONF} names"
-    search = (
-        f"; search domains {', '.join(servers.search)}" if servers.search else "; no search domains"
-    )
+    domains = f"search domains {', '.join(servers.search)}"
+    search = f"; {domains if servers.search else 'no search domains'}"
     if not servers.named:
         cause = f"there is no name server to ask: set resolver, or correct {RESOLV_CONF}"
         return Finding(asked=asked, got=f"none{search}", outcome=Outcome.FAILED, cause=cause)
@@ -133,20 +128,17 @@ async def _who_fails(servers: Servers, name: str) -> str | None:
         return None
     from cluster_kit.strategies.dns.server import ServerResolver
 
-    replies = await asyncio.gather(
-        *(ServerResolver([server]).ask(name, RecordType.A) for server in servers.named)
-    )
+    asking = [ServerResolver([server]).ask(name, RecordType.A) for server in servers.named]
+    replies = await asyncio.gather(*asking)
     failing = [reply.said for reply in replies if reply.status is ReplyStatus.FAILED]
-    if not failing or len(failing) == len(replies):  # where all fail, the next findings tell
+    if not failing or len(failing) == len(replies):  # if all fail, the next findings show it
         return None
-    return (
-        f"{', '.join(failing)}: questions that go there first are answered late or not at all; "
-        "repair it, or remove it"
-    )
+    what = "questions that go there first are answered late or not at all"
+    return f"{', '.join(failing)}: {what}; repair it, or remove it"
 
 
 class _Detailed:
-    """Asks the system, and the servers too, which tell why they fail and how long answers last."""
+    """Asks the system, and also the servers, whose replies say more: causes, and times to live."""
 
     def __init__(self, system: Resolver, servers: Resolver) -> None:
         self._system = system
@@ -154,9 +146,8 @@ class _Detailed:
 
     async def ask(self, name: str, kind: RecordType) -> DnsReply:
         """Return the system's reply with the details that the servers add."""
-        reply, direct = await asyncio.gather(
-            self._system.ask(name, kind), self._servers.ask(name, kind)
-        )
+        asking = self._system.ask(name, kind), self._servers.ask(name, kind)
+        reply, direct = await asyncio.gather(*asking)
         if reply.status is ReplyStatus.FOUND:
             return replace(reply, ttl_s=direct.ttl_s)
         if reply.status is direct.status is ReplyStatus.FAILED:
@@ -197,10 +188,10 @@ def _cause(
     servers: Servers,
     suspicion: str | None,
     *,
-    somebody: bool,
+    has_addresses: bool,
 ) -> str | None:
-    """Return what is likely wrong; ``somebody``: there are addresses of one family or the other."""
-    if not somebody:
+    """Return what is likely wrong; ``has_addresses`` is about both families together."""
+    if not has_addresses:
         return _why(name, kind, reply, servers)
     return why_half(kind) if reply.status is ReplyStatus.FAILED else suspicion
 

@@ -1,4 +1,4 @@
-"""Asks all the questions of a DNS strategy at once, of the resolver that its options choose."""
+"""Asks all questions of a DNS strategy at once, at the resolver that its options choose."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The polling of a DNS strategy: a name that hangs delays no other.
 
-Each name is a question of its own. Once one of them is answered, a poll waits for the others for a
-moment only; a question that takes longer goes on beside the next polls, and its answer counts when
-it comes. Until then the nodes of that name are kept.
+Each name is a question of its own. Once one of them is answered, a poll waits only a moment for the
+others. A question that takes longer goes on beside the next polls, and its answer counts when it
+arrives; until then the nodes of that name are kept.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class DnsPolling(PollingStrategy):
         return answers
 
     def _unknown(self, name: str) -> Answers:
-        """Return the last error of a name and no news."""
+        """Return the last error of a name, and nothing new."""
         last = self._answers.get(name, {name: Answer()})
         return {part: Answer(error=answer.error, complete=False) for part, answer in last.items()}
 

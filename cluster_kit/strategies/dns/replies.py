@@ -1,7 +1,12 @@
 """Replies of a resolver, and what they mean for the nodes. Pure.
 
 Four kinds are distinguished: records; a name that has none of the type; a name that doesn't exist;
-and no answer at all, which takes no node away.
+and no answer at all, which removes no node.
+
+Each address is a node; each SRV record is one, too, which serves at its target's address and its
+own port. SRV records of every priority count, since a mesh has no second choice.
+
+Source: RFC 2782 (SRV).
 """
 
 from __future__ import annotations
@@ -74,7 +79,7 @@ class DnsFailure(Enum):
 
 
 class SrvRecord(Struct, frozen=True, order=True):
-    """An SRV record; its weight says how to share load, which means nothing to a mesh."""
+    """An SRV record; its weight says how to share load, which has no meaning for a mesh."""
 
     priority: int
     target: str
@@ -90,7 +95,7 @@ class DnsReply(Struct, frozen=True, kw_only=True):
         addresses: Addresses of A and AAAA records, sorted.
         services: SRV records, sorted.
         glue: Addresses of SRV targets that came along, by type and target.
-        ttl_s: For how long caches keep it, where that is known.
+        ttl_s: For how long caches keep it, if that is known.
         asked: The whole name that was answered, in lower case without the final dot, if known.
         domain: The search domain that completed the name, if one did.
     """
@@ -107,7 +112,7 @@ class DnsReply(Struct, frozen=True, kw_only=True):
 
 
 def no_answer(said: str, *failures: DnsFailure) -> DnsReply:
-    """Return the reply that stands for no answer."""
+    """Return the reply for a question that got no answer."""
     return DnsReply(status=ReplyStatus.FAILED, said=said, failures=frozenset(failures))
 
 
@@ -162,17 +167,16 @@ def nodes_of_services(
         name: The name that was asked for.
         reply: Its SRV records.
         located: The addresses of each target.
-        basename: First part of the nodes' names, whose second part is the target; ``None`` where
-            nodes tell their names.
+        basename: First part of the nodes' names, whose second part is the target; ``None`` if
+            nodes introduce themselves.
         port: The port of every node, in place of the records' ports.
     """
     if reply.status is ReplyStatus.FAILED:
         return Answer(error=failed(name, RecordType.SRV, reply), complete=False)
     offered = [service for service in reply.services if service.target != UNAVAILABLE]
     if not offered:
-        return Answer(
-            error=empty(name, "it is declared as not available" if reply.services else reply.said)
-        )
+        said = "it is declared as not available" if reply.services else reply.said
+        return Answer(error=empty(name, said))
     nodes: dict[str, Node] = {}
     faults: list[str] = []
     for service in offered:
@@ -193,10 +197,10 @@ def nodes_of_services(
 def _node(
     service: SrvRecord, located: Mapping[str, DnsReply], basename: str | None, port: int | None
 ) -> Node:
-    """Return the node that a record stands for.
+    """Return the node at the target of a record.
 
     Raises:
-        ValueError: It stands for none.
+        ValueError: There is none.
     """
     place = located.get(service.target)
     if place is None:
@@ -215,7 +219,7 @@ def _useless(name: str, offered: int, faults: list[str]) -> DiscoveryError:
 
 
 def empty(name: str, said: str) -> DiscoveryError:
-    """Return the error for an answer without nodes, until it repeats and beyond."""
+    """Return the error for an answer without nodes."""
     cure = "check the name, and what publishes it"
     return DiscoveryError(f"dns: {name!r} lists no nodes: {said}; {cure}", strategy="dns")
 

@@ -1,12 +1,13 @@
-"""Which search domain answered a name that was completed, and whether it may.
+"""Finds out which search domain completed a name, and whether it is only a wildcard.
 
-A resolver completes a name without a final dot by its search domains, in a pod before it asks for
-the name as it is. A domain with a wildcard record answers for every name: it may hide the name
-that is meant, or answer for a name that does not exist. So the name is asked for with a final
-dot as well: where that has records it wins, unless it has no dot, as only top-level domains are
-called so. And a made-up neighbour of the completed name is asked for, which exists only by a
-wildcard. A wildcard whose answers differ from name to name rotates its addresses, so that no answer
-can be distinguished from its own.
+A resolver completes a name without a final dot by its search domains, in a pod even before it asks
+for the name as it is. A domain with a wildcard record answers for every name: it may hide the name
+that is meant, or answer for one that does not exist. Two more questions show that:
+
+- The name with a final dot. If that has records, it wins, unless the name has no other dot: then it
+  would be a top-level domain.
+- A made-up neighbour of the completed name, which can exist only by a wildcard. If the answers for
+  several such names differ, the wildcard rotates its addresses, and any answer may be its own.
 
 Source: resolv.conf(5), "search" and "ndots"; RFC 4592 (wildcards).
 """
@@ -25,11 +26,9 @@ from cluster_kit.strategies.dns.replies import DnsReply, RecordType, ReplyStatus
 
 log = logging.getLogger("cluster_kit.dns")
 
-SECOND_OPINION_S = 1.0  # slow servers must not delay the answer that is there already for long
+SECOND_OPINION_S = 1.0  # slow servers must not delay for long the answer that is there already
 MADE_UP = "cluster-kit-asks-for-wildcards"  # always the same, so that caches answer
-MORE_MADE_UP = (
-    7  # two addresses in turn: all seven answers are those of the first one once in 128 times
-)
+MORE_MADE_UP = 7  # with two addresses in turn, all seven equal the first one once in 128 times
 
 _EXISTS = (ReplyStatus.FOUND, ReplyStatus.NO_DATA)
 
@@ -100,9 +99,8 @@ async def _is_wildcard(resolver: Resolver, domain: str, kind: RecordType, reply:
         return False
     names = [f"{MADE_UP}-{number}.{domain}." for number in range(MORE_MADE_UP)]
     others = await asyncio.gather(*(_second_opinion(resolver, name, kind) for name in names))
-    return any(
-        _records(other) != _records(first) for other in others if other.status is ReplyStatus.FOUND
-    )
+    found = [other for other in others if other.status is ReplyStatus.FOUND]
+    return any(_records(other) != _records(first) for other in found)
 
 
 def _records(reply: DnsReply) -> tuple[object, ...]:
@@ -121,10 +119,9 @@ def _is_of_services(domain: str) -> bool:
 
 
 def _only_a_wildcard(domain: str) -> str:
-    return (
-        f"there is no such name, and search domain {domain!r} answers for every name (a wildcard); "
-        "if that answer is meant, give the whole name with a final dot"
-    )
+    what = f"search domain {domain!r} answers for every name (a wildcard)"
+    cure = "if that answer is meant, give the whole name with a final dot"
+    return f"there is no such name, and {what}; {cure}"
 
 
 @lru_cache(maxsize=256)  # so that it logs each pair once

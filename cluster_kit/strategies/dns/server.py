@@ -52,22 +52,18 @@ class ServerResolver:
         except (dns.exception.DNSException, ValueError) as exc:  # it may not even be text
             if not servers:
                 is_empty = isinstance(exc, dns.resolver.NoResolverConfiguration)
-                cause = "" if is_empty else f" ({exc})"
-                text = (
-                    f"{RESOLV_CONF} names no name server{cause}: set resolver, or correct the file"
-                )
-                raise DiscoveryError(f"dns: {text}", strategy="dns") from exc
+                what = f"{RESOLV_CONF} names no name server{'' if is_empty else f' ({exc})'}"
+                text = f"dns: {what}: set resolver, or correct the file"
+                raise DiscoveryError(text, strategy="dns") from exc
         if servers:
-            self._resolver.nameservers = [
-                dns.nameserver.Do53Nameserver(host, port) for host, port in servers
-            ]
+            do53 = dns.nameserver.Do53Nameserver
+            self._resolver.nameservers = [do53(host, port) for host, port in servers]
 
     async def ask(self, name: str, kind: RecordType) -> DnsReply:
         """Return what the servers know of ``name``."""
         try:
-            answer = await self._resolver.resolve(
-                name, kind.value, search=True, raise_on_no_answer=False
-            )
+            resolve = self._resolver.resolve
+            answer = await resolve(name, kind.value, search=True, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN:
             return DnsReply(status=ReplyStatus.NO_NAME, said="there is no such name (NXDOMAIN)")
         except (dns.resolver.NoNameservers, dns.resolver.LifetimeTimeout) as exc:
@@ -83,23 +79,17 @@ def _reply(answer: dns.resolver.Answer, kind: RecordType) -> DnsReply:
         said = f"{answer.nameserver} cuts its reply short by TCP, too"
         return no_answer(said, DnsFailure.TRUNCATED)
     if answer.rrset is None and not flags & (dns.flags.AA | dns.flags.RA):
-        # A referral (RFC 2308, section 2.2).
+        # a referral (RFC 2308, section 2.2)
         return no_answer(f"{answer.nameserver} does not serve the name", DnsFailure.NOT_SERVED)
     if answer.rrset is None:
         return DnsReply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
     ttl_s = answer.chaining_result.minimum_ttl
     if kind is not RecordType.SRV:
-        return DnsReply(
-            status=ReplyStatus.FOUND,
-            addresses=tuple(sorted({record.address for record in answer})),
-            ttl_s=ttl_s,
-        )
-    services = tuple(
-        sorted({SrvRecord(record.priority, _host(record.target), record.port) for record in answer})
-    )
-    return DnsReply(
-        status=ReplyStatus.FOUND, services=services, glue=_glue(answer.response), ttl_s=ttl_s
-    )
+        addresses = tuple(sorted({record.address for record in answer}))
+        return DnsReply(status=ReplyStatus.FOUND, addresses=addresses, ttl_s=ttl_s)
+    found = {SrvRecord(record.priority, _host(record.target), record.port) for record in answer}
+    services, glue = tuple(sorted(found)), _glue(answer.response)
+    return DnsReply(status=ReplyStatus.FOUND, services=services, glue=glue, ttl_s=ttl_s)
 
 
 def _glue(response: dns.message.Message) -> dict[tuple[RecordType, str], tuple[str, ...]]:
@@ -122,9 +112,8 @@ def _failed(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) ->
     last = {_address(server): (tcp, *_failure(error)) for server, tcp, _, error, _ in errors}
     if not last:
         return no_answer(f"no answer within {LOOKUP_S:g} s", DnsFailure.SILENT)
-    said = ", ".join(
-        f"{server} {what}{' by TCP' if tcp else ''}" for server, (tcp, what, _) in last.items()
-    )
+    by = {True: " by TCP", False: ""}
+    said = ", ".join(f"{server} {what}{by[tcp]}" for server, (tcp, what, _) in last.items())
     return no_answer(said, *(failure for _, _, failure in last.values()))
 
 

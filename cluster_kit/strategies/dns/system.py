@@ -19,14 +19,13 @@ from cluster_kit.strategies.dns.replies import (
     no_answer,
 )
 
-PATIENCE_S = 11.0  # glibc gives up on a name server after 5 s: enough to hear the third of three
+PATIENCE_S = 11.0  # glibc gives up on a name server after 5 s, so the third one can still answer
 HOSTS = Path("/etc/hosts")
 WHERE = "the system's resolver"
 
 _FAMILY = {RecordType.A: socket.AF_INET, RecordType.AAAA: socket.AF_INET6}
-_NO_DATA = {
-    getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")
-}  # not every C library has them
+# not every C library has them
+_NO_DATA = {getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")}
 
 
 class SystemResolver:

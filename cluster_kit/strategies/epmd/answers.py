@@ -1,8 +1,8 @@
-"""The nodes that all EPMDs together vouch for, and the EPMDs that could not be asked.
+"""The nodes that all EPMDs together vouch for, and the EPMDs that could not be asked. Pure.
 
 An EPMD that was restarted knows nobody until all have registered again. So a node is gone only when
-answers have lacked it twice in a row and for long enough. An EPMD that does not answer takes nobody
-away.
+answers have lacked it twice in a row and for long enough. An EPMD that does not answer removes no
+node.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from cluster_kit.confirmations import Confirmations, merged
+from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.options import EpmdQuestion
 
@@ -26,11 +27,11 @@ class EpmdAnswers:
 
     Attributes:
         faults: Why targets could not be asked when last tried, by target.
-        answered: Whether there has ever been an answer; having nobody to ask is one, too.
+        answered: Whether there has ever been an answer; having no EPMD to ask counts as one.
     """
 
     def __init__(self, gone_after_s: float, earlier: Collection[Node] = ()) -> None:
-        self.faults: dict[EpmdQuestion, str] = {}
+        self.faults: dict[EpmdQuestion, DiscoveryError] = {}
         self.answered = False
         self._gone_after_s = gone_after_s
         self._earlier = earlier
@@ -52,16 +53,16 @@ class EpmdAnswers:
         self.faults = {target: self.faults[target] for target in targets if target in self.faults}
         self.answered = self.answered or not targets
 
-    def take_answer(self, target: EpmdQuestion, nodes: Iterable[Node], now_s: float) -> None:
-        """Handle a complete answer, unless its target has been given up."""
+    def record(self, target: EpmdQuestion, nodes: Iterable[Node], now_s: float) -> None:
+        """Record a complete answer, unless its target has been given up."""
         if target not in self._known:
             return
         self.answered = True
         self.faults.pop(target, None)
         self._known[target].answered(nodes, now_s)
 
-    def take_fault(self, target: EpmdQuestion, fault: str) -> None:
-        """Note why there was no answer."""
+    def record_fault(self, target: EpmdQuestion, fault: DiscoveryError) -> None:
+        """Record why there was no answer."""
         if target in self._known:
             self.faults[target] = fault
 

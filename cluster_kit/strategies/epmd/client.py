@@ -17,13 +17,12 @@ from cluster_kit.wire.epmd import Dumped, Registered, Registration
 AT_ONCE = 16  # names asked for at a time; EPMD serves one connection after the other
 
 _MUTE = (
-    "it takes connections and says nothing: EPMD hangs, or another program listens there; restart "
-    "it, or correct epmd_port"
+    "it accepts connections and says nothing: EPMD hangs, or another program listens there; "
+    "restart it, or correct epmd_port"
 )
-_DOWN = (
-    "the host is down or a firewall drops TCP to that port; start the host, or let others reach "
-    "the port"
-)
+_DOWN = "the host is down, or a firewall drops TCP to that port; start it, or open the port"
+_NOT_EPMD = "another program than EPMD listens there: correct epmd_port, or stop that"
+_NO_NAME = "the host name does not resolve; correct the host, or enter it in DNS or /etc/hosts"
 _CAUSES = {
     errno.ECONNREFUSED: (
         "connection refused: EPMD is not running there, or listens on other addresses of that host "
@@ -59,13 +58,9 @@ class Epmd:
 
     def _cause(self, error: Exception) -> str:
         if isinstance(error, RemoteProtocolError):
-            return (
-                f"{error}; another program than EPMD listens there: correct epmd_port, or stop that"
-            )
+            return f"{error}; {_NOT_EPMD}"
         if isinstance(error, socket.gaierror | UnicodeError):
-            return (
-                "the host name does not resolve; correct the host, or enter it in DNS or /etc/hosts"
-            )
+            return _NO_NAME
         if isinstance(error, TimeoutError):
             return f"no answer within {self._deadline_s:g} s: {_MUTE if self._connected else _DOWN}"
         assert isinstance(error, OSError)
@@ -84,13 +79,12 @@ class Epmd:
         """Return what is registered under ``name``."""
         found = wire.read_port(await self._ask(wire.port_request(name), wire.MAX_PORT_ANSWER_BYTES))
         if found is not None and found.name != name:
-            raise RemoteProtocolError(
-                f"epmd: asked for {name!r}, it answered about {found.name[:80]!r}"
-            )
+            what = f"asked for {name!r}, it answered about {found.name[:80]!r}"
+            raise RemoteProtocolError(f"epmd: {what}")
         return found
 
     async def find_all(self, names: Iterable[str]) -> list[Registration]:
-        """Return what is registered under ``names``, without those that aren't."""
+        """Return what is registered under ``names``; those that aren't are left out."""
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def find(name: str) -> Registration | None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from difflib import get_close_matches
 
 from cluster_kit.abc import Discovery
-from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.diagnosis import Finding, Outcome, failed
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.host import is_loopback
 from cluster_kit.node import Node
@@ -23,8 +23,8 @@ _NOBODY = (
 )
 _LOOPBACK_ONLY = (
     "EPMD runs, since it answers on loopback, but other hosts can't ask it: it listens on "
-    "loopback only (ERL_EPMD_ADDRESS or "
-    "-address), or a firewall shuts its port; start it without that"
+    "loopback only (ERL_EPMD_ADDRESS or -address), or a firewall shuts its port; start it without "
+    "that"
 )
 
 
@@ -37,13 +37,9 @@ async def diagnose(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Findin
         targets = ()
         yield _failed("which hosts to ask", error)
     else:
-        if not any(
-            target.names is None or diagnosis.wanted(target, target.names) for target in targets
-        ):
+        if not any(diagnosis.asks_for_others(target) for target in targets):
             cause = "it names nobody but this node, or nobody at all; list the others"
-            yield Finding(
-                asked="nodes that it names", got="nobody else", outcome=Outcome.EMPTY, cause=cause
-            )
+            yield _nothing("nodes that it names", "nobody else", cause)
     asked = [diagnosis.of_target(target) for target in targets]
     if options.register:
         asked.append(diagnosis.of_this_node())
@@ -62,7 +58,11 @@ class Diagnosis:
     def _epmd(self, host: str) -> Epmd:
         return Epmd(host, self._options.port(), self._options.deadline_s)
 
-    def wanted(self, target: EpmdQuestion, names: Iterable[str]) -> list[str]:
+    def asks_for_others(self, target: EpmdQuestion) -> bool:
+        """Whether the question is about any node but this one."""
+        return target.names is None or bool(self._others(target, target.names))
+
+    def _others(self, target: EpmdQuestion, names: Iterable[str]) -> list[str]:
         """Return those of ``names`` at ``target`` that are not this node's own."""
         return [name for name in names if f"{name}@{target.host}" != self._ctx.local.name]
 
@@ -73,40 +73,30 @@ class Diagnosis:
         try:
             async with epmd.answering():
                 active = list(await epmd.names())
-                wanted = self.wanted(target, target.names or active)
+                wanted = self._others(target, target.names or active)
                 entries = {entry.name: entry for entry in await epmd.find_all(wanted[:MAX_NAMED])}
-                gone = (
-                    {each.name for each in await epmd.dump() if not each.active}
-                    if is_loopback(target.epmd)
-                    else set()
-                )
+                # only the EPMD of this host says which names it has known
+                dumped = await epmd.dump() if is_loopback(target.epmd) else ()
         except DiscoveryError as error:
             return [_failed(asked, error)]
         if not (active if target.names else wanted):
             got = "no name but our own" if active else "no names"
-            return [Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=_NOBODY)]
-        found = [
-            Finding(
-                asked=asked, got=f"{len(active)} name{'s' * (len(active) != 1)}: {_listed(active)}"
-            )
-        ]
+            return [_nothing(asked, got, _NOBODY)]
+        got = f"{len(active)} name{'s' * (len(active) != 1)}: {_listed(active)}"
+        findings = [Finding(asked=asked, got=got)]
+        gone = {each.name for each in dumped if not each.active}
         for name in wanted[:MAX_NAMED]:
-            entry = entries.get(name)
-            found.append(
-                self._of_entry(entry, target) if entry else _of_missing(name, target, active, gone)
-            )
-        return found
+            if entry := entries.get(name):
+                findings.append(self._of_entry(entry, target))
+            else:
+                findings.append(_of_missing(name, target, active, gone))
+        return findings
 
     def _of_entry(self, entry: Registration, target: EpmdQuestion) -> Finding:
         verdict = judge(entry, target, self._ctx.fence)
         cause = verdict if isinstance(verdict, str) else _why_refused(entry, target)
         if cause is not None:
-            return Finding(
-                asked=_shown(entry.name, target),
-                got=describe(entry),
-                outcome=Outcome.EMPTY,
-                cause=cause,
-            )
+            return _nothing(_shown(entry.name, target), describe(entry), cause)
         erlang = "" if decode_marker(entry.extra) else "; connector tcp can't link to it"
         return Finding(asked=str(verdict), got=describe(entry) + erlang)
 
@@ -124,20 +114,14 @@ class Diagnosis:
 
     def _of_own(self, asked: str, entry: Registration | None) -> Finding:
         if entry is None:
-            return Finding(
-                asked=asked,
-                got="free: registered while this node runs with a connector that listens",
-            )
+            got = "free: registered while this node runs with a connector that listens"
+            return Finding(asked=asked, got=got)
         node = judge(entry, EpmdQuestion(LOOPBACK, self._ctx.local.host), self._ctx.fence)
         if isinstance(node, Node) and node.boot_id and node.name == self._ctx.local.name:
-            return Finding(
-                asked=asked,
-                got=f"registered by a running process of this cluster, port {entry.port}",
-            )
+            got = f"registered by a running process of this cluster, port {entry.port}"
+            return Finding(asked=asked, got=got)
         cause = "EPMD goes by what is before the '@'; give this node another name, or stop that one"
-        return Finding(
-            asked=asked, got=f"taken by {describe(entry)}", outcome=Outcome.FAILED, cause=cause
-        )
+        return failed(asked, f"taken by {describe(entry)}", cause)
 
     async def _of_reach(self, host: str) -> list[Finding]:
         """Ask the EPMD of this host the way that others do."""
@@ -149,14 +133,16 @@ class Diagnosis:
             async with epmd.answering():
                 await epmd.names()
         except DiscoveryError as error:
-            return [
-                Finding(asked=asked, got=str(error), outcome=Outcome.FAILED, cause=_LOOPBACK_ONLY)
-            ]
+            return [failed(asked, str(error), _LOOPBACK_ONLY)]
         return [Finding(asked=asked, got="it answers")]
 
 
 def _failed(asked: str, error: DiscoveryError) -> Finding:
-    return Finding(asked=asked, got="no answer", outcome=Outcome.FAILED, cause=str(error))
+    return failed(asked, "no answer", str(error))
+
+
+def _nothing(asked: str, got: str, cause: str) -> Finding:
+    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
 
 
 def _basename(local: Node) -> str:
@@ -180,14 +166,11 @@ def _of_missing(
     if name in gone:
         cause = "it was registered there until its process ended; start it again"
     elif nearest:
-        cause = (
-            f"EPMD knows {nearest[0]!r}: is that the name meant? correct hosts, or the node's name"
-        )
+        cure = "correct hosts, or the node's name"
+        cause = f"EPMD knows {nearest[0]!r}: is that the name meant? {cure}"
     else:
         cause = f"EPMD knows only {_listed(active)}; start the node, or correct its name in hosts"
-    return Finding(
-        asked=_shown(name, target), got="not registered", outcome=Outcome.EMPTY, cause=cause
-    )
+    return _nothing(_shown(name, target), "not registered", cause)
 
 
 def _why_refused(entry: Registration, target: EpmdQuestion) -> str | None:
@@ -195,8 +178,8 @@ def _why_refused(entry: Registration, target: EpmdQuestion) -> str | None:
     marker = decode_marker(entry.extra)
     if marker is None or target.names is None or marker.host == target.host:
         return None
+    what = f"it calls itself {entry.name}@{marker.host}"
     return (
-        f"it calls itself {entry.name}@{marker.host}, so a link to {entry.name}@{target.host} is "
-        "refused; list it by the name "
-        "that it has: short and long host names, and addresses, are different names"
+        f"{what}, so a link to {entry.name}@{target.host} is refused; list it by the name that it "
+        "has: short and long host names, and addresses, are different names"
     )

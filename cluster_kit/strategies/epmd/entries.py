@@ -81,7 +81,7 @@ def _texts(data: bytes, count: int) -> list[str]:
     for _ in range(count):
         size, data = data[0], data[1:]
         if len(data) < size:
-            raise ValueError(f"a field of {size} bytes of which {len(data)} are there")
+            raise ValueError(f"a field of {size} bytes, but only {len(data)} are there")
         texts.append(data[:size].decode("ascii"))
         data = data[size:]
     return texts
@@ -105,17 +105,15 @@ def judge(entry: Registration, target: EpmdQuestion, fence: Fence) -> Node | str
 
 
 def describe(entry: Registration) -> str:
-    """Describe an entry to people."""
+    """Describe an entry for messages."""
     try:
         marker = decode_marker(entry.extra)
     except RemoteProtocolError:
         return f"a node of another version of cluster_kit, port {entry.port}"
     if marker is None:
         return f"an Erlang node, port {entry.port}"
-    return (
-        f"a node of cluster {marker.fence.cluster!r}, group {marker.fence.group!r}, port "
-        f"{entry.port}"
-    )
+    cluster, group = marker.fence.cluster, marker.fence.group
+    return f"a node of cluster {cluster!r}, group {group!r}, port {entry.port}"
 
 
 def _node(entry: Registration, marker: Marker | None, target: EpmdQuestion) -> Node:
@@ -123,7 +121,7 @@ def _node(entry: Registration, marker: Marker | None, target: EpmdQuestion) -> N
     if marker and target.names is None:
         named_host = marker.host
         if target.epmd == LOOPBACK:
-            # All host names of this machine can be dialled, and the node listens at its own.
+            # all host names of this machine can be dialled, and the node listens at its own
             dialled_host = marker.host
     return Node(
         name=f"{entry.name}@{named_host}",
@@ -134,15 +132,11 @@ def _node(entry: Registration, marker: Marker | None, target: EpmdQuestion) -> N
 
 def _why_not(node: Node, marker: Marker, target: EpmdQuestion, fence: Fence) -> str | None:
     if marker.fence != fence:
-        theirs, ours = marker.fence, fence
-        return (
-            f"it belongs to cluster {theirs.cluster!r}, group {theirs.group!r}, and we to cluster "
-            f"{ours.cluster!r}, group {ours.group!r}; correct cluster, or the topology's name or "
-            "group, if they are meant to be one"
-        )
+        theirs = f"cluster {marker.fence.cluster!r}, group {marker.fence.group!r}"
+        ours = f"cluster {fence.cluster!r}, group {fence.group!r}"
+        cure = "correct cluster, or the topology's name or group, if they are meant to be one"
+        return f"it belongs to {theirs}, and we to {ours}; {cure}"
     if target.names is None and is_loopback(marker.host) and not is_loopback(target.epmd):
-        return (
-            f"it calls itself {node.name} and serves only its own machine; name it for that "
-            "machine's host"
-        )
+        cure = "name it after that machine's host"
+        return f"it calls itself {node.name} and serves only its own machine; {cure}"
     return None

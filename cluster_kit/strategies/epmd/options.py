@@ -6,6 +6,7 @@ The application imports this module too, so it loads neither an event loop nor a
 from __future__ import annotations
 
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ from cluster_kit.node import Node
 
 PORT = 4369  # registered with IANA for EPMD
 PORT_VARIABLE = "ERL_EPMD_PORT"
-# EPMD always listens there, too, and takes registrations from its own host only.
-LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"  # EPMD always listens there, too, and only its own host can register
 MIN_S = 0.05
 MAX_S = 86_400.0
 
@@ -84,9 +84,7 @@ class EpmdOptions(Strategy):
         if self.epmd_port is not None:
             return self.epmd_port
         given = os.environ.get(PORT_VARIABLE, str(PORT))
-        if not (
-            given.isascii() and given.isdigit() and len(given) <= 5 and 1 <= int(given) <= 65535
-        ):
+        if not (re.fullmatch("[0-9]{1,5}", given) and 1 <= int(given) <= 65535):
             what = f"{PORT_VARIABLE} {given[:80]!r}: expected a port from 1 to 65535"
             raise ConfigError(Fault((), what, "correct it, or set epmd_port"))
         return int(given)

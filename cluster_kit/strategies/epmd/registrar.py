@@ -42,8 +42,7 @@ class Registrar:
         epmd: The EPMD of this host.
         registration: The registration of this node.
         random: The source of jitter.
-        tell: Called with ``None`` whenever the node is registered, and with the fault whenever it
-            isn't.
+        report: Called with ``None`` whenever the node is registered, with the error when it isn't.
     """
 
     def __init__(
@@ -51,12 +50,12 @@ class Registrar:
         epmd: Epmd,
         registration: Registration,
         random: Random,
-        tell: Callable[[str | None], None],
+        report: Callable[[DiscoveryError | None], None],
     ) -> None:
         self._epmd = epmd
         self._registration = registration
         self._random = random
-        self._tell = tell
+        self._report = report
 
     async def run(self) -> None:
         """Stay registered until cancelled, which ends the registration."""
@@ -67,11 +66,10 @@ class Registrar:
             try:
                 await self._hold()
             except DiscoveryError as error:
-                self._tell(str(error))
+                self._report(error)
             failures = 0 if loop.time() - started_s >= CALM_S else failures + 1
-            await asyncio.sleep(
-                self._random.random() * min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10))
-            )
+            longest_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10))
+            await asyncio.sleep(self._random.random() * longest_s)
 
     async def _hold(self) -> None:
         """Register, and return when the registration has been lost."""
@@ -80,17 +78,15 @@ class Registrar:
         try:
             if registered.result != 0:
                 raise DiscoveryError(await self._taken())
-            self._tell(None)
+            self._report(None)
             await self._end_of(reader)
-            raise DiscoveryError(
-                f"{self._epmd} has ended our registration as {self._registration.name!r}: "
-                "registering again"
-            )
+            what = f"{self._epmd} has ended our registration as {self._registration.name!r}"
+            raise DiscoveryError(f"{what}: registering again")
         finally:
             writer.transport.abort()
 
     async def _end_of(self, reader: asyncio.StreamReader) -> None:
-        """Wait until EPMD closes the connection, on which it sends nothing more."""
+        """Wait until EPMD closes the connection, on which it sends nothing."""
         try:
             await reader.read(1)
         except OSError:
@@ -100,10 +96,10 @@ class Registrar:
         name = self._registration.name
         async with self._epmd.answering():
             holder = await self._epmd.find(name)
+        who = describe(holder) if holder else "a live process"
         return (
-            f"{self._epmd} refuses our name {name!r}: "
-            f"{describe(holder) if holder else 'a live process'} of this host has it, and EPMD "
-            "goes by what is before the '@'; give each process of a host a name of its own, or "
-            "stop that one; of several topologies of one node only one can be registered: set "
+            f"{self._epmd} refuses our name {name!r}: {who} of this host has it, and EPMD goes by "
+            "what is before the '@'; give each process of a host a name of its own, or stop that "
+            "one; of several topologies of one node only one can be registered: set "
             "register: false in the others"
         )

@@ -1,8 +1,8 @@
 """One run of an EPMD strategy: rounds of look-ups, and this node's registration.
 
-A round asks every EPMD that isn't still busy with the last one; each answer is reported as it
-comes, so that a slow EPMD delays nobody. EPMDs that failed when last asked have slots of their own,
-and never queue before others. A node that has just been registered asks at once: of two that start
+A round asks every EPMD that isn't still busy with the last one. Each answer is reported as it
+arrives, so a slow EPMD delays no other. EPMDs that failed when last asked have slots of their own,
+and never queue before others. A node that has just been registered asks at once: if two start
 together, the later one finds the other.
 """
 
@@ -40,8 +40,8 @@ class EpmdSession:
         self._loop = asyncio.get_running_loop()
         self._answers = EpmdAnswers(options.gone_after_s, ctx.found)
         self._targets: tuple[EpmdQuestion, ...] = ()
-        self._targets_fault: str | None = None
-        self._registration_fault: str | None = None
+        self._targets_fault: DiscoveryError | None = None
+        self._registration_fault: DiscoveryError | None = None
         self._hopeful = asyncio.Semaphore(HOPEFUL_AT_ONCE)
         self._doubtful = asyncio.Semaphore(DOUBTFUL_AT_ONCE)
         self._asking: dict[EpmdQuestion, asyncio.Task[list[Node] | DiscoveryError]] = {}
@@ -54,7 +54,7 @@ class EpmdSession:
         try:
             self._make_known()
             while True:
-                self._take_answers()
+                self._collect_answers()
                 if self._loop.time() >= self._due_s:
                     self._start_round()
                 self._report()
@@ -65,10 +65,9 @@ class EpmdSession:
             await self._close()
 
     async def _close(self) -> None:
-        tasks: list[asyncio.Task[Any]] = [
-            *self._asking.values(),
-            *([self._registering] if self._registering else []),
-        ]
+        tasks: list[asyncio.Task[Any]] = [*self._asking.values()]
+        if self._registering:
+            tasks.append(self._registering)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -89,16 +88,15 @@ class EpmdSession:
             self._reporter.announced()
         elif host_and_port(local.address) is None:
             why = "EPMD carries nothing but a port: use another strategy, or set register: false"
-            self._take_registration(f"epmd: cannot register {local.address!r}: {why}")
+            self._registered(DiscoveryError(f"cannot register {local.address!r}: {why}"))
         else:
             entry = registration_of(local, self._ctx.fence)
-            epmd = Epmd(
-                LOOPBACK, self._options.port(), min(self._options.deadline_s, REGISTRATION_S)
-            )
-            registrar = Registrar(epmd, entry, self._ctx.random, self._take_registration)
+            deadline_s = min(self._options.deadline_s, REGISTRATION_S)
+            epmd = Epmd(LOOPBACK, self._options.port(), deadline_s)
+            registrar = Registrar(epmd, entry, self._ctx.random, self._registered)
             self._registering = self._start(registrar.run(), "registration")
 
-    def _take_registration(self, fault: str | None) -> None:
+    def _registered(self, fault: DiscoveryError | None) -> None:
         """Record that this node is registered, or why not; the first try counts as announced."""
         if fault is None or not self._reporter.is_announced:
             self._reporter.announced()
@@ -110,30 +108,28 @@ class EpmdSession:
     # -- finding -----------------------------------------------------------------------------------
 
     def _ask_anew(self) -> None:
-        """Start a round now, without counting on answers to earlier questions."""
+        """Start a round now, and drop questions that were not answered yet."""
         for target in [target for target, task in self._asking.items() if not task.done()]:
             self._asking.pop(target).cancel()
         self._due_s = self._loop.time()
 
     def _start_round(self) -> None:
-        self._due_s = self._loop.time() + self._options.interval_s * (
-            1 + JITTER * (2 * self._ctx.random.random() - 1)
-        )
+        spread = 1 + JITTER * (2 * self._ctx.random.random() - 1)
+        self._due_s = self._loop.time() + self._options.interval_s * spread
         try:
             self._targets = self._options.targets(self._ctx.local)
         except DiscoveryError as error:
-            self._targets_fault = str(error)
+            self._targets_fault = error
         else:
             self._targets_fault = None
             self._answers.keep(self._targets)
         for target in self._targets:
             if target not in self._asking:
-                self._asking[target] = self._start(
-                    self._look_up(target), f"look-up at {target.epmd}"
-                )
+                asking = self._start(self._look_up(target), f"look-up at {target.epmd}")
+                self._asking[target] = asking
 
     async def _look_up(self, target: EpmdQuestion) -> list[Node] | DiscoveryError:
-        """Return the error rather than raise it: nobody awaits a look-up that was given up."""
+        """Return the error rather than raise it: no one awaits a look-up that was given up."""
         epmd = self._epmd(target.epmd)
         turns = self._doubtful if target in self._answers.faults else self._hopeful
         try:
@@ -142,29 +138,30 @@ class EpmdSession:
                 entries = await epmd.find_all(names)
         except DiscoveryError as error:
             return error
-        found = [judge(entry, target, self._ctx.fence) for entry in entries]
-        return [
-            node for node in found if isinstance(node, Node) and node.name != self._ctx.local.name
-        ]
+        judged = [judge(entry, target, self._ctx.fence) for entry in entries]
+        nodes = [node for node in judged if isinstance(node, Node)]
+        return [node for node in nodes if node.name != self._ctx.local.name]
 
-    def _take_answers(self) -> None:
-        """Handle finished look-ups; an exception that is no fault of an EPMD ends this run."""
+    def _collect_answers(self) -> None:
+        """Record finished look-ups; an exception that is no fault of an EPMD ends this run."""
         for target in [target for target, task in self._asking.items() if task.done()]:
             answer = self._asking.pop(target).result()
             if isinstance(answer, DiscoveryError):
-                self._answers.take_fault(target, str(answer))
+                self._answers.record_fault(target, answer)
             else:
-                self._answers.take_answer(target, answer, self._loop.time())
+                self._answers.record(target, answer, self._loop.time())
         if self._registering is not None and self._registering.done():
             self._registering.result()
 
     def _report(self) -> None:
-        fault = self._fault()
         found = Found(self._answers.nodes) if self._answers.answered else None
-        self._reporter.answer(found, DiscoveryError(fault) if fault else None)
+        self._reporter.answer(found, self._fault())
 
-    def _fault(self) -> str | None:
-        said = (self._targets_fault, self._registration_fault, *self._answers.faults.values())
-        faults = list(dict.fromkeys(filter(None, said)))
-        rest = f"; and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
-        return f"epmd: {'; '.join(faults[:MAX_SHOWN])}{rest}" if faults else None
+    def _fault(self) -> DiscoveryError | None:
+        """Return one error for all faults, each text once."""
+        faults = (self._targets_fault, self._registration_fault, *self._answers.faults.values())
+        texts = list(dict.fromkeys(str(fault) for fault in faults if fault))
+        if not texts:
+            return None
+        rest = f"; and {len(texts) - MAX_SHOWN} more" if len(texts) > MAX_SHOWN else ""
+        return DiscoveryError(f"epmd: {'; '.join(texts[:MAX_SHOWN])}{rest}")

@@ -1,11 +1,11 @@
 """Strategy ``gossip``: nodes of one network find each other by UDP multicast.
 
 ``engine`` explains the protocol, and decides what to send and what to believe. Where the cluster
-has a secret, ``sealed`` stands before it and lets in only what has proved to be live. Without a
-secret, datagrams are neither sealed nor authenticated: gossip on loopback then, or on a network
-that you trust. ``session`` connects these to the network, on the interface that ``group`` chooses;
-``diagnosis`` finds out why nobody is heard; ``causes`` has causes and cures. All but the options
-are loaded when the strategy runs, since the application imports it too.
+has a secret, ``sealed`` wraps it and lets in only what has proved to be live. Without a secret,
+datagrams are neither sealed nor authenticated: gossip on loopback then, or on a network that you
+trust. ``session`` connects these to the network, on the interface that ``group`` chooses, and
+``diagnosis`` finds out why nobody is heard. All but the options are loaded when the strategy runs,
+since the application imports it too.
 
 Source: libcluster ``Cluster.Strategy.Gossip``, lib/strategy/gossip.ex.
 Differs: a goodbye and a time to live, so that nodes also leave; each process is answered at a

@@ -1,8 +1,8 @@
 """Finds out why gossip finds nobody: checks the interface and the port, and listens.
 
-It sends a datagram to hear it back. That one never leaves the host where it is a multicast, and has
-an unknown kind, so that every node skips it. Everything else is listening; what is heard is
-hostile, so only a bounded part of it is kept.
+It sends one datagram, to receive it again. A multicast, it never leaves the host, and its kind is
+unknown, so every node skips it. Otherwise it only listens; what it hears is hostile, so only a
+bounded part is kept.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ MAX_LISTEN_S = 20.0
 MAX_KEPT = 100  # different things heard
 _SHOWN = 3
 _LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
+_SAME_FENCE = "give both the same cluster and group, or leave them out"
 
 
 async def diagnose(options: GossipOptions, ctx: Discovery) -> AsyncIterator[Finding]:
@@ -51,9 +52,8 @@ async def diagnose(options: GossipOptions, ctx: Discovery) -> AsyncIterator[Find
     try:
         group = await group_of(options, ctx.local.host, ctx.network)
     except ConfigError as error:
-        yield failed(
-            "interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error)
-        )
+        got = f"none for {options.multicast_if or ctx.local.host!r}"
+        yield failed("interface to use", got, str(error))
         return
     known = ctx.network.interfaces()
     for address in dict.fromkeys([group.via, group.heard_on]) if known else ():
@@ -107,8 +107,8 @@ async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: TrafficSo
         await asyncio.wait_for(traffic.echoed.wait(), ECHO_S)
     except TimeoutError:
         cause = (
-            f"a firewall of this host drops UDP to port {group.port}: allow it; or what is sent "
-            "on one interface should be heard on another: correct multicast_if and if_addr"
+            f"a firewall of this host drops UDP to port {group.port}: allow it; or one interface "
+            "sends and another one listens: correct multicast_if and if_addr"
         )
         return failed(asked, f"not heard back within {ECHO_S:g} s", cause)
     return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
@@ -121,26 +121,22 @@ async def _hear_others(options: GossipOptions, sending: str, traffic: TrafficSor
     asked = f"heartbeats of cluster {traffic.fence.cluster!r}, group {traffic.fence.group!r}"
     if traffic.nodes:
         others = f"; ignored: {listed(sorted(traffic.others))}" if traffic.others else ""
-        return Finding(
-            asked=asked,
-            got=f"{_count(len(traffic.nodes))}: {listed(sorted(traffic.nodes))}{others}",
-        )
+        got = f"{_count(len(traffic.nodes))}: {listed(sorted(traffic.nodes))}{others}"
+        return Finding(asked=asked, got=got)
     got = f"{'this node itself only' if traffic.own else 'nobody'} within {listen_s:.1f} s"
-    return Finding(
-        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, sending, traffic)
-    )
+    cause = _why_nobody(options, sending, traffic)
+    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
 
 
 def _why_nobody(options: GossipOptions, sending: str, traffic: TrafficSorter) -> str:
     if traffic.others:
-        return "only others are heard: " + "; ".join(
-            f"{who}: {cure}" for who, cure in sorted(traffic.others.items())[:_SHOWN]
-        )
+        others = sorted(traffic.others.items())[:_SHOWN]
+        return "only others are heard: " + "; ".join(f"{who}: {cure}" for who, cure in others)
     if is_loopback(sending):
         return (
             f"no other such node runs on this machine with port {options.port}; nodes elsewhere "
-            "are never heard on loopback: "
-            "for these, name this node after a host that they can reach"
+            "are never heard on loopback: for these, name this node after a host that they can "
+            "reach"
         )
     return (
         f"no such node runs yet, or on another port than {options.port} or another interface, or "
@@ -164,11 +160,8 @@ class TrafficSorter:
     def __init__(self, ctx: Discovery) -> None:
         self.fence = ctx.fence
         self._sealing = ctx.security.sealing
-        echo = encode(
-            msgspec.structs.replace(
-                Packet.of(ctx.local, ctx.fence, Kind.HEARTBEAT, leaving=False), kind=ECHO
-            )
-        )
+        own = Packet.of(ctx.local, ctx.fence, Kind.HEARTBEAT, leaving=False)
+        echo = encode(msgspec.structs.replace(own, kind=ECHO))
         self.echo = echo if self._sealing is None else _sealed_echo(self._sealing, ctx, echo)
         self.echoed = asyncio.Event()
         self.nodes: set[str] = set()
@@ -213,11 +206,10 @@ class TrafficSorter:
     def _sort(self, packet: Packet, source: Endpoint, *, is_sealed: bool) -> None:
         if packet.fence != self.fence:
             who = f"cluster {packet.cluster!r}, group {packet.group!r}"
-            self._keep_other(who, "give both the same cluster and group, or leave them out", source)
+            self._keep_other(who, _SAME_FENCE, source)
         elif self._sealing is not None and not is_sealed:
-            self._keep_other(
-                f"{packet.name} without a secret", "give it the secret of this node", source
-            )
+            who = f"{packet.name} without a secret"
+            self._keep_other(who, "give it the secret of this node", source)
         elif packet.kind == Kind.GOODBYE:
             self.nodes.discard(packet.name)
         elif packet.name == self._local.name:
@@ -239,15 +231,10 @@ def _unopened(error: NotOpened) -> tuple[str, str]:
     """Return what a sealed datagram is that doesn't open, and the cure."""
     match error.fault:
         case SealFault.FOREIGN:
-            return (
-                "sealed gossip of another cluster or group",
-                "give both the same cluster and group, or leave them out",
-            )
+            return "sealed gossip of another cluster or group", _SAME_FENCE
         case SealFault.OTHER_KEY:
-            return (
-                f"{error.name or 'a node'} with a secret that this node doesn't have",
-                "give both the same secret",
-            )
+            who = f"{error.name or 'a node'} with a secret that this node doesn't have"
+            return who, "give both the same secret"
         case _:
             return "sealed gossip that was damaged or forged", "find out who sends it"
 
@@ -258,10 +245,8 @@ def _strange(datagram: bytes) -> tuple[str, str]:
         return "libcluster's own gossip", "its nodes can't be joined; give each a port of its own"
     if datagram.startswith(MAGIC):
         return "gossip of another release", "run the same release everywhere"
-    return (
-        f"another protocol (it begins with {datagram[:8]!r})",
-        "choose another port, on all nodes",
-    )
+    what = f"another protocol (it begins with {datagram[:8]!r})"
+    return what, "choose another port, on all nodes"
 
 
 def _count(nodes: int) -> str:
@@ -292,6 +277,5 @@ def _programs_with(sockets: set[str]) -> Iterator[str]:
         if re.fullmatch(r"\d+", process.name):
             with suppress(OSError):  # it has ended, or is another user's
                 if any(str(fd.readlink()) in sockets for fd in (process / "fd").iterdir()):
-                    yield (
-                        f"{(process / 'comm').read_text(errors='replace').strip()} ({process.name})"
-                    )
+                    name = (process / "comm").read_text(errors="replace").strip()
+                    yield f"{name} ({process.name})"

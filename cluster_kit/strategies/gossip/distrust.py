@@ -1,6 +1,6 @@
 """Senders that claim our cluster and group but can't be believed: their secret differs. Pure.
 
-Anybody may have written what they say about themselves, so it is shown with care and not too often.
+Anybody may have sent such a datagram, so warnings quote it with care and are limited.
 """
 
 from __future__ import annotations
@@ -31,10 +31,8 @@ class Distrusted(Struct, frozen=True):
     why: str
 
     def __str__(self) -> str:
-        return (
-            f"gossip: {self.name or 'a node'} at {self.source.host}: {self.why}; give all nodes of "
-            "a cluster the same secret"
-        )
+        cure = "give all nodes of a cluster the same secret"
+        return f"gossip: {self.name or 'a node'} at {self.source.host}: {self.why}; {cure}"
 
 
 class Warnings:

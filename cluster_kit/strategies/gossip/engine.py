@@ -1,38 +1,61 @@
-"""The gossip protocol: when to speak, whom to answer, what to believe. Pure.
+"""The gossip protocol: what to send and when, and what to believe. Pure.
 
-Datagrams and time go in, actions come out; ``session`` does the rest.
+Datagrams and the time go in, actions come out, and ``session`` carries these out.
 
-**Packets.** Each describes its sender: name, address, metadata, boot, cluster and group, and
-whether it is leaving. There are four kinds:
+Packets
+=======
 
-- ``ANNOUNCE``: sent to the group by a node that has just started or got its network back. It is
-  padded, so that an answer is never larger than what caused it.
-- ``ANSWER``: sent to one address, by a node to whom an announcement was new.
-- ``HEARTBEAT``: sent to the group once per interval, with jitter.
-- ``GOODBYE``: sent to the group by a node that leaves for good.
+Each packet describes its sender: name, address, metadata, boot, cluster and group, and whether it
+is leaving. There are four kinds:
 
-**Joining.** A node announces itself at the times in ``ANNOUNCE_AT_S``, since a datagram may get
-lost. Those to whom it is new answer it directly; in a large cluster only some ``ANSWERERS`` do,
-drawn by lot, and it learns about the rest from their heartbeats.
+=============  =========  ==========================================================================
+kind           sent to    when
+=============  =========  ==========================================================================
+``ANNOUNCE``   the group  at ``ANNOUNCE_AT_S`` after the start, or once the network is back; several
+                          times, as a datagram may get lost
+``ANSWER``     one node   when an announcement came from a node that was unknown here
+``HEARTBEAT``  the group  once per interval, with jitter
+``GOODBYE``    the group  when the node leaves for good
+=============  =========  ==========================================================================
 
-**Healing.** A heartbeat from a stranger means that a partition has ended. It brings our own
-forward, at most once per interval, so that both sides know each other at once.
+**Joining.** Every node that doesn't know the newcomer answers its announcement. In a large cluster
+only about ``ANSWERERS`` of them do, drawn by lot; the newcomer learns about the others from their
+heartbeats.
 
-**Being alive.** A peer counts as alive for ``ttl_s`` after it was last heard. Nearly all packets
-repeat what is known, so they only move a time stamp in ``HeardPeers``. Known, unchanged peers are
-refreshed only periodically: each ``tick`` yields ``Seen`` for those whose last ``Seen`` could
-expire before the next tick, even if that is up to ``LATE_S`` late.
+**Healing.** A heartbeat from an unknown node means that a partition has ended. So our own next
+heartbeat is sent at once, though not more than once per interval, and both sides know each other.
 
-**Runs.** A boot orders the runs of one name. A newer run replaces an older one at once. A packet of
-an older run is late, and is ignored; if it keeps coming, two nodes share the name
-(``Novelty.RIVAL``), which the worker finds out by linking to both. After two silent intervals an
-older run may take over, as where the clock was set back. A goodbye counts against packets that it
-may have overtaken, for ``BELATED_S``, and not for ever: without a secret anybody can send one in
-another node's name, and that node goes on and is heard.
+What a packet means
+===================
 
-**Attackers.** Whoever forges packets can't use us as an amplifier: an answer is never larger than
-the announcement, and there are at most ``ANSWERS_PER_S``. Memory is bounded (``MAX_PEERS``,
-``REMEMBERED``).
+=====================================  =============================================================
+it comes from                          and means
+=====================================  =============================================================
+this very run                          nothing: a multicast is received by its sender as well
+another cluster or group               nothing: it is foreign
+an unknown node, or a newer run        ``Seen``; an older run is replaced at once
+an older run than the one known        nothing: it was delayed. If it keeps coming for
+                                       ``BELATED_S``, two nodes share the name (``Novelty.RIVAL``):
+                                       ``Seen``, and the worker finds out by linking to both. If the
+                                       newer run has been silent for two intervals, the clock was
+                                       set back: the older run replaces it
+the known run, which has changed       ``Seen`` again
+the known run, unchanged               a new time in ``HeardPeers``, and nothing to report
+a run that said goodbye                nothing for ``BELATED_S``, as it may have been overtaken by
+                                       the goodbye; afterwards that goodbye was forged, since
+                                       without a secret anybody can send one
+=====================================  =============================================================
+
+A peer counts as alive for ``ttl_s`` after its last packet. So ``Seen`` has to be repeated for
+unchanged peers, too: each ``tick`` yields it for those whose last one could expire before the next
+tick, even if that is up to ``LATE_S`` late.
+
+Bounds
+======
+
+**Attackers** can't use us as an amplifier: announcements are padded, an answer is never larger than
+the announcement, and there are at most ``ANSWERS_PER_S``. Memory is bounded by ``MAX_PEERS`` and
+``REMEMBERED``.
 
 **Speed.** A thousand nodes send a thousand packets per interval to each of a thousand nodes. So
 each datagram is decoded once per process (``lru_cache``), equal statements are one object, and a
@@ -58,14 +81,14 @@ from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
 
-ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # several, since datagrams get lost; soon, as others wait
+ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)
 ANNOUNCE_BYTES = 512  # longer than most answers; RFC 791 asks every host to accept 576
-ANSWERERS = 8  # about so many of those that hear an announcement answer
+ANSWERERS = 8  # how many of the nodes that receive an announcement answer it, on average
 ANSWERS_PER_S = 20.0  # per node, and as many at once
 REMEMBERED = 2048  # decoded datagrams; a node repeats itself until it changes
 REMEMBERED_AT_ONCE = 16  # batches; useful where several nodes share a process
-LATE_S = 1.0  # a tick that comes late by so much is still in time to refresh peers
-SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
+LATE_S = 1.0  # how late a tick may come and still refresh peers in time
+SPREAD = 0.2  # fraction by which times vary, so that nodes don't send in step
 
 
 class Send(Struct, frozen=True):
@@ -76,7 +99,7 @@ class Send(Struct, frozen=True):
 
 
 class IgnoredDatagram(Struct, frozen=True):
-    """A datagram is of no use."""
+    """A datagram is ignored."""
 
     why: str
 
@@ -173,7 +196,7 @@ class GossipEngine:
         return [*self._say(kind), *self._renewals(now_s)]
 
     def _renewals(self, now_s: float) -> list[Action]:
-        """Refresh known, unchanged peers before the next tick could be too late for them."""
+        """Repeat ``Seen`` for peers whose last one could expire before the next tick."""
         renewed = self._peers.renew(now_s, self._beat_at_s + LATE_S)
         return [action for said, until_s in renewed for action in _vouch(said, until_s - now_s)]
 
@@ -182,7 +205,7 @@ class GossipEngine:
         return self._say(Kind.GOODBYE)
 
     def receive(self, heard: Sequence[Datagram], now_s: float) -> list[Action]:
-        """Handle the datagrams that came in together."""
+        """Handle the datagrams that arrived together."""
         said = _all_said(tuple(heard))
         if self._peers.all_repeat(said, now_s):
             return []
@@ -195,7 +218,7 @@ class GossipEngine:
 
     def _receive(self, heard: Datagram, said: _Said, now_s: float) -> list[Action]:
         if said is None:
-            return self._hear_goodbye(heard, now_s)
+            return self._receive_goodbye(heard, now_s)
         if isinstance(said, IgnoredDatagram):
             return [said]
         if isinstance(said, _Sealed):
@@ -209,7 +232,7 @@ class GossipEngine:
             actions += self._welcome(heard, now_s)
         return actions
 
-    def _hear_goodbye(self, heard: Datagram, now_s: float) -> list[Action]:
+    def _receive_goodbye(self, heard: Datagram, now_s: float) -> list[Action]:
         packet = read(heard.data)
         if packet is None or packet.boot_id == self._local.boot_id:
             return []
@@ -228,19 +251,17 @@ class GossipEngine:
         actions = [*_introduction(said, self._ttl_s)]
         boot_id = said.node.boot_id
         if before is not None and boot_id is not None and boot_id < before:
-            # A roster that still has the newer run would ignore this one as late.
+            # a roster that still has the newer run would ignore this one as late
             actions.insert(0, Gone(said.node.key, Reason.REPLACED, before))
         return novelty, actions
 
     def _welcome(self, heard: Datagram, now_s: float) -> list[Send]:
-        """Make ourselves known to a stranger, unless it has answered us or enough others will."""
+        """Make ourselves known to a new peer, unless it has answered us or enough others will."""
         datagram, source = heard
         packet = read(datagram)
-        if (
-            packet is None
-            or packet.kind == Kind.ANSWER
-            or self._random() * len(self._peers) >= ANSWERERS
-        ):
+        if packet is None or packet.kind == Kind.ANSWER:
+            return []
+        if self._random() * len(self._peers) >= ANSWERERS:
             return []
         answer = self.datagram(Kind.ANSWER)
         if packet.kind == Kind.ANNOUNCE and len(answer) <= len(datagram):
@@ -262,10 +283,9 @@ class GossipEngine:
         datagram = self._datagrams.get(kind)
         if datagram is None:
             packet = replace(self._own, kind=kind)
-            datagram = encode(
-                packet.padded(self._announce_bytes) if kind is Kind.ANNOUNCE else packet
-            )
-            self._datagrams[kind] = datagram
+            if kind is Kind.ANNOUNCE:
+                packet = packet.padded(self._announce_bytes)
+            datagram = self._datagrams[kind] = encode(packet)
         return datagram
 
     def _jittered(self, delay_s: float) -> float:
@@ -280,7 +300,7 @@ def read(datagram: bytes) -> Packet | None:
 
 @lru_cache(maxsize=REMEMBERED_AT_ONCE)
 def _all_said(heard: tuple[Datagram, ...]) -> tuple[_Said, ...]:
-    """Return the meaning of a batch, shared by all nodes of this process that hear it."""
+    """Return the meaning of a batch, shared by all nodes of this process that receive it."""
     return tuple(map(_said, heard))
 
 
@@ -314,10 +334,8 @@ def _same(node: Node, fence: Fence, leaving: bool) -> Statement:
 
 
 def _foreign(fence: Fence, heard: Datagram) -> IgnoredDatagram:
-    return IgnoredDatagram(
-        f"gossip: cluster {fence.cluster!r}, group {fence.group!r} is foreign; from "
-        f"{heard.source.host}"
-    )
+    what = f"cluster {fence.cluster!r}, group {fence.group!r} is foreign"
+    return IgnoredDatagram(f"gossip: {what}; from {heard.source.host}")
 
 
 @lru_cache(maxsize=REMEMBERED)

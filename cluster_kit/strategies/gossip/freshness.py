@@ -1,15 +1,15 @@
-"""Distinguishes live datagrams from recordings, whoever made them and whenever. Pure.
+"""Distinguishes live datagrams from recordings. Pure.
 
-A run that isn't known is believed once it has sent back a nonce of ours, which proves that it was
-there after we had made the nonce. From then on its stamps have to grow.
+An unknown run is believed once it has sent back a nonce of ours, which proves that it existed after
+we made the nonce. From then on its stamps have to grow.
 
-Stamps tell the time, too, so nobody can hold back what a run says and deliver it bit by bit when
-the run is long gone. What comes later than it should by more than the time to live counts as little
-as a stranger's word, and so does what comes after as long a silence. Then the run has to send back
+Stamps are also times, so an attacker can't hold back a run's datagrams and deliver them one by one
+when the run is long gone. A datagram that arrives more than the time to live later than its stamp
+suggests proves nothing, nor does one after a silence of that length. Then the run has to send back
 a nonce again.
 
-An older datagram of a run is useless once a newer one has come. So there is no need for a window of
-those that may still come (RFC 4303 A2): the highest stamp suffices.
+An older datagram of a run is useless once a newer one has arrived. So there is no need for a window
+of stamps that may still come (RFC 4303 A2): the highest one suffices.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cluster_kit.wire.gossip import Boot
 NONCE_S = 5.0  # until the next nonce; the last one still counts, as an answer may be under way
 ASKS_PER_S = 400.0  # as many answers as one socket can hold
 AGAIN_S = 0.05  # until an unknown run is asked again, doubled each time; announcements are as close
-MAX_ASKED = 2048  # runs of which it is remembered when to ask them again
+MAX_ASKED = 2048  # runs that are remembered, with the time to ask them again
 _US = 1_000_000
 
 
@@ -117,9 +117,8 @@ class Freshness:
 
     def _prove(self, boot: Boot, stamp: int, now_s: float) -> None:
         asked = self._asked.pop(boot, None)
-        self._runs[boot] = _Run(
-            stamp, stamp - now_s * _US, now_s, asked.echoed if asked else NO_NONCE
-        )
+        echoed = asked.echoed if asked else NO_NONCE
+        self._runs[boot] = _Run(stamp, stamp - now_s * _US, now_s, echoed)
         self._runs.move_to_end(boot)
         while len(self._runs) > MAX_PEERS or self._is_past(next(iter(self._runs.values())), now_s):
             self._runs.popitem(last=False)

@@ -1,7 +1,8 @@
-"""Chooses the group and the interface: from the options and the host in the node's name.
+"""Chooses the group and the interface, and explains why a group can't be used.
 
-An IPv4 address stands for an interface by itself. A link-local IPv6 address is ambiguous without
-its interface, so it is looked up among those of this machine.
+The choice depends on the options and on the host in the node's name. An IPv4 address identifies an
+interface. A link-local IPv6 address is ambiguous without its interface, so that is looked up among
+those of this machine.
 """
 
 from __future__ import annotations
@@ -82,17 +83,15 @@ async def group_of(options: GossipOptions, host: str, network: Network) -> Group
 
 def _heard_on(options: GossipOptions, via: str, known: Sequence[Interface]) -> str:
     """Return the address to listen on: the sending one, unless the options choose another."""
-    if is_unspecified(options.if_addr):
+    address, v6 = options.if_addr, is_v6(via)
+    if is_unspecified(address):
         return via
-    if not is_v6(via) and ip_of(options.if_addr):
-        return options.if_addr
-    address = (
-        options.if_addr
-        if ip_of(options.if_addr)
-        else _address_of(options.if_addr, known, v6=is_v6(via))
-    )
+    if not ip_of(address):
+        address = _address_of(address, known, v6=v6)
+    elif not v6:
+        return address
     interface = _interface(address, known)
-    return _scoped(interface) if is_v6(via) else interface.address
+    return _scoped(interface) if v6 else interface.address
 
 
 def _protocol(options: GossipOptions, wanted: str) -> bool | None:
@@ -118,9 +117,8 @@ def interface_with(address: str, known: Sequence[Interface]) -> Interface | None
 def _interface(address: str, known: Sequence[Interface]) -> Interface:
     interface = interface_with(address, known)
     if interface is None:
-        raise ConfigError(
-            f"gossip: cannot use {address!r}: no interface has that address; {not_there(known)}"
-        )
+        cause = f"no interface has that address; {not_there(known)}"
+        raise ConfigError(f"gossip: cannot use {address!r}: {cause}")
     return interface
 
 
@@ -132,20 +130,14 @@ def _address_of(name: str, known: Sequence[Interface], *, v6: bool) -> str:
     """Return an address of the interface ``name``, preferably one that is not link-local."""
     there = [each for each in known if each.name == name]
     if not there:
-        raise ConfigError(
-            f"gossip: cannot use {name!r}: there is no such interface; {not_there(known)}"
-        )
-    fit = sorted(
-        (each for each in there if is_v6(each.address) == v6),
-        key=lambda each: is_of_link(each.address),
-    )
+        cause = f"there is no such interface; {not_there(known)}"
+        raise ConfigError(f"gossip: cannot use {name!r}: {cause}")
+    fit = [each for each in there if is_v6(each.address) == v6]
     if not fit:
-        protocol = "IPv6" if v6 else "IPv4"
-        raise ConfigError(
-            f"gossip: cannot use {name!r}: it has no {protocol} address: give it one, or use "
-            "another group"
-        )
-    return _scoped(fit[0]) if v6 else fit[0].address
+        cause = f"it has no IPv{6 if v6 else 4} address: give it one, or use another group"
+        raise ConfigError(f"gossip: cannot use {name!r}: {cause}")
+    best = min(fit, key=lambda each: is_of_link(each.address))
+    return _scoped(best) if v6 else best.address
 
 
 def not_there(known: Sequence[Interface]) -> str:
@@ -162,11 +154,9 @@ async def _look_up(host: str, network: Network, *, v6: bool | None) -> str:
             return (await network.resolve(host, version=version))[0]
         except NetworkError as exc:
             cause = exc
-    protocol = "IPv6 " if v6 else ""
-    raise ConfigError(
-        f"gossip: cannot use {host!r}: it has no {protocol}address; correct the host in the "
-        "node's name, or set multicast_if"
-    ) from cause
+    what = f"it has no {'IPv6 ' if v6 else ''}address"
+    cure = "correct the host in the node's name, or set multicast_if"
+    raise ConfigError(f"gossip: cannot use {host!r}: {what}; {cure}") from cause
 
 
 def not_joined(group: Group, error: NetworkError) -> SourceFault:

@@ -39,7 +39,7 @@ class GossipOptions(Strategy):
         if_addr: Address or name of the interface to listen on; 0.0.0.0 for the one that is used for
             sending.
         multicast_addr: Group to send to, of IPv4 or IPv6; with ``broadcast_only`` the broadcast
-            address. The default stands for ff12::e601:1fb where the interface is given by an IPv6
+            address. The default means ff12::e601:1fb where the interface is given by an IPv6
             address.
         multicast_if: Address or name of the interface to send on; by default that of the host part
             of the node's name.

@@ -1,4 +1,4 @@
-"""The runs of nodes that were heard: recognizes news, repetitions and late packets. Pure.
+"""The runs of nodes that were heard: recognizes new, repeated and late packets. Pure.
 
 Memory is bounded whatever the network sends: peers that were heard longest ago make room for new
 ones. ``engine`` explains the rules.
@@ -30,7 +30,7 @@ class Novelty(Enum):
     KNOWN = auto()
     """The run describes itself as before."""
     LATE = auto()
-    """The run said goodbye or was replaced a moment ago: the packet was under way for long."""
+    """The run said goodbye or was replaced a moment ago: the packet was delayed."""
     RIVAL = auto()
     """The run keeps speaking after a newer one has replaced it: two nodes share one name."""
 
@@ -52,20 +52,18 @@ class HeardPeers:
     """The peers that were heard recently.
 
     Args:
-        silent_s: After so many silent seconds of a run, an older one may take its place: the clock
-            was set back between the two.
-        ttl_s: After so many silent seconds a peer is forgotten, and it is new when it returns.
+        silent_s: For how many seconds a run must be silent before an older one may replace it,
+            since the clock was set back between the two.
+        ttl_s: For how many seconds a silent peer is remembered; when it returns later, it is new.
     """
 
     def __init__(self, *, silent_s: float, ttl_s: float) -> None:
         self._silent_s = silent_s
         self._ttl_s = ttl_s
-        self._said: dict[str, Statement] = {}  # by name, what was heard last
-        self._heard_s: dict[Statement, float] = {}  # when that was
-        self._until_s: dict[Statement, float] = {}  # until when others may rely on it
-        self._rivalled_since_s: dict[
-            str, float
-        ] = {}  # since when an older run than the one that is known speaks, too
+        self._said: dict[str, Statement] = {}  # the last statement, by name
+        self._heard_s: dict[Statement, float] = {}  # when it was last heard
+        self._until_s: dict[Statement, float] = {}  # when its last ``Seen`` expires
+        self._rivalled_since_s: dict[str, float] = {}  # since when an older run speaks, too
         self._lapsing: set[Statement] = set()  # peers for which ``renew`` may be too late
         self._renewed_at_s = -inf
         self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, oldest first
@@ -127,9 +125,8 @@ class HeardPeers:
 
     def _make_room(self) -> None:
         """Forget the peers that were heard longest ago, several at once: it is a full scan."""
-        for said in nsmallest(
-            max(1, MAX_PEERS // 16), self._heard_s, key=self._heard_s.__getitem__
-        ):
+        count = max(1, MAX_PEERS // 16)
+        for said in nsmallest(count, self._heard_s, key=self._heard_s.__getitem__):
             self._drop(said)
 
     def _judge(self, said: Statement, now_s: float) -> Novelty:
@@ -145,16 +142,13 @@ class HeardPeers:
             return Novelty.KNOWN if is_known else Novelty.CHANGED
         if boot_id > before.node.boot_id or now_s - self._heard_s[before] >= self._silent_s:
             return Novelty.NEW
-        return (
-            Novelty.RIVAL
-            if now_s - self._rivalled_since_s.setdefault(said.node.key, now_s) > BELATED_S
-            else Novelty.LATE
-        )
+        since_s = self._rivalled_since_s.setdefault(said.node.key, now_s)
+        return Novelty.RIVAL if now_s - since_s > BELATED_S else Novelty.LATE
 
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:
         """Return the peers that were heard again and whose last ``Seen`` expires by ``horizon_s``.
 
-        The owner comes again by then. Each peer comes with the time at which its next ``Seen``
+        This is called again by then. Each peer is returned with the time at which its next ``Seen``
         expires. Peers that have been silent for too long are forgotten.
         """
         ending = [said for said, until_s in self._until_s.items() if until_s < horizon_s]
@@ -175,9 +169,9 @@ class HeardPeers:
         return renewed
 
     def bury(self, name: str, boot_id: BootId, now_s: float) -> bool:
-        """Record a goodbye, whatever was heard before; return whether it is news.
+        """Record a goodbye, whatever was heard before; return whether it is new.
 
-        It counts for a while only: anybody can send one in another node's name, and that node is
+        It counts only for a while: anybody can send one in another node's name, and that node is
         heard again.
         """
         if now_s < self._buried.get(boot_id, -inf):

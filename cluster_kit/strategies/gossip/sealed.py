@@ -1,11 +1,11 @@
 """Gossip under a secret: the protocol of ``engine`` in datagrams that can't be replayed. Pure.
 
-What the engine sends to the group goes out sealed, with a nonce. A node that hears it from an
-unknown run sends that nonce back, with a nonce of its own. So the run knows that the answer is
-live, and sends the other nonce back in turn: both know each other after three datagrams.
+Each datagram to the group is sealed and carries a nonce. A node that receives it from an unknown
+run sends that nonce back, with a nonce of its own. So the run knows that the answer is live, and
+sends the other nonce back in turn: both know each other after three datagrams.
 
-A datagram for one node goes to the address that the node names, wherever its own datagram seems to
-come from. A datagram for an unknown run is no longer than what caused it. The engine hears only
+A datagram to one node is sent to the address inside that node's sealed datagram, whatever source
+that had. A datagram to an unknown run is no longer than what caused it. The engine receives only
 what has proved to be live.
 """
 
@@ -42,11 +42,9 @@ from cluster_kit.wire.envelope import encode as encode_envelope
 from cluster_kit.wire.gossip import Boot, Kind, Packet, decode
 from cluster_kit.wire.sealing import NotOpened, Opened, SealFault, Sealing
 
-ASKING_BYTES = (
-    256  # of a datagram that asks for a reply, if there is room: most replies have no more
-)
-FEW = 100  # peers: so many may ask a newcomer at once, and its socket holds it all
-LONGEST_DELAY_S = NONCE_S - 1.0  # the nonce that is sent back has to count then
+ASKING_BYTES = 256  # a question is padded to this, if there is room: most replies fit
+FEW = 100  # peers that may ask a newcomer at once: its socket can hold that
+LONGEST_DELAY_S = NONCE_S - 1.0  # the nonce that is sent back must still count then
 
 
 class _Question(Struct, frozen=True, order=True):
@@ -127,7 +125,7 @@ class SealedEngine:
         return [self._seal(send) for send in self._engine.goodbye()]
 
     def receive(self, heard: Sequence[Datagram], now_s: float) -> list[Action]:
-        """Handle the datagrams that came in together."""
+        """Handle the datagrams that arrived together."""
         self._now_s = now_s
         actions: list[Action] = []
         believed: list[Datagram] = []
@@ -144,7 +142,7 @@ class SealedEngine:
                 actions.append(IgnoredDatagram(f"{error}; from {datagram.source.host}"))
             else:
                 if packet is None and envelope.packet:
-                    continue  # it is of a later version
+                    continue  # of a later version
                 actions += self._judge(datagram, opened, envelope, packet, believed)
         if believed:
             actions += self._sent(self._engine.receive(believed, now_s))
@@ -164,12 +162,10 @@ class SealedEngine:
         believed: list[Datagram],
     ) -> list[Action]:
         fence = self._fence  # compared part by part, since each datagram comes through here
-        if packet and (
-            packet.boot != opened.boot
-            or packet.cluster != fence.cluster
-            or packet.group != fence.group
-        ):
+        if packet and (packet.boot != opened.boot or packet.cluster != fence.cluster):
             return []  # no node of ours sends that
+        if packet and packet.group != fence.group:
+            return []
         to = envelope.reply_to(heard.source)
         liveness = self._freshness.judge(opened.boot, opened.stamp, envelope.echo, self._now_s)
         if liveness is Liveness.REPEATED:
@@ -194,12 +190,12 @@ class SealedEngine:
         return [self._seal(Send(self._engine.datagram(Kind.ANSWER), to), echo=nonce)]
 
     def _doubt(self, boot: Boot, to: Endpoint, nonce: bytes, size_bytes: int) -> list[Action]:
-        """Ask an unknown run; later where so many ask it that they would flood it."""
+        """Ask an unknown run, with a delay if so many nodes ask that they would flood it."""
         peers = len(self._freshness)
         delay_s = self._random() * min(peers / ASKS_PER_S, LONGEST_DELAY_S) if peers > FEW else 0.0
-        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(
-            boot, self._now_s, in_s=delay_s
-        ):
+        if len(self._waiting) >= MAX_ASKED:
+            return []
+        if not self._freshness.may_ask(boot, self._now_s, in_s=delay_s):
             return []
         self._questions += 1
         question = _Question(self._now_s + delay_s, self._questions, boot, to, nonce, size_bytes)
@@ -211,22 +207,15 @@ class SealedEngine:
     def _ask(self, question: _Question, now_s: float) -> list[Action]:
         """Ask with a datagram no longer than what caused it, with our packet if that fits."""
         room_bytes = question.size_bytes - self._sealing.overhead_bytes
-        asking = self._envelope(
-            nonce=self._freshness.nonce(now_s),
-            echo=question.echo if self._engine.speaks else NO_NONCE,
-        )
-        if self._engine.speaks:
-            telling = self._envelope(
-                nonce=asking.nonce, echo=asking.echo, packet=self._engine.datagram(Kind.ANSWER)
-            )
-            if len(encode_envelope(telling)) <= room_bytes:
+        nonce, speaks = self._freshness.nonce(now_s), self._engine.speaks
+        asking = self._envelope(nonce=nonce, echo=question.echo if speaks else NO_NONCE)
+        if speaks:
+            packet = self._engine.datagram(Kind.ANSWER)
+            answering = self._envelope(nonce=nonce, echo=asking.echo, packet=packet)
+            if len(encode_envelope(answering)) <= room_bytes:
                 self._freshness.asked(question.boot, asking.echo)
-                return [
-                    Send(
-                        self._sealed(telling.padded(min(room_bytes, self._asking_bytes))),
-                        question.to,
-                    )
-                ]
+                padded = answering.padded(min(room_bytes, self._asking_bytes))
+                return [Send(self._sealed(padded), question.to)]
         if len(encode_envelope(asking)) > room_bytes:
             return []  # the other run asks us instead: our datagrams are longer
         return [Send(self._sealed(asking.padded(room_bytes)), question.to)]
@@ -238,13 +227,10 @@ class SealedEngine:
 
     def _seal(self, send: Send, *, echo: bytes = NO_NONCE) -> Send:
         if send.to is not None:
-            return Send(
-                self._sealed(self._envelope(nonce=NO_NONCE, echo=echo, packet=send.datagram)),
-                send.to,
-            )
-        asking = self._envelope(
-            nonce=self._freshness.nonce(self._now_s), echo=echo, packet=send.datagram
-        )
+            envelope = self._envelope(nonce=NO_NONCE, echo=echo, packet=send.datagram)
+            return Send(self._sealed(envelope), send.to)
+        nonce = self._freshness.nonce(self._now_s)
+        asking = self._envelope(nonce=nonce, echo=echo, packet=send.datagram)
         return Send(self._sealed(asking.padded(self._asking_bytes)))
 
     def _envelope(self, *, nonce: bytes, echo: bytes, packet: bytes = b"") -> Envelope:

@@ -1,9 +1,9 @@
-"""One run of the strategy: it feeds the engine, and carries out the engine's actions.
+"""One run of the strategy: feeds the engine, and carries out the engine's actions.
 
-Datagrams are handled as they come in; the run itself wakes up only for what is due and for what is
-worth reporting, since most datagrams repeat what is known. A network that fails is reported once,
-and tried again each interval. Silence is judged by attended time, so a machine that was stopped and
-goes on takes nobody for silent.
+Datagrams are handled as they arrive. The run itself wakes up only when something is due or worth
+reporting, since most datagrams repeat what is known. A network that fails is reported once, and
+tried again each interval. Silence is judged by attended time, so a machine that was stopped and
+continues finds no peer silent.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cluster_kit.gossip")
 
-GOODBYES = 3  # nobody asks for a lost goodbye
+GOODBYES = 3  # sent at once, as one may get lost
 MAX_QUEUED = 64  # observations that the worker has not taken; beyond, the session stops listening
 KEY_BYTES = 32  # of nonces
 
@@ -61,8 +61,7 @@ class GossipSession:
         self._reporter = Reporter(ctx.announced)
         self._group: Group | None = None
         self._datagrams: Datagrams | None = None
-        # When to join the group again; None while it works.
-        self._join_at_s: float | None = self._clock.now_s()
+        self._join_at_s: float | None = self._clock.now_s()  # None while the group works
         self._changed = False
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
@@ -75,7 +74,7 @@ class GossipSession:
                     yield observation
                 await self._pause()
         except (asyncio.CancelledError, GeneratorExit):
-            # Not where the run fails: it restarts at once, and is not believed after a goodbye.
+            # not where the run fails: it restarts at once, and is not believed after a goodbye
             self._say_goodbye()
             raise
         finally:
@@ -93,7 +92,7 @@ class GossipSession:
     async def _pause(self) -> None:
         """Wait until something is due, or there is something to report."""
         if self._datagrams is not None:
-            self._datagrams.listen(self._hear)
+            self._datagrams.listen(self._received)
         due_s = [self._engine.next_s] if self._datagrams is not None else []
         if self._join_at_s is not None:
             due_s.append(self._join_at_s)
@@ -111,7 +110,7 @@ class GossipSession:
         if self._datagrams is not None:
             self._carry_out(self._engine.tick(now_s))
 
-    def _hear(self, datagrams: Sequence[Datagram]) -> None:
+    def _received(self, datagrams: Sequence[Datagram]) -> None:
         """Handle datagrams; nearly all repeat what is known, and a thousand nodes send many."""
         if self._datagrams is None:
             return
@@ -176,7 +175,7 @@ class GossipSession:
                 self._reporter.works()
 
     def _ignore(self, why: str) -> None:
-        """Log a datagram that is of no use, now and then."""
+        """Log an ignored datagram, once in a while."""
         if self._throttle.passes("ignored", self._clock.now_s()):
             log.debug("port %d: %s%s", self._options.port, why, self._throttle.more("ignored"))
 
@@ -204,9 +203,7 @@ def _retried(fault: SourceFault) -> ClusterKitError:
     return DiscoveryError(f"gossip: {fault}; trying again", strategy="gossip")
 
 
-def _plain(
-    options: GossipOptions, ctx: Discovery, announce_bytes: int = ANNOUNCE_BYTES
-) -> GossipEngine:
+def _plain(options: GossipOptions, ctx: Discovery, padded: int = ANNOUNCE_BYTES) -> GossipEngine:
     return GossipEngine(
         ctx.local,
         ctx.fence,
@@ -215,12 +212,12 @@ def _plain(
         interval_s=options.interval_s,
         ttl_s=options.ttl_s,
         random=ctx.random.random,
-        announce_bytes=announce_bytes,
+        announce_bytes=padded,
     )
 
 
 def _sealed(options: GossipOptions, ctx: Discovery, sealing: Sealing) -> SealedEngine:
-    # Loaded only where there is a secret.
+    # loaded only if there is a secret
     from cluster_kit.strategies.gossip.sealed import SealedEngine
     from cluster_kit.wire.envelope import ENVELOPE_BYTES
 

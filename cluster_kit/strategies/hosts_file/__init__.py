@@ -1,7 +1,7 @@
 """Strategy ``hosts_file``: the nodes that a file lists now; it may be edited at any time.
 
 A whole file is an explicit answer, so a node that is removed from it is gone. A file that can't be
-read, or that may be half written, is a failed look-up and takes nobody away.
+read, or that may be half written, is a failed look-up and removes no node.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class HostsFileStrategy(Strategy):
     unchanged content needs no answer.
 
     Args:
-        path: The file: one node a line, as ``name@host:port``, or ``host:port`` where the node
-            tells its name.
+        path: The file: one node a line, as ``name@host:port``, or ``host:port`` if the node
+            introduces itself.
         interval_s: Seconds from one look at the file to the next.
     """
 

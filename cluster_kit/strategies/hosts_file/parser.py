@@ -1,6 +1,6 @@
 """Parses a hosts file. Pure: bytes in, nodes or faults out.
 
-A file may be read while somebody writes it. Whatever looks like half of one is therefore a fault:
+A file may be read while it is being written. So anything that looks like half of one is a fault:
 an empty file, and one whose last line has no end.
 """
 
@@ -73,9 +73,8 @@ def _faults(content: bytes, nodes: dict[Node, int]) -> Iterator[FileFault]:
             yield FileFault(str(exc), _CURE, number)
     if rest:
         what = "the last line has no end: the file may be half written"
-        yield FileFault(
-            what, "end it with a newline, or wait until the file is written", len(lines) + 1
-        )
+        cure = "end it with a newline, or wait until the file is written"
+        yield FileFault(what, cure, len(lines) + 1)
     elif is_empty:
         yield FileFault("the file is empty: it may be half written", _EMPTY_CURE, 1)
 
@@ -84,21 +83,19 @@ def _text(line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as exc:
-        raise ValueError(
-            f"byte {exc.start + 1} of the line, {line[exc.start]:#04x}, is not UTF-8"
-        ) from exc
+        byte = f"byte {exc.start + 1} of the line, {line[exc.start]:#04x}"
+        raise ValueError(f"{byte}, is not UTF-8") from exc
 
 
 def _node(entry: str) -> Node:
+    unusable = f"cannot use {entry[:_SHOWN]!r}"
     if "," in entry:
-        raise ValueError(
-            f"cannot use {entry[:_SHOWN]!r}: a comma does not separate nodes; write one {FORM} on "
-            "each line"
-        )
+        cure = f"write one {FORM} on each line"
+        raise ValueError(f"{unusable}: a comma does not separate nodes; {cure}")
     try:
         return parse_node(entry)
     except ValueError as exc:
-        raise ValueError(f"cannot use {entry[:_SHOWN]!r}: expected one {FORM}; {exc}") from exc
+        raise ValueError(f"{unusable}: expected one {FORM}; {exc}") from exc
 
 
 def _add(node: Node, number: int, nodes: dict[Node, int], taken: dict[str, int]) -> None:
@@ -107,8 +104,7 @@ def _add(node: Node, number: int, nodes: dict[Node, int], taken: dict[str, int])
         return
     for identity in identities(node):
         if identity in taken:
-            raise ValueError(
-                f"{identity!r:.{_SHOWN}} is in line {taken[identity]}, too: list each node once"
-            )
+            what = f"{identity!r:.{_SHOWN}} is in line {taken[identity]}, too"
+            raise ValueError(f"{what}: list each node once")
     nodes[node] = number
     taken |= dict.fromkeys(identities(node), number)

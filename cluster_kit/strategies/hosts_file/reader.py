@@ -58,7 +58,7 @@ class FileReader:
         refusal = _refusal(self._path.stat())  # opening a pipe or a device has side effects
         if refusal is not None:
             return refusal
-        # Without blocking: it may be a pipe by now.
+        # without blocking: it may be a pipe by now
         fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             now_s = time.monotonic()
@@ -89,11 +89,9 @@ def _stamp(found: os.stat_result) -> Stamp:
 
 def _refusal(found: os.stat_result) -> FileFault | None:
     kind = stat.S_IFMT(found.st_mode)
-    return (
-        None
-        if kind == stat.S_IFREG
-        else FileFault(f"is {_KINDS.get(kind, 'a device')}: expected a file", _CORRECT)
-    )
+    if kind == stat.S_IFREG:
+        return None
+    return FileFault(f"is {_KINDS.get(kind, 'a device')}: expected a file", _CORRECT)
 
 
 def _content(fd: int) -> bytes | FileFault:
@@ -103,10 +101,8 @@ def _content(fd: int) -> bytes | FileFault:
         if not chunk:
             return content
         content += chunk
-    return FileFault(
-        f"has more than {MAX_BYTES} bytes",
-        "is it the right file? If so, split the cluster into several topologies",
-    )
+    cure = "is it the right file? If so, split the cluster into several topologies"
+    return FileFault(f"has more than {MAX_BYTES} bytes", cure)
 
 
 def place_of(path: Path) -> str:

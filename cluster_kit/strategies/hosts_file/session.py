@@ -1,7 +1,7 @@
-"""One run of the strategy: it looks at the file again and again, and reports what is new.
+"""One run of the strategy: reads the file again and again, and reports what is new.
 
-A change that takes a node away counts once the file holds still: a file that is written in place,
-line by line, looks whole after each line.
+A change that removes a node counts once the file has stopped changing: a file that is written in
+place, line by line, looks complete after each line.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class KubernetesOptions(Strategy):
             governs hostnames.
         port: The port that peers listen on, by number, or by its name in the Service or the
             container; by default the only one.
-        node_basename: The part of all names before the ``@``; by default peers tell their names.
+        node_basename: The part of names before the ``@``; by default peers introduce themselves.
         mode: What the part after it is made of: the address, the pod's DNS name by address, or the
             one by hostname.
         namespace: The namespace to look in; by default the pod's own, or that of the kubeconfig's

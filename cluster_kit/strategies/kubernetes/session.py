@@ -171,7 +171,7 @@ class KubernetesSession:
 
     def _replace(self) -> None:
         """Apply a complete list."""
-        if not self._staged and self._view.knows_somebody:
+        if not self._staged and self._view.knows_nodes:
             self._doubt_until_s = self._loop.time() + self._limits.doubt_s
         self._view.replace(self._staged)
         self._staged = []

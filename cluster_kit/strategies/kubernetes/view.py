@@ -115,7 +115,7 @@ class CollectionView:
         return len(self._objects)
 
     @property
-    def knows_somebody(self) -> bool:
+    def knows_nodes(self) -> bool:
         """Whether any node is known."""
         return bool(self._vouched)
 

@@ -1,13 +1,13 @@
 """Browses for instances of a service: what to ask, and what to believe. Pure.
 
-Records and time go in, observations come out. Records live as long as they say, and answers are
-multicast. So the node that asks first, early in the last half of a record's life, renews it for
+Records and the time go in, observations come out. Records live as long as they say, and answers are
+multicast. So the node that asks first, early in the second half of a record's life, renews it for
 all. An instance that doesn't answer is forgotten when its records expire; no node reports it as
 gone, since the others' records have expired by then, too.
 
-Nodes ask who is there less and less often, and in a large network rarest of all, until one is lost
-without a goodbye, as by a partition. Memory and questions per second are bounded whatever the
-network sends.
+Nodes browse less and less often, the less the larger the network is. Once a node is lost without a
+goodbye, as by a partition, they begin anew. Memory and questions per second are bounded whatever
+the network sends.
 
 Source: RFC 6762, sections 5.2 (intervals), 7.1 (known answers), 10 (times to live).
 Differs: intervals needn't grow to an hour, so that a small network heals within minutes.
@@ -33,13 +33,13 @@ MAX_ASKED = 30  # instances between two ticks; the others wait for the next one
 TICK_S = 0.1
 FIRST_BROWSE_S = (0.02, 0.12)  # so that nodes that start together don't ask together
 BROWSE_S = (1.0, 1.2)  # then the double, and so on
-NETWORK_BROWSE_S = 60.0  # between questions of the whole network in the end: one heals a partition
+NETWORK_BROWSE_S = 60.0  # in the end, between two questions of any node: one heals a partition
 MAX_BROWSE_S = 3600.0
-# Fractions of a record's life at which to ask again, each drawn between two.
+# fractions of a record's life at which to ask again, each drawn between two
 RENEW = ((0.5, 0.8), (0.82, 0.86), (0.88, 0.91), (0.93, 0.96))
 COMPLETE_AT_S = (0.1, 1.0, 3.0)  # when to ask for what is missing of a new instance
 COMPLETE_S = 7.0  # how long to wait for it
-BURIED_S = 3.0  # for so long after a goodbye an answer may still be under way
+BURIED_S = 3.0  # after a goodbye, while an earlier answer may still be under way
 
 _SAME_FENCE = "give both the same cluster and group, or leave them out"
 _SAME_RELEASE = "run the same release everywhere"
@@ -82,8 +82,8 @@ class DueQuestions(NamedTuple):
 
     Attributes:
         instances: Instances to ask about.
-        browse: Whether to ask who else is there.
-        known: Those who needn't answer that: pairs of name and seconds left to live.
+        browse: Whether to ask which others there are.
+        known: Instances that needn't answer that, as pairs of name and seconds left to live.
     """
 
     instances: list[str]
@@ -92,7 +92,7 @@ class DueQuestions(NamedTuple):
 
 
 class IgnoredInstance(NamedTuple):
-    """An instance is of no use; ``cure`` is what to do if it should be."""
+    """An instance is ignored; ``cure`` is what to do if it should not be."""
 
     instance: str
     why: str
@@ -116,7 +116,7 @@ class Browser:
     """Everything known about the instances of one type of service.
 
     Args:
-        own: The boot of this node, whose own instance is heard, too.
+        own: The boot of this node, whose own instance is received, too.
         fence: Cluster and group; other clusters and groups are ignored.
         addresses_of: Returns the addresses of a host as far as they are known.
         random: The source of jitter.
@@ -180,9 +180,10 @@ class Browser:
         match record:
             case ServiceRecord():
                 instance.service, instance.heard_s = record, now_s
-            case TextRecord(text=text) if text != instance.text and not _is_late(
-                read := _read(text), instance.read
-            ):
+            case TextRecord(text=text) if text != instance.text:
+                read = _read(text)
+                if _is_late(read, instance.read):
+                    return
                 instance.text, instance.read = text, read
             case _:
                 return
@@ -191,19 +192,15 @@ class Browser:
     def hear_of_hosts(self, hosts: set[str]) -> None:
         """Note that addresses of these hosts, in lower case, were heard."""
         for key, instance in self._instances.items():
-            if (
-                instance.vouched is None
-                and instance.service is not None
-                and instance.service.host.lower() in hosts
-            ):
+            service = instance.service
+            if instance.vouched is None and service and service.host.lower() in hosts:
                 self._news[key] = None
 
     def _admit(self, key: str, name: str, now_s: float) -> _Instance | None:
         if len(self._instances) >= MAX_INSTANCES:
             return None
-        instance = _Instance(
-            name, now_s + COMPLETE_S, [now_s + delay_s for delay_s in COMPLETE_AT_S]
-        )
+        ask_at_s = [now_s + delay_s for delay_s in COMPLETE_AT_S]
+        instance = _Instance(name, now_s + COMPLETE_S, ask_at_s)
         self._instances[key] = instance
         self._ask_at_s = min(self._ask_at_s, instance.ask_at_s[0])
         return instance
@@ -233,19 +230,14 @@ class Browser:
                 yield Gone(instance.vouched.node.key, Reason.LEFT, instance.vouched.node.boot_id)
         elif instance.service is not None and instance.read is not None:
             match instance.read:
-                case Announcement(fence=self._fence) as announcement if (
-                    announcement.node.boot_id != self._own
-                ):
-                    yield from self._vouch(instance, instance.service, announcement, now_s)
-                    return
-                case Announcement(fence=self._fence):
+                case Announcement(fence=self._fence) as announcement:
+                    if announcement.node.boot_id != self._own:
+                        yield from self._vouch(instance, instance.service, announcement, now_s)
+                        return
                     self.heard_itself = True
                 case Announcement(fence=fence):
-                    yield IgnoredInstance(
-                        instance.name,
-                        f"cluster {fence.cluster!r}, group {fence.group!r} is foreign",
-                        _SAME_FENCE,
-                    )
+                    why = f"cluster {fence.cluster!r}, group {fence.group!r} is foreign"
+                    yield IgnoredInstance(instance.name, why, _SAME_FENCE)
                 case why:
                     yield IgnoredInstance(instance.name, why, _SAME_RELEASE)
             del self._instances[key]
@@ -257,11 +249,8 @@ class Browser:
         address = address_to_dial(addresses, service.port, loopback=self.loopback)
         if address is None:
             if addresses:
-                yield IgnoredInstance(
-                    instance.name,
-                    f"none of {', '.join(addresses[:3])} can be dialled from here",
-                    _ADVERTISE,
-                )
+                why = f"none of {', '.join(addresses[:3])} can be dialled from here"
+                yield IgnoredInstance(instance.name, why, _ADVERTISE)
             return
         self._renew(instance, service, now_s)
         if instance.until_s > now_s:
@@ -287,21 +276,16 @@ class Browser:
         self._ticked_s = now_s
         self._forget(now_s)
         asked = self._due(now_s)
-        self._ask_at_s = min(
-            (min([each.until_s, *each.ask_at_s[:1]]) for each in self._instances.values()),
-            default=inf,
-        )
+        dues_s = (min([each.until_s, *each.ask_at_s[:1]]) for each in self._instances.values())
+        self._ask_at_s = min(dues_s, default=inf)
         browse = now_s >= self._browse_at_s
         if browse:
+            longest_s = min(NETWORK_BROWSE_S * (1 + len(self._instances)), MAX_BROWSE_S)
             self._browse_at_s = now_s + self._browse_s
-            self._browse_s = min(
-                2 * self._browse_s, NETWORK_BROWSE_S * (1 + len(self._instances)), MAX_BROWSE_S
-            )
-        return (
-            DueQuestions(asked, browse, self._known(now_s) if browse else [])
-            if asked or browse
-            else None
-        )
+            self._browse_s = min(2 * self._browse_s, longest_s)
+        if not (asked or browse):
+            return None
+        return DueQuestions(asked, browse, self._known(now_s) if browse else [])
 
     def _forget(self, now_s: float) -> None:
         overlooks = len(self._instances) >= MAX_INSTANCES
@@ -311,30 +295,25 @@ class Browser:
                 if instance.vouched is not None and not instance.left:
                     self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
         if overlooks and len(self._instances) < MAX_INSTANCES:
-            # An instance that found no room may be one of ours.
+            # an instance for which there was no room may be one of ours
             self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
 
     def _due(self, now_s: float) -> list[str]:
-        due = [
-            each for each in self._instances.values() if each.ask_at_s and each.ask_at_s[0] <= now_s
-        ][:MAX_ASKED]
+        asked = [each for each in self._instances.values() if each.ask_at_s]
+        due = [each for each in asked if each.ask_at_s[0] <= now_s][:MAX_ASKED]
         for instance in due:
             instance.ask_at_s = [at_s for at_s in instance.ask_at_s if at_s > now_s]
         return [instance.name for instance in due]
 
     def _known(self, now_s: float) -> list[tuple[str, int]]:
         """Return known answers: instances heard since the start and young enough to stay."""
-        known = [
-            each
-            for each in self._instances.values()
-            if each.vouched is not None and each.heard_s >= self._started_s
-        ]
-        return [
-            (each.name, int(left_s))
-            for each in known
-            if not each.left
-            and (left_s := each.until_s - now_s) > (each.until_s - each.heard_s) / 2
-        ]
+        known = []
+        for each in self._instances.values():
+            is_there = each.vouched is not None and not each.left
+            left_s, life_s = each.until_s - now_s, each.until_s - each.heard_s
+            if is_there and each.heard_s >= self._started_s and left_s > life_s / 2:
+                known.append((each.name, int(left_s)))
+        return known
 
 
 def _read(text: bytes) -> Announcement | str:
@@ -346,8 +325,6 @@ def _read(text: bytes) -> Announcement | str:
 
 def _is_late(read: Announcement | str, before: Announcement | str | None) -> bool:
     """Whether a record is older than the last one: an answer may be delayed."""
-    return (
-        isinstance(read, Announcement)
-        and isinstance(before, Announcement)
-        and read.revision < before.revision
-    )
+    if not (isinstance(read, Announcement) and isinstance(before, Announcement)):
+        return False
+    return read.revision < before.revision

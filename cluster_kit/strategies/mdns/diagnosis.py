@@ -1,8 +1,8 @@
 """Finds out why mdns finds nobody: checks interfaces and port, listens, asks. Registers nothing.
 
-The question that is to be heard back asks for services of every type, so that whoever speaks
-multicast DNS answers it. That distinguishes a network without nodes from one that carries no
-multicast. What is heard is hostile, so only a bounded part of it is kept.
+It sends a question that it must receive again. The question asks for services of every type, so
+everything that speaks multicast DNS answers it, which distinguishes a network without nodes from
+one without multicast. What it hears is hostile, so only a bounded part is kept.
 
 Source: RFC 6763, section 9 (enumerating services).
 """
@@ -162,19 +162,17 @@ async def _hear_others(
     ]
     if others:
         got = f"{len(others)} node{'s' * (len(others) > 1)}: {listed(others)}"
-        return Finding(
-            asked=asked, got=got + (f"; ignored: {listed(sorted(ignored))}" if ignored else "")
-        )
+        got += f"; ignored: {listed(sorted(ignored))}" if ignored else ""
+        return Finding(asked=asked, got=got)
     got = f"{'this node itself only' if nodes else 'nobody'} within {LISTEN_S:g} s"
-    return Finding(
-        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, probes, ignored)
-    )
+    cause = _why_nobody(options, probes, ignored)
+    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
 
 
 async def _browse(
     options: MdnsOptions, ctx: Discovery, places: list[InterfaceAddress], known: list[NetDevice]
 ) -> tuple[dict[str, Node], dict[str, str]]:
-    """Return the registered nodes by name, and why others are of no use, with the cures."""
+    """Return the registered nodes by name, and why others are ignored, with the cures."""
     loop = asyncio.get_running_loop()
     assert ctx.local.boot_id is not None
 
@@ -210,21 +208,17 @@ async def _browse(
 
 def _why_nobody(options: MdnsOptions, probes: list[MulticastProbe], ignored: dict[str, str]) -> str:
     if ignored:
-        return "only others are heard: " + "; ".join(
-            f"{why}: {cure}" for why, cure in sorted(ignored.items())[:_SHOWN]
-        )
+        others = sorted(ignored.items())[:_SHOWN]
+        return "only others are heard: " + "; ".join(f"{why}: {cure}" for why, cure in others)
     if all(is_loopback(probe.place.address) for probe in probes):
         return (
-            "no other such node runs on this machine; nodes elsewhere are never heard on "
-            "loopback: for these, name this node "
-            "after a host that they can reach, or set interfaces"
+            "no other such node runs on this machine; nodes elsewhere are never heard on loopback: "
+            "for these, name this node after a host that they can reach, or set interfaces"
         )
     answering = sorted({source for probe in probes for source in probe.answering})
     if answering:
-        return (
-            f"multicast DNS works, {listed(answering)} answers: no such node runs yet, or with "
-            "another service_type"
-        )
+        why = "no such node runs yet, or with another service_type"
+        return f"multicast DNS works, {listed(answering)} answers: {why}"
     return (
         "nobody at all answers multicast DNS: no such node runs yet, or on another network, or a "
         f"firewall drops UDP to port {PORT}, or the network carries no multicast, as most clouds "

@@ -1,7 +1,7 @@
-"""The addresses of hosts, as they were heard. Pure.
+"""The addresses of hosts, as they were received. Pure.
 
-zeroconf's cache is not used for that: once it is full, it first forgets what lives shortest, such
-as our nodes.
+zeroconf's cache doesn't serve here: once it is full, it first forgets the records with the shortest
+lives, such as those of our nodes.
 
 Source: RFC 6762, section 10.2 for records that replace others.
 """
@@ -14,7 +14,7 @@ from cluster_kit.strategies.mdns.options import MAX_TTL_S
 
 MAX_HOSTS = 10_000
 MAX_ADDRESSES = 32  # of one host
-GRACE_S = 1.0  # addresses that come in so shortly one after the other belong together
+GRACE_S = 1.0  # addresses that arrive within this time belong together
 
 
 class _HeardAddress(NamedTuple):
@@ -58,8 +58,5 @@ class Hosts:
 
     def addresses_of(self, host: str, now_s: float) -> list[str]:
         """Return the addresses that have not expired, in the order of arrival."""
-        return [
-            address
-            for address, heard in self._heard.get(host.lower(), {}).items()
-            if now_s < heard.until_s
-        ]
+        known = self._heard.get(host.lower(), {})
+        return [address for address, heard in known.items() if now_s < heard.until_s]

@@ -1,11 +1,11 @@
 """The interfaces of this machine that mdns speaks and listens on, and why some can't be used.
 
-Only those that were chosen are used: a host with many bridges would otherwise send everything on
+Only the chosen interfaces are used: a host with many bridges would otherwise send everything on
 each of them. One that can't be used doesn't stop the others.
 
-Linux also delivers what comes in on interfaces where other programs joined the group. Forbidding
-that (IP_MULTICAST_ALL) makes kernels of 2025 hand what is meant for one of several sockets that
-share a port to another of them, so ``Nearby`` goes by the source address instead.
+Linux also delivers datagrams from interfaces where other programs joined the group. Forbidding that
+(IP_MULTICAST_ALL) makes kernels of 2025 deliver datagrams to the wrong one of several sockets that
+share a port, so ``Nearby`` goes by the source address instead.
 
 Source: netdevice(7) for the flags.
 """
@@ -146,12 +146,10 @@ def _find(wanted: str, known: Sequence[NetDevice]) -> NetDevice | None:
 
 def _not_there(wanted: str, known: Sequence[NetDevice]) -> SourceFault:
     there = (f"{each.name} ({', '.join(each.addresses)})" for each in known if each.addresses)
-    return SourceFault(
-        f"interface {wanted!r}",
-        f"no interface has {'that address' if ip_of(wanted) else 'that name or address'}",
-        "correct the host in the node's name, or interfaces; this machine has "
-        f"{', '.join(there) or 'none'}",
-    )
+    what = f"no interface has {'that address' if ip_of(wanted) else 'that name or address'}"
+    cure = "correct the host in the node's name, or interfaces"
+    known_here = f"this machine has {', '.join(there) or 'none'}"
+    return SourceFault(f"interface {wanted!r}", what, f"{cure}; {known_here}")
 
 
 def _no_address(device: NetDevice, ip_version: IpVersion) -> SourceFault:

@@ -20,9 +20,7 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node, join_address
 
 VERSION = "1"  # another version is another protocol; what is compatible is a further key instead
-MAX_TEXT_BYTES = (
-    8192  # the longest names and all metadata fit; what people use fits one Ethernet frame
-)
+MAX_TEXT_BYTES = 8192  # the longest names and all metadata fit
 MAX_LABEL_BYTES = 63  # RFC 1035, section 2.3.4
 MAX_FENCE_CHARS = 255
 
@@ -93,9 +91,8 @@ def decode(text: bytes) -> Announcement:
         RemoteProtocolError: It is malformed, or not that of a node.
     """
     if len(text) > MAX_TEXT_BYTES:
-        raise RemoteProtocolError(
-            f"mdns: TXT record of {len(text)} bytes: at most {MAX_TEXT_BYTES} allowed"
-        )
+        what = f"TXT record of {len(text)} bytes: at most {MAX_TEXT_BYTES} allowed"
+        raise RemoteProtocolError(f"mdns: {what}")
     try:
         return _read(dict(_pairs(text)))
     except ValueError as exc:
@@ -129,26 +126,20 @@ def _strings(text: bytes) -> Iterator[bytes]:
 
 
 def _read(pairs: Mapping[str, str]) -> Announcement:
-    if pairs.get("txtvers") != VERSION:
-        raise ValueError(
-            f"version {pairs.get('txtvers', '')[:8]!r}, only {VERSION!r} is understood"
-        )
+    if (version := pairs.get("txtvers", "")) != VERSION:
+        raise ValueError(f"version {version[:8]!r}, only {VERSION!r} is understood")
     boot = _BOOT.fullmatch(pairs.get("boot", ""))
     if boot is None:
         raise ValueError(f"invalid boot {pairs.get('boot', '')[:40]!r}")
+    boot_id = BootId(int(boot[1], 16), int(boot[2], 16))
+    tags = {key.removeprefix(_TAG): pairs[key] for key in pairs if key.startswith(_TAG)}
+    metadata = {unquote(key, errors="strict"): value for key, value in tags.items()}
+    revision = _REVISION.fullmatch(pairs.get("rev", ""))
     return Announcement(
-        node=Node(
-            name=pairs.get("name", ""),
-            metadata={
-                unquote(k[len(_TAG) :], errors="strict"): v
-                for k, v in pairs.items()
-                if k.startswith(_TAG)
-            },
-            boot_id=BootId(int(boot[1], 16), int(boot[2], 16)),
-        ),
+        node=Node(name=pairs.get("name", ""), metadata=metadata, boot_id=boot_id),
         fence=Fence(_fence_part(pairs, "cluster"), _fence_part(pairs, "group")),
         leaving=pairs.get("leaving") == "1",
-        revision=int(revision[0]) if (revision := _REVISION.fullmatch(pairs.get("rev", ""))) else 0,
+        revision=int(revision[0]) if revision else 0,
     )
 
 
@@ -193,25 +184,16 @@ def address_to_dial(addresses: Iterable[str], port: int, *, loopback: bool) -> s
         port: The announced port.
         loopback: Whether loopback addresses can be dialled: from another machine they can't.
     """
-    usable = {
-        each: ip
-        for each in addresses
-        if _is_of_use(ip := ipaddress.ip_address(each), loopback=loopback)
-    }
-    best = min(
-        usable,
-        key=lambda each: (usable[each].version, usable[each].is_link_local, each),
-        default=None,
-    )
-    return None if best is None else join_address(best, port)
+    ips = {each: ipaddress.ip_address(each) for each in addresses}
+    usable = [each for each, ip in ips.items() if _is_of_use(ip, loopback=loopback)]
+    if not usable:
+        return None
+    best = min(usable, key=lambda each: (ips[each].version, ips[each].is_link_local, each))
+    return join_address(best, port)
 
 
 def _is_of_use(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, loopback: bool) -> bool:
-    if (
-        ip.is_unspecified
-        or ip.is_multicast
-        or (ip.version == 4 and ip.packed == b"\xff\xff\xff\xff")
-    ):
+    if ip.is_unspecified or ip.is_multicast or str(ip) == "255.255.255.255":
         return False
     if ip.is_loopback:
         return loopback

@@ -1,8 +1,7 @@
-"""Wraps zeroconf: it registers this node, asks questions, and passes on the records that it hears.
+"""Wraps zeroconf: registers this node, asks questions, and passes on the records it receives.
 
-Only this module and what it passes on know zeroconf. Its browser is not used: that keeps a crashed
-node for 19 minutes at least, and asks for unicast answers, of which several processes on one host
-would each get some.
+zeroconf's own browser is not used: it keeps a crashed node for at least 19 minutes, and it asks for
+unicast answers, each of which reaches only one of several processes on a host.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class Responder(RecordUpdateListener):
             case, whose addresses it has.
 
     Raises:
-        OSError: The sockets can't be had.
+        OSError: The sockets can't be opened.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Responder(RecordUpdateListener):
         heard: Callable[[list[Record], set[str]], None],
     ) -> None:
         super().__init__()
-        # We report whatever matters to users.
+        # what matters to users is reported by us
         logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
         used = list(places)
         self._zeroconf = _zeroconf(used)
@@ -81,17 +80,16 @@ class Responder(RecordUpdateListener):
         self._heard = heard
         self._records: list[Record] = []
         self._hosts = Hosts()
-        self._told_of: set[str] = set()
+        self._new_addresses: set[str] = set()  # hosts
         self._announcing: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
         """Begin to listen."""
-        # Cancelled while it starts, zeroconf couldn't be closed.
+        # if it were cancelled while it starts, zeroconf couldn't be closed
         await asyncio.shield(self._zeroconf.async_wait_for_start())
         for reader in self._zeroconf.engine.readers:
-            reader.transport.set_protocol(
-                _NearbyFilter(reader.transport.get_protocol(), self._nearby)
-            )
+            inside = reader.transport.get_protocol()
+            reader.transport.set_protocol(_NearbyFilter(inside, self._nearby))
         self._zeroconf.async_add_listener(self, None)
 
     async def close(self, *, goodbye: bool) -> None:
@@ -103,7 +101,7 @@ class Responder(RecordUpdateListener):
             if goodbye:
                 await self._zeroconf.async_unregister_all_services()
         finally:
-            # Or closing would send goodbyes for them.
+            # otherwise closing would send goodbyes for them
             registry.async_remove(registry.async_get_service_infos())
             await AsyncZeroconf(zc=self._zeroconf).async_close()
 
@@ -119,9 +117,8 @@ class Responder(RecordUpdateListener):
             self._announcing.cancel()
             announcing = await self._zeroconf.async_update_service(info)
         else:
-            announcing = await self._zeroconf.async_register_service(
-                info, cooperating_responders=True
-            )
+            register = self._zeroconf.async_register_service
+            announcing = await register(info, cooperating_responders=True)
         self._announcing = asyncio.ensure_future(announcing)
 
     def ask(self, questions: DueQuestions) -> None:
@@ -159,7 +156,7 @@ class Responder(RecordUpdateListener):
                     ttl_s=record.ttl,
                     replaces=record.unique,
                 )
-                self._told_of.add(record.name.lower())
+                self._new_addresses.add(record.name.lower())
             else:
                 found = _found(record, self._service_type)
                 if found is not None and is_instance(found.instance, self._service_type):
@@ -167,9 +164,9 @@ class Responder(RecordUpdateListener):
 
     def async_update_records_complete(self) -> None:
         """Pass on the collected records; the cache has them by now."""
-        if self._records or self._told_of:
-            records, hosts = self._records, self._told_of
-            self._records, self._told_of = [], set()
+        if self._records or self._new_addresses:
+            records, hosts = self._records, self._new_addresses
+            self._records, self._new_addresses = [], set()
             self._heard(records, hosts)
 
 
@@ -197,12 +194,10 @@ def _found(record: DNSRecord, service_type: str) -> Record | None:
     match record:
         case DNSPointer() if record.name.lower() == service_type.lower():
             return PointerRecord(record.alias) if record.ttl else GoodbyeRecord(record.alias)
+        case DNSService() if not record.ttl:
+            return GoodbyeRecord(record.name)
         case DNSService():
-            return (
-                ServiceRecord(record.name, record.server, record.port, record.ttl)
-                if record.ttl
-                else GoodbyeRecord(record.name)
-            )
+            return ServiceRecord(record.name, record.server, record.port, record.ttl)
         case DNSText() if record.ttl:
             return TextRecord(record.name, record.text)
     return None
@@ -210,19 +205,13 @@ def _found(record: DNSRecord, service_type: str) -> Record | None:
 
 def _zeroconf(places: list[InterfaceAddress]) -> Zeroconf:
     families = {place.is_v6 for place in places}
-    version = (
-        IPVersion.All
-        if len(families) == 2
-        else IPVersion.V6Only
-        if True in families
-        else IPVersion.V4Only
-    )
+    version = IPVersion.V6Only if families == {True} else IPVersion.V4Only
+    if len(families) == 2:
+        version = IPVersion.All
+    interfaces = [place.index if place.is_v6 else place.address for place in places]
     try:
-        return Zeroconf(
-            interfaces=[place.index if place.is_v6 else place.address for place in places],
-            ip_version=version,
-        )
-    except RuntimeError as exc:  # so it says that an interface is not there
+        return Zeroconf(interfaces=interfaces, ip_version=version)
+    except RuntimeError as exc:  # an interface is not there
         raise OSError(errno.ENODEV, str(exc)) from exc
 
 

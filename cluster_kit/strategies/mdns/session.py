@@ -1,9 +1,9 @@
-"""One run of the strategy: it feeds the browser, asks its questions, and registers this node.
+"""One run of the strategy: feeds the browser, asks its questions, and registers this node.
 
-Interfaces are looked at every few seconds: those that come back are used again, by opening
-everything anew, while known nodes stay known. This node counts as registered once its own
-announcement is heard: where a firewall or a broken network drops it, nobody else hears it either.
-Time is attended time, so a machine that was stopped takes nobody for silent.
+Interfaces are checked every few seconds: those that come back are used again, by opening everything
+anew, while known nodes stay known. This node counts as registered once it receives its own
+announcement: where a firewall or a broken network drops that, no other node receives it either.
+Time is attended time, so a machine that was stopped finds no peer silent.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class MdnsSession:
             self._addresses = [place.address for place in self._used]
         if not self._addresses:
             return None
-        # Higher than in any earlier run.
+        # higher than in any earlier run
         self._revision = max(self._revision + 1, int(self._loop.time() * 1000))
         announcement = Announcement(
             node=local, fence=self._ctx.fence, leaving=self._ctx.leaving, revision=self._revision
@@ -221,13 +221,9 @@ class MdnsSession:
         elif self._clock.now_s() >= self._echo_by_s:
             self._echo_by_s = inf
             self._announce_at_s = self._look_at_s
-            self._failed(
-                SourceFault(
-                    f"this node's own announcement isn't heard on {_listed(self._used)}",
-                    "a firewall drops it",
-                    f"allow UDP to port {PORT} in and out",
-                )
-            )
+            where = f"this node's own announcement isn't heard on {_listed(self._used)}"
+            cure = f"allow UDP to port {PORT} in and out"
+            self._failed(SourceFault(where, "a firewall drops it", cure))
 
     # -- health ------------------------------------------------------------------------------------
 
@@ -236,7 +232,7 @@ class MdnsSession:
         self._reporter.failed(DiscoveryError(text, strategy="mdns"))
 
     def _ignore(self, ignored: IgnoredInstance) -> None:
-        """Log an instance that is of no use, now and then."""
+        """Log an ignored instance, once in a while."""
         if self._throttle.passes("ignored", self._clock.now_s()):
             log.debug("%r ignored: %s; %s%s", *ignored, self._throttle.more("ignored"))
 

@@ -1,7 +1,7 @@
-"""The sockets of multicast DNS on one interface, and the cures where they can't be had.
+"""The sockets of multicast DNS on one interface, and why they can't be opened.
 
-zeroconf opens such a pair too, but tells little of what went wrong and leaks the sockets that it
-has opened so far. So it is given only interfaces on which a pair has been opened here.
+zeroconf opens such a pair too, but its errors say little, and it leaks the sockets that it has
+opened so far. So it gets only interfaces on which a pair has been opened here.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _CAUSES = {
 
 @contextmanager
 def pair(place: InterfaceAddress) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Open a socket that hears the group on ``place`` and one that sends there, until the end.
+    """Open a socket that receives from the group on ``place``, and one that sends there.
 
     Raises:
-        OSError: They can't be had; see ``fault_of``.
+        OSError: They can't be opened; see ``fault_of``.
     """
     family = socket.AF_INET6 if place.is_v6 else socket.AF_INET
     with ExitStack() as opened:
@@ -63,20 +63,16 @@ def pair(place: InterfaceAddress) -> Iterator[tuple[socket.socket, socket.socket
         hearing.bind(("", PORT))
         if place.is_v6:
             index = struct.pack("@I", place.index)
+            group = socket.inet_pton(family, GROUP_V6) + index
             sending.bind((place.address, PORT, 0, place.index))
             sending.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-            hearing.setsockopt(
-                socket.IPPROTO_IPV6,
-                socket.IPV6_JOIN_GROUP,
-                socket.inet_pton(family, GROUP_V6) + index,
-            )
+            hearing.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
         else:
             ours = socket.inet_aton(place.address)
+            group = socket.inet_aton(GROUP_V4) + ours
             sending.bind((place.address, PORT))
             sending.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, ours)
-            hearing.setsockopt(
-                socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP_V4) + ours
-            )
+            hearing.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
         yield hearing, sending
 
 
