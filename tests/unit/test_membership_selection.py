@@ -6,8 +6,9 @@ from membership_parts import Driver, boot
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
+from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.reconciler import Connect
-from cluster_kit.membership.selection import NODE_S
+from cluster_kit.membership.selection import NODE_S, Selection
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -85,6 +86,17 @@ def test_who_has_to_wait_is_dialled_soon_and_by_itself():
     cluster.wait(wait_s + 1e-9)
     assert cluster.planned() == [f"connect {newcomer.name}"]
     assert cluster.wake_at_s is None
+
+
+def test_in_a_huge_cluster_a_newcomer_waits_no_longer_than_in_a_large_one():
+    selection = Selection(Peers(), FullMeshTopology())
+    for number in range(10 * MANY):
+        selection.offer(f"n{number}", known=Node(f"n{number}@there"), missed=None)
+    for _ in range(3):
+        selection.reconsider()
+        selection.update(Node("me@here"), 100.0)
+    selection.reconsider()
+    assert selection.next_s() == 100.25
 
 
 def test_who_goes_meanwhile_is_not_dialled_any_more():

@@ -1,3 +1,5 @@
+from math import inf
+
 import pytest
 from membership_parts import B_ADDRESS, LOCAL, bare, boot, error, node
 
@@ -70,6 +72,14 @@ def test_sighting_with_a_shorter_life_counts():
     known.observe("gossip", Seen(B, 50), 0)
     known.observe("gossip", Seen(B, 5), 1)
     assert lost(known.expire(6)) == {"b@there": Reason.SILENT}
+
+
+def test_sighting_without_a_limit_counts():
+    known = roster()
+    known.observe("gossip", Seen(B, 5), 0)
+    known.observe("gossip", Seen(B, inf), 1)
+    assert known.sources.next_s() is None
+    assert known.expire(1000) == []
 
 
 def test_node_that_has_left_is_lost_for_the_reason_given():
@@ -454,6 +464,14 @@ def test_proof_is_forgotten_when_another_node_answers():
     changes = known.discard_proof(B_ADDRESS)
     assert lost(changes) == {"b@there": Reason.REPLACED}
     assert found(changes) == {B_ADDRESS}
+
+
+def test_proof_that_a_source_confirms_is_discarded_without_a_change():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.observe("mdns", Found([B]), 0)
+    known.meet(B, B_ADDRESS)
+    assert known.discard_proof(B_ADDRESS) == []
 
 
 def test_name_given_in_place_of_its_address_is_the_same_node():
