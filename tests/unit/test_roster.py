@@ -85,9 +85,8 @@ def test_sighting_without_a_limit_counts():
 def test_node_that_has_left_is_lost_for_the_reason_given():
     known = roster()
     known.observe("gossip", Seen(B, 5), 0)
-    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {
-        "b@there": Reason.LEFT
-    }
+    changes = known.observe("gossip", Gone("b@there", Reason.LEFT), 1)
+    assert lost(changes) == {"b@there": Reason.LEFT}
     assert known.sources.next_s() is None
 
 
@@ -337,14 +336,10 @@ def test_complete_answer_makes_room_for_itself():
 def test_we_never_enter_by_name_or_address():
     known = roster()
     known.disown(LOCAL.name, LOCAL.address)
-    assert (
-        known.observe("gossip", Seen(LOCAL.evolve(address="10.1.1.1:1", boot_id=boot(7)), 5), 0)
-        == []
-    )
-    assert (
-        known.observe("dns", Found([Node(None, LOCAL.address), Node("old@here", LOCAL.address)]), 0)
-        == []
-    )
+    by_name = LOCAL.evolve(address="10.1.1.1:1", boot_id=boot(7))
+    by_address = [Node(None, LOCAL.address), Node("old@here", LOCAL.address)]
+    assert known.observe("gossip", Seen(by_name, 5), 0) == []
+    assert known.observe("dns", Found(by_address), 0) == []
     assert not known.sources.full_of
 
 
@@ -510,9 +505,8 @@ def test_predecessors_word_ends_when_a_source_speaks_of_the_node():
 def test_predecessors_word_ends_with_a_goodbye():
     known = roster()
     known.observe(PREDECESSOR, Seen(B, 30), 0)
-    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {
-        "b@there": Reason.LEFT
-    }
+    changes = known.observe("gossip", Gone("b@there", Reason.LEFT), 1)
+    assert lost(changes) == {"b@there": Reason.LEFT}
 
 
 def test_predecessors_word_is_not_taken_back_by_an_answer_about_others():
@@ -524,9 +518,8 @@ def test_predecessors_word_is_not_taken_back_by_an_answer_about_others():
 def test_departure_counts_in_whatever_spelling_it_is_reported():
     known = roster()
     known.observe("gossip", Found([Node("b@LocalHost"), Node("c@::1")]), 0)
-    assert lost(known.observe("gossip", Gone("b@localhost.", Reason.LEFT), 1)) == {
-        "b@localhost": Reason.LEFT
-    }
+    changes = known.observe("gossip", Gone("b@localhost.", Reason.LEFT), 1)
+    assert lost(changes) == {"b@localhost": Reason.LEFT}
     assert Leaving("c@0:0::1").name == "c@::1"
 
 
