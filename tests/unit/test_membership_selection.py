@@ -8,7 +8,7 @@ from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
 from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.reconciler import Connect
-from cluster_kit.membership.selection import NODE_S, Selection
+from cluster_kit.membership.selection import BURST, INTERVAL_S, NODE_S, Selection
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -113,3 +113,18 @@ def test_who_moves_meanwhile_is_dialled_where_it_is_now():
     cluster.link_down(one, Reason.CLOSED)
     cluster.observe(Seen(moved, inf), source="another")
     assert cluster.plan() == [Connect(moved)]
+
+
+def test_node_that_changes_all_the_time_changes_its_offer_at_a_steady_rate():
+    peers, now_s = Peers(), 100.0
+    selection = Selection(peers, FullMeshTopology())
+    selection.tick(now_s)
+    for run in range(10):
+        selection.offer("b@there", known=Node("b@there", boot_id=boot(run)), missed=None)
+    assert peers["b@there"].offer.known.boot_id == boot(BURST)
+    selection.tick(now_s + INTERVAL_S)
+    assert peers["b@there"].offer.known.boot_id == boot(9)
+    selection.offer("b@there", known=Node("b@there", boot_id=boot(10)), missed=None)
+    assert peers["b@there"].offer.known.boot_id == boot(9)
+    selection.tick(now_s + 2 * INTERVAL_S)
+    assert peers["b@there"].offer.known.boot_id == boot(10)
