@@ -379,7 +379,7 @@ def test_node_set_aside_is_kept_as_sources_describe_it_now():
     known.observe("gossip", Seen(B, 5), 0)
     known.set_aside(B)
     moved = B.evolve(address="10.1.1.1:1")
-    known.observe("gossip", Seen(moved, 5), 1)
+    assert fresh(known.observe("gossip", Seen(moved, 5), 1)) == []
     assert mirrors(known) == {B.key: moved}
 
 
