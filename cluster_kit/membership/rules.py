@@ -327,7 +327,6 @@ class Rules:
         if error.reason is ConnectReason.SELF and not self.roster.is_elsewhere(node):
             self.memory.forget(node.key)
             self._follow(self.roster.set_aside(node))
-            self._review(node.key, Reason.GONE)
         elif error.reason is ConnectReason.NAME and node.address is not None:
             self._follow(self.roster.discard_proof(node.address))
 

@@ -96,3 +96,8 @@ def test_a_key_is_text_or_bytes(key):
 def test_a_count_is_a_number_from_one_up(count):
     with pytest.raises(TypeError, match="at least 1"):
         owners("k", [], count)
+
+
+def test_node_whose_metadata_is_just_what_is_asked_for_is_among_them():
+    node = Node("a@there", metadata={"zone": "a"})
+    assert among([node], {"zone": "a"}) == (node,)

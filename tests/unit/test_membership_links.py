@@ -4,6 +4,7 @@ from membership_parts import Driver, boot, error, node
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
 from cluster_kit.membership.reports import Connected, ConnectFailed, LinkUpdated
+from cluster_kit.membership.sources import EXCHANGE
 
 B = node("b", 1)
 
@@ -46,6 +47,33 @@ def test_dial_by_the_peer_ends_the_wait():
     assert cluster.planned() == []
     cluster.link_up(B)
     assert cluster.planned() == ["connect b@there"]
+
+
+def test_failed_dials_are_counted_until_the_link_is_up():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.refuse("refused", jitter=0.5)
+    cluster.wait(0.05)
+    cluster.refuse("timeout", jitter=0.5)
+    [why] = cluster.membership.failing(cluster.now_s)
+    assert (why.key, why.reason, why.tries) == (B.key, "timeout", 2)
+    assert why.next_s == pytest.approx(0.1)
+    cluster.link_up(B)
+    assert cluster.membership.failing(cluster.now_s) == []
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.wait(0)
+    [why] = cluster.membership.unlinked(cluster.now_s)
+    assert (why.reason, why.tries) == (None, 0)
+
+
+@pytest.mark.parametrize(("source", "is_lively"), [("gossip", True), (EXCHANGE, False)])
+def test_sighting_is_a_sign_of_life_but_hearsay_is_not(source, is_lively):
+    cluster = Driver()
+    cluster.observe(Seen(B, 60), source)
+    cluster.refuse("timeout")
+    cluster.observe(Seen(B, 60), source)
+    dials = cluster.membership._rules.peers[B.key].dials
+    assert (dials.lively_until_s > cluster.now_s) is is_lively
 
 
 def test_link_reported_up_twice_is_up_once():

@@ -2,15 +2,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster_kit.membership.rate_limit import KeyedRateLimit
 from cluster_kit.membership.retry import Backoff
 
 jitters = st.floats(0, 1, exclude_max=True)
 
 
 def test_bound_doubles_up_to_the_cap():
-    assert [Backoff(0.1, 1.0).delay_s(failures, 1.0) for failures in range(1, 7)] == pytest.approx(
-        [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
-    )
+    bounds = [Backoff(0.1, 1.0).delay_s(failures, 1.0) for failures in range(1, 7)]
+    assert bounds == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
 
 
 @settings(deadline=None)
@@ -23,6 +23,12 @@ def test_delay_is_between_nothing_and_the_cap(failures, jitter):
 @given(st.integers(1, 100), jitters)
 def test_jitter_spreads_over_the_whole_bound(failures, jitter):
     backoff = Backoff(0.1, 15.0)
-    assert backoff.delay_s(failures, jitter) == pytest.approx(
-        jitter * backoff.delay_s(failures, 1.0)
-    )
+    bound_s = backoff.delay_s(failures, 1.0)
+    assert backoff.delay_s(failures, jitter) == pytest.approx(jitter * bound_s)
+
+
+def test_keys_that_have_paid_for_all_are_forgotten():
+    limit = KeyedRateLimit(1.0)
+    for number in range(1000):
+        limit.charge(f"key{number}", 10.0 * number)
+    assert len(limit._paid_s) < 100

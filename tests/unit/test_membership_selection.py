@@ -6,8 +6,9 @@ from membership_parts import Driver, boot
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
+from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.reconciler import Connect
-from cluster_kit.membership.selection import NODE_S
+from cluster_kit.membership.selection import BURST, INTERVAL_S, NODE_S, Selection
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -87,6 +88,17 @@ def test_who_has_to_wait_is_dialled_soon_and_by_itself():
     assert cluster.wake_at_s is None
 
 
+def test_in_a_huge_cluster_a_newcomer_waits_no_longer_than_in_a_large_one():
+    selection = Selection(Peers(), FullMeshTopology())
+    for number in range(10 * MANY):
+        selection.offer(f"n{number}", known=Node(f"n{number}@there"), missed=None)
+    for _ in range(3):
+        selection.reconsider()
+        selection.update(Node("me@here"), 100.0)
+    selection.reconsider()
+    assert selection.next_s() == 100.25
+
+
 def test_who_goes_meanwhile_is_not_dialled_any_more():
     cluster, _ = busy_cluster()
     one = numbered(0)
@@ -101,3 +113,18 @@ def test_who_moves_meanwhile_is_dialled_where_it_is_now():
     cluster.link_down(one, Reason.CLOSED)
     cluster.observe(Seen(moved, inf), source="another")
     assert cluster.plan() == [Connect(moved)]
+
+
+def test_node_that_changes_all_the_time_changes_its_offer_at_a_steady_rate():
+    peers, now_s = Peers(), 100.0
+    selection = Selection(peers, FullMeshTopology())
+    selection.tick(now_s)
+    for run in range(10):
+        selection.offer("b@there", known=Node("b@there", boot_id=boot(run)), missed=None)
+    assert peers["b@there"].offer.known.boot_id == boot(BURST)
+    selection.tick(now_s + INTERVAL_S)
+    assert peers["b@there"].offer.known.boot_id == boot(9)
+    selection.offer("b@there", known=Node("b@there", boot_id=boot(10)), missed=None)
+    assert peers["b@there"].offer.known.boot_id == boot(9)
+    selection.tick(now_s + 2 * INTERVAL_S)
+    assert peers["b@there"].offer.known.boot_id == boot(10)

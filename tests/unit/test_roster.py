@@ -1,3 +1,5 @@
+from math import inf
+
 import pytest
 from membership_parts import B_ADDRESS, LOCAL, bare, boot, error, node
 
@@ -72,12 +74,19 @@ def test_sighting_with_a_shorter_life_counts():
     assert lost(known.expire(6)) == {"b@there": Reason.SILENT}
 
 
+def test_sighting_without_a_limit_counts():
+    known = roster()
+    known.observe("gossip", Seen(B, 5), 0)
+    known.observe("gossip", Seen(B, inf), 1)
+    assert known.sources.next_s() is None
+    assert known.expire(1000) == []
+
+
 def test_node_that_has_left_is_lost_for_the_reason_given():
     known = roster()
     known.observe("gossip", Seen(B, 5), 0)
-    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {
-        "b@there": Reason.LEFT
-    }
+    changes = known.observe("gossip", Gone("b@there", Reason.LEFT), 1)
+    assert lost(changes) == {"b@there": Reason.LEFT}
     assert known.sources.next_s() is None
 
 
@@ -327,14 +336,10 @@ def test_complete_answer_makes_room_for_itself():
 def test_we_never_enter_by_name_or_address():
     known = roster()
     known.disown(LOCAL.name, LOCAL.address)
-    assert (
-        known.observe("gossip", Seen(LOCAL.evolve(address="10.1.1.1:1", boot_id=boot(7)), 5), 0)
-        == []
-    )
-    assert (
-        known.observe("dns", Found([Node(None, LOCAL.address), Node("old@here", LOCAL.address)]), 0)
-        == []
-    )
+    by_name = LOCAL.evolve(address="10.1.1.1:1", boot_id=boot(7))
+    by_address = [Node(None, LOCAL.address), Node("old@here", LOCAL.address)]
+    assert known.observe("gossip", Seen(by_name, 5), 0) == []
+    assert known.observe("dns", Found(by_address), 0) == []
     assert not known.sources.full_of
 
 
@@ -374,7 +379,7 @@ def test_node_set_aside_is_kept_as_sources_describe_it_now():
     known.observe("gossip", Seen(B, 5), 0)
     known.set_aside(B)
     moved = B.evolve(address="10.1.1.1:1")
-    known.observe("gossip", Seen(moved, 5), 1)
+    assert fresh(known.observe("gossip", Seen(moved, 5), 1)) == []
     assert mirrors(known) == {B.key: moved}
 
 
@@ -456,6 +461,14 @@ def test_proof_is_forgotten_when_another_node_answers():
     assert found(changes) == {B_ADDRESS}
 
 
+def test_proof_that_a_source_confirms_is_discarded_without_a_change():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.observe("mdns", Found([B]), 0)
+    known.meet(B, B_ADDRESS)
+    assert known.discard_proof(B_ADDRESS) == []
+
+
 def test_name_given_in_place_of_its_address_is_the_same_node():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
@@ -492,9 +505,8 @@ def test_predecessors_word_ends_when_a_source_speaks_of_the_node():
 def test_predecessors_word_ends_with_a_goodbye():
     known = roster()
     known.observe(PREDECESSOR, Seen(B, 30), 0)
-    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {
-        "b@there": Reason.LEFT
-    }
+    changes = known.observe("gossip", Gone("b@there", Reason.LEFT), 1)
+    assert lost(changes) == {"b@there": Reason.LEFT}
 
 
 def test_predecessors_word_is_not_taken_back_by_an_answer_about_others():
@@ -506,9 +518,8 @@ def test_predecessors_word_is_not_taken_back_by_an_answer_about_others():
 def test_departure_counts_in_whatever_spelling_it_is_reported():
     known = roster()
     known.observe("gossip", Found([Node("b@LocalHost"), Node("c@::1")]), 0)
-    assert lost(known.observe("gossip", Gone("b@localhost.", Reason.LEFT), 1)) == {
-        "b@localhost": Reason.LEFT
-    }
+    changes = known.observe("gossip", Gone("b@localhost.", Reason.LEFT), 1)
+    assert lost(changes) == {"b@localhost": Reason.LEFT}
     assert Leaving("c@0:0::1").name == "c@::1"
 
 
