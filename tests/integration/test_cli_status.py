@@ -226,7 +226,7 @@ def test_question_that_drips_in_is_given_up(folder):
     with Supervisor(GOSSIP, control=True), socket.socket(socket.AF_UNIX) as asking:
         [path] = folder.iterdir()
         asking.connect(str(path))
-        with pytest.raises(OSError, match=r"."):  # it hangs up
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
             drip(asking)
 
 

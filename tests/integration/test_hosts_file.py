@@ -423,12 +423,21 @@ def test_diagnosis_of_a_file_with_this_node_alone(path, text):
     assert "names nobody but this node" in finding.cause
 
 
-@pytest.mark.parametrize("spoil", [vanish, become_a_folder, become_a_pipe, become_huge])
-def test_diagnosis_of_a_file_that_cannot_be_read(path, spoil):
+@pytest.mark.parametrize(
+    ("spoil", "got", "cure"),
+    [
+        (vanish, "cannot be read: no such file", "write the file, or correct path"),
+        (become_a_folder, "is a directory: expected a file", "correct path"),
+        (become_a_pipe, "is a pipe: expected a file", "correct path"),
+        (become_huge, "has more than 1048576 bytes", "split the cluster into several topologies"),
+    ],
+)
+def test_diagnosis_of_a_file_that_cannot_be_read(path, spoil, got, cure):
     spoil(path)
     [finding] = diagnosed(path)
     assert (finding.asked, finding.outcome) == (str(path), Outcome.FAILED)
-    assert finding.cause
+    assert finding.got.startswith(got)
+    assert cure in finding.cause
 
 
 def test_diagnosis_of_a_file_system_that_hangs(path, monkeypatch):
