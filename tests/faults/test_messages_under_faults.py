@@ -322,7 +322,7 @@ def faults(conversation, talk, routes):
     return dict(done)
 
 
-def test_nothing_twice_nothing_out_of_order_and_every_loss_is_told(tmp_path):
+def test_nothing_twice_nothing_out_of_order_and_every_loss_is_reported(tmp_path):
     with Talk() as talk, Routes(NAMES) as routes:
         conversation = Conversation(talk, routes, tmp_path)
         talk.start(*(conversation.make(name) for name in NAMES))

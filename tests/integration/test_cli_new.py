@@ -132,7 +132,7 @@ def test_an_empty_folder_is_used(tmp_path):
 
 
 @pytest.mark.parametrize("at", ["file", "file/below"])
-def test_what_cannot_be_made_is_told_in_one_line(tmp_path, at):
+def test_what_cannot_be_made_is_reported_in_one_line(tmp_path, at):
     (tmp_path / "file").write_text("a file")
     done = cluster_kit("new", "topology", "acme", "--directory", tmp_path / at)
     assert done.returncode == 1

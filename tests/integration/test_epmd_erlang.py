@@ -77,7 +77,7 @@ def test_our_registration_is_seen_by_erlang_as_a_node_of_no_version_that_it_spea
         run(scenario)
 
 
-def test_name_that_an_erlang_node_holds_is_told(server, tmp_path):
+def test_name_that_an_erlang_node_holds_is_reported(server, tmp_path):
     async def scenario():
         async with Listener(LocalEpmdStrategy(epmd_port=server.port), FakeDiscovery(ANN)) as ann:
             await ann.until(

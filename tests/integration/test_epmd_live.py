@@ -386,7 +386,7 @@ def test_foreign_nodes_are_ignored(server):
     run(scenario)
 
 
-def test_boot_tells_the_runs_of_a_node_apart(server):
+def test_boot_distinguishes_the_runs_of_a_node(server):
     async def scenario():
         async with (
             Listener(local(server), FakeDiscovery(ANN)) as ann,

@@ -186,7 +186,7 @@ def test_made_up_names_do_not_fill_the_log(caplog):
     assert len(caplog.records) <= 2 * (MOST_AT_ONCE + 2)
 
 
-def test_two_topologies_of_one_worker_keep_apart_what_they_hear():
+def test_two_topologies_of_one_worker_keep_apart_what_they_receive():
     gossip = GossipStrategy(**options())
 
     async def scenario():
@@ -232,7 +232,7 @@ def diagnosed_beside(others, ring=OURS):
     return findings[-1]
 
 
-def test_diagnosis_hears_sealed_nodes():
+def test_diagnosis_finds_sealed_nodes():
     assert (
         diagnosed_beside([discovery(BOB), discovery(CAT)]).got == f"2 nodes: {BOB.name}, {CAT.name}"
     )
@@ -273,6 +273,6 @@ def test_diagnosis_hears_sealed_nodes():
     ],
     ids=["another secret", "none here", "none there", "foreign"],
 )
-def test_diagnosis_tells_why_nobody_can_be_believed(ring, other, cause):
+def test_diagnosis_says_why_nobody_can_be_believed(ring, other, cause):
     finding = diagnosed_beside([other], ring)
     assert finding.cause.startswith(f"only others are heard: {cause}")

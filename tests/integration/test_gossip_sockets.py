@@ -79,7 +79,7 @@ def test_two_topologies_of_one_process_share_a_port():
     run(scenario)
 
 
-def test_unicast_to_the_shared_port_is_not_heard():
+def test_unicast_to_the_shared_port_is_not_received():
     given = options()
 
     async def scenario():

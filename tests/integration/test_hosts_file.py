@@ -162,7 +162,7 @@ def test_symlinks_that_are_swapped_as_kubernetes_does_for_a_configmap(tmp_path):
     watching(tmp_path / "hosts", scenario)
 
 
-def test_what_says_the_same_is_not_told_again(path):
+def test_what_says_the_same_is_not_reported_again(path):
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         rename_over(path, content(CAT, BOB) + "# nothing new\n")
@@ -172,7 +172,7 @@ def test_what_says_the_same_is_not_told_again(path):
     watching(path, scenario)
 
 
-def test_a_new_address_of_a_node_is_told(path):
+def test_a_new_address_of_a_node_is_reported(path):
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         moved = node("cat", 45009)
@@ -400,13 +400,13 @@ def diagnosed(path, local=ANN):
     return asyncio.run(collect())
 
 
-def test_diagnosis_tells_who_is_in_the_file(path):
+def test_diagnosis_says_who_is_in_the_file(path):
     file, others = diagnosed(path)
     assert (file.asked, file.outcome) == (str(path), Outcome.OK)
     assert (others.outcome, others.got) == (Outcome.OK, "2 in all, 2 of them not this one")
 
 
-def test_diagnosis_tells_every_line_that_cannot_be_used(path):
+def test_diagnosis_reports_every_line_that_cannot_be_used(path):
     path.write_text("web\n" + content(BOB) + "cat@127.0.0.1:0\n")
     first, second = diagnosed(path)
     assert (first.asked, second.asked) == (f"{path}:1", f"{path}:4")

@@ -184,7 +184,7 @@ def test_diagnosis_names_a_foreign_cluster():
         assert foreign in found["cause"]
 
 
-def test_diagnosis_tells_that_loopback_reaches_this_machine_only():
+def test_diagnosis_says_that_loopback_reaches_this_machine_only():
     found = diagnosed("a@127.0.0.1", a_type())[-1]
     assert found["outcome"] == "empty"
     assert "nodes elsewhere are never heard on loopback" in found["cause"]
@@ -264,7 +264,7 @@ def test_hostile_records_do_no_harm(wire):
         assert one.failures() == []
 
 
-def test_goodbye_to_a_service_alone_is_heard(wire):
+def test_goodbye_to_a_service_alone_is_noticed(wire):
     """As from a node whose pointer nobody has asked for in a long time, so that it is forgotten."""
     with peers() as start:
         service_type = a_type()

@@ -144,7 +144,7 @@ class TestFilesThatChange:
     def folder(self, tmp_path):
         return write_folder(tmp_path / "certs", new())
 
-    def test_what_cannot_be_used_leaves_the_last_good_ones_and_is_told_once(
+    def test_what_cannot_be_used_leaves_the_last_good_ones_and_is_reported_once(
         self, start, folder, told
     ):
         good = new()

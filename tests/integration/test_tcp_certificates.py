@@ -144,7 +144,7 @@ STRANGERS = {  # what ann holds, what she is told, what bob says of her, who has
 
 
 @pytest.mark.parametrize("how", STRANGERS)
-def test_stranger_is_told_apart_at_both_ends(how, caplog):
+def test_stranger_is_reported_at_both_ends(how, caplog):
     anns, why, whys = STRANGERS[how]
 
     async def scenario():
@@ -181,7 +181,7 @@ def test_stranger_is_told_apart_at_both_ends(how, caplog):
     ],
     ids=["purpose", "wrong authority", "nothing", "secret only", "both"],
 )
-def test_stranger_that_is_dialled_is_told_apart_at_both_ends(bobs, why, whys, caplog):
+def test_stranger_that_is_dialled_is_reported_at_both_ends(bobs, why, whys, caplog):
     async def scenario():
         async with Local("ann", keyring=ring(GOOD)) as ann, Local("bob", keyring=bobs) as bob:
             error = await refusal(ann, bob)

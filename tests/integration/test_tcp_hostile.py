@@ -51,7 +51,7 @@ def test_garbage_gets_no_answer(garbage):
     run(scenario)
 
 
-def test_foreigner_is_not_told_who_refuses_it():
+def test_foreigner_does_not_learn_who_refuses_it():
     async def scenario():
         async with Local("ann") as ann, Stranger(ann.node) as stranger:
             stranger.say(hello(fence=Fence("elsewhere", "web")))

@@ -135,7 +135,7 @@ def test_leaving_node_refuses_new_links_and_keeps_old_ones():
     run(scenario)
 
 
-def test_metadata_that_changes_during_the_handshake_is_told():
+def test_metadata_that_changes_during_the_handshake_is_sent():
     async def scenario():
         async with Local("ann") as ann, Local("bob") as bob:
             linking = asyncio.create_task(ann.connect(bob))
@@ -151,7 +151,7 @@ def test_metadata_that_changes_during_the_handshake_is_told():
 
 
 class TestNameConflict:
-    def test_newer_process_is_told_and_both_sides_report_it(self):
+    def test_newer_process_is_reported_and_both_sides_report_it(self):
         async def scenario():
             older, newer = Local("ann", boot_id=BootId(1, 0)), Local("ann", boot_id=BootId(2, 0))
             async with Local("bob") as bob, older, newer:

@@ -80,7 +80,7 @@ def test_node_that_could_be_linked_to_is_ok_and_reports_nothing(caplog):
     assert caplog.messages == []
 
 
-def test_name_is_told_where_only_an_address_was_known():
+def test_name_is_learned_where_only_an_address_was_known():
     finding, _ = tried_bob(change=lambda bob: Node(address=bob.address))
     assert finding.got.startswith("answers as bob@127.0.0.1 in ")
 

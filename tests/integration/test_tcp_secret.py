@@ -72,7 +72,7 @@ def test_nothing_of_a_link_can_be_read_on_the_way():
     run(scenario)
 
 
-def test_node_with_another_secret_is_told_apart_at_both_ends(caplog):
+def test_another_secret_is_reported_at_both_ends(caplog):
     async def scenario():
         async with node("ann", keyring(1)) as ann, node("bob", keyring(2)) as bob:
             error = await refusal(ann, bob)
@@ -96,7 +96,7 @@ def test_node_with_another_secret_is_told_apart_at_both_ends(caplog):
     run(scenario)
 
 
-def test_node_that_is_not_believed_is_told_so(caplog):
+def test_node_that_is_not_believed_learns_so(caplog):
     async def scenario():
         async with node("ann", keyring(2, 1)) as ann, node("bob", keyring(1)) as bob:
             error = await refusal(ann, bob)
@@ -126,7 +126,7 @@ def test_node_that_is_not_believed_is_told_so(caplog):
     ],
     ids=["dialler", "acceptor"],
 )
-def test_which_end_has_no_secret_is_told_at_both_ends(caplog, anns, bobs, why, whys):
+def test_which_end_has_no_secret_is_reported_at_both_ends(caplog, anns, bobs, why, whys):
     async def scenario():
         async with node("ann", anns) as ann, node("bob", bobs) as bob:
             error = await refusal(ann, bob)
