@@ -10,6 +10,7 @@ from cluster_kit import (
     CommandError,
     ConfigError,
     NodeDown,
+    NodeLeaving,
     NodeLost,
     NodeUp,
     Reason,

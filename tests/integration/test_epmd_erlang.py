@@ -1,12 +1,12 @@
 """Real Erlang nodes beside ours at one EPMD: each side sees the other's registration correctly."""
 
-import asyncio
 import contextlib
 import os
 import subprocess
 
 import pytest
-from epmd_server import DEADLINE_S, EpmdServer, Erl
+from epmd_server import EpmdServer, Erl
+from waiting import run
 
 from cluster_kit.abc import Found
 from cluster_kit.node import Node
@@ -27,14 +27,6 @@ def server(require):
     require("erl")
     with EpmdServer() as server:
         yield server
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(3 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def strategies(port, tmp_path):

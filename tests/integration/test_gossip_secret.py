@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from gossip_process import options
+from waiting import run
 
 from cluster_kit.abc import Seen
 from cluster_kit.network.system import SystemNetwork
@@ -31,14 +32,6 @@ def keyring(letter):
 
 
 OURS, OTHER = keyring(b"o"), keyring(b"x")
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(DEADLINE_S):
-            return await scenario()
-
-    return asyncio.run(bounded())
 
 
 def discovery(node, ring=OURS, **given):

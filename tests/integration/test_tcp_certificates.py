@@ -7,7 +7,8 @@ import pytest
 from made_up_certificates import CLIENT, DAY, SERVER, Authority
 from made_up_secrets import keyring
 from tcp_refusals import refusal, told, until_told
-from tcp_stage import DEADLINE_S, FENCE, Local
+from tcp_stage import FENCE, Local
+from waiting import run
 
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.diagnosis import Outcome
@@ -26,14 +27,6 @@ def ring(certificates, *secrets):
     """Return a keyring of certificates and, where there are any, of secrets."""
     made = keyring(*secrets) if secrets else Keyring()
     return Keyring(made.current, made.previous, certificates)
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 MEMBERS = {

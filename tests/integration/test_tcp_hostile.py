@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 from tcp_stage import DEADLINE_S, Local
-from tcp_strangers import MALLORY, Stranger, hello, run
+from tcp_strangers import MALLORY, Stranger, hello
+from waiting import run
 
 from cluster_kit.connectors.tcp.admission import MAX_HALF_OPEN, SPARE
 from cluster_kit.connectors.tcp.connection import Connection

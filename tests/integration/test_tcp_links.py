@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from tcp_stage import DEADLINE_S, Local, at
+from waiting import run
 
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
 from cluster_kit.events import Reason
@@ -15,14 +16,6 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.testing.leaks import leaves_nothing
 
 MESH = 8
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 async def connect_all(nodes):

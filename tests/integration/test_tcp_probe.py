@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tcp_stage import FENCE, Local, at
+from waiting import run
 
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.diagnosis import Outcome
@@ -17,14 +18,6 @@ from cluster_kit.wire.link import Farewell, Link, Role
 
 DEADLINE_S = 30.0
 ANN = Node(name="ann@127.0.0.1", metadata={"zone": "a"}, boot_id=BootId(1, 1))
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(DEADLINE_S):
-            return await scenario()
-
-    return asyncio.run(bounded())
 
 
 async def tried(node, *, local=ANN, fence=FENCE, **options):

@@ -10,7 +10,8 @@ import pytest
 from made_up_secrets import keyring
 from tcp_refusals import refusal, told, until_told
 from tcp_stage import DEADLINE_S, FENCE, Local
-from tcp_strangers import hello_of_a_client, run
+from tcp_strangers import hello_of_a_client
+from waiting import run
 
 from cluster_kit.connectors.tcp import TcpConnector, admission
 from cluster_kit.connectors.tcp.handshake_queue import MAX_AT_ONCE

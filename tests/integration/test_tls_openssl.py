@@ -9,6 +9,7 @@ from made_up_certificates import DAY, pem
 from made_up_certificates import Authority as RealAuthority
 from made_up_certificates import pem_of_key as pem_of_any_key
 from made_up_secrets import keyring, keys
+from waiting import run
 
 from cluster_kit.network import Endpoint, StreamReader
 from cluster_kit.network.system import SystemNetwork
@@ -38,14 +39,6 @@ class Heard(StreamReader):
         while not met():
             self.news.clear()
             await self.news.wait()
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def files(folder, secret):
