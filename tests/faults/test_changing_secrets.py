@@ -128,7 +128,7 @@ def start(watched, files):
 
 
 def hold(watched, *held):
-    """Wait until each node has told each other one that it holds these."""
+    """Wait until each node has announced these to each other one."""
     ids = tuple(derive(secret, watched.cluster).id.hex() for secret in held)
     others = len(watched.nodes) - 1
 

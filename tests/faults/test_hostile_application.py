@@ -41,7 +41,7 @@ FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:Dep
 
 
 class Handler(logging.Handler):
-    """Does as told with each record of ours."""
+    """Does what a test wants with each record of ours."""
 
     def __init__(self, act):
         super().__init__()

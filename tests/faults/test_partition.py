@@ -1,4 +1,4 @@
-"""A partition on a real bridge: told once by every side, healed by itself, with no false alarm."""
+"""A partition on a real bridge: reported once by each side, healed, and without false alarms."""
 
 import pytest
 from cli_process import Cluster, Hosted

@@ -186,7 +186,7 @@ def _with_one_bit_changed(first):
 
 
 def links(watched):
-    """Return who has told of a link to whom, and of no end of it."""
+    """Return the links that were reported up and not down, as pairs of names."""
     told = set()
     for name, event in watched.events:
         if isinstance(event, NodeUp):

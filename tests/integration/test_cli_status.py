@@ -1,4 +1,4 @@
-"""``cluster-kit status`` and ``watch``: what supervisors tell of themselves, and to whom."""
+"""``cluster-kit status`` and ``watch``: what supervisors say of themselves."""
 
 import json
 import os
@@ -244,7 +244,8 @@ ANSWER = {"node": "x@127.0.0.1", "pid": 7, "cluster": "shop"}
 @contextmanager
 def answering():
     """Serve a control socket that soon notices when its file is gone."""
-    control = ControlSocket(lambda: ANSWER, node=ANSWER["node"], look_s=0.05)
+    control = ControlSocket(lambda: ANSWER, node=ANSWER["node"])
+    control.look_s = 0.05
     control.open()
     try:
         yield
@@ -536,7 +537,7 @@ class Screen:
             self._text += os.read(self._fd, 65536).decode(errors="replace")
 
     def close(self):
-        """Read to the end, so that whoever prints is not held up."""
+        """Read to the end, so that the printing process is not held up."""
         try:
             while os.read(self._fd, 65536):
                 pass

@@ -1,4 +1,4 @@
-"""Gossip diagnosed on real sockets: what each cause of finding nobody is told as."""
+"""Gossip diagnosed on real sockets: how each cause of finding nobody is described."""
 
 import asyncio
 import json

@@ -279,7 +279,7 @@ def test_file_may_be_missing_at_first(tmp_path):
 
 
 def removals(observations):
-    """Return the answers that lacked somebody whom the one before had."""
+    """Return the answers that lacked somebody of the one before."""
     answers = [told.nodes for told in observations if isinstance(told, Found)]
     return [after for before, after in itertools.pairwise(answers) if not before <= after]
 

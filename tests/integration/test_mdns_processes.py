@@ -291,7 +291,7 @@ def test_goodbye_to_a_service_alone_is_noticed(wire):
 
 
 def test_stranger_cannot_make_a_node_from_nothing_but_valid_records(wire):
-    """What a node tells is checked as a node; an address that nobody can dial is none."""
+    """An announced node is checked; an address that nobody can dial is none."""
     with peers() as start:
         service_type = a_type()
         one = start("a@127.0.0.1", service_type)

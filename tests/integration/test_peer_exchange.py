@@ -50,7 +50,7 @@ def linked(node):
 
 
 def settle(nodes, topology):
-    """Wait until each node is linked to whom ``topology`` means it to be linked to."""
+    """Wait until each node has exactly the links that ``topology`` picks."""
     everybody = {Node(name=full(name)) for name in nodes}
     for name, node in nodes.items():
         us = Node(name=full(name))

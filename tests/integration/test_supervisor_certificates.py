@@ -20,7 +20,7 @@ BOTH = (ONE, TWO)
 
 @pytest.fixture
 def start():
-    """Return a function that starts a supervisor of a topology that tells its keys."""
+    """Return a function that starts a supervisor of a topology that reports its keys."""
     running = []
 
     def config(**keys):

@@ -279,7 +279,7 @@ def test_relay_with_a_certificate_of_its_own_is_not_believed():
 
 
 class _Relay(StreamReader):
-    """Hands on what it hears."""
+    """Hands on what it receives."""
 
     def __init__(self, to):
         self._to = to

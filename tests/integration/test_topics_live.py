@@ -101,7 +101,7 @@ def test_what_is_published_on_a_join_reaches(nodes):
 
 
 def _greeted(supervisor):
-    """Have a node greet others as they come up; return what it hears itself."""
+    """Have a node greet others as they come up; return what it receives itself."""
     topic = supervisor.topic("hello")
     supervisor.subscribe(lambda event: isinstance(event, NodeUp) and topic.publish(event.node.name))
     return topic.subscribe()

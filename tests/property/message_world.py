@@ -428,7 +428,7 @@ def play(world: World, steps) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do: by whom, to whom, and numbers for the rest."""
+    """One thing to do: sender, receiver, and numbers for the rest."""
 
     world: World
     name: str

@@ -92,7 +92,7 @@ class World:
             self.look(me)
 
     def deliver(self, number, end):
-        """Let one end hear the next word."""
+        """Let one end receive the next word."""
         link = self.links.get(number)
         if link is None or not link["open"][end] or not link["words"][end]:
             return

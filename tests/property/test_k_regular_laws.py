@@ -22,7 +22,7 @@ def cluster_of(basename, n):
 
 
 def graph(topology, cluster):
-    """Return whom each name is linked to."""
+    """Return the links of each name."""
     everybody = frozenset(cluster)
     return {
         node.name: {peer.name for peer in topology.select(node, everybody - {node})}

@@ -106,7 +106,7 @@ def victim():
 
 @pytest.fixture
 def grown():
-    """Return a function that tells by how many bytes the memory in use has grown."""
+    """Return a function that returns by how many bytes memory has grown."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     yield lambda: tracemalloc.get_traced_memory()[0] - before

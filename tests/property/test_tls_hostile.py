@@ -18,7 +18,7 @@ def ends():
 
 
 def take(end, data):
-    """Return what ``end`` hears and answers; nothing where it has given up."""
+    """Return what ``end`` receives and answers; nothing where it has given up."""
     try:
         pieces, reply = end.receive(memoryview(data))
     except RemoteProtocolError:

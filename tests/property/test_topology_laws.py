@@ -36,7 +36,7 @@ clusters = st.frozensets(nodes, min_size=1, max_size=20).map(
 
 
 def links(topology, cluster):
-    """Return whom each node picks when all know each other."""
+    """Return what each node picks when all know each other."""
     return {node: topology.select(node, frozenset(cluster) - {node}) for node in cluster}
 
 
