@@ -16,7 +16,10 @@ from cluster_kit.supervisor.status import State
 pytestmark = pytest.mark.once
 
 BOB, CAT, DAN, EVE = (
-    f"{name}@127.0.0.1:{port}" for port, name in enumerate(["bob", "cat", "dan", "eve"], 45002)
+    "bob@127.0.0.1:45002",
+    "cat@127.0.0.1:45003",
+    "dan@127.0.0.1:45004",
+    "eve@127.0.0.1:45005",
 )
 
 

@@ -114,15 +114,13 @@ def test_check_shows_what_a_topology_is_bound_by(cluster):
         for line in cluster_kit("check", file).stdout.splitlines()
         if line.startswith("  ")
     }
-    assert (
-        rows.items()
-        >= {
-            "prune": "False",
-            "max_nodes": "5",
-            "connect_timeout_s": "5.0",
-            "remember_s": "60.0",
-        }.items()
-    )
+    expected = {
+        "prune": "False",
+        "max_nodes": "5",
+        "connect_timeout_s": "5.0",
+        "remember_s": "60.0",
+    }
+    assert rows | expected == rows
 
 
 def test_check_reports_every_fault(tmp_path):

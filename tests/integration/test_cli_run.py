@@ -290,8 +290,7 @@ def test_second_process_of_a_name_is_reported_once_with_the_cure(cluster):
     second.wait_for("topology_event", kind="name_conflict")
     text = (
         "name conflict: two live processes use the name 'a@127.0.0.1': give each process a name of "
-        "its own, "
-        "by 'node' in its configuration or by 'cluster-kit run --name'"
+        "its own, by 'node' in its configuration or by 'cluster-kit run --name'"
     )
     second.until(lambda: [line for line in second.errors if line.endswith(text)], "the warning")
     second.signal(signal.SIGTERM)
