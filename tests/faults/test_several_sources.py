@@ -15,12 +15,10 @@ from cluster_kit.supervisor.status import State
 
 pytestmark = pytest.mark.once
 
-BOB, CAT, DAN, EVE = (
-    "bob@127.0.0.1:45002",
-    "cat@127.0.0.1:45003",
-    "dan@127.0.0.1:45004",
-    "eve@127.0.0.1:45005",
-)
+BOB = "bob@127.0.0.1:45002"
+CAT = "cat@127.0.0.1:45003"
+DAN = "dan@127.0.0.1:45004"
+EVE = "eve@127.0.0.1:45005"
 
 
 def name_of(entry):

@@ -87,10 +87,8 @@ def test_node_on_another_interface_is_not_seen():
         given = options()
         apart = start("apart@fd00:cc::1", given, here)
         apart.boot()
-        one, two = (
-            start(f"one@{here.address6}", given, here),
-            start(f"two@{there.address6}", given, there),
-        )
+        one = start(f"one@{here.address6}", given, here)
+        two = start(f"two@{there.address6}", given, there)
         meet([one, two])
         one.hears_again(two, times=4)
         assert not apart.said(seen=one.name) + apart.said(seen=two.name)
@@ -102,10 +100,8 @@ def test_host_whose_ipv6_is_switched_off_says_so_and_is_seen_once_it_is_on():
         here, there = lab.nodes
         switch = "echo {} > /proc/sys/net/ipv6/conf/eth0/disable_ipv6"
         assert here.run(["sh", "-c", switch.format(1)]).wait() == 0
-        one, two = (
-            start(f"one@{here.address6}", BRISK, here),
-            start(f"two@{there.address6}", BRISK, there),
-        )
+        one = start(f"one@{here.address6}", BRISK, here)
+        two = start(f"two@{there.address6}", BRISK, there)
         one.until(one.failures, "a failure")
         assert "'fd00:cb::1': no interface has that address" in one.failures()[0]
         assert "10.203.0.1 (eth0)" in one.failures()[0]

@@ -185,10 +185,8 @@ def test_two_topologies_of_one_worker_keep_apart_what_they_receive():
     async def scenario():
         web, db = Fence("shop", "web"), Fence("shop", "db")
         ann_web, ann_db = (FakeDiscovery(ANN, fence=fence, keyring=OURS) for fence in (web, db))
-        bob_web, cat_db = (
-            FakeDiscovery(BOB, fence=web, keyring=OURS),
-            FakeDiscovery(CAT, fence=db, keyring=OURS),
-        )
+        bob_web = FakeDiscovery(BOB, fence=web, keyring=OURS)
+        cat_db = FakeDiscovery(CAT, fence=db, keyring=OURS)
         async with (
             Listener(gossip, ann_web) as web_heard,
             Listener(gossip, ann_db) as db_heard,

@@ -273,10 +273,8 @@ def test_goodbye_to_a_service_alone_is_noticed(wire):
         told = Announcement(
             node=Node(name="x@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan")
         )
-        instance, host = (
-            name(b"x", *service_type.rstrip(".").encode().split(b".")),
-            name(b"x", b"local"),
-        )
+        instance = name(b"x", *service_type.rstrip(".").encode().split(b"."))
+        host = name(b"x", b"local")
         service = struct.pack(">HHH", 0, 0, 4000) + host
         wire(
             answer(
