@@ -113,7 +113,7 @@ class Benchmark:
         self.results = Results([system.name for system in self._systems])
 
     def run(self, *, private: bool) -> None:
-        """Measure everything; what fails is told on standard error and leaves a gap."""
+        """Measure everything; failures go to standard error and leave a gap."""
         for executable in filter(None, (self._options.executable, self._options.former)):
             subprocess.run([str(executable.with_name("python")), "-c", COMPILE], check=True)
         for system in self._systems:

@@ -1,4 +1,4 @@
-"""What happens to a cluster while it is measured, and how long everybody takes to hear of it.
+"""What happens to a cluster while it is measured, and how long everybody takes to notice.
 
 A life is one cluster from its formation to its end. It yields a sample after each thing that
 happens to it.
@@ -67,7 +67,7 @@ def _join(cluster: Cluster[Place]) -> Iterator[Sample]:
 
 
 def freeze(cluster: Cluster[Place]) -> Iterator[Sample]:
-    """One node is stopped, and continued when all others were told."""
+    """One node is stopped, and continued once all others know."""
     victim, known = cluster.members[0], len(cluster.downs)
     pids = victim.pids()
     frozen_s = time.monotonic()
@@ -106,7 +106,7 @@ def idle(cluster: Cluster[Bridge]) -> Iterator[Sample]:
 
 
 def partition(cluster: Cluster[Bridge]) -> Iterator[Sample]:
-    """All packets of one node are dropped, for at least so long that all others were told."""
+    """All packets of one node are dropped, until all others know."""
     victim, known = cluster.members[0], len(cluster.downs)
     cut_s = time.monotonic()
     cluster.place.cut(victim.seat.number)

@@ -1,4 +1,4 @@
-"""A running cluster, and what each of its nodes has told its application.
+"""A running cluster, and what each of its nodes has reported.
 
 One loop reads the output of all nodes. What counts as the time of a notice is when this observer
 read it. The observer shares the processors with what it observes, so it does little: it splits
@@ -33,7 +33,7 @@ class BenchmarkError(Exception):
 
 @dataclass(eq=False, kw_only=True)
 class Member:
-    """One node: its process, and whom its application believes to be up."""
+    """One node: its process, and the nodes that its application believes to be up."""
 
     seat: Seat
     process: subprocess.Popen[bytes]
@@ -55,7 +55,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """One node was told that another is down."""
+    """One node learned that another is down."""
 
     observer: str
     subject: str
@@ -172,7 +172,7 @@ class Cluster(Generic[PlaceT]):
                 return settled_s
 
     def full_mesh(self) -> bool:
-        """Whether every node was told of all others."""
+        """Whether every node knows all others."""
         return all(len(member.up) == len(self.members) - 1 for member in self.members)
 
     def all_ready(self) -> bool:
@@ -184,11 +184,11 @@ class Cluster(Generic[PlaceT]):
         return [other for other in self.members if other is not member]
 
     def told_up(self, member: Member) -> bool:
-        """Whether all others were told that the node is up."""
+        """Whether all others know that the node is up."""
         return all(member.name in other.up for other in self.others(member))
 
     def told_down(self, member: Member) -> bool:
-        """Whether all others were told that the node is down."""
+        """Whether all others know that the node is down."""
         return not any(member.name in other.up for other in self.others(member))
 
     def _read(self, timeout_s: float) -> None:
@@ -218,7 +218,7 @@ class Cluster(Generic[PlaceT]):
             self.downs.append(Down(member.name, notice.subject))
 
     def _closed(self, member: Member) -> None:
-        """Reap a node that was told to end; complain about any other."""
+        """Reap a node that was asked to end; complain about any other."""
         assert member.process.stdout is not None
         member.process.stdout.close()
         if member in self.members:

@@ -1,4 +1,4 @@
-"""What Linux knows about processes: who descends from whom, what they use."""
+"""What Linux knows about processes: their descendants, and what they use."""
 
 from __future__ import annotations
 

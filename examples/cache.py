@@ -51,7 +51,7 @@ class Cache:
         return self._load(key)
 
     def drop(self, key: str) -> int:
-        """Have everybody forget ``key``; return how many others were told."""
+        """Drop ``key`` on every node; return how many others there are."""
         self._forget(key)
         return self._topic.publish(key)
 

@@ -113,7 +113,7 @@ async def text_of(request: Request) -> str:
 
 
 class Server(uvicorn.Server):
-    """Tells the streams to end as soon as it is told to stop: it waits for them."""
+    """Ends the streams as soon as it is stopping, as it waits for them."""
 
     def __init__(self, config: uvicorn.Config, chat: Chat) -> None:
         super().__init__(config)

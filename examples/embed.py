@@ -1,4 +1,4 @@
-"""A cluster inside a plain script: be a node, and hear who else is there.
+"""A cluster inside a plain script: be a node, and learn who else is there.
 
 Run it in two terminals, each time with another name. Each tells of the other; end one with Ctrl-C,
 and the other tells that it left::

@@ -1,4 +1,4 @@
-"""One of many does the chore: whoever has been running longest.
+"""One of many does the chore: the one that has been running longest.
 
 Run it in three terminals, each time with another name. The first one is on duty; end it, and the
 next oldest takes over::

@@ -50,7 +50,7 @@ async def work(name: str) -> None:
 
 
 class Boss:
-    """Has jobs done by whoever is there."""
+    """Gives jobs to the workers that are there."""
 
     def __init__(self, jobs: int) -> None:
         self._todo: asyncio.Queue[int] = asyncio.Queue()

@@ -63,11 +63,11 @@ class Peer:
         return self.node.name
 
     def sees(self):
-        """Return whom it saw and did not lose by a goodbye, whenever that was."""
+        """Return the nodes it ever saw, but those that said goodbye."""
         return {name: node for name, (node, _) in self.vouched.items()}
 
     def vouches_for(self, now_s):
-        """Return whom it saw of late, as a roster would."""
+        """Return the nodes it saw of late, as a roster would."""
         return {name: node for name, (node, until_s) in self.vouched.items() if until_s > now_s}
 
     def observe(self, observation, now_s):

@@ -220,7 +220,7 @@ class KubernetesApi:
 
     @property
     def positions(self):
-        """The questions after one object, whose answer tells at which version the server is."""
+        """The requests for one object, whose answers show the server's version."""
         return [
             each
             for each in self.asked

@@ -59,7 +59,7 @@ class Hub(threading.Thread):
 
 @contextmanager
 def slow_lan(size, delay_s, jitter_s):
-    """Yield a lab whose nodes hear each other after ``delay_s``, give or take ``jitter_s``."""
+    """Yield a lab whose nodes reach each other after ``delay_s``, give or take ``jitter_s``."""
     with Lab(size) as lab:
         taps = []
         for place in lab.nodes:

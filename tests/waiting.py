@@ -1,6 +1,17 @@
 """Waiting for what happens, with a deadline."""
 
+import asyncio
 import time
+
+
+def run(scenario, within_s=90.0):
+    """Run a scenario on the system's clock, and return what it returns."""
+
+    async def bounded():
+        async with asyncio.timeout(within_s):
+            return await scenario()
+
+    return asyncio.run(bounded())
 
 
 def until(condition, what, timeout_s=30.0):

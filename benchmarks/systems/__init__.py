@@ -16,7 +16,7 @@ from typing import Protocol
 
 
 class Kind(Enum):
-    """What an application was told."""
+    """What an application learned."""
 
     READY = "ready"
     UP = "up"

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from cluster_kit.config.certificate_files import CertificateFiles
 
 QUESTION_S = 0.5  # for reading the question, and for sending the answer: other clients wait
-LOOK_S = 5.0
 MAX_QUESTION_BYTES = 64
 _BACKLOG = 16
 _JOIN_S = 5.0  # an answer may wait a second for a worker
@@ -63,21 +62,14 @@ class ControlSocket:
     Args:
         answer: Returns the answer.
         node: The node's name; by it and by ``cluster``, clients choose which sockets to ask.
-        look_s: Seconds from one check that the file is still there to the next.
     """
 
-    def __init__(
-        self,
-        answer: Callable[[], Answer],
-        *,
-        node: str = "",
-        cluster: str = "",
-        look_s: float = LOOK_S,
-    ) -> None:
+    look_s = 5.0  # between two checks that the file is still there
+
+    def __init__(self, answer: Callable[[], Answer], *, node: str = "", cluster: str = "") -> None:
         self._make_answer = answer
         self._node = node
         self._cluster = cluster
-        self._look_s = look_s
         self._throttle = Throttle()
         self._closing = False
         self._wakeup: WakeupPipe | None = None
@@ -132,13 +124,13 @@ class ControlSocket:
 
     def _serve(self, listener: _Listener, wakeup: WakeupPipe) -> None:
         while not self._closing:
-            if listener.sock.fileno() not in _readable((listener.sock, wakeup), self._look_s):
+            if listener.sock.fileno() not in _readable((listener.sock, wakeup), self.look_s):
                 listener = self._found_again(listener)
                 continue
             try:
                 connection, _ = listener.sock.accept()
             except OSError:  # we are out of file descriptors
-                _readable((wakeup,), self._look_s)
+                _readable((wakeup,), self.look_s)
                 continue
             with connection, suppress(OSError, ClusterKitError):
                 self._answer(connection)
@@ -148,15 +140,14 @@ class ControlSocket:
         if listener.is_found or self._closing:
             return listener
         try:
-            self._listener = self._listen()
+            self._listener = new = self._listen()
         except OSError as exc:
             if self._throttle.passes("lost", time.monotonic()):
                 _warn(exc)
             return listener
-        new = self._listener.path
-        log.info("control: '%s' is gone, the new socket is '%s'", listener.path, new)
+        log.info("control: '%s' is gone, the new socket is '%s'", listener.path, new.path)
         listener.close()
-        return self._listener
+        return new
 
     def _answer(self, connection: socket.socket) -> None:
         if _uid_of(connection) not in (os.getuid(), 0):

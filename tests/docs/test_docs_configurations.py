@@ -108,20 +108,20 @@ def test_configurations_are_read_as_such(read):
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "cure"),
     [
-        "topologies: {lan: {strategy: gossip, config: {prot: 1}}}",
-        "node: a@127.0.0.1\ntopologies:\n  lan: {strategy: gosip}",
-        "lan: {strategy: gossip, config: {port: http}}",
-        "legacy: {strategy: gossip, connect: [myapp.links, missing, []]}",
-        "secret_fiel: /etc/shop/secret",
-        "topologeis: {lan: {strategy: gossip}}",
-        "lan: {stratgy: gossip}",
-        "nodes: 5\nsteps:\n- {at_s: 5, crush: 2}",
+        ("topologies: {lan: {strategy: gossip, config: {prot: 1}}}", "did you mean 'port'"),
+        ("node: a@127.0.0.1\ntopologies:\n  lan: {strategy: gosip}", "did you mean 'gossip'"),
+        ("lan: {strategy: gossip, config: {port: http}}", "expected int"),
+        ("legacy: {strategy: gossip, connect: [myapp.links, missing, []]}", "has no 'missing'"),
+        ("secret_fiel: /etc/shop/secret", "did you mean 'secret_file'"),
+        ("topologeis: {lan: {strategy: gossip}}", "lan: unknown key"),
+        ("lan: {stratgy: gossip}", "did you mean 'strategy'"),
+        ("nodes: 5\nsteps:\n- {at_s: 5, crush: 2}", "did you mean 'crash'"),
     ],
 )
-def test_broken_block_is_refused(text, read):
-    with pytest.raises(ConfigError):
+def test_broken_block_is_refused(text, cure, read):
+    with pytest.raises(ConfigError, match=cure):
         read(text)
 
 

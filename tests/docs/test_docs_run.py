@@ -45,7 +45,7 @@ def test_two_nodes_of_the_tutorial_find_each_other(start, own, tmp_path):
     a.until(lambda: any("b@127.0.0.1" in line and "left" in line for line in a.lines), "b left")
 
 
-def test_program_of_the_tutorial_tells_of_the_other(start, own, tmp_path):
+def test_program_of_the_tutorial_reports_the_other(start, own, tmp_path):
     [program] = texts("docs/tutorial.md", "python")
     (tmp_path / "app.py").write_text(own(program))
     a, b = (start(sys.executable, "app.py", name) for name in "ab")
@@ -71,7 +71,7 @@ def test_program_of_the_guide_runs(number, tmp_path):
     assert done.stdout
 
 
-def test_program_of_the_readme_tells_of_the_other(start, tmp_path):
+def test_program_of_the_readme_reports_the_other(start, tmp_path):
     [program] = {*texts("README.md", "python"), *texts("docs/index.md", "python")}  # it is one
     names = [f"{name}{secrets.token_hex(4)}" for name in "ab"]  # its cluster is open to all
     (tmp_path / "app.py").write_text(program)

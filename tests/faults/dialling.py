@@ -137,7 +137,7 @@ class Strangers:
         )
 
     async def _speak(self, address, context, words):
-        """Say something under TLS, and hear until the node hangs up."""
+        """Send something under TLS, and read until the node hangs up."""
         async with asyncio.timeout(HUNG_UP_S):
             with contextlib.suppress(*_TURNED_AWAY):
                 async with _dialled(address, context) as (reader, writer):

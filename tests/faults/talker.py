@@ -1,4 +1,4 @@
-"""An application for tests to kill, freeze and flood, whose topics do what whoever runs it says.
+"""An application for tests to kill, freeze and flood, whose topics do as its standard input says.
 
 Standard input has one command a line, ``[NAME, ARGUMENTS]`` as JSON; standard output one result a
 line. What it hears on the topics of ``record``, and what it says by ``speak``, it writes to files,
@@ -125,7 +125,7 @@ class Application:
         return self._subscriptions[topic].queued
 
     def record(self, topics, names, path):
-        """Write down what is heard of senders of these names, by a thread for each topic."""
+        """Record what comes from senders of these names, in a thread per topic."""
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for number, topic in enumerate(topics):
             if topic is None:
@@ -190,7 +190,7 @@ class Application:
         return [handed_over, time.monotonic() - began_s]
 
     def greet(self, topic):
-        """Publish to whom it is linked from now on, at the moment when that is told."""
+        """Publish to each node from now on, at the moment when it comes up."""
         greet = self.supervisor.topic(topic).publish
         self.supervisor.subscribe(
             lambda event: isinstance(event, NodeUp) and greet(f"on the link to {event.node.name}")

@@ -76,7 +76,7 @@ class Talker:
     # -- what befalls it ---------------------------------------------------------------------------
 
     def signal(self, number, *, worker=True):
-        """Signal the application, and its worker too unless told otherwise."""
+        """Signal the application, and by default its worker too."""
         os.kill(self.process.pid, number)
         if worker:
             self.signal_worker(number)

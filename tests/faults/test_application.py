@@ -149,7 +149,7 @@ def test_stopped_machine_judges_nobody_dead(apps):
     assert [kinds(member, "NodeDown", "TopologyRestarted") for member in members] == [[], [], []]
 
 
-def test_frozen_node_is_told_silent_and_back_exactly_once(apps):
+def test_frozen_node_is_reported_silent_and_back_exactly_once(apps):
     a, b, c = (apps(name) for name in "abc")
     for member in (a, b, c):
         until(lambda member=member: len(kinds(member, "NodeUp")) == 2, "three nodes linked")

@@ -128,7 +128,7 @@ def start(watched, files):
 
 
 def hold(watched, *held):
-    """Wait until each node has told each other one that it holds these."""
+    """Wait until each node has announced these to each other one."""
     ids = tuple(derive(secret, watched.cluster).id.hex() for secret in held)
     others = len(watched.nodes) - 1
 
@@ -170,10 +170,8 @@ def test_secret_of_odd_bytes_is_the_same_however_its_line_ends(watched, files):
 
 def test_secret_of_odd_bytes_is_changed_by_keys(watched, tmp_path):
     """It is alone in its file, since a newline may be one of its bytes."""
-    file, new = (
-        new_file(tmp_path / "secret", ODD.encode(errors="surrogateescape")),
-        secrets.token_hex(32),
-    )
+    file = new_file(tmp_path / "secret", ODD.encode(errors="surrogateescape"))
+    new = secrets.token_hex(32)
     for number in (1, 2):
         watched.start(number, secret=None, secret_file=str(file)).wait_for(
             number, timeout_s=FORMATION_S

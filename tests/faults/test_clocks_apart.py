@@ -42,7 +42,7 @@ def cluster(tmp_path):
 
 
 def years_of(event):
-    """Return how many years from now it was where an event was told."""
+    """Return how many years from now it was where an event was reported."""
     return round((event["t"] - time.time()) / (DAYS * 86400))
 
 

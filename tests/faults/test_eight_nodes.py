@@ -45,7 +45,7 @@ def so_far(nodes):
     return {name: len(node.heard(*LINKS)) for name, node in nodes.items()}
 
 
-def test_everything_that_happens_is_told_exactly_once(cluster):
+def test_everything_that_happens_is_reported_exactly_once(cluster):
     nodes = {name: cluster.run(name) for name in NAMES}
     linked(nodes)
 

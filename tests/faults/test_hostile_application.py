@@ -41,7 +41,7 @@ FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:Dep
 
 
 class Handler(logging.Handler):
-    """Does as told with each record of ours."""
+    """Does what a test wants with each record of ours."""
 
     def __init__(self, act):
         super().__init__()
@@ -286,7 +286,7 @@ print([str(status.state) for status in a.status().values()])
 """
 
 
-def test_closed_descriptors_end_the_supervisor_and_are_told(bench):
+def test_closed_descriptors_end_the_supervisor_and_are_reported(bench):
     config = bench.config("a", lan={"strategy": "gossip"}, wan={"strategy": "gossip"})
     command = [sys.executable, "-c", CLOSES_EVERYTHING, json.dumps(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -246,7 +246,7 @@ def test_flood_while_the_application_is_frozen(talk, ann, victim):
 
 
 def test_links_without_end_while_the_application_is_frozen(talk, ann, victim):
-    """Of links that are over before the application can be told of them, nothing is kept."""
+    """Nothing is kept of links that end before the application learns of them."""
     before = ann.memory()[1]
     topics = {f"{number:0>250}": EVERYTHING["hostile"] for number in range(1024)}
     told = greeting(topics)

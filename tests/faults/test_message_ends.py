@@ -226,7 +226,7 @@ class Interrupted(BaseException):
     """What a signal handler raises, as Ctrl-C does."""
 
 
-def test_interrupted_calls_cost_what_is_told_and_no_more(configs):
+def test_interrupted_calls_cost_what_is_documented_and_no_more(configs):
     """As in a notebook, where Ctrl-C ends a cell, and the cluster goes on."""
 
     def interrupt(*_):

@@ -127,7 +127,7 @@ class Conversation:
         self._runs = defaultdict(int)
 
     def make(self, name):
-        """Run a node that hears; it is not started."""
+        """Run a node that receives; it is not started."""
         where = {
             "heartbeat_s": 0.5,
             "silent_s": SILENT_S,
@@ -150,7 +150,7 @@ class Conversation:
         )
 
     def _receiver(self, topic):
-        """Return how many listen to a topic, or to whom it is sent."""
+        """Return how many listen to a topic, or receive it by name."""
         if topic.endswith("alone"):
             return f"{topic.split()[1]}@127.0.0.1"
         return len(NAMES) - 1 if topic == "all" else 1
@@ -183,7 +183,7 @@ class Conversation:
         return said
 
     def has_all_last(self):
-        """Whether everybody who lives has heard the last word of everybody who lives."""
+        """Whether all living nodes have received the last word of each other."""
         last = {}
         for name in NAMES:
             for _, topic, _, token, number in self.records("said", name, self._runs[name]):
@@ -229,7 +229,7 @@ class Conversation:
 
 
 class Stream:
-    """What one run of a receiver has heard on one topic of one sender.
+    """What one run of a receiver got on one topic from one sender.
 
     Args:
         said: By which run of the sender and which number.
@@ -322,7 +322,7 @@ def faults(conversation, talk, routes):
     return dict(done)
 
 
-def test_nothing_twice_nothing_out_of_order_and_every_loss_is_told(tmp_path):
+def test_nothing_twice_nothing_out_of_order_and_every_loss_is_reported(tmp_path):
     with Talk() as talk, Routes(NAMES) as routes:
         conversation = Conversation(talk, routes, tmp_path)
         talk.start(*(conversation.make(name) for name in NAMES))

@@ -112,7 +112,7 @@ def test_message_that_the_supervisor_cannot_read_costs_that_worker(bench):
     assert a.status()["wan"].restarts == 0
 
 
-def test_endless_twins_are_told_once(bench, caplog):
+def test_endless_twins_are_reported_once(bench, caplog):
     a = bench.start("a", **topology("misbehaving:SeesManyTwins"))
     events = a.subscribe()
     next_of(events, NodeFound, node="last@127.0.0.1")

@@ -1,4 +1,4 @@
-"""A partition on a real bridge: told once by every side, healed by itself, with no false alarm."""
+"""A partition on a real bridge: reported once by each side, healed, and without false alarms."""
 
 import pytest
 from cli_process import Cluster, Hosted
@@ -24,7 +24,7 @@ def until_linked(nodes, times):
                 )
 
 
-def test_node_cut_off_for_longer_than_any_judge_waits_is_told_once_and_heals(cluster):
+def test_node_cut_off_for_longer_than_any_judge_waits_is_reported_once_and_heals(cluster):
     file = cluster.write("hosts.yaml", {"lan": {"strategy": "gossip"}}, insecure=True)
     with Lab(4) as lab:
         nodes = [cluster.keep(Hosted(place, file)) for place in lab.nodes]

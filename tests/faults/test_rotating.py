@@ -119,12 +119,12 @@ def cluster(tmp_path, monkeypatch, old):
 
 
 def links(node, names):
-    """Return how many links to others in ``names`` a node has told of."""
+    """Return how many links to others in ``names`` a node has reported."""
     return sum(name in names for _, name in node.heard("node_up"))
 
 
 def until_told(node, expected, name):
-    """Wait until a node has told this of the link to another one, in order."""
+    """Wait until a node has reported this of the link to another one, in order."""
     told = [f"node_{each}" for each in expected]
     node.until(
         lambda: [event for event, other in node.heard(*told) if other == name] == told,

@@ -15,9 +15,10 @@ from cluster_kit.supervisor.status import State
 
 pytestmark = pytest.mark.once
 
-BOB, CAT, DAN, EVE = (
-    f"{name}@127.0.0.1:{port}" for port, name in enumerate(["bob", "cat", "dan", "eve"], 45002)
-)
+BOB = "bob@127.0.0.1:45002"
+CAT = "cat@127.0.0.1:45003"
+DAN = "dan@127.0.0.1:45004"
+EVE = "eve@127.0.0.1:45005"
 
 
 def name_of(entry):
@@ -132,7 +133,7 @@ def test_all_sources_broken_lose_nobody(bench, one, two):
     assert ann.status()["lan"].state is State.READY
 
 
-def test_node_told_by_its_address_here_and_its_name_there_is_one(bench, one, two):
+def test_node_known_by_its_address_here_and_its_name_there_is_one(bench, one, two):
     ann, events = looking(bench, one.strategy, two.strategy)
     address = BOB.partition("@")[2]
     one.holds(CAT, EVE, address)
@@ -144,7 +145,7 @@ def test_node_told_by_its_address_here_and_its_name_there_is_one(bench, one, two
     next_of(events, NodeLost, node=address)
 
 
-def test_strategy_that_raises_keeps_what_it_had_told_and_disturbs_no_other(bench, one, two):
+def test_strategy_that_raises_keeps_what_it_had_reported_and_disturbs_no_other(bench, one, two):
     raising = {
         "name": "misbehaving:RaisesOnThirdAnswer",
         "peer": "peer@127.0.0.1",

@@ -10,6 +10,7 @@ from cluster_kit import (
     CommandError,
     ConfigError,
     NodeDown,
+    NodeLeaving,
     NodeLost,
     NodeUp,
     Reason,
@@ -239,7 +240,7 @@ def test_topology_that_has_ended_starts_again_when_it_is_replaced(bench):
     until(lambda: a.status()["sick"].state is State.READY, "ready again")
 
 
-def test_flood_is_capped_told_once_and_starves_nobody(bench, caplog):
+def test_flood_is_capped_reported_once_and_starves_nobody(bench, caplog):
     b = bench.start("b")
     a = bench.start(
         "a",
@@ -337,7 +338,7 @@ def test_waiting_for_more_than_can_ever_be_is_refused_at_once(bench):
         a.wait_for(5, timeout_s=60)
 
 
-def test_waiting_in_vain_tells_who_is_there(bench):
+def test_waiting_in_vain_reports_who_is_there(bench):
     a = bench.start("a")
     with pytest.raises(WaitTimeoutError, match=r"1 of 3 nodes are up.*a@127\.0\.0\.1"):
         a.wait_for(3, timeout_s=0.1)
@@ -350,20 +351,18 @@ def test_metadata_reaches_the_others(bench):
     until(lambda: [dict(node.metadata) for node in b.nodes()] == [{"zone": "x"}], "metadata at b")
 
 
-def test_draining_node_is_told_to_leave_and_keeps_its_links(bench):
+def test_draining_node_is_leaving_and_keeps_its_links(bench):
     a, b = bench.start("a"), bench.start("b")
     a.wait_for(2, timeout_s=30)
     b.wait_for(2, timeout_s=30)
     events = b.subscribe()
     a.drain()
-    from cluster_kit import NodeLeaving
-
     next_of(events, NodeLeaving, node="a@127.0.0.1")
     assert linked(b) == ["a@127.0.0.1"]
     assert not [event for event in drain(events) if isinstance(event, NodeDown)]
 
 
-def test_status_names_every_source_and_tells_a_name_conflict(bench):
+def test_status_names_every_source_and_reports_a_name_conflict(bench):
     first = bench.start("a")
     assert first.status()["lan"].sources == {"gossip": None}
     second = bench.start("a")

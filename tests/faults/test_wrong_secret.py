@@ -37,7 +37,7 @@ def told(caplog, pattern):
 
 
 def pairs(watched, right, wrong):
-    """Return who has to warn of whom."""
+    """Return which nodes have to warn of which."""
     names, eve = [watched.name(number) for number in right], watched.name(wrong)
     return {(name, eve) for name in names} | {(eve, name) for name in names}
 

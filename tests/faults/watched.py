@@ -109,7 +109,7 @@ class Watched:
         return {name: node.status()["lan"].address for name, node in self.nodes.items()}
 
     def began(self):
-        """Watch from now on, the nodes that run now, which have told all that they know."""
+        """Watch from now on, the nodes that run now, which have reported all that they know."""
         until(
             lambda: all(self._told(name) == self.nodes.keys() - {name} for name in self.nodes),
             "all to be told",
@@ -145,7 +145,7 @@ class Watched:
         return sum(len(message) + _STAMP_BYTES for message in self._caplog.messages)
 
     def _told(self, name):
-        """Return who is linked, as a node has told it; ``None`` while others are known."""
+        """Return who is linked, as a node has reported it; ``None`` while others are known."""
         up, known = set(), set()
         for _, event in [each for each in self.events if each[0] == name]:
             match event:

@@ -133,8 +133,8 @@ def told(target: Target, seconds: int) -> bool:
     took_s = time.monotonic() - began_s
     print(
         f"{took_s:4.0f} s{outcome.runs:10} runs{outcome.features:6} features"
-        f"{outcome.new:4} new of {outcome.total} in the "
-        f"corpus{'  BROKEN' if outcome.last_words else ''}",
+        f"{outcome.new:4} new of {outcome.total} in the corpus"
+        f"{'  BROKEN' if outcome.last_words else ''}",
         flush=True,
     )
     if outcome.last_words:

@@ -62,7 +62,7 @@ def check_gossip(datagram: bytes) -> bool:
 
 
 def check_envelope(plain: bytes) -> bool:
-    """An envelope is encoded to what decodes to its equal, and tells where to reply to."""
+    """An envelope is encoded to what decodes to its equal, and says where to reply to."""
     try:
         opened = envelope.decode(plain)
     except RemoteProtocolError:
@@ -83,7 +83,7 @@ NOT_OURS = (OTHERS.seal(PLAIN, FENCE, 1.0), OURS.seal(PLAIN, Fence("shop", "wan"
 
 
 def check_sealing(datagram: bytes) -> bool:
-    """Only what a member sealed opens, and what is told in the clear is what stands there."""
+    """Only what a member sealed opens, and what is in the clear is what it says."""
     clear = None
     with suppress(NotOpened):
         clear = read_clear(datagram)
@@ -156,7 +156,7 @@ ear_context = FakeDiscovery(BOB, fence=FENCE, keyring=keyring(1)), FakeDiscovery
 
 
 def check_ear(data: bytes) -> bool:
-    """What the doctor hears is told in words that can be shown, and its number is bounded."""
+    """What the doctor receives is described in printable words, and is bounded."""
     heard = False
     for ctx in ear_context:
         ear = TrafficSorter(ctx)
@@ -178,7 +178,7 @@ TOLD = tuple(
 
 
 def check_txt(text: bytes) -> bool:
-    """What a TXT record tells is written to one that tells the same."""
+    """What a TXT record says is written to one that says the same."""
     try:
         told = records.decode(text)
     except RemoteProtocolError:

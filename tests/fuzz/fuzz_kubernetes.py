@@ -90,7 +90,7 @@ async def new_session() -> KubernetesSession:
 
 
 def session() -> KubernetesSession:
-    """Return a session that no task follows: what it hears comes from here."""
+    """Return a session that no task follows: what it receives comes from here."""
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(new_session())

@@ -162,7 +162,7 @@ def hear(
 
 
 def check_link(data: bytes) -> bool:
-    """The first byte is the role and the state; the same is heard however the rest comes in."""
+    """The first byte is the role and the state; the same is received however the rest is cut."""
     states = list(LinkState)
     role, state = list(Role)[data[:1] > b"\x7f"], states[(data or b"\0")[0] % len(states)]
     heard, after, error = hear(data[1:], len(data), role, state)

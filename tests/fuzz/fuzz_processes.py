@@ -28,7 +28,7 @@ ANSWER = describe(
 
 
 def check_answer(heard: bytes) -> bool:
-    """An answer tells who it is from, so that it can be chosen by that, or is none."""
+    """An answer names its sender, by which it can be chosen, or is none."""
     try:
         answer = read_answer(heard)
     except ValueError:
@@ -77,7 +77,7 @@ def received(data: bytes, size: int) -> tuple[list[Any], str | None, bool]:
 
 
 def check_pipe(data: bytes) -> bool:
-    """Nothing is unpickled before the greeting, and the same is heard however it comes in.
+    """Nothing is unpickled before the greeting, and the same is received however it is cut.
 
     Made-up pickles run what code they like, and come from our own processes only: JSON stands in
     for them.

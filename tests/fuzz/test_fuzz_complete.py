@@ -147,7 +147,7 @@ def takes_bytes(function):
 
 
 def stands_for(name):
-    """Whether a target stands for the function or its class."""
+    """Whether a target covers the function or its class."""
     whole = f"cluster_kit.{name}"
     return whole in STAND_FOR or whole.rpartition(".")[0] in STAND_FOR
 

@@ -81,7 +81,7 @@ def test_corpus_has_room_for_the_small_ones():
         (["5", "frame"], "there are frames, "),
     ],
 )
-def test_wrong_arguments_are_told(arguments, told, capsys):
+def test_wrong_arguments_are_reported(arguments, told, capsys):
     with pytest.raises(SystemExit) as caught:
         command.main(arguments)
     assert caught.value.code == 2

@@ -1,4 +1,4 @@
-"""A connector that tells which keys its worker has, and what else could give a secret away."""
+"""A connector that reports its worker's keys, and what else could give a secret away."""
 
 import os
 import threading

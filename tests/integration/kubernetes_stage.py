@@ -57,11 +57,11 @@ async def listening(api, folder, *, host="10.0.0.1", found=frozenset(), limits=L
 
 
 class Heard(Listener):
-    """What a strategy told, as names or addresses."""
+    """What a strategy reported, as names or addresses."""
 
     @property
     def known(self):
-        """Who is known after all that was told."""
+        """The nodes known after all that was reported."""
         found = [each for each in self.observations if isinstance(each, Found)]
         return {node.key for node in found[-1].nodes} if found else None
 
@@ -70,7 +70,7 @@ class Heard(Listener):
         return [str(each.error) for each in self.observations if isinstance(each, Failed)]
 
     async def watching(self, api):
-        """Wait until the list has been told, and is being watched."""
+        """Wait until the list has been reported, and is being watched."""
         await api.until_watched()
         await self.until(lambda each: isinstance(each, Found), "an answer")
 
@@ -90,7 +90,7 @@ class Heard(Listener):
         )
 
     def never_lost(self, *keys):
-        """Assert that who was told once was told ever after."""
+        """Assert that these, once reported, stayed."""
         known = [
             {node.key for node in each.nodes}
             for each in self.observations

@@ -1,4 +1,4 @@
-"""What both ends are told where a link doesn't come about."""
+"""What both ends report if a link is refused."""
 
 import asyncio
 import logging

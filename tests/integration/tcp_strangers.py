@@ -5,23 +5,13 @@ import ssl
 from contextlib import suppress
 from functools import cache
 
-from tcp_stage import DEADLINE_S, FENCE
+from tcp_stage import FENCE
 
 from cluster_kit.network import Endpoint
 from cluster_kit.node import BootId, Node, split_address
 from cluster_kit.wire.frames import Confirm, FrameReader, Hello, Identity, Welcome, decode, encode
 
 MALLORY = Node(name="mallory@127.0.0.1", boot_id=BootId(5, 5))
-
-
-def run(scenario):
-    """Run a scenario on the system's clock."""
-
-    async def bounded():
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def hello(fence=FENCE, node=MALLORY, features=()):

@@ -39,12 +39,12 @@ def line_of(shown, name):
 
 
 @pytest.mark.parametrize("name", FAILED)
-def test_plugin_that_fails_is_told_with_its_cause(shown, name):
+def test_plugin_that_fails_is_reported_with_its_cause(shown, name):
     assert line_of(shown, name).startswith(FAILED[name][1])
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_offer_that_cannot_work_is_told_with_its_cure(shown, name):
+def test_offer_that_cannot_work_is_reported_with_its_cure(shown, name):
     assert line_of(shown, name).startswith(
         f"strategy '{name}': '{name}:Own' cannot work as a strategy: {BROKEN[name][1]}"
     )
@@ -73,7 +73,7 @@ def test_offer_that_cannot_work_is_told_with_its_cure(shown, name):
         ),
     ],
 )
-def test_entry_point_that_leads_nowhere_is_told_with_its_cure(shown, name, told):
+def test_entry_point_that_leads_nowhere_is_reported_with_its_cure(shown, name, told):
     assert told in line_of(shown, name)
 
 
@@ -88,7 +88,7 @@ def test_what_works_is_shown_as_working_beside_them(shown):
     assert "loaded" in shown[1]
 
 
-def test_all_that_is_broken_can_be_left_out_as_it_is_told(shown, installed):
+def test_all_that_is_broken_can_be_left_out_as_reported(shown, installed):
     [cure] = [
         line
         for line in shown
@@ -112,7 +112,7 @@ def check(tmp_path, strategy, environment):
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_check_tells_the_same_with_plugin_and_distribution(tmp_path, bearable, name):
+def test_check_reports_the_same_with_plugin_and_distribution(tmp_path, bearable, name):
     done = check(tmp_path, name, bearable)
     assert done.returncode == 2
     told = (
@@ -122,7 +122,7 @@ def test_check_tells_the_same_with_plugin_and_distribution(tmp_path, bearable, n
     assert f": topologies.lan.strategy: {told}" in done.stderr
 
 
-def test_check_tells_which_plugin_failed(tmp_path, bearable):
+def test_check_says_which_plugin_failed(tmp_path, bearable):
     done = check(tmp_path, "raises", bearable)
     assert done.returncode == 2
     raised = "failed: ZeroDivisionError: division by zero, in "
@@ -188,7 +188,7 @@ def plugins_in(site, **environ):
     return done
 
 
-def test_names_that_clash_are_told_and_a_built_in_keeps_its_own(site, tmp_path):
+def test_names_that_clash_are_reported_and_a_built_in_keeps_its_own(site, tmp_path):
     install(site, "one", CLASHES)
     install(site, "two", CLASHES)
     done = plugins_in(site)

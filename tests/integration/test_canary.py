@@ -100,7 +100,7 @@ def test_commands_show_none(cluster, keys):
     assert_silent(node.lines, node.errors)
 
 
-def test_control_socket_tells_none(cluster, keys):
+def test_control_socket_reveals_none(cluster, keys):
     node = cluster.run("a", file=cluster.write("good.yaml", static(), **keys))
     node.wait_for("ready")
     folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "cluster-kit"
@@ -185,7 +185,7 @@ class TestInAProgram:
         assert [secret.reveal() for secret in loaded.secrets] == [CANARY, OLDER]
         assert_silent(loaded, loaded.secrets, f"{loaded!s}")
 
-    def test_keys_that_cannot_be_made_tell_none(self, config, monkeypatch, caplog):
+    def test_keys_that_cannot_be_made_reveal_none(self, config, monkeypatch, caplog):
         def derive(secret, cluster):
             raise ValueError(f"about {cluster}")
 

@@ -29,7 +29,7 @@ def words(text):
     return " ".join(text.split())
 
 
-def test_check_tells_of_them(cluster, certs):
+def test_check_reports_them(cluster, certs):
     done = cluster_kit("check", cluster.write("good.yaml", STATIC, certs=str(certs)))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"certificates '{certs}': for 127.0.0.1, web.example.org, valid until 20" in words(
@@ -38,7 +38,7 @@ def test_check_tells_of_them(cluster, certs):
     assert "secret none: gossip is not sealed" in words(done.stdout)
 
 
-def test_check_tells_of_a_trust_domain(cluster, certs):
+def test_check_reports_a_trust_domain(cluster, certs):
     write_folder(certs, AUTHORITY.certificates("spiffe://example.org/web"))
     done = cluster_kit(
         "check",
@@ -58,7 +58,7 @@ def test_check_warns_of_an_end_that_is_near(cluster, certs):
     assert f"check: certificates: the certificate in '{certs}/tls.crt' expires on " in done.stderr
 
 
-def test_check_tells_their_faults_in_their_place(cluster, certs):
+def test_check_reports_their_faults_in_their_place(cluster, certs):
     file = cluster.write("faulty.yaml", STATIC, node="a@127.0.0.9", certs=str(certs))
     done = cluster_kit("check", file)
     assert done.returncode == 2
@@ -67,11 +67,11 @@ def test_check_tells_their_faults_in_their_place(cluster, certs):
     assert f"{file}:1:" in done.stderr
 
 
-def test_nobody_without_files_is_told_of_any(cluster):
+def test_configuration_without_certificates_shows_none(cluster):
     assert "certificate" not in cluster_kit("check", cluster.file).stdout
 
 
-def test_status_tells_of_them(cluster, certs):
+def test_status_reports_them(cluster, certs):
     node = cluster.run("a", file=cluster.write("good.yaml", STATIC, certs=str(certs)))
     node.wait_for("ready")
     ask = ("status", "a", "--cluster", cluster.name)
@@ -82,7 +82,7 @@ def test_status_tells_of_them(cluster, certs):
     assert '"secrets": [], "certificates": {"cert": ' in told
 
 
-def test_status_tells_of_those_that_took_their_place(cluster, certs):
+def test_status_reports_those_that_took_their_place(cluster, certs):
     node = cluster.run("a", file=cluster.write("good.yaml", STATIC, certs=str(certs)))
     node.wait_for("ready")
     write_folder(certs, AUTHORITY.certificates("127.0.0.1", until=99 * DAY))

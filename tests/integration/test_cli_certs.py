@@ -435,7 +435,7 @@ LEAF = Issuer(KEY, [self_signed(KEY, datetime.now(UTC))]).issue(
     ],
     ids=["no key", "no certificate", "of another", "a leaf", "expired", "large"],
 )
-def test_authority_that_cannot_be_used_is_told_and_stays(pki, authority, key, why):
+def test_authority_that_cannot_be_used_is_reported_and_stays(pki, authority, key, why):
     pki.mkdir(mode=0o700)
     (pki / "ca.crt").write_bytes(authority)
     (pki / "ca.key").write_bytes(key)
@@ -486,7 +486,7 @@ def test_two_at_once_are_kept_apart(pki):
 
 
 @pytest.mark.parametrize("folder", ["none/pki", "file"])
-def test_place_that_cannot_be_written_to_is_told(tmp_path, folder):
+def test_place_that_cannot_be_written_to_is_reported(tmp_path, folder):
     (tmp_path / "file").touch()
     error = refused(tmp_path / folder, HOST)
     assert re.search(

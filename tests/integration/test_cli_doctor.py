@@ -124,7 +124,7 @@ def test_foreign_cluster_is_the_likely_cause(cluster):
     assert f"cluster '{cluster.name}', group 'lan' from 127.0.0.1" in because
 
 
-def test_list_of_addresses_tells_who_answers_at_each(cluster):
+def test_list_of_addresses_shows_who_answers_at_each(cluster):
     everywhere = cluster.write("nodes.yaml", {"web": {"strategy": "plugin:Quiet"}})
     a = cluster.run("a@127.0.0.1", file=everywhere).wait_for("ready")["address"]
     b = cluster.run("b@127.0.0.1", file=everywhere).wait_for("ready")["address"]
@@ -144,7 +144,7 @@ def test_list_of_addresses_tells_who_answers_at_each(cluster):
     }
 
 
-def test_frozen_node_is_told_apart_from_a_missing_one(cluster):
+def test_frozen_node_is_distinguished_from_a_missing_one(cluster):
     a = cluster.run(
         "a@127.0.0.1", file=cluster.write("nodes.yaml", {"web": {"strategy": "plugin:Quiet"}})
     )
@@ -168,7 +168,7 @@ def test_list_of_this_node_alone_is_alone(cluster):
     assert verdicts(told) == {"web": ("alone", alone)}
 
 
-def test_node_that_serves_nowhere_is_told_before_others_are_blamed(cluster):
+def test_node_that_serves_nowhere_is_reported_before_others_are_blamed(cluster):
     file = cluster.write(
         "away.yaml",
         {"web": static("b@192.0.2.2:4000", connect_timeout_s=0.5)},
@@ -215,7 +215,7 @@ def test_every_source_of_a_topology_is_examined_by_its_name(cluster):
     assert sources == ["plugin:Says", "static#2", "plugin:Sick#3"]
 
 
-def test_faulty_file_is_told_as_check_does(cluster):
+def test_faulty_file_is_reported_as_check_does(cluster):
     file = cluster.folder / "faulty.yaml"
     file.write_text("topologies:\n  lan:\n    strategy: gosip\n")
     done = cluster_kit("doctor", file)

@@ -60,7 +60,7 @@ def pipe():
         os.close(end)
 
 
-def test_ready_is_told_with_the_address(cluster):
+def test_ready_is_reported_with_the_address(cluster):
     ready = cluster.run("a").wait_for("ready")
     assert ready.keys() == {"t", "event", "topology", "address"}
     assert ready["topology"] == "lan"
@@ -69,7 +69,7 @@ def test_ready_is_told_with_the_address(cluster):
     assert int(port) > 0
 
 
-def test_nodes_of_one_file_tell_of_each_other(cluster):
+def test_nodes_of_one_file_report_each_other(cluster):
     a, b = cluster.run("a"), cluster.run("b@127.0.0.1")
     up = a.wait_for("node_up", node="b@127.0.0.1")
     assert up.keys() == {"t", "event", "topology", "node", "address", "metadata"}
@@ -133,7 +133,7 @@ def test_hangup_of_its_terminal_makes_it_leave(cluster):
     assert a.wait() == 0
 
 
-def test_link_that_can_never_be_is_told(cluster):
+def test_link_that_can_never_be_is_reported(cluster):
     b = cluster.run(
         "b", file=cluster.write("b.yaml", {"web": {"strategy": "static", "config": {"nodes": []}}})
     )
@@ -284,14 +284,13 @@ def test_topology_that_escalates_ends_it(cluster):
     assert not any("Traceback" in line for line in a.errors)
 
 
-def test_second_process_of_a_name_is_told_once_with_the_cure(cluster):
+def test_second_process_of_a_name_is_reported_once_with_the_cure(cluster):
     cluster.run("a").wait_for("ready")
     second = cluster.run("a")
     second.wait_for("topology_event", kind="name_conflict")
     text = (
         "name conflict: two live processes use the name 'a@127.0.0.1': give each process a name of "
-        "its own, "
-        "by 'node' in its configuration or by 'cluster-kit run --name'"
+        "its own, by 'node' in its configuration or by 'cluster-kit run --name'"
     )
     second.until(lambda: [line for line in second.errors if line.endswith(text)], "the warning")
     second.signal(signal.SIGTERM)

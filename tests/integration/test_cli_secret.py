@@ -48,7 +48,7 @@ def test_what_is_there_is_never_written_over(tmp_path, kind):
     assert kind == "link" or path.read_text() == "in use"
 
 
-def test_what_cannot_be_written_is_told(tmp_path):
+def test_what_cannot_be_written_is_reported(tmp_path):
     done = cluster_kit("secret", "-o", tmp_path / "none" / "secret")
     assert (done.returncode, done.stdout) == (1, "")
     assert "No such file or directory" in done.stderr

@@ -1,4 +1,4 @@
-"""``cluster-kit status`` and ``watch``: what supervisors tell of themselves, and to whom."""
+"""``cluster-kit status`` and ``watch``: what supervisors say of themselves."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def told(*arguments):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_running_nodes_are_told_with_their_links(run):
+def test_running_nodes_are_reported_with_their_links(run):
     a, b = run("a"), run("b")
     a.wait_for("node_up", node="b@127.0.0.1")
     b.wait_for("node_up", node="a@127.0.0.1")
@@ -74,7 +74,7 @@ def test_running_nodes_are_told_with_their_links(run):
     assert lan["links"][0]["age_s"] >= 0
 
 
-def test_nodes_that_cannot_be_linked_are_told_with_the_reason(cluster, run):
+def test_nodes_that_cannot_be_linked_are_reported_with_the_reason(cluster, run):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # and does not listen
         dead = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -120,7 +120,7 @@ def test_unknown_node_is_a_failure_that_names_those_that_are_there(run):
     assert "no supervisor of yours is 'z'; running: a@127.0.0.1" in done.stderr
 
 
-def test_programs_are_told_where_they_want_to_be(folder):
+def test_only_those_that_ask_for_a_control_socket_have_one(folder):
     with Supervisor(
         GOSSIP | {"node": "x@127.0.0.1", "metadata": {"zone": "a"}}, control=True
     ) as supervisor:
@@ -214,7 +214,7 @@ def test_who_asks_oddly_or_hangs_holds_up_nobody_for_long(folder):
             each.close()
 
 
-def test_one_that_hangs_is_told_and_hides_no_other(run):
+def test_one_that_hangs_is_reported_and_hides_no_other(run):
     a, _ = run("a"), run("b")
     a.signal(signal.SIGSTOP)
     done = cluster_kit("status", "--json")
@@ -227,7 +227,7 @@ def test_question_that_drips_in_is_given_up(folder):
     with Supervisor(GOSSIP, control=True), socket.socket(socket.AF_UNIX) as asking:
         [path] = folder.iterdir()
         asking.connect(str(path))
-        with pytest.raises(OSError, match=r"."):  # it hangs up
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
             drip(asking)
 
 
@@ -245,7 +245,8 @@ ANSWER = {"node": "x@127.0.0.1", "pid": 7, "cluster": "shop"}
 @contextmanager
 def answering():
     """Serve a control socket that soon notices when its file is gone."""
-    control = ControlSocket(lambda: ANSWER, node=ANSWER["node"], look_s=0.05)
+    control = ControlSocket(lambda: ANSWER, node=ANSWER["node"])
+    control.look_s = 0.05
     control.open()
     try:
         yield
@@ -310,7 +311,7 @@ def test_socket_that_opens_after_the_order_to_stop_is_closed(folder, monkeypatch
     assert list(folder.iterdir()) == []
 
 
-def test_a_file_s_supervisor_can_tell_of_itself(cluster):
+def test_supervisor_from_a_file_answers(cluster):
     with Supervisor.from_file(
         cluster.write("x.yaml", GOSSIP["topologies"], node="x@127.0.0.1"), control=True
     ):
@@ -415,7 +416,7 @@ def test_several_names_and_a_cluster_choose(cluster, run, tmp_path, folder):
         )
 
 
-def test_stopped_node_that_was_asked_for_is_told_and_is_a_failure(run):
+def test_stopped_node_that_was_asked_for_is_reported_and_is_a_failure(run):
     a, b = run("a"), run("b")
     a.signal(signal.SIGSTOP)
     done = cluster_kit("status", "b", "a@127.0.0.1")
@@ -481,7 +482,7 @@ def test_socket_whose_file_is_gone_is_replaced(folder, clean):
     assert list(folder.iterdir()) == []
 
 
-def test_socket_that_cannot_be_replaced_is_told_once_and_tried_again(folder, caplog):
+def test_socket_that_cannot_be_replaced_is_reported_once_and_tried_again(folder, caplog):
     with answering():
         [path] = folder.iterdir()
         path.unlink()
@@ -537,7 +538,7 @@ class Screen:
             self._text += os.read(self._fd, 65536).decode(errors="replace")
 
     def close(self):
-        """Read to the end, so that whoever prints is not held up."""
+        """Read to the end, so that the printing process is not held up."""
         try:
             while os.read(self._fd, 65536):
                 pass

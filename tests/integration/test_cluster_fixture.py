@@ -1,4 +1,4 @@
-"""The fixture ``cluster``, as whoever installs cluster_kit finds it in their tests."""
+"""The fixture ``cluster``, as those who install cluster_kit find it in their tests."""
 
 import subprocess
 import sys

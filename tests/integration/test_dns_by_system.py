@@ -236,7 +236,7 @@ def test_the_system_is_diagnosed_with_what_the_servers_add(start, server):
     assert aaaa["outcome"] == "ok"
 
 
-def test_a_failure_of_the_system_is_told_in_the_servers_words(start, server):
+def test_a_failure_of_the_system_is_reported_in_the_servers_words(start, server):
     server.manner = "servfail"
     _, a, _ = findings(start(doing="diagnose"))
     assert a["got"].endswith(
@@ -261,7 +261,7 @@ def test_the_hosts_file_wins_over_a_wildcard(start):
     assert said(process)[0] == ["127.0.0.9:4370"]
 
 
-def test_a_search_domain_that_completes_a_name_is_told_by_the_system_as_well(start):
+def test_a_search_domain_that_completes_a_name_is_reported_by_the_system_as_well(start):
     _, a, _ = findings(start("web", search="search shop.test", doing="diagnose"))
     assert a["got"].startswith(
         "2 records: 127.0.0.2, 127.0.0.3; completed by search domain 'shop.test'"

@@ -184,7 +184,7 @@ def test_a_wildcard_does_not_stand_before_the_name_that_is_meant(named, search):
     told(dns(named), scenario)
 
 
-def test_the_search_domain_that_answers_is_told(named, search, caplog):
+def test_the_search_domain_that_answers_is_reported(named, search, caplog):
     caplog.set_level("INFO")
     search("corp.shop.test")
     named.rewrite(*WILDCARD)
@@ -215,7 +215,7 @@ def diagnosed(strategy):
     return asyncio.run(run())
 
 
-def test_the_doctor_tells_the_search_domain(named, search):
+def test_the_doctor_reports_the_search_domain(named, search):
     search("corp.shop.test")
     named.rewrite(*WILDCARD)
     _, a, _ = diagnosed(dns(named, "other"))

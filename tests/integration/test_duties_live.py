@@ -209,7 +209,7 @@ def test_a_second_try_in_one_process_takes_nothing_from_the_holder(nodes):
         assert duty.wait(0)
 
 
-def test_a_forked_child_is_told_that_it_has_no_duties(nodes):
+def test_a_forked_child_learns_that_it_has_no_duties(nodes):
     ann = nodes.start("ann")
     board, held, let_go = ann._boards.of("lan"), threading.Event(), threading.Event()
 

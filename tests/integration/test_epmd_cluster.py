@@ -41,7 +41,7 @@ def start(cluster, strategy, names=NAMES, **config):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_cluster_forms_and_hears_of_every_departure(cluster, server, strategy):
+def test_cluster_forms_and_learns_of_every_departure(cluster, server, strategy):
     runs = start(cluster, strategy)
     assert server.names().keys() == set(NAMES)
     runs["b"].signal_all(signal.SIGKILL)
@@ -93,7 +93,7 @@ def test_nodes_start_without_epmd_and_link_when_it_comes(cluster, server):
     runs[1].wait_for("node_up", node="a@127.0.0.1")
 
 
-def test_second_process_of_a_name_is_told_who_has_it(cluster):
+def test_second_process_of_a_name_learns_who_has_it(cluster):
     start(cluster, "local_epmd", ("a", "b"))
     twin = cluster.run("a@127.0.0.9", file=cluster.folder / "epmd.yaml")
     twin.until(lambda: any("refuses our name 'a'" in line for line in twin.errors), "the conflict")

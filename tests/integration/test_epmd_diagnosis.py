@@ -61,7 +61,7 @@ def test_registered_name_is_found(server):
     assert found.got == "a node of cluster 'conformance', group 'conformance', port 45002"
 
 
-def test_name_that_is_nearly_that_of_another_is_told(server):
+def test_name_that_is_nearly_that_of_another_is_reported(server):
     finding = of(
         diagnose(server, listed(server, "web@127.0.0.1"), running("web1@127.0.0.1")), "web@"
     )
@@ -69,7 +69,7 @@ def test_name_that_is_nearly_that_of_another_is_told(server):
     assert "knows 'web1'" in finding.cause
 
 
-def test_name_that_was_registered_is_told(server):
+def test_name_that_was_registered_is_reported(server):
     diagnose(server, listed(server, "bob@127.0.0.1"), running("bob@127.0.0.1"))
     server.until(lambda names: not names, "nobody")
     finding = of(
@@ -78,14 +78,14 @@ def test_name_that_was_registered_is_told(server):
     assert "until its process ended" in finding.cause
 
 
-def test_unknown_name_is_told_with_those_that_are_known(server):
+def test_unknown_name_is_reported_with_those_that_are_known(server):
     finding = of(
         diagnose(server, listed(server, "bob@127.0.0.1"), running("eve@127.0.0.1")), "bob@"
     )
     assert "knows only eve" in finding.cause
 
 
-def test_name_under_another_host_name_is_told(server):
+def test_name_under_another_host_name_is_reported(server):
     finding = of(
         diagnose(server, listed(server, "bob@localhost"), running("bob@127.0.0.1")), "bob@"
     )
@@ -94,7 +94,7 @@ def test_name_under_another_host_name_is_told(server):
 
 
 @pytest.mark.parametrize("strategy", ["listed", "all"])
-def test_foreign_node_is_told_with_both_fences(server, strategy):
+def test_foreign_node_is_reported_with_both_fences(server, strategy):
     chosen = (
         listed(server, "bob@127.0.0.1")
         if strategy == "listed"
@@ -119,7 +119,7 @@ def test_epmd_that_knows_only_us_is_empty(server):
     assert (finding.got, finding.outcome) == ("no name but our own", Outcome.EMPTY)
 
 
-def test_epmd_that_is_down_is_told(server):
+def test_epmd_that_is_down_is_reported(server):
     server.kill()
     findings = diagnose(server, listed(server, "bob@127.0.0.1", "cat@host.invalid"))
     assert {finding.outcome for finding in findings} == {Outcome.FAILED}
@@ -129,13 +129,13 @@ def test_epmd_that_is_down_is_told(server):
     assert "does not resolve" in of(findings, "host.invalid").cause
 
 
-def test_name_of_ours_that_is_free_is_told(server):
+def test_name_of_ours_that_is_free_is_reported(server):
     finding = of(diagnose(server, LocalEpmdStrategy(epmd_port=server.port)), "our own name 'ann'")
     assert finding.outcome is Outcome.OK
     assert finding.got.startswith("free")
 
 
-def test_name_of_ours_that_we_hold_is_told(server):
+def test_name_of_ours_that_we_hold_is_reported(server):
     finding = of(
         diagnose(server, LocalEpmdStrategy(epmd_port=server.port), running(ANN.name)),
         "our own name 'ann'",
@@ -147,7 +147,7 @@ def test_name_of_ours_that_we_hold_is_told(server):
 @pytest.mark.parametrize(
     "holder", [running("ann@127.0.0.1", fence=Fence("other", "x")), running("ann@127.0.0.3")]
 )
-def test_name_of_ours_that_another_holds_is_told(server, holder):
+def test_name_of_ours_that_another_holds_is_reported(server, holder):
     finding = of(
         diagnose(server, LocalEpmdStrategy(epmd_port=server.port), holder), "our own name 'ann'"
     )
@@ -155,7 +155,7 @@ def test_name_of_ours_that_another_holds_is_told(server, holder):
     assert finding.got.startswith("taken by a node")
 
 
-def test_epmd_on_loopback_only_is_told(server):
+def test_epmd_on_loopback_only_is_reported(server):
     local = Node(name="ann@192.0.2.1", address="192.0.2.1:45001")  # TEST-NET-1: no host has it
     findings = diagnose(
         server, LocalEpmdStrategy(epmd_port=server.port, deadline_s=1.0), local=local
@@ -165,7 +165,7 @@ def test_epmd_on_loopback_only_is_told(server):
     assert "ERL_EPMD_ADDRESS" in finding.cause
 
 
-def test_list_of_nobody_else_is_told(server, tmp_path):
+def test_list_of_nobody_else_is_reported(server, tmp_path):
     path = tmp_path / ".hosts.erlang"
     path.write_text("% nobody yet\n")
     for strategy in (
@@ -176,7 +176,7 @@ def test_list_of_nobody_else_is_told(server, tmp_path):
         assert (finding.got, finding.outcome) == ("nobody else", Outcome.EMPTY)
 
 
-def test_missing_host_file_is_told(server, tmp_path):
+def test_missing_host_file_is_reported(server, tmp_path):
     strategy = ErlangHostsStrategy(path=tmp_path / "nowhere", epmd_port=server.port)
     finding = of(diagnose(server, strategy), "which hosts")
     assert finding.outcome is Outcome.FAILED

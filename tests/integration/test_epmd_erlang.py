@@ -1,12 +1,12 @@
 """Real Erlang nodes beside ours at one EPMD: each side sees the other's registration correctly."""
 
-import asyncio
 import contextlib
 import os
 import subprocess
 
 import pytest
-from epmd_server import DEADLINE_S, EpmdServer, Erl
+from epmd_server import EpmdServer, Erl
+from waiting import run
 
 from cluster_kit.abc import Found
 from cluster_kit.node import Node
@@ -26,14 +26,6 @@ def server(require):
     require("erl")
     with EpmdServer() as server:
         yield server
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(3 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def strategies(port, tmp_path):
@@ -76,7 +68,7 @@ def test_our_registration_is_seen_by_erlang_as_a_node_of_no_version_that_it_spea
         run(scenario)
 
 
-def test_name_that_an_erlang_node_holds_is_told(server, tmp_path):
+def test_name_that_an_erlang_node_holds_is_reported(server, tmp_path):
     async def scenario():
         async with Listener(LocalEpmdStrategy(epmd_port=server.port), FakeDiscovery(ANN)) as ann:
             await ann.until(

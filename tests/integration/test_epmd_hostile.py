@@ -7,6 +7,7 @@ import tracemalloc
 
 import pytest
 from epmd_server import DEADLINE_S, free_port
+from waiting import run
 
 from cluster_kit.abc import Failed, Found
 from cluster_kit.node import Node
@@ -21,14 +22,6 @@ ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
 BOB = Node(name="bob@127.0.0.2", address="127.0.0.2:4711")
 LISTING = struct.pack(">I", 4369)
 FOUND_BOB = b"w\x00" + struct.pack(">HBBHH", 4711, 77, 0, 6, 5) + b"\x00\x03bob" + b"\x00\x00"
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(3 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from epmd_server import DEADLINE_S, EpmdServer
+from waiting import run
 
 from cluster_kit.abc import Failed, Found
 from cluster_kit.node import Fence, Node
@@ -28,14 +29,6 @@ def server(require):
     require("epmd")
     with EpmdServer() as server:
         yield server
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(3 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 async def eventually(met):
@@ -386,7 +379,7 @@ def test_foreign_nodes_are_ignored(server):
     run(scenario)
 
 
-def test_boot_tells_the_runs_of_a_node_apart(server):
+def test_boot_distinguishes_the_runs_of_a_node(server):
     async def scenario():
         async with (
             Listener(local(server), FakeDiscovery(ANN)) as ann,

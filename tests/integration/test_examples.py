@@ -72,7 +72,7 @@ def script(name, *arguments):
 
 
 @pytest.mark.parametrize("example", ["embed.py", "async_app.py"])
-def test_embedded_nodes_tell_of_each_other(start, names, example):
+def test_embedded_nodes_report_each_other(start, names, example):
     a, b = (start(Process, *script(example, name)) for name in names)
     a.until_printed(f" {names[1]}@127.0.0.1")
     b.until_printed(f" {names[0]}@127.0.0.1")

@@ -175,7 +175,7 @@ def test_program_that_forgets_the_hook_says_so_and_does_not_multiply(built, prog
     assert f"never proved to be one: {cure}" in done.stderr
 
 
-def test_the_distribution_tells_pyinstaller_of_its_hook():
+def test_the_distribution_registers_its_pyinstaller_hook():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pyinstaller40"] == {
         "hook-dirs": "cluster_kit.__pyinstaller:get_hook_dirs"

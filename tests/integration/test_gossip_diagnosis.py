@@ -1,4 +1,4 @@
-"""Gossip diagnosed on real sockets: what each cause of finding nobody is told as."""
+"""Gossip diagnosed on real sockets: how each cause of finding nobody is described."""
 
 import asyncio
 import json
@@ -99,7 +99,7 @@ def test_this_node_running_elsewhere_is_nobody_else():
     assert last.got.startswith("this node itself only within")
 
 
-def test_foreign_cluster_is_the_cause_where_it_is_all_that_is_heard():
+def test_foreign_cluster_is_the_cause_if_nothing_else_is_received():
     last = diagnosed_beside(options(), discovery(BOB, Fence("shop-test", "lan")))[-1]
     assert last.outcome is Outcome.EMPTY
     assert last.cause == (
@@ -154,7 +154,7 @@ def test_host_without_an_address_failed_first():
 # -- what others notice of it ----------------------------------------------------------------------
 
 
-def test_others_hear_nothing_of_a_diagnosis(caplog):
+def test_others_notice_nothing_of_a_diagnosis(caplog):
     caplog.set_level(logging.DEBUG, "cluster_kit")
     given = options()
 

@@ -74,7 +74,7 @@ def later_run_is_leaving(packet):
 
 
 def stranger(packet, number):
-    """Return the same of a node that nobody has heard of, and that nobody can be linked to."""
+    """Return the same of an unknown node that nobody can link to."""
     return replace(
         packet,
         kind=Kind.HEARTBEAT,

@@ -47,7 +47,7 @@ def meet(peers):
         peer.sees(*(other for other in peers if other is not peer))
 
 
-def test_hosts_named_by_their_addresses_meet_in_the_default_group_and_hear_goodbyes():
+def test_hosts_named_by_their_addresses_meet_in_the_default_group_and_notice_goodbyes():
     with lab_of(3) as lab, gossipers() as start:
         peers = [start(f"web@{place.address6}", BRISK, place) for place in lab.nodes]
         meet(peers)
@@ -60,7 +60,7 @@ def test_hosts_named_by_their_addresses_meet_in_the_default_group_and_hear_goodb
             assert peer.failures() == []
 
 
-def test_addresses_of_the_link_are_told_as_the_hearer_can_dial_them():
+def test_addresses_of_the_link_are_advertised_as_the_receiver_can_dial_them():
     with lab_of(2) as lab, gossipers() as start:
         here, there = lab.nodes
         there.plug6("lan7")
@@ -77,7 +77,7 @@ def test_an_interface_can_be_chosen_by_name_for_hosts_of_another_protocol():
         meet([start(f"web@{place.address}", given, place) for place in lab.nodes])
 
 
-def test_who_is_on_another_interface_is_not_heard():
+def test_node_on_another_interface_is_not_seen():
     with lab_of(2) as lab, gossipers() as start:
         here, there = lab.nodes
         add = "ip link add eth1 type veth peer name end; ip link set end up; ip link set eth1 up"
@@ -87,25 +87,21 @@ def test_who_is_on_another_interface_is_not_heard():
         given = options()
         apart = start("apart@fd00:cc::1", given, here)
         apart.boot()
-        one, two = (
-            start(f"one@{here.address6}", given, here),
-            start(f"two@{there.address6}", given, there),
-        )
+        one = start(f"one@{here.address6}", given, here)
+        two = start(f"two@{there.address6}", given, there)
         meet([one, two])
         one.hears_again(two, times=4)
         assert not apart.said(seen=one.name) + apart.said(seen=two.name)
         assert not one.said(seen=apart.name)
 
 
-def test_host_whose_ipv6_is_switched_off_is_told_so_and_heard_once_it_is_on():
+def test_host_whose_ipv6_is_switched_off_says_so_and_is_seen_once_it_is_on():
     with lab_of(2) as lab, gossipers() as start:
         here, there = lab.nodes
         switch = "echo {} > /proc/sys/net/ipv6/conf/eth0/disable_ipv6"
         assert here.run(["sh", "-c", switch.format(1)]).wait() == 0
-        one, two = (
-            start(f"one@{here.address6}", BRISK, here),
-            start(f"two@{there.address6}", BRISK, there),
-        )
+        one = start(f"one@{here.address6}", BRISK, here)
+        two = start(f"two@{there.address6}", BRISK, there)
         one.until(one.failures, "a failure")
         assert "'fd00:cb::1': no interface has that address" in one.failures()[0]
         assert "10.203.0.1 (eth0)" in one.failures()[0]
@@ -127,7 +123,7 @@ def test_a_cluster_forms_by_ipv6_alone(tmp_path):
         assert two.wait_for("node_down")["reason"] == "left"
 
 
-def test_kernel_without_ipv6_is_told_with_the_way_out(monkeypatch):
+def test_kernel_without_ipv6_is_reported_with_the_way_out(monkeypatch):
     def refuse(*_):
         raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
 

@@ -47,7 +47,7 @@ def test_interface_that_goes_is_reported_and_used_again_when_it_is_back():
             other.hears_again(one)
 
 
-def test_firewall_is_reported_and_the_node_is_heard_again_without_it(require):
+def test_firewall_is_reported_and_the_node_is_seen_again_without_it(require):
     require("nft")
     with Lab(2) as lab, gossipers() as start:
         one, other = on_each_node(start, lab, options())

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from gossip_process import options
+from waiting import run
 
 from cluster_kit.abc import Seen
 from cluster_kit.network.system import SystemNetwork
@@ -31,14 +32,6 @@ def keyring(letter):
 
 
 OURS, OTHER = keyring(b"o"), keyring(b"x")
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(DEADLINE_S):
-            return await scenario()
-
-    return asyncio.run(bounded())
 
 
 def discovery(node, ring=OURS, **given):
@@ -186,16 +179,14 @@ def test_made_up_names_do_not_fill_the_log(caplog):
     assert len(caplog.records) <= 2 * (MOST_AT_ONCE + 2)
 
 
-def test_two_topologies_of_one_worker_keep_apart_what_they_hear():
+def test_two_topologies_of_one_worker_keep_apart_what_they_receive():
     gossip = GossipStrategy(**options())
 
     async def scenario():
         web, db = Fence("shop", "web"), Fence("shop", "db")
         ann_web, ann_db = (FakeDiscovery(ANN, fence=fence, keyring=OURS) for fence in (web, db))
-        bob_web, cat_db = (
-            FakeDiscovery(BOB, fence=web, keyring=OURS),
-            FakeDiscovery(CAT, fence=db, keyring=OURS),
-        )
+        bob_web = FakeDiscovery(BOB, fence=web, keyring=OURS)
+        cat_db = FakeDiscovery(CAT, fence=db, keyring=OURS)
         async with (
             Listener(gossip, ann_web) as web_heard,
             Listener(gossip, ann_db) as db_heard,
@@ -232,7 +223,7 @@ def diagnosed_beside(others, ring=OURS):
     return findings[-1]
 
 
-def test_diagnosis_hears_sealed_nodes():
+def test_diagnosis_finds_sealed_nodes():
     assert (
         diagnosed_beside([discovery(BOB), discovery(CAT)]).got == f"2 nodes: {BOB.name}, {CAT.name}"
     )
@@ -273,6 +264,6 @@ def test_diagnosis_hears_sealed_nodes():
     ],
     ids=["another secret", "none here", "none there", "foreign"],
 )
-def test_diagnosis_tells_why_nobody_can_be_believed(ring, other, cause):
+def test_diagnosis_says_why_nobody_can_be_believed(ring, other, cause):
     finding = diagnosed_beside([other], ring)
     assert finding.cause.startswith(f"only others are heard: {cause}")

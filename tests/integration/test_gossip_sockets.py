@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from gossip_process import options
+from waiting import run
 
 from cluster_kit.abc import Failed, Gone, Seen
 from cluster_kit.errors import ConfigError, DiscoveryError
@@ -24,14 +25,6 @@ ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:4001", boot_id=BootId(1, 1))
 BOB = Node(name="bob@127.0.0.1", address="127.0.0.1:4002", boot_id=BootId(2, 2))
 CAT = Node(name="cat@127.0.0.1", address="127.0.0.1:4003", boot_id=BootId(3, 3))
 FENCE = Fence("shop", "lan")
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def discovery(node, fence=FENCE, **given):
@@ -79,7 +72,7 @@ def test_two_topologies_of_one_process_share_a_port():
     run(scenario)
 
 
-def test_unicast_to_the_shared_port_is_not_heard():
+def test_unicast_to_the_shared_port_is_not_received():
     given = options()
 
     async def scenario():

@@ -71,7 +71,7 @@ def test_kubernetes_says_that_there_is_no_home_to_look_in(doctor):
         ("config", "the current directory is gone"),
     ],
 )
-def test_a_kubeconfig_that_depends_on_what_is_missing_is_told(doctor, kubeconfig, cause):
+def test_a_kubeconfig_that_depends_on_what_is_missing_is_reported(doctor, kubeconfig, cause):
     done = doctor("kubernetes", service_name="web", kubeconfig=kubeconfig)
     assert f"cannot use the kubeconfig '{kubeconfig}': {cause}; give its whole path" in done.stdout
 
@@ -88,7 +88,7 @@ def test_kubernetes_works_with_a_kubeconfig_of_which_the_path_is_whole(doctor, t
     assert "nodes it discovers: 1" in done.stdout
 
 
-def test_the_home_of_somebody_else_is_told(doctor, tmp_path):
+def test_the_home_of_somebody_else_is_reported(doctor, tmp_path):
     home = tmp_path / "home"
     home.mkdir(mode=0)
     try:
@@ -100,7 +100,7 @@ def test_the_home_of_somebody_else_is_told(doctor, tmp_path):
         home.chmod(0o700)
 
 
-def test_a_host_file_that_is_nowhere_is_told(doctor):
+def test_a_host_file_that_is_nowhere_is_reported(doctor):
     done = doctor("erlang_hosts")
     assert "no host file: looked for '.hosts.erlang'" in done.stdout
 

@@ -162,7 +162,7 @@ def test_symlinks_that_are_swapped_as_kubernetes_does_for_a_configmap(tmp_path):
     watching(tmp_path / "hosts", scenario)
 
 
-def test_what_says_the_same_is_not_told_again(path):
+def test_what_says_the_same_is_not_reported_again(path):
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         rename_over(path, content(CAT, BOB) + "# nothing new\n")
@@ -172,7 +172,7 @@ def test_what_says_the_same_is_not_told_again(path):
     watching(path, scenario)
 
 
-def test_a_new_address_of_a_node_is_told(path):
+def test_a_new_address_of_a_node_is_reported(path):
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         moved = node("cat", 45009)
@@ -279,7 +279,7 @@ def test_file_may_be_missing_at_first(tmp_path):
 
 
 def removals(observations):
-    """Return the answers that lacked somebody whom the one before had."""
+    """Return the answers that lacked somebody of the one before."""
     answers = [told.nodes for told in observations if isinstance(told, Found)]
     return [after for before, after in itertools.pairwise(answers) if not before <= after]
 
@@ -400,13 +400,13 @@ def diagnosed(path, local=ANN):
     return asyncio.run(collect())
 
 
-def test_diagnosis_tells_who_is_in_the_file(path):
+def test_diagnosis_says_who_is_in_the_file(path):
     file, others = diagnosed(path)
     assert (file.asked, file.outcome) == (str(path), Outcome.OK)
     assert (others.outcome, others.got) == (Outcome.OK, "2 in all, 2 of them not this one")
 
 
-def test_diagnosis_tells_every_line_that_cannot_be_used(path):
+def test_diagnosis_reports_every_line_that_cannot_be_used(path):
     path.write_text("web\n" + content(BOB) + "cat@127.0.0.1:0\n")
     first, second = diagnosed(path)
     assert (first.asked, second.asked) == (f"{path}:1", f"{path}:4")
@@ -423,12 +423,21 @@ def test_diagnosis_of_a_file_with_this_node_alone(path, text):
     assert "names nobody but this node" in finding.cause
 
 
-@pytest.mark.parametrize("spoil", [vanish, become_a_folder, become_a_pipe, become_huge])
-def test_diagnosis_of_a_file_that_cannot_be_read(path, spoil):
+@pytest.mark.parametrize(
+    ("spoil", "got", "cure"),
+    [
+        (vanish, "cannot be read: no such file", "write the file, or correct path"),
+        (become_a_folder, "is a directory: expected a file", "correct path"),
+        (become_a_pipe, "is a pipe: expected a file", "correct path"),
+        (become_huge, "has more than 1048576 bytes", "split the cluster into several topologies"),
+    ],
+)
+def test_diagnosis_of_a_file_that_cannot_be_read(path, spoil, got, cure):
     spoil(path)
     [finding] = diagnosed(path)
     assert (finding.asked, finding.outcome) == (str(path), Outcome.FAILED)
-    assert finding.cause
+    assert finding.got.startswith(got)
+    assert cure in finding.cause
 
 
 def test_diagnosis_of_a_file_system_that_hangs(path, monkeypatch):

@@ -230,7 +230,7 @@ class TestKubeconfig:
         ca = {"certificate-authority": "ca.crt"}
         run(api, found, kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig", **ca))
 
-    def test_keys_that_cannot_be_written_are_told_with_the_cure(
+    def test_keys_that_cannot_be_written_are_reported_with_the_cure(
         self, api, authority, tmp_path, monkeypatch
     ):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
@@ -309,7 +309,7 @@ class TestKubeconfig:
             path.write_text(text)
         run(KubernetesApi(), failed(told), kubeconfig=path)
 
-    def test_a_file_that_is_no_yaml_is_told_by_the_line_and_not_by_what_it_holds(self, tmp_path):
+    def test_a_file_that_is_no_yaml_is_reported_by_its_line_without_its_content(self, tmp_path):
         path = tmp_path / "kubeconfig"
         path.write_text("users:\n- user:\n    token: hush: hush\n")
         told = (

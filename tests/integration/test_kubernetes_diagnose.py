@@ -50,10 +50,10 @@ def findings(api, tmp_path):
                 return [finding async for finding in strategy.diagnose(ctx)]
 
         found = asyncio.run(main())
-        assert all(
-            "\n" not in text for each in found for text in (each.asked, each.got, each.cause or "")
-        )
-        assert all((each.cause is None) == (each.outcome is OK) for each in found)
+        assert found
+        for each in found:
+            assert "\n" not in f"{each.asked}{each.got}{each.cause}"
+            assert (each.cause is None) == (each.outcome is OK)
         return found
 
     return findings

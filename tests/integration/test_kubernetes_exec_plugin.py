@@ -76,7 +76,7 @@ def test_its_token_is_what_the_server_is_asked_with(plugin, tmp_path):
     asyncio.run(main())
 
 
-def test_it_is_told_what_is_asked_for_and_gets_its_arguments_and_variables(plugin, tmp_path):
+def test_it_gets_the_request_its_arguments_and_its_variables(plugin, tmp_path):
     entry = plugin(
         "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
         "token = [sys.argv[1], os.environ['REGION'], info['kind'], info['apiVersion'], "
@@ -106,7 +106,7 @@ def test_it_is_told_what_is_asked_for_and_gets_its_arguments_and_variables(plugi
         ("print('x' * 2_000_000)", "what it prints is no ExecCredential"),
     ],
 )
-def test_what_is_of_no_use_is_told_with_its_cause(plugin, tmp_path, script, told):
+def test_what_is_of_no_use_is_reported_with_its_cause(plugin, tmp_path, script, told):
     with pytest.raises(ApiError) as caught:
         asked(plugin(script), tmp_path)
     assert "credential plugin './plugin' is of no use" in str(caught.value)
@@ -116,12 +116,12 @@ def test_what_is_of_no_use_is_told_with_its_cause(plugin, tmp_path, script, told
 @pytest.mark.parametrize(
     "entry", [None, {}, {"command": "x"}, {"command": 3, "apiVersion": VERSION}], ids=str
 )
-def test_an_entry_that_makes_no_sense_is_told(entry, tmp_path):
+def test_an_entry_that_makes_no_sense_is_reported(entry, tmp_path):
     with pytest.raises(ApiError, match="credential plugin 'exec' is of no use"):
         asked(entry, tmp_path)
 
 
-def test_a_program_that_is_missing_is_told_with_the_hint_of_its_makers(tmp_path):
+def test_a_program_that_is_missing_is_reported_with_the_hint_of_its_makers(tmp_path):
     entry = {
         "command": "no-such-plugin",
         "apiVersion": VERSION,

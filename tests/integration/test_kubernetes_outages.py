@@ -103,7 +103,7 @@ class TestOutage:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1", "10.0.0.2")])
 
-    def test_an_end_of_the_outage_without_news_is_told(self, api, run):
+    def test_an_end_of_the_outage_without_news_is_reported(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             await api.stop()
@@ -284,7 +284,7 @@ class TestRestoredStore:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")], use_cached_resources=cached)
 
-    def test_a_server_that_is_too_busy_to_tell_its_version_is_enough(self, api, run):
+    def test_a_server_that_is_too_busy_to_give_its_version_is_enough(self, api, run):
         async def scenario(heard):
             backup = await made_before_five_changes(api, heard)
             [watch] = api.watches

@@ -107,7 +107,7 @@ def test_links_outlive_the_api_server(api, cluster, port):
     assert not other.heard("node_down", "node_lost")
 
 
-def test_a_forbidden_list_is_told_with_its_cure_and_heals(api, cluster, port):
+def test_a_forbidden_list_is_reported_with_its_cure_and_heals(api, cluster, port):
     one, two, _ = HOSTS
     api.denied = {("list", SLICES), ("watch", SLICES)}
     api.run(api.put(SLICES, pods(port, one, two)))

@@ -40,7 +40,7 @@ class TestListing:
 
         run(scenario, [endpoint_slice(f"s{number}", f"10.0.0.{number}") for number in range(7)])
 
-    def test_changes_between_two_pages_are_heard_of_by_the_watch(self, api, run):
+    def test_changes_between_two_pages_come_by_the_watch(self, api, run):
         api.page_limit = 1
         api.answer("list", 500, skip=1)  # so that there is a pause after the first page
 
@@ -123,7 +123,7 @@ class TestListing:
 
 
 class TestWatching:
-    def test_changes_are_told_as_they_come(self, api, run):
+    def test_changes_are_reported_as_they_come(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             await api.put(SLICES, endpoint_slice("s", "10.0.0.1", "10.0.0.2"))
@@ -306,7 +306,7 @@ class TestWatching:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
-    def test_a_burst_is_told_in_few_answers(self, api, run):
+    def test_a_burst_is_reported_in_few_answers(self, api, run):
         ips = [f"10.0.{number // 250}.{number % 250}" for number in range(900)]
 
         async def scenario(heard):

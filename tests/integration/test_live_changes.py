@@ -91,7 +91,7 @@ def test_what_is_removed_leaves_and_is_forgotten(start):
             ask(topology="wan")
 
 
-def test_who_waits_for_a_topology_that_is_removed_hears_of_it(start):
+def test_waiting_for_a_topology_that_is_removed_ends(start):
     a = start("a", lan=lan(), wan=lan())
     heard = []
 

@@ -78,7 +78,7 @@ def test_a_node_that_listens_everywhere_does_not_warn(command):
         (["nobody.invalid:9"], "sick: static: address of 'nobody.invalid'"),
     ],
 )
-def test_the_doctor_tells(command, nodes, verdict):
+def test_the_doctor_reports_it(command, nodes, verdict):
     options = {"capture_output": True, "text": True, "timeout": 90}
     done = subprocess.run(command("doctor", nodes=nodes), **options)
     assert (
@@ -97,7 +97,7 @@ def test_the_doctor_tells(command, nodes, verdict):
         ({"host": "0.0.0.0", "advertise": "myhost"}, True),
     ],
 )
-def test_the_doctor_tells_of_a_node_that_listens_everywhere_as_well(command, connector, warns):
+def test_the_doctor_reports_a_node_that_listens_everywhere_as_well(command, connector, warns):
     done = subprocess.run(
         command("doctor", **connector), capture_output=True, text=True, timeout=90
     )

@@ -21,7 +21,7 @@ def loopback(require, tmp_path):
         yield daemon
 
 
-def test_avahi_resolves_our_service_with_all_that_it_tells(loopback):
+def test_avahi_resolves_our_service_with_all_its_fields(loopback):
     with peers() as start:
         service_type = a_type()
         one = start("ann@127.0.0.1", service_type)
@@ -99,7 +99,9 @@ def test_avahi_on_another_host_resolves_us_and_is_found(require, tmp_path):
         assert addresses == {place.address for place in lab.nodes}
 
 
-def test_diagnosis_tells_a_network_without_nodes_from_one_without_multicast(require, tmp_path):
+def test_diagnosis_distinguishes_a_network_without_nodes_from_one_without_multicast(
+    require, tmp_path
+):
     with Lab(2) as lab, avahi(require, tmp_path, "eth0", lab.nodes[1]) as daemon:
         daemon.publish("a printer", "_ipp._tcp.local.", 631)
         name = f"ann@{lab.nodes[0].address}"

@@ -58,7 +58,7 @@ def test_without_links_a_crashed_node_is_down_when_its_time_has_passed(cluster):
         assert runs[name].heard("node_down") == [("node_down", cat)]
 
 
-def test_without_links_a_goodbye_is_heard(cluster):
+def test_without_links_a_goodbye_is_noticed(cluster):
     ann, bob = names = [f"{name}@127.0.0.1" for name in ("ann", "bob")]
     _, runs = start(cluster, names, connector="none")
     runs[bob].signal(signal.SIGTERM)

@@ -184,7 +184,7 @@ def test_diagnosis_names_a_foreign_cluster():
         assert foreign in found["cause"]
 
 
-def test_diagnosis_tells_that_loopback_reaches_this_machine_only():
+def test_diagnosis_says_that_loopback_reaches_this_machine_only():
     found = diagnosed("a@127.0.0.1", a_type())[-1]
     assert found["outcome"] == "empty"
     assert "nodes elsewhere are never heard on loopback" in found["cause"]
@@ -264,7 +264,7 @@ def test_hostile_records_do_no_harm(wire):
         assert one.failures() == []
 
 
-def test_goodbye_to_a_service_alone_is_heard(wire):
+def test_goodbye_to_a_service_alone_is_noticed(wire):
     """As from a node whose pointer nobody has asked for in a long time, so that it is forgotten."""
     with peers() as start:
         service_type = a_type()
@@ -273,10 +273,8 @@ def test_goodbye_to_a_service_alone_is_heard(wire):
         told = Announcement(
             node=Node(name="x@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan")
         )
-        instance, host = (
-            name(b"x", *service_type.rstrip(".").encode().split(b".")),
-            name(b"x", b"local"),
-        )
+        instance = name(b"x", *service_type.rstrip(".").encode().split(b"."))
+        host = name(b"x", b"local")
         service = struct.pack(">HHH", 0, 0, 4000) + host
         wire(
             answer(
@@ -291,7 +289,7 @@ def test_goodbye_to_a_service_alone_is_heard(wire):
 
 
 def test_stranger_cannot_make_a_node_from_nothing_but_valid_records(wire):
-    """What a node tells is checked as a node; an address that nobody can dial is none."""
+    """An announced node is checked; an address that nobody can dial is none."""
     with peers() as start:
         service_type = a_type()
         one = start("a@127.0.0.1", service_type)

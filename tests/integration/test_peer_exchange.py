@@ -50,7 +50,7 @@ def linked(node):
 
 
 def settle(nodes, topology):
-    """Wait until each node is linked to whom ``topology`` means it to be linked to."""
+    """Wait until each node has exactly the links that ``topology`` picks."""
     everybody = {Node(name=full(name)) for name in nodes}
     for name, node in nodes.items():
         us = Node(name=full(name))
@@ -73,7 +73,7 @@ def stop_all(nodes):
     # the list of seeds keeps a dead one known
     [("full_mesh", FullMeshTopology(), "n1"), ("ring", RingTopology(), "n4")],
 )
-def test_one_seed_leads_to_all_and_whoever_dies_is_not_needed(start, topology, meant, killed):
+def test_one_seed_leads_to_all_and_is_not_needed_afterwards(start, topology, meant, killed):
     nodes = {"n1": start("n1", topology=topology)}
     seed = nodes["n1"].address
     nodes |= {name: start(name, seed, topology=topology) for name in NAMES[1:]}
@@ -98,7 +98,7 @@ def test_seed_that_comes_back_knowing_nobody_is_linked_to_all_again(start):
     stop_all([again, *others.values()])
 
 
-def test_who_leaves_is_lost_at_once_although_others_told_of_it(start):
+def test_node_that_leaves_is_lost_at_once_although_others_advertised_it(start):
     seed = start("n1")
     others = {name: start(name, seed.address) for name in NAMES[1:4]}
     settle({"n1": seed} | others, FullMeshTopology())
@@ -114,7 +114,7 @@ def test_who_leaves_is_lost_at_once_although_others_told_of_it(start):
         assert node.heard("node_found").count(("node_found", full("n3"))) == 1
 
 
-def test_without_exchange_each_node_knows_whom_its_own_list_has(start):
+def test_without_exchange_each_node_knows_its_own_list_only(start):
     seed = start("n1", exchange=False)
     others = [start(name, seed.address, exchange=False) for name in NAMES[1:4]]
     seed.until(lambda: len(linked(seed)) == len(others), "linked to all")

@@ -116,7 +116,7 @@ class Writing:
             raise InterruptedHereError
 
 
-def test_every_writer_is_heard_in_whole_and_in_order_whatever_interrupts_the_writing(writer):
+def test_every_message_arrives_whole_and_in_order_whatever_interrupts_the_writing(writer):
     channel, close = writer
     writing = Writing(channel)
     threads = [threading.Thread(target=writing.send_as, args=(link,)) for link in (0, 1)]

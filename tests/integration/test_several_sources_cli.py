@@ -40,7 +40,7 @@ def test_check_shows_each_with_its_options(cluster, one, two):
     assert str(two) in rows[1][2]
 
 
-def test_nodes_lists_what_is_found_and_tells_which_source_fails(cluster, one, two):
+def test_nodes_lists_what_is_found_and_says_which_source_fails(cluster, one, two):
     done = cluster_kit("nodes", write(cluster, one, two), "--wait", "1")
     assert done.returncode == 0
     rows = [line.split()[1:3] for line in done.stdout.splitlines()[1:]]
@@ -51,7 +51,7 @@ def test_nodes_lists_what_is_found_and_tells_which_source_fails(cluster, one, tw
     )
 
 
-def test_nodes_tells_every_source_that_fails_where_nobody_is_found(cluster, one, two):
+def test_nodes_reports_every_source_that_fails_where_nobody_is_found(cluster, one, two):
     one.unlink()
     done = cluster_kit("nodes", write(cluster, one, two), "--wait", "1")
     assert done.returncode == 1

@@ -20,7 +20,7 @@ BOTH = (ONE, TWO)
 
 @pytest.fixture
 def start():
-    """Return a function that starts a supervisor of a topology that tells its keys."""
+    """Return a function that starts a supervisor of a topology that reports its keys."""
     running = []
 
     def config(**keys):
@@ -144,7 +144,7 @@ class TestFilesThatChange:
     def folder(self, tmp_path):
         return write_folder(tmp_path / "certs", new())
 
-    def test_what_cannot_be_used_leaves_the_last_good_ones_and_is_told_once(
+    def test_what_cannot_be_used_leaves_the_last_good_ones_and_is_reported_once(
         self, start, folder, told
     ):
         good = new()
@@ -251,8 +251,8 @@ class TestLinks:
         assert not a.status()["lan"].gone
         assert [node.name for node in b.nodes()] == ["a@127.0.0.2"]
         a.stop()
-        rest = list(events)
-        assert all(str(event.reason) == "shutdown" for event in rest if isinstance(event, NodeDown))
+        ends = [str(event.reason) for event in events if isinstance(event, NodeDown)]
+        assert ends == ["shutdown", "shutdown"]
 
     def test_half_written_file_keeps_new_links_going(self, join, tmp_path, told):
         folder = write_folder(tmp_path / "a", new("127.0.0.2"))

@@ -126,7 +126,7 @@ def test_protection_begins_with_other_workers(start):
     assert keys(a) is None
 
 
-def test_file_that_is_replaced_is_taken_in(start, file, caplog):
+def test_file_that_is_replaced_is_applied(start, file, caplog):
     caplog.set_level(logging.INFO, "cluster_kit")
     a = start("lan", "wan", secret_file=str(file), previous_secrets=["older"])
     before = pids(a)
@@ -142,7 +142,7 @@ def test_file_that_is_replaced_is_taken_in(start, file, caplog):
     until(lambda: f"secret_file: '{file}' changed the secrets" in caplog.text, "a word on it")
 
 
-def test_file_that_is_written_in_place_is_taken_in_when_it_is_whole(
+def test_file_that_is_written_in_place_is_applied_when_it_is_whole(
     start, file, monkeypatch, caplog
 ):
     caplog.set_level(logging.INFO, "cluster_kit")
@@ -163,7 +163,7 @@ def test_file_that_is_written_in_place_is_taken_in_when_it_is_whole(
     assert "cannot use" not in caplog.text
 
 
-def test_link_that_leads_elsewhere_is_taken_in(start, tmp_path):
+def test_link_that_leads_elsewhere_is_applied(start, tmp_path):
     for name, content in (("..1", "old"), ("..2", "new")):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "secret", content)
@@ -176,7 +176,7 @@ def test_link_that_leads_elsewhere_is_taken_in(start, tmp_path):
     until_keys(a, "new")
 
 
-def test_file_that_cannot_be_used_leaves_all_as_it_was_and_is_told_once(start, file, caplog):
+def test_file_that_cannot_be_used_leaves_all_as_it_was_and_is_reported_once(start, file, caplog):
     a = start(secret_file=str(file))
     file.chmod(0o666)
     until(lambda: "everybody can write it" in caplog.text, "the fault", TAKEN_IN_S)
@@ -251,7 +251,7 @@ def test_nothing_is_left_of_a_watch(start, file):
     assert "cluster-kit-files" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_start_that_was_told_to_stop_watches_nothing(start, file):
+def test_start_that_was_ordered_to_stop_watches_nothing(start, file):
     a = Supervisor(start.config(secret_file=str(file)))
     a.stop()
     with a:

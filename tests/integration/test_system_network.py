@@ -234,7 +234,7 @@ def test_listener_that_is_closed_while_it_rests_never_opens_again():
     run(scenario)
 
 
-def test_listener_that_is_closed_by_whom_it_hands_a_stream_to_hands_on_no_more():
+def test_listener_that_is_closed_by_its_callback_hands_on_no_more():
     async def scenario(network):
         listener = await network.listen(ANY)
         accepted = asyncio.Queue()
@@ -471,7 +471,7 @@ def test_has_address(address, is_ours):
     assert SystemNetwork().has_address(address) is is_ours
 
 
-def test_interfaces_tell_of_loopback():
+def test_interfaces_report_loopback():
     (loopback,) = [each for each in SystemNetwork().interfaces() if each.address == "127.0.0.1"]
     assert (loopback.name, loopback.is_up, loopback.is_loopback) == ("lo", True, True)
 
@@ -482,7 +482,7 @@ def test_no_descriptor_no_interfaces():
     assert found == []
 
 
-def test_name_is_looked_up_and_each_address_is_told_once():
+def test_name_is_looked_up_and_each_address_is_reported_once():
     async def scenario(network):
         assert await network.resolve("localhost", version=4) == ["127.0.0.1"]
         assert await network.resolve("127.0.0.1") == ["127.0.0.1"]
@@ -535,7 +535,7 @@ def test_group_port_of_a_program_that_does_not_share_it():
     run(scenario)
 
 
-def test_datagrams_are_heard_in_order_and_no_more_after_a_pause():
+def test_datagrams_arrive_in_order_and_no_more_after_a_pause():
     async def scenario(network):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))

@@ -7,7 +7,8 @@ import pytest
 from made_up_certificates import CLIENT, DAY, SERVER, Authority
 from made_up_secrets import keyring
 from tcp_refusals import refusal, told, until_told
-from tcp_stage import DEADLINE_S, FENCE, Local
+from tcp_stage import FENCE, Local
+from waiting import run
 
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.diagnosis import Outcome
@@ -26,14 +27,6 @@ def ring(certificates, *secrets):
     """Return a keyring of certificates and, where there are any, of secrets."""
     made = keyring(*secrets) if secrets else Keyring()
     return Keyring(made.current, made.previous, certificates)
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 MEMBERS = {
@@ -144,7 +137,7 @@ STRANGERS = {  # what ann holds, what she is told, what bob says of her, who has
 
 
 @pytest.mark.parametrize("how", STRANGERS)
-def test_stranger_is_told_apart_at_both_ends(how, caplog):
+def test_stranger_is_reported_at_both_ends(how, caplog):
     anns, why, whys = STRANGERS[how]
 
     async def scenario():
@@ -181,7 +174,7 @@ def test_stranger_is_told_apart_at_both_ends(how, caplog):
     ],
     ids=["purpose", "wrong authority", "nothing", "secret only", "both"],
 )
-def test_stranger_that_is_dialled_is_told_apart_at_both_ends(bobs, why, whys, caplog):
+def test_stranger_that_is_dialled_is_reported_at_both_ends(bobs, why, whys, caplog):
     async def scenario():
         async with Local("ann", keyring=ring(GOOD)) as ann, Local("bob", keyring=bobs) as bob:
             error = await refusal(ann, bob)
@@ -291,7 +284,7 @@ def test_relay_with_a_certificate_of_its_own_is_not_believed():
 
 
 class _Relay(StreamReader):
-    """Hands on what it hears."""
+    """Hands on what it receives."""
 
     def __init__(self, to):
         self._to = to

@@ -6,21 +6,14 @@ import socket
 from contextlib import ExitStack, suppress
 
 import psutil
-from tcp_stage import DEADLINE_S, Local, Remote
+from tcp_stage import Local, Remote
+from waiting import run
 
 from cluster_kit.node import split_address
 
 LIMIT = 40
 FLOOD = 200
 QUICK = {"heartbeat_s": 0.25, "silent_s": 5.0}
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(3 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 async def flood(stack, node):

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 from tcp_stage import DEADLINE_S, Local
-from tcp_strangers import MALLORY, Stranger, hello, run
+from tcp_strangers import MALLORY, Stranger, hello
+from waiting import run
 
 from cluster_kit.connectors.tcp.admission import MAX_HALF_OPEN, SPARE
 from cluster_kit.connectors.tcp.connection import Connection
@@ -51,7 +52,7 @@ def test_garbage_gets_no_answer(garbage):
     run(scenario)
 
 
-def test_foreigner_is_not_told_who_refuses_it():
+def test_foreigner_does_not_learn_who_refuses_it():
     async def scenario():
         async with Local("ann") as ann, Stranger(ann.node) as stranger:
             stranger.say(hello(fence=Fence("elsewhere", "web")))

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import pytest
 from tcp_stage import Local, at
-from tcp_strangers import MALLORY, Stranger, hello, run
+from tcp_strangers import MALLORY, Stranger, hello
+from waiting import run
 
 from cluster_kit.abc import MAX_GREETING_BYTES, MAX_PAYLOAD_BYTES
 from cluster_kit.errors import ConnectError, ConnectReason

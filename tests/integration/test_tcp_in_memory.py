@@ -182,7 +182,7 @@ def test_connect_under_way_when_the_connector_stops_fails_and_dials_no_more():
 
 @pytest.mark.parametrize("ring", [None, keyring(1)], ids=["plain", "secret"])
 @pytest.mark.parametrize("seed", range(20))
-def test_mesh_on_a_lossy_network_has_one_link_per_pair_and_tells_the_same_twice(seed, ring):
+def test_mesh_on_a_lossy_network_has_one_link_per_pair_and_is_deterministic(seed, ring):
     def story():
         async def scenario():
             lan = Lan(seed)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from tcp_stage import DEADLINE_S, Local, at
+from waiting import run
 
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
 from cluster_kit.events import Reason
@@ -15,14 +16,6 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.testing.leaks import leaves_nothing
 
 MESH = 8
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 async def connect_all(nodes):
@@ -135,7 +128,7 @@ def test_leaving_node_refuses_new_links_and_keeps_old_ones():
     run(scenario)
 
 
-def test_metadata_that_changes_during_the_handshake_is_told():
+def test_metadata_that_changes_during_the_handshake_is_sent():
     async def scenario():
         async with Local("ann") as ann, Local("bob") as bob:
             linking = asyncio.create_task(ann.connect(bob))
@@ -151,7 +144,7 @@ def test_metadata_that_changes_during_the_handshake_is_told():
 
 
 class TestNameConflict:
-    def test_newer_process_is_told_and_both_sides_report_it(self):
+    def test_newer_process_is_reported_and_both_sides_report_it(self):
         async def scenario():
             older, newer = Local("ann", boot_id=BootId(1, 0)), Local("ann", boot_id=BootId(2, 0))
             async with Local("bob") as bob, older, newer:

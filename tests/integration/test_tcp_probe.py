@@ -1,4 +1,4 @@
-"""A node is tried without a link: what is told of each case, and that the node notices nothing."""
+"""A node is tried without a link: each case has its report, and the node notices nothing."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tcp_stage import FENCE, Local, at
+from waiting import run
 
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.diagnosis import Outcome
@@ -17,14 +18,6 @@ from cluster_kit.wire.link import Farewell, LinkProtocol, Role
 
 DEADLINE_S = 30.0
 ANN = Node(name="ann@127.0.0.1", metadata={"zone": "a"}, boot_id=BootId(1, 1))
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(DEADLINE_S):
-            return await scenario()
-
-    return asyncio.run(bounded())
 
 
 async def tried(node, *, local=ANN, fence=FENCE, **options):
@@ -80,7 +73,7 @@ def test_node_that_could_be_linked_to_is_ok_and_reports_nothing(caplog):
     assert caplog.messages == []
 
 
-def test_name_is_told_where_only_an_address_was_known():
+def test_name_is_learned_where_only_an_address_was_known():
     finding, _ = tried_bob(change=lambda bob: Node(address=bob.address))
     assert finding.got.startswith("answers as bob@127.0.0.1 in ")
 

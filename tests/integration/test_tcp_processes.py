@@ -5,6 +5,7 @@ import signal
 from contextlib import AsyncExitStack
 
 from tcp_stage import DEADLINE_S, Local, Remote
+from waiting import run
 
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
@@ -12,14 +13,6 @@ from cluster_kit.node import BootId
 
 QUICK = {"heartbeat_s": 0.2, "silent_s": 1.0}
 LONGER_THAN_SILENT_S = 5.0
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(3 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def test_killed_process_is_down_at_once():

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from cli_process import Cluster, Hosted
 from netns_lab import Lab
-from tcp_stage import DEADLINE_S, Local
+from tcp_stage import Local
+from waiting import run
 
 from cluster_kit.errors import ConnectError, ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network.system import SystemNetwork
@@ -18,14 +19,6 @@ from cluster_kit.wire.frames import FrameReader, Refusal, encode
 
 SEED = "seed.test"
 ELSEWHERE = Fence("other", "web")
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 @pytest.fixture

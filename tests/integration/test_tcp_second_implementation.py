@@ -5,7 +5,8 @@ import struct
 
 import msgpack
 import pytest
-from tcp_stage import DEADLINE_S, Local
+from tcp_stage import Local
+from waiting import run
 
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
@@ -79,14 +80,6 @@ async def dial(node):
     wire.say(CONFIRM)
     await node.links.expect("up", OTHER)
     return wire
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 def test_link_that_the_other_implementation_dials():

@@ -10,7 +10,8 @@ import pytest
 from made_up_secrets import keyring
 from tcp_refusals import refusal, told, until_told
 from tcp_stage import DEADLINE_S, FENCE, Local
-from tcp_strangers import hello_of_a_client, run
+from tcp_strangers import hello_of_a_client
+from waiting import run
 
 from cluster_kit.connectors.tcp import TcpConnector, admission
 from cluster_kit.connectors.tcp.handshake_queue import MAX_AT_ONCE
@@ -72,7 +73,7 @@ def test_nothing_of_a_link_can_be_read_on_the_way():
     run(scenario)
 
 
-def test_node_with_another_secret_is_told_apart_at_both_ends(caplog):
+def test_another_secret_is_reported_at_both_ends(caplog):
     async def scenario():
         async with node("ann", keyring(1)) as ann, node("bob", keyring(2)) as bob:
             error = await refusal(ann, bob)
@@ -96,7 +97,7 @@ def test_node_with_another_secret_is_told_apart_at_both_ends(caplog):
     run(scenario)
 
 
-def test_node_that_is_not_believed_is_told_so(caplog):
+def test_node_that_is_not_believed_learns_so(caplog):
     async def scenario():
         async with node("ann", keyring(2, 1)) as ann, node("bob", keyring(1)) as bob:
             error = await refusal(ann, bob)
@@ -126,7 +127,7 @@ def test_node_that_is_not_believed_is_told_so(caplog):
     ],
     ids=["dialler", "acceptor"],
 )
-def test_which_end_has_no_secret_is_told_at_both_ends(caplog, anns, bobs, why, whys):
+def test_which_end_has_no_secret_is_reported_at_both_ends(caplog, anns, bobs, why, whys):
     async def scenario():
         async with node("ann", anns) as ann, node("bob", bobs) as bob:
             error = await refusal(ann, bob)

@@ -1,4 +1,4 @@
-"""Where a ``tcp`` connector listens, what it tells others, and what it says when it can't."""
+"""Where a ``tcp`` connector listens, what it advertises, and what it says when it can't."""
 
 import asyncio
 import socket
@@ -53,7 +53,7 @@ def test_ipv6():
     assert announced("ann@::1").startswith("[::1]:")
 
 
-def test_advertised_port_is_told_instead_of_the_one_listened_on():
+def test_advertised_port_replaces_the_one_listened_on():
     assert announced(advertise="203.0.113.7:4000") == "203.0.113.7:4000"
 
 
@@ -145,7 +145,7 @@ def test_no_permission_for_a_low_port(monkeypatch):
         announced(port=80)
 
 
-def test_node_without_an_address_is_told_of_once(caplog):
+def test_node_without_an_address_is_reported_once(caplog):
     async def scenario():
         async with Local("a") as a:
             for _ in range(3):

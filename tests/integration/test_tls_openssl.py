@@ -9,6 +9,7 @@ from made_up_certificates import DAY, pem
 from made_up_certificates import Authority as RealAuthority
 from made_up_certificates import pem_of_key as pem_of_any_key
 from made_up_secrets import keyring, keys
+from waiting import run
 
 from cluster_kit.network import Endpoint, StreamReader
 from cluster_kit.network.system import SystemNetwork
@@ -40,20 +41,10 @@ class Heard(StreamReader):
             await self.news.wait()
 
 
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
-
-
 def files(folder, secret):
     """Write the files of a member with a handmade certificate; return the options for them."""
-    authority, seed = (
-        Authority(keys(secret).authority, f"cluster_kit {keys(secret).id.hex()}"),
-        bytes(range(32)),
-    )
+    authority = Authority(keys(secret).authority, f"cluster_kit {keys(secret).id.hex()}")
+    seed = bytes(range(32))
     leaf = authority.certify(seed, "cluster-kit://other@10.0.0.9")
     (folder / "own.pem").write_bytes(pem_of_certificate(leaf) + pem_of_key(seed))
     (folder / "ca.pem").write_bytes(pem_of_certificate(authority.certificate))
@@ -99,10 +90,8 @@ def test_server_of_openssl_is_dialled(tmp_path, secret):
             while (port := PORT.match(await process.stdout.readline())) is None:
                 pass
             stream = await SystemNetwork().dial(Endpoint("127.0.0.1", int(port[1])))
-            stream, heard = (
-                LinkTrust("ann@10.0.0.1", keyring(1)).protect(stream, dialled=True),
-                Heard(),
-            )
+            stream = LinkTrust("ann@10.0.0.1", keyring(1)).protect(stream, dialled=True)
+            heard = Heard()
             stream.start(heard)
             if secret == 2:
                 await heard.until(lambda: heard.has_ended)

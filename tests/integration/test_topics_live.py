@@ -101,7 +101,7 @@ def test_what_is_published_on_a_join_reaches(nodes):
 
 
 def _greeted(supervisor):
-    """Have a node greet others as they come up; return what it hears itself."""
+    """Have a node greet others as they come up; return what it receives itself."""
     topic = supervisor.topic("hello")
     supervisor.subscribe(lambda event: isinstance(event, NodeUp) and topic.publish(event.node.name))
     return topic.subscribe()
@@ -117,7 +117,7 @@ def _senders(subscription, supervisor, count):
     return senders
 
 
-def test_each_hears_each_other_in_order(nodes):
+def test_each_receives_each_other_in_order(nodes):
     three = [nodes.make(name) for name in ("ann", "bob", "eve")]
     heard = [each.topic("cache").subscribe() for each in three]
     nodes.start(*three)
@@ -243,7 +243,7 @@ def test_partial_answers_are_answers(nodes):
 
 
 @pytest.mark.parametrize("whose", ["sender's", "reader's"])
-def test_worker_that_is_killed_loses_what_is_told_and_doubles_nothing(nodes, whose):
+def test_worker_that_is_killed_loses_what_gaps_say_and_doubles_nothing(nodes, whose):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     heard = bob.topic("cache").subscribe(max_messages=100_000)
     nodes.start(ann, bob)
@@ -312,7 +312,7 @@ def test_a_large_message_arrives_whole(nodes):
         ann.topic("cache").publish(bytes(1_048_576))
 
 
-def test_callback_hears_in_a_thread_of_its_own(nodes):
+def test_callback_runs_in_a_thread_of_its_own(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     heard, let_go = [], threading.Event()
 

@@ -30,7 +30,7 @@ def full(name):
 
 
 def meant(topology, names):
-    """Return whom each node is to be linked to when all know each other."""
+    """Return the links that each node is to have when all know each other."""
     everybody = frozenset(Node(name=full(name)) for name in names)
     return {
         node.name: {peer.name for peer in topology.select(node, everybody - {node})}

@@ -64,7 +64,7 @@ def test_after_stop_who_is_there_is_refused(question):
     asyncio.run(scenario())
 
 
-def test_after_stop_it_tells_how_it_ended():
+def test_after_stop_it_reports_how_it_ended():
     with Supervisor(CONFIG) as supervisor:
         pass
     assert supervisor.status()["lan"].state is State.STOPPED

@@ -119,7 +119,7 @@ def opened(member):
     return link
 
 
-def test_a_link_is_told_before_its_node_and_with_the_greeting_of_its_peer():
+def test_a_link_is_reported_before_its_node_and_with_the_greeting_of_its_peer():
     async def scenario(start):
         a, b = await linked(Board(start))
         for one, two in ((a, b), (b, a)):
@@ -140,7 +140,7 @@ def test_a_link_is_told_before_its_node_and_with_the_greeting_of_its_peer():
     run(scenario)
 
 
-def test_parcels_arrive_in_order_and_both_applications_are_told_of_the_end():
+def test_parcels_arrive_in_order_and_both_applications_learn_of_the_end():
     async def scenario(start):
         a, b = await linked(Board(start))
         payloads = [str(number).encode() * 100 for number in range(200)]
@@ -161,7 +161,7 @@ def test_parcels_arrive_in_order_and_both_applications_are_told_of_the_end():
     run(scenario)
 
 
-def test_another_greeting_is_told_to_those_who_come_later():
+def test_another_greeting_goes_to_those_who_come_later():
     async def scenario(start):
         board = Board(start)
         a = board.member("a", b"old")

@@ -61,7 +61,7 @@ def test_the_end_of_its_supervisor_is_its_own(gossip):
     run(scenario)
 
 
-def test_certificates_that_can_t_be_used_after_all_leave_the_last_good_ones_and_are_told(
+def test_certificates_that_can_t_be_used_after_all_leave_the_last_good_ones_and_are_reported(
     gossip, caplog
 ):
     broken = Keyring(keys(2), certificates=Certificates(b"", b"", b""))

@@ -321,11 +321,9 @@ class World:
         return outcome.sender.boot_id.started_ms.to_bytes(16, "big")
 
     def arrived(self, app: App, arrived: Arrived) -> None:
-        run, kind, serial = (
-            arrived.data[:16],
-            arrived.data[16:24].decode(),
-            int.from_bytes(arrived.data[24:32], "big"),
-        )
+        run = arrived.data[:16]
+        kind = arrived.data[16:24].decode()
+        serial = int.from_bytes(arrived.data[24:32], "big")
         assert run == self.run_heard(app, arrived)
         assert run != app.run, "nothing for the sender itself"
         account = self.account(app, arrived)
@@ -418,10 +416,8 @@ def play(world: World, steps) -> None:
     """Do one thing after another; each step is four numbers."""
     for what, who, whom, much in steps:
         names = list(world.apps)
-        name, peer = (
-            names[who % len(names)],
-            names[(who + 1 + whom % (len(names) - 1)) % len(names)],
-        )
+        name = names[who % len(names)]
+        peer = names[(who + 1 + whom % (len(names) - 1)) % len(names)]
         links = [number for number, link in world.links.items() if link.is_alive]
         topic = FICKLE if much % 5 == 4 else STEADY
         step = Step(world, name, peer, topic, SIZES[much % len(SIZES)], who, whom, much)
@@ -436,7 +432,7 @@ def play(world: World, steps) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do: by whom, to whom, and numbers for the rest."""
+    """One thing to do: sender, receiver, and numbers for the rest."""
 
     world: World
     name: str

@@ -240,10 +240,8 @@ def test_a_node_that_lost_its_worker_loses_the_duty():
 
 def test_a_new_link_to_the_same_node_is_asked_again():
     candidacy = Candidacy(min_nodes=3)
-    near, far = (
-        Neighbour(BootId(6, 0), is_candidate=True),
-        Neighbour(BootId(7, 0), is_candidate=True),
-    )
+    near = Neighbour(BootId(6, 0), is_candidate=True)
+    far = Neighbour(BootId(7, 0), is_candidate=True)
     candidacy.see(BootId(5, 0), {1: near, 2: far})
     candidacy.is_free(1)
     candidacy.see(BootId(5, 0), {3: near, 2: far})

@@ -153,14 +153,14 @@ def test_random_bytes_behind_our_magic_are_survived(data):
 
 
 @given(registrations, st.sampled_from([None, ("web",)]), st.sampled_from([LOOPBACK, "10.0.0.9"]))
-def test_any_entry_is_a_node_or_told_why_not(registration, wanted, epmd):
+def test_any_entry_is_a_node_or_says_why_not(registration, wanted, epmd):
     verdict = judge(registration, EpmdQuestion(epmd, "host.example", wanted), FENCE)
     assert isinstance(verdict, Node | str)
     assert "\n" not in describe(registration)
 
 
 @given(st.text())
-def test_any_text_is_a_host_file_or_told_why_not(text):
+def test_any_text_is_a_host_file_or_says_why_not(text):
     with suppress(ValueError):
         assert isinstance(parse_hosts(text), tuple)
 

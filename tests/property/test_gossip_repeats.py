@@ -1,4 +1,4 @@
-"""What is heard again is taken in by a short cut, which changes nothing but the cost."""
+"""Repeated datagrams take a short cut, which changes nothing but the cost."""
 
 from contextlib import contextmanager
 from unittest import mock
@@ -56,7 +56,7 @@ def without_short_cuts():
 
 @contextmanager
 def with_each_datagram_read_anew():
-    """Let it be as if so many others had been heard meanwhile that it is remembered no longer."""
+    """Forget repeats, as if many others had been received meanwhile."""
     names = ("read", "_said", "_all_said", "_same")
     with mock.patch.multiple(engine, **{name: getattr(engine, name).__wrapped__ for name in names}):
         yield

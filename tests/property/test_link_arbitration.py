@@ -147,10 +147,8 @@ class World:
             self.apply(host, host.table.closed(conn, fault=DialFault.of(ConnectReason.REFUSED)))
             return
         number = self.number()
-        near, far = (
-            End(host, conn, host.table.link(conn)),
-            End(target, number, target.table.accept(number)),
-        )
+        near = End(host, conn, host.table.link(conn))
+        far = End(target, number, target.table.accept(number))
         near.other, far.other = far, near
         self.ends[id(host), near.conn] = near
         self.ends[id(target), far.conn] = far

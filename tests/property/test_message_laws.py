@@ -106,7 +106,7 @@ def victim():
 
 @pytest.fixture
 def grown():
-    """Return a function that tells by how many bytes the memory in use has grown."""
+    """Return a function that returns by how many bytes memory has grown."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     yield lambda: tracemalloc.get_traced_memory()[0] - before
@@ -192,7 +192,7 @@ def test_nothing_is_kept_for_who_never_reads(victim, grown):
     assert grown() < 12 * MIB
 
 
-def test_little_is_kept_of_what_is_heard_and_never_read(victim, grown):
+def test_little_is_kept_of_what_is_received_and_never_read(victim, grown):
     victim.messenger.publish("t", b"")
     sent = sum(map(len, iter(lambda: victim.messenger.next_payload(victim.link), None)))
     handed = 0
@@ -276,7 +276,7 @@ RECORDS = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(payloads=st.lists(st.lists(RECORDS, max_size=5), max_size=20), data=st.data())
-def test_whatever_a_peer_says_is_heard_or_ends_its_link(payloads, data):
+def test_whatever_a_peer_says_is_handled_or_ends_its_link(payloads, data):
     victim = Victim()
     tickets, ended = 0, 0
     for payload in payloads:

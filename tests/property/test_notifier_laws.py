@@ -95,7 +95,7 @@ def test_events_alternate_and_end_in_the_last_state(history, burst):
 
 @settings(deadline=None)
 @given(histories, st.sampled_from([1, 3, 1000]))
-def test_a_link_that_broke_is_told_of(history, burst):
+def test_a_link_that_broke_is_reported(history, burst):
     """Between two reports that one link is up, it was up all the time."""
     notifier = Notifier(Peers(), "t", burst)
     unbroken = {}  # whether the link that the application knows of has been up since it was told

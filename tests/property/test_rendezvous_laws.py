@@ -77,10 +77,8 @@ def test_a_node_without_a_name_owns_nothing():
 
 
 def test_where_chooses_by_metadata():
-    cache, web = (
-        Node(name="a@h", metadata={"role": "cache", "zone": "1"}),
-        Node(name="b@h", metadata={"role": "web"}),
-    )
+    cache = Node(name="a@h", metadata={"role": "cache", "zone": "1"})
+    web = Node(name="b@h", metadata={"role": "web"})
     assert among([cache, web], {"role": "cache"}) == (cache,)
     assert among([cache, web], None) == (cache, web)
     assert among([cache, web], {"role": "cache", "zone": "2"}) == ()

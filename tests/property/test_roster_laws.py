@@ -128,7 +128,7 @@ class PlainRoster:
 
 @settings(deadline=None)
 @given(histories(named))
-def test_known_are_those_for_whom_a_source_vouches(history):
+def test_nodes_are_known_while_a_source_vouches_for_them(history):
     roster, plain = Roster(Peers(), prune=True, max_nodes=100), PlainRoster()
     steps = play(roster, history)
     for (_, source, said), (_, now_s) in zip(history, steps, strict=True):

@@ -18,7 +18,7 @@ def ends():
 
 
 def take(end, data):
-    """Return what ``end`` hears and answers; nothing where it has given up."""
+    """Return what ``end`` receives and answers; nothing where it has given up."""
     try:
         pieces, reply = end.receive(memoryview(data))
     except RemoteProtocolError:
@@ -104,9 +104,7 @@ def test_handshake_that_is_changed_on_the_way_proves_nothing(turn, where, bits):
 @pytest.mark.parametrize("turn", [0, 1, 2], ids=["hello", "offer", "proof"])
 @given(where=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 @settings(max_examples=200)
-def test_handshake_that_is_changed_on_the_way_is_not_told_as_one_with_another_secret(
-    turn, where, bits
-):
+def test_handshake_that_is_changed_on_the_way_is_not_reported_as_another_secret(turn, where, bits):
     ann, bob = ends()
     ann.send(SECRET)
     said, told = ann.start(), []

@@ -69,7 +69,7 @@ async def is_empty(layer, channel):
 
 
 async def until(condition):
-    """Wait until an awaited condition holds, of which nobody is told."""
+    """Wait until an awaited condition holds that no event announces."""
     async with asyncio.timeout(2 * WITHIN_S):
         while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ from cluster_kit_channels import ClusterChannelLayer
 
 
 async def linked(*layers):
-    """Wait until each hears all others."""
+    """Wait until each receives from all others."""
     await asyncio.gather(*(each.new_channel() for each in layers))
     for each in layers:
         await until(partial(hears, each, len(layers) - 1))

@@ -67,7 +67,7 @@ def start(tmp_path, monkeypatch):
 
 
 class Client:
-    """A websocket to a server, which tells it its channel's name first."""
+    """A websocket to a server, which sends its channel's name first."""
 
     def __init__(self, server):
         self._connecting = connect(f"ws://127.0.0.1:{server.port}/", proxy=None)
@@ -88,7 +88,7 @@ class Client:
             return json.loads(await self._socket.recv())
 
     async def hears_first(self, text):
-        """Return what it heard before ``text``."""
+        """Return what it received before ``text``."""
         heard = []
         while (said := (await self.hears())["said"]) != text:
             heard.append(said)
@@ -96,7 +96,7 @@ class Client:
 
 
 async def until_linked(ann, bob):
-    """Say something until the other hears it, and both are through with it."""
+    """Repeat something until the other receives it, and both are done with it."""
     async with asyncio.timeout(30):
         for speaker, listener in ((ann, bob), (bob, ann)):
             while True:

@@ -302,7 +302,7 @@ def test_layer_can_be_used_again_after_close(layer):
 
 
 @pytest.mark.parametrize("options", [{}, {"cluster": {}, "supervisor": "a.b"}])
-def test_where_the_cluster_comes_from_must_be_told(options):
+def test_where_the_cluster_comes_from_must_be_given(options):
     with pytest.raises(ImproperlyConfigured, match="either 'cluster' or 'supervisor'"):
         ClusterChannelLayer(**options)
 

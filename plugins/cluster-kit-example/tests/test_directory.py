@@ -41,7 +41,7 @@ def strategy(tmp_path):
     return DirectoryStrategy(path=tmp_path, interval_s=0.05, ttl_s=2.0)
 
 
-def test_node_has_one_file_which_tells_at_the_end_that_it_has_left(strategy, tmp_path):
+def test_node_has_one_file_which_says_at_the_end_that_it_has_left(strategy, tmp_path):
     async def scenario():
         dan = FakeDiscovery(DAN)
         async with Listener(strategy, FakeDiscovery(ANN)) as ann:
@@ -96,7 +96,7 @@ def test_what_is_no_entry_is_passed_over(strategy, tmp_path):
     assert heard_by_ann(strategy, within_s=0.3) == []
 
 
-def test_missing_directory_is_told(tmp_path):
+def test_missing_directory_is_reported(tmp_path):
     away = DirectoryStrategy(path=tmp_path / "away", interval_s=0.05, ttl_s=2.0)
 
     async def scenario():

@@ -87,7 +87,7 @@ def answers(port):
 
 
 class Client:
-    """A client of the server on ``port`` that remembers what it heard."""
+    """A client of the server on ``port`` that remembers what it received."""
 
     def __init__(self, port):
         self._url = f"http://127.0.0.1:{port}"
@@ -124,7 +124,7 @@ class Client:
             return await self._heard.get()
 
     async def hears_first(self, sentinel, within_s=10):
-        """Return all that it heard before ``sentinel``."""
+        """Return all that it received before ``sentinel``."""
         heard = []
         while (event := await self.hears(within_s)) != sentinel:
             heard.append(event)
@@ -132,7 +132,7 @@ class Client:
 
 
 async def until_linked(*clients):
-    """Wait until the servers of all of them hear each other."""
+    """Wait until the servers of all of them receive from each other."""
     async with asyncio.timeout(20):
         for client in clients:
             while not await client.say("linked", len(clients) - 1):

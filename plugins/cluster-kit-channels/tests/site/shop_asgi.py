@@ -1,4 +1,4 @@
-"""A chat: what a client says reaches the clients of its room, and whom it names alone."""
+"""A chat: messages reach the clients of a room, or one that is named."""
 
 import os
 
