@@ -33,11 +33,7 @@ class Confirmations:
     """
 
     def __init__(
-        self,
-        answers: int,
-        *,
-        period_s: float = 0.0,
-        earlier: Iterable[Node] = (),
+        self, answers: int, *, period_s: float = 0.0, earlier: Iterable[Node] = ()
     ) -> None:
         self._answers = answers
         self._period_s = period_s
@@ -49,12 +45,7 @@ class Confirmations:
         return [held.node for held in self._held.values()]
 
     def answered(
-        self,
-        nodes: Iterable[Node],
-        now_s: float = 0.0,
-        *,
-        complete: bool = True,
-        at_least: int = 1,
+        self, nodes: Iterable[Node], now_s: float = 0.0, *, complete: bool = True, at_least: int = 1
     ) -> None:
         """Handle an answer.
 

@@ -31,10 +31,7 @@ class Pace(NamedTuple):
 
 
 async def observe(
-    poll: Callable[[], Awaitable[Polled]],
-    pace: Pace,
-    confirmations: int,
-    earlier: Collection[Node],
+    poll: Callable[[], Awaitable[Polled]], pace: Pace, confirmations: int, earlier: Collection[Node]
 ) -> AsyncGenerator[Found | Failed, None]:
     """Poll until closed, and yield what the answers add up to.
 

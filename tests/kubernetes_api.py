@@ -14,14 +14,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from kubernetes_replies import (
-    CONTINUE_EXPIRED,
-    failure,
-    forbidden,
-    not_found,
-    selecting,
-    too_large,
-)
+from kubernetes_replies import CONTINUE_EXPIRED, failure, forbidden, not_found, selecting, too_large
 
 TOKEN = "first-token"
 USER = "system:serviceaccount:default:default"

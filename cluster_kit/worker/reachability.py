@@ -35,11 +35,7 @@ _MAKE_SURE = "make sure that it has another address elsewhere, or set advertise"
 
 
 async def diagnose_reachability(
-    network: Network,
-    serves_on: str | None,
-    found: Iterable[Node],
-    *,
-    advertised: str | None = None,
+    network: Network, serves_on: str | None, found: Iterable[Node], *, advertised: str | None = None
 ) -> Finding | None:
     """Return what is wrong with where this node would serve, if anything is.
 

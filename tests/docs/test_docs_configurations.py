@@ -20,10 +20,7 @@ from cluster_kit import ConfigError, cli, load_config
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.testing.simulation.scripts.file import script_from
 
-FOREIGN = {
-    "env": "a part of a pod, for Kubernetes",
-    "volumes": "a part of a pod, for Kubernetes",
-}
+FOREIGN = {"env": "a part of a pod, for Kubernetes", "volumes": "a part of a pod, for Kubernetes"}
 MINIMAL = "topologies: {lan: {strategy: gossip}}"
 
 

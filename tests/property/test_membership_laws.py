@@ -61,11 +61,7 @@ class World(RuleBasedStateMachine):
             LOCAL,
             FullMeshTopology(),
             Settings(
-                name="t",
-                prune=prune,
-                max_nodes=MAX_NODES,
-                remember_s=60.0,
-                keeps_links=keeps_links,
+                name="t", prune=prune, max_nodes=MAX_NODES, remember_s=60.0, keeps_links=keeps_links
             ),
         )
         if unhurried:  # the application is told seldom, so that much is held back

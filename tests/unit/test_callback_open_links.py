@@ -38,11 +38,7 @@ def test_changed_description_counts_once():
     tagged = BOB.evolve(metadata={"zone": "a"})
     assert links.with_metadata_of([BOB, CAT]) == []
     assert links.with_metadata_of([tagged]) == [tagged]
-    assert (links.change(tagged), links.change(tagged), links.change(CAT)) == (
-        True,
-        False,
-        False,
-    )
+    assert (links.change(tagged), links.change(tagged), links.change(CAT)) == (True, False, False)
     assert links.up == {BOB.key: tagged}
 
 

@@ -116,10 +116,7 @@ class TestKeys:
                 {"certs": "/x", "key": "/y"},
                 "key: conflicts with 'certs'; give the folder or the three files",
             ),
-            (
-                {"cert": "/x"},
-                "cert: is incomplete; add 'key' and 'ca', or give the folder",
-            ),
+            ({"cert": "/x"}, "cert: is incomplete; add 'key' and 'ca', or give the folder"),
             ({"key": "/x", "ca": "/y"}, "key: is incomplete; add 'cert', or"),
             ({"trust_domain": "example.org"}, "trust_domain: needs certificates; add"),
             ({"certs": 5}, "certs: expected text, got int"),
@@ -342,10 +339,7 @@ class TestContent:
                 {"purposes": CLIENT},
                 "the extended key usage of its certificate lacks serverAuth; issue one with both",
             ),
-            (
-                {"purposes": SERVER},
-                "the extended key usage of its certificate lacks clientAuth",
-            ),
+            ({"purposes": SERVER}, "the extended key usage of its certificate lacks clientAuth"),
         ],
     )
     def test_certificate_that_others_would_refuse_is_refused(self, fault_of, options, why):

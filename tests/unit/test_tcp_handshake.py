@@ -181,8 +181,7 @@ class Certificate:
 
 class TestCertificates:
     @pytest.mark.parametrize(
-        "introduced",
-        [hello, Welcome, lambda identity: refusal("leaving", identity=identity)],
+        "introduced", [hello, Welcome, lambda identity: refusal("leaving", identity=identity)]
     )
     def test_name_counts_once_it_is_proved(self, introduced):
         assert not_itself(Certificate(), introduced(identity(ANN))) is None

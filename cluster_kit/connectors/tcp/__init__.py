@@ -93,11 +93,7 @@ class TcpConnector(Connector):
             here = local.evolve(address=address, boot_id=links.boot_id)
             exchange = links.partial if self.exchange is None else self.exchange
             hub = TcpHub(
-                here,
-                links,
-                heartbeat_s=self.heartbeat_s,
-                silent_s=self.silent_s,
-                exchange=exchange,
+                here, links, heartbeat_s=self.heartbeat_s, silent_s=self.silent_s, exchange=exchange
             )
             hub.serve(listener)
         except BaseException:

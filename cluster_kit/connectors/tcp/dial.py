@@ -149,10 +149,7 @@ class Route:
     """
 
     def __init__(
-        self,
-        network: Network,
-        address: str,
-        avoid: Callable[[Endpoint], bool] = lambda _: False,
+        self, network: Network, address: str, avoid: Callable[[Endpoint], bool] = lambda _: False
     ) -> None:
         self.at: Endpoint | None = None
         self._network = network

@@ -86,13 +86,7 @@ class DialFault(Struct, frozen=True):
     retryable: bool | None = None
 
     @classmethod
-    def of(
-        cls,
-        reason: ConnectReason,
-        detail: str = "",
-        *,
-        retryable: bool | None = None,
-    ) -> Self:
+    def of(cls, reason: ConnectReason, detail: str = "", *, retryable: bool | None = None) -> Self:
         """Return the fault for ``reason``; ``detail`` precedes what ``CAUSES`` says of it."""
         known = "; ".join(CAUSES.get(reason, ()))
         return cls(reason, ": ".join(part for part in (detail, known) if part), retryable)

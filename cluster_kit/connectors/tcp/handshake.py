@@ -47,12 +47,7 @@ _ANONYMOUS = frozenset({ConnectReason.FOREIGN, ConnectReason.PROTOCOL, ConnectRe
 """Refusals that don't say who refuses."""
 
 _EXPECTED = frozenset(
-    {
-        ConnectReason.FOREIGN,
-        ConnectReason.CROSSED,
-        ConnectReason.LEAVING,
-        ConnectReason.FULL,
-    }
+    {ConnectReason.FOREIGN, ConnectReason.CROSSED, ConnectReason.LEAVING, ConnectReason.FULL}
 )
 """Reasons for a refusal that ``CAUSES`` explains; the others need more."""
 
@@ -77,11 +72,7 @@ class Presence(Struct, frozen=True):
     def introduction(self, *, wanted: bool) -> Identity:
         """Return our identity; ``wanted`` says whether we want the link for ourselves."""
         return Identity.of(
-            self.local,
-            self.fence,
-            leaving=self.leaving,
-            wanted=wanted,
-            features=self.features,
+            self.local, self.fence, leaving=self.leaving, wanted=wanted, features=self.features
         )
 
     def hello(self) -> Hello:

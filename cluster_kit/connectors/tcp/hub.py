@@ -92,13 +92,7 @@ class TcpHub:
     """
 
     def __init__(
-        self,
-        local: Node,
-        links: LinkReport,
-        *,
-        heartbeat_s: float,
-        silent_s: float,
-        exchange: bool,
+        self, local: Node, links: LinkReport, *, heartbeat_s: float, silent_s: float, exchange: bool
     ) -> None:
         self._links = links
         self._silent_s = silent_s

@@ -196,10 +196,7 @@ class LinkSteps:
             self.decide(newcomer, sign)
 
     def _turn_away(
-        self,
-        newcomer: Connection,
-        reason: ConnectReason,
-        rival: BootId | None = None,
+        self, newcomer: Connection, reason: ConnectReason, rival: BootId | None = None
     ) -> None:
         """Refuse a connection whose peer has introduced itself, whichever end opened it."""
         if newcomer.target is None:

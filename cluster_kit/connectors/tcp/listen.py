@@ -8,10 +8,7 @@ from cluster_kit.network import Endpoint, Listener, Network
 from cluster_kit.node import Node, join_address, split_endpoint
 
 _CAUSES = {  # why listening fails, and what to do about it
-    NetworkFault.IN_USE: (
-        "the port is in use",
-        "choose another one, or 0 for any that is free",
-    ),
+    NetworkFault.IN_USE: ("the port is in use", "choose another one, or 0 for any that is free"),
     NetworkFault.FORBIDDEN: (
         "no permission",
         "choose a port above 1023, or 0 for any that is free",

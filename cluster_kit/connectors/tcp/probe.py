@@ -79,10 +79,7 @@ def _is_ourselves(node: Node, options: TcpConnector, local: Node) -> bool:
 
 
 async def _introduced(
-    node: Node,
-    us: Presence,
-    network: Network,
-    security: Security,
+    node: Node, us: Presence, network: Network, security: Security
 ) -> Identity | DialFault:
     """Return how ``node`` introduces itself, or why it can't be linked to."""
     if node.address is None:

@@ -131,11 +131,7 @@ class LinkTable:
         return self._links.take()
 
     def update(
-        self,
-        local: Node,
-        leaving: bool,
-        *,
-        secrets: tuple[bytes, ...] = (),
+        self, local: Node, leaving: bool, *, secrets: tuple[bytes, ...] = ()
     ) -> list[Action]:
         """Send every peer what has changed about this node."""
         self._links.us = replace(self._links.us, local=local, leaving=leaving, secrets=secrets)
@@ -184,10 +180,7 @@ class LinkTable:
         return self._links.take()
 
     def closed(
-        self,
-        conn: int,
-        reason: Reason = Reason.CLOSED,
-        fault: DialFault = _BROKEN,
+        self, conn: int, reason: Reason = Reason.CLOSED, fault: DialFault = _BROKEN
     ) -> list[Action]:
         """Note that a connection is lost.
 

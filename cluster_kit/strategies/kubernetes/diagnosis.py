@@ -13,12 +13,7 @@ from contextlib import aclosing
 from msgspec import Struct, field
 
 from cluster_kit.diagnosis import Finding, Outcome, failed
-from cluster_kit.strategies.kubernetes.api_errors import (
-    ApiError,
-    ErrorKind,
-    quoted,
-    with_advice,
-)
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, quoted, with_advice
 from cluster_kit.strategies.kubernetes.client import Client
 from cluster_kit.strategies.kubernetes.objects import Meta, Page, Versioned
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions

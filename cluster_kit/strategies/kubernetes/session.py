@@ -19,12 +19,7 @@ from msgspec.json import decode
 from cluster_kit.abc import Discovery, Observation
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.reporter import Reporter
-from cluster_kit.strategies.kubernetes.api_errors import (
-    ApiError,
-    ErrorKind,
-    error_of,
-    with_advice,
-)
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, error_of, with_advice
 from cluster_kit.strategies.kubernetes.client import Client, WatchBrokenError
 from cluster_kit.strategies.kubernetes.limits import LIMITS, Limits
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Page, Versioned, WatchEvent

@@ -6,11 +6,7 @@ from collections.abc import Sequence
 
 from cluster_kit.errors import NetworkFault
 from cluster_kit.network import Datagram, Endpoint, Network
-from cluster_kit.testing.networks.harness import (
-    MAX_BYTES,
-    DatagramRecorder,
-    NetworkHarness,
-)
+from cluster_kit.testing.networks.harness import MAX_BYTES, DatagramRecorder, NetworkHarness
 from cluster_kit.testing.networks.streams import IMPOSSIBLE_PORTS, NO_PORT, NOT_OURS
 from cluster_kit.testing.rules import contract
 

@@ -13,12 +13,7 @@ from cluster_kit.abc import Found, Gone, Leaving, Observation, Seen, Strategy
 from cluster_kit.node import BootId, Node
 from cluster_kit.testing.fakes import FakeDiscovery
 from cluster_kit.testing.listener import Listener, attend, run_of, vouches
-from cluster_kit.testing.observations import (
-    descriptions_of,
-    removals,
-    vouched_in,
-    withdraws,
-)
+from cluster_kit.testing.observations import descriptions_of, removals, vouched_in, withdraws
 from cluster_kit.testing.rules import contract
 from cluster_kit.testing.strategies.harness import (
     ANN,
