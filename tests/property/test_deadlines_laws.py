@@ -47,3 +47,12 @@ def test_memory_is_bounded_by_the_number_of_keys(history):
             deadlines.discard(key)
             held.discard(key)
         assert len(deadlines._heap) <= 2 * len(held) + _SLACK
+
+
+def test_the_order_survives_a_clean_up():
+    deadlines, keys = Deadlines(Peers()), [f"{number:03}" for number in range(4 * _SLACK)]
+    for number, key in enumerate(keys):
+        deadlines.set(key, -number)
+    for key in keys[: 3 * _SLACK]:
+        deadlines.discard(key)
+    assert deadlines.pop_due(0.0) == keys[: 3 * _SLACK - 1 : -1]

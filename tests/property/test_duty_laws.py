@@ -231,6 +231,16 @@ def test_a_holder_that_sees_an_older_candidate_has_to_stop_first():
     assert candidacy.says_free
 
 
+def test_a_node_that_is_the_oldest_again_asks_as_soon_as_it_has_stopped():
+    candidacy = Candidacy()
+    candidacy.see(BootId(5, 0), {})
+    candidacy.see(BootId(5, 0), {1: Neighbour(BootId(4, 0), is_candidate=True)})
+    candidacy.see(BootId(5, 0), {2: Neighbour(BootId(6, 0), is_candidate=True)})
+    assert candidacy.stage is Stage.LOST
+    candidacy.release()
+    assert candidacy.to_ask == {2}
+
+
 def test_a_node_that_lost_its_worker_loses_the_duty():
     candidacy = Candidacy()
     candidacy.see(BootId(5, 0), {})

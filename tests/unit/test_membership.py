@@ -970,6 +970,12 @@ def test_address_that_led_back_to_us_may_lead_to_another_node_the_next_time():
     assert not cluster.membership.finds_only_itself
 
 
+def test_node_that_has_found_another_does_not_find_only_itself():
+    cluster = Driver()
+    cluster.observe(Found([LOCAL, B]))
+    assert not cluster.membership.finds_only_itself
+
+
 def test_address_that_led_back_to_us_is_dialled_no_more_when_no_source_vouches_for_it():
     cluster = Driver()
     cluster.observe(Found([bare()]))

@@ -70,6 +70,7 @@ def test_update_that_is_reverted_is_not_reported():
     clock.events()
     clock.show(*2 * [node("b", 1, zone="a")])
     clock.show(B, B)
+    assert clock.notifier.next_s() is None
     assert clock.events() == []
 
 
