@@ -1,8 +1,7 @@
 """Keeps one topology running: starts its worker, receives from it, and replaces it if it fails.
 
 ``lifecycle`` says what a worker's life consists of and how long each part of it may take,
-``restart`` whether and when a worker that ended is replaced. This module does the I/O around the
-two.
+``restart`` whether and when a worker that ended is replaced; this module does their I/O.
 
 It runs on the supervising thread only, and never waits: the loop calls it when the channel is
 ready, when the process has ended, and when ``next_s`` has come. A failure in here costs this
@@ -16,7 +15,7 @@ import random
 import selectors
 import time
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec
 
 from cluster_kit.attended import AttendedClock
@@ -131,12 +130,8 @@ class WorkerSupervisor:
         self._tracker.pid = process.pid
         self._start_is_sent = False
         process.when_ended(lambda: self._submit(self, lambda each: each._process_ended(process)))
-        self._line = WorkerLine(
-            process.channel,
-            self._selector,
-            self._channel_ready,
-            pend=lambda: self._submit(self, WorkerSupervisor.watch),
-        )
+        pend = partial(self._submit, self, WorkerSupervisor.watch)
+        self._line = WorkerLine(process.channel, self._selector, self._channel_ready, pend)
         self._board.attach(self._line, greet=self._greet)
         # ``Start`` holds keys that may still be being derived. Waiting for them only after all
         # processes were started lets the two overlap.
