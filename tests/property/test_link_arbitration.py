@@ -282,21 +282,30 @@ def test_simultaneous_dials_settle_on_one_link_without_a_flap(data, swap):
     world.check_agreement()
     assert one.ups == {other.node.name: ["up"]}
     assert other.ups == {one.node.name: ["up"]}
-    everyone_recognised = not any(
-        "alias" in (node.address or "") for host in world.hosts for node in host.attempts.values()
-    )
-    passing = (
-        {ConnectReason.CROSSED}
-        if everyone_recognised
-        else {ConnectReason.CROSSED, ConnectReason.RESET}
-    )
     for host in world.hosts:
         assert host.settled.keys() == host.attempts.keys()
         assert {
             outcome.error.reason
             for outcome in host.settled.values()
             if isinstance(outcome, AttemptFailed)
-        } <= passing
+        } <= {ConnectReason.CROSSED}
+
+
+def test_dial_given_up_for_the_sake_of_an_unrecognized_one_has_crossed():
+    world = World(ANN, BOB)
+    ann, bob = world.hosts
+    world.connect(bob, Node(name=ann.node.name, address=ann.node.address))
+    world.step("connect", world.connecting[0])
+    world.connect(ann, Node(address=bob.node.address))
+    world.step("connect", world.connecting[0])
+    hellos = list(world.choices())
+    for hello in hellos:
+        world.step(*hello)  # each answers the other's dial, and bob gives up his own
+    attempt = world.connect(ann, Node(name=bob.node.name, address=bob.node.address))
+    assert not world.connecting, "it waits for the dial of bob"
+    world.settle()
+    world.check_agreement()
+    assert ann.settled[attempt].error.reason is ConnectReason.CROSSED
 
 
 @given(data=st.data())

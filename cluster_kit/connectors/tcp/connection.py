@@ -194,6 +194,15 @@ class Connections:
         peers = [each for each in self.by_number.values() if each.peer.name == peer.name]
         return [each for each in peers if each.is_unanswered]
 
+    @property
+    def has_unrecognized_dial(self) -> bool:
+        """Whether we await an answer at an address, without knowing whose it is.
+
+        It may be that of a peer that dials us, and gives up its own dial for the sake of ours.
+        """
+        unrecognized = (each for each in self.by_number.values() if each.peer.name is None)
+        return any(each.awaits_answer for each in unrecognized)
+
     def case(self, newcomer: Connection, sign: Sign, own_name: str) -> Case:
         """Return the case to judge ``newcomer`` by.
 

@@ -287,8 +287,10 @@ class LinkSteps:
         self.reconsider(lost, Sign.NONE)
         if self.connections.incumbent(lost.name) is None:
             # otherwise they wait for the new incumbent now
+            may_cross = not was_link and self.connections.has_unrecognized_dial
+            reason = ConnectReason.CROSSED if may_cross else ConnectReason.RESET
             for attempt in self._waiting_for(lost):
-                self.fail(attempt, DialFault.of(ConnectReason.RESET))
+                self.fail(attempt, DialFault.of(reason))
 
     def _is_replaced(self, lost: Connection, reason: Reason) -> bool:
         """Whether another run of the peer was held behind a link that ended without a goodbye."""
