@@ -380,7 +380,11 @@ class SaysGoneOf(Registry):
 
 @breaks(
     "test_goodbye_of_one_spares_the_others",
-    also=["test_goodbye_of_an_earlier_run_spares_the_next", "test_foreign_nodes_are_ignored"],
+    also=[
+        "test_goodbye_of_an_earlier_run_spares_the_next",
+        "test_foreign_nodes_are_ignored",
+        COMES_BACK,
+    ],
 )
 class TakesEverybodyAlong(SaysGoneOf):
     def condemns(self, ctx, run, node):

@@ -65,9 +65,9 @@ class HasNoHeartbeat(UnixConnector):
 
 
 class Deaf(Link):
-    async def hear(self, *most):
+    async def read(self, *most):
         try:
-            return await super().hear(*most)
+            return await super().read(*most)
         except (OSError, ValueError):
             self.quiet_beats = -1000
             await asyncio.Event().wait()
@@ -112,7 +112,7 @@ class WaitsForTheGoodbyeToBeRead(UnixConnector):
         links = [*self._links.values()]
         for link in links:
             link.quiet_beats = -1000
-            link.say({"goodbye": Reason.LEFT})
+            link.write({"goodbye": Reason.LEFT})
         while any(link.is_up for link in links):  # noqa: ASYNC110 - that is what is wrong with it
             await asyncio.sleep(0.01)
         await super().stop()
@@ -124,9 +124,9 @@ class Picky(Link):
     def is_judged(self):
         return not self.is_up
 
-    async def hear(self, *most):
+    async def read(self, *most):
         try:
-            return await super().hear(*most)
+            return await super().read(*most)
         except ValueError as exc:
             if getattr(exc, "doc", "") and self.is_judged():
                 raise RuntimeError("garbage") from None
@@ -144,7 +144,7 @@ class LeavesAnExceptionOfALinkUnhandled(UnixConnector):
     async def _listen(self, link):
         picky = Picky(link.reader, link.writer, link.peer)
         picky.is_judged = lambda: True
-        link.hear = picky.hear
+        link.read = picky.read
         try:
             await super()._listen(link)
         finally:
@@ -153,9 +153,9 @@ class LeavesAnExceptionOfALinkUnhandled(UnixConnector):
 
 @breaks("test_garbage_for_an_answer_is_a_connect_error")
 class RaisesWhatItReads(UnixConnector):
-    def _judge(self, node, answer):
+    def _checked(self, node, answer):
         try:
-            return super()._judge(node, answer)
+            return super()._checked(node, answer)
         except (KeyError, TypeError, ValueError) as exc:
             raise RuntimeError("garbage") from exc
 
@@ -221,21 +221,22 @@ class LeavesItsSocketFile(UnixConnector):
 
 @breaks("test_the_event_loop_is_never_blocked")
 class BlocksTheLoopAtEachMessage(UnixConnector):
-    def _take(self, link, said):
-        if said:
+    def _handle(self, link, line):
+        if line:
             time.sleep(0.3)
-        super()._take(link, said)
+        super()._handle(link, line)
 
 
 @breaks("test_any_metadata_gets_through")
 class SendsOnlyAscii(UnixConnector):
-    def _introduction(self):
-        said = super()._introduction()
-        metadata = {
-            key: value.encode("ascii", "ignore").decode()
-            for key, value in self._local.metadata.items()
+    def _introduce(self, link):
+        local = self._local
+        ascii_only = {
+            key: value.encode("ascii", "ignore").decode() for key, value in local.metadata.items()
         }
-        return said | {"node": said["node"] | {"metadata": metadata}}
+        self._local = local.evolve(metadata=ascii_only)
+        super()._introduce(link)
+        self._local = local
 
 
 class Beats(UnixConnector):
@@ -253,7 +254,7 @@ class Beats(UnixConnector):
                     self._close(link, Reason.SILENT)
 
     def say_something(self, link):
-        link.say({})
+        link.write({})
 
 
 @breaks("test_an_idle_link_stays_up", strange=False)
@@ -281,7 +282,7 @@ class JudgesByTheClock(UnixConnector):
     def judge(self):
         now_s = time.monotonic()
         for link in [link for link in self._links.values() if link.is_up]:
-            link.say({})
+            link.write({})
             if now_s - link.heard_s > 3 * self.heartbeat_s:
                 self._close(link, Reason.SILENT)
         self.timer = asyncio.get_running_loop().call_later(self.heartbeat_s, self.judge)
@@ -290,15 +291,15 @@ class JudgesByTheClock(UnixConnector):
         link.heard_s = time.monotonic()
         super()._up(link)
 
-    def _take(self, link, said):
+    def _handle(self, link, line):
         link.heard_s = time.monotonic()
-        super()._take(link, said)
+        super()._handle(link, line)
 
 
 @breaks("test_disconnect_by_both_in_turn_closes_the_link", strange=False)
 class TakesUnwantedForLeft(UnixConnector):
-    def _take(self, link, said):
-        super()._take(link, {"goodbye": Reason.LEFT} if "goodbye" in said else said)
+    def _handle(self, link, line):
+        super()._handle(link, {"goodbye": Reason.LEFT} if "goodbye" in line else line)
 
 
 @breaks("test_simultaneous_connects_settle_on_one_link", strange=False)
@@ -343,9 +344,9 @@ class IgnoresCase(UnixConnector):
 
 @breaks("test_refused_connect_leaves_nothing_behind", strange=False)
 class KeepsWhatWasRefused(UnixConnector):
-    def _judge(self, node, answer):
+    def _checked(self, node, answer):
         try:
-            return super()._judge(node, answer)
+            return super()._checked(node, answer)
         except ConnectError:
             kept.append(socket.socket())
             raise
@@ -380,7 +381,7 @@ class BlocksTheLoopWhenItIsRefused(UnixConnector):
 class BlocksTheLoopAtEachBeat(Beats):
     def say_something(self, link):
         time.sleep(0.3)
-        link.say({})
+        link.write({})
 
 
 @breaks("test_a_mute_stranger_is_hung_up_on")

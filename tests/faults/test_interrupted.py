@@ -74,7 +74,7 @@ def test_run_that_still_imports_ends_without_a_word(cluster, tmp_path, module):
         ("yaml", ["check", "FILE"]),
         ("cluster_kit.supervisor.supervisor", ["nodes", "FILE"]),
         ("cluster_kit.cli.doctor.report", ["doctor", "FILE"]),
-        ("cluster_kit.supervisor.control", ["status"]),
+        ("cluster_kit.supervisor.control_client", ["status"]),
         ("cluster_kit.cli.demo.board", ["demo"]),
         ("cluster_kit.plugins", ["plugins"]),
         ("cluster_kit.config.schema", ["schema"]),

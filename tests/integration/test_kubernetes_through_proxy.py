@@ -119,7 +119,7 @@ def test_that_of_the_kubeconfig_wins_and_knows_no_exceptions(run_through):
 def test_a_proxy_that_refuses_is_named_without_its_password(run_through):
     async def scenario(heard):
         await failed(
-            "(HTTPS_PROXY): the proxy answers 403 Forbidden: if the API server is to be "
+            "(HTTPS_PROXY): the proxy answers 403 Forbidden: if the API server can be "
             "reached without it, add 0.0.0.0 to NO_PROXY"
         )(heard)
         assert "hush" not in repr(heard.observations)

@@ -8,13 +8,13 @@ from cluster_kit.testing.rules import contract
 
 MANY_BULKS = 64  # more than a system transmits at once
 
-RELIEVED = "``unsent_bytes`` has come back to 0; not called once the stream is closing."
+RELIEVED = "``unsent_bytes`` is 0 again; not called once the stream is closing."
 
 
 class BacklogRules(NetworkHarness):
     """The backlog is kept and counted, and the sender is notified when it is gone."""
 
-    @contract("How many bytes are kept here, as the way to the other end takes no more for now.")
+    @contract("How many bytes are held here until the connection takes more.")
     async def test_what_nobody_reads_is_counted_as_unsent(self, ann: Network, bob: Network) -> None:
         """``unsent_bytes`` grows while the other end doesn't read, and is 0 when it has."""
         async with self.pair(ann, bob) as (ours, theirs):

@@ -10,8 +10,8 @@ from cluster_kit.testing.networks.harness import MAX_BYTES, DatagramRecorder, Ne
 from cluster_kit.testing.networks.streams import IMPOSSIBLE_PORTS, NO_PORT, NOT_OURS
 from cluster_kit.testing.rules import contract
 
-OWN = "it has one of its own, from which it sends and at which others answer"
-PAUSE = "Call ``hear`` no more; what comes in waits, as far as there is room."
+OWN = "it has its own address, from which it sends and at which others answer"
+PAUSE = "Stop calling ``hear``; datagrams wait, as far as there is room."
 
 
 class DatagramRules(NetworkHarness):
@@ -35,7 +35,7 @@ class DatagramRules(NetworkHarness):
             odd = [data for data, _ in receiver.heard if data not in sent]
             assert not odd, f"datagrams were received that nobody had sent: {odd}"
 
-    @contract("What is sent to the group is received by its sender as well.")
+    @contract("A sender receives its own datagrams to the group.")
     async def test_a_sender_hears_itself(self, ann: Network) -> None:
         """A sender is a member of its group."""
         async with self.group(ann) as (member,):
@@ -106,7 +106,7 @@ class DatagramRules(NetworkHarness):
             )
             late.close()
 
-    @contract("Of several calls the last one counts.")
+    @contract("A later call replaces ``hear``.")
     async def test_of_several_listeners_the_last_one_hears(self, ann: Network) -> None:
         """A second ``listen`` replaces the first one."""
         async with self.group(ann) as (member,):

@@ -34,7 +34,7 @@ class EnvironmentRules(NetworkHarness):
 
     # Names and addresses
 
-    @contract("an address, which stands for itself")
+    @contract("an address, which is returned as it is")
     async def test_an_address_stands_for_itself(self, ann: Network) -> None:
         """An address resolves to itself, and to nothing in the other version of IP."""
         assert list(await ann.resolve(self.other_address)) == [self.other_address]
@@ -81,7 +81,7 @@ class EnvironmentRules(NetworkHarness):
 
     # Time and randomness
 
-    @contract("seconds since some moment, which never go back: the time of the event loop")
+    @contract("the time of the event loop in seconds, which never goes back")
     async def test_the_clock_is_that_of_the_event_loop(self, ann: Network) -> None:
         """Monotonic time is the time of the event loop.
 
@@ -107,7 +107,7 @@ class EnvironmentRules(NetworkHarness):
             "two concerns draw the same"
         )
 
-    @contract("How many streams one process can hold at the same time.")
+    @contract("How many streams one process can have open at the same time.")
     async def test_some_streams_fit(self, ann: Network) -> None:
         """``most_streams`` is a positive number."""
         assert isinstance(ann.most_streams, int)

@@ -15,7 +15,7 @@ from cluster_kit.testing.rules import run_to_end, without_unhandled
 
 BULK = bytes(range(256)) * 1024  # more than one packet
 MOST_BULKS = 400  # 100 MB, more than any system buffers
-CLOSE = "Receive nothing more, and close once everything is sent. Idempotent."
+CLOSE = "Stop receiving, and close once everything is sent. Idempotent."
 RESEND_S = 0.5
 MAX_BYTES = 100  # of a datagram
 

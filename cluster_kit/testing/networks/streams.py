@@ -10,13 +10,13 @@ from cluster_kit.testing.networks.harness import BULK, CLOSE, NetworkHarness, St
 from cluster_kit.testing.rules import contract
 
 NOT_OURS = "No interface of this machine has the address."
-NO_PORT = "A port is 0 to 65535; another number fails as ``failed``."
+NO_PORT = "A port is 0 to 65535; to use another number fails as ``failed``."
 IMPOSSIBLE_PORTS = (-1, 65536)
 CLOSE_LISTENER = (
-    "Accept nothing more, abort what was not passed on, and wait for its end. Idempotent."
+    "Accept no more, abort the streams not passed on, and wait for their end. Idempotent."
 )
-START = "Begin to receive, never within this call; until then bytes and the end wait."
-LOST = "It is called exactly once, as the last."
+START = "Start to receive, but never within this call; until then, bytes and the end wait."
+LOST = "called exactly once, as the last."
 
 
 class StreamRules(NetworkHarness):
@@ -24,7 +24,7 @@ class StreamRules(NetworkHarness):
 
     # Opening
 
-    @contract("An IPv4 address is given as such, even if a socket serves both protocols.")
+    @contract("An IPv4 address has its own form, even if a socket serves both protocols.")
     async def test_both_ends_agree_on_where_they_are(self, ann: Network, bob: Network) -> None:
         """One end's ``here`` is the other's ``there``."""
         async with self.pair(ann, bob) as (ours, theirs):
@@ -32,7 +32,7 @@ class StreamRules(NetworkHarness):
             assert theirs.here == ours.there, f"{theirs.here} is {ours.there} at the other end"
             assert ours.there.host == self.other_address
 
-    @contract("Where others find it, with the port that it was given.")
+    @contract("Where it listens, with the actual port.")
     async def test_the_listener_tells_the_port_that_it_was_given(self, bob: Network) -> None:
         """With port 0 the system chooses a port, which ``here`` contains."""
         async with self.serving(bob) as (listener, _):
@@ -75,7 +75,9 @@ class StreamRules(NetworkHarness):
                     f"{name} at port {port} fails as {error.fault!r}"
                 )
 
-    @contract("Pass each stream to ``accept``, never within this call; until then others wait.")
+    @contract(
+        "Pass each stream to ``accept``, but never within this call; until then, others wait."
+    )
     async def test_streams_wait_for_the_listener_to_start(self, ann: Network, bob: Network) -> None:
         """Dials succeed before ``start``; the streams are accepted after that call, each once."""
         accepted: list[Stream] = []
@@ -124,7 +126,7 @@ class StreamRules(NetworkHarness):
         await listener.close()
         await self.reader(ours).ended()
 
-    @contract("if this is cancelled, nothing is left of it.")
+    @contract("if this is cancelled, nothing remains open.")
     async def test_a_cancelled_dial_leaves_nothing(self, ann: Network, bob: Network) -> None:
         """If a dial is cancelled, the stream that the other end may have accepted ends."""
         async with self.serving(bob) as (listener, accepted):
@@ -146,7 +148,7 @@ class StreamRules(NetworkHarness):
 
     # Sending and receiving
 
-    @contract("Send ``data`` in its turn, without waiting")
+    @contract("Send ``data`` in order, without waiting")
     async def test_what_is_sent_comes_in_whole_and_in_order(
         self, ann: Network, bob: Network
     ) -> None:
@@ -191,7 +193,7 @@ class StreamRules(NetworkHarness):
 
     # Ending
 
-    @contract("On a stream that is closing or lost, do nothing.")
+    @contract("do nothing if the stream is closing or lost.")
     async def test_nothing_is_sent_after_close(self, ann: Network, bob: Network) -> None:
         """``send`` on a closing stream does nothing."""
         async with self.pair(ann, bob) as (ours, theirs):
