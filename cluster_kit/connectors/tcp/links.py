@@ -288,9 +288,9 @@ class LinkSteps:
         if self.connections.incumbent(lost.name) is None:
             # otherwise they wait for the new incumbent now
             may_cross = not was_link and self.connections.has_unrecognized_dial
-            reason = ConnectReason.CROSSED if may_cross else ConnectReason.RESET
+            fault = DialFault.of(ConnectReason.CROSSED if may_cross else ConnectReason.RESET)
             for attempt in self._waiting_for(lost):
-                self.fail(attempt, DialFault.of(reason))
+                self.fail(attempt, fault)
 
     def _is_replaced(self, lost: Connection, reason: Reason) -> bool:
         """Whether another run of the peer was held behind a link that ended without a goodbye."""
