@@ -17,6 +17,7 @@ from typing import Self
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Event
 from cluster_kit.node import Node
+from cluster_kit.supervisor.threads import check_process, is_held
 from cluster_kit.supervisor.view import NodeState, TopologyView
 
 DEFAULT_QUEUE = 10_000  # events; a thousand nodes that come up twice and are found five times
@@ -142,7 +143,7 @@ class EventBus:
     @property
     def entered(self) -> bool:
         """Whether the calling thread holds the lock, as when a signal handler interrupts it."""
-        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
+        return is_held(self.lock)
 
     def guard(self) -> threading.RLock:
         """Return the lock, for callers on threads of the application.
@@ -150,9 +151,7 @@ class EventBus:
         Raises:
             ClusterKitError: This is a forked child, in which nobody may ever release the lock.
         """
-        if os.getpid() != self.pid:
-            owner = f"it belongs to process {self.pid}"
-            raise ClusterKitError(f"supervisor: {owner}: make one in each process, after the fork")
+        check_process(self.pid)
         return self.lock
 
     def publish(self, *events: Event) -> None:

@@ -27,12 +27,12 @@ from cluster_kit.node import Node
 from cluster_kit.supervisor.control_files import (
     QUESTION,
     Answer,
-    cause_of,
     control_folders,
     locked,
     make_private,
     new_path,
     sweep,
+    system_text,
 )
 from cluster_kit.supervisor.status import TopologyStatus, as_plain
 from cluster_kit.supervisor.wakeup import WakeupPipe
@@ -108,7 +108,7 @@ class ControlSocket:
             try:
                 return _Listener(folder, self._node, self._cluster)
             except OSError as exc:
-                error = error or OSError(exc.errno, f"'{folder}': {cause_of(exc)}")
+                error = error or OSError(exc.errno, f"'{folder}': {system_text(exc)}")
         raise error or OSError("there is no folder for it, not even one for temporary files")
 
     def close(self) -> None:
@@ -206,7 +206,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _warn(exc: Exception) -> None:
     what = "no control socket, 'cluster-kit status' won't see this process"
-    log.warning("control: %s: %s; %s", what, cause_of(exc), _CURE)
+    log.warning("control: %s: %s; %s", what, system_text(exc), _CURE)
 
 
 def _readable(files: Iterable[FileDescriptorLike], timeout_s: float) -> set[int]:

@@ -17,12 +17,12 @@ from cluster_kit.supervisor.control_files import (
     QUESTION,
     Answer,
     Wanted,
-    cause_of,
     check_private,
     control_folders,
     pid_of,
     remove_if_dead,
     sockets_in,
+    system_text,
 )
 
 ASK_S = 5.0  # for a question and its answer, which may wait a second for a worker
@@ -67,7 +67,7 @@ def _sockets() -> Iterator[Path]:
         except FileNotFoundError:
             continue
         except OSError as exc:
-            fault = f"cannot use '{folder}': {cause_of(exc)}"
+            fault = f"cannot use '{folder}': {system_text(exc)}"
             faults.append(ClusterKitError(f"control sockets: {fault}"))
         else:
             usable = True

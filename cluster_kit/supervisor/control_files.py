@@ -96,7 +96,7 @@ def is_called(answer: Mapping[str, Any], name: str) -> bool:
     return name in (answer["node"], answer["node"].partition("@")[0], str(answer["pid"]))
 
 
-def cause_of(exc: Exception) -> str:
+def system_text(exc: Exception) -> str:
     """Return the system's words for an error, else its text."""
     return str(getattr(exc, "strerror", None) or exc)
 

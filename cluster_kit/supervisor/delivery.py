@@ -8,17 +8,14 @@ other callbacks, but not the end of the supervisor.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 
 from cluster_kit.errors import described
 from cluster_kit.events import Event
+from cluster_kit.supervisor.application_calls import LIMIT_S, ApplicationCalls, name_of
 from cluster_kit.supervisor.bus import EventBus, Subscription
 from cluster_kit.supervisor.logs import LogRelay
-from cluster_kit.supervisor.threads import CancellableThread, OneShotEvent
-
-_CALL_S = 2.0  # how long one call may take once everything else has ended
-_LOOK_S = 0.1
+from cluster_kit.supervisor.threads import CancellableThread
 
 Callback = Callable[[Event], None]
 
@@ -34,9 +31,7 @@ class Delivery:
         self._bus = bus
         self._logs = logs
         self._thread: CancellableThread | None = None
-        self._ended = OneShotEvent()
-        self._calls = 0
-        self._calling: Callback | None = None
+        self._calls = ApplicationCalls()
         self._callbacks: dict[Subscription, Callback] = {}
 
     def start(self) -> None:
@@ -46,12 +41,10 @@ class Delivery:
 
     def undo_start(self) -> None:
         """Prevent the thread from running, and end in its place, unless it runs already."""
-        if self._thread is None or self._thread.undo_start():
-            self._end()
-
-    def _end(self) -> None:
-        self._ended.set()
-        self._logs.close()
+        if self._thread is None:
+            self._logs.close()
+        else:
+            self._thread.undo_start(self._logs.close)
 
     def add(self, subscription: Subscription, callback: Callback) -> None:
         """Call ``callback`` with every event of ``subscription``."""
@@ -71,15 +64,10 @@ class Delivery:
         """
         if self._thread is None or self.is_current:
             return
-        calls, since_s = self._calls, time.monotonic()
-        while not self._ended.wait(_LOOK_S):
-            if self._calls != calls:
-                calls, since_s = self._calls, time.monotonic()
-            elif (stuck := self._calling) is not None and time.monotonic() - since_s > _CALL_S:
-                text = f"callback {_name_of(stuck)} has not returned for {_CALL_S:g} s"
-                self._logs.log(logging.ERROR, f"{text}: left behind, its events are lost")
-                self._logs.close()
-                return
+        if (stuck := self._calls.wait(self._thread.ended)) is not None:
+            text = f"callback {name_of(stuck)} has not returned for {LIMIT_S:g} s"
+            self._logs.log(logging.ERROR, f"{text}: left behind, its events are lost")
+            self._logs.close()
 
     def _run(self) -> None:
         try:
@@ -87,7 +75,7 @@ class Delivery:
                 for event, callback in batch:
                     self._deliver(event, callback)
         finally:
-            self._end()
+            self._logs.close()
 
     def _next_batch(self) -> list[tuple[Event, Callback]]:
         """Wait, and return one event for each callback that has any; empty at the end."""
@@ -105,15 +93,8 @@ class Delivery:
         return self._bus.closed or any(each.queued or each.exhausted for each in self._callbacks)
 
     def _deliver(self, event: Event, callback: Callback) -> None:
-        self._calling = callback
         try:
-            callback(event)
+            self._calls.call(callback, event)
         except BaseException as exc:  # noqa: BLE001 - the boundary between callbacks
-            text = f"callback {_name_of(callback)} raised {described(exc)} on {event!r}"
+            text = f"callback {name_of(callback)} raised {described(exc)} on {event!r}"
             self._logs.log(logging.ERROR, text, exc)
-        self._calling = None
-        self._calls += 1
-
-
-def _name_of(callback: Callback) -> str:
-    return str(getattr(callback, "__qualname__", type(callback).__qualname__))

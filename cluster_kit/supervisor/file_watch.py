@@ -27,7 +27,7 @@ from cluster_kit.config.guarded_file import identity_of
 from cluster_kit.config.secret_file import SecretFile, read_secret_file
 from cluster_kit.errors import ClusterKitError, ConfigError
 from cluster_kit.supervisor.logs import LogRelay
-from cluster_kit.supervisor.threads import CancellableThread, OneShotEvent
+from cluster_kit.supervisor.threads import CancellableThread
 
 LOOK_S = 2.0  # more than the resolution of any file system's clock; a change counts after two looks
 _JOIN_S = 5.0
@@ -54,7 +54,6 @@ class FileWatch:
         self._failing: set[int] = set()
         self._closing = False
         self._close_requests: SimpleQueue[None] = SimpleQueue()
-        self._ended = OneShotEvent()
         self._thread: CancellableThread | None = None
 
     def open(self) -> None:
@@ -76,21 +75,18 @@ class FileWatch:
         """Stop looking; does not wait, and may be called in a signal handler."""
         self._closing = True
         self._close_requests.put(None)
-        if self._thread is not None and self._thread.undo_start():
-            self._ended.set()
+        if self._thread is not None:
+            self._thread.undo_start()
 
     def join(self) -> None:
         """Wait until the thread has ended, after ``close``."""
-        if self._thread is not None and not self._thread.is_current:
-            self._ended.wait(_JOIN_S)
+        if self._thread is not None:
+            self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
-        try:
-            while not self._is_closed_within(LOOK_S):
-                for number, look in enumerate(self._looks):
-                    self._contained(number, look)
-        finally:
-            self._ended.set()
+        while not self._is_closed_within(LOOK_S):
+            for number, look in enumerate(self._looks):
+                self._contained(number, look)
 
     def _is_closed_within(self, wait_s: float) -> bool:
         try:

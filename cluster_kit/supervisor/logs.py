@@ -18,7 +18,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from cluster_kit.membership.rate_limit import KeyedRateLimit
-from cluster_kit.supervisor.threads import CancellableThread, OneShotEvent
+from cluster_kit.supervisor.threads import CancellableThread
 from cluster_kit.throttle import REPEAT_S, Throttle
 from cluster_kit.worker.messages import Logged, fault_of
 
@@ -71,7 +71,6 @@ class LogRelay:
         self._held_back: dict[str, _QueuedRecord] = {}
         self._flush_at_s = 0.0  # when ``_held_back`` is logged, if it holds anything
         self._thread: CancellableThread | None = None
-        self._ended = OneShotEvent()
 
     def start(self) -> None:
         """Start logging."""
@@ -80,8 +79,8 @@ class LogRelay:
 
     def undo_start(self) -> None:
         """Prevent the thread from running; does nothing if it runs already."""
-        if self._thread is not None and self._thread.undo_start():
-            self._ended.set()
+        if self._thread is not None:
+            self._thread.undo_start()
 
     def log(self, level: int, text: str, exc: BaseException | None = None) -> None:
         """Log ``text``, with the traceback of ``exc``; never waits. Thread-safe."""
@@ -105,8 +104,8 @@ class LogRelay:
 
     def join(self) -> None:
         """Wait until everything is logged, but not long for a handler that blocks."""
-        if self._thread is not None and not self._thread.is_current:
-            self._ended.wait(_JOIN_S)
+        if self._thread is not None:
+            self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
         while (record := self._next()) is not None:
@@ -117,7 +116,6 @@ class LogRelay:
                 text = f"{dropped} log records were dropped {why}"
                 _emit(_QueuedRecord(Logged(OURS, logging.WARNING, text), None, self._node))
         self._flush_held_back()
-        self._ended.set()
 
     def _next(self) -> _QueuedRecord | None:
         """Wait for a record; log in between what was held back, when it is time."""

@@ -15,7 +15,7 @@ from cluster_kit.errors import ClusterKitError, RestartLimitError, described
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.logs import LogRelay
-from cluster_kit.supervisor.threads import CancellableThread, OneShotEvent
+from cluster_kit.supervisor.threads import CancellableThread
 from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.wakeup import WakeupPipe
 from cluster_kit.supervisor.worker_supervisor import MakeStart, Task, WorkerSupervisor
@@ -55,7 +55,6 @@ class SupervisingLoop:
             raise
         self._tasks: collections.deque[tuple[WorkerSupervisor, Task]] = collections.deque()
         self._started = self._held = self._stopping = self._closed = False
-        self._ended = OneShotEvent()
         self._make_start = make_start
         supervised = [self._supervise(each, spare) for each in topologies.values()]
         self.workers: Mapping[str, WorkerSupervisor] = {each.name: each for each in supervised}
@@ -84,8 +83,7 @@ class SupervisingLoop:
 
     def undo_start(self) -> None:
         """Prevent the thread from running, and clean up in its place, unless it runs already."""
-        if self._thread.undo_start():
-            self._close()
+        self._thread.undo_start(self._close)
 
     def submit(self, topology: str, task: Task) -> bool:
         """Run ``task`` on the supervising thread.
@@ -147,9 +145,7 @@ class SupervisingLoop:
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread's end; return whether it has ended."""
-        if not self._started or self._thread.is_current:
-            return self._ended.is_set
-        return self._ended.wait(timeout_s)
+        return self._started and self._thread.join(timeout_s)
 
     def _run(self) -> None:
         try:
@@ -195,7 +191,6 @@ class SupervisingLoop:
         self._wakeup.close()
         self._boards.close()
         self._bus.close()
-        self._ended.set()
 
     def _run_last_tasks(self) -> None:
         self._closed = True

@@ -49,6 +49,8 @@ class Reconfigurable(ABC):
         config: ClusterConfig,
         local: Node,
         plugins: PluginRegistry,
+        keychain: Keychain,
+        *,
         bus: EventBus,
         logs: LogRelay,
     ) -> None:
@@ -61,7 +63,7 @@ class Reconfigurable(ABC):
         self._stop_requested = False
         self._loop: SupervisingLoop | None = None
         self._changing = threading.Lock()
-        self._keychain = Keychain(config.cluster)
+        self._keychain = keychain
         self._watch = FileWatch(
             self._names_files,
             [

@@ -26,6 +26,7 @@ from cluster_kit.supervisor.reaper import reap_earlier_workers
 from cluster_kit.supervisor.reconfiguration import Reconfigurable
 from cluster_kit.supervisor.recursion_guard import refuse_in_worker
 from cluster_kit.supervisor.status import TopologyStatus
+from cluster_kit.supervisor.threads import check_process
 from cluster_kit.supervisor.timeouts import checked_s_or_none
 from cluster_kit.supervisor.topics.messaging import Messaging
 from cluster_kit.supervisor.topics.switchboards import Switchboards
@@ -81,8 +82,9 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         self._observe = observe
         self._spare = spare
         local = Node(name=self._name(loaded), metadata=loaded.metadata)
-        super().__init__(loaded, local, plugins, EventBus(loaded.topologies), LogRelay(local.key))
-        self._keychain = keychain or self._keychain
+        keychain = keychain or Keychain(loaded.cluster)
+        bus, logs = EventBus(loaded.topologies), LogRelay(local.key)
+        super().__init__(loaded, local, plugins, keychain, bus=bus, logs=logs)
         self._delivery = Delivery(self._bus, self._logs)
         self._boards = Switchboards(lambda text: self._logs.log(logging.WARNING, text))
         self._unstarted = threading.Lock()
@@ -388,9 +390,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         if self._loop is None:
             cure = "use `with Supervisor(...)`, or call start()"
             raise ClusterKitError(f"supervisor: not started: {cure}")
-        if os.getpid() != self._pid:
-            owner = f"it belongs to process {self._pid}"
-            raise ClusterKitError(f"supervisor: {owner}: make one in each process, after the fork")
+        check_process(self._pid)
         if answering and self._bus.closed and not self._delivery.is_current:
             # Only a callback may still ask, while it gets the last events.
             fault = "it has stopped, and knows of nobody any more"

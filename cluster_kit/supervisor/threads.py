@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+
+from cluster_kit.errors import ClusterKitError
 
 _LOOK_S = 1.0  # the longest delay that an exception in the wrong moment can cause
 
@@ -18,9 +21,13 @@ class CancellableThread:
     runs to its end, or ``undo_start`` is, and the thread does nothing.
 
     Make it where it is started: one made before a fork cannot start after it.
+
+    Attributes:
+        ended: Is set when ``run`` has returned, or what took its place.
     """
 
     def __init__(self, run: Callable[[], None], name: str) -> None:
+        self.ended = OneShotEvent()
         self._do = run
         self._claim = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -29,12 +36,16 @@ class CancellableThread:
         """Start the thread; raises ``RuntimeError`` if the system refuses."""
         self._thread.start()
 
-    def undo_start(self) -> bool:
-        """Prevent the thread from running; return whether that succeeded.
+    def undo_start(self, instead: Callable[[], None] | None = None) -> None:
+        """Prevent the thread from running, and call ``instead`` in its place.
 
-        Otherwise it runs, and ends by itself.
+        Does nothing if it runs already: then it ends by itself.
         """
-        return self._claim.acquire(blocking=False)
+        self._finish(instead)
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until it has ended, unless the caller is this thread; return whether it has."""
+        return self.ended.is_set if self.is_current else self.ended.wait(timeout_s)
 
     @property
     def is_current(self) -> bool:
@@ -42,8 +53,16 @@ class CancellableThread:
         return threading.current_thread() is self._thread
 
     def _run(self) -> None:
-        if self._claim.acquire(blocking=False):
-            self._do()
+        self._finish(self._do)
+
+    def _finish(self, do: Callable[[], None] | None) -> None:
+        if not self._claim.acquire(blocking=False):
+            return
+        try:
+            if do is not None:
+                do()
+        finally:
+            self.ended.set()
 
 
 class OneShotEvent:
@@ -76,3 +95,18 @@ class OneShotEvent:
                 continue
             self._tokens.put(None)  # for the next one who waits
         return True
+
+
+def is_held(lock: threading.RLock) -> bool:
+    """Whether the calling thread holds ``lock``, as when a signal handler interrupts it."""
+    return lock._is_owned()  # type: ignore[attr-defined,no-any-return]
+
+
+def check_process(pid: int) -> None:
+    """Raise ``ClusterKitError`` unless this is process ``pid``.
+
+    In a forked child, nobody may ever release a lock, and no thread of ours runs.
+    """
+    if os.getpid() != pid:
+        text = f"supervisor: it belongs to process {pid}"
+        raise ClusterKitError(f"{text}: make one in each process, after the fork")

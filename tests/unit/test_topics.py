@@ -405,7 +405,7 @@ def test_what_is_no_callback_is_refused(ann, callback):
 
 
 def test_callback_that_does_not_return_is_left_behind(ann, bob, monkeypatch, caplog):
-    monkeypatch.setattr("cluster_kit.supervisor.topics.callbacks._CALL_S", 0.1)
+    monkeypatch.setattr("cluster_kit.supervisor.application_calls.LIMIT_S", 0.1)
     let_go, called = threading.Event(), threading.Event()
 
     def wait(item):

@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from cluster_kit.errors import described
+from cluster_kit.supervisor.application_calls import name_of
 from cluster_kit.supervisor.topics.items import Message
 from cluster_kit.topics.data import decode, encode
 from cluster_kit.topics.outcomes import QuestionArrived
@@ -105,7 +106,7 @@ class Answerer:
         threads: AnswerThreads,
         loop: Callable[[], asyncio.AbstractEventLoop],
     ) -> None:
-        self.name = str(getattr(function, "__qualname__", type(function).__qualname__))
+        self.name = name_of(function)
         self._function = function
         self._threads = threads
         self._loop = loop

@@ -6,6 +6,7 @@ import os
 import threading
 
 from cluster_kit.errors import ClusterKitError
+from cluster_kit.supervisor.threads import check_process, is_held
 
 
 class Guarded:
@@ -28,14 +29,12 @@ class Guarded:
 
     def check_process(self) -> None:
         """Raise ``ClusterKitError`` in a forked child, where nobody may ever release the lock."""
-        if os.getpid() != self._pid:
-            text = f"supervisor: it belongs to process {self._pid}"
-            raise ClusterKitError(f"{text}: make one in each process, after the fork")
+        check_process(self._pid)
 
     @property
     def entered(self) -> bool:
         """Whether this very thread holds the lock, as when a signal handler interrupts it."""
-        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
+        return is_held(self.lock)
 
     def _guard(self) -> threading.RLock:
         """Return the lock for a call of the application.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cluster_kit.config import TopologyConfig
+from cluster_kit.supervisor.threads import is_held
 from cluster_kit.supervisor.topics.switchboard import Switchboard
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ class Switchboards:
     @property
     def entered(self) -> bool:
         """Whether this very thread holds a lock, as when a signal handler interrupts it."""
-        if self._lock._is_owned():  # type: ignore[attr-defined]
-            return True
-        return any(board.entered for board in self._boards.values())
+        return is_held(self._lock) or any(board.entered for board in self._boards.values())
 
     # -- life --------------------------------------------------------------------------------------
 
