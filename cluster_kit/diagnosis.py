@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cluster_kit.fault import Fault, format_path
+from cluster_kit.fault import Fault
 
 
 class Outcome(StrEnum):
@@ -37,12 +37,9 @@ class Finding:
     cause: str | None = None
 
 
-SourceFault = Fault  # the name that strategies still use
-
-
 def finding_of(fault: Fault) -> Finding:
     """Return a fault as a finding about its place."""
-    return failed(format_path(fault.where), fault.what, fault.cure)
+    return failed(fault.place, fault.what, fault.cure)
 
 
 def failed(asked: str, got: str, cause: str) -> Finding:

@@ -30,7 +30,7 @@ from cluster_kit.strategies.gossip.group import (
     not_there,
 )
 from cluster_kit.strategies.gossip.options import GossipOptions
-from cluster_kit.strategies.interfaces import why_unusable
+from cluster_kit.strategies.multicast import why_unusable
 from cluster_kit.wire.envelope import Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope

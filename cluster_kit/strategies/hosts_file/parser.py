@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cluster_kit.diagnosis import SourceFault
+from cluster_kit.fault import Fault
 from cluster_kit.node import Node
 from cluster_kit.strategies.static import FORM, identities, parse_node
 
@@ -33,10 +33,10 @@ class FileFault:
     cure: str
     line: int | None = None
 
-    def in_file(self, file: str) -> SourceFault:
+    def in_file(self, file: str) -> Fault:
         """Return the fault with its place, in the form that compilers use."""
-        where = file if self.line is None else f"{file}:{self.line}"
-        return SourceFault(where, self.what, self.cure)
+        place = file if self.line is None else f"{file}:{self.line}"
+        return Fault((), self.what, self.cure, place=place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from cluster_kit.strategies.mdns.interfaces import (
     InterfaceAddress,
     Nearby,
     choose,
-    interfaces,
+    devices,
     look_up,
 )
 from cluster_kit.strategies.mdns.options import MdnsOptions
@@ -47,7 +47,7 @@ _MAX_DATAGRAM_BYTES = 9000  # RFC 6762, section 17
 
 async def diagnose(options: MdnsOptions, ctx: Discovery) -> AsyncIterator[Finding]:
     """Yield a finding for each step, up to the first that makes the next ones pointless."""
-    known = interfaces()
+    known = devices()
     wanted = options.interfaces or (await look_up(ctx.local.host) or [ctx.local.host])[:1]
     places, faults = choose(wanted, known, options.ip_version)
     for fault in faults:
