@@ -47,7 +47,7 @@ def failed(asked: str, got: str, cause: str) -> Finding:
     return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause or None)
 
 
-def listed(names: Sequence[str], shown: int = 3) -> str:
+def listed(names: Sequence[object], shown: int = 3) -> str:
     """Return the first names, and the number of the others."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+    return ", ".join(map(str, names[:shown])) + more

@@ -27,8 +27,7 @@ _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 Family = Literal["any", "ipv4", "ipv6"]
 Seconds = Annotated[float, Bounds(gt=0, le=86_400)]
-Confirmations = Annotated[int, Bounds(ge=1)]
-NodePort = Annotated[int, Bounds(ge=1, le=65535, cure="give the port on which every node serves")]
+ServedPort = Annotated[int, Bounds(ge=1, le=65535, cure="give the port on which every node serves")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +45,12 @@ class DnsOptions(Strategy):
     """
 
     query: str
-    port: NodePort | None = None
+    port: ServedPort | None = None
     node_basename: str | None = None
     family: Family = "any"
     resolver: str | None = None
     interval_s: Seconds = 5.0
-    confirmations: Confirmations = 2
+    confirmations: Annotated[int, Bounds(ge=1)] = 2
 
 
 def is_host_name(name: str) -> bool:

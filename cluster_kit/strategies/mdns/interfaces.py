@@ -23,7 +23,7 @@ import ifaddr
 from cluster_kit.fault import Fault
 from cluster_kit.host import ip_of, is_loopback, is_v6
 from cluster_kit.netdevice import InterfaceFlags, NetDevice, flags_of
-from cluster_kit.resolving import resolve
+from cluster_kit.resolving import addresses_of, resolve
 from cluster_kit.strategies.mdns.options import IpVersion
 from cluster_kit.strategies.multicast import why_unusable
 
@@ -104,8 +104,7 @@ async def look_up(host: str) -> list[str]:
             found = await resolve(host, kind=socket.SOCK_DGRAM)
     except OSError:
         return []
-    addresses = {str(sockaddr[0]) for *_, sockaddr in found}
-    return sorted(addresses, key=lambda address: (is_v6(address), address))
+    return sorted(addresses_of(found), key=lambda address: (is_v6(address), address))
 
 
 def choose(

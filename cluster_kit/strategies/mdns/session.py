@@ -147,7 +147,7 @@ class MdnsSession:
         try:
             responder = Responder(places, known, self._options.service_type, self._hear)
         except OSError as exc:  # something has changed since they were probed
-            self._failed(fault_of(f"cannot use {_listed(places)}", exc))
+            self._failed(fault_of(f"cannot use {_names(places)}", exc))
             return
         self._responder, self._used = responder, places
         self._browser.loopback = any(is_loopback(place.address) for place in places)
@@ -161,7 +161,7 @@ class MdnsSession:
         if faults and not self._used:
             self._failed(text)
         elif faults and faults != self._faults:
-            log.warning("mdns: only %s used: %s", _listed(self._used), text)
+            log.warning("mdns: only %s used: %s", _names(self._used), text)
         self._faults = faults
 
     # -- this node ---------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ class MdnsSession:
         elif self._clock.now_s() >= self._echo_by_s:
             self._echo_by_s = inf
             self._announce_at_s = self._look_at_s
-            place = f"this node's own announcement isn't heard on {_listed(self._used)}"
+            place = f"this node's own announcement isn't heard on {_names(self._used)}"
             cure = f"allow UDP to port {PORT} in and out"
             self._failed(Fault((), "a firewall drops it", cure, place=place))
 
@@ -243,5 +243,5 @@ class MdnsSession:
             await responder.close(goodbye=goodbye)
 
 
-def _listed(places: list[InterfaceAddress]) -> str:
+def _names(places: list[InterfaceAddress]) -> str:
     return ", ".join(map(str, places))
