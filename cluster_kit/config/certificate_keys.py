@@ -79,7 +79,7 @@ def _read(
         return read_certificate_files(paths, host, domain)
     except UnusableFileError as exc:
         culprit = next((own[key] for key, path in files.items() if path == exc.culprit), first)
-        raise culprit.placed(exc.fault) from None
+        raise culprit.error_of(exc.fault) from None
 
 
 def _trust_domain(piece: Piece) -> str:

@@ -157,7 +157,7 @@ def _secret_file(piece: Piece, *, beside: bool) -> SecretFile:
     try:
         return read_secret_file(path)
     except ConfigError as exc:
-        raise piece.placed(exc.fault) from None
+        raise piece.error_of(exc.fault) from None
 
 
 def _previous_secrets(piece: Piece, *, has_secret: bool) -> tuple[Secret, ...]:

@@ -126,7 +126,7 @@ def read_fields(
             if readers[key] is not ignore:
                 given[key] = readers[key](field)
     faults.add(
-        piece.placed(Fault((), f"missing key {key!r}", missing=True))
+        piece.error_of(Fault((), f"missing key {key!r}", missing=True))
         for key in required
         if key not in fields
     )

@@ -3,8 +3,8 @@
 It needs no API server and no permission. A preset of ``dns`` with libcluster's options.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes.DNS``, lib/strategy/kubernetes_dns.ex.
-Differs: IPv6 as well; a failed look-up is no empty cluster; ``port``, ``namespace`` and names that
-are learnt.
+Differs: IPv6 as well; a failed look-up doesn't mean an empty cluster; ``port`` and ``namespace``;
+nodes may introduce themselves.
 """
 
 from __future__ import annotations

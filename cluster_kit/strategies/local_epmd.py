@@ -1,7 +1,7 @@
 """Strategy ``local_epmd``: every node that the EPMD of this host knows.
 
 Source: libcluster ``Cluster.Strategy.LocalEpmd``, lib/strategy/local_epmd.ex.
-Differs: asks again and again; an EPMD that is down fails a look-up, not the start; this node
+Differs: asks again and again; an EPMD that is down fails a look-up, but not the start; this node
 registers itself.
 """
 

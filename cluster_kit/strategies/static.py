@@ -45,13 +45,13 @@ class StaticStrategy(Strategy):
         yield Found(map(parse_node, self.nodes))
 
     async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Report which nodes are others, and which of their hosts have an address."""
+        """Report how many nodes are others, and the addresses of their hosts."""
         async for finding in examine(list(map(parse_node, self.nodes)), ctx.local):
             yield finding
 
 
 async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding]:
-    """Report which of the listed ``nodes`` are not ``local``, and which hosts have an address."""
+    """Report how many of the listed nodes are not ``local``, and the addresses of their hosts."""
     import asyncio
 
     from cluster_kit.diagnosis import Finding, Outcome

@@ -112,7 +112,7 @@ def faults_of_basename(option: str, basename: str | None) -> Iterator[Fault]:
 def faults_of_addresses(
     option: str, basename: str | None, port: int | None, resolver: str | None
 ) -> Iterator[Fault]:
-    """Check what address records need besides; the system resolves unless a resolver is named."""
+    """Check what address records need: a port or basename, and dnspython for a resolver."""
     if port is None and basename is None:
         cure = (
             "give the port on which every node serves, such as that of the connector, "
@@ -125,7 +125,7 @@ def faults_of_addresses(
 
 
 def faults_of_services(strategy: str, resolver: str | None) -> Iterator[Fault]:
-    """Check what SRV records need besides."""
+    """Check what SRV records need: dnspython, and usable addresses of name servers."""
     yield from faults_of(read_servers, resolver)
     yield from missing_dnspython(f"strategy {strategy}")
 

@@ -56,7 +56,7 @@ def _is_in_hosts(name: str) -> bool:
 
 def _failure(error: OSError, kind: RecordType) -> DnsReply:
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
-        return DnsReply(status=ReplyStatus.NO_NAME, said="there is no such name")
+        return DnsReply(status=ReplyStatus.NO_NAME, reason="there is no such name")
     if isinstance(error, socket.gaierror) and error.errno in _NO_DATA:
-        return DnsReply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
+        return DnsReply(status=ReplyStatus.NO_DATA, reason=f"it has no {kind} records")
     return no_answer(f"{WHERE} says: {cause_of(error)}", DnsFailure.OTHER)

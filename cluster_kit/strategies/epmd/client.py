@@ -21,7 +21,7 @@ _MUTE = (
     "restart it, or correct epmd_port"
 )
 _DOWN = "the host is down, or a firewall drops TCP to that port; start it, or open the port"
-_NOT_EPMD = "another program than EPMD listens there: correct epmd_port, or stop that"
+_NOT_EPMD = "another program than EPMD listens there: correct epmd_port, or stop it"
 _CAUSES = {
     errno.ECONNREFUSED: (
         "connection refused: EPMD is not running there, or listens on other addresses of that host "
@@ -48,7 +48,7 @@ class Epmd:
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
-        """Turn failures inside the block, too much time included, into ``DiscoveryError``."""
+        """Turn failures inside the block, including a timeout, into ``DiscoveryError``."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 yield
@@ -70,7 +70,7 @@ class Epmd:
         return wire.read_names(await self._ask(wire.names_request(), wire.MAX_LISTING_BYTES))
 
     async def dump(self) -> tuple[Dumped, ...]:
-        """Return each name that it remembers, registered or not."""
+        """Return each name that it remembers, whether still registered or not."""
         return wire.read_dump(await self._ask(wire.dump_request(), wire.MAX_LISTING_BYTES))
 
     async def find(self, name: str) -> Registration | None:

@@ -39,7 +39,7 @@ async def diagnose(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Findin
     else:
         if not any(diagnosis.asks_for_others(target) for target in targets):
             cause = "it names nobody but this node, or nobody at all; list the others"
-            yield _nothing("nodes that it names", "nobody else", cause)
+            yield _empty("nodes that it names", "nobody else", cause)
     asked = [diagnosis.of_target(target) for target in targets]
     if options.register:
         asked.append(diagnosis.of_this_node())
@@ -75,13 +75,13 @@ class Diagnosis:
                 active = list(await epmd.names())
                 wanted = self._others(target, target.names or active)
                 entries = {entry.name: entry for entry in await epmd.find_all(wanted[:MAX_NAMED])}
-                # only the EPMD of this host says which names it has known
+                # an EPMD dumps the names that it remembers only for its own host
                 dumped = await epmd.dump() if is_loopback(target.epmd) else ()
         except DiscoveryError as error:
             return [_failed(asked, error)]
         if not (active if target.names else wanted):
             got = "no name but our own" if active else "no names"
-            return [_nothing(asked, got, _NOBODY)]
+            return [_empty(asked, got, _NOBODY)]
         got = f"{len(active)} name{'s' * (len(active) != 1)}: {_listed(active)}"
         findings = [Finding(asked=asked, got=got)]
         gone = {each.name for each in dumped if not each.active}
@@ -96,7 +96,7 @@ class Diagnosis:
         verdict = judge(entry, target, self._ctx.fence)
         cause = verdict if isinstance(verdict, str) else _why_refused(entry, target)
         if cause is not None:
-            return _nothing(_shown(entry.name, target), describe(entry), cause)
+            return _empty(_shown(entry.name, target), describe(entry), cause)
         erlang = "" if decode_marker(entry.extra) else "; connector tcp can't link to it"
         return Finding(asked=str(verdict), got=describe(entry) + erlang)
 
@@ -141,7 +141,7 @@ def _failed(asked: str, error: DiscoveryError) -> Finding:
     return failed(asked, "no answer", str(error))
 
 
-def _nothing(asked: str, got: str, cause: str) -> Finding:
+def _empty(asked: str, got: str, cause: str) -> Finding:
     return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
 
 
@@ -161,7 +161,7 @@ def _listed(names: Iterable[str]) -> str:
 def _of_missing(
     name: str, target: EpmdQuestion, active: Iterable[str], gone: Collection[str]
 ) -> Finding:
-    """Return why a name is not registered; only its own host learns that it was there before."""
+    """Return why a name is not registered; ``gone`` are those whose process has ended."""
     nearest = get_close_matches(name, active, n=1)
     if name in gone:
         cause = "it was registered there until its process ended; start it again"
@@ -170,7 +170,7 @@ def _of_missing(
         cause = f"EPMD knows {nearest[0]!r}: is that the name meant? {cure}"
     else:
         cause = f"EPMD knows only {_listed(active)}; start the node, or correct its name in hosts"
-    return _nothing(_shown(name, target), "not registered", cause)
+    return _empty(_shown(name, target), "not registered", cause)
 
 
 def _why_refused(entry: Registration, target: EpmdQuestion) -> str | None:

@@ -55,7 +55,7 @@ def encode_marker(marker: Marker) -> bytes:
 
 
 def decode_marker(extra: bytes) -> Marker | None:
-    """Return the marker; ``None`` where there is none, since the node is not of cluster_kit.
+    """Return the marker; ``None`` for a node that isn't one of cluster_kit.
 
     Raises:
         RemoteProtocolError: It is malformed, or of a later version.
@@ -88,7 +88,7 @@ def _texts(data: bytes, count: int) -> list[str]:
 
 
 def judge(entry: Registration, target: EpmdQuestion, fence: Fence) -> Node | str:
-    """Return the node of an entry of ``target``, or why it is none of ours, with a cure.
+    """Return the node of an entry of ``target``, or why it doesn't count as ours, with a cure.
 
     A node of cluster_kit counts if its marker has our fence; one without a marker, such as a BEAM
     node, always counts. In a listing, the marker has the node's host; a node that was asked for by

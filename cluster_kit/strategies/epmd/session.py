@@ -143,7 +143,7 @@ class EpmdSession:
         return [node for node in nodes if node.name != self._ctx.local.name]
 
     def _collect_answers(self) -> None:
-        """Record finished look-ups; an exception that is no fault of an EPMD ends this run."""
+        """Record finished look-ups; an exception that isn't an EPMD's fault ends this run."""
         for target in [target for target, task in self._asking.items() if task.done()]:
             answer = self._asking.pop(target).result()
             if isinstance(answer, DiscoveryError):

@@ -1,8 +1,8 @@
 """Finds out why gossip finds nobody: checks the interface and the port, and listens.
 
-It sends one datagram, to receive it again. A multicast, it never leaves the host, and its kind is
-unknown, so every node skips it. Otherwise it only listens; what it hears is hostile, so only a
-bounded part is kept.
+It sends one datagram, and expects to receive it. As a multicast, this never leaves the host, and
+every node skips it, since its kind is unknown. Otherwise the diagnosis only listens. What it
+receives may be hostile, so only a bounded part is kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ECHO = 0  # no kind of packet, and never to be one
 ECHOES = 3  # sent, as one may get lost where many speak
 ECHO_S = 1.0  # to hear one of them
 MAX_LISTEN_S = 20.0
-MAX_KEPT = 100  # different things heard
+MAX_KEPT = 100  # nodes, and as many other senders
 _SHOWN = 3
 _LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
 _SAME_FENCE = "give both the same cluster and group, or leave them out"
@@ -150,8 +150,8 @@ class TrafficSorter:
     """Sorts the datagrams that are heard.
 
     Attributes:
-        echo: The datagram to send, in order to hear ourselves.
-        echoed: Set once it is heard.
+        echo: The datagram that we send and expect to receive.
+        echoed: Set once it is received.
         nodes: Names of other nodes of our cluster and group.
         own: Whether a process with our own name is heard.
         others: Other senders, each with the cure if it should have been one of ours.
@@ -189,7 +189,7 @@ class TrafficSorter:
                 self._sort(packet, source, is_sealed=is_sealed(datagram))
 
     def _read(self, datagram: bytes) -> Packet | None:
-        """Return the packet in a datagram, live or not: this only shows what is on the network."""
+        """Return the packet in a datagram, live or replayed: a diagnosis believes neither."""
         if not is_sealed(datagram):
             return decode(datagram)
         if self._sealing is None:

@@ -1,8 +1,7 @@
 """Asks the API server step by step, as the strategy would, and reports the answers.
 
-A server lists nobody if nobody is there, and also if a name is wrong. So where the list is empty,
-the diagnosis looks at objects that the strategy itself never needs; where it may not see these,
-which is usual, it guesses.
+An empty list may mean that no pod runs, or that a name is wrong. So the diagnosis then looks at
+objects that the strategy itself never needs. Usually it isn't allowed to see them, and guesses.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class Reflector:
     def _not_older(self) -> Params:
         """Return the parameters that ask for what the server's cache has.
 
-        There is no limit: with one, servers take the version for an exact one.
+        They set no limit: with one, servers treat the version as an exact one.
         """
         return (("resourceVersion", self._newest), ("resourceVersionMatch", "NotOlderThan"))
 
@@ -218,7 +218,7 @@ class Reflector:
             raise ApiError(ErrorKind.EXPIRED, what)
 
     def _step_back(self) -> None:
-        """Go on at once; where that keeps failing, wait longer each time."""
+        """Retry at once the first time, and after a growing delay from then on."""
         self._failures += 1
         if self._failures > 1:
             self._spread_s = _bound_s(self._failures - 1)

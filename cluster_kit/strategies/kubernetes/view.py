@@ -6,9 +6,9 @@ object without the wanted port adds no node, which is a problem only if no objec
 there is doubt, no node is removed.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes``, lib/strategy/kubernetes.ex, ``format_node``.
-Differs: IPv6 addresses make valid names in mode ``dns``; ``CLUSTER_DOMAIN`` counts for names, too;
-without a basename, or for a pod without a hostname in mode ``hostname``, a node is known by its
-address until it introduces itself.
+Differs: IPv6 addresses make valid names in mode ``dns``; ``CLUSTER_DOMAIN`` applies to names as
+well; without a basename, or for a pod without a hostname in mode ``hostname``, a node is known by
+its address until it introduces itself.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class CollectionView:
         naming: Turns addresses into nodes.
         prefer_ipv6: Which address family to choose for a pod that has both.
         count_unready: Whether pods count that fail their readiness probe.
-        needs_port: Whether a node is of use only with a port.
+        needs_port: Whether a node is usable only with a port.
         earlier: Nodes that an earlier run vouched for.
     """
 

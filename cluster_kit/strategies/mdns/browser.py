@@ -6,7 +6,7 @@ all. An instance that doesn't answer is forgotten when its records expire; no no
 gone, since the others' records have expired by then, too.
 
 Nodes browse less and less often, the less the larger the network is. Once a node is lost without a
-goodbye, as by a partition, they begin anew. Memory and questions per second are bounded whatever
+goodbye, as by a partition, they start over. Memory and questions per second are bounded whatever
 the network sends.
 
 Source: RFC 6762, sections 5.2 (intervals), 7.1 (known answers), 10 (times to live).

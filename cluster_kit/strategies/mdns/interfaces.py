@@ -96,7 +96,7 @@ def _flags_of(name: str) -> InterfaceFlags:
 
 
 async def look_up(host: str) -> list[str]:
-    """Return the addresses of ``host``, IPv4 first; none if they can't be had in time."""
+    """Return the addresses of ``host``, IPv4 first; none if it can't be looked up in time."""
     if ip_of(host):
         return [host]
     try:

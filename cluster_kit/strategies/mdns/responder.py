@@ -188,8 +188,8 @@ class _NearbyFilter(asyncio.DatagramProtocol):
 def _found(record: DNSRecord, service_type: str) -> Record | None:
     """Return what a record says about an instance.
 
-    A goodbye to the service counts, too: zeroconf passes on none to a pointer that it doesn't
-    remember, and in a settled cluster nobody asks for pointers for longer than it remembers them.
+    A goodbye of the service record counts as well: zeroconf passes on that of a pointer only while
+    it remembers the pointer, and in a settled cluster nobody asks for pointers that often.
     """
     match record:
         case DNSPointer() if record.name.lower() == service_type.lower():

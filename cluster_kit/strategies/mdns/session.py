@@ -179,7 +179,7 @@ class MdnsSession:
             self._failed(self._why_not_announced())
 
     async def _info(self) -> ServiceInfo | None:
-        """Return what to register; ``None`` if nobody could dial it."""
+        """Return what to register; ``None`` if no peer could dial it."""
         local = self._ctx.local
         assert local.boot_id is not None
         host, port = host_and_port(local.address) or ("", 0)
