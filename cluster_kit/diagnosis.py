@@ -47,6 +47,11 @@ def failed(asked: str, got: str, cause: str) -> Finding:
     return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause or None)
 
 
+def empty(asked: str, got: str, cause: str) -> Finding:
+    """Return a finding about an answer that lists no nodes."""
+    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+
+
 def listed(names: Sequence[object], shown: int = 3) -> str:
     """Return the first names, and the number of the others."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""

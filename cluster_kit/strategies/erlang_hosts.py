@@ -36,7 +36,7 @@ class ErlangHostsStrategy(EpmdLookup):
 
     path: Path | None = None
 
-    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
+    def questions(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of each host in the file, as it is now, for all its names."""
         return tuple(EpmdQuestion(host, host) for host in self._hosts())
 

@@ -18,6 +18,6 @@ from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
 class LocalEpmdStrategy(EpmdLookup):
     """Vouches for every name that is registered on this host."""
 
-    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
+    def questions(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of this host for all its names."""
         return (EpmdQuestion(LOOPBACK, local.host),)

@@ -1,10 +1,8 @@
-"""Which network interfaces can carry multicast, and the cures for those that can't. Pure.
-
-Gossip and mdns share it, although they learn about interfaces in different ways.
-"""
+"""What gossip and mdns have in common: why multicast doesn't work, or reaches only others. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cluster_kit.fault import Fault
@@ -12,6 +10,8 @@ from cluster_kit.fault import Fault
 if TYPE_CHECKING:
     from cluster_kit.netdevice import NetDevice
     from cluster_kit.network import Interface
+
+_SHOWN = 3
 
 
 def why_unusable(
@@ -35,3 +35,9 @@ def why_unusable(
     else:
         return None
     return Fault((), what, cure, place=f"interface {name}")
+
+
+def only_others(cures: Mapping[str, str]) -> str:
+    """Return why no node is found where others are heard: the first few, each with its cure."""
+    shown = sorted(cures.items())[:_SHOWN]
+    return "only others are heard: " + "; ".join(f"{who}: {cure}" for who, cure in shown)

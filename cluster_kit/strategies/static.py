@@ -54,7 +54,7 @@ async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding
     """Report how many of the listed nodes are not ``local``, and the addresses of their hosts."""
     import asyncio
 
-    from cluster_kit.diagnosis import Finding, Outcome
+    from cluster_kit.diagnosis import Finding, empty
 
     others = [each for each in nodes if each.name != local.name and each.address != local.address]
     got = f"{len(nodes)} in all, {len(others)} of them not this one"
@@ -62,7 +62,7 @@ async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding
         yield Finding(asked="nodes in its list", got=got)
     else:
         cause = "the list names nobody but this node; add the others"
-        yield Finding(asked="nodes in its list", got=got, outcome=Outcome.EMPTY, cause=cause)
+        yield empty("nodes in its list", got, cause)
     names = sorted({node.host for node in others if node.host and ip_of(node.host) is None})
     for finding in await asyncio.gather(*map(_look_up, names[:MAX_RESOLVED])):
         yield finding

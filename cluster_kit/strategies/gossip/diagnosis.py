@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from cluster_kit.abc import Discovery
-from cluster_kit.diagnosis import Finding, Outcome, failed, listed
+from cluster_kit.diagnosis import Finding, Outcome, empty, failed, listed
 from cluster_kit.errors import ConfigError, NetworkError, NetworkFault, RemoteProtocolError
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Interface
@@ -30,7 +30,7 @@ from cluster_kit.strategies.gossip.group import (
     not_there,
 )
 from cluster_kit.strategies.gossip.options import GossipOptions
-from cluster_kit.strategies.multicast import why_unusable
+from cluster_kit.strategies.multicast import only_others, why_unusable
 from cluster_kit.wire.envelope import Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
@@ -42,7 +42,6 @@ ECHOES = 3  # sent, as one may get lost where many speak
 ECHO_S = 1.0  # to hear one of them
 MAX_LISTEN_S = 20.0
 MAX_KEPT = 100  # nodes, and as many other senders
-_SHOWN = 3
 _LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
 _SAME_FENCE = "give both the same cluster and group, or leave them out"
 
@@ -124,14 +123,12 @@ async def _hear_others(options: GossipOptions, sending: str, traffic: TrafficSor
         got = f"{_count(len(traffic.nodes))}: {listed(sorted(traffic.nodes))}{others}"
         return Finding(asked=asked, got=got)
     got = f"{'this node itself only' if traffic.own else 'nobody'} within {listen_s:.1f} s"
-    cause = _why_nobody(options, sending, traffic)
-    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+    return empty(asked, got, _why_nobody(options, sending, traffic))
 
 
 def _why_nobody(options: GossipOptions, sending: str, traffic: TrafficSorter) -> str:
     if traffic.others:
-        others = sorted(traffic.others.items())[:_SHOWN]
-        return "only others are heard: " + "; ".join(f"{who}: {cure}" for who, cure in others)
+        return only_others(traffic.others)
     if is_loopback(sending):
         return (
             f"no other such node runs on this machine with port {options.port}; nodes elsewhere "

@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 from msgspec import Struct, field
 
-from cluster_kit.diagnosis import Finding, Outcome, failed
+from cluster_kit.diagnosis import Finding, empty, failed
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, quoted, with_advice
 from cluster_kit.strategies.kubernetes.client import Client
 from cluster_kit.strategies.kubernetes.objects import Meta, Page, Versioned
@@ -87,13 +87,13 @@ async def _listed(
     got = _counted(resource, len(readings), entries)
     if not entries:
         cause = await _why_nobody(client, some=bool(readings))
-        return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+        return empty(asked, got, cause)
     if not (client.options.count_unready or any(entry.ready for entry in entries)):
         cause = (
             "none of them passes its readiness probe, and count_unready is false; see kubectl "
             "describe pod, or set 'count_unready: true' where the probe waits for the cluster"
         )
-        return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+        return empty(asked, got, cause)
     return Finding(asked=asked, got=got)
 
 
@@ -113,7 +113,7 @@ def _port(options: KubernetesOptions, readings: Sequence[Reading]) -> Finding:
         return Finding(asked=asked, got=", ".join(map(str, ports)))
     problem = next(reading.problem for reading in readings if reading.problem)
     cause = "set port to the number, or the name, of the port that peers listen on"
-    return Finding(asked=asked, got=problem, outcome=Outcome.EMPTY, cause=cause)
+    return empty(asked, problem, cause)
 
 
 async def _watch(client: Client, path: str, params: Params) -> None:

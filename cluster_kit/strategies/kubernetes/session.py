@@ -208,7 +208,7 @@ class KubernetesSession:
                 case "ERROR":
                     raise error_of(None, bytes(event.object), server=self._client.server)
         except UNREADABLE as exc:
-            raise self._client.no_answer(exc) from exc
+            raise self._client.unreadable(exc) from exc
 
     def _change(self, resource: Resource, event: WatchEvent) -> None:
         found = decode(event.object, type=resource.kind)

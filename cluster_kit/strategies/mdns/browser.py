@@ -189,8 +189,8 @@ class Browser:
                 return
         self._news[key] = None
 
-    def hear_of_hosts(self, hosts: set[str]) -> None:
-        """Note that addresses of these hosts, in lower case, were heard."""
+    def hear_addresses(self, hosts: set[str]) -> None:
+        """Note that these hosts, in lower case, have announced addresses."""
         for key, instance in self._instances.items():
             service = instance.service
             if instance.vouched is None and service and service.host.lower() in hosts:

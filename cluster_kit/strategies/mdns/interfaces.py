@@ -120,15 +120,22 @@ def choose(
     chosen: dict[InterfaceAddress, None] = {}
     faults: list[Fault] = []
     for each in wanted:
-        device = _find(each, known)
-        fault = _not_there(each, known) if device is None else why_unusable(device)
-        if device is not None and fault is None:
-            found = _addresses(each, device, ip_version)
+        found = _usable(each, known, ip_version)
+        if isinstance(found, Fault):
+            faults.append(found)
+        else:
             chosen |= dict.fromkeys(found)
-            fault = None if found else _no_address(device, ip_version)
-        if fault is not None:
-            faults.append(fault)
     return list(chosen), faults
+
+
+def _usable(
+    wanted: str, known: Sequence[NetDevice], ip_version: IpVersion
+) -> list[InterfaceAddress] | Fault:
+    device = _find(wanted, known)
+    if device is None:
+        return _not_there(wanted, known)
+    fault = why_unusable(device)
+    return fault or _addresses(wanted, device, ip_version) or _no_address(device, ip_version)
 
 
 def _find(wanted: str, known: Sequence[NetDevice]) -> NetDevice | None:

@@ -105,7 +105,7 @@ class MdnsSession:
         now_s = self._clock.now_s()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_S
-            await self._look()
+            await self._check_interfaces()
         if self._responder is not None and now_s >= self._announce_at_s:
             await self._announce(self._responder)
         if self._responder is not None and (questions := self._browser.tick(now_s)):
@@ -115,7 +115,7 @@ class MdnsSession:
         now_s = self._clock.now_s()
         for record in records:
             self._browser.hear(record, now_s)
-        self._browser.hear_of_hosts(hosts)
+        self._browser.hear_addresses(hosts)
         self._reporter.wake()
 
     def _addresses_of(self, host: str) -> Iterable[str]:
@@ -123,7 +123,7 @@ class MdnsSession:
 
     # -- interfaces --------------------------------------------------------------------------------
 
-    async def _look(self) -> None:
+    async def _check_interfaces(self) -> None:
         """Use the interfaces that can be used now."""
         known = devices()
         wanted = self._options.interfaces or [await self._own_host()]

@@ -1,4 +1,4 @@
-"""The keys for certificates from files: a folder or three files, and a trust domain."""
+"""Reads the settings for certificates: a folder or three files, and a trust domain."""
 
 from __future__ import annotations
 
