@@ -1,4 +1,4 @@
-"""The options of the DNS strategies, and what is wrong with those that can't work.
+"""The options of the DNS strategies, and their checks.
 
 The application imports this module too, so it loads neither an event loop nor another package.
 """
@@ -83,7 +83,8 @@ def read_servers(text: str | None) -> tuple[tuple[str, int], ...]:
     """Split addresses of name servers, each with its port; none where none are given."""
     if text is None:
         return ()
-    return tuple(map(_server, filter(None, _SEPARATOR.split(text)))) or (_server(text),)
+    entries = [entry for entry in _SEPARATOR.split(text) if entry]
+    return tuple(map(_server, entries or [text]))  # blank text is a fault, too
 
 
 def _server(entry: str) -> tuple[str, int]:

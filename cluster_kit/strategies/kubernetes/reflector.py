@@ -76,8 +76,8 @@ class Reflector:
         self._cached = cached
         self._poll_s = poll_s
         self._limits = limits
-        self._exact = not cached
-        self._paged = True
+        self._exact = not cached  # whether to list from the store, not from the server's cache
+        self._paged = True  # False after a page of the last list came too late
         self._version: str | None = None  # to watch from; None: list first
         self._newest = "0"
         self._confirmed = True  # that the server has reached the version to watch from
@@ -88,8 +88,8 @@ class Reflector:
         self._failures = 0
         self._barred = 0  # watches in a row
         self._polls = 0  # lists to come before watching is tried again
-        self._least_s = 0.0
-        self._spread_s = 0.0
+        self._least_s = 0.0  # to wait at least before the next request
+        self._spread_s = 0.0  # of which a random half to all is waited on top of that
 
     @property
     def polling(self) -> bool:
