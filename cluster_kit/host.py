@@ -122,7 +122,7 @@ def is_unspecified(host: str) -> bool:
     return address is not None and address.is_unspecified
 
 
-def is_of_link(host: str) -> bool:
+def is_link_local(host: str) -> bool:
     """Whether ``host`` is a link-local IPv6 address, which needs an interface to mean anything."""
     return _OF_LINK.match(host) is not None
 

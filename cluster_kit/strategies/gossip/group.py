@@ -13,7 +13,7 @@ from typing import Literal
 
 from cluster_kit.errors import ConfigError, NetworkError, NetworkFault
 from cluster_kit.fault import Fault
-from cluster_kit.host import ip_of, is_loopback, is_of_link, is_unspecified, is_v6
+from cluster_kit.host import ip_of, is_link_local, is_loopback, is_unspecified, is_v6
 from cluster_kit.network import Group, Interface, Network
 from cluster_kit.node import join_address
 from cluster_kit.strategies.gossip.options import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipOptions
@@ -136,7 +136,7 @@ def _address_of(name: str, known: Sequence[Interface], *, v6: bool) -> str:
     if not fit:
         cause = f"it has no IPv{6 if v6 else 4} address: give it one, or use another group"
         raise ConfigError(f"gossip: cannot use {name!r}: {cause}")
-    best = min(fit, key=lambda each: is_of_link(each.address))
+    best = min(fit, key=lambda each: is_link_local(each.address))
     return _scoped(best) if v6 else best.address
 
 
