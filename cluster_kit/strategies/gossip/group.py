@@ -107,6 +107,7 @@ def interface_with(address: str, known: Sequence[Interface]) -> Interface | None
     for interface in known:
         if scope not in ("", interface.name):
             continue
+        # not by ip_of: an IPv4-mapped address must not match an IPv4 interface
         if ip_address(interface.address) == ip_address(wanted):
             return interface
         if is_loopback(wanted) and not is_v6(wanted) and interface.is_loopback:
