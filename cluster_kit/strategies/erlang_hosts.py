@@ -70,7 +70,7 @@ def _otp_root() -> Path | None:
     root = os.environ.get("ERL_ROOTDIR")
     if root:
         return Path(root)
-    import shutil  # it loads all kinds of compression
+    import shutil  # imported here, as it loads every compression module
 
     command = shutil.which("erl")
     return Path(command).resolve().parent.parent if command else None

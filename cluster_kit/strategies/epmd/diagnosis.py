@@ -49,7 +49,7 @@ async def diagnose(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Findin
 
 
 class Diagnosis:
-    """Asks as ``options`` say."""
+    """Asks the questions of ``options``, and explains the answers."""
 
     def __init__(self, options: EpmdOptions, ctx: Discovery) -> None:
         self._options = options

@@ -225,7 +225,7 @@ def _sealed_echo(sealing: Sealing, ctx: Discovery, echo: bytes) -> bytes:
 
 
 def _unopened(error: NotOpened) -> tuple[str, str]:
-    """Return what a sealed datagram is that doesn't open, and the cure."""
+    """Return whose sealed datagram doesn't open, and the cure."""
     match error.fault:
         case SealFault.FOREIGN:
             return "sealed gossip of another cluster or group", _SAME_FENCE

@@ -18,7 +18,7 @@ from cluster_kit.strategies.kubernetes.objects import Meta, Page, Versioned
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.resources import PODS, Params, PeerAddress, Reading, Resource
 
-WATCH_S = 1  # long enough to be allowed or not
+WATCH_S = 1  # long enough to show whether it is allowed
 
 
 class ServiceSpec(Struct):

@@ -22,7 +22,7 @@ _FORM = "http://host:port or https://host:port"
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy.
+    """The proxy between us and the API server.
 
     Attributes:
         url: Its address, perhaps with credentials.

@@ -65,7 +65,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class Reflector:
-    """One collection.
+    """Decides what to ask next about one collection.
 
     Args:
         cached: List what the server has in its cache, which spares etcd and may be a little behind.

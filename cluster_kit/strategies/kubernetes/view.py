@@ -75,7 +75,7 @@ class _Member(Struct, frozen=True):
 
 
 class CollectionView:
-    """One collection.
+    """The nodes of one collection.
 
     Args:
         naming: Turns addresses into nodes.
@@ -106,7 +106,7 @@ class CollectionView:
 
     @property
     def problem(self) -> str | None:
-        """Why there are objects without a single node in them."""
+        """Why no object has a node, although there are objects; ``None`` if some has one."""
         return None if any(self._objects.values()) else min(self._problems.values(), default=None)
 
     @property

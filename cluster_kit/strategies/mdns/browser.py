@@ -32,8 +32,8 @@ MAX_INSTANCES = 10_000
 MAX_ASKED = 30  # instances between two ticks; the others wait for the next one
 TICK_S = 0.1
 FIRST_BROWSE_S = (0.02, 0.12)  # so that nodes that start together don't ask together
-BROWSE_S = (1.0, 1.2)  # then the double, and so on
-NETWORK_BROWSE_S = 60.0  # in the end, between two questions of any node: one heals a partition
+BROWSE_S = (1.0, 1.2)  # to the next question, then doubled each time
+NETWORK_BROWSE_S = 60.0  # at the longest, for the whole network: any question heals a partition
 MAX_BROWSE_S = 3600.0
 # fractions of a record's life at which to ask again, each drawn between two
 RENEW = ((0.5, 0.8), (0.82, 0.86), (0.88, 0.91), (0.93, 0.96))
