@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cluster_kit.fault import Fault, format_path
+from cluster_kit.fault import Fault
 
 
 class Outcome(StrEnum):
@@ -37,12 +37,9 @@ class Finding:
     cause: str | None = None
 
 
-SourceFault = Fault  # the name that strategies still use
-
-
 def finding_of(fault: Fault) -> Finding:
     """Return a fault as a finding about its place."""
-    return failed(format_path(fault.where), fault.what, fault.cure)
+    return failed(fault.place, fault.what, fault.cure)
 
 
 def failed(asked: str, got: str, cause: str) -> Finding:
@@ -50,7 +47,12 @@ def failed(asked: str, got: str, cause: str) -> Finding:
     return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause or None)
 
 
-def listed(names: Sequence[str], shown: int = 3) -> str:
+def empty(asked: str, got: str, cause: str) -> Finding:
+    """Return a finding about an answer that lists no nodes."""
+    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+
+
+def listed(names: Sequence[object], shown: int = 3) -> str:
     """Return the first names, and the number of the others."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+    return ", ".join(map(str, names[:shown])) + more

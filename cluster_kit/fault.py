@@ -24,16 +24,17 @@ class Fault:
 
     Attributes:
         where: Leads from the options that were checked to the one at fault; empty for all of them.
-            Outside a configuration, a place in words, such as an interface or a failed action.
         what: What is wrong, with the offending value.
         cure: What to do about it; empty if ``what`` implies it, or it is unknown.
         missing: Whether a required value is absent.
+        place: Outside a configuration, the place in words: an interface, a line, a failed action.
     """
 
-    where: KeyPath | str
+    where: KeyPath
     what: str
     cure: str = ""
     missing: bool = False
+    place: str = ""
 
     @property
     def reason(self) -> str:
@@ -45,16 +46,12 @@ class Fault:
         return replace(self, where=(*path, *self.where))
 
     def __str__(self) -> str:
-        return f"{format_path(self.where)}: {self.reason}" if self.where else self.reason
+        place = self.place or format_path(self.where)
+        return f"{place}: {self.reason}" if place else self.reason
 
 
-def format_path(path: KeyPath | str) -> str:
-    """Return ``topologies.lan.strategy[0].port``; a key that isn't a plain word is quoted.
-
-    Words that are no key path are returned as they are.
-    """
-    if isinstance(path, str):
-        return path
+def format_path(path: KeyPath) -> str:
+    """Return ``topologies.lan.strategy[0].port``; a key that isn't a plain word is quoted."""
     text = ""
     for key in path:
         if isinstance(key, int):

@@ -1,8 +1,7 @@
 """Hosts as text: their canonical form, and why a text cannot be a host.
 
-Two texts have the same canonical form only if it is evident that they denote the same host: DNS
-names regardless of case and of the final dot, and IP addresses in any notation. No name is looked
-up.
+Two texts have the same canonical form only if they evidently denote the same host: DNS names
+regardless of case and of the final dot, and IP addresses in any notation. No name is looked up.
 
 Source: RFC 1123 2.1 (names), RFC 4343 (case), RFC 5952 (text of IPv6), RFC 4291 2.5.5.2
 (IPv4-mapped addresses), RFC 4007 11 (zones).
@@ -123,7 +122,7 @@ def is_unspecified(host: str) -> bool:
     return address is not None and address.is_unspecified
 
 
-def is_of_link(host: str) -> bool:
+def is_link_local(host: str) -> bool:
     """Whether ``host`` is a link-local IPv6 address, which needs an interface to mean anything."""
     return _OF_LINK.match(host) is not None
 

@@ -21,6 +21,8 @@ Addresses = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
 _Question = tuple[str, int, int, int, int]
 
 _MAX_SLOW = 4096  # names to remember because they were slow
+_NO_ADDRESS = "correct the host, or give it an address in DNS or /etc/hosts"
+_NO_ANSWER = "its name server doesn't answer; see /etc/resolv.conf, and whether it can be reached"
 
 
 class LookUps:
@@ -115,6 +117,17 @@ class LookUps:
         elif len(self._slow) < _MAX_SLOW:
             self._slow[question] = None
         del self._asking[question]
+
+
+def addresses_of(found: Addresses) -> list[str]:
+    """Return the IP addresses that a look-up found, each once, in its order."""
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+def cure_of(error: OSError) -> str:
+    """Return what to do about a host that can't be looked up, or not in time."""
+    is_silent = isinstance(error, TimeoutError) or error.errno == socket.EAI_AGAIN
+    return _NO_ANSWER if is_silent else _NO_ADDRESS
 
 
 def _ask(host: str, port: int, family: int, kind: int, flags: int = 0) -> Addresses:

@@ -1,6 +1,23 @@
 """Turns a YAML file or a dict into frozen values, or into one error that lists every fault.
 
-The values (``model``) are cheap to import, because workers do; the readers are imported only with
+The way of a configuration through the modules:
+
+===============================================  ===================================================
+``yaml_source``, ``expand``                      read a file as plain data, ``${...}`` expanded
+``document``                                     knows where each piece of the data is written
+``load``, ``topologies``, ``components``         read all of it, its entries, and their parts
+``options``, ``values``, ``lists``,              convert the options of a class, strictly
+``callback``, ``bounds``
+``targets``, ``contract``, ``declarations``      import a class, and check that it fits
+``guarded_file``, ``secret_file``,               read secrets and certificates from files
+``certificate_settings``, ``certificate_files``,
+``certificate_checks``
+``model``, ``secret``                            the values that come out
+``advice``                                       warns about weak or exposed protection
+``dicts``, ``schema``                            describe the keys to type checkers and editors
+===============================================  ===================================================
+
+The values are cheap to import, because workers do; the readers are imported only with
 ``load_config``. Nothing here knows the plugins: the registry that resolves names is an argument.
 """
 

@@ -65,7 +65,7 @@ def bounds_of(kind: Any) -> Bounds | None:
 
 
 def without_bounds(kind: Any) -> Any:
-    """Return a type without its bounds."""
+    """Return a type without its ``Bounds``; other annotations stay."""
     if get_origin(kind) is Annotated and bounds_of(kind):
         return get_args(kind)[0]
     return reduce(or_, map(without_bounds, _alternatives(kind))) if _alternatives(kind) else kind

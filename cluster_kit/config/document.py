@@ -116,9 +116,9 @@ class Piece:
 
     def error(self, what: str, cure: str = "") -> ConfigError:
         """Return an error about the value."""
-        return self.placed(Fault((), what, cure))
+        return self.error_of(Fault((), what, cure))
 
-    def placed(self, fault: Fault) -> ConfigError:
+    def error_of(self, fault: Fault) -> ConfigError:
         """Return the error for a fault of this value or within it.
 
         If the value at fault isn't written, the error has the place of the closest value around it.

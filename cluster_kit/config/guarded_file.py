@@ -1,4 +1,4 @@
-"""Reads the files that decide whom a node trusts: bounded, and only if others can't write them."""
+"""Reads the files that a node's trust rests on, and refuses those that others can write."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class GuardedFile:
         return bool(self.mode & stat.S_IROTH)
 
     def check_writers(self, harm: str) -> None:
-        """Raise ``ConfigError`` if the group or others can write the file, and so do ``harm``."""
+        """Raise ``ConfigError`` if group or others can write the file, which lets them ``harm``."""
         if self.mode & _BY_GROUP_OR_OTHERS:
             who = "everybody" if self.mode & stat.S_IWOTH else "its group"
             why = f"{who} can write it (mode {stat.S_IMODE(self.mode):04o}), and so {harm}"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cluster_kit.config import certificate_keys
+from cluster_kit.config import certificate_settings
 from cluster_kit.config.components import ComponentReader, PluginRegistryLike
 from cluster_kit.config.dicts import ConfigDict
 from cluster_kit.config.document import Document, Faults, Piece
@@ -89,7 +89,7 @@ def _cluster(
         host,
         insecure=_is_insecure(root),
         has_secret=has_secret,
-        has_certificates=not keys.isdisjoint(certificate_keys.FILES),
+        has_certificates=not keys.isdisjoint(certificate_settings.FILES),
     )
     readers = {
         "node": _node if node is None else ignore,
@@ -100,7 +100,7 @@ def _cluster(
         "previous_secrets": partial(_previous_secrets, has_secret=has_secret),
         "insecure": switch,
         "topologies": partial(read_topologies, components=components),
-        **dict.fromkeys((*certificate_keys.KEYS, *filter(is_extension, keys)), ignore),
+        **dict.fromkeys((*certificate_settings.KEYS, *filter(is_extension, keys)), ignore),
     }
     faults = Faults()
     given: dict[str, Any] = {} if node is None else {"node": node}
@@ -110,7 +110,7 @@ def _cluster(
         if variable is not None and not names_secret:
             given["secret"] = _of_environment(variable)
     with faults:
-        given["certificates"] = certificate_keys.read_certificates(root, host)
+        given["certificates"] = certificate_settings.read_certificates(root, host)
     faults.check()
     return ClusterConfig(**given)
 
@@ -157,7 +157,7 @@ def _secret_file(piece: Piece, *, beside: bool) -> SecretFile:
     try:
         return read_secret_file(path)
     except ConfigError as exc:
-        raise piece.placed(exc.fault) from None
+        raise piece.error_of(exc.fault) from None
 
 
 def _previous_secrets(piece: Piece, *, has_secret: bool) -> tuple[Secret, ...]:

@@ -187,7 +187,7 @@ def construct(
 
 def _refused(piece: Piece, faults: Iterable[Fault], keys: Mapping[str, str]) -> ConfigError:
     """Return the error for faults of fields, each located at the field's key."""
-    errors = [piece.placed(_by_key(fault, keys)) for fault in faults]
+    errors = [piece.error_of(_by_key(fault, keys)) for fault in faults]
     for child in piece.by_key().values():
         errors = with_separators_named(child, errors)
     return ConfigError.gather(errors)
@@ -203,13 +203,13 @@ def _keys_given(piece: Piece, cls: type) -> dict[str, str]:
 
 
 def _by_key(fault: Fault, keys: Mapping[str, str]) -> Fault:
-    """Return a fault of a field as one of its key; the text names a place that isn't an option."""
+    """Return a fault of a field as one of its key; a place that isn't a field joins the text."""
     known = {*keys, *keys.values()}
-    if not fault.where:  # a plugin's message begins with the name of the option, as docs ask for
+    if not fault.where:  # docs/plugins.md lets the text of a ValueError begin with the option
         first, _, what = fault.what.partition(" ")
         name = first.rstrip(":")
         return _by_key(replace(fault, where=(name,), what=what), keys) if name in known else fault
-    field, *rest = tuple(fault.where)
+    field, *rest = fault.where
     if field not in known:
         return replace(fault, where=(), what=f"{format_path(fault.where)}: {fault.what}")
     return replace(fault, where=(keys.get(str(field), field), *rest))

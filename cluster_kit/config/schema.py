@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origi
 
 from cluster_kit.config.bounds import Bounds, bounds_of
 from cluster_kit.config.callback import Callback
-from cluster_kit.config.certificate_keys import KEYS
+from cluster_kit.config.certificate_settings import KEYS
 from cluster_kit.config.components import PluginRegistryLike
 from cluster_kit.config.dicts import ConfigDict, TopologyDict
 from cluster_kit.config.lists import is_separable

@@ -44,15 +44,15 @@ _FENCE = re.compile(r"[!-~]{1,255}")  # bounded, as every hello and heartbeat ca
 
 def is_plain(kind: Any) -> bool:
     """Whether ``plain`` reads values of this type."""
-    return get_origin(kind) is Literal or bare(kind) in _PLAIN
+    return get_origin(kind) is Literal or _unannotated(kind) in _PLAIN
 
 
-def bare(kind: Any) -> Any:
-    """Return a type without its bounds."""
+def _unannotated(kind: Any) -> Any:
+    """Return a type without ``Bounds``, ``msgspec.Meta`` or any other annotation."""
     if get_origin(kind) is Annotated:
         return get_args(kind)[0]
     if get_origin(kind) in (Union, UnionType):
-        return reduce(or_, map(bare, get_args(kind)))
+        return reduce(or_, map(_unannotated, get_args(kind)))
     return kind
 
 
@@ -60,7 +60,7 @@ def plain(piece: Piece, kind: Any) -> Any:
     """Return the value as a str, int, float, bool or one of a ``Literal``; a float is finite."""
     if get_origin(kind) is Literal:
         return _choice(piece, get_args(kind))
-    wanted = bare(kind)
+    wanted = _unannotated(kind)
     invalid = f"invalid value {shown(piece.value)}"
     try:
         value = msgspec.convert(piece.value, wanted)
@@ -126,7 +126,7 @@ def read_fields(
             if readers[key] is not ignore:
                 given[key] = readers[key](field)
     faults.add(
-        piece.placed(Fault((), f"missing key {key!r}", missing=True))
+        piece.error_of(Fault((), f"missing key {key!r}", missing=True))
         for key in required
         if key not in fields
     )

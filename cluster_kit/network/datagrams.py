@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from itertools import islice
 from typing import NamedTuple
 
-from cluster_kit.host import is_of_link
+from cluster_kit.host import is_link_local
 from cluster_kit.network import Datagram, Datagrams, Endpoint, Group
 from cluster_kit.network.faults import network_error
 from cluster_kit.network.sockaddrs import SockAddr, host_of, number_of, sockaddr_of
@@ -117,7 +117,7 @@ class SystemDatagrams(Datagrams):
         host, port = sockaddr[:2]
         if not self._is_v6:
             return Endpoint(host, port)
-        if sockaddr[3] == self._via.number and is_of_link(host):
+        if sockaddr[3] == self._via.number and is_link_local(host):
             return Endpoint(f"{host}%{self._via.name}", port)  # nearly always; saves a system call
         return Endpoint(host_of(sockaddr), port)
 
@@ -135,7 +135,7 @@ class SystemDatagrams(Datagrams):
         """Return the socket's form of an address; a link-local one gets our interface."""
         if not self._is_v6:
             return host, port
-        scope = self._via.number if is_of_link(host) else 0
+        scope = self._via.number if is_link_local(host) else 0
         return host.partition("%")[0], port, 0, scope
 
     def close(self) -> None:

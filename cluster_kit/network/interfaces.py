@@ -15,7 +15,7 @@ from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from cluster_kit.netdevice import IFREQ_BYTES, NAME_BYTES, Flag, flags_of
+from cluster_kit.netdevice import IFREQ_BYTES, NAME_BYTES, flags_of
 from cluster_kit.network import Interface
 
 _SIOCGIFCONF = 0x8912
@@ -56,12 +56,4 @@ def _of_ipv6() -> Iterator[Interface]:
 
 
 def _interface(name: bytes, address: str) -> Interface:
-    flags = flags_of(name)
-    return Interface(
-        name=name.decode(errors="replace"),
-        address=address,
-        is_up=Flag.UP in flags,
-        has_carrier=Flag.RUNNING in flags,
-        is_loopback=Flag.LOOPBACK in flags,
-        has_multicast=Flag.MULTICAST in flags,
-    )
+    return Interface(name.decode(errors="replace"), address, *flags_of(name))

@@ -8,7 +8,7 @@ import socket
 from contextlib import suppress
 from typing import Any
 
-from cluster_kit.host import is_of_link
+from cluster_kit.host import is_link_local
 from cluster_kit.network import Endpoint
 
 SockAddr = tuple[Any, ...]
@@ -24,7 +24,7 @@ def host_of(sockaddr: SockAddr) -> str:
     host: str = sockaddr[0]
     if ":" not in host:
         return host
-    if is_of_link(host) and sockaddr[3] and "%" not in host:
+    if is_link_local(host) and sockaddr[3] and "%" not in host:
         with suppress(OSError):  # the interface is gone, and its name with it
             return f"{host}%{socket.if_indextoname(sockaddr[3])}"
     return host.removeprefix("::ffff:")

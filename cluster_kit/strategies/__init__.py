@@ -1,4 +1,4 @@
-"""The strategies that come with cluster_kit, one file each, named as in a configuration."""
+"""The built-in strategies: one file or folder each, named as in a configuration."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Strategy ``dns_srv``: every SRV record of a name is a node.
 
-It serves at the address of the record's target, and at the record's port.
+Each serves at the address of its record's target, and at the record's port.
 
 Source: RFC 2782.
-Differs: priority and weight choose nobody, since all nodes of a cluster are members of it.
+Differs: priority and weight are ignored, since a cluster has all of its nodes as members.
 """
 
 from __future__ import annotations

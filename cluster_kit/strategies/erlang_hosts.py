@@ -2,8 +2,7 @@
 
 Source: libcluster ``Cluster.Strategy.ErlangHosts``, lib/strategy/erlang_hosts.ex; OTP
 ``net_adm:host_file/0``.
-Differs: reads the file again before each round and asks again and again; this node registers
-itself.
+Differs: reads the file before each round of questions; this node registers itself.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class ErlangHostsStrategy(EpmdLookup):
 
     path: Path | None = None
 
-    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
+    def questions(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of each host in the file, as it is now, for all its names."""
         return tuple(EpmdQuestion(host, host) for host in self._hosts())
 
@@ -71,7 +70,7 @@ def _otp_root() -> Path | None:
     root = os.environ.get("ERL_ROOTDIR")
     if root:
         return Path(root)
-    import shutil  # it loads all kinds of compression
+    import shutil  # imported here, as it loads every compression module
 
     command = shutil.which("erl")
     return Path(command).resolve().parent.parent if command else None
@@ -81,7 +80,7 @@ def parse_hosts(text: str) -> tuple[str, ...]:
     """Return the hosts that a host file lists, each once and in canonical form.
 
     Raises:
-        ValueError: It isn't such a file; says in which line.
+        ValueError: It isn't a host file; the message names the line.
     """
     hosts: dict[str, None] = {}
     at = _skip_blank(text, 0)
@@ -114,5 +113,5 @@ def _line(text: str, at: int) -> int:
 
 def _skip_blank(text: str, at: int) -> int:
     blank = _BLANK.match(text, at)
-    assert blank is not None  # it matches nothing, too
+    assert blank is not None  # it also matches the empty string
     return blank.end()

@@ -3,8 +3,8 @@
 It needs no API server and no permission. A preset of ``dns`` with libcluster's options.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes.DNS``, lib/strategy/kubernetes_dns.ex.
-Differs: IPv6 as well; a failed look-up is no empty cluster; ``port``, ``namespace`` and names that
-are learnt.
+Differs: IPv6 as well; a failed look-up doesn't mean an empty cluster; ``port`` and ``namespace``;
+nodes may introduce themselves.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cluster_kit.abc import Discovery, Observation, Strategy
-from cluster_kit.config.bounds import faults_of_bounds
+from cluster_kit.config.bounds import Bounds, faults_of_bounds
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.fault import Fault
 from cluster_kit.strategies.dns import DnsStrategy
 from cluster_kit.strategies.dns.options import (
-    Confirmations,
     DnsOptions,
     Family,
-    NodePort,
     Seconds,
+    ServedPort,
     faults_of_addresses,
     faults_of_basename,
     read_name,
@@ -55,13 +54,13 @@ class KubernetesDnsStrategy(Strategy):
     """
 
     service: str
-    port: NodePort | None = None
+    port: ServedPort | None = None
     application_name: str | None = None
     namespace: str | None = None
     family: Family = "any"
     resolver: str | None = None
     polling_interval_s: Seconds = 5.0
-    confirmations: Confirmations = 2
+    confirmations: Annotated[int, Bounds(ge=1)] = 2
 
     def __post_init__(self) -> None:
         raise_all(self.faults())

@@ -4,8 +4,8 @@ A preset of ``dns_srv`` with libcluster's options; the Service that governs the 
 headless.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes.DNSSRV``, lib/strategy/kubernetes_dns_srv.ex.
-Differs: a failed look-up is no empty cluster; ``namespace`` may be left out; ``port`` and names
-that are learnt.
+Differs: a failed look-up doesn't mean an empty cluster; ``namespace`` may be left out; ``port``;
+nodes may introduce themselves.
 """
 
 from __future__ import annotations

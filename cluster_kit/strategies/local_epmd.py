@@ -1,7 +1,7 @@
 """Strategy ``local_epmd``: every node that the EPMD of this host knows.
 
 Source: libcluster ``Cluster.Strategy.LocalEpmd``, lib/strategy/local_epmd.ex.
-Differs: asks again and again; an EPMD that is down fails a look-up, not the start; this node
+Differs: asks again and again; an EPMD that is down fails a look-up, but not the start; this node
 registers itself.
 """
 
@@ -18,6 +18,6 @@ from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
 class LocalEpmdStrategy(EpmdLookup):
     """Vouches for every name that is registered on this host."""
 
-    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
+    def questions(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of this host for all its names."""
         return (EpmdQuestion(LOOPBACK, local.host),)

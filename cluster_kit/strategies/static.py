@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 FORM = "name@host:port or host:port"
 RESOLVE_S = 10.0  # as long as the system tries one name server
 MAX_RESOLVED = 64  # hosts; more findings would add nothing
-_NO_RESOLVER = "its name server doesn't answer; see /etc/resolv.conf, and whether it is reached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +45,16 @@ class StaticStrategy(Strategy):
         yield Found(map(parse_node, self.nodes))
 
     async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Report which nodes are others, and which of their hosts have an address."""
+        """Report how many nodes are others, and the addresses of their hosts."""
         async for finding in examine(list(map(parse_node, self.nodes)), ctx.local):
             yield finding
 
 
 async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding]:
-    """Report which of the listed ``nodes`` are not ``local``, and which hosts have an address."""
+    """Report how many of the listed nodes are not ``local``, and the addresses of their hosts."""
     import asyncio
 
-    from cluster_kit.diagnosis import Finding, Outcome
+    from cluster_kit.diagnosis import Finding, empty
 
     others = [each for each in nodes if each.name != local.name and each.address != local.address]
     got = f"{len(nodes)} in all, {len(others)} of them not this one"
@@ -63,7 +62,7 @@ async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding
         yield Finding(asked="nodes in its list", got=got)
     else:
         cause = "the list names nobody but this node; add the others"
-        yield Finding(asked="nodes in its list", got=got, outcome=Outcome.EMPTY, cause=cause)
+        yield empty("nodes in its list", got, cause)
     names = sorted({node.host for node in others if node.host and ip_of(node.host) is None})
     for finding in await asyncio.gather(*map(_look_up, names[:MAX_RESOLVED])):
         yield finding
@@ -71,24 +70,19 @@ async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding
 
 async def _look_up(host: str) -> Finding:
     import asyncio
-    import socket
 
     from cluster_kit.diagnosis import Finding, failed
-    from cluster_kit.resolving import resolve
+    from cluster_kit.resolving import addresses_of, cure_of, resolve
 
     asked = f"address of {host!r}"
-    cause = "correct the host, or give it an address in DNS or /etc/hosts"
     try:
         async with asyncio.timeout(RESOLVE_S):
             found = await resolve(host)
-        addresses = sorted({str(sockaddr[0]) for *_, sockaddr in found})
-        return Finding(asked=asked, got=", ".join(addresses))
-    except TimeoutError:
-        got, cause = f"no answer within {RESOLVE_S:g} s", _NO_RESOLVER
+        return Finding(asked=asked, got=", ".join(sorted(addresses_of(found))))
+    except TimeoutError as exc:
+        return failed(asked, f"no answer within {RESOLVE_S:g} s", cure_of(exc))
     except OSError as exc:
-        got = cause_of(exc)
-        cause = _NO_RESOLVER if exc.errno == socket.EAI_AGAIN else cause
-    return failed(asked, got, cause)
+        return failed(asked, cause_of(exc), cure_of(exc))
 
 
 def _faults(entries: Iterable[str]) -> Iterator[Fault]:

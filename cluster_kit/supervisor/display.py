@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from cluster_kit.diagnosis import listed
 from cluster_kit.node import Node
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.worker.messages import Inspected
@@ -73,11 +74,6 @@ def _values(status: TopologyStatus) -> Sequence[object]:
         status.address or "",
         len(status.links),
         len(status.known),
-        _names([link.node for link in status.links]),
+        listed([link.node for link in status.links], _MAX_NAMED),
         status.last_error or "",
     )
-
-
-def _names(nodes: Sequence[Node]) -> str:
-    more = f" and {len(nodes) - _MAX_NAMED} more" if len(nodes) > _MAX_NAMED else ""
-    return ", ".join(map(str, nodes[:_MAX_NAMED])) + more

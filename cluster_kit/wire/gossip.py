@@ -17,7 +17,7 @@ from typing import Annotated, Self
 import msgspec
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
-from cluster_kit.host import is_of_link, is_unspecified
+from cluster_kit.host import is_link_local, is_unspecified
 from cluster_kit.network import Endpoint
 from cluster_kit.node import (
     MAX_ADDRESS_CHARS,
@@ -139,7 +139,7 @@ def seen_from(source: str, host: str) -> str:
 
     A link-local address names an interface, and that of the sender has a name of its own machine.
     """
-    if not is_of_link(host):
+    if not is_link_local(host):
         return host
     return host.partition("%")[0] + "".join(source.partition("%")[1:])
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from cluster_kit.abc import Connector, Failed, Found, Strategy
 from cluster_kit.config import TopologyConfig
-from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.diagnosis import Finding, Outcome, listed
 from cluster_kit.errors import described, text_of
 from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.roster import Roster
@@ -184,9 +184,8 @@ class Examiner:
         if not known:
             got = f"nobody within {listened_s:.1f} s"
             return Finding(asked=asked, got=got, outcome=Outcome.EMPTY)
-        more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
         tried = f"; the first {MAX_TRIED} are tried" if len(known) > MAX_TRIED else ""
-        return Finding(asked=asked, got=f"{len(known)}: {', '.join(known[:_SHOWN])}{more}{tried}")
+        return Finding(asked=asked, got=f"{len(known)}: {listed(known, _SHOWN)}{tried}")
 
     async def _check_reachability(self) -> None:
         """Report what is wrong with where this node would serve, once for all sources."""

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 
+from cluster_kit.diagnosis import listed
 from cluster_kit.throttle import REPEAT_S
 
 log = logging.getLogger("cluster_kit.worker")
@@ -77,14 +78,11 @@ class DroppedSecrets:
             name for name, ids in self._linked.items() if not self._dropped.isdisjoint(ids[:1])
         )
         if users:
-            names = ", ".join(users[:_SHOWN])
-            more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
             log.warning(
-                "dropped a secret that linked nodes still use: %s%s: give them one that this node "
+                "dropped a secret that linked nodes still use: %s: give them one that this node "
                 "accepts, as they stay only until their link ends; next time, run 'cluster-kit "
                 "rotate --check FILE' beforehand",
-                names,
-                more,
+                listed(users, _SHOWN),
             )
         self._dropped.clear()
         self._due_s = math.inf

@@ -188,7 +188,7 @@ def check_dns(kind: RecordType, data: bytes) -> bool:
         return False
     reply = server._reply(answer, kind)
     assert (reply.status is ReplyStatus.FOUND) == bool(reply.addresses or reply.services)
-    assert reply.said or reply.status is ReplyStatus.FOUND
+    assert reply.reason or reply.status is ReplyStatus.FOUND
     if kind is RecordType.SRV:
         located = dict.fromkeys(
             targets_of(reply), DnsReply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",))

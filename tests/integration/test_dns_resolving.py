@@ -99,7 +99,7 @@ FAULTS = {
     "garbage": "does not answer",  # what can't be read is as if it weren't there
     "wrong_id": "does not answer",
     "wrong_question": "does not answer",
-    "truncated_everywhere": "cuts its reply short by TCP, too",
+    "truncated_everywhere": "truncates its reply even by TCP",
     "cut": "closes the connection by TCP",
 }
 

@@ -20,8 +20,8 @@ class Looks:
     def __init__(self, monkeypatch):
         self._left = LOOKS
         self._enough = asyncio.Event()
-        self._interfaces = session.interfaces
-        monkeypatch.setattr(session, "interfaces", self._look)
+        self._interfaces = session.devices
+        monkeypatch.setattr(session, "devices", self._look)
 
     def _look(self):
         self._left -= 1

@@ -79,7 +79,7 @@ def ask(kind, changes, length):
 def test_any_bytes_give_a_reply_that_makes_sense(kind, changes, length):
     reply = ask(kind, changes, length)
     assert (reply.status is ReplyStatus.FOUND) == bool(reply.addresses or reply.services)
-    assert reply.said or reply.status is ReplyStatus.FOUND
+    assert reply.reason or reply.status is ReplyStatus.FOUND
     if kind is RecordType.SRV:
         located = dict.fromkeys(
             targets_of(reply), DnsReply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",))

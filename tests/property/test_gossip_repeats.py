@@ -57,7 +57,7 @@ def without_short_cuts():
 @contextmanager
 def with_each_datagram_read_anew():
     """Forget repeats, as if many others had been received meanwhile."""
-    names = ("read", "_said", "_all_said", "_same")
+    names = ("read", "_meaning_of", "_meanings_of", "_same")
     with mock.patch.multiple(engine, **{name: getattr(engine, name).__wrapped__ for name in names}):
         yield
 
@@ -73,7 +73,7 @@ def remembered(peer):
             peers._until_s[said],
             said in peers._lapsing,
         )
-        for name, said in peers._said.items()
+        for name, said in peers._statements.items()
     }
 
 

@@ -74,7 +74,7 @@ def gone_only_who_left(name, reason, boot_id=None):
 def take_any_run(self, said, now_s):
     if now_s < self._buried.get(said.node.boot_id, -inf):
         return Novelty.LATE
-    before = self._said.get(said.node.key)
+    before = self._statements.get(said.node.key)
     return Novelty.KNOWN if before and said.says_the_same_as(before) else Novelty.NEW
 
 

@@ -18,8 +18,8 @@ from cluster_kit.strategies.dns.replies import (
     targets_of,
 )
 
-NO_NAME = DnsReply(status=ReplyStatus.NO_NAME, said="there is no such name")
-NO_DATA = DnsReply(status=ReplyStatus.NO_DATA, said="it has no records")
+NO_NAME = DnsReply(status=ReplyStatus.NO_NAME, reason="there is no such name")
+NO_DATA = DnsReply(status=ReplyStatus.NO_DATA, reason="it has no records")
 FAILED = no_answer("10.0.0.2:53 does not answer", DnsFailure.SILENT)
 
 
@@ -147,7 +147,7 @@ def test_a_target_that_is_no_host_name_is_of_no_use():
     assert targets_of(reply) == ["b.test"]
     answer = serve(reply, {"b.test": found("10.0.0.1")})
     assert len(answer.nodes) == 1
-    assert "is no host name" in str(answer.error)
+    assert "is not a host name" in str(answer.error)
 
 
 def test_a_name_too_long_for_a_node_is_of_no_use():

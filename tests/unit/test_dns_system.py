@@ -19,7 +19,7 @@ def test_a_look_up_that_hangs_is_a_failure(monkeypatch):
     monkeypatch.setattr(system, "PATIENCE_S", 0.05)
     monkeypatch.setattr("cluster_kit.resolving._ask", answer_or_hang(may_answer))
     try:
-        assert ask().said == "the system's resolver does not answer"
+        assert ask().reason == "the system's resolver does not answer"
     finally:
         may_answer.set()
         for thread in threading.enumerate():
@@ -61,4 +61,4 @@ def test_an_error_of_the_system_is_a_failure(monkeypatch):
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    assert ask().said == "the system's resolver says: too many open files"
+    assert ask().reason == "the system's resolver says: too many open files"

@@ -93,7 +93,7 @@ def test_all_options_that_are_wrong_are_told_at_once():
 
 def test_epmd_asks_each_host_once_for_all_that_are_listed_there():
     strategy = EpmdStrategy(hosts=("a@h1", "b@h2", "c@h1", "a@h1", "d@::1"))
-    assert strategy.targets(LOCAL) == (
+    assert strategy.questions(LOCAL) == (
         EpmdQuestion("h1", "h1", ("a", "c")),
         EpmdQuestion("h2", "h2", ("b",)),
         EpmdQuestion("::1", "::1", ("d",)),
@@ -101,7 +101,7 @@ def test_epmd_asks_each_host_once_for_all_that_are_listed_there():
 
 
 def test_local_epmd_asks_for_all_names_of_its_own_host():
-    assert LocalEpmdStrategy().targets(LOCAL) == (EpmdQuestion(LOOPBACK, "10.0.0.1"),)
+    assert LocalEpmdStrategy().questions(LOCAL) == (EpmdQuestion(LOOPBACK, "10.0.0.1"),)
 
 
 # The file .hosts.erlang
@@ -120,7 +120,7 @@ def places(tmp_path, monkeypatch):
 
 
 def hosts(strategy):
-    return [target.epmd for target in strategy.targets(LOCAL)]
+    return [question.epmd for question in strategy.questions(LOCAL)]
 
 
 def test_file_is_looked_for_in_erlangs_order(places):
@@ -145,14 +145,14 @@ def test_no_file_is_a_failed_lookup_that_names_the_places(places):
     with pytest.raises(
         DiscoveryError, match=r"looked for '\.hosts\.erlang', '.*home.*', '.*otp.*'; write"
     ):
-        ErlangHostsStrategy().targets(LOCAL)
+        ErlangHostsStrategy().questions(LOCAL)
 
 
 def test_path_that_is_configured_is_the_only_place(places, tmp_path):
     places[0].write_text("'h0'.\n")
     other = tmp_path / "elsewhere"
     with pytest.raises(DiscoveryError, match="elsewhere"):
-        ErlangHostsStrategy(path=other).targets(LOCAL)
+        ErlangHostsStrategy(path=other).questions(LOCAL)
     other.write_text("'mine'.\n")
     assert hosts(ErlangHostsStrategy(path=other)) == ["mine"]
 
@@ -168,18 +168,18 @@ def test_file_is_read_as_it_is_now(places):
 def test_file_that_is_a_folder_is_a_failed_lookup(places):
     places[0].mkdir()
     with pytest.raises(DiscoveryError, match="cannot read"):
-        ErlangHostsStrategy().targets(LOCAL)
+        ErlangHostsStrategy().questions(LOCAL)
 
 
 def test_fault_in_the_file_is_a_failed_lookup_that_names_the_line(places):
     places[0].write_text("'h1'.\nHost2.\n")
     with pytest.raises(DiscoveryError, match="line 2"):
-        ErlangHostsStrategy().targets(LOCAL)
+        ErlangHostsStrategy().questions(LOCAL)
 
 
 def test_hosts_are_asked_once_however_they_are_spelt():
     strategy = EpmdStrategy(hosts=("a@LocalHost", "b@localhost.", "c@::1", "d@0::1"))
-    assert strategy.targets(LOCAL) == (
+    assert strategy.questions(LOCAL) == (
         EpmdQuestion("localhost", "localhost", ("a", "b")),
         EpmdQuestion("::1", "::1", ("c", "d")),
     )

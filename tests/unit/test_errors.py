@@ -110,6 +110,11 @@ def test_fault_says_where_what_and_how_to_cure_it():
     )
 
 
+def test_fault_outside_a_configuration_has_its_place_in_words():
+    fault = Fault((), "it is down", "bring it up", place="interface eth0")
+    assert str(fault) == "interface eth0: it is down; bring it up"
+
+
 def test_config_error_carries_its_fault():
     fault = Fault(("port",), "invalid value 0", missing=True)
     error = pickle.loads(pickle.dumps(ConfigError(fault, file="c.yaml", line=3, column=4)))

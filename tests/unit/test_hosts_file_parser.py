@@ -62,7 +62,7 @@ def test_nodes_are_read(content, nodes):
 )
 def test_fault_is_named_with_its_line_and_a_cure(content, line, what):
     [fault] = parse(content).faults
-    assert (fault.line, fault.in_file("hosts").where) == (line, f"hosts:{line}")
+    assert (fault.line, fault.in_file("hosts").place) == (line, f"hosts:{line}")
     assert what in fault.what
     assert fault.cure
 

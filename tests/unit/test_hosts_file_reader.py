@@ -114,7 +114,7 @@ def test_what_is_back_after_a_fault_is_read_though_it_never_changed(file, clock)
 def fault_of(path):
     fault = FileReader(path).read()
     assert isinstance(fault, FileFault)
-    assert (fault.line, fault.in_file("hosts").where) == (None, "hosts")
+    assert (fault.line, fault.in_file("hosts").place) == (None, "hosts")
     return f"{fault.what}; {fault.cure}"
 
 

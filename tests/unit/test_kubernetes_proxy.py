@@ -159,7 +159,7 @@ def test_that_of_the_kubeconfig_wins_and_knows_no_exceptions():
             "HTTPS_PROXY names the proxy 'socks5://10.0.0.1:1080': expected http://host:port",
         ),
         ("http://", "HTTPS_PROXY names the proxy 'http://': expected"),
-        ("http://proxy:port", "HTTPS_PROXY names a proxy whose port is none"),
+        ("http://proxy:port", "HTTPS_PROXY names a proxy whose port is invalid"),
         (
             "http://[::1:3128",
             "HTTPS_PROXY names a proxy whose address can't be read: expected http://host:port",

@@ -114,7 +114,7 @@ def test_node_is_seen_once_its_address_is_heard():
     network = Network()
     assert network.hear(service(BOB), text(BOB)) == []
     network.addresses[host(BOB)] = ["10.0.0.2"]
-    network.browser.hear_of_hosts({host(BOB)})
+    network.browser.hear_addresses({host(BOB)})
     assert told(network.hear()) == ["Seen"]
 
 

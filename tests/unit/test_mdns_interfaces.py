@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from cluster_kit.netdevice import Flag, NetDevice
+from cluster_kit.netdevice import NetDevice
 from cluster_kit.strategies.mdns.interfaces import (
     InterfaceAddress,
     Nearby,
     choose,
-    interfaces,
+    devices,
     look_up,
 )
 
-LO = NetDevice("lo", 1, ("127.0.0.1", "::1"), flags=Flag.UP | Flag.LOOPBACK | Flag.RUNNING)
+LO = NetDevice("lo", 1, ("127.0.0.1", "::1"), is_loopback=True, has_multicast=False)
 ETH = NetDevice("eth0", 2, ("10.0.0.1", "10.0.0.9", "fd00::1", "fe80::1"))
 BRIDGE = NetDevice("docker0", 3, ("172.17.0.1",))
 
@@ -85,14 +85,13 @@ def test_unknown_interface_is_named_with_those_there_are(wanted, what):
 
 
 def test_what_is_wrong_is_named_with_its_cure():
-    flags = Flag.UP | Flag.MULTICAST
     assert (
-        fault(NetDevice("eth1", 4, (), flags=Flag.MULTICAST))
+        fault(NetDevice("eth1", 4, (), is_up=False))
         == "interface eth1: it is down; bring it up: ip link set eth1 up"
     )
-    assert "no carrier" in fault(NetDevice("eth1", 4, ("10.0.0.1",), flags=flags))
+    assert "no carrier" in fault(NetDevice("eth1", 4, ("10.0.0.1",), has_carrier=False))
     assert "ip link set wg0 multicast on" in fault(
-        NetDevice("wg0", 4, ("10.0.0.1",), flags=Flag.UP | Flag.RUNNING)
+        NetDevice("wg0", 4, ("10.0.0.1",), has_multicast=False)
     )
     assert "has no address of IPv6" in fault(NetDevice("eth1", 4, ("10.0.0.1",)), "v6")
 
@@ -131,7 +130,7 @@ def test_of_two_interfaces_on_one_network_that_in_use_counts():
 
 
 def test_this_machine_has_loopback():
-    (way,) = choose(["127.0.0.1"], interfaces(), "v4")[0]
+    (way,) = choose(["127.0.0.1"], devices(), "v4")[0]
     assert way == InterfaceAddress("lo", 1, "127.0.0.1")
 
 

@@ -50,7 +50,7 @@ class Servers(NamedTuple):
 
 
 async def diagnose_addresses(options: DnsOptions, local: Node) -> AsyncIterator[Finding]:
-    """Find out what strategy ``dns`` is answered."""
+    """Ask what strategy ``dns`` asks."""
     servers = _servers(options.resolver)
     names, kinds = read_names("query", options.query), kinds_of(options.family)
     yield await _name_servers(options.resolver, servers, names[0])
@@ -71,7 +71,7 @@ async def diagnose_addresses(options: DnsOptions, local: Node) -> AsyncIterator[
 
 
 async def diagnose_services(options: DnsOptions, local: Node) -> AsyncIterator[Finding]:
-    """Find out what strategy ``dns_srv`` is answered."""
+    """Ask what strategy ``dns_srv`` asks."""
     from cluster_kit.strategies.dns.server import ServerResolver
 
     servers, names = _servers(options.resolver), read_names("query", options.query)
@@ -95,8 +95,8 @@ async def diagnose_services(options: DnsOptions, local: Node) -> AsyncIterator[F
             answer = nodes_of_services(name, reply, located, basename=basename, port=port)
             yield Finding(
                 asked=f"nodes behind the SRV records of {name!r}",
-                got=_list("node", sorted(map(_shown, answer.nodes))),
-                outcome=_worth(answer),
+                got=_counted("node", sorted(map(_shown, answer.nodes))),
+                outcome=_outcome_of_nodes(answer),
                 cause=str(answer.error) if answer.error else None,
             )
 
@@ -123,14 +123,14 @@ async def _name_servers(option: str | None, servers: Servers, name: str) -> Find
 
 
 async def _who_fails(servers: Servers, name: str) -> str | None:
-    """Return a warning where some of several name servers fail, which delays or changes answers."""
+    """Return a warning if some of several name servers fail, which delays or changes answers."""
     if len(servers.named) == 1 or find_spec("dns") is None:
         return None
     from cluster_kit.strategies.dns.server import ServerResolver
 
     asking = [ServerResolver([server]).ask(name, RecordType.A) for server in servers.named]
     replies = await asyncio.gather(*asking)
-    failing = [reply.said for reply in replies if reply.status is ReplyStatus.FAILED]
+    failing = [reply.reason for reply in replies if reply.status is ReplyStatus.FAILED]
     if not failing or len(failing) == len(replies):  # if all fail, the next findings show it
         return None
     what = "questions that go there first are answered late or not at all"
@@ -152,7 +152,7 @@ class _Detailed:
             return replace(reply, ttl_s=direct.ttl_s)
         if reply.status is direct.status is ReplyStatus.FAILED:
             failures = reply.failures | direct.failures
-            return replace(reply, said=f"{reply.said}: {direct.said}", failures=failures)
+            return replace(reply, reason=f"{reply.reason}: {direct.reason}", failures=failures)
         return reply
 
 
@@ -174,8 +174,8 @@ def _outcome(reply: DnsReply) -> Outcome:
     return Outcome.FAILED if reply.status is ReplyStatus.FAILED else Outcome.EMPTY
 
 
-def _worth(answer: Answer) -> Outcome:
-    """Return the outcome of SRV records; useless ones beside others are the publisher's fault."""
+def _outcome_of_nodes(answer: Answer) -> Outcome:
+    """Return the outcome of SRV records, some of which may lead to no node."""
     if answer.error is None:
         return Outcome.OK
     return Outcome.EMPTY if answer.complete and not answer.nodes else Outcome.FAILED
@@ -190,7 +190,7 @@ def _cause(
     *,
     has_addresses: bool,
 ) -> str | None:
-    """Return what is likely wrong; ``has_addresses`` is about both families together."""
+    """Return what is likely wrong; one family may well lack addresses that the other has."""
     if not has_addresses:
         return _why(name, kind, reply, servers)
     return why_half(kind) if reply.status is ReplyStatus.FAILED else suspicion
@@ -209,11 +209,11 @@ def _why(name: str, kind: RecordType, reply: DnsReply, servers: Servers) -> str 
 def _described(reply: DnsReply, records: Sequence[str]) -> str:
     completed = f"; completed by search domain {reply.domain!r}" if reply.domain else ""
     if reply.status is not ReplyStatus.FOUND:
-        return reply.said + completed
+        return reply.reason + completed
     ttl = f"; time to live {reply.ttl_s} s" if reply.ttl_s is not None else ""
-    return _list("record", records) + completed + ttl
+    return _counted("record", records) + completed + ttl
 
 
-def _list(what: str, entries: Sequence[str]) -> str:
+def _counted(what: str, entries: Sequence[str]) -> str:
     shown = ", ".join(entries[:SHOWN]) + (", ..." if len(entries) > SHOWN else "")
     return f"{len(entries)} {what}{'s' * (len(entries) != 1)}" + (f": {shown}" if entries else "")

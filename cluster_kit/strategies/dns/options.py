@@ -1,4 +1,4 @@
-"""The options of the DNS strategies, and what is wrong with those that can't work.
+"""The options of the DNS strategies, and their checks.
 
 The application imports this module too, so it loads neither an event loop nor another package.
 """
@@ -27,8 +27,7 @@ _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 Family = Literal["any", "ipv4", "ipv6"]
 Seconds = Annotated[float, Bounds(gt=0, le=86_400)]
-Confirmations = Annotated[int, Bounds(ge=1)]
-NodePort = Annotated[int, Bounds(ge=1, le=65535, cure="give the port on which every node serves")]
+ServedPort = Annotated[int, Bounds(ge=1, le=65535, cure="give the port on which every node serves")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +45,12 @@ class DnsOptions(Strategy):
     """
 
     query: str
-    port: NodePort | None = None
+    port: ServedPort | None = None
     node_basename: str | None = None
     family: Family = "any"
     resolver: str | None = None
     interval_s: Seconds = 5.0
-    confirmations: Confirmations = 2
+    confirmations: Annotated[int, Bounds(ge=1)] = 2
 
 
 def is_host_name(name: str) -> bool:
@@ -84,7 +83,8 @@ def read_servers(text: str | None) -> tuple[tuple[str, int], ...]:
     """Split addresses of name servers, each with its port; none where none are given."""
     if text is None:
         return ()
-    return tuple(map(_server, filter(None, _SEPARATOR.split(text)))) or (_server(text),)
+    entries = [entry for entry in _SEPARATOR.split(text) if entry]
+    return tuple(map(_server, entries or [text]))  # blank text is a fault, too
 
 
 def _server(entry: str) -> tuple[str, int]:
@@ -113,7 +113,7 @@ def faults_of_basename(option: str, basename: str | None) -> Iterator[Fault]:
 def faults_of_addresses(
     option: str, basename: str | None, port: int | None, resolver: str | None
 ) -> Iterator[Fault]:
-    """Check what address records need besides; the system resolves unless a resolver is named."""
+    """Check what address records need: a port or basename, and dnspython for a resolver."""
     if port is None and basename is None:
         cure = (
             "give the port on which every node serves, such as that of the connector, "
@@ -126,7 +126,7 @@ def faults_of_addresses(
 
 
 def faults_of_services(strategy: str, resolver: str | None) -> Iterator[Fault]:
-    """Check what SRV records need besides."""
+    """Check what SRV records need: dnspython, and usable addresses of name servers."""
     yield from faults_of(read_servers, resolver)
     yield from missing_dnspython(f"strategy {strategy}")
 

@@ -1,10 +1,10 @@
 """Replies of a resolver, and what they mean for the nodes. Pure.
 
-Four kinds are distinguished: records; a name that has none of the type; a name that doesn't exist;
-and no answer at all, which removes no node.
+There are four kinds: records; a name that has none of the type; a name that doesn't exist; and no
+answer at all, which removes no node.
 
-Each address is a node; each SRV record is one, too, which serves at its target's address and its
-own port. SRV records of every priority count, since a mesh has no second choice.
+Each address is a node. So is each SRV record, which serves at its target's address and its own
+port. SRV records of every priority count, since a mesh has no second choice.
 
 Source: RFC 2782 (SRV).
 """
@@ -65,7 +65,7 @@ class DnsFailure(Enum):
     NOT_SERVED = auto()
     """A referral: the server doesn't serve the name."""
     GARBAGE = auto()
-    """Bytes that are no DNS answer."""
+    """Bytes that aren't a DNS answer."""
     TRUNCATED = auto()
     """An answer that is cut short even by TCP."""
     CLOSED = auto()
@@ -90,7 +90,7 @@ class DnsReply(Struct, frozen=True, kw_only=True):
     """The reply to one question.
 
     Attributes:
-        said: Where there are no records, the reason in words, equal each time it happens again.
+        reason: Why there are no records, in words that stay the same while the reason does.
         failures: Where ``status`` is ``FAILED``, why, of each server that was asked.
         addresses: Addresses of A and AAAA records, sorted.
         services: SRV records, sorted.
@@ -101,7 +101,7 @@ class DnsReply(Struct, frozen=True, kw_only=True):
     """
 
     status: ReplyStatus
-    said: str = ""
+    reason: str = ""
     failures: frozenset[DnsFailure] = frozenset()
     addresses: tuple[str, ...] = ()
     services: tuple[SrvRecord, ...] = ()
@@ -111,9 +111,9 @@ class DnsReply(Struct, frozen=True, kw_only=True):
     domain: str = ""
 
 
-def no_answer(said: str, *failures: DnsFailure) -> DnsReply:
+def no_answer(reason: str, *failures: DnsFailure) -> DnsReply:
     """Return the reply for a question that got no answer."""
-    return DnsReply(status=ReplyStatus.FAILED, said=said, failures=frozenset(failures))
+    return DnsReply(status=ReplyStatus.FAILED, reason=reason, failures=frozenset(failures))
 
 
 class Resolver(Protocol):
@@ -128,23 +128,22 @@ def by_family(
 ) -> dict[str, Answer]:
     """Return the nodes that the records of each type list.
 
-    Most names have addresses of one family only. Lacking the other is no fault unless both are
-    lacking.
+    Most names have addresses of one family only, so that the lack of the other isn't a fault.
     """
-    nobody = not any(reply.addresses for reply in replies.values())
+    is_empty = not any(reply.addresses for reply in replies.values())
     return {
-        f"{kind} {name}": _answer(name, kind, reply, node_at, nobody=nobody)
+        f"{kind} {name}": _answer(name, kind, reply, node_at, is_empty=is_empty)
         for kind, reply in replies.items()
     }
 
 
 def _answer(
-    name: str, kind: RecordType, reply: DnsReply, node_at: Callable[[str], Node], *, nobody: bool
+    name: str, kind: RecordType, reply: DnsReply, node_at: Callable[[str], Node], *, is_empty: bool
 ) -> Answer:
     if reply.status is ReplyStatus.FAILED:
         return Answer(error=failed(name, kind, reply), complete=False)
-    if nobody:
-        return Answer(error=empty(name, reply.said))
+    if is_empty:
+        return Answer(error=empty(name, reply.reason))
     return Answer(nodes=frozenset(map(node_at, reply.addresses)))
 
 
@@ -175,8 +174,8 @@ def nodes_of_services(
         return Answer(error=failed(name, RecordType.SRV, reply), complete=False)
     offered = [service for service in reply.services if service.target != UNAVAILABLE]
     if not offered:
-        said = "it is declared as not available" if reply.services else reply.said
-        return Answer(error=empty(name, said))
+        reason = "it is declared as not available" if reply.services else reply.reason
+        return Answer(error=empty(name, reason))
     nodes: dict[str, Node] = {}
     faults: list[str] = []
     for service in offered:
@@ -200,13 +199,13 @@ def _node(
     """Return the node at the target of a record.
 
     Raises:
-        ValueError: There is none.
+        ValueError: The record leads to no node.
     """
     place = located.get(service.target)
     if place is None:
-        raise ValueError(f"its target {service.target[:80]!r} is no host name")
+        raise ValueError(f"its target {service.target[:80]!r} is not a host name")
     if not place.addresses:
-        raise ValueError(f"its target {service.target!r} has no address: {place.said}")
+        raise ValueError(f"its target {service.target!r} has no address: {place.reason}")
     if not (port or service.port):
         raise ValueError(f"its target {service.target!r} has port 0: set port")
     name = f"{basename}@{service.target}" if basename else None
@@ -214,16 +213,16 @@ def _node(
 
 
 def _useless(name: str, offered: int, faults: list[str]) -> DiscoveryError:
-    what = f"{len(faults)} of {offered} SRV records of {name!r} are of no use"
+    what = f"{len(faults)} of {offered} SRV records of {name!r} are unusable"
     return DiscoveryError(f"dns: {what}: {faults[0]}", strategy="dns")
 
 
-def empty(name: str, said: str) -> DiscoveryError:
+def empty(name: str, reason: str) -> DiscoveryError:
     """Return the error for an answer without nodes."""
     cure = "check the name, and what publishes it"
-    return DiscoveryError(f"dns: {name!r} lists no nodes: {said}; {cure}", strategy="dns")
+    return DiscoveryError(f"dns: {name!r} lists no nodes: {reason}; {cure}", strategy="dns")
 
 
 def failed(name: str, kind: RecordType, reply: DnsReply) -> DiscoveryError:
     """Return the error for a question without an answer."""
-    return DiscoveryError(f"dns: cannot look up {kind} of {name!r}: {reply.said}", strategy="dns")
+    return DiscoveryError(f"dns: cannot look up {kind} of {name!r}: {reply.reason}", strategy="dns")

@@ -52,7 +52,7 @@ async def ask(resolver: Resolver, name: str, kind: RecordType) -> DnsReply:
     if domain is None:
         return reply
     if await _is_wildcard(resolver, f"{name}.{domain}".partition(".")[2], kind, reply):
-        missing = DnsReply(status=ReplyStatus.NO_NAME, said=_only_a_wildcard(domain))
+        missing = DnsReply(status=ReplyStatus.NO_NAME, reason=_only_a_wildcard(domain))
         return whole if whole.status in _EXISTS else missing
     _log_once(name, domain)
     return replace(reply, domain=domain)
@@ -79,15 +79,15 @@ async def _second_opinion(resolver: Resolver, name: str, kind: RecordType) -> Dn
         async with asyncio.timeout(SECOND_OPINION_S):
             return await resolver.ask(name, kind)
     except TimeoutError:
-        return DnsReply(status=ReplyStatus.FAILED, said="no answer")
+        return DnsReply(status=ReplyStatus.FAILED, reason="no answer")
 
 
 async def _find_domain(resolver: Resolver, name: str, kind: RecordType) -> str | None:
     """Return the domain that completed the name, where an alias (CNAME) hides it."""
     domains = [domain.strip(".").lower() for domain in search_domains(RESOLV_CONF)]
     replies = [_second_opinion(resolver, f"{name}.{domain}.", kind) for domain in domains]
-    said = zip(domains, await asyncio.gather(*replies), strict=True)
-    return next((domain for domain, reply in said if reply.status in _EXISTS), None)
+    found = zip(domains, await asyncio.gather(*replies), strict=True)
+    return next((domain for domain, reply in found if reply.status in _EXISTS), None)
 
 
 async def _is_wildcard(resolver: Resolver, domain: str, kind: RecordType, reply: DnsReply) -> bool:

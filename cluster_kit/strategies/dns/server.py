@@ -1,8 +1,7 @@
 """Asks name servers directly, by dnspython: those of resolv.conf, or those of the configuration.
 
 Garbage and answers to other questions are skipped, a truncated answer is asked for again by TCP,
-and after a server that fails the next one is asked. Search domains are those of resolv.conf in both
-cases.
+and when a server fails, the next one is asked. Either way, resolv.conf gives the search domains.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class ServerResolver:
     """Asks ``servers``, or those of resolv.conf as it is now.
 
     Raises:
-        DiscoveryError: There is nobody to ask.
+        DiscoveryError: There is no server to ask.
     """
 
     def __init__(self, servers: Sequence[tuple[str, int]] = ()) -> None:
@@ -65,7 +64,7 @@ class ServerResolver:
             resolve = self._resolver.resolve
             answer = await resolve(name, kind.value, search=True, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN:
-            return DnsReply(status=ReplyStatus.NO_NAME, said="there is no such name (NXDOMAIN)")
+            return DnsReply(status=ReplyStatus.NO_NAME, reason="there is no such name (NXDOMAIN)")
         except (dns.resolver.NoNameservers, dns.resolver.LifetimeTimeout) as exc:
             return _failed(exc.kwargs["errors"])
         except dns.exception.DNSException as exc:
@@ -76,13 +75,13 @@ class ServerResolver:
 def _reply(answer: dns.resolver.Answer, kind: RecordType) -> DnsReply:
     flags = answer.response.flags
     if flags & dns.flags.TC:  # by UDP it would have been asked for again
-        said = f"{answer.nameserver} cuts its reply short by TCP, too"
-        return no_answer(said, DnsFailure.TRUNCATED)
+        reason = f"{answer.nameserver} truncates its reply even by TCP"
+        return no_answer(reason, DnsFailure.TRUNCATED)
     if answer.rrset is None and not flags & (dns.flags.AA | dns.flags.RA):
         # a referral (RFC 2308, section 2.2)
         return no_answer(f"{answer.nameserver} does not serve the name", DnsFailure.NOT_SERVED)
     if answer.rrset is None:
-        return DnsReply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
+        return DnsReply(status=ReplyStatus.NO_DATA, reason=f"it has no {kind} records")
     ttl_s = answer.chaining_result.minimum_ttl
     if kind is not RecordType.SRV:
         addresses = tuple(sorted({record.address for record in answer}))
@@ -113,8 +112,8 @@ def _failed(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) ->
     if not last:
         return no_answer(f"no answer within {LOOKUP_S:g} s", DnsFailure.SILENT)
     by = {True: " by TCP", False: ""}
-    said = ", ".join(f"{server} {what}{by[tcp]}" for server, (tcp, what, _) in last.items())
-    return no_answer(said, *(failure for _, _, failure in last.values()))
+    reason = ", ".join(f"{server} {what}{by[tcp]}" for server, (tcp, what, _) in last.items())
+    return no_answer(reason, *(failure for _, _, failure in last.values()))
 
 
 def _failure(error: Exception | str) -> tuple[str, DnsFailure]:

@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 
 from cluster_kit.errors import cause_of
-from cluster_kit.resolving import resolve
+from cluster_kit.resolving import addresses_of, resolve
 from cluster_kit.strategies.dns.replies import (
     DnsFailure,
     DnsReply,
@@ -40,7 +40,7 @@ class SystemResolver:
             return no_answer(f"{WHERE} does not answer", DnsFailure.SILENT)
         except OSError as exc:
             return _failure(exc, kind)
-        addresses = tuple(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
+        addresses = tuple(sorted(addresses_of(found)))
         whole = next((canonical for *_, canonical, _ in found if canonical), "").rstrip(".").lower()
         asked = "" if whole != name.lower() and _is_in_hosts(name) else whole  # DNS was not asked
         return DnsReply(status=ReplyStatus.FOUND, addresses=addresses, asked=asked)
@@ -56,7 +56,7 @@ def _is_in_hosts(name: str) -> bool:
 
 def _failure(error: OSError, kind: RecordType) -> DnsReply:
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
-        return DnsReply(status=ReplyStatus.NO_NAME, said="there is no such name")
+        return DnsReply(status=ReplyStatus.NO_NAME, reason="there is no such name")
     if isinstance(error, socket.gaierror) and error.errno in _NO_DATA:
-        return DnsReply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
+        return DnsReply(status=ReplyStatus.NO_DATA, reason=f"it has no {kind} records")
     return no_answer(f"{WHERE} says: {cause_of(error)}", DnsFailure.OTHER)

@@ -62,7 +62,7 @@ class EpmdStrategy(EpmdLookup):
         for index, entry in enumerate(self.hosts):
             yield from _faults_of(index, entry)
 
-    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
+    def questions(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of each host for the names that are listed there."""
         wanted: dict[str, dict[str, None]] = {}
         for entry in self.hosts:

@@ -18,15 +18,15 @@ CONFIRMATIONS = 2
 
 
 class EpmdAnswers:
-    """Keeps the last answer of each target.
+    """Keeps what the answers to each question add up to.
 
     Args:
         gone_after_s: For how many seconds answers must lack a node before it is gone.
-        earlier: Nodes that an earlier run vouched for; each is kept as if the target of its host
+        earlier: Nodes that an earlier run vouched for; each is kept as if the answer from its host
             had named it.
 
     Attributes:
-        faults: Why targets could not be asked when last tried, by target.
+        faults: Why questions had no answer when last asked.
         answered: Whether there has ever been an answer; having no EPMD to ask counts as one.
     """
 
@@ -39,33 +39,35 @@ class EpmdAnswers:
 
     @property
     def nodes(self) -> frozenset[Node]:
-        """All nodes, each name once: where several targets know it, the first decides."""
+        """All nodes, each name once: where several answers have it, the first question decides."""
         return frozenset(merged(self._known.values()))
 
-    def keep(self, targets: Collection[EpmdQuestion]) -> None:
-        """Forget all targets but these; of those that know the same name, the first decides."""
-        only = len(targets) == 1  # no other target can have named the earlier nodes
+    def keep(self, questions: Collection[EpmdQuestion]) -> None:
+        """Forget all questions but these, whose order decides about names with several answers."""
+        only = len(questions) == 1  # only its answer can have named the earlier nodes
         self._known = {
-            target: self._known.get(target) or self._kept_for(target, only=only)
-            for target in targets
+            question: self._known.get(question) or self._kept_for(question, only=only)
+            for question in questions
         }
         self._earlier = ()
-        self.faults = {target: self.faults[target] for target in targets if target in self.faults}
-        self.answered = self.answered or not targets
+        self.faults = {
+            question: self.faults[question] for question in questions if question in self.faults
+        }
+        self.answered = self.answered or not questions
 
-    def record(self, target: EpmdQuestion, nodes: Iterable[Node], now_s: float) -> None:
-        """Record a complete answer, unless its target has been given up."""
-        if target not in self._known:
+    def record(self, question: EpmdQuestion, nodes: Iterable[Node], now_s: float) -> None:
+        """Record a complete answer, unless the question is asked no more."""
+        if question not in self._known:
             return
         self.answered = True
-        self.faults.pop(target, None)
-        self._known[target].answered(nodes, now_s)
+        self.faults.pop(question, None)
+        self._known[question].answered(nodes, now_s)
 
-    def record_fault(self, target: EpmdQuestion, fault: DiscoveryError) -> None:
+    def record_fault(self, question: EpmdQuestion, fault: DiscoveryError) -> None:
         """Record why there was no answer."""
-        if target in self._known:
-            self.faults[target] = fault
+        if question in self._known:
+            self.faults[question] = fault
 
-    def _kept_for(self, target: EpmdQuestion, *, only: bool) -> Confirmations:
-        earlier = [node for node in self._earlier if only or node.host == target.host]
+    def _kept_for(self, question: EpmdQuestion, *, only: bool) -> Confirmations:
+        earlier = [node for node in self._earlier if only or node.host == question.host]
         return Confirmations(CONFIRMATIONS, period_s=self._gone_after_s, earlier=earlier)

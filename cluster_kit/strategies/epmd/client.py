@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from cluster_kit.errors import DiscoveryError, RemoteProtocolError, cause_of
 from cluster_kit.node import join_address
-from cluster_kit.resolving import resolve
+from cluster_kit.resolving import addresses_of, cure_of, resolve
 from cluster_kit.wire import epmd as wire
 from cluster_kit.wire.epmd import Dumped, Registered, Registration
 
@@ -21,8 +21,7 @@ _MUTE = (
     "restart it, or correct epmd_port"
 )
 _DOWN = "the host is down, or a firewall drops TCP to that port; start it, or open the port"
-_NOT_EPMD = "another program than EPMD listens there: correct epmd_port, or stop that"
-_NO_NAME = "the host name does not resolve; correct the host, or enter it in DNS or /etc/hosts"
+_NOT_EPMD = "another program than EPMD listens there: correct epmd_port, or stop it"
 _CAUSES = {
     errno.ECONNREFUSED: (
         "connection refused: EPMD is not running there, or listens on other addresses of that host "
@@ -49,21 +48,20 @@ class Epmd:
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
-        """Turn failures inside the block, too much time included, into ``DiscoveryError``."""
+        """Turn failures inside the block, including a timeout, into ``DiscoveryError``."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 yield
-        except (OSError, UnicodeError, RemoteProtocolError) as exc:
+        except (OSError, RemoteProtocolError) as exc:
             raise DiscoveryError(f"{self}: {self._cause(exc)}") from exc
 
-    def _cause(self, error: Exception) -> str:
+    def _cause(self, error: OSError | RemoteProtocolError) -> str:
         if isinstance(error, RemoteProtocolError):
             return f"{error}; {_NOT_EPMD}"
-        if isinstance(error, socket.gaierror | UnicodeError):
-            return _NO_NAME
+        if isinstance(error, socket.gaierror):
+            return f"the host name does not resolve; {cure_of(error)}"
         if isinstance(error, TimeoutError):
             return f"no answer within {self._deadline_s:g} s: {_MUTE if self._connected else _DOWN}"
-        assert isinstance(error, OSError)
         cause = _CAUSES.get(error.errno or 0, f"{cause_of(error)}; correct the host or epmd_port")
         return cause.replace("{port}", str(self._port))
 
@@ -72,7 +70,7 @@ class Epmd:
         return wire.read_names(await self._ask(wire.names_request(), wire.MAX_LISTING_BYTES))
 
     async def dump(self) -> tuple[Dumped, ...]:
-        """Return each name that it remembers, registered or not."""
+        """Return each name that it remembers, whether still registered or not."""
         return wire.read_dump(await self._ask(wire.dump_request(), wire.MAX_LISTING_BYTES))
 
     async def find(self, name: str) -> Registration | None:
@@ -133,7 +131,7 @@ class Epmd:
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to the first address of the host that answers; each gets a share of the time."""
-        addresses = await self._resolve()
+        addresses = addresses_of(await resolve(self._host, self._port))
         error: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
         for address in addresses:
             try:
@@ -145,7 +143,3 @@ class Epmd:
                 self._connected = True
                 return streams
         raise error
-
-    async def _resolve(self) -> list[str]:
-        found = await resolve(self._host, self._port)
-        return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from difflib import get_close_matches
 
 from cluster_kit.abc import Discovery
-from cluster_kit.diagnosis import Finding, Outcome, failed
+from cluster_kit.diagnosis import Finding, empty, failed
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.host import is_loopback
 from cluster_kit.node import Node
@@ -32,15 +32,15 @@ async def diagnose(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Findin
     """Ask all EPMDs at the same time; see ``Strategy.diagnose``."""
     diagnosis = Diagnosis(options, ctx)
     try:
-        targets = options.targets(ctx.local)
+        questions = options.questions(ctx.local)
     except DiscoveryError as error:
-        targets = ()
+        questions = ()
         yield _failed("which hosts to ask", error)
     else:
-        if not any(diagnosis.asks_for_others(target) for target in targets):
+        if not any(diagnosis.asks_for_others(question) for question in questions):
             cause = "it names nobody but this node, or nobody at all; list the others"
-            yield _nothing("nodes that it names", "nobody else", cause)
-    asked = [diagnosis.of_target(target) for target in targets]
+            yield empty("nodes that it names", "nobody else", cause)
+    asked = [diagnosis.of_question(question) for question in questions]
     if options.register:
         asked.append(diagnosis.of_this_node())
     for found in await asyncio.gather(*asked):
@@ -49,7 +49,7 @@ async def diagnose(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Findin
 
 
 class Diagnosis:
-    """Asks as ``options`` say."""
+    """Asks the questions of ``options``, and explains the answers."""
 
     def __init__(self, options: EpmdOptions, ctx: Discovery) -> None:
         self._options = options
@@ -58,45 +58,45 @@ class Diagnosis:
     def _epmd(self, host: str) -> Epmd:
         return Epmd(host, self._options.port(), self._options.deadline_s)
 
-    def asks_for_others(self, target: EpmdQuestion) -> bool:
+    def asks_for_others(self, question: EpmdQuestion) -> bool:
         """Whether the question is about any node but this one."""
-        return target.names is None or bool(self._others(target, target.names))
+        return question.names is None or bool(self._others(question, question.names))
 
-    def _others(self, target: EpmdQuestion, names: Iterable[str]) -> list[str]:
-        """Return those of ``names`` at ``target`` that are not this node's own."""
-        return [name for name in names if f"{name}@{target.host}" != self._ctx.local.name]
+    def _others(self, question: EpmdQuestion, names: Iterable[str]) -> list[str]:
+        """Return those of ``names`` at the EPMD that are not this node's own."""
+        return [name for name in names if f"{name}@{question.host}" != self._ctx.local.name]
 
-    async def of_target(self, target: EpmdQuestion) -> list[Finding]:
+    async def of_question(self, question: EpmdQuestion) -> list[Finding]:
         """Return the names at one EPMD, and what it knows about those that are wanted."""
-        epmd = self._epmd(target.epmd)
+        epmd = self._epmd(question.epmd)
         asked = f"{epmd}: names"
         try:
             async with epmd.answering():
                 active = list(await epmd.names())
-                wanted = self._others(target, target.names or active)
+                wanted = self._others(question, question.names or active)
                 entries = {entry.name: entry for entry in await epmd.find_all(wanted[:MAX_NAMED])}
-                # only the EPMD of this host says which names it has known
-                dumped = await epmd.dump() if is_loopback(target.epmd) else ()
+                # an EPMD dumps the names that it remembers only for its own host
+                dumped = await epmd.dump() if is_loopback(question.epmd) else ()
         except DiscoveryError as error:
             return [_failed(asked, error)]
-        if not (active if target.names else wanted):
+        if not (active if question.names else wanted):
             got = "no name but our own" if active else "no names"
-            return [_nothing(asked, got, _NOBODY)]
+            return [empty(asked, got, _NOBODY)]
         got = f"{len(active)} name{'s' * (len(active) != 1)}: {_listed(active)}"
         findings = [Finding(asked=asked, got=got)]
         gone = {each.name for each in dumped if not each.active}
         for name in wanted[:MAX_NAMED]:
             if entry := entries.get(name):
-                findings.append(self._of_entry(entry, target))
+                findings.append(self._of_entry(entry, question))
             else:
-                findings.append(_of_missing(name, target, active, gone))
+                findings.append(_of_missing(name, question, active, gone))
         return findings
 
-    def _of_entry(self, entry: Registration, target: EpmdQuestion) -> Finding:
-        verdict = judge(entry, target, self._ctx.fence)
-        cause = verdict if isinstance(verdict, str) else _why_refused(entry, target)
+    def _of_entry(self, entry: Registration, question: EpmdQuestion) -> Finding:
+        verdict = judge(entry, question, self._ctx.fence)
+        cause = verdict if isinstance(verdict, str) else _why_refused(entry, question)
         if cause is not None:
-            return _nothing(_shown(entry.name, target), describe(entry), cause)
+            return empty(_shown(entry.name, question), describe(entry), cause)
         erlang = "" if decode_marker(entry.extra) else "; connector tcp can't link to it"
         return Finding(asked=str(verdict), got=describe(entry) + erlang)
 
@@ -141,16 +141,12 @@ def _failed(asked: str, error: DiscoveryError) -> Finding:
     return failed(asked, "no answer", str(error))
 
 
-def _nothing(asked: str, got: str, cause: str) -> Finding:
-    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
-
-
 def _basename(local: Node) -> str:
     return (local.name or "").partition("@")[0]
 
 
-def _shown(name: str, target: EpmdQuestion) -> str:
-    return f"{_listed([name])}@{target.host}"
+def _shown(name: str, question: EpmdQuestion) -> str:
+    return f"{_listed([name])}@{question.host}"
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -159,9 +155,9 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _of_missing(
-    name: str, target: EpmdQuestion, active: Iterable[str], gone: Collection[str]
+    name: str, question: EpmdQuestion, active: Iterable[str], gone: Collection[str]
 ) -> Finding:
-    """Return why a name is not registered; only its own host learns that it was there before."""
+    """Return why a name is not registered; ``gone`` are those whose process has ended."""
     nearest = get_close_matches(name, active, n=1)
     if name in gone:
         cause = "it was registered there until its process ended; start it again"
@@ -170,16 +166,16 @@ def _of_missing(
         cause = f"EPMD knows {nearest[0]!r}: is that the name meant? {cure}"
     else:
         cause = f"EPMD knows only {_listed(active)}; start the node, or correct its name in hosts"
-    return _nothing(_shown(name, target), "not registered", cause)
+    return empty(_shown(name, question), "not registered", cause)
 
 
-def _why_refused(entry: Registration, target: EpmdQuestion) -> str | None:
+def _why_refused(entry: Registration, question: EpmdQuestion) -> str | None:
     """Return why a link to a node that was asked for by name would be refused."""
     marker = decode_marker(entry.extra)
-    if marker is None or target.names is None or marker.host == target.host:
+    if marker is None or question.names is None or marker.host == question.host:
         return None
-    what = f"it calls itself {entry.name}@{marker.host}"
+    refused = f"a link to {entry.name}@{question.host} is refused"
     return (
-        f"{what}, so a link to {entry.name}@{target.host} is refused; list it by the name that it "
+        f"it calls itself {entry.name}@{marker.host}, so {refused}; list it by the name that it "
         "has: short and long host names, and addresses, are different names"
     )

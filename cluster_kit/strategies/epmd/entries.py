@@ -55,7 +55,7 @@ def encode_marker(marker: Marker) -> bytes:
 
 
 def decode_marker(extra: bytes) -> Marker | None:
-    """Return the marker; ``None`` where there is none, since the node is not of cluster_kit.
+    """Return the marker; ``None`` for a node that isn't one of cluster_kit.
 
     Raises:
         RemoteProtocolError: It is malformed, or of a later version.
@@ -87,8 +87,8 @@ def _texts(data: bytes, count: int) -> list[str]:
     return texts
 
 
-def judge(entry: Registration, target: EpmdQuestion, fence: Fence) -> Node | str:
-    """Return the node of an entry of ``target``, or why it is none of ours, with a cure.
+def judge(entry: Registration, question: EpmdQuestion, fence: Fence) -> Node | str:
+    """Return the node of an entry of ``question``, or why it doesn't count as ours, with a cure.
 
     A node of cluster_kit counts if its marker has our fence; one without a marker, such as a BEAM
     node, always counts. In a listing, the marker has the node's host; a node that was asked for by
@@ -96,12 +96,12 @@ def judge(entry: Registration, target: EpmdQuestion, fence: Fence) -> Node | str
     """
     try:
         marker = decode_marker(entry.extra)
-        node = _node(entry, marker, target)
+        node = _node(entry, marker, question)
     except RemoteProtocolError as error:
         return f"{error}; run the same version of cluster_kit on all nodes"
     except ValueError as exc:
         return f"{exc}; rename it"
-    return (marker and _why_not(node, marker, target, fence)) or node
+    return (marker and _why_not(node, marker, question, fence)) or node
 
 
 def describe(entry: Registration) -> str:
@@ -116,11 +116,11 @@ def describe(entry: Registration) -> str:
     return f"a node of cluster {cluster!r}, group {group!r}, port {entry.port}"
 
 
-def _node(entry: Registration, marker: Marker | None, target: EpmdQuestion) -> Node:
-    named_host = dialled_host = target.host
-    if marker and target.names is None:
+def _node(entry: Registration, marker: Marker | None, question: EpmdQuestion) -> Node:
+    named_host = dialled_host = question.host
+    if marker and question.names is None:
         named_host = marker.host
-        if target.epmd == LOOPBACK:
+        if question.epmd == LOOPBACK:
             # all host names of this machine can be dialled, and the node listens at its own
             dialled_host = marker.host
     return Node(
@@ -130,13 +130,13 @@ def _node(entry: Registration, marker: Marker | None, target: EpmdQuestion) -> N
     )
 
 
-def _why_not(node: Node, marker: Marker, target: EpmdQuestion, fence: Fence) -> str | None:
+def _why_not(node: Node, marker: Marker, question: EpmdQuestion, fence: Fence) -> str | None:
     if marker.fence != fence:
         theirs = f"cluster {marker.fence.cluster!r}, group {marker.fence.group!r}"
         ours = f"cluster {fence.cluster!r}, group {fence.group!r}"
         cure = "correct cluster, or the topology's name or group, if they are meant to be one"
         return f"it belongs to {theirs}, and we to {ours}; {cure}"
-    if target.names is None and is_loopback(marker.host) and not is_loopback(target.epmd):
+    if question.names is None and is_loopback(marker.host) and not is_loopback(question.epmd):
         cure = "name it after that machine's host"
         return f"it calls itself {node.name} and serves only its own machine; {cure}"
     return None

@@ -72,7 +72,7 @@ class EpmdOptions(Strategy):
         yield from faults_of(self.port)
 
     @abstractmethod
-    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
+    def questions(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Return the questions to ask; called before each round.
 
         Raises:

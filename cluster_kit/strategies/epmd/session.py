@@ -39,8 +39,8 @@ class EpmdSession:
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
         self._answers = EpmdAnswers(options.gone_after_s, ctx.found)
-        self._targets: tuple[EpmdQuestion, ...] = ()
-        self._targets_fault: DiscoveryError | None = None
+        self._questions: tuple[EpmdQuestion, ...] = ()
+        self._questions_fault: DiscoveryError | None = None
         self._registration_fault: DiscoveryError | None = None
         self._hopeful = asyncio.Semaphore(HOPEFUL_AT_ONCE)
         self._doubtful = asyncio.Semaphore(DOUBTFUL_AT_ONCE)
@@ -109,47 +109,47 @@ class EpmdSession:
 
     def _ask_anew(self) -> None:
         """Start a round now, and drop questions that were not answered yet."""
-        for target in [target for target, task in self._asking.items() if not task.done()]:
-            self._asking.pop(target).cancel()
+        for question in [question for question, task in self._asking.items() if not task.done()]:
+            self._asking.pop(question).cancel()
         self._due_s = self._loop.time()
 
     def _start_round(self) -> None:
         spread = 1 + JITTER * (2 * self._ctx.random.random() - 1)
         self._due_s = self._loop.time() + self._options.interval_s * spread
         try:
-            self._targets = self._options.targets(self._ctx.local)
+            self._questions = self._options.questions(self._ctx.local)
         except DiscoveryError as error:
-            self._targets_fault = error
+            self._questions_fault = error
         else:
-            self._targets_fault = None
-            self._answers.keep(self._targets)
-        for target in self._targets:
-            if target not in self._asking:
-                asking = self._start(self._look_up(target), f"look-up at {target.epmd}")
-                self._asking[target] = asking
+            self._questions_fault = None
+            self._answers.keep(self._questions)
+        for question in self._questions:
+            if question not in self._asking:
+                asking = self._start(self._look_up(question), f"look-up at {question.epmd}")
+                self._asking[question] = asking
 
-    async def _look_up(self, target: EpmdQuestion) -> list[Node] | DiscoveryError:
+    async def _look_up(self, question: EpmdQuestion) -> list[Node] | DiscoveryError:
         """Return the error rather than raise it: no one awaits a look-up that was given up."""
-        epmd = self._epmd(target.epmd)
-        turns = self._doubtful if target in self._answers.faults else self._hopeful
+        epmd = self._epmd(question.epmd)
+        turns = self._doubtful if question in self._answers.faults else self._hopeful
         try:
             async with turns, epmd.answering():
-                names = await epmd.names() if target.names is None else target.names
+                names = await epmd.names() if question.names is None else question.names
                 entries = await epmd.find_all(names)
         except DiscoveryError as error:
             return error
-        judged = [judge(entry, target, self._ctx.fence) for entry in entries]
+        judged = [judge(entry, question, self._ctx.fence) for entry in entries]
         nodes = [node for node in judged if isinstance(node, Node)]
         return [node for node in nodes if node.name != self._ctx.local.name]
 
     def _collect_answers(self) -> None:
-        """Record finished look-ups; an exception that is no fault of an EPMD ends this run."""
-        for target in [target for target, task in self._asking.items() if task.done()]:
-            answer = self._asking.pop(target).result()
+        """Record finished look-ups; an exception that isn't an EPMD's fault ends this run."""
+        for question in [question for question, task in self._asking.items() if task.done()]:
+            answer = self._asking.pop(question).result()
             if isinstance(answer, DiscoveryError):
-                self._answers.record_fault(target, answer)
+                self._answers.record_fault(question, answer)
             else:
-                self._answers.record(target, answer, self._loop.time())
+                self._answers.record(question, answer, self._loop.time())
         if self._registering is not None and self._registering.done():
             self._registering.result()
 
@@ -159,7 +159,7 @@ class EpmdSession:
 
     def _fault(self) -> DiscoveryError | None:
         """Return one error for all faults, each text once."""
-        faults = (self._targets_fault, self._registration_fault, *self._answers.faults.values())
+        faults = (self._questions_fault, self._registration_fault, *self._answers.faults.values())
         texts = list(dict.fromkeys(str(fault) for fault in faults if fault))
         if not texts:
             return None

@@ -35,7 +35,7 @@ class GossipStrategy(GossipOptions):
     needs_secret: ClassVar[bool] = True
 
     def serves_on(self, host: str) -> str:
-        """Return the address it uses that lets in most others.
+        """Return the address in use that the most other machines can reach.
 
         Raises:
             ValueError: It can't be used for multicast.
@@ -58,7 +58,7 @@ class GossipStrategy(GossipOptions):
         return GossipSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Check interface and port, listen for ourselves and for two heartbeats of the others."""
+        """Check interface and port, listen for ourselves and for two heartbeats of each node."""
         from cluster_kit.strategies.gossip.diagnosis import diagnose
 
         return diagnose(self, ctx)

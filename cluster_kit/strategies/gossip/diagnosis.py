@@ -1,8 +1,8 @@
 """Finds out why gossip finds nobody: checks the interface and the port, and listens.
 
-It sends one datagram, to receive it again. A multicast, it never leaves the host, and its kind is
-unknown, so every node skips it. Otherwise it only listens; what it hears is hostile, so only a
-bounded part is kept.
+It sends one datagram, and expects to receive it. As a multicast, this never leaves the host, and
+every node skips it, since its kind is unknown. Otherwise the diagnosis only listens. What it
+receives may be hostile, so only a bounded part is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from cluster_kit.abc import Discovery
-from cluster_kit.diagnosis import Finding, Outcome, failed, listed
+from cluster_kit.diagnosis import Finding, Outcome, empty, failed, listed
 from cluster_kit.errors import ConfigError, NetworkError, NetworkFault, RemoteProtocolError
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Interface
@@ -30,7 +30,7 @@ from cluster_kit.strategies.gossip.group import (
     not_there,
 )
 from cluster_kit.strategies.gossip.options import GossipOptions
-from cluster_kit.strategies.interfaces import why_unusable
+from cluster_kit.strategies.multicast import only_others, why_unusable
 from cluster_kit.wire.envelope import Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
@@ -41,8 +41,7 @@ ECHO = 0  # no kind of packet, and never to be one
 ECHOES = 3  # sent, as one may get lost where many speak
 ECHO_S = 1.0  # to hear one of them
 MAX_LISTEN_S = 20.0
-MAX_KEPT = 100  # different things heard
-_SHOWN = 3
+MAX_KEPT = 100  # nodes, and as many other senders
 _LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
 _SAME_FENCE = "give both the same cluster and group, or leave them out"
 
@@ -124,14 +123,12 @@ async def _hear_others(options: GossipOptions, sending: str, traffic: TrafficSor
         got = f"{_count(len(traffic.nodes))}: {listed(sorted(traffic.nodes))}{others}"
         return Finding(asked=asked, got=got)
     got = f"{'this node itself only' if traffic.own else 'nobody'} within {listen_s:.1f} s"
-    cause = _why_nobody(options, sending, traffic)
-    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+    return empty(asked, got, _why_nobody(options, sending, traffic))
 
 
 def _why_nobody(options: GossipOptions, sending: str, traffic: TrafficSorter) -> str:
     if traffic.others:
-        others = sorted(traffic.others.items())[:_SHOWN]
-        return "only others are heard: " + "; ".join(f"{who}: {cure}" for who, cure in others)
+        return only_others(traffic.others)
     if is_loopback(sending):
         return (
             f"no other such node runs on this machine with port {options.port}; nodes elsewhere "
@@ -150,8 +147,8 @@ class TrafficSorter:
     """Sorts the datagrams that are heard.
 
     Attributes:
-        echo: The datagram to send, in order to hear ourselves.
-        echoed: Set once it is heard.
+        echo: The datagram that we send and expect to receive.
+        echoed: Set once it is received.
         nodes: Names of other nodes of our cluster and group.
         own: Whether a process with our own name is heard.
         others: Other senders, each with the cure if it should have been one of ours.
@@ -189,7 +186,7 @@ class TrafficSorter:
                 self._sort(packet, source, is_sealed=is_sealed(datagram))
 
     def _read(self, datagram: bytes) -> Packet | None:
-        """Return the packet in a datagram, live or not: this only shows what is on the network."""
+        """Return the packet in a datagram, live or replayed: a diagnosis believes neither."""
         if not is_sealed(datagram):
             return decode(datagram)
         if self._sealing is None:
@@ -228,7 +225,7 @@ def _sealed_echo(sealing: Sealing, ctx: Discovery, echo: bytes) -> bytes:
 
 
 def _unopened(error: NotOpened) -> tuple[str, str]:
-    """Return what a sealed datagram is that doesn't open, and the cure."""
+    """Return whose sealed datagram doesn't open, and the cure."""
     match error.fault:
         case SealFault.FOREIGN:
             return "sealed gossip of another cluster or group", _SAME_FENCE

@@ -118,7 +118,7 @@ class _Sealed(Struct, frozen=True):
     distrusted: Distrusted
 
 
-_Said = Statement | IgnoredDatagram | _Sealed | None
+_Meaning = Statement | IgnoredDatagram | _Sealed | None
 
 
 class GossipEngine:
@@ -193,41 +193,42 @@ class GossipEngine:
         else:
             return []
         self._beat_at_s = now_s + self._jittered(self._interval_s)
-        return [*self._say(kind), *self._renewals(now_s)]
+        return [*self._multicast(kind), *self._renewals(now_s)]
 
     def _renewals(self, now_s: float) -> list[Action]:
         """Repeat ``Seen`` for peers whose last one could expire before the next tick."""
         renewed = self._peers.renew(now_s, self._beat_at_s + LATE_S)
-        return [action for said, until_s in renewed for action in _vouch(said, until_s - now_s)]
+        vouched = (_vouch(statement, until_s - now_s) for statement, until_s in renewed)
+        return [action for actions in vouched for action in actions]
 
     def goodbye(self) -> list[Send]:
         """Return what to send before leaving for good."""
-        return self._say(Kind.GOODBYE)
+        return self._multicast(Kind.GOODBYE)
 
     def receive(self, heard: Sequence[Datagram], now_s: float) -> list[Action]:
         """Handle the datagrams that arrived together."""
-        said = _all_said(tuple(heard))
-        if self._peers.all_repeat(said, now_s):
+        meanings = _meanings_of(tuple(heard))
+        if self._peers.all_repeat(meanings, now_s):
             return []
         repeats = self._peers.repeats
         actions: list[Action] = []
-        for datagram, statement in zip(heard, said, strict=True):
-            if not repeats(statement, now_s):
-                actions += self._receive(datagram, statement, now_s)
+        for datagram, meaning in zip(heard, meanings, strict=True):
+            if not repeats(meaning, now_s):
+                actions += self._receive(datagram, meaning, now_s)
         return actions
 
-    def _receive(self, heard: Datagram, said: _Said, now_s: float) -> list[Action]:
-        if said is None:
+    def _receive(self, heard: Datagram, meaning: _Meaning, now_s: float) -> list[Action]:
+        if meaning is None:
             return self._receive_goodbye(heard, now_s)
-        if isinstance(said, IgnoredDatagram):
-            return [said]
-        if isinstance(said, _Sealed):
-            return [said.distrusted] if said.fence_tag == fence_tag(self._fence) else []
-        if said.node.boot_id == self._local.boot_id:
+        if isinstance(meaning, IgnoredDatagram):
+            return [meaning]
+        if isinstance(meaning, _Sealed):
+            return [meaning.distrusted] if meaning.fence_tag == fence_tag(self._fence) else []
+        if meaning.node.boot_id == self._local.boot_id:
             return []
-        if said.fence != self._fence:
-            return [_foreign(said.fence, heard)]
-        novelty, actions = self._heard(said, now_s)
+        if meaning.fence != self._fence:
+            return [_foreign(meaning.fence, heard)]
+        novelty, actions = self._receive_news(meaning, now_s)
         if novelty is Novelty.NEW and self.speaks:
             actions += self._welcome(heard, now_s)
         return actions
@@ -241,22 +242,22 @@ class GossipEngine:
         news = self._peers.bury(packet.name, packet.boot_id, now_s)
         return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if news else []
 
-    def _heard(self, said: Statement, now_s: float) -> tuple[Novelty, list[Action]]:
-        before = self._peers.current(said.node.key)
-        novelty = self._peers.hear(said, now_s)
+    def _receive_news(self, statement: Statement, now_s: float) -> tuple[Novelty, list[Action]]:
+        before = self._peers.current(statement.node.key)
+        novelty = self._peers.hear(statement, now_s)
         if novelty in (Novelty.KNOWN, Novelty.LATE):
             return novelty, []
         if novelty is Novelty.RIVAL:
-            return novelty, [Seen(said.node, self._ttl_s)]
-        actions = [*_introduction(said, self._ttl_s)]
-        boot_id = said.node.boot_id
+            return novelty, [Seen(statement.node, self._ttl_s)]
+        actions = [*_introduction(statement, self._ttl_s)]
+        boot_id = statement.node.boot_id
         if before is not None and boot_id is not None and boot_id < before:
             # a roster that still has the newer run would ignore this one as late
-            actions.insert(0, Gone(said.node.key, Reason.REPLACED, before))
+            actions.insert(0, Gone(statement.node.key, Reason.REPLACED, before))
         return novelty, actions
 
     def _welcome(self, heard: Datagram, now_s: float) -> list[Send]:
-        """Make ourselves known to a new peer, unless it has answered us or enough others will."""
+        """Introduce ourselves to a new peer, unless it answers us or enough others will."""
         datagram, source = heard
         packet = read(datagram)
         if packet is None or packet.kind == Kind.ANSWER:
@@ -275,7 +276,7 @@ class GossipEngine:
         self._own = Packet.of(self._local, self._fence, Kind.HEARTBEAT, leaving=self._leaving)
         self._datagrams.clear()
 
-    def _say(self, kind: Kind) -> list[Send]:
+    def _multicast(self, kind: Kind) -> list[Send]:
         return [Send(self.datagram(kind))] if self.speaks else []
 
     def datagram(self, kind: Kind) -> bytes:
@@ -299,13 +300,13 @@ def read(datagram: bytes) -> Packet | None:
 
 
 @lru_cache(maxsize=REMEMBERED_AT_ONCE)
-def _all_said(heard: tuple[Datagram, ...]) -> tuple[_Said, ...]:
+def _meanings_of(heard: tuple[Datagram, ...]) -> tuple[_Meaning, ...]:
     """Return the meaning of a batch, shared by all nodes of this process that receive it."""
-    return tuple(map(_said, heard))
+    return tuple(map(_meaning_of, heard))
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _said(heard: Datagram) -> _Said:
+def _meaning_of(heard: Datagram) -> _Meaning:
     """Return the meaning of a datagram; ``None`` for a goodbye or an unknown kind."""
     try:
         packet = read(heard.data)
@@ -318,7 +319,7 @@ def _said(heard: Datagram) -> _Said:
     return _same(packet.node(heard.source), packet.fence, packet.leaving)
 
 
-def _sealed(heard: Datagram) -> _Said:
+def _sealed(heard: Datagram) -> _Meaning:
     """Return the meaning of a sealed datagram to a node without a secret."""
     try:
         clear = read_clear(heard.data)
@@ -339,11 +340,11 @@ def _foreign(fence: Fence, heard: Datagram) -> IgnoredDatagram:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _introduction(said: Statement, ttl_s: float) -> list[Action]:
+def _introduction(statement: Statement, ttl_s: float) -> list[Action]:
     """Return what to report of a new or changed run, shared by all nodes of this process."""
-    return _vouch(said, ttl_s)
+    return _vouch(statement, ttl_s)
 
 
-def _vouch(said: Statement, ttl_s: float) -> list[Action]:
-    seen = Seen(said.node, ttl_s)
-    return [seen, Leaving(said.node.key)] if said.leaving else [seen]
+def _vouch(statement: Statement, ttl_s: float) -> list[Action]:
+    seen = Seen(statement.node, ttl_s)
+    return [seen, Leaving(statement.node.key)] if statement.leaving else [seen]

@@ -47,7 +47,7 @@ class _Run(Struct):
     """A run that has proved to be live."""
 
     stamp: int
-    ahead_us: float  # by how much its time is ahead of ours
+    ahead_us: float  # how far its clock is ahead of ours
     heard_s: float
     echoed: bytes
 
@@ -113,7 +113,7 @@ class Freshness:
 
     def _is_ours(self, echo: bytes, now_s: float) -> bool:
         self.nonce(now_s)
-        return echo in self._nonces  # timing it would take the secret
+        return echo in self._nonces  # timing reveals nothing: the sender has the secret
 
     def _prove(self, boot: Boot, stamp: int, now_s: float) -> None:
         asked = self._asked.pop(boot, None)

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Literal
 
-from cluster_kit.diagnosis import SourceFault
 from cluster_kit.errors import ConfigError, NetworkError, NetworkFault
-from cluster_kit.host import ip_of, is_loopback, is_of_link, is_unspecified, is_v6
+from cluster_kit.fault import Fault
+from cluster_kit.host import ip_of, is_link_local, is_loopback, is_unspecified, is_v6
 from cluster_kit.network import Group, Interface, Network
 from cluster_kit.node import join_address
 from cluster_kit.strategies.gossip.options import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipOptions
@@ -107,6 +107,7 @@ def interface_with(address: str, known: Sequence[Interface]) -> Interface | None
     for interface in known:
         if scope not in ("", interface.name):
             continue
+        # not by ip_of: an IPv4-mapped address must not match an IPv4 interface
         if ip_address(interface.address) == ip_address(wanted):
             return interface
         if is_loopback(wanted) and not is_v6(wanted) and interface.is_loopback:
@@ -136,7 +137,7 @@ def _address_of(name: str, known: Sequence[Interface], *, v6: bool) -> str:
     if not fit:
         cause = f"it has no IPv{6 if v6 else 4} address: give it one, or use another group"
         raise ConfigError(f"gossip: cannot use {name!r}: {cause}")
-    best = min(fit, key=lambda each: is_of_link(each.address))
+    best = min(fit, key=lambda each: is_link_local(each.address))
     return _scoped(best) if v6 else best.address
 
 
@@ -159,17 +160,17 @@ async def _look_up(host: str, network: Network, *, v6: bool | None) -> str:
     raise ConfigError(f"gossip: cannot use {host!r}: {what}; {cure}") from cause
 
 
-def not_joined(group: Group, error: NetworkError) -> SourceFault:
+def not_joined(group: Group, error: NetworkError) -> Fault:
     """Return why a group can't be joined."""
     return _fault("cannot use", group, error, _JOINING)
 
 
-def not_sent(group: Group, error: NetworkError) -> SourceFault:
+def not_sent(group: Group, error: NetworkError) -> Fault:
     """Return why nothing can be sent to a group."""
     return _fault("cannot send to", group, error, _BROADCASTING if group.is_broadcast else _SENDING)
 
 
-def _fault(what: str, group: Group, error: NetworkError, causes: _Causes) -> SourceFault:
+def _fault(what: str, group: Group, error: NetworkError, causes: _Causes) -> Fault:
     cause, cure = causes.get(error.fault, (str(error), ""))
-    address = join_address(group.address, group.port)
-    return SourceFault(f"{what} {address} on {group.via.partition('%')[0]!r}", cause, cure)
+    place = f"{what} {join_address(group.address, group.port)} on {group.via.partition('%')[0]!r}"
+    return Fault((), cause, cure, place=place)

@@ -1,4 +1,4 @@
-"""The options of strategy ``gossip``, and what is wrong with those that can't work.
+"""The options of strategy ``gossip``, and their checks.
 
 The application imports this module too, so it loads neither an event loop nor another package.
 """

@@ -60,7 +60,7 @@ class HeardPeers:
     def __init__(self, *, silent_s: float, ttl_s: float) -> None:
         self._silent_s = silent_s
         self._ttl_s = ttl_s
-        self._said: dict[str, Statement] = {}  # the last statement, by name
+        self._statements: dict[str, Statement] = {}  # the last statement, by name
         self._heard_s: dict[Statement, float] = {}  # when it was last heard
         self._until_s: dict[Statement, float] = {}  # when its last ``Seen`` expires
         self._rivalled_since_s: dict[str, float] = {}  # since when an older run speaks, too
@@ -70,21 +70,23 @@ class HeardPeers:
         self._all_late_until_s = -inf  # the last of these times
 
     def __len__(self) -> int:
-        return len(self._said)
+        return len(self._statements)
 
     def current(self, name: str) -> BootId | None:
         """Return the current run of ``name``."""
-        said = self._said.get(name)
-        return None if said is None else said.node.boot_id
+        statement = self._statements.get(name)
+        return None if statement is None else statement.node.boot_id
 
-    def repeats(self, said: object, now_s: float) -> bool:
+    def repeats(self, statement: object, now_s: float) -> bool:
         """Record that a known statement was heard again; return False for anything else.
 
-        It is ``hear`` for nearly all packets, at a fraction of its cost.
+        This handles nearly all packets, at a fraction of the cost of ``hear``.
         """
-        if said not in self._heard_s or said in self._lapsing or now_s < self._all_late_until_s:
+        if now_s < self._all_late_until_s or statement in self._lapsing:
             return False
-        self._heard_s[said] = now_s
+        if statement not in self._heard_s:
+            return False
+        self._heard_s[statement] = now_s
         return True
 
     def all_repeat(self, heard: Iterable[object], now_s: float) -> bool:
@@ -97,52 +99,52 @@ class HeardPeers:
         self._heard_s.update(repeated)  # type: ignore[arg-type]  # all of them are statements
         return True
 
-    def hear(self, said: Statement, now_s: float) -> Novelty:
+    def hear(self, statement: Statement, now_s: float) -> Novelty:
         """Record a statement of a node that has a name and a boot."""
-        novelty = self._judge(said, now_s)
+        novelty = self._judge(statement, now_s)
         if novelty in (Novelty.LATE, Novelty.RIVAL):
             return novelty
-        before = self._said.get(said.node.key)
+        before = self._statements.get(statement.node.key)
         until_s = now_s + self._ttl_s
         if before is not None:
             until_s = self._until_s[before] if novelty is Novelty.KNOWN else until_s
-            if before is not said or said in self._lapsing:
+            if before is not statement or statement in self._lapsing:
                 self._forget(before)
-        self._said[said.node.key] = said
-        self._heard_s[said] = now_s
-        self._until_s[said] = until_s
-        if len(self._said) > MAX_PEERS:
+        self._statements[statement.node.key] = statement
+        self._heard_s[statement] = now_s
+        self._until_s[statement] = until_s
+        if len(self._statements) > MAX_PEERS:
             self._make_room()
         return novelty
 
-    def _drop(self, said: Statement) -> None:
-        self._forget(said)
-        self._rivalled_since_s.pop(said.node.key, None)
+    def _drop(self, statement: Statement) -> None:
+        self._forget(statement)
+        self._rivalled_since_s.pop(statement.node.key, None)
 
-    def _forget(self, said: Statement) -> None:
-        del self._said[said.node.key], self._heard_s[said], self._until_s[said]
-        self._lapsing.discard(said)
+    def _forget(self, statement: Statement) -> None:
+        del self._statements[statement.node.key], self._heard_s[statement], self._until_s[statement]
+        self._lapsing.discard(statement)
 
     def _make_room(self) -> None:
         """Forget the peers that were heard longest ago, several at once: it is a full scan."""
         count = max(1, MAX_PEERS // 16)
-        for said in nsmallest(count, self._heard_s, key=self._heard_s.__getitem__):
-            self._drop(said)
+        for statement in nsmallest(count, self._heard_s, key=self._heard_s.__getitem__):
+            self._drop(statement)
 
-    def _judge(self, said: Statement, now_s: float) -> Novelty:
-        boot_id = said.node.boot_id
+    def _judge(self, statement: Statement, now_s: float) -> Novelty:
+        boot_id = statement.node.boot_id
         assert boot_id is not None
         if now_s < self._buried.get(boot_id, -inf):
             return Novelty.LATE
-        before = self._said.get(said.node.key)
+        before = self._statements.get(statement.node.key)
         if before is None or before.node.boot_id is None:
             return Novelty.NEW
         if boot_id == before.node.boot_id:
-            is_known = said.says_the_same_as(before) and before not in self._lapsing
+            is_known = statement.says_the_same_as(before) and before not in self._lapsing
             return Novelty.KNOWN if is_known else Novelty.CHANGED
         if boot_id > before.node.boot_id or now_s - self._heard_s[before] >= self._silent_s:
             return Novelty.NEW
-        since_s = self._rivalled_since_s.setdefault(said.node.key, now_s)
+        since_s = self._rivalled_since_s.setdefault(statement.node.key, now_s)
         return Novelty.RIVAL if now_s - since_s > BELATED_S else Novelty.LATE
 
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:
@@ -151,20 +153,20 @@ class HeardPeers:
         This is called again by then. Each peer is returned with the time at which its next ``Seen``
         expires. Peers that have been silent for too long are forgotten.
         """
-        ending = [said for said, until_s in self._until_s.items() if until_s < horizon_s]
+        ending = [statement for statement, until_s in self._until_s.items() if until_s < horizon_s]
         renewed = []
-        for said in ending:
-            heard_s = self._heard_s[said]
+        for statement in ending:
+            heard_s = self._heard_s[statement]
             until_s = heard_s + self._ttl_s
             if until_s <= now_s:
-                self._drop(said)
+                self._drop(statement)
                 continue
-            if self._until_s[said] < until_s:
-                self._until_s[said] = until_s
-                renewed.append((said, until_s))
-                self._lapsing.discard(said)
+            if self._until_s[statement] < until_s:
+                self._until_s[statement] = until_s
+                renewed.append((statement, until_s))
+                self._lapsing.discard(statement)
             if heard_s < self._renewed_at_s:
-                self._lapsing.add(said)
+                self._lapsing.add(statement)
         self._renewed_at_s = now_s
         return renewed
 
@@ -181,5 +183,5 @@ class HeardPeers:
         if len(self._buried) > MAX_BURIED:
             self._buried.popitem(last=False)
         if self.current(name) == boot_id:
-            self._drop(self._said[name])
+            self._drop(self._statements[name])
         return True

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Observation
 from cluster_kit.attended import AttendedClock
-from cluster_kit.diagnosis import SourceFault
 from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError, NetworkError
+from cluster_kit.fault import Fault
 from cluster_kit.network import Datagram, Datagrams, Group
 from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.gossip.distrust import Distrusted, Warnings
@@ -199,7 +199,7 @@ class GossipSession:
             self._datagrams = None
 
 
-def _retried(fault: SourceFault) -> ClusterKitError:
+def _retried(fault: Fault) -> ClusterKitError:
     return DiscoveryError(f"gossip: {fault}; trying again", strategy="gossip")
 
 

@@ -28,7 +28,7 @@ MAX_INTERVAL_S = 86_400.0
 class HostsFileStrategy(Strategy):
     """Vouches for the nodes in a file.
 
-    It is no ``PollingStrategy``: an edit needs no confirmation, a look at a file no back-off, and
+    It isn't a ``PollingStrategy``: an edit needs no confirmation, a look at a file no back-off, and
     unchanged content needs no answer.
 
     Args:

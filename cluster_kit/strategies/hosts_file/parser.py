@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cluster_kit.diagnosis import SourceFault
+from cluster_kit.fault import Fault
 from cluster_kit.node import Node
 from cluster_kit.strategies.static import FORM, identities, parse_node
 
-MAX_FAULTS = 8  # after correcting these, one looks again
+MAX_FAULTS = 8  # enough for one round of corrections
 
 _BOM = b"\xef\xbb\xbf"  # some editors begin a file with it
 _COMMENT = re.compile(r"(?:^|[ \t])#")  # a name may have a # inside
@@ -22,7 +22,7 @@ _BLANK = " \t\r"
 _SHOWN = 80  # characters of a line
 
 _CURE = "correct the line, or wait until the file is written"
-_EMPTY_CURE = "write the nodes into it, or, if nobody is meant, a line that begins with '#'"
+_EMPTY_CURE = "write the nodes into it, or a line that begins with '#' if there are none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class FileFault:
     cure: str
     line: int | None = None
 
-    def in_file(self, file: str) -> SourceFault:
+    def in_file(self, file: str) -> Fault:
         """Return the fault with its place, in the form that compilers use."""
-        where = file if self.line is None else f"{file}:{self.line}"
-        return SourceFault(where, self.what, self.cure)
+        place = file if self.line is None else f"{file}:{self.line}"
+        return Fault((), self.what, self.cure, place=place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _node(entry: str) -> Node:
 
 
 def _add(node: Node, number: int, nodes: dict[Node, int], taken: dict[str, int]) -> None:
-    """Add a node; the same entry may be there twice, as in files that were put together."""
+    """Add a node; a file may repeat an entry, as after other files were joined."""
     if node in nodes:
         return
     for identity in identities(node):

@@ -42,7 +42,7 @@ class FileReader:
         self._settled = False
 
     def read(self) -> bytes | FileFault | None:
-        """Return the content, or why it can't be had; ``None`` if it is certainly unchanged."""
+        """Return the content, or why it can't be read; ``None`` if it is certainly unchanged."""
         content: bytes | FileFault | None
         try:
             content = self._read()

@@ -57,13 +57,13 @@ class HostsFileSession:
         if content is None:
             return None
         answer = await self._judge(content)
-        if isinstance(answer, Found) and self._takes_away(answer):
-            answer = await self._judge(await self._still(content))
+        if isinstance(answer, Found) and self._removes_nodes(answer):
+            answer = await self._judge(await self._settled(content))
         if isinstance(answer, Found):
             self._last = answer
         return answer
 
-    def _takes_away(self, answer: Found) -> bool:
+    def _removes_nodes(self, answer: Found) -> bool:
         return not {node.key for node in self._last.nodes} <= {node.key for node in answer.nodes}
 
     async def _judge(self, content: bytes | FileFault) -> Found | DiscoveryError:
@@ -79,7 +79,7 @@ class HostsFileSession:
         fault = replace(fault, what=fault.what + others)
         return DiscoveryError(f"hosts_file: {fault.in_file(self._place)}", strategy="hosts_file")
 
-    async def _still(self, content: bytes | FileFault) -> bytes | FileFault:
+    async def _settled(self, content: bytes | FileFault) -> bytes | FileFault:
         """Return the content of the file once it has not changed for a moment."""
         for _ in range(_MAX_LOOKS):
             await asyncio.sleep(STILL_S)

@@ -17,7 +17,7 @@ idle cluster costs no requests. The modules:
 All but the options are loaded when the strategy runs, since the application imports it too.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes``, lib/strategy/kubernetes.ex.
-Differs: watches instead of polling; reads EndpointSlices; a 403 is a failure and no empty cluster;
+Differs: watches instead of polling; reads EndpointSlices; a 403 is a failure, not an empty cluster;
 the certificate is always verified; nodes need no basename and may have ports.
 """
 

@@ -97,8 +97,8 @@ class Client:
         slices = [SLICES[version] for version in SLICE_VERSIONS if version in offered]
         return slices[0] if slices else ENDPOINTS
 
-    def no_answer(self, exc: Exception) -> ApiError:
-        """Return the error for an answer that makes no sense."""
+    def unreadable(self, exc: Exception) -> ApiError:
+        """Return the error for an answer that can't be decoded."""
         what = f"{self.server} answered with what can't be read: {quoted(str(exc))}"
         return ApiError(ErrorKind.REFUSED, what)
 
@@ -112,7 +112,7 @@ class Client:
         try:
             return decode(await _body(response, self.server), type=kind)
         except UNREADABLE as exc:
-            raise self.no_answer(exc) from exc
+            raise self.unreadable(exc) from exc
         finally:
             response.response.release()
 
@@ -134,7 +134,7 @@ class Client:
         except _CUT as exc:
             raise WatchBrokenError from exc
         except ValueError as exc:
-            raise self.no_answer(exc) from exc
+            raise self.unreadable(exc) from exc
         finally:
             response.response.close()
 

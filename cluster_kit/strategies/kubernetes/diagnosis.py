@@ -1,8 +1,7 @@
 """Asks the API server step by step, as the strategy would, and reports the answers.
 
-A server lists nobody if nobody is there, and also if a name is wrong. So where the list is empty,
-the diagnosis looks at objects that the strategy itself never needs; where it may not see these,
-which is usual, it guesses.
+An empty list may mean that no pod runs, or that a name is wrong. So the diagnosis then looks at
+objects that the strategy itself never needs. Usually it isn't allowed to see them, and guesses.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from contextlib import aclosing
 
 from msgspec import Struct, field
 
-from cluster_kit.diagnosis import Finding, Outcome, failed
+from cluster_kit.diagnosis import Finding, empty, failed
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, quoted, with_advice
 from cluster_kit.strategies.kubernetes.client import Client
 from cluster_kit.strategies.kubernetes.objects import Meta, Page, Versioned
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.resources import PODS, Params, PeerAddress, Reading, Resource
 
-WATCH_S = 1  # long enough to be allowed or not
+WATCH_S = 1  # long enough to show whether it is allowed
 
 
 class ServiceSpec(Struct):
@@ -88,13 +87,13 @@ async def _listed(
     got = _counted(resource, len(readings), entries)
     if not entries:
         cause = await _why_nobody(client, some=bool(readings))
-        return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+        return empty(asked, got, cause)
     if not (client.options.count_unready or any(entry.ready for entry in entries)):
         cause = (
             "none of them passes its readiness probe, and count_unready is false; see kubectl "
             "describe pod, or set 'count_unready: true' where the probe waits for the cluster"
         )
-        return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+        return empty(asked, got, cause)
     return Finding(asked=asked, got=got)
 
 
@@ -114,7 +113,7 @@ def _port(options: KubernetesOptions, readings: Sequence[Reading]) -> Finding:
         return Finding(asked=asked, got=", ".join(map(str, ports)))
     problem = next(reading.problem for reading in readings if reading.problem)
     cause = "set port to the number, or the name, of the port that peers listen on"
-    return Finding(asked=asked, got=problem, outcome=Outcome.EMPTY, cause=cause)
+    return empty(asked, problem, cause)
 
 
 async def _watch(client: Client, path: str, params: Params) -> None:

@@ -67,21 +67,22 @@ async def ask_plugin(entry: object, folder: Path, within_s: float = PLUGIN_S) ->
     try:
         plugin = msgspec.convert(entry, Plugin)
     except UNREADABLE as exc:
-        raise _useless("exec", str(exc)) from exc
-    code, output, said = await _run(plugin, folder, within_s)
+        raise _unusable("exec", str(exc)) from exc
+    code, output, errors = await _run(plugin, folder, within_s)
     if code != 0:
-        raise _useless(plugin.command, f"it ends with code {code}: {said or 'and says nothing'}")
+        why = f"it ends with code {code}: {errors or 'and says nothing'}"
+        raise _unusable(plugin.command, why)
     try:
         given = msgspec.json.decode(output, type=ExecCredential).status
     except UNREADABLE as exc:
-        raise _useless(plugin.command, f"what it prints is no ExecCredential: {exc}") from exc
+        raise _unusable(plugin.command, f"what it prints is not an ExecCredential: {exc}") from exc
     if not (given.token or (given.client_certificate_data and given.client_key_data)):
-        raise _useless(plugin.command, "it prints neither a token nor a certificate with its key")
+        raise _unusable(plugin.command, "it prints neither a token nor a certificate with its key")
     return given
 
 
 async def _run(plugin: Plugin, folder: Path, within_s: float) -> tuple[int, bytes, str]:
-    """Return exit code, output, and text on standard error; no process is left."""
+    """Return the exit code, the output and the text on standard error; leave no process."""
     command = str(folder / plugin.command) if os.sep in plugin.command else plugin.command
     try:
         process = await asyncio.create_subprocess_exec(
@@ -96,16 +97,16 @@ async def _run(plugin: Plugin, folder: Path, within_s: float) -> tuple[int, byte
     except (OSError, ValueError) as exc:
         hint = f"; {quoted(plugin.hint)}" if plugin.hint else ""
         why = getattr(exc, "strerror", None) or exc
-        raise _useless(plugin.command, f"it can't be started: {why}{hint}") from exc
+        raise _unusable(plugin.command, f"it can't be started: {why}{hint}") from exc
     try:
         async with asyncio.timeout(within_s):
-            output, said = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+            output, errors = await asyncio.gather(_read(process.stdout), _read(process.stderr))
             code = await process.wait()
     except TimeoutError as exc:
-        raise _useless(plugin.command, f"it does not end within {within_s:g} s") from exc
+        raise _unusable(plugin.command, f"it does not end within {within_s:g} s") from exc
     finally:
         await _end(process)
-    return code, output, quoted(said.decode(errors="replace"))
+    return code, output, quoted(errors.decode(errors="replace"))
 
 
 def _environment(plugin: Plugin) -> Mapping[str, str]:
@@ -132,7 +133,7 @@ async def _end(process: Process) -> None:
     await process.wait()
 
 
-def _useless(command: str, why: str) -> ApiError:
-    what = f"the kubeconfig's credential plugin {command[:200]!r} is of no use: {quoted(why)}"
+def _unusable(command: str, why: str) -> ApiError:
+    what = f"the kubeconfig's credential plugin {command[:200]!r} is unusable: {quoted(why)}"
     cure = "run it by hand, or ask who has made the kubeconfig"
     return ApiError(ErrorKind.UNREACHABLE, f"{what}; {cure}")

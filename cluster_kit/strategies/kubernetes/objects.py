@@ -31,7 +31,7 @@ class Meta(Struct, rename="camel"):
 
 
 class ListMeta(Struct, rename="camel"):
-    """``metadata`` of a page; it is the last one where there is no ``token`` to continue with."""
+    """``metadata`` of a page; the last page has no ``token`` to continue with."""
 
     resource_version: str = ""
     token: str = field(default="", name="continue")
@@ -39,7 +39,7 @@ class ListMeta(Struct, rename="camel"):
 
 
 class Page(Struct, Generic[Object]):
-    """One page of a list; a document without ``items`` is none."""
+    """One page of a list; a document without ``items`` is not a page."""
 
     metadata: ListMeta
     items: list[Object] | None

@@ -22,7 +22,7 @@ _FORM = "http://host:port or https://host:port"
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy.
+    """The proxy between us and the API server.
 
     Attributes:
         url: Its address, perhaps with credentials.
@@ -151,7 +151,7 @@ def _read(text: str, origin: str) -> Proxy:
         port = url.port
     except ValueError:
         raise ValueError(
-            f"{origin} names a proxy whose port is none: expected 1 to 65535"
+            f"{origin} names a proxy whose port is invalid: expected 1 to 65535"
         ) from None
     host = url.hostname or ""
     shown = f"{url.scheme}://{join_address(host, port) if port else host}"

@@ -65,7 +65,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class Reflector:
-    """One collection.
+    """Decides what to ask next about one collection.
 
     Args:
         cached: List what the server has in its cache, which spares etcd and may be a little behind.
@@ -76,8 +76,8 @@ class Reflector:
         self._cached = cached
         self._poll_s = poll_s
         self._limits = limits
-        self._exact = not cached
-        self._paged = True
+        self._exact = not cached  # whether to list from the store, not from the server's cache
+        self._paged = True  # False after a page of the last list came too late
         self._version: str | None = None  # to watch from; None: list first
         self._newest = "0"
         self._confirmed = True  # that the server has reached the version to watch from
@@ -88,8 +88,8 @@ class Reflector:
         self._failures = 0
         self._barred = 0  # watches in a row
         self._polls = 0  # lists to come before watching is tried again
-        self._least_s = 0.0
-        self._spread_s = 0.0
+        self._least_s = 0.0  # to wait at least before the next request
+        self._spread_s = 0.0  # of which a random half to all is waited on top of that
 
     @property
     def polling(self) -> bool:
@@ -126,7 +126,7 @@ class Reflector:
     def _not_older(self) -> Params:
         """Return the parameters that ask for what the server's cache has.
 
-        There is no limit: with one, servers take the version for an exact one.
+        They set no limit: with one, servers treat the version as an exact one.
         """
         return (("resourceVersion", self._newest), ("resourceVersionMatch", "NotOlderThan"))
 
@@ -218,7 +218,7 @@ class Reflector:
             raise ApiError(ErrorKind.EXPIRED, what)
 
     def _step_back(self) -> None:
-        """Go on at once; where that keeps failing, wait longer each time."""
+        """Retry at once the first time, and after a growing delay from then on."""
         self._failures += 1
         if self._failures > 1:
             self._spread_s = _bound_s(self._failures - 1)

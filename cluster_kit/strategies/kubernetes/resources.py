@@ -1,6 +1,6 @@
 """The API collections in which peers are found, and the peers in their objects. Pure.
 
-EndpointSlices are what there is to read for a Service; servers too old for them have Endpoints.
+The peers behind a Service are in its EndpointSlices; servers too old for these have Endpoints.
 Each object is read into one ``PeerAddress`` per address, whatever its kind. A pod that has ended
 has none: it keeps its address in the API for a while, when another pod may already have it.
 """

@@ -142,13 +142,13 @@ class KubernetesSession:
 
     async def _locate(self, request: Request) -> None:
         """Ask whether the server has reached the version to watch from."""
-        resource = self._resource = self._resource or await self._client.resource()
-        page = await self._client.read(await self._path(resource), Page[Versioned], request.params)
+        _, path = await self._collection()
+        page = await self._client.read(path, Page[Versioned], request.params)
         self._reflector.located(page.metadata.resource_version)
 
     async def _list(self, request: Request) -> None:
-        resource = self._resource = self._resource or await self._client.resource()
-        path, params = await self._path(resource), self._params(resource, request)
+        resource, path = await self._collection()
+        params = self._params(resource, request)
         page = await self._client.read(path, resource.page, params)
         self._pages = 1 if request.first else self._pages + 1
         if self._pages > self._limits.max_pages:
@@ -175,9 +175,8 @@ class KubernetesSession:
         self._reporter.wake()
 
     async def _watch(self, request: Request) -> None:
-        resource = self._resource = self._resource or await self._client.resource()
-        path, params = await self._path(resource), self._params(resource, request)
-        batches = self._client.watch(path, params, request.timeout_s)
+        resource, path = await self._collection()
+        batches = self._client.watch(path, self._params(resource, request), request.timeout_s)
         broken = False
         async with aclosing(batches):
             await anext(batches, None)
@@ -209,7 +208,7 @@ class KubernetesSession:
                 case "ERROR":
                     raise error_of(None, bytes(event.object), server=self._client.server)
         except UNREADABLE as exc:
-            raise self._client.no_answer(exc) from exc
+            raise self._client.unreadable(exc) from exc
 
     def _change(self, resource: Resource, event: WatchEvent) -> None:
         found = decode(event.object, type=resource.kind)
@@ -224,8 +223,11 @@ class KubernetesSession:
         self._reflector.heard(found.metadata.resource_version, self._lasted_s())
         self._reporter.wake()
 
-    async def _path(self, resource: Resource) -> str:
-        return resource.path(await self._client.namespace())
+    async def _collection(self) -> tuple[Resource, str]:
+        """Return the resource to read, and the path of its collection."""
+        if self._resource is None:
+            self._resource = await self._client.resource()
+        return self._resource, self._resource.path(await self._client.namespace())
 
     def _params(self, resource: Resource, request: Request) -> tuple[tuple[str, str], ...]:
         selected = resource.params(self._options.selector, self._options.service_name)

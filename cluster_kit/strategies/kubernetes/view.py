@@ -6,9 +6,9 @@ object without the wanted port adds no node, which is a problem only if no objec
 there is doubt, no node is removed.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes``, lib/strategy/kubernetes.ex, ``format_node``.
-Differs: IPv6 addresses make valid names in mode ``dns``; ``CLUSTER_DOMAIN`` counts for names, too;
-without a basename, or for a pod without a hostname in mode ``hostname``, a node is known by its
-address until it introduces itself.
+Differs: IPv6 addresses make valid names in mode ``dns``; ``CLUSTER_DOMAIN`` applies to names as
+well; without a basename, or for a pod without a hostname in mode ``hostname``, a node is known by
+its address until it introduces itself.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ class _Member(Struct, frozen=True):
 
 
 class CollectionView:
-    """One collection.
+    """The nodes of one collection.
 
     Args:
         naming: Turns addresses into nodes.
         prefer_ipv6: Which address family to choose for a pod that has both.
         count_unready: Whether pods count that fail their readiness probe.
-        needs_port: Whether a node is of use only with a port.
+        needs_port: Whether a node is usable only with a port.
         earlier: Nodes that an earlier run vouched for.
     """
 
@@ -106,7 +106,7 @@ class CollectionView:
 
     @property
     def problem(self) -> str | None:
-        """Why there are objects without a single node in them."""
+        """Why no object has a node, although there are objects; ``None`` if some has one."""
         return None if any(self._objects.values()) else min(self._problems.values(), default=None)
 
     @property

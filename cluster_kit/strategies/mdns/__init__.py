@@ -30,7 +30,7 @@ class MdnsStrategy(MdnsOptions):
     announces: ClassVar[bool] = True
 
     def serves_on(self, host: str) -> str:
-        """Return the interface, by address or name, that lets in most others."""
+        """Return the interface in use, by address or name, that most other machines can reach."""
         used = ["127.0.0.1" if each == LOOPBACK else each for each in self.interfaces or (host,)]
         return next((each for each in used if not is_loopback(each)), used[0])
 

@@ -6,7 +6,7 @@ all. An instance that doesn't answer is forgotten when its records expire; no no
 gone, since the others' records have expired by then, too.
 
 Nodes browse less and less often, the less the larger the network is. Once a node is lost without a
-goodbye, as by a partition, they begin anew. Memory and questions per second are bounded whatever
+goodbye, as by a partition, they start over. Memory and questions per second are bounded whatever
 the network sends.
 
 Source: RFC 6762, sections 5.2 (intervals), 7.1 (known answers), 10 (times to live).
@@ -32,8 +32,8 @@ MAX_INSTANCES = 10_000
 MAX_ASKED = 30  # instances between two ticks; the others wait for the next one
 TICK_S = 0.1
 FIRST_BROWSE_S = (0.02, 0.12)  # so that nodes that start together don't ask together
-BROWSE_S = (1.0, 1.2)  # then the double, and so on
-NETWORK_BROWSE_S = 60.0  # in the end, between two questions of any node: one heals a partition
+BROWSE_S = (1.0, 1.2)  # to the next question, then doubled each time
+NETWORK_BROWSE_S = 60.0  # at the longest, for the whole network: any question heals a partition
 MAX_BROWSE_S = 3600.0
 # fractions of a record's life at which to ask again, each drawn between two
 RENEW = ((0.5, 0.8), (0.82, 0.86), (0.88, 0.91), (0.93, 0.96))
@@ -189,8 +189,8 @@ class Browser:
                 return
         self._news[key] = None
 
-    def hear_of_hosts(self, hosts: set[str]) -> None:
-        """Note that addresses of these hosts, in lower case, were heard."""
+    def hear_addresses(self, hosts: set[str]) -> None:
+        """Note that these hosts, in lower case, have announced addresses."""
         for key, instance in self._instances.items():
             service = instance.service
             if instance.vouched is None and service and service.host.lower() in hosts:

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]
 
 from cluster_kit.abc import Discovery, Seen
-from cluster_kit.diagnosis import Finding, Outcome, failed, finding_of, listed
+from cluster_kit.diagnosis import Finding, empty, failed, finding_of, listed
 from cluster_kit.errors import cause_of
 from cluster_kit.host import is_loopback
 from cluster_kit.netdevice import NetDevice
@@ -29,17 +29,17 @@ from cluster_kit.strategies.mdns.interfaces import (
     InterfaceAddress,
     Nearby,
     choose,
-    interfaces,
+    devices,
     look_up,
 )
 from cluster_kit.strategies.mdns.options import MdnsOptions
 from cluster_kit.strategies.mdns.responder import Responder
 from cluster_kit.strategies.mdns.sockets import GROUP_V4, GROUP_V6, PORT, fault_of, pair
+from cluster_kit.strategies.multicast import only_others
 
 ECHO_S = 1.0  # a datagram that loops back takes less than a millisecond
 LISTEN_S = 2.5  # an answer is held back for 1.2 s where it has just been given
 MAX_KEPT = 100  # different things heard
-_SHOWN = 3
 _EVERY_TYPE = "_services._dns-sd._udp.local."
 _PTR, _IN = 12, 1
 _MAX_DATAGRAM_BYTES = 9000  # RFC 6762, section 17
@@ -47,7 +47,7 @@ _MAX_DATAGRAM_BYTES = 9000  # RFC 6762, section 17
 
 async def diagnose(options: MdnsOptions, ctx: Discovery) -> AsyncIterator[Finding]:
     """Yield a finding for each step, up to the first that makes the next ones pointless."""
-    known = interfaces()
+    known = devices()
     wanted = options.interfaces or (await look_up(ctx.local.host) or [ctx.local.host])[:1]
     places, faults = choose(wanted, known, options.ip_version)
     for fault in faults:
@@ -165,8 +165,7 @@ async def _hear_others(
         got += f"; ignored: {listed(sorted(ignored))}" if ignored else ""
         return Finding(asked=asked, got=got)
     got = f"{'this node itself only' if nodes else 'nobody'} within {LISTEN_S:g} s"
-    cause = _why_nobody(options, probes, ignored)
-    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+    return empty(asked, got, _why_nobody(options, probes, ignored))
 
 
 async def _browse(
@@ -179,7 +178,7 @@ async def _browse(
     def hear(records: list[Record], hosts: set[str]) -> None:
         for record in records:
             browser.hear(record, loop.time())
-        browser.hear_of_hosts(hosts)
+        browser.hear_addresses(hosts)
 
     responder = Responder(places, known, options.service_type, hear)
     browser = Browser(
@@ -208,8 +207,7 @@ async def _browse(
 
 def _why_nobody(options: MdnsOptions, probes: list[MulticastProbe], ignored: dict[str, str]) -> str:
     if ignored:
-        others = sorted(ignored.items())[:_SHOWN]
-        return "only others are heard: " + "; ".join(f"{why}: {cure}" for why, cure in others)
+        return only_others(ignored)
     if all(is_loopback(probe.place.address) for probe in probes):
         return (
             "no other such node runs on this machine; nodes elsewhere are never heard on loopback: "

@@ -23,7 +23,7 @@ class _HeardAddress(NamedTuple):
 
 
 class Hosts:
-    """Bounded: a new host replaces the one heard longest ago; surplus addresses are dropped."""
+    """A bounded number: a new host replaces the one heard longest ago."""
 
     def __init__(self) -> None:
         self._heard: dict[str, dict[str, _HeardAddress]] = {}

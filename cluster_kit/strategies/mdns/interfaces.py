@@ -20,12 +20,12 @@ from ipaddress import ip_network
 
 import ifaddr
 
-from cluster_kit.diagnosis import SourceFault
+from cluster_kit.fault import Fault
 from cluster_kit.host import ip_of, is_loopback, is_v6
-from cluster_kit.netdevice import Flag, NetDevice, flags_of
-from cluster_kit.resolving import resolve
-from cluster_kit.strategies.interfaces import why_unusable
+from cluster_kit.netdevice import InterfaceFlags, NetDevice, flags_of
+from cluster_kit.resolving import addresses_of, resolve
 from cluster_kit.strategies.mdns.options import IpVersion
+from cluster_kit.strategies.multicast import why_unusable
 
 LOOK_UP_S = 1.0  # of a host name; everything else waits for it
 
@@ -74,7 +74,7 @@ class Nearby:
         return next((used for network, used in self._networks if ip in network), not self._loops)
 
 
-def interfaces() -> list[NetDevice]:
+def devices() -> list[NetDevice]:
     """Return the interfaces of this machine."""
     return [
         NetDevice(
@@ -82,21 +82,21 @@ def interfaces() -> list[NetDevice]:
             adapter.index or 0,
             tuple(ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips),
             tuple(ip.network_prefix for ip in adapter.ips),
-            _flags_of(adapter.name),
+            *_flags_of(adapter.name),
         )
         for adapter in ifaddr.get_adapters(include_unconfigured=True)
     ]
 
 
-def _flags_of(name: str) -> Flag:
+def _flags_of(name: str) -> InterfaceFlags:
     try:
         return flags_of(name.encode())
     except OSError:  # it has just gone
-        return Flag(0)
+        return InterfaceFlags(False, False, False, False)
 
 
 async def look_up(host: str) -> list[str]:
-    """Return the addresses of ``host``, IPv4 first; none if they can't be had in time."""
+    """Return the addresses of ``host``, IPv4 first; none if it can't be looked up in time."""
     if ip_of(host):
         return [host]
     try:
@@ -104,13 +104,12 @@ async def look_up(host: str) -> list[str]:
             found = await resolve(host, kind=socket.SOCK_DGRAM)
     except OSError:
         return []
-    addresses = {str(sockaddr[0]) for *_, sockaddr in found}
-    return sorted(addresses, key=lambda address: (is_v6(address), address))
+    return sorted(addresses_of(found), key=lambda address: (is_v6(address), address))
 
 
 def choose(
     wanted: Iterable[str], known: Sequence[NetDevice], ip_version: IpVersion
-) -> tuple[list[InterfaceAddress], list[SourceFault]]:
+) -> tuple[list[InterfaceAddress], list[Fault]]:
     """Return the addresses to use, and why some of the wanted interfaces can't be used. Pure.
 
     Args:
@@ -119,17 +118,24 @@ def choose(
         ip_version: Which protocols to use; where there are both, IPv4 comes first.
     """
     chosen: dict[InterfaceAddress, None] = {}
-    faults: list[SourceFault] = []
+    faults: list[Fault] = []
     for each in wanted:
-        device = _find(each, known)
-        fault = _not_there(each, known) if device is None else why_unusable(device)
-        if device is not None and fault is None:
-            found = _addresses(each, device, ip_version)
+        found = _usable(each, known, ip_version)
+        if isinstance(found, Fault):
+            faults.append(found)
+        else:
             chosen |= dict.fromkeys(found)
-            fault = None if found else _no_address(device, ip_version)
-        if fault is not None:
-            faults.append(fault)
     return list(chosen), faults
+
+
+def _usable(
+    wanted: str, known: Sequence[NetDevice], ip_version: IpVersion
+) -> list[InterfaceAddress] | Fault:
+    device = _find(wanted, known)
+    if device is None:
+        return _not_there(wanted, known)
+    fault = why_unusable(device)
+    return fault or _addresses(wanted, device, ip_version) or _no_address(device, ip_version)
 
 
 def _find(wanted: str, known: Sequence[NetDevice]) -> NetDevice | None:
@@ -144,17 +150,17 @@ def _find(wanted: str, known: Sequence[NetDevice]) -> NetDevice | None:
     return None
 
 
-def _not_there(wanted: str, known: Sequence[NetDevice]) -> SourceFault:
+def _not_there(wanted: str, known: Sequence[NetDevice]) -> Fault:
     there = (f"{each.name} ({', '.join(each.addresses)})" for each in known if each.addresses)
     what = f"no interface has {'that address' if ip_of(wanted) else 'that name or address'}"
     cure = "correct the host in the node's name, or interfaces"
     known_here = f"this machine has {', '.join(there) or 'none'}"
-    return SourceFault(f"interface {wanted!r}", what, f"{cure}; {known_here}")
+    return Fault((), what, f"{cure}; {known_here}", place=f"interface {wanted!r}")
 
 
-def _no_address(device: NetDevice, ip_version: IpVersion) -> SourceFault:
-    what = f"it has no address of IP{ip_version}"
-    return SourceFault(f"interface {device.name}", what, "give it one, or change ip_version")
+def _no_address(device: NetDevice, ip_version: IpVersion) -> Fault:
+    what, cure = f"it has no address of IP{ip_version}", "give it one, or change ip_version"
+    return Fault((), what, cure, place=f"interface {device.name}")
 
 
 def _addresses(wanted: str, device: NetDevice, ip_version: IpVersion) -> list[InterfaceAddress]:

@@ -180,19 +180,19 @@ def address_to_dial(addresses: Iterable[str], port: int, *, loopback: bool) -> s
     IPv4 comes first, link-local last.
 
     Args:
-        addresses: Those of the host; a link-local IPv6 address is of use only with its scope.
+        addresses: Those of the host; a link-local IPv6 address is usable only with its scope.
         port: The announced port.
         loopback: Whether loopback addresses can be dialled: from another machine they can't.
     """
     ips = {each: ipaddress.ip_address(each) for each in addresses}
-    usable = [each for each, ip in ips.items() if _is_of_use(ip, loopback=loopback)]
+    usable = [each for each, ip in ips.items() if _is_usable(ip, loopback=loopback)]
     if not usable:
         return None
     best = min(usable, key=lambda each: (ips[each].version, ips[each].is_link_local, each))
     return join_address(best, port)
 
 
-def _is_of_use(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, loopback: bool) -> bool:
+def _is_usable(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, loopback: bool) -> bool:
     if ip.is_unspecified or ip.is_multicast or str(ip) == "255.255.255.255":
         return False
     if ip.is_loopback:

@@ -80,7 +80,7 @@ class Responder(RecordUpdateListener):
         self._heard = heard
         self._records: list[Record] = []
         self._hosts = Hosts()
-        self._new_addresses: set[str] = set()  # hosts
+        self._new_hosts: set[str] = set()  # with new addresses
         self._announcing: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
@@ -156,7 +156,7 @@ class Responder(RecordUpdateListener):
                     ttl_s=record.ttl,
                     replaces=record.unique,
                 )
-                self._new_addresses.add(record.name.lower())
+                self._new_hosts.add(record.name.lower())
             else:
                 found = _found(record, self._service_type)
                 if found is not None and is_instance(found.instance, self._service_type):
@@ -164,9 +164,9 @@ class Responder(RecordUpdateListener):
 
     def async_update_records_complete(self) -> None:
         """Pass on the collected records; the cache has them by now."""
-        if self._records or self._new_addresses:
-            records, hosts = self._records, self._new_addresses
-            self._records, self._new_addresses = [], set()
+        if self._records or self._new_hosts:
+            records, hosts = self._records, self._new_hosts
+            self._records, self._new_hosts = [], set()
             self._heard(records, hosts)
 
 
@@ -188,8 +188,8 @@ class _NearbyFilter(asyncio.DatagramProtocol):
 def _found(record: DNSRecord, service_type: str) -> Record | None:
     """Return what a record says about an instance.
 
-    A goodbye to the service counts, too: zeroconf passes on none to a pointer that it doesn't
-    remember, and in a settled cluster nobody asks for pointers for longer than it remembers them.
+    A goodbye of the service record counts as well: zeroconf passes on that of a pointer only while
+    it remembers the pointer, and in a settled cluster nobody asks for pointers that often.
     """
     match record:
         case DNSPointer() if record.name.lower() == service_type.lower():

@@ -17,14 +17,14 @@ from zeroconf import ServiceInfo
 
 from cluster_kit.abc import Discovery, Observation
 from cluster_kit.attended import AttendedClock
-from cluster_kit.diagnosis import SourceFault
 from cluster_kit.errors import DiscoveryError
+from cluster_kit.fault import Fault
 from cluster_kit.host import is_loopback
 from cluster_kit.netdevice import NetDevice
 from cluster_kit.node import host_and_port
 from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.mdns.browser import Browser, IgnoredInstance, Record
-from cluster_kit.strategies.mdns.interfaces import InterfaceAddress, choose, interfaces, look_up
+from cluster_kit.strategies.mdns.interfaces import InterfaceAddress, choose, devices, look_up
 from cluster_kit.strategies.mdns.options import MdnsOptions
 from cluster_kit.strategies.mdns.records import Announcement, encode, host_name, instance_name
 from cluster_kit.strategies.mdns.responder import Responder
@@ -59,7 +59,7 @@ class MdnsSession:
         self._echo_by_s = inf  # unless an announcement is to be heard back
         self._revision = 0
         self._announce_at_s = inf
-        self._faults: list[SourceFault] = []
+        self._faults: list[Fault] = []
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what is heard, until closed."""
@@ -105,7 +105,7 @@ class MdnsSession:
         now_s = self._clock.now_s()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_S
-            await self._look()
+            await self._check_interfaces()
         if self._responder is not None and now_s >= self._announce_at_s:
             await self._announce(self._responder)
         if self._responder is not None and (questions := self._browser.tick(now_s)):
@@ -115,7 +115,7 @@ class MdnsSession:
         now_s = self._clock.now_s()
         for record in records:
             self._browser.hear(record, now_s)
-        self._browser.hear_of_hosts(hosts)
+        self._browser.hear_addresses(hosts)
         self._reporter.wake()
 
     def _addresses_of(self, host: str) -> Iterable[str]:
@@ -123,9 +123,9 @@ class MdnsSession:
 
     # -- interfaces --------------------------------------------------------------------------------
 
-    async def _look(self) -> None:
+    async def _check_interfaces(self) -> None:
         """Use the interfaces that can be used now."""
-        known = interfaces()
+        known = devices()
         wanted = self._options.interfaces or [await self._own_host()]
         places, faults = choose(wanted, known, self._options.ip_version)
         probed = {place: None if place in self._used else probe(place) for place in places}
@@ -147,7 +147,7 @@ class MdnsSession:
         try:
             responder = Responder(places, known, self._options.service_type, self._hear)
         except OSError as exc:  # something has changed since they were probed
-            self._failed(fault_of(f"cannot use {_listed(places)}", exc))
+            self._failed(fault_of(f"cannot use {_names(places)}", exc))
             return
         self._responder, self._used = responder, places
         self._browser.loopback = any(is_loopback(place.address) for place in places)
@@ -155,13 +155,13 @@ class MdnsSession:
         self._browser.start(self._clock.now_s())
         self._announce_at_s = self._clock.now_s()
 
-    def _report(self, faults: list[SourceFault]) -> None:
+    def _report(self, faults: list[Fault]) -> None:
         """Report faults of interfaces: as a failure if none is left, else as a warning, once."""
         text = "; ".join(map(str, faults))
         if faults and not self._used:
             self._failed(text)
         elif faults and faults != self._faults:
-            log.warning("mdns: only %s used: %s", _listed(self._used), text)
+            log.warning("mdns: only %s used: %s", _names(self._used), text)
         self._faults = faults
 
     # -- this node ---------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class MdnsSession:
             self._failed(self._why_not_announced())
 
     async def _info(self) -> ServiceInfo | None:
-        """Return what to register; ``None`` if nobody could dial it."""
+        """Return what to register; ``None`` if no peer could dial it."""
         local = self._ctx.local
         assert local.boot_id is not None
         host, port = host_and_port(local.address) or ("", 0)
@@ -207,12 +207,12 @@ class MdnsSession:
             parsed_addresses=[address.partition("%")[0] for address in self._addresses],
         )
 
-    def _why_not_announced(self) -> SourceFault:
-        where = f"cannot announce {self._ctx.local.address!r}"
-        if host_and_port(self._ctx.local.address):
-            return SourceFault(where, "its host has no address", "advertise one that has")
-        cure = "use another strategy, such as gossip, with this connector"
-        return SourceFault(where, "DNS carries a host and a port", cure)
+    def _why_not_announced(self) -> Fault:
+        what, cure = "its host has no address", "advertise one that has"
+        if not host_and_port(self._ctx.local.address):
+            what = "DNS carries a host and a port"
+            cure = "use another strategy, such as gossip, with this connector"
+        return Fault((), what, cure, place=f"cannot announce {self._ctx.local.address!r}")
 
     def _listen_for_echo(self) -> None:
         if self._browser.heard_itself and self._echo_by_s < inf:
@@ -221,13 +221,13 @@ class MdnsSession:
         elif self._clock.now_s() >= self._echo_by_s:
             self._echo_by_s = inf
             self._announce_at_s = self._look_at_s
-            where = f"this node's own announcement isn't heard on {_listed(self._used)}"
+            place = f"this node's own announcement isn't heard on {_names(self._used)}"
             cure = f"allow UDP to port {PORT} in and out"
-            self._failed(SourceFault(where, "a firewall drops it", cure))
+            self._failed(Fault((), "a firewall drops it", cure, place=place))
 
     # -- health ------------------------------------------------------------------------------------
 
-    def _failed(self, fault: SourceFault | str) -> None:
+    def _failed(self, fault: Fault | str) -> None:
         text = f"mdns: {fault}; trying again"
         self._reporter.failed(DiscoveryError(text, strategy="mdns"))
 
@@ -243,5 +243,5 @@ class MdnsSession:
             await responder.close(goodbye=goodbye)
 
 
-def _listed(places: list[InterfaceAddress]) -> str:
+def _names(places: list[InterfaceAddress]) -> str:
     return ", ".join(map(str, places))

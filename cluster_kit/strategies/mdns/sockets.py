@@ -12,8 +12,8 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from cluster_kit.diagnosis import SourceFault
 from cluster_kit.errors import cause_of
+from cluster_kit.fault import Fault
 from cluster_kit.strategies.mdns.interfaces import InterfaceAddress
 
 PORT = 5353
@@ -76,7 +76,7 @@ def pair(place: InterfaceAddress) -> Iterator[tuple[socket.socket, socket.socket
         yield hearing, sending
 
 
-def probe(place: InterfaceAddress) -> SourceFault | None:
+def probe(place: InterfaceAddress) -> Fault | None:
     """Return why ``place`` can't be used; ``None`` if it can."""
     try:
         with pair(place):
@@ -85,7 +85,7 @@ def probe(place: InterfaceAddress) -> SourceFault | None:
         return fault_of(f"cannot use {place}", exc)
 
 
-def fault_of(where: str, error: OSError) -> SourceFault:
+def fault_of(where: str, error: OSError) -> Fault:
     """Return an error of a socket as a fault."""
     cause, cure = _CAUSES.get(error.errno or 0, (cause_of(error), ""))
-    return SourceFault(where, cause, cure)
+    return Fault((), cause, cure, place=where)

@@ -1,4 +1,4 @@
-"""The keys for certificates from files: a folder or three files, and a trust domain."""
+"""Reads the settings for certificates: a folder or three files, and a trust domain."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _read(
         return read_certificate_files(paths, host, domain)
     except UnusableFileError as exc:
         culprit = next((own[key] for key, path in files.items() if path == exc.culprit), first)
-        raise culprit.placed(exc.fault) from None
+        raise culprit.error_of(exc.fault) from None
 
 
 def _trust_domain(piece: Piece) -> str:
