@@ -29,6 +29,7 @@ from cluster_kit.events import (
     TopologyRestarted,
 )
 from cluster_kit.node import Node
+from cluster_kit.pipe import messages
 from cluster_kit.pipe.channel import Parcel
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.calls import Answers, PendingCalls
@@ -40,7 +41,6 @@ from cluster_kit.supervisor.restart import Escalate, Replace, RestartPolicy, lim
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.status_tracker import StatusTracker
 from cluster_kit.supervisor.topics.switchboard import Switchboard
-from cluster_kit.worker import messages
 
 P = ParamSpec("P")
 

@@ -22,8 +22,8 @@ from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import ConnectError, described
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
+from cluster_kit.pipe.messages import Forwarded, LinkClosed, LinkOpened
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened
 from cluster_kit.worker.outbox import MAX_PENDING_BYTES, Outbox
 
 log = logging.getLogger("cluster_kit.worker")

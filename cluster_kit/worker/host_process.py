@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from cluster_kit.errors import described
-from cluster_kit.worker.messages import Logged, fault_of
+from cluster_kit.pipe.messages import Logged, fault_of
 
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 

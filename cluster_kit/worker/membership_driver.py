@@ -19,8 +19,8 @@ from cluster_kit.membership.reconciler import Command
 from cluster_kit.membership.reports import Report
 from cluster_kit.membership.selection import TopologyError
 from cluster_kit.network import Clock
+from cluster_kit.pipe.messages import BEAT_S, CannotServe
 from cluster_kit.worker.host_process import EXIT_BROKEN, HostProcess
-from cluster_kit.worker.messages import BEAT_S, CannotServe
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.plugin_calls import as_config_error
 

@@ -17,8 +17,8 @@ from cluster_kit.errors import CommandError, described
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Channel
+from cluster_kit.pipe.messages import Beat, Happened, Logged, Reply, View
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.messages import Beat, Happened, Logged, Reply, View
 from cluster_kit.worker.plugin_calls import CLOSE_S
 
 MAX_PENDING_BYTES = 1 << 20  # with more than this pending, events give way to a view

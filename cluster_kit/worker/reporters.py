@@ -18,11 +18,11 @@ from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.sources import EXCHANGE
 from cluster_kit.node import Node
+from cluster_kit.pipe.messages import Announced, SourceHealth
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.forwarding import Forwarding
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.membership_driver import MembershipDriver
-from cluster_kit.worker.messages import Announced, SourceHealth
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.plugin_values import check_plain
 

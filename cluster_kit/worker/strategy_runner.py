@@ -17,8 +17,8 @@ from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
 from cluster_kit.membership.retry import Backoff, Intensity
 from cluster_kit.node import Node
+from cluster_kit.pipe.messages import SourceHealth
 from cluster_kit.worker.local_node import LocalNode
-from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.plugin_calls import CLOSE_S, attempt
 from cluster_kit.worker.plugin_values import check_observation, checked_stream
 from cluster_kit.worker.reporters import SourceReporter

@@ -26,9 +26,9 @@ from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.rules import Settings
 from cluster_kit.network import Network
 from cluster_kit.node import Node
+from cluster_kit.pipe import messages
 from cluster_kit.pipe.channel import Channel, Parcel
 from cluster_kit.security.keys import Keyring
-from cluster_kit.worker import messages
 from cluster_kit.worker.coalescer import Coalescer
 from cluster_kit.worker.connector_runner import ConnectorRunner
 from cluster_kit.worker.forwarding import Forwarding

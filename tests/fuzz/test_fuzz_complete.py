@@ -88,7 +88,7 @@ NOT_DECODERS = {
     "worker.reporters:LinkReporter.message": "hands on, unread",
     "worker.reporters:LinkReporter.secrets": "ids that a link told, which frames have bounded",
     "worker.reporters:LinkReporter.up": "hands on, unread",
-    "worker.messages:Inspected.of": "ids that a link told, which frames have bounded",
+    "pipe.messages:Inspected.of": "ids that a link told, which frames have bounded",
     "worker.outbox:Outbox.send_parcel": "sends",
     "worker.trust_warnings:DroppedSecrets.changed": "ids of our own",
 }

@@ -11,7 +11,7 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import NodeDown, NodeUp, Reason
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
-from cluster_kit.worker.messages import (
+from cluster_kit.pipe.messages import (
     Forwarded,
     Happened,
     LinkClosed,

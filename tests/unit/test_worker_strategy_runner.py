@@ -6,8 +6,8 @@ from contextlib import suppress
 from cluster_kit import DiscoveryError, Failed, Fence, Found, Node, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.network.system import SystemNetwork
+from cluster_kit.pipe.messages import SourceHealth
 from cluster_kit.worker.local_node import LocalNode
-from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.strategy_runner import StrategyRunner
 
 HERE = LocalNode(
