@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from cluster_kit.abc import Failed, Found, Observation, Seen, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
-from cluster_kit.membership.retry import Backoff, Intensity
 from cluster_kit.node import Node
 from cluster_kit.pipe.messages import SourceHealth
+from cluster_kit.retry import Backoff, Intensity
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.plugin_calls import CLOSE_S, attempt
 from cluster_kit.worker.plugin_values import check_observation, checked_stream

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.membership.rate_limit import KeyedRateLimit
-from cluster_kit.membership.retry import Backoff
+from cluster_kit.retry import Backoff
 
 jitters = st.floats(0, 1, exclude_max=True)
 
