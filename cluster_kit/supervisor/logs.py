@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from cluster_kit.membership.rate_limit import KeyedRateLimit
 from cluster_kit.pipe.messages import Logged, fault_of
+from cluster_kit.rate_limit import KeyedRateLimit
 from cluster_kit.supervisor.threads import CancellableThread, OneShotEvent
 from cluster_kit.throttle import REPEAT_S, Throttle
 

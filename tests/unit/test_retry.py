@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.membership.rate_limit import KeyedRateLimit
+from cluster_kit.rate_limit import KeyedRateLimit
 from cluster_kit.retry import Backoff
 
 jitters = st.floats(0, 1, exclude_max=True)
