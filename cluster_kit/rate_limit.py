@@ -1,7 +1,7 @@
 """Limits how often something may happen: a burst at once, then a steady rate. Pure.
 
-``RateLimit`` is the rule, for callers that keep the state themselves; ``TokenBucket`` holds one
-state, ``KeyedRateLimit`` one for each key.
+A ``TokenBucket`` counts for one owner. ``RateLimit`` is for callers that keep its state, a single
+number, beside other things that they know of a peer; ``KeyedRateLimit`` keeps one for each key.
 """
 
 from __future__ import annotations
@@ -37,23 +37,27 @@ class RateLimit:
         owed_s = paid_s - now_s
         return burst if owed_s <= 0 else max(0, int(burst - owed_s / self._interval_s + _ROUNDING))
 
-    def charge(self, paid_s: float, now_s: float, count: int = 1) -> float:
-        """Return the new state after ``count`` more."""
-        return (paid_s if paid_s > now_s else now_s) + count * self._interval_s
+    def charge(self, paid_s: float, now_s: float) -> float:
+        """Return the new state after one more."""
+        return (paid_s if paid_s > now_s else now_s) + self._interval_s
 
 
 class TokenBucket:
     """Allows ``per_s`` happenings a second on average, and ``burst`` at once."""
 
-    def __init__(self, per_s: float, burst: int) -> None:
-        self._limit = RateLimit(1 / per_s)
+    def __init__(self, per_s: float, burst: float) -> None:
+        self._per_s = per_s
         self._burst = burst
-        self._paid_s = -inf
+        self._tokens = burst
+        self._filled_s = 0.0
 
     def take(self, now_s: float, wanted: int = 1) -> int:
         """Return how many of the wanted ones are allowed now; these count as done."""
-        granted = min(wanted, self._limit.room(self._paid_s, now_s, self._burst))
-        self._paid_s = self._limit.charge(self._paid_s, now_s, granted)
+        refill = (now_s - self._filled_s) * self._per_s
+        self._tokens = min(self._burst, self._tokens + refill)
+        self._filled_s = now_s
+        granted = min(wanted, int(self._tokens))
+        self._tokens -= granted
         return granted
 
 

@@ -84,7 +84,7 @@ from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
 ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)
 ANNOUNCE_BYTES = 512  # longer than most answers; RFC 791 asks every host to accept 576
 ANSWERERS = 8  # how many of the nodes that receive an announcement answer it, on average
-ANSWERS_PER_S = 20  # per node, and as many at once
+ANSWERS_PER_S = 20.0  # per node, and as many at once
 REMEMBERED = 2048  # decoded datagrams; a node repeats itself until it changes
 REMEMBERED_AT_ONCE = 16  # batches; useful where several nodes share a process
 LATE_S = 1.0  # how late a tick may come and still refresh peers in time

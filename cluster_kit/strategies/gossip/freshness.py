@@ -26,7 +26,7 @@ from cluster_kit.wire.envelope import NO_NONCE, NONCE_BYTES
 from cluster_kit.wire.gossip import Boot
 
 NONCE_S = 5.0  # until the next nonce; the last one still counts, as an answer may be under way
-ASKS_PER_S = 400  # as many answers as one socket can hold
+ASKS_PER_S = 400.0  # as many answers as one socket can hold
 AGAIN_S = 0.05  # until an unknown run is asked again, doubled each time; announcements are as close
 MAX_ASKED = 2048  # runs that are remembered, with the time to ask them again
 _US = 1_000_000
