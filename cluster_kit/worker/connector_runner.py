@@ -58,7 +58,6 @@ class ConnectorRunner:
         connector: Connector,
         links: LinkReporter,
         driver: MembershipDriver,
-        *,
         here: LocalNode,
         connect_timeout_s: float,
     ) -> None:

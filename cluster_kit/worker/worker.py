@@ -75,45 +75,51 @@ class Worker:
         network: Network,
         process: HostProcess,
     ) -> None:
-        self.here = LocalNode.of_new_run(start, network)
-        self._start = start
+        self.here = here = LocalNode.of_new_run(start, network)
+        self._start, config = start, start.topology
         self._early: list[object] | None = list(early)  # None once the worker serves
         self._channel, self._loop = channel, loop
         self._stopping, self._process = stopping, process
         self._calls: set[asyncio.Task[None]] = set()
         self._metadata = Coalescer(loop, CHANGE_S, self._change_metadata)
-        self._outbox = Outbox(channel, loop, start.known)
-        connector = start.topology.connector.build()
-        self._membership = _membership(start.topology, self.local, connector)
         self._clock = AttendedClock(network.clock.monotonic_s, messages.BEAT_S)
+        self._outbox = Outbox(channel, loop, start.known)
+        process.forward_logs(self._outbox.send, start.log_level)
+        connector = config.connector.build()
+        strategies = [each.build() for each in config.strategies]
+        partial = any(strategy.partial for strategy in strategies)
+        self._membership = _membership(config, here.node, connector)
         self._forwarding = Forwarding(
             connector, self._outbox, loop, clock=self._clock, greeting=start.greeting
         )
-        process.forward_logs(self._outbox.send, start.log_level)
-        self._wire(connector, [each.build() for each in start.topology.strategies])
-
-    def _wire(self, connector: Connector, strategies: list[Strategy]) -> None:
-        config, here = self._start.topology, self.here
-        partial = any(strategy.partial for strategy in strategies)
-        self._driver = MembershipDriver(
-            self._membership,
-            config.max_nodes,
-            self._outbox,
-            loop=self._loop,
-            clock=self._clock,
-            wall_clock=here.network.clock,
-            stopping=self._stopping,
-            process=self._process,
-        )
+        self._driver = self._new_driver()
         self._links = LinkReporter(
             self._membership, self._driver, self._forwarding, here=here, partial=partial
         )
-        timeout_s = config.connect_timeout_s
         self._connector = ConnectorRunner(
-            connector, self._links, self._driver, here=here, connect_timeout_s=timeout_s
+            connector, self._links, self._driver, here, config.connect_timeout_s
         )
-        self._driver.attach(self._connector)
-        sources = SourceReporter(
+        self._driver.execute = self._connector.execute
+        self._strategies = self._runners_of(strategies)
+        self._isolation = IsolationWarnings(
+            self._membership, self._clock.now_s(), partial=partial, sources=config.sources
+        )
+
+    def _new_driver(self) -> MembershipDriver:
+        return MembershipDriver(
+            self._membership,
+            self._start.topology.max_nodes,
+            self._outbox,
+            loop=self._loop,
+            clock=self._clock,
+            wall_clock=self.here.network.clock,
+            stopping=self._stopping,
+            process=self._process,
+        )
+
+    def _runners_of(self, strategies: Iterable[Strategy]) -> list[StrategyRunner]:
+        config, here = self._start.topology, self.here
+        reporter = SourceReporter(
             self._driver,
             self._outbox,
             self._links,
@@ -121,19 +127,10 @@ class Worker:
             sources=config.sources,
             stopping=self._stopping,
         )
-        self._strategies = [
-            StrategyRunner(name, strategy, config.child_spec, here=here, reporter=sources)
+        return [
+            StrategyRunner(name, strategy, config.child_spec, here=here, reporter=reporter)
             for name, strategy in zip(config.sources, strategies, strict=True)
         ]
-        now_s = self._clock.now_s()
-        self._isolation = IsolationWarnings(
-            self._membership, partial=partial, sources=config.sources, now_s=now_s
-        )
-
-    @property
-    def local(self) -> Node:
-        """This node as it is now."""
-        return self.here.node
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -268,12 +265,12 @@ class Worker:
         self._changed()
 
     def _change_metadata(self, metadata: Mapping[str, str]) -> None:
-        self.here.node = self.local.evolve(metadata=metadata)
+        self.here.node = self.here.node.evolve(metadata=metadata)
         self._changed()
 
     def _changed(self) -> None:
         """Let all parts know that this node has changed."""
-        self._driver.report(reports.LocalChanged(self.local))
+        self._driver.report(reports.LocalChanged(self.here.node))
         for each in self._strategies:
             each.context.notify()
         self._connector.update()

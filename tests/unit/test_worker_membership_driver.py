@@ -64,7 +64,7 @@ class Stage:
             stopping=self.stopping,
             process=SimpleNamespace(end=self._end),
         )
-        self.driver.attach(SimpleNamespace(execute=self.effects.append))
+        self.driver.execute = self.effects.append
 
     def _end(self, code):
         self.effects.append(code)

@@ -112,7 +112,7 @@ class NodeProcess:
     @property
     def node(self) -> Node:
         """The node as it introduces itself."""
-        return self.worker.local
+        return self.worker.here.node
 
     def renew(self, keyring: Keyring) -> None:
         """Replace its keys."""
