@@ -32,7 +32,7 @@ from cluster_kit.worker.membership_driver import MembershipDriver
 from cluster_kit.worker.plugin_calls import CallResult, attempt
 from cluster_kit.worker.plugin_values import check_plain
 from cluster_kit.worker.reachability import warn_if_loopback
-from cluster_kit.worker.reporters import LinkReporter
+from cluster_kit.worker.report_receivers import LinkReceiver
 from cluster_kit.worker.trust_warnings import DroppedSecrets, UntrustedPeers
 
 log = logging.getLogger("cluster_kit.worker")
@@ -56,7 +56,7 @@ class ConnectorRunner:
     def __init__(
         self,
         connector: Connector,
-        links: LinkReporter,
+        links: LinkReceiver,
         driver: MembershipDriver,
         here: LocalNode,
         connect_timeout_s: float,

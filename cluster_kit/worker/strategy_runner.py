@@ -21,7 +21,7 @@ from cluster_kit.retry import Backoff, Intensity
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.plugin_calls import CLOSE_S, attempt
 from cluster_kit.worker.plugin_values import check_observation, checked_stream
-from cluster_kit.worker.reporters import SourceReporter
+from cluster_kit.worker.report_receivers import SourceReceiver
 
 log = logging.getLogger("cluster_kit.worker")
 
@@ -79,7 +79,7 @@ class StrategyRunner:
         strategy: What it runs.
         child_spec: How often the strategy may raise.
         here: This node.
-        reporter: Takes observations at once, and the health of the source at intervals.
+        receiver: Takes observations at once, and the health of the source at intervals.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class StrategyRunner:
         child_spec: ChildSpec,
         *,
         here: LocalNode,
-        reporter: SourceReporter,
+        receiver: SourceReceiver,
     ) -> None:
         self.name = name
         self._strategy = strategy
-        self._reporter = reporter
+        self._receiver = receiver
         self._calm_s = child_spec.max_seconds
         self._intensity = Intensity(child_spec.max_restarts, child_spec.max_seconds)
         self._backoff = Backoff(_FIRST_RESTART_S, _LAST_RESTART_S)
@@ -131,7 +131,7 @@ class StrategyRunner:
         observations = checked_stream(self._strategy.discover(self.context))
         try:
             if not self._strategy.announces:
-                self._reporter.announced(self.name)
+                self._receiver.announced(self.name)
             count = 0
             async for observation in observations:
                 self._observed(observation)
@@ -155,7 +155,7 @@ class StrategyRunner:
         check_observation(observation)
         if self._fault is not None or not isinstance(observation, Seen):
             self._judge(observation)
-        self._reporter.observed(self.name, observation)
+        self._receiver.observed(self.name, observation)
 
     def _judge(self, observation: Observation) -> None:
         """Infer from an observation how the source itself is doing."""
@@ -170,7 +170,7 @@ class StrategyRunner:
         """The strategy has announced this node, perhaps once more: any earlier fault is over."""
         self._fault = None
         self._update_health()
-        self._reporter.announced(self.name)
+        self._receiver.announced(self.name)
 
     def _crashed(self, exc: BaseException, *, ran_s: float, now_s: float) -> None:
         self._crashes = 1 if ran_s > self._calm_s else self._crashes + 1
@@ -200,7 +200,7 @@ class StrategyRunner:
         health = self._health()
         if self._failing != (health.error is not None):
             self._failing = not self._failing
-            report = self._reporter.fails if self._failing else self._reporter.works
+            report = self._receiver.fails if self._failing else self._receiver.works
             report(self.name)
         if self._reporting is not None or health == self._reported:
             return
@@ -224,4 +224,4 @@ class StrategyRunner:
             log.warning("%s: source failed: %s; what was known is kept", self.name, self._fault)
         self._reported = health
         self._reported_at_s = asyncio.get_running_loop().time()
-        self._reporter.health(health)
+        self._receiver.health(health)

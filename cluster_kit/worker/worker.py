@@ -2,9 +2,9 @@
 
 ::
 
-    StrategyRunner  ---> SourceReporter ---.                   ,---> ConnectorRunner.execute
+    StrategyRunner  ---> SourceReceiver ---.                   ,---> ConnectorRunner.execute
                                            +--> MembershipDriver
-    ConnectorRunner ---> LinkReporter -----'                   `---> Outbox ---> supervisor
+    ConnectorRunner ---> LinkReceiver -----'                   `---> Outbox ---> supervisor
                               |                                         ^
                               '--- messages of peers ---> Forwarding ---'
 
@@ -38,7 +38,7 @@ from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.membership_driver import MembershipDriver
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.plugin_calls import CLOSE_S, as_config_error
-from cluster_kit.worker.reporters import LinkReporter, SourceReporter
+from cluster_kit.worker.report_receivers import LinkReceiver, SourceReceiver
 from cluster_kit.worker.strategy_runner import StrategyRunner
 
 log = logging.getLogger("cluster_kit.worker")
@@ -93,7 +93,7 @@ class Worker:
             connector, self._outbox, loop, clock=self._clock, greeting=start.greeting
         )
         self._driver = self._new_driver()
-        self._links = LinkReporter(
+        self._links = LinkReceiver(
             self._membership, self._driver, self._forwarding, here=here, partial=partial
         )
         self._connector = ConnectorRunner(
@@ -119,7 +119,7 @@ class Worker:
 
     def _runners_of(self, strategies: Iterable[Strategy]) -> list[StrategyRunner]:
         config, here = self._start.topology, self.here
-        reporter = SourceReporter(
+        receiver = SourceReceiver(
             self._driver,
             self._outbox,
             self._links,
@@ -128,7 +128,7 @@ class Worker:
             stopping=self._stopping,
         )
         return [
-            StrategyRunner(name, strategy, config.child_spec, here=here, reporter=reporter)
+            StrategyRunner(name, strategy, config.child_spec, here=here, receiver=receiver)
             for name, strategy in zip(config.sources, strategies, strict=True)
         ]
 

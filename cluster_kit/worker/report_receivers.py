@@ -29,7 +29,7 @@ from cluster_kit.worker.plugin_values import check_plain
 log = logging.getLogger("cluster_kit.worker")
 
 
-class LinkReporter:
+class LinkReceiver:
     """The ``LinkReport`` of one connector.
 
     A connector is a plugin: if it passes what its contract doesn't allow, its own call raises
@@ -121,7 +121,7 @@ class LinkReporter:
             log.warning("%s", name_taken(name))
 
 
-class SourceReporter:
+class SourceReceiver:
     """Receives the reports of all strategies of one topology.
 
     Args:
@@ -137,7 +137,7 @@ class SourceReporter:
         self,
         driver: MembershipDriver,
         outbox: Outbox,
-        links: LinkReporter,
+        links: LinkReceiver,
         *,
         here: LocalNode,
         sources: Iterable[str],
