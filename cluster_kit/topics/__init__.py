@@ -24,7 +24,9 @@ retransmitted. Every loss is reported at its place in the stream: how many messa
 ``data``          the encoding of the application's data
 ================  =================================================================================
 
-**The path of a message.** In the sender's application, in the thread that publishes:
+**The path of a message.** A ``Message`` travels as a ``Data`` record; records are packed into
+payloads; a payload is a ``Parcel`` in a pipe (``pipe/channel.py``), and on the link a ``Payload``
+frame (``wire/frames.py``). In the sender's application, in the thread that publishes:
 
 1. ``supervisor/topics/topic.py``: ``Topic.publish`` encodes the data, and
    ``Switchboard.publish`` takes the lock.
@@ -38,7 +40,7 @@ In the two workers, unread: ``worker/forwarding.py``: ``Forwarding.send``, the c
 worker's ``Forwarding.message``, its pipe. In the receiver's application, on the supervising thread:
 
 4. ``supervisor/worker_supervisor.py``: ``WorkerSupervisor._handle`` hands the parcel to
-    ``Switchboard.note``.
+   ``Switchboard.note``.
 5. ``Messenger.receive`` and ``Dispatcher.dispatch`` decode the payload; ``Dispatcher._on_data``
    checks the number, and reports ``Arrived``, after ``Missing`` if numbers were skipped.
 6. ``Router.deliver`` queues it in each subscription (``TopicSubscription.offer``), and

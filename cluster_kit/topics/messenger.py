@@ -114,7 +114,7 @@ class Messenger:
     def sync(self, link: int, ticket: int) -> None:
         """Ask the peer to confirm that it has processed all earlier records of ``link``.
 
-        ``Synced`` then reports ``ticket``; nothing does if the link is down, or goes down before.
+        ``SyncDone`` then reports ``ticket``; nothing does if the link is or goes down.
         """
         found = self._links.get(link)
         if found is not None:
