@@ -1,4 +1,4 @@
-"""What a worker does to the process that it runs in: end it, and forward all that it logs.
+"""What a worker does to the process that it runs in: it ends it, and forwards all that it logs.
 
 Where many workers share one process, as in a simulation, each gets a stand-in.
 """

@@ -1,4 +1,4 @@
-"""Says in the log, at intervals, why this node is not linked to the nodes that it knows."""
+"""Logs, at intervals, why this node is not linked to nodes that it knows."""
 
 from __future__ import annotations
 

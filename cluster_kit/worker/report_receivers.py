@@ -1,6 +1,6 @@
-"""Receive what the connector and the strategies report, and pass it on.
+"""What plugins report to: ``LinkReceiver`` for the connector, ``SourceReceiver`` for strategies.
 
-Most of it goes to the membership. Payloads go to the application, as do name conflicts and other
+Most reports go on to the membership. Payloads go to the application, as do name conflicts and other
 events of a connector; the health of a source goes to the supervisor.
 """
 
@@ -125,8 +125,8 @@ class SourceReceiver:
     """Receives the reports of all strategies of one topology.
 
     Args:
-        driver: Gets the observations.
-        outbox: Gets what the supervisor needs to know.
+        driver: Passes observations to the membership.
+        outbox: Sends the rest to the supervisor.
         links: Reports name conflicts to the application.
         here: This node.
         sources: The names of all sources.
@@ -152,7 +152,7 @@ class SourceReceiver:
         self._throttle = Throttle()
 
     def observed(self, source: str, observation: Observation) -> None:
-        """Report an observation, which may reveal another node with the name of this one."""
+        """Report an observation; it may reveal that another node has this one's name."""
         if isinstance(observation, Seen) and observation.node.name == self._here.node.name:
             self._report_conflict(observation.node)
         self._driver.report(reports.Observed(source, observation))

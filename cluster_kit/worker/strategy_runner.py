@@ -79,7 +79,7 @@ class StrategyRunner:
         strategy: What it runs.
         child_spec: How often the strategy may raise.
         here: This node.
-        receiver: Takes observations at once, and the health of the source at intervals.
+        receiver: Gets each observation at once, and the health of the source at intervals.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class StrategyRunner:
         self._intensity = Intensity(child_spec.max_restarts, child_spec.max_seconds)
         self._backoff = Backoff(_FIRST_RESTART_S, _LAST_RESTART_S)
         self._crashes = 0  # in a row
+        self._crash: str | None = None  # how the strategy raised last, until it has run for long
+        self._fault: str | None = None  # what it said last of its source, if that was ``Failed``
         self._degraded = False
-        self._crash: str | None = None
-        self._fault: str | None = None
-        self._failing = False
-        self._reported = SourceHealth(name, None)
+        self._failing = False  # the membership knows that the source fails
+        self._reported = SourceHealth(name, None)  # what the supervisor knows
         self._reported_at_s = -math.inf
         self._reporting: asyncio.Handle | None = None
         self.context = StrategyContext(name, here, self._announced)
@@ -167,7 +167,7 @@ class StrategyRunner:
             self.context.found = observation.nodes
 
     def _announced(self) -> None:
-        """The strategy has announced this node, perhaps once more: any earlier fault is over."""
+        """Note that the strategy has announced this node: an earlier fault is over."""
         self._fault = None
         self._update_health()
         self._receiver.announced(self.name)
@@ -185,7 +185,7 @@ class StrategyRunner:
         self._update_health()
 
     def _forget_crashes(self) -> None:
-        """The strategy has run for a whole restart window, or ended normally."""
+        """Note that the strategy has run for a whole restart window, or ended normally."""
         self._crashes = 0
         self._crash = None
         self._degraded = False

@@ -56,9 +56,9 @@ class Worker:
         early: Messages of the supervisor that came right behind ``start``.
         channel: The pipe to the supervisor.
         loop: The event loop that ``main`` will run in.
-        stopping: Set by whoever wants this worker to leave.
+        stopping: Set when this worker is to leave, by itself or by the process.
         network: What strategies and connector see of the world, its clocks and randomness.
-        process: The process that this worker runs in.
+        process: The process that the worker runs in.
 
     Attributes:
         here: This node as it is now.
@@ -174,7 +174,7 @@ class Worker:
             self._outbox.send(messages.CannotServe(as_config_error(error, "connector")))
             return False
         self.here.node = local
-        # This first step fails if the topology plugin can't select, before anybody counts on it.
+        # The first step: if the topology plugin can't select, nobody relies on this worker yet.
         self._driver.settle(
             reports.LocalChanged(local),
             reports.Inherited(self._start.known, _HANDED_OVER_TTL_S),
@@ -185,7 +185,7 @@ class Worker:
         return True
 
     async def _leave(self, running: Iterable[asyncio.Task[None]]) -> None:
-        """Let strategies and connector say goodbye at the same time, and wait for them briefly."""
+        """Let strategies and connector say goodbye, all at once, and wait for them briefly."""
         self._driver.report(reports.Draining())
         self._connector.cancel()
         for task in running:
@@ -269,7 +269,7 @@ class Worker:
         self._changed()
 
     def _changed(self) -> None:
-        """Let all parts know that this node has changed."""
+        """Notify all parts that this node has changed."""
         self._driver.report(reports.LocalChanged(self.here.node))
         for each in self._strategies:
             each.context.notify()
