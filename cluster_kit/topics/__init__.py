@@ -103,8 +103,8 @@ A ``send`` that finds no room is parked, without a number, until there is some. 
 short and need no room. They always go first: a record that gives room must never wait for room.
 
 **Questions** are not part of a stream. Each has one end: an answer, an exception, a refusal, or a
-broken link, after which nobody knows whether it was acted on. A question of which nothing has been
-sent was certainly not asked.
+broken link, after which nobody knows whether it was acted on. If not even a part of a question has
+been sent, it was certainly not asked.
 
 **Peers may be hostile.** Everything that a peer can make an application keep is bounded: topics,
 partial messages, open questions, queued answers, unread messages. A record that no honest peer
