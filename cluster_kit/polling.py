@@ -11,6 +11,7 @@ from cluster_kit.confirmations import Confirmations, merged
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node
 from cluster_kit.observations import Answer, Failed, Found
+from cluster_kit.retry import Backoff
 
 Polled = frozenset[Node] | Mapping[str, Answer]
 
@@ -25,9 +26,8 @@ class Pace(NamedTuple):
 
     def wait_s(self, failures: int) -> float:
         """Return the seconds until the next poll, after so many failures in a row."""
-        backed_off_s = self.interval_s * 2.0 ** min(failures, 10)
-        spread = 1 + self.jitter * (2 * self.random.random() - 1)
-        return min(backed_off_s, max(self.max_interval_s, self.interval_s)) * spread
+        backoff = Backoff(self.interval_s, max(self.max_interval_s, self.interval_s))
+        return backoff.bound_s(failures) * self.random.uniform(1 - self.jitter, 1 + self.jitter)
 
 
 async def observe(

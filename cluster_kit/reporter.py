@@ -11,7 +11,20 @@ them::
 
 The last observation of a strategy decides its health: after ``Failed`` it counts as failing, after
 any other one as healthy. So a fault is reported once, and again after other observations, which
-would hide it.
+would hide it:
+
+=============  =======================================  ==========================================
+method         what it queues                           ``fault`` afterwards
+=============  =======================================  ==========================================
+``say``        the observations                         as before
+``failed``     ``Failed``, unless it is the same fault  the error's text
+``judge``      the same; nothing if there is no error   the error's text; ``None`` without an error
+``answer``     the answer if it is new, then as         as after ``judge``
+               ``judge`` does
+``announced``  nothing, but the worker is notified      ``None``
+``works``      the same; does nothing if this node is   ``None``
+               announced and there is no fault
+=============  =======================================  ==========================================
 """
 
 from __future__ import annotations
@@ -52,7 +65,7 @@ class Reporter:
         self._queue += observations
 
     def answer(self, found: Found | None, error: ClusterKitError | None) -> None:
-        """Report the complete answer of a source and what is wrong with it, as far as it is new."""
+        """Report a source's complete answer, and what is wrong with it, as far as either is new."""
         is_over = error is None and self.fault is not None
         is_new = found is not None and (found != self._found or is_over)
         if found is not None and is_new:
@@ -73,13 +86,13 @@ class Reporter:
             self.failed(error, again=again)
 
     def failed(self, error: ClusterKitError, *, again: bool = False) -> None:
-        """Report an error, unless it was reported last; ``again`` in any case."""
+        """Report an error unless it is the present fault, or even then with ``again``."""
         if again or str(error) != self.fault:
             self.fault = str(error)
             self.say(Failed(error))
 
     def announced(self) -> None:
-        """Report that this node is announced; that counts as healthy, so the next answer is new."""
+        """Report that this node is announced; that ends a fault, so the next answer is new."""
         self.is_announced = True
         self.fault = self._found = None
         self._announced()

@@ -1,4 +1,4 @@
-"""Limits what others can cause: repeating messages, and actions per second. Pure."""
+"""Limits how often messages about the same trouble are repeated. Pure."""
 
 from __future__ import annotations
 
@@ -54,23 +54,3 @@ class Throttle:
             if passed.since:
                 yield key, passed.since
                 passed.at_s, passed.since = now_s, 0
-
-
-class TokenBucket:
-    """Allows an action ``per_s`` times a second on average, and ``burst`` times at once."""
-
-    def __init__(self, per_s: float, burst: float) -> None:
-        self._per_s = per_s
-        self._burst = burst
-        self._tokens = burst
-        self._filled_s = 0.0
-
-    def take(self, now_s: float) -> bool:
-        """Return whether the action is allowed now; if so, it counts as done."""
-        refill = (now_s - self._filled_s) * self._per_s
-        self._tokens = min(self._burst, self._tokens + refill)
-        self._filled_s = now_s
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

@@ -83,7 +83,7 @@ def test_worker_is_started_ahead_before_much_is_loaded():
     assert not loaded & {
         "cluster_kit.config.model",
         "cluster_kit.node",
-        "cluster_kit.worker.messages",
+        "cluster_kit.pipe.messages",
         "msgspec",
     }
 

@@ -13,7 +13,7 @@ PACKAGE = Path(cluster_kit.__file__).parent
 
 # From the bottom up. Parts in one string with bars between them are strangers to each other.
 LAYERS = (
-    "fault errors _version payloads attended throttle resolving netdevice host",
+    "fault errors _version payloads attended throttle rate_limit retry resolving netdevice host",
     "node events rendezvous duty",
     "network",
     "observations confirmations polling reporter abc config diagnosis wire registry security",

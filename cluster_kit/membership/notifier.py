@@ -26,8 +26,8 @@ from cluster_kit.events import (
 from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.merge import is_older
 from cluster_kit.membership.peer import Peer, Peers, PeerStatus
-from cluster_kit.membership.rate_limit import RateLimit
 from cluster_kit.node import Node
+from cluster_kit.rate_limit import RateLimit
 
 INTERVAL_S = 0.25  # between two reports about one node, at the steady rate
 BURST = 8  # reports about one node without a wait: it may restart at once

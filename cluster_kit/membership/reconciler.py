@@ -30,9 +30,9 @@ from dataclasses import dataclass
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.membership.command_queue import CommandQueue
 from cluster_kit.membership.peer import Dials, Peer, Peers
-from cluster_kit.membership.retry import Backoff
 from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.node import Node
+from cluster_kit.retry import Backoff
 
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 5.0  # so a partition that ends is healed within this time

@@ -12,8 +12,8 @@ from math import inf
 from cluster_kit.abc import Topology
 from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.peer import NO_OFFER, Offer, Peer, Peers
-from cluster_kit.membership.rate_limit import RateLimit
 from cluster_kit.node import Node
+from cluster_kit.rate_limit import RateLimit
 
 INTERVAL_S = 0.25  # between two changes of one node, if that goes on
 BURST = 4  # changes in a row without a wait

@@ -11,8 +11,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from cluster_kit.errors import ClusterKitError, CommandError
+from cluster_kit.pipe.messages import Call, Inspect, Inspected, Reply
 from cluster_kit.supervisor.timeouts import checked_s
-from cluster_kit.worker.messages import Call, Inspect, Inspected, Reply
 from cluster_kit.worker.plugin_values import check_plain
 
 if TYPE_CHECKING:

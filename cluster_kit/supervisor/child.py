@@ -262,7 +262,7 @@ class SpareWorker:
         """Make it load what protection by a secret needs."""
         if self._process is not None:
             # Imported only now, since everything waits until the process has been started.
-            from cluster_kit.worker.messages import Prepare
+            from cluster_kit.pipe.messages import Prepare
 
             with suppress(OSError):  # it has ended, and ``take`` will notice
                 self._process.channel.send(Prepare())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from cluster_kit.diagnosis import listed
 from cluster_kit.node import Node
+from cluster_kit.pipe.messages import Inspected
 from cluster_kit.supervisor.status import TopologyStatus
-from cluster_kit.worker.messages import Inspected
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.bus import EventBus

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from cluster_kit.membership.rate_limit import KeyedRateLimit
+from cluster_kit.pipe.messages import Logged, fault_of
+from cluster_kit.rate_limit import KeyedRateLimit
 from cluster_kit.supervisor.threads import CancellableThread
 from cluster_kit.throttle import REPEAT_S, Throttle
-from cluster_kit.worker.messages import Logged, fault_of
 
 OURS = "cluster_kit.supervisor"
 _MAX_QUEUED = 10_000  # records; some megabytes

@@ -6,8 +6,9 @@ import collections
 import logging
 import selectors
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
@@ -18,7 +19,7 @@ from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.threads import CancellableThread
 from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.wakeup import WakeupPipe
-from cluster_kit.supervisor.worker_supervisor import MakeStart, Task, WorkerSupervisor
+from cluster_kit.supervisor.worker_supervisor import MakeStart, WorkerSupervisor
 
 _TICK_S = 1.0
 
@@ -53,7 +54,7 @@ class SupervisingLoop:
         except BaseException:
             self._wakeup.close()
             raise
-        self._tasks: collections.deque[tuple[WorkerSupervisor, Task]] = collections.deque()
+        self._tasks: collections.deque[Callable[[], None]] = collections.deque()
         self._started = self._held = self._stopping = self._closed = False
         self._make_start = make_start
         supervised = [self._supervise(each, spare) for each in topologies.values()]
@@ -76,8 +77,8 @@ class SupervisingLoop:
 
     def start(self) -> None:
         """Start the thread, which starts the workers."""
-        for name in self.workers:
-            self.submit(name, WorkerSupervisor.start)
+        for worker in self.workers.values():
+            self._submit(worker.start)
         self._started = True
         self._thread.start()
 
@@ -85,8 +86,8 @@ class SupervisingLoop:
         """Prevent the thread from running, and clean up in its place, unless it runs already."""
         self._thread.undo_start(self._close)
 
-    def submit(self, topology: str, task: Task) -> bool:
-        """Run ``task`` on the supervising thread.
+    def submit(self, topology: str, task: Callable[[WorkerSupervisor], None]) -> bool:
+        """Run ``task`` with the topology's worker supervisor, on the supervising thread.
 
         Thread-safe, also in signal handlers, even one that interrupts another call of this.
 
@@ -96,11 +97,11 @@ class SupervisingLoop:
         worker = self.workers.get(topology)
         if worker is None:
             return False
-        self._submit(worker, task)
+        self._submit(partial(task, worker))
         return not self._closed
 
-    def _submit(self, worker: WorkerSupervisor, task: Task) -> None:
-        self._tasks.append((worker, task))
+    def _submit(self, task: Callable[[], None]) -> None:
+        self._tasks.append(task)
         self._wakeup.wake()
 
     # -- changes of the configuration, by one thread at a time -------------------------------------
@@ -116,9 +117,9 @@ class SupervisingLoop:
             self._wakeup.wake()
 
     def retire(self, name: str) -> WorkerSupervisor:
-        """Stop a topology for good; return its supervisor, whose ``retired`` says when it has."""
+        """Stop a topology for good; return its supervisor, which is ``finished`` once it has."""
         worker = self.workers[name]
-        self.submit(name, WorkerSupervisor.retire)
+        self._submit(worker.stop)
         return worker
 
     def forget(self, name: str) -> None:
@@ -130,9 +131,9 @@ class SupervisingLoop:
         """Start a topology; it replaces one of the same name, which must have left."""
         worker = self._supervise(config, spare=None)
         self.workers = {**self.workers, config.name: worker}
-        self.submit(config.name, WorkerSupervisor.start)
+        self._submit(worker.start)
         if self._stopping:  # ``stop`` may have missed it
-            self.submit(config.name, WorkerSupervisor.stop)
+            self._submit(worker.stop)
         return worker
 
     # -- the thread --------------------------------------------------------------------------------
@@ -140,8 +141,8 @@ class SupervisingLoop:
     def stop(self) -> None:
         """Make all workers leave, the last one first."""
         self._stopping = True
-        for name in reversed(list(self.workers)):
-            self.submit(name, WorkerSupervisor.stop)
+        for worker in reversed(list(self.workers.values())):
+            self._submit(worker.stop)
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread's end; return whether it has ended."""
@@ -177,8 +178,7 @@ class SupervisingLoop:
 
     def _run_tasks(self) -> None:
         while self._tasks:
-            worker, task = self._tasks.popleft()
-            task(worker)
+            self._tasks.popleft()()
 
     def _close(self) -> None:
         """Leave no worker behind, and no caller waiting for a reply."""

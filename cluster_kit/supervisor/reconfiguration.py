@@ -16,6 +16,7 @@ from cluster_kit.config.certificate_files import CertificateFiles
 from cluster_kit.config.secret_file import SecretFile
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.node import Node
+from cluster_kit.pipe.messages import Drain, Renew, SetMetadata
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.changes import (
@@ -35,7 +36,6 @@ from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
 from cluster_kit.supervisor.waiting import await_serving
-from cluster_kit.worker.messages import Drain, Renew, SetMetadata
 
 
 class Reconfigurable(ABC):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from cluster_kit.config import ChildSpec
 from cluster_kit.errors import RestartLimitError
-from cluster_kit.membership.retry import Backoff, Intensity
+from cluster_kit.retry import Backoff, Intensity
 
 FIRST_RESTART_S = 0.1
 LAST_RESTART_S = 15.0

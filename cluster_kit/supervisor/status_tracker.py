@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from cluster_kit.errors import name_taken
 from cluster_kit.events import Event, TopologyDegraded, TopologyEvent, TopologyRecovered
+from cluster_kit.pipe.messages import Inspected, SourceHealth
 from cluster_kit.supervisor.status import (
     GoneStatus,
     LinkStatus,
@@ -18,7 +19,6 @@ from cluster_kit.supervisor.status import (
     UnlinkedStatus,
 )
 from cluster_kit.supervisor.view import GONE_S, TopologyView
-from cluster_kit.worker.messages import Inspected, SourceHealth
 
 
 class StatusTracker:

@@ -12,6 +12,7 @@ from cluster_kit.config import ClusterConfig, ConfigDict, TopologyConfig, load_c
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Event
 from cluster_kit.node import Fence, Node, made_up_name
+from cluster_kit.pipe.messages import Start
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
 from cluster_kit.supervisor.calls import call, inspect_all
@@ -32,7 +33,6 @@ from cluster_kit.supervisor.topics.messaging import Messaging
 from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.view import NodeState
 from cluster_kit.supervisor.waiting import await_serving, check_reachable, wait_for_nodes
-from cluster_kit.worker.messages import Start
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket

@@ -29,6 +29,7 @@ from cluster_kit.events import (
     TopologyRestarted,
 )
 from cluster_kit.node import Node
+from cluster_kit.pipe import messages
 from cluster_kit.pipe.channel import Parcel
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.calls import Answers, PendingCalls
@@ -40,14 +41,12 @@ from cluster_kit.supervisor.restart import Escalate, Replace, RestartPolicy, lim
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.status_tracker import StatusTracker
 from cluster_kit.supervisor.topics.switchboard import Switchboard
-from cluster_kit.worker import messages
 
 P = ParamSpec("P")
 
 _RETRY_S = 1.0  # after a failure of our own code
 
 MakeStart = Callable[[TopologyConfig, tuple[Node, ...]], messages.Start]
-Task = Callable[["WorkerSupervisor"], None]
 
 
 def _contained(
@@ -66,7 +65,25 @@ def _contained(
 
 
 class WorkerSupervisor:
-    """Keeps one topology running, from ``start`` until it is ``finished``."""
+    """Keeps one topology running, from ``start`` until it is ``finished``.
+
+    Args:
+        config: The topology.
+        bus: Takes its events, and holds the view of its nodes.
+        board: Takes the messages of its peers' applications.
+        logs: Logs what the worker logs, and what happens to it.
+        selector: What the supervising thread waits on.
+        clock: The time in which silence is judged.
+        make_start: Returns the first message to a worker, from the roster of the one before.
+        submit: Makes the supervising thread run a task. Thread-safe.
+        escalate: Called if the worker ended too often and the whole supervisor is to stop.
+        spare: A process that was started ahead, for the first worker.
+
+    Attributes:
+        proven: Whether any of its processes has proved to be a worker.
+        served: Whether any of its workers has served.
+        start_error: Why the last process could not be started, or could not serve.
+    """
 
     def __init__(
         self,
@@ -78,14 +95,14 @@ class WorkerSupervisor:
         selector: selectors.BaseSelector,
         clock: AttendedClock,
         make_start: MakeStart,
-        submit: Callable[[WorkerSupervisor, Task], None],
+        submit: Callable[[Callable[[], None]], None],
         escalate: Callable[[RestartLimitError], None],
         spare: SpareWorker | None,
     ) -> None:
         self.name = config.name
-        self.proven = False  # whether any of its processes has proved to be a worker
-        self.served = False  # whether any of its workers has served
-        self.start_error: ClusterKitError | None = None  # why the last one could not
+        self.proven = False
+        self.served = False
+        self.start_error: ClusterKitError | None = None
         self._config = config
         self._bus = bus
         self._board = board
@@ -102,10 +119,8 @@ class WorkerSupervisor:
         self._calls = PendingCalls(config.name)
         self._process: WorkerProcess | None = None
         self._line: WorkerLine | None = None
-        self._start_is_sent = False
-        self._death: str | None = None  # why the process ended, where its exit code does not say
-        self._retiring = False
-        self.retired = False  # whether it has ended after ``retire``, and forgotten its nodes
+        self._start_is_sent = False  # to this process
+        self._death: str | None = None  # why it ended, where its exit code does not say
 
     @property
     def finished(self) -> bool:
@@ -129,13 +144,13 @@ class WorkerSupervisor:
         self._lifecycle.advance(Trigger.START, self._clock.now_s())
         self._tracker.pid = process.pid
         self._start_is_sent = False
-        process.when_ended(lambda: self._submit(self, lambda each: each._process_ended(process)))
-        pend = partial(self._submit, self, WorkerSupervisor.watch)
+        process.when_ended(partial(self._submit, partial(self._process_ended, process)))
+        pend = partial(self._submit, self._watch)
         self._line = WorkerLine(process.channel, self._selector, self._channel_ready, pend)
-        self._board.attach(self._line, greet=self._greet)
+        self._board.attach(self._line, greet=partial(self._submit, self._greet))
         # ``Start`` holds keys that may still be being derived. Waiting for them only after all
         # processes were started lets the two overlap.
-        self._submit(self, WorkerSupervisor.send)
+        self._submit(self.send)
 
     @_contained
     def send(self, message: Any = None) -> None:
@@ -149,10 +164,9 @@ class WorkerSupervisor:
         if message is not None:
             self._line.send(message)
 
+    @_contained
     def _greet(self) -> None:
-        self._submit(
-            self, lambda each: each.send(messages.SetGreeting(each._board.next_greeting()))
-        )
+        self.send(messages.SetGreeting(self._board.next_greeting()))
 
     @_contained
     def ask(self, number: int, message: Any, answers: Answers) -> None:
@@ -173,11 +187,6 @@ class WorkerSupervisor:
             return
         self._board.leave(now_s)
         self.send(messages.Stop())
-
-    def retire(self) -> None:
-        """Stop, and forget all nodes: the topology is no longer configured."""
-        self._retiring = True
-        self.stop()
 
     # -- what the supervising loop calls -----------------------------------------------------------
 
@@ -206,14 +215,9 @@ class WorkerSupervisor:
 
     def _restart(self) -> None:
         self._tracker.restarts += 1
-        self._bus.publish(
-            TopologyRestarted(
-                topology=self.name,
-                error=self._tracker.last_error or "",
-                restarts=self._tracker.restarts,
-                t=time.time(),
-            )
-        )
+        restarts, error = self._tracker.restarts, self._tracker.last_error or ""
+        event = TopologyRestarted(topology=self.name, error=error, restarts=restarts, t=time.time())
+        self._bus.publish(event)
         self.start()
 
     def _kill(self, process: WorkerProcess, death: str) -> None:
@@ -238,7 +242,7 @@ class WorkerSupervisor:
         self._handle_all(process, received)
 
     @_contained
-    def watch(self) -> None:
+    def _watch(self) -> None:
         """Wait until the worker's end of the channel has room for what is left to send."""
         if self._line is not None:
             self._line.watch()
@@ -381,10 +385,6 @@ class WorkerSupervisor:
             self._finish()
 
     def _finish(self) -> None:
-        if self._retiring and not self.retired:
-            view = self._bus.views[self.name]
-            self._bus.publish(*view.all_lost(Reason.SHUTDOWN, time.time()))
-            self.retired = True
         self._lifecycle.advance(Trigger.END, self._clock.now_s())
         self._bus.notify()
 

@@ -24,7 +24,9 @@ retransmitted. Every loss is reported at its place in the stream: how many messa
 ``data``          the encoding of the application's data
 ================  =================================================================================
 
-**The path of a message.** In the sender's application, in the thread that publishes:
+**The path of a message.** A ``Message`` travels as a ``Data`` record; records are packed into
+payloads; a payload is a ``Parcel`` in a pipe (``pipe/channel.py``), and on the link a ``Payload``
+frame (``wire/frames.py``). In the sender's application, in the thread that publishes:
 
 1. ``supervisor/topics/topic.py``: ``Topic.publish`` encodes the data, and
    ``Switchboard.publish`` takes the lock.
@@ -38,7 +40,7 @@ In the two workers, unread: ``worker/forwarding.py``: ``Forwarding.send``, the c
 worker's ``Forwarding.message``, its pipe. In the receiver's application, on the supervising thread:
 
 4. ``supervisor/worker_supervisor.py``: ``WorkerSupervisor._handle`` hands the parcel to
-    ``Switchboard.note``.
+   ``Switchboard.note``.
 5. ``Messenger.receive`` and ``Dispatcher.dispatch`` decode the payload; ``Dispatcher._on_data``
    checks the number, and reports ``Arrived``, after ``Missing`` if numbers were skipped.
 6. ``Router.deliver`` queues it in each subscription (``TopicSubscription.offer``), and
@@ -101,8 +103,8 @@ A ``send`` that finds no room is parked, without a number, until there is some. 
 short and need no room. They always go first: a record that gives room must never wait for room.
 
 **Questions** are not part of a stream. Each has one end: an answer, an exception, a refusal, or a
-broken link, after which nobody knows whether it was acted on. A question of which nothing has been
-sent was certainly not asked.
+broken link, after which nobody knows whether it was acted on. If not even a part of a question has
+been sent, it was certainly not asked.
 
 **Peers may be hostile.** Everything that a peer can make an application keep is bounded: topics,
 partial messages, open questions, queued answers, unread messages. A record that no honest peer

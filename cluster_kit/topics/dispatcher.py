@@ -110,14 +110,13 @@ class Dispatcher:
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def _stream(self, link: TopicLink, number: int) -> IncomingStream | None:
-        peer = link.peer
-        if peer is None or not link.control.peer_has_opened:
+    def _opened_peer(self, link: TopicLink) -> TopicPeer:
+        if link.peer is None or not link.control.peer_has_opened:
             raise RemoteProtocolError("messages: the peer sent a record before its opening")
-        return peer.incoming.stream(number)
+        return link.peer
 
     def _on_data(self, link: TopicLink, data: wire.Data) -> None:
-        stream = self._stream(link, data.stream)
+        stream = self._opened_peer(link).incoming.stream(data.stream)
         if stream is None:
             return
         number, size = data.number, len(data.data)
@@ -141,7 +140,7 @@ class Dispatcher:
             self._local.outcomes.append(missing)
 
     def _on_missed(self, link: TopicLink, missed: wire.Missed) -> None:
-        stream = self._stream(link, missed.stream)
+        stream = self._opened_peer(link).incoming.stream(missed.stream)
         if stream is not None and missed.number >= stream.last:
             self._record_loss(link, stream, missed.number)
 
@@ -164,26 +163,28 @@ class Dispatcher:
     # -- questions ---------------------------------------------------------------------------------
 
     def _on_asked(self, link: TopicLink, asked: wire.Asked) -> None:
-        self._stream(link, 0)  # raises unless the peer has opened
-        local_topic = self._local.topics.by_name.get(asked.topic)
-        reason = None
+        self._opened_peer(link)
         if asked.question in link.questions.open:
             raise RemoteProtocolError("messages: the peer used one number for two open questions")
-        if local_topic is None or not local_topic.interest.answers:
-            reason = "nobody answers there"
-        elif len(asked.data) > self._local.max_message_bytes:
-            reason = f"it takes at most {self._local.max_message_bytes} bytes"
-        elif link.lanes.replies >= MAX_OPEN or not link.questions.has_room_for_theirs:
-            reason = "it is busy: too many questions are open"
-        else:
+        reason = self._why_declined(link, asked)
+        if reason is None:
             question = link.questions.accept(asked.question)
             patience_s = asked.patience_ms / 1000
-            outcome = outcomes.QuestionArrived(
-                question, link.node, asked.topic, asked.data, patience_s
+            self._local.outcomes.append(
+                outcomes.QuestionArrived(question, link.node, asked.topic, asked.data, patience_s)
             )
-            self._local.outcomes.append(outcome)
-        if reason is not None and link.lanes.replies < MAX_DECLINED:
+        elif link.lanes.replies < MAX_DECLINED:
             link.put_reply(wire.Declined(asked.question, reason))
+
+    def _why_declined(self, link: TopicLink, asked: wire.Asked) -> str | None:
+        local_topic = self._local.topics.by_name.get(asked.topic)
+        if local_topic is None or not local_topic.interest.answers:
+            return "nobody answers there"
+        if len(asked.data) > self._local.max_message_bytes:
+            return f"it takes at most {self._local.max_message_bytes} bytes"
+        if link.lanes.replies >= MAX_OPEN or not link.questions.has_room_for_theirs:
+            return "it is busy: too many questions are open"
+        return None
 
     def _on_answered(self, link: TopicLink, answered: wire.Answered) -> None:
         ticket = link.end_question(answered.question)

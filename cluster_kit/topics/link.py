@@ -1,4 +1,10 @@
-"""One link: what this application sends on it. ``dispatcher`` has what arrives on it."""
+"""One link: what this application sends on it. ``dispatcher`` has what arrives on it.
+
+A message needs room in three places: in the window of its stream, within ``MAX_OUTSTANDING`` of its
+peer, and in the queue of the link. Without room, ``publish`` skips a number and ``send`` parks the
+data. Such a stream is *blocked*. It is tried again when its peer gives credit or a wider window,
+and all of them are when a queue that was full has been sent from. Questions need the queue only.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +28,6 @@ from cluster_kit.wire import topics as wire
 
 MAX_OUTSTANDING = 128 * 1024  # unread messages per peer, however wide its windows are
 
-_DATA_BYTES = wire.RECORD_BYTES
 _MOST_BEFORE_CLOSING_BYTES = MAX_PAYLOAD_BYTES - 8  # leaves room for ``Closing``
 
 
@@ -105,8 +110,7 @@ class TopicLink:
                 raise RemoteProtocolError(text)
         if interest is None or interest.messages == 0:
             self._local.remove_listener(topic, self.name)
-            stream = self._end_stream(peer, topic)
-            if stream is not None:
+            if (stream := self._end_stream(peer, topic)) is not None:
                 self._fail_parked(stream, self._not_sent(topic, "doesn't listen any more"))
         else:
             self._local.add_listener(topic, self.name, self)
@@ -182,15 +186,14 @@ class TopicLink:
         return stream
 
     def _has_room(self, peer: TopicPeer, stream: OutgoingStream, size: int) -> bool:
-        if peer.outstanding >= MAX_OUTSTANDING:
-            return False
-        return stream.has_room(size) and self.lanes.has_room(size + _DATA_BYTES)
+        is_granted = peer.outstanding < MAX_OUTSTANDING and stream.has_room(size)
+        return is_granted and self.lanes.has_room(size + wire.RECORD_BYTES)
 
     def _enqueue(self, peer: TopicPeer, stream: OutgoingStream, data: bytes) -> None:
         size = len(data)
         peer.outstanding += 1
         record = wire.Data(stream.stream_number, stream.next_number(size), data)
-        self.lanes.put(stream.lane, record, size + _DATA_BYTES)
+        self.lanes.put(stream.lane, record, size + wire.RECORD_BYTES)
         self._local.ready.add(self.number)
 
     def add_credit(self, stream_number: int, number: int) -> None:
@@ -320,7 +323,7 @@ class TopicLink:
     def down(self, now_s: float) -> None:
         """Fail all pending operations, and keep the streams for the next link."""
         gone = NotLinkedError(f"{self.name}: the link is down", node=self.name)
-        for ticket, _ in self.questions.parked.items():
+        for ticket in self.questions.parked:
             self._fail(ticket, gone)
         for ticket, record in self.questions.asked.values():
             text = f"{self.name}: the link is down: whether the question was answered is unknown"
@@ -374,11 +377,8 @@ class TopicLink:
     @property
     def is_ready(self) -> bool:
         """Whether there is something to send now."""
-        if self._is_closed:
-            return False
-        if self._is_closing and self.lanes.is_empty:
-            return True
-        return self.control.is_due or self.lanes.can_send
+        is_last = self._is_closing and self.lanes.is_empty  # to send ``Closing``
+        return not self._is_closed and (is_last or self.control.is_due or self.lanes.can_send)
 
     def next_payload(self) -> bytes | None:
         """Return what to send next, ``None`` if there is nothing now."""

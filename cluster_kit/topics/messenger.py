@@ -114,7 +114,7 @@ class Messenger:
     def sync(self, link: int, ticket: int) -> None:
         """Ask the peer to confirm that it has processed all earlier records of ``link``.
 
-        ``Synced`` then reports ``ticket``; nothing does if the link is down, or goes down before.
+        ``SyncDone`` then reports ``ticket``; nothing does if the link is or goes down.
         """
         found = self._links.get(link)
         if found is not None:
@@ -220,8 +220,7 @@ class Messenger:
             ValueError: It is too long.
         """
         size = len(data)
-        if size > self._local.max_message_bytes:
-            self._raise_too_long(topic, size)
+        self._check_size(topic, size)
         links = self._local.listeners.get(topic)
         if links is None or self._is_closing:
             return 0
@@ -239,8 +238,7 @@ class Messenger:
         Raises:
             ValueError: It is too long.
         """
-        if len(data) > self._local.max_message_bytes:
-            self._raise_too_long(topic, len(data))
+        self._check_size(topic, len(data))
         link = self._link_to(to, topic, ticket)
         if link is not None:
             link.send(topic, data, ticket)
@@ -261,8 +259,7 @@ class Messenger:
         Raises:
             ValueError: It is too long.
         """
-        if len(data) > self._local.max_message_bytes:
-            self._raise_too_long(topic, len(data))
+        self._check_size(topic, len(data))
         link = self._link_to(to, topic, ticket)
         if link is not None:
             link.ask(topic, data, ticket, int(min(max(patience_s * 1000, 0), _MAX_PATIENCE_MS)))
@@ -279,8 +276,7 @@ class Messenger:
         Raises:
             ValueError: The answer is too long; the question is still open.
         """
-        if len(data) > self._local.max_message_bytes:
-            self._raise_too_long("answer", len(data))
+        self._check_size("answer", len(data))
         self._answer(question, wire.Answered(question.number, data))
 
     def fail(self, question: Question, text: str) -> None:
@@ -337,10 +333,11 @@ class Messenger:
             peer.link.control.give_credit(stream)
             self._local.ready.add(peer.link.number)
 
-    def _raise_too_long(self, topic: str, size: int) -> None:
+    def _check_size(self, topic: str, size: int) -> None:
         limit = self._local.max_message_bytes
-        text = f"topic {topic!r}: message of {size} bytes: at most {limit} allowed"
-        raise ValueError(f"{text}; see max_message_bytes")
+        if size > limit:
+            text = f"topic {topic!r}: message of {size} bytes: at most {limit} allowed"
+            raise ValueError(f"{text}; see max_message_bytes")
 
 
 def _plain(text: str, limit: int) -> str:

@@ -15,8 +15,8 @@ from cluster_kit.wire.topics import MAX_NUMBER, Interest
 if TYPE_CHECKING:
     from cluster_kit.topics.link import TopicLink
 
-MAX_AWAY = 1024
-DOUBT_S = 10.0
+MAX_AWAY = 1024  # peers that are remembered without a link
+DOUBT_S = 10.0  # how long a peer without a link may take to return, and to count what was lost
 
 
 class TopicPeer:

@@ -32,7 +32,7 @@ from cluster_kit.worker.membership_driver import MembershipDriver
 from cluster_kit.worker.plugin_calls import CallResult, attempt
 from cluster_kit.worker.plugin_values import check_plain
 from cluster_kit.worker.reachability import warn_if_loopback
-from cluster_kit.worker.reporters import LinkReporter
+from cluster_kit.worker.report_receivers import LinkReceiver
 from cluster_kit.worker.trust_warnings import DroppedSecrets, UntrustedPeers
 
 log = logging.getLogger("cluster_kit.worker")
@@ -48,7 +48,7 @@ class ConnectorRunner:
     Args:
         connector: What it runs.
         links: The connector reports to it.
-        driver: Takes the ends of commands.
+        driver: Gets a report of how each command ended.
         here: This node.
         connect_timeout_s: How long a connect or disconnect may take.
     """
@@ -56,9 +56,8 @@ class ConnectorRunner:
     def __init__(
         self,
         connector: Connector,
-        links: LinkReporter,
+        links: LinkReceiver,
         driver: MembershipDriver,
-        *,
         here: LocalNode,
         connect_timeout_s: float,
     ) -> None:
@@ -91,7 +90,7 @@ class ConnectorRunner:
             await warn_if_loopback(self._here.network, self._here.node.address, host)
 
     def update(self) -> None:
-        """Let the connector tell its peers that this node has changed."""
+        """Let the connector show its peers how this node has changed."""
         call = partial(self._connector.update, self._here.node, self._here.leaving)
         task = asyncio.create_task(self._try("update", call))
         self._updates.add(task)
@@ -208,7 +207,7 @@ class ConnectorRunner:
     # -- calls of the application ------------------------------------------------------------------
 
     async def call(self, name: str, arguments: dict[str, Any], timeout_s: float) -> Any:
-        """Run the connector's method ``name``, marked with ``@command``, and return its result.
+        """Run the connector's ``@command`` method of that name, and return its result.
 
         Raises:
             CommandError: There is no such command, it raised, it took too long, or its result is
@@ -233,7 +232,7 @@ class ConnectorRunner:
         return value
 
     def _is_command(self, name: str) -> bool:
-        """Look ``name`` up without running code of the plugin, such as that of a property."""
+        """Whether ``name`` is a command, found without running a property of the plugin."""
         method = getattr_static(type(self._connector), name, None)
         return getattr(method, "__cluster_kit_command__", False) is True
 

@@ -23,11 +23,11 @@ from cluster_kit.membership.roster import Roster
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.pipe.channel import Channel
+from cluster_kit.pipe.messages import BEAT_S, Beat
 from cluster_kit.security import Security
 from cluster_kit.security.keys import Keyring
 from cluster_kit.worker.host_process import HostProcess
 from cluster_kit.worker.local_node import LocalNode
-from cluster_kit.worker.messages import BEAT_S, Beat
 from cluster_kit.worker.plugin_calls import CLOSE_S, attempt
 from cluster_kit.worker.plugin_values import check_observation, checked_stream
 from cluster_kit.worker.reachability import diagnose_reachability

@@ -22,8 +22,8 @@ from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import ConnectError, described
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
+from cluster_kit.pipe.messages import Forwarded, LinkClosed, LinkOpened
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened
 from cluster_kit.worker.outbox import MAX_PENDING_BYTES, Outbox
 
 log = logging.getLogger("cluster_kit.worker")
@@ -311,6 +311,7 @@ class Forwarding:
         return self._outbox.pending_bytes <= _AHEAD_BYTES
 
     def _end(self, link: _MessageLink) -> None:
+        """Drop what is queued for ``link`` in both directions, and report that it is closed."""
         if link.is_over:
             return
         link.is_over = True
@@ -318,8 +319,8 @@ class Forwarding:
         del self._by_number[link.number]
         if link in self._waiting:
             self._waiting.remove(link)
-        for queue in (link.incoming, link.outgoing):
-            queue.clear()
+        link.incoming.clear()
+        link.outgoing.clear()
         link.incoming_bytes = 0
         if link.sending is not None:
             link.sending.cancel()

@@ -1,4 +1,4 @@
-"""What a worker does to the process that it runs in: end it, and forward all that it logs.
+"""What a worker does to the process that it runs in: it ends it, and forwards all that it logs.
 
 Where many workers share one process, as in a simulation, each gets a stand-in.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from cluster_kit.errors import described
-from cluster_kit.worker.messages import Logged, fault_of
+from cluster_kit.pipe.messages import Logged, fault_of
 
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 

@@ -1,4 +1,4 @@
-"""Says in the log, at intervals, why this node is not linked to the nodes that it knows."""
+"""Logs, at intervals, why this node is not linked to nodes that it knows."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class IsolationWarnings:
 
     Args:
         membership: What it watches.
+        now_s: The time.
         partial: Whether a list of seeds should lead to other nodes.
         sources: The names of all sources.
-        now_s: The time.
     """
 
     def __init__(
-        self, membership: Membership, *, partial: bool, sources: Iterable[str], now_s: float
+        self, membership: Membership, now_s: float, *, partial: bool, sources: Iterable[str]
     ) -> None:
         self._membership = membership
         self._partial = partial

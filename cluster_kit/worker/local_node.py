@@ -7,8 +7,8 @@ from typing import Self
 
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.pipe.messages import Start
 from cluster_kit.security import Security
-from cluster_kit.worker.messages import Start
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.events import Event
@@ -19,23 +18,19 @@ from cluster_kit.membership.reconciler import Command
 from cluster_kit.membership.reports import Report
 from cluster_kit.membership.selection import TopologyError
 from cluster_kit.network import Clock
+from cluster_kit.pipe.messages import BEAT_S, CannotServe
 from cluster_kit.worker.host_process import EXIT_BROKEN, HostProcess
-from cluster_kit.worker.messages import BEAT_S, CannotServe
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.plugin_calls import as_config_error
 
 log = logging.getLogger("cluster_kit.worker")
 
 
-class Executor(Protocol):
-    """Carries out commands, and reports the end of each."""
-
-    def execute(self, command: Command) -> None:
-        """Start ``command`` without waiting for it."""
-
-
 class MembershipDriver:
     """Collects reports, steps the membership, starts its commands and publishes its events.
+
+    Whatever carries out the commands reports how each ended, so it needs the driver. Therefore it
+    is set later than all else: as ``execute``, before the first step.
 
     Args:
         membership: What it drives.
@@ -48,6 +43,7 @@ class MembershipDriver:
 
     Attributes:
         clock: The membership's time, in which silence is judged.
+        execute: Starts a command without waiting for it.
     """
 
     def __init__(
@@ -67,18 +63,14 @@ class MembershipDriver:
         self._outbox = outbox
         self._loop = loop
         self.clock = clock
+        self.execute: Callable[[Command], None]
         self._wall_clock = wall_clock
         self._stopping = stopping
         self._process = process
-        self._executor: Executor
         self._reports: list[Report] = []
         self._settling: asyncio.Handle | None = None
         self._wake_up: asyncio.TimerHandle | None = None
         self._warned_of_max_nodes = False
-
-    def attach(self, executor: Executor) -> None:
-        """Let ``executor`` carry out all commands; to be called once, before the first report."""
-        self._executor = executor
 
     def report(self, report: Report) -> None:
         """Pass ``report`` to the membership, together with all others of this turn."""
@@ -98,7 +90,7 @@ class MembershipDriver:
             self._reports.append(reports.Stopping())
         effects = self._step()
         for command in effects.commands:
-            self._executor.execute(command)
+            self.execute(command)
         self._wake_up_at(effects.wake_at_s)
         self._publish(effects.events)
 

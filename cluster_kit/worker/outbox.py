@@ -1,8 +1,8 @@
-"""The worker's way to its supervisor, in bounded memory.
+"""Sends a worker's messages to its supervisor, in bounded memory.
 
-An application that is frozen takes nothing from the pipe. Events are then dropped and, once it
-reads again, replaced by a view of the current state. Log records are dropped and counted. Anything
-else is small and rare, and is kept.
+A frozen application doesn't read the pipe. Events are then dropped and, once it reads again,
+replaced by a view of the current state. Log records are dropped and counted. Anything else is small
+and rare, and is kept.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from cluster_kit.errors import CommandError, described
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Channel
+from cluster_kit.pipe.messages import Beat, Happened, Logged, Reply, View
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.messages import Beat, Happened, Logged, Reply, View
 from cluster_kit.worker.plugin_calls import CLOSE_S
 
 MAX_PENDING_BYTES = 1 << 20  # with more than this pending, events give way to a view
@@ -27,7 +27,7 @@ MAX_PENDING_BYTES = 1 << 20  # with more than this pending, events give way to a
 class Outbox:
     """Sends messages without ever blocking or raising.
 
-    That the supervisor is gone is noticed where the channel is read.
+    Whoever reads the channel notices that the supervisor is gone.
 
     Args:
         channel: The pipe to the supervisor.
@@ -51,7 +51,7 @@ class Outbox:
         return self._channel.pending_bytes
 
     def send_parcel(self, link: int, payload: bytes, forwarded: int) -> None:
-        """Send a parcel, whatever is pending: it is for the caller to limit that."""
+        """Send a parcel, whatever is pending; the caller limits that."""
         with suppress(OSError):
             self._channel.send_parcel(link, payload, forwarded)
 

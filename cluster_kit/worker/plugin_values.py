@@ -1,4 +1,4 @@
-"""Checks of the values that plugins hand over; an error names the contract, for their authors."""
+"""Checks the values that plugins return; an error names the contract, for their authors."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _is(value: object, *kinds: type) -> bool:
 
 
 def check_plain(value: Any, what: str, depth: int = 0) -> None:
-    """Check that ``value`` is plain data, which may cross between a plugin and the application.
+    """Check that ``value`` is plain data, which may pass between a plugin and the application.
 
     Plain data are ``None``, bool, int, float, str, bytes, and lists, tuples and dicts of these; the
     keys of dicts are strings.

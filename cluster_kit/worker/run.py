@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from cluster_kit.errors import ConfigError
 from cluster_kit.network.system import SystemNetwork
+from cluster_kit.pipe.messages import Beat, CannotServe, Prepare, Start
 from cluster_kit.pipe.parent import arm_death_signal, leave_with_parent
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.security.security import load
 from cluster_kit.worker.environment import become_worker
 from cluster_kit.worker.host_process import EXIT_BROKEN, OwnProcess
-from cluster_kit.worker.messages import Beat, CannotServe, Prepare, Start
 from cluster_kit.worker.plugin_calls import as_config_error
 from cluster_kit.worker.worker import Worker
 

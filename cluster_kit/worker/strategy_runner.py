@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable
 from cluster_kit.abc import Failed, Found, Observation, Seen, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
-from cluster_kit.membership.retry import Backoff, Intensity
 from cluster_kit.node import Node
+from cluster_kit.pipe.messages import SourceHealth
+from cluster_kit.retry import Backoff, Intensity
 from cluster_kit.worker.local_node import LocalNode
-from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.plugin_calls import CLOSE_S, attempt
 from cluster_kit.worker.plugin_values import check_observation, checked_stream
-from cluster_kit.worker.reporters import SourceReporter
+from cluster_kit.worker.report_receivers import SourceReceiver
 
 log = logging.getLogger("cluster_kit.worker")
 
@@ -79,7 +79,7 @@ class StrategyRunner:
         strategy: What it runs.
         child_spec: How often the strategy may raise.
         here: This node.
-        reporter: Takes observations at once, and the health of the source at intervals.
+        receiver: Gets each observation at once, and the health of the source at intervals.
     """
 
     def __init__(
@@ -89,20 +89,20 @@ class StrategyRunner:
         child_spec: ChildSpec,
         *,
         here: LocalNode,
-        reporter: SourceReporter,
+        receiver: SourceReceiver,
     ) -> None:
         self.name = name
         self._strategy = strategy
-        self._reporter = reporter
+        self._receiver = receiver
         self._calm_s = child_spec.max_seconds
         self._intensity = Intensity(child_spec.max_restarts, child_spec.max_seconds)
         self._backoff = Backoff(_FIRST_RESTART_S, _LAST_RESTART_S)
         self._crashes = 0  # in a row
+        self._crash: str | None = None  # how the strategy raised last, until it has run for long
+        self._fault: str | None = None  # what it said last of its source, if that was ``Failed``
         self._degraded = False
-        self._crash: str | None = None
-        self._fault: str | None = None
-        self._failing = False
-        self._reported = SourceHealth(name, None)
+        self._failing = False  # the membership knows that the source fails
+        self._reported = SourceHealth(name, None)  # what the supervisor knows
         self._reported_at_s = -math.inf
         self._reporting: asyncio.Handle | None = None
         self.context = StrategyContext(name, here, self._announced)
@@ -131,7 +131,7 @@ class StrategyRunner:
         observations = checked_stream(self._strategy.discover(self.context))
         try:
             if not self._strategy.announces:
-                self._reporter.announced(self.name)
+                self._receiver.announced(self.name)
             count = 0
             async for observation in observations:
                 self._observed(observation)
@@ -155,7 +155,7 @@ class StrategyRunner:
         check_observation(observation)
         if self._fault is not None or not isinstance(observation, Seen):
             self._judge(observation)
-        self._reporter.observed(self.name, observation)
+        self._receiver.observed(self.name, observation)
 
     def _judge(self, observation: Observation) -> None:
         """Infer from an observation how the source itself is doing."""
@@ -167,10 +167,10 @@ class StrategyRunner:
             self.context.found = observation.nodes
 
     def _announced(self) -> None:
-        """The strategy has announced this node, perhaps once more: any earlier fault is over."""
+        """Note that the strategy has announced this node: an earlier fault is over."""
         self._fault = None
         self._update_health()
-        self._reporter.announced(self.name)
+        self._receiver.announced(self.name)
 
     def _crashed(self, exc: BaseException, *, ran_s: float, now_s: float) -> None:
         self._crashes = 1 if ran_s > self._calm_s else self._crashes + 1
@@ -185,7 +185,7 @@ class StrategyRunner:
         self._update_health()
 
     def _forget_crashes(self) -> None:
-        """The strategy has run for a whole restart window, or ended normally."""
+        """Note that the strategy has run for a whole restart window, or ended normally."""
         self._crashes = 0
         self._crash = None
         self._degraded = False
@@ -200,7 +200,7 @@ class StrategyRunner:
         health = self._health()
         if self._failing != (health.error is not None):
             self._failing = not self._failing
-            report = self._reporter.fails if self._failing else self._reporter.works
+            report = self._receiver.fails if self._failing else self._receiver.works
             report(self.name)
         if self._reporting is not None or health == self._reported:
             return
@@ -224,4 +224,4 @@ class StrategyRunner:
             log.warning("%s: source failed: %s; what was known is kept", self.name, self._fault)
         self._reported = health
         self._reported_at_s = asyncio.get_running_loop().time()
-        self._reporter.health(health)
+        self._receiver.health(health)

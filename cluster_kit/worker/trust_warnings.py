@@ -42,7 +42,7 @@ class UntrustedPeers:
         return False
 
     def take_unnamed(self, now_s: float) -> int:
-        """Return, once a minute, how many nodes there was no room to name, up to 1000; else 0."""
+        """Return, once a minute, how many nodes could not be named, 1000 at most; else 0."""
         if now_s - self._unnamed_since_s < REPEAT_S:
             return 0
         count = len(self._unnamed)
@@ -55,8 +55,8 @@ class DroppedSecrets:
     """Warns about linked nodes that still use a secret which this node no longer accepts.
 
     Args:
-        linked: The ids of the secrets that each linked node holds, by node; it uses the first.
-            Others keep that up to date.
+        linked: The ids of the secrets that each linked node holds, by node; it uses the first. The
+            caller keeps this mapping up to date.
     """
 
     def __init__(self, linked: Mapping[str, tuple[bytes, ...]]) -> None:

@@ -2,9 +2,9 @@
 
 ::
 
-    StrategyRunner  ---> SourceReporter ---.                   ,---> ConnectorRunner.execute
+    StrategyRunner  ---> SourceReceiver ---.                   ,---> ConnectorRunner.execute
                                            +--> MembershipDriver
-    ConnectorRunner ---> LinkReporter -----'                   `---> Outbox ---> supervisor
+    ConnectorRunner ---> LinkReceiver -----'                   `---> Outbox ---> supervisor
                               |                                         ^
                               '--- messages of peers ---> Forwarding ---'
 
@@ -26,9 +26,9 @@ from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.rules import Settings
 from cluster_kit.network import Network
 from cluster_kit.node import Node
+from cluster_kit.pipe import messages
 from cluster_kit.pipe.channel import Channel, Parcel
 from cluster_kit.security.keys import Keyring
-from cluster_kit.worker import messages
 from cluster_kit.worker.coalescer import Coalescer
 from cluster_kit.worker.connector_runner import ConnectorRunner
 from cluster_kit.worker.forwarding import Forwarding
@@ -38,7 +38,7 @@ from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.membership_driver import MembershipDriver
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.plugin_calls import CLOSE_S, as_config_error
-from cluster_kit.worker.reporters import LinkReporter, SourceReporter
+from cluster_kit.worker.report_receivers import LinkReceiver, SourceReceiver
 from cluster_kit.worker.strategy_runner import StrategyRunner
 
 log = logging.getLogger("cluster_kit.worker")
@@ -56,9 +56,9 @@ class Worker:
         early: Messages of the supervisor that came right behind ``start``.
         channel: The pipe to the supervisor.
         loop: The event loop that ``main`` will run in.
-        stopping: Set by whoever wants this worker to leave.
+        stopping: Set when this worker is to leave, by itself or by the process.
         network: What strategies and connector see of the world, its clocks and randomness.
-        process: The process that this worker runs in.
+        process: The process that the worker runs in.
 
     Attributes:
         here: This node as it is now.
@@ -75,45 +75,51 @@ class Worker:
         network: Network,
         process: HostProcess,
     ) -> None:
-        self.here = LocalNode.of_new_run(start, network)
-        self._start = start
+        self.here = here = LocalNode.of_new_run(start, network)
+        self._start, config = start, start.topology
         self._early: list[object] | None = list(early)  # None once the worker serves
         self._channel, self._loop = channel, loop
         self._stopping, self._process = stopping, process
         self._calls: set[asyncio.Task[None]] = set()
         self._metadata = Coalescer(loop, CHANGE_S, self._change_metadata)
-        self._outbox = Outbox(channel, loop, start.known)
-        connector = start.topology.connector.build()
-        self._membership = _membership(start.topology, self.local, connector)
         self._clock = AttendedClock(network.clock.monotonic_s, messages.BEAT_S)
+        self._outbox = Outbox(channel, loop, start.known)
+        process.forward_logs(self._outbox.send, start.log_level)
+        connector = config.connector.build()
+        strategies = [each.build() for each in config.strategies]
+        partial = any(strategy.partial for strategy in strategies)
+        self._membership = _membership(config, here.node, connector)
         self._forwarding = Forwarding(
             connector, self._outbox, loop, clock=self._clock, greeting=start.greeting
         )
-        process.forward_logs(self._outbox.send, start.log_level)
-        self._wire(connector, [each.build() for each in start.topology.strategies])
+        self._driver = self._new_driver()
+        self._links = LinkReceiver(
+            self._membership, self._driver, self._forwarding, here=here, partial=partial
+        )
+        self._connector = ConnectorRunner(
+            connector, self._links, self._driver, here, config.connect_timeout_s
+        )
+        self._driver.execute = self._connector.execute
+        self._strategies = self._runners_of(strategies)
+        self._isolation = IsolationWarnings(
+            self._membership, self._clock.now_s(), partial=partial, sources=config.sources
+        )
 
-    def _wire(self, connector: Connector, strategies: list[Strategy]) -> None:
-        config, here = self._start.topology, self.here
-        partial = any(strategy.partial for strategy in strategies)
-        self._driver = MembershipDriver(
+    def _new_driver(self) -> MembershipDriver:
+        return MembershipDriver(
             self._membership,
-            config.max_nodes,
+            self._start.topology.max_nodes,
             self._outbox,
             loop=self._loop,
             clock=self._clock,
-            wall_clock=here.network.clock,
+            wall_clock=self.here.network.clock,
             stopping=self._stopping,
             process=self._process,
         )
-        self._links = LinkReporter(
-            self._membership, self._driver, self._forwarding, here=here, partial=partial
-        )
-        timeout_s = config.connect_timeout_s
-        self._connector = ConnectorRunner(
-            connector, self._links, self._driver, here=here, connect_timeout_s=timeout_s
-        )
-        self._driver.attach(self._connector)
-        sources = SourceReporter(
+
+    def _runners_of(self, strategies: Iterable[Strategy]) -> list[StrategyRunner]:
+        config, here = self._start.topology, self.here
+        receiver = SourceReceiver(
             self._driver,
             self._outbox,
             self._links,
@@ -121,19 +127,10 @@ class Worker:
             sources=config.sources,
             stopping=self._stopping,
         )
-        self._strategies = [
-            StrategyRunner(name, strategy, config.child_spec, here=here, reporter=sources)
+        return [
+            StrategyRunner(name, strategy, config.child_spec, here=here, receiver=receiver)
             for name, strategy in zip(config.sources, strategies, strict=True)
         ]
-        now_s = self._clock.now_s()
-        self._isolation = IsolationWarnings(
-            self._membership, partial=partial, sources=config.sources, now_s=now_s
-        )
-
-    @property
-    def local(self) -> Node:
-        """This node as it is now."""
-        return self.here.node
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -177,7 +174,7 @@ class Worker:
             self._outbox.send(messages.CannotServe(as_config_error(error, "connector")))
             return False
         self.here.node = local
-        # This first step fails if the topology plugin can't select, before anybody counts on it.
+        # The first step: if the topology plugin can't select, nobody relies on this worker yet.
         self._driver.settle(
             reports.LocalChanged(local),
             reports.Inherited(self._start.known, _HANDED_OVER_TTL_S),
@@ -188,7 +185,7 @@ class Worker:
         return True
 
     async def _leave(self, running: Iterable[asyncio.Task[None]]) -> None:
-        """Let strategies and connector say goodbye at the same time, and wait for them briefly."""
+        """Let strategies and connector say goodbye, all at once, and wait for them briefly."""
         self._driver.report(reports.Draining())
         self._connector.cancel()
         for task in running:
@@ -268,12 +265,12 @@ class Worker:
         self._changed()
 
     def _change_metadata(self, metadata: Mapping[str, str]) -> None:
-        self.here.node = self.local.evolve(metadata=metadata)
+        self.here.node = self.here.node.evolve(metadata=metadata)
         self._changed()
 
     def _changed(self) -> None:
-        """Let all parts know that this node has changed."""
-        self._driver.report(reports.LocalChanged(self.local))
+        """Notify all parts that this node has changed."""
+        self._driver.report(reports.LocalChanged(self.here.node))
         for each in self._strategies:
             each.context.notify()
         self._connector.update()

@@ -391,7 +391,7 @@ class TellsOddly(HangsInConnect):
 class SendsTheUnreadable(Strategy):
     async def discover(self, ctx):
         yield Found([])
-        ctx.announced.__self__._reporter.health(Explodes())
+        ctx.announced.__self__._receiver.health(Explodes())
         await asyncio.Event().wait()
 
 

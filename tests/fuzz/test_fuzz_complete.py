@@ -21,7 +21,7 @@ READS = re.compile(
 )
 
 NOT_DECODERS = {
-    "abc:LinkReport.secrets": "ids that a link told, which frames have bounded",
+    "abc:LinkReport.secrets": "ids that a link reported, which frames bound",
     "abc:Connector.send": "a contract",
     "abc:LinkReport.message": "a contract",
     "abc:LinkReport.up": "a contract",
@@ -85,10 +85,10 @@ NOT_DECODERS = {
     "worker.forwarding:Forwarding.greet": "hands on",
     "worker.forwarding:Forwarding.message": "hands on, unread",
     "worker.forwarding:Forwarding.up": "hands on, unread",
-    "worker.reporters:LinkReporter.message": "hands on, unread",
-    "worker.reporters:LinkReporter.secrets": "ids that a link told, which frames have bounded",
-    "worker.reporters:LinkReporter.up": "hands on, unread",
-    "worker.messages:Inspected.of": "ids that a link told, which frames have bounded",
+    "worker.report_receivers:LinkReceiver.message": "hands on, unread",
+    "worker.report_receivers:LinkReceiver.secrets": "ids that a link reported, which frames bound",
+    "worker.report_receivers:LinkReceiver.up": "hands on, unread",
+    "pipe.messages:Inspected.of": "ids that a link reported, which frames bound",
     "worker.outbox:Outbox.send_parcel": "sends",
     "worker.trust_warnings:DroppedSecrets.changed": "ids of our own",
 }

@@ -11,12 +11,12 @@ import pytest
 from waiting import until
 
 from cluster_kit import ClusterKitError, Supervisor
+from cluster_kit.pipe.messages import Prepare, Stop
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor import child
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.status import State
 from cluster_kit.worker import run
-from cluster_kit.worker.messages import Prepare, Stop
 
 CONFIG = {
     "node": "ann@127.0.0.1",

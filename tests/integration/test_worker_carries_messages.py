@@ -11,7 +11,7 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import NodeDown, NodeUp, Reason
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
-from cluster_kit.worker.messages import (
+from cluster_kit.pipe.messages import (
     Forwarded,
     Happened,
     LinkClosed,
@@ -124,7 +124,7 @@ def test_a_link_is_reported_before_its_node_and_with_the_greeting_of_its_peer():
         a, b = await linked(Board(start))
         for one, two in ((a, b), (b, a)):
             link = opened(one)
-            assert link.node == two.worker.local
+            assert link.node == two.worker.here.node
             assert link.greeting == two.worker._start.greeting
             assert not link.outdated
             first = next(
@@ -134,7 +134,7 @@ def test_a_link_is_reported_before_its_node_and_with_the_greeting_of_its_peer():
             )
             assert one.said.index(link) < one.said.index(first)
             [serving] = [each for each in one.said if isinstance(each, Serving)]
-            assert serving.boot_id == one.worker.local.boot_id == opened(two).node.boot_id
+            assert serving.boot_id == one.worker.here.node.boot_id == opened(two).node.boot_id
             assert serving.max_message_bytes == 12_345
 
     run(scenario)

@@ -8,9 +8,7 @@ from made_up_secrets import keyring, keys
 from worker_member import DEADLINE_S, EndedError, run
 
 from cluster_kit.events import NodeDown, NodeFound, Reason
-from cluster_kit.security.keys import Certificates, Keyring
-from cluster_kit.worker.host_process import EXIT_BROKEN
-from cluster_kit.worker.messages import (
+from cluster_kit.pipe.messages import (
     Announced,
     CannotServe,
     Drain,
@@ -19,6 +17,8 @@ from cluster_kit.worker.messages import (
     Reply,
     Serving,
 )
+from cluster_kit.security.keys import Certificates, Keyring
+from cluster_kit.worker.host_process import EXIT_BROKEN
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from cluster_kit import load_config
 from cluster_kit.events import NodeDown, NodeUp
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import Fence, Node
-from cluster_kit.worker.messages import Happened, Start, Stop
+from cluster_kit.pipe.messages import Happened, Start, Stop
 from cluster_kit.worker.worker import Worker
 
 DEADLINE_S = 30.0

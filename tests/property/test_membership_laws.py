@@ -19,7 +19,6 @@ from cluster_kit.events import (
 )
 from cluster_kit.membership.departures import BELATED_S
 from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.rate_limit import RateLimit
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect, Disconnect, GiveUp
 from cluster_kit.membership.reports import (
     Connected,
@@ -35,6 +34,7 @@ from cluster_kit.membership.reports import (
 )
 from cluster_kit.membership.rules import Settings
 from cluster_kit.node import BootId, Node
+from cluster_kit.rate_limit import RateLimit
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
 LOCAL = Node("me@here", "10.0.0.99:1", boot_id=BootId(1, 1))

@@ -11,7 +11,7 @@ from cluster_kit.abc import Gone
 from cluster_kit.connectors.tcp.arbitration import Verdict, judge
 from cluster_kit.events import Reason
 from cluster_kit.membership.peer import PeerStatus
-from cluster_kit.membership.retry import Backoff
+from cluster_kit.retry import Backoff
 from cluster_kit.strategies.gossip.engine import IgnoredDatagram
 from cluster_kit.strategies.gossip.peers import Novelty
 from cluster_kit.testing.simulation.invariants.findings import Law
@@ -225,7 +225,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="there is a back-off",
-        off={"membership.retry:Backoff.delay_s": always(0.0)},
+        off={"retry:Backoff.delay_s": always(0.0)},
         family=Family(make=families.crash, topology={**STATIC, "topology": "ring"}),
         finds=Law.COMMANDS,
     ),

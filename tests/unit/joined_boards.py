@@ -11,9 +11,9 @@ from waiting import until
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Parcel
+from cluster_kit.pipe.messages import Forwarded, LinkClosed, LinkOpened
 from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.topics.topic import Topic
-from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened
 
 
 class Application:

@@ -16,10 +16,10 @@ from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.pipe.messages import Beat
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.worker import examiner
 from cluster_kit.worker.examiner import Diagnosed, ExaminationDone, Examine, Examiner
-from cluster_kit.worker.messages import Beat
 
 DEADLINE_S = 30.0
 ANN = Node(name="ann@127.0.0.1", boot_id=BootId(1, 1))

@@ -3,7 +3,7 @@
 import pytest
 
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
-from cluster_kit.strategies.kubernetes.reflector import LONGEST_WAIT_S, Reflector
+from cluster_kit.strategies.kubernetes.reflector import BACKOFF, Reflector
 
 MODERATE = 0.5
 
@@ -238,7 +238,7 @@ class TestWatching:
             reflector.next(MODERATE)
         assert delays[0] == 0.0
         assert delays[1:] == sorted(delays[1:])
-        assert 0 < delays[1] < delays[-1] <= LONGEST_WAIT_S
+        assert 0 < delays[1] < delays[-1] <= BACKOFF.cap_s
 
     def test_watches_that_end_at_once_are_too(self):
         reflector = watching()
@@ -261,7 +261,7 @@ class TestWaiting:
             delays.append(ask(reflector)[2])
         assert delays == sorted(delays)
         assert delays[0] < 1.0
-        assert delays[-1] == LONGEST_WAIT_S * 0.75
+        assert delays[-1] == BACKOFF.cap_s * 0.75
 
     def test_waits_differ(self):
         reflector = Reflector(cached=False, poll_s=5.0)

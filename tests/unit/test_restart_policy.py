@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.config import ChildSpec
-from cluster_kit.membership.retry import Intensity
+from cluster_kit.retry import Intensity
 from cluster_kit.supervisor.restart import (
     FIRST_RESTART_S,
     LAST_RESTART_S,

@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from cluster_kit.pipe.channel import Parcel
+from cluster_kit.pipe.messages import Beat
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor.line import WorkerLine
-from cluster_kit.worker.messages import Beat
 
 PAYLOAD = b"x" * 60_000
 

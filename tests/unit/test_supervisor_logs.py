@@ -8,8 +8,8 @@ import traceback
 import pytest
 from waiting import until
 
+from cluster_kit.pipe.messages import Logged, fault_of
 from cluster_kit.supervisor.logs import OURS, LogRelay, _QueuedRecord
-from cluster_kit.worker.messages import Logged, fault_of
 
 
 @pytest.fixture

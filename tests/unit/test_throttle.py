@@ -1,6 +1,6 @@
 """Repetitions pass at intervals, in bounded memory."""
 
-from cluster_kit.throttle import Throttle, TokenBucket
+from cluster_kit.throttle import Throttle
 
 
 def test_message_passes_once_per_interval():
@@ -47,14 +47,3 @@ def test_held_back_keys_are_reported_before_the_next_passes():
     assert list(throttle.rest(60.0)) == [("a", 2)]
     assert list(throttle.rest(61.0)) == []
     assert not throttle.passes("a", 62.0)
-
-
-def test_a_bucket_allows_a_burst_and_then_its_rate():
-    bucket = TokenBucket(per_s=2.0, burst=3)
-    assert [bucket.take(0.0) for _ in range(4)] == [True, True, True, False]
-    assert [bucket.take(1.0) for _ in range(3)] == [True, True, False]
-
-
-def test_a_bucket_that_is_full_stays_as_it_is():
-    bucket = TokenBucket(per_s=2.0, burst=3)
-    assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]

@@ -12,8 +12,8 @@ from waiting import until
 from cluster_kit.errors import ClusterKitError, NotLinkedError, NotSentError
 from cluster_kit.node import BootId
 from cluster_kit.pipe.channel import Parcel
+from cluster_kit.pipe.messages import Forwarded
 from cluster_kit.supervisor.topics.items import Gap, Message
-from cluster_kit.worker.messages import Forwarded
 
 
 def read(subscription, count):

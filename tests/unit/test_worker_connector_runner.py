@@ -14,7 +14,7 @@ from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security import Security
 from cluster_kit.worker.connector_runner import ConnectorRunner
 from cluster_kit.worker.local_node import LocalNode
-from cluster_kit.worker.reporters import LinkReporter
+from cluster_kit.worker.report_receivers import LinkReceiver
 from cluster_kit.worker.trust_warnings import MAX_NAMED
 
 
@@ -49,7 +49,7 @@ class Driver:
 
 def runner_of(driver, connector=None, timeout_s=1.0):
     local = here()
-    links = LinkReporter(None, driver, None, here=local, partial=False)
+    links = LinkReceiver(None, driver, None, here=local, partial=False)
     return ConnectorRunner(connector, links, driver, here=local, connect_timeout_s=timeout_s)
 
 

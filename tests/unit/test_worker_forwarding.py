@@ -12,8 +12,8 @@ from cluster_kit.abc import MAX_GREETING_BYTES, MAX_PAYLOAD_BYTES, Connector
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Parcel
+from cluster_kit.pipe.messages import Forwarded, LinkClosed, LinkOpened
 from cluster_kit.worker.forwarding import MAX_WAITING_BYTES, Forwarding
-from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened
 from cluster_kit.worker.outbox import MAX_PENDING_BYTES, Outbox
 
 DEADLINE_S = 30.0

@@ -12,9 +12,9 @@ from cluster_kit.membership.reconciler import Connect
 from cluster_kit.membership.reports import ConnectFailed, Draining
 from cluster_kit.membership.unlinked import Unlinked, why_not
 from cluster_kit.node import Node
+from cluster_kit.pipe.messages import MAX_UNLINKED, Inspected
 from cluster_kit.throttle import REPEAT_S
 from cluster_kit.worker.isolation_warnings import FOUND_S, LISTED_S, MISSED_S, IsolationWarnings
-from cluster_kit.worker.messages import MAX_UNLINKED, Inspected
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from cluster_kit.membership.membership import Effects
 from cluster_kit.membership.reports import LinkUp, Stopping
 from cluster_kit.membership.selection import TopologyError
 from cluster_kit.network.system import SystemClock
+from cluster_kit.pipe.messages import CannotServe
 from cluster_kit.worker.host_process import EXIT_BROKEN
 from cluster_kit.worker.membership_driver import MembershipDriver
-from cluster_kit.worker.messages import CannotServe
 
 ANN, BOB = LinkUp(Node(name="ann@h")), LinkUp(Node(name="bob@h"))
 
@@ -64,7 +64,7 @@ class Stage:
             stopping=self.stopping,
             process=SimpleNamespace(end=self._end),
         )
-        self.driver.attach(SimpleNamespace(execute=self.effects.append))
+        self.driver.execute = self.effects.append
 
     def _end(self, code):
         self.effects.append(code)

@@ -7,8 +7,8 @@ from worker_pipe import pipe
 
 from cluster_kit import Node, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated, TopologyEvent
 from cluster_kit.events import Reason
+from cluster_kit.pipe.messages import Happened, Logged, Reply, View
 from cluster_kit.worker.host_process import ChannelHandler
-from cluster_kit.worker.messages import Happened, Logged, Reply, View
 from cluster_kit.worker.outbox import MAX_PENDING_BYTES, Outbox
 
 ANN, BOB, EVE = Node("ann@host", "host:1"), Node("bob@host", "host:2"), Node("eve@host", "host:3")

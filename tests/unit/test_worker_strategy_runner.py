@@ -6,8 +6,8 @@ from contextlib import suppress
 from cluster_kit import DiscoveryError, Failed, Fence, Found, Node, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.network.system import SystemNetwork
+from cluster_kit.pipe.messages import SourceHealth
 from cluster_kit.worker.local_node import LocalNode
-from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.strategy_runner import StrategyRunner
 
 HERE = LocalNode(
@@ -41,7 +41,7 @@ class FailsInManyWays(Strategy):
 
 
 class Reporter:
-    """A ``SourceReporter`` that passes on what a test waits for."""
+    """A ``SourceReceiver`` that passes on what a test waits for."""
 
     def __init__(self, *, observed=lambda observation: None, health=lambda health: None):
         self.observed = lambda _, observation: observed(observation)
@@ -49,8 +49,8 @@ class Reporter:
         self.works = self.fails = self.announced = lambda _: None
 
 
-def runner_of(strategy, reporter):
-    return StrategyRunner("gossip", strategy, ChildSpec(), here=HERE, reporter=reporter)
+def runner_of(strategy, receiver):
+    return StrategyRunner("gossip", strategy, ChildSpec(), here=HERE, receiver=receiver)
 
 
 def reports_until(strategy, error):

@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any, Self
 
 from cluster_kit.diagnosis import failed
+from cluster_kit.pipe.messages import CannotServe
 from cluster_kit.supervisor.child import WorkerProcess
 from cluster_kit.worker.examiner import Diagnosed, ExaminationDone, Examine
-from cluster_kit.worker.messages import CannotServe
 
 SILENT_S = 10.0  # a process beats once a second, except while a plugin imports what is heavy
 _TICK_S = 0.5  # silence is counted in ticks, so that stopping both processes is not silence

@@ -8,13 +8,13 @@ from random import Random
 
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Fence, Node, split_address
+from cluster_kit.retry import Backoff
 from cluster_kit.strategies.epmd.client import Epmd
 from cluster_kit.strategies.epmd.entries import describe, encode_marker, marker_of
 from cluster_kit.wire.epmd import NodeType, Registration
 
-FIRST_RETRY_S = 0.1
-LAST_RETRY_S = 5.0
-CALM_S = LAST_RETRY_S  # a registration that lasted this long ends the row of failures
+BACKOFF = Backoff(first_s=0.1, cap_s=5.0)
+CALM_S = BACKOFF.cap_s  # a registration that lasted this long ends the row of failures
 
 
 def registration_of(local: Node, fence: Fence) -> Registration:
@@ -68,8 +68,7 @@ class Registrar:
             except DiscoveryError as error:
                 self._report(error)
             failures = 0 if loop.time() - started_s >= CALM_S else failures + 1
-            longest_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10))
-            await asyncio.sleep(self._random.random() * longest_s)
+            await asyncio.sleep(self._random.random() * BACKOFF.bound_s(failures))
 
     async def _hold(self) -> None:
         """Register, and return when the registration has been lost."""

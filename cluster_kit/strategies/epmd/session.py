@@ -114,8 +114,8 @@ class EpmdSession:
         self._due_s = self._loop.time()
 
     def _start_round(self) -> None:
-        spread = 1 + JITTER * (2 * self._ctx.random.random() - 1)
-        self._due_s = self._loop.time() + self._options.interval_s * spread
+        varied = self._ctx.random.uniform(1 - JITTER, 1 + JITTER)
+        self._due_s = self._loop.time() + self._options.interval_s * varied
         try:
             self._questions = self._options.questions(self._ctx.local)
         except DiscoveryError as error:

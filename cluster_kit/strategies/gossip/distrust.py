@@ -8,7 +8,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from cluster_kit.network import Endpoint
-from cluster_kit.throttle import REPEAT_S, Throttle, TokenBucket
+from cluster_kit.rate_limit import TokenBucket
+from cluster_kit.throttle import REPEAT_S, Throttle
 
 MOST_AT_ONCE = 8  # senders to warn about, and as many per minute: names are easily made up
 
@@ -45,4 +46,4 @@ class Warnings:
     def passes(self, distrusted: Distrusted, now_s: float) -> bool:
         """Return whether to warn now."""
         key = f"{distrusted.name} {distrusted.source.host} {distrusted.why}"
-        return self._throttle.passes(key, now_s) and self._bucket.take(now_s)
+        return self._throttle.passes(key, now_s) and self._bucket.take(now_s) > 0

@@ -75,9 +75,9 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
+from cluster_kit.rate_limit import TokenBucket
 from cluster_kit.strategies.gossip.distrust import THEY_ALONE, Distrusted
 from cluster_kit.strategies.gossip.peers import HeardPeers, Novelty, Statement
-from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
 

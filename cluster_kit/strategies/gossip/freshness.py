@@ -20,8 +20,8 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
+from cluster_kit.rate_limit import TokenBucket
 from cluster_kit.strategies.gossip.peers import MAX_PEERS
-from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.envelope import NO_NONCE, NONCE_BYTES
 from cluster_kit.wire.gossip import Boot
 

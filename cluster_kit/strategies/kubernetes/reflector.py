@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from cluster_kit.retry import Backoff
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
 from cluster_kit.strategies.kubernetes.limits import LIMITS, Limits
 from cluster_kit.strategies.kubernetes.resources import Params
@@ -35,8 +36,7 @@ PAGE = 500  # objects: what client-go and kubectl ask for at once
 WATCH_S = (240, 290)  # tokens live for an hour; not all watchers should renew at once
 RENEWALS = 2  # by position, from one list to the next: a list comes about every quarter of an hour
 SHORT_S = 1.0  # a watch that ends sooner counts as failed, whatever it has sent
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 10.0  # a server that comes back must not be overrun
+BACKOFF = Backoff(first_s=0.5, cap_s=10.0)  # a server that comes back must not be overrun
 LONGEST_RETRY_AFTER_S = 120.0  # a server that asks for more gets another question after that
 MAX_DIGITS = 20  # of a version: 64 bits
 ONE_OBJECT = ("fieldSelector", "metadata.name=cluster-kit")  # it need not exist: the version counts
@@ -202,7 +202,7 @@ class Reflector:
             self._paged = not self._token  # it takes too long in pages
         else:
             self._failures += 1
-            self._spread_s = _bound_s(self._failures)
+            self._spread_s = BACKOFF.bound_s(self._failures - 1)
             self._least_s = min(error.retry_after_s, LONGEST_RETRY_AFTER_S)
         if error.kind is ErrorKind.THROTTLED and not resuming:
             return
@@ -221,7 +221,7 @@ class Reflector:
         """Retry at once the first time, and after a growing delay from then on."""
         self._failures += 1
         if self._failures > 1:
-            self._spread_s = _bound_s(self._failures - 1)
+            self._spread_s = BACKOFF.bound_s(self._failures - 2)
 
     def _poll(self) -> None:
         self._list_again()
@@ -230,10 +230,6 @@ class Reflector:
     def _list_again(self) -> None:
         self._version = None
         self._token = self._listed = ""
-
-
-def _bound_s(failures: int) -> float:
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures - 1, 10))
 
 
 def _is_older(version: str, other: str) -> bool:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from cluster_kit.errors import ClusterKitError, NotSentError, RemoteProtocolError, UnansweredError
 from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Parcel
+from cluster_kit.pipe.messages import Forwarded, LinkClosed, LinkOpened, Serving
 from cluster_kit.supervisor.line import WorkerLine
 from cluster_kit.supervisor.topics.guarded import Guarded
 from cluster_kit.supervisor.topics.router import QuestionHandler, Router
 from cluster_kit.supervisor.topics.waiters import OutcomeHandler, Tickets, Watchers
-from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened, Serving
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.topics.subscription import TopicSubscription

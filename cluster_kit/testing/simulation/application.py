@@ -21,6 +21,7 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Event, NodeUp
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
+from cluster_kit.pipe.messages import Forwarded, LinkClosed, LinkOpened, SetGreeting
 from cluster_kit.testing.simulation.identity import node_of
 from cluster_kit.testing.simulation.inbox import Inbox
 from cluster_kit.testing.simulation.invariants.deliveries import (
@@ -56,7 +57,6 @@ from cluster_kit.topics.outcomes import (
 )
 from cluster_kit.topics.questions import Question
 from cluster_kit.wire import topics as wire
-from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened, SetGreeting
 
 _MAX_UNFORWARDED = 4  # parcels of one link at the worker, as in the supervisor's switchboard
 _TICK_S = 1.0

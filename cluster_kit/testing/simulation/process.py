@@ -20,18 +20,7 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.pipe.channel import Channel, Parcel
-from cluster_kit.security.keys import Keyring
-from cluster_kit.testing.simulation.application import Application
-from cluster_kit.testing.simulation.invariants.findings import Law
-from cluster_kit.testing.simulation.invariants.proxies import (
-    CheckedTopology,
-    Report,
-    checked_connector,
-)
-from cluster_kit.testing.simulation.invariants.view import NodeView
-from cluster_kit.testing.virtual_time.loop import VirtualLoop
-from cluster_kit.testing.virtual_time.timeline import Timeline
-from cluster_kit.worker.messages import (
+from cluster_kit.pipe.messages import (
     CannotServe,
     Drain,
     Forwarded,
@@ -45,6 +34,17 @@ from cluster_kit.worker.messages import (
     Stop,
     View,
 )
+from cluster_kit.security.keys import Keyring
+from cluster_kit.testing.simulation.application import Application
+from cluster_kit.testing.simulation.invariants.findings import Law
+from cluster_kit.testing.simulation.invariants.proxies import (
+    CheckedTopology,
+    Report,
+    checked_connector,
+)
+from cluster_kit.testing.simulation.invariants.view import NodeView
+from cluster_kit.testing.virtual_time.loop import VirtualLoop
+from cluster_kit.testing.virtual_time.timeline import Timeline
 from cluster_kit.worker.worker import Worker
 
 _FENCE = Fence("simulation", "simulation")
@@ -112,7 +112,7 @@ class NodeProcess:
     @property
     def node(self) -> Node:
         """The node as it introduces itself."""
-        return self.worker.local
+        return self.worker.here.node
 
     def renew(self, keyring: Keyring) -> None:
         """Replace its keys."""

@@ -1,4 +1,4 @@
-"""How long to wait before the next try, and how many restarts are too many."""
+"""How long to wait before the next try, and how many restarts are too many. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ class Backoff:
             failures: How many tries in a row have failed; at least one.
             jitter: From 0 to 1; the part of the bound to wait.
         """
-        return jitter * min(self.cap_s, self.first_s * 2.0 ** min(failures - 1, _MAX_DOUBLINGS))
+        return jitter * self.bound_s(failures - 1)
+
+    def bound_s(self, doublings: int) -> float:
+        """Return the bound after ``doublings``, for a caller that spreads in another way."""
+        return min(self.cap_s, self.first_s * 2.0 ** min(doublings, _MAX_DOUBLINGS))
 
 
 class Intensity:

@@ -1,4 +1,8 @@
-"""Limits how often something may happen: a burst at once, then a steady rate."""
+"""Limits how often something may happen: a burst at once, then a steady rate. Pure.
+
+A ``TokenBucket`` counts for one owner. ``RateLimit`` is for callers that keep its state, a single
+number, beside other things that they know of a peer; ``KeyedRateLimit`` keeps one for each key.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ _ROUNDING = 1e-6
 
 
 class RateLimit:
-    """The rule of a limit; the caller keeps the state.
+    """The rule of a limit.
 
     The state is one time, ``paid_s``: each happening costs one interval, and at that time all of
     them are paid for. It lies in the past while nothing happens, and a new state is ``-inf``.
@@ -36,6 +40,25 @@ class RateLimit:
     def charge(self, paid_s: float, now_s: float) -> float:
         """Return the new state after one more."""
         return (paid_s if paid_s > now_s else now_s) + self._interval_s
+
+
+class TokenBucket:
+    """Allows ``per_s`` happenings a second on average, and ``burst`` at once."""
+
+    def __init__(self, per_s: float, burst: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._tokens = burst
+        self._filled_s = 0.0
+
+    def take(self, now_s: float, wanted: int = 1) -> int:
+        """Return how many of the wanted ones are allowed now; these count as done."""
+        refill = (now_s - self._filled_s) * self._per_s
+        self._tokens = min(self._burst, self._tokens + refill)
+        self._filled_s = now_s
+        granted = min(wanted, int(self._tokens))
+        self._tokens -= granted
+        return granted
 
 
 class KeyedRateLimit:

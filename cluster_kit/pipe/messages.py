@@ -1,6 +1,6 @@
-"""The messages between a supervisor and its worker.
+"""What supervisor and worker say to each other; the applications' messages are in ``topics``.
 
-They are structs rather than dataclasses so that a worker starts sooner: each dataclass takes a
+These are structs rather than dataclasses so that a worker starts sooner: each dataclass takes a
 millisecond to define.
 """
 

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.membership.rate_limit import KeyedRateLimit
-from cluster_kit.membership.retry import Backoff
+from cluster_kit.retry import Backoff
 
 jitters = st.floats(0, 1, exclude_max=True)
 
@@ -25,10 +24,3 @@ def test_jitter_spreads_over_the_whole_bound(failures, jitter):
     backoff = Backoff(0.1, 15.0)
     bound_s = backoff.delay_s(failures, 1.0)
     assert backoff.delay_s(failures, jitter) == pytest.approx(jitter * bound_s)
-
-
-def test_keys_that_have_paid_for_all_are_forgotten():
-    limit = KeyedRateLimit(1.0)
-    for number in range(1000):
-        limit.charge(f"key{number}", 10.0 * number)
-    assert len(limit._paid_s) < 100

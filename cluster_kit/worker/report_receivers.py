@@ -1,6 +1,6 @@
-"""Receive what the connector and the strategies report, and pass it on.
+"""What plugins report to: ``LinkReceiver`` for the connector, ``SourceReceiver`` for strategies.
 
-Most of it goes to the membership. Payloads go to the application, as do name conflicts and other
+Most reports go on to the membership. Payloads go to the application, as do name conflicts and other
 events of a connector; the health of a source goes to the supervisor.
 """
 
@@ -18,18 +18,18 @@ from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.sources import EXCHANGE
 from cluster_kit.node import Node
+from cluster_kit.pipe.messages import Announced, SourceHealth
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.forwarding import Forwarding
 from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.membership_driver import MembershipDriver
-from cluster_kit.worker.messages import Announced, SourceHealth
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.plugin_values import check_plain
 
 log = logging.getLogger("cluster_kit.worker")
 
 
-class LinkReporter:
+class LinkReceiver:
     """The ``LinkReport`` of one connector.
 
     A connector is a plugin: if it passes what its contract doesn't allow, its own call raises
@@ -121,12 +121,12 @@ class LinkReporter:
             log.warning("%s", name_taken(name))
 
 
-class SourceReporter:
+class SourceReceiver:
     """Receives the reports of all strategies of one topology.
 
     Args:
-        driver: Gets the observations.
-        outbox: Gets what the supervisor needs to know.
+        driver: Passes observations to the membership.
+        outbox: Sends the rest to the supervisor.
         links: Reports name conflicts to the application.
         here: This node.
         sources: The names of all sources.
@@ -137,7 +137,7 @@ class SourceReporter:
         self,
         driver: MembershipDriver,
         outbox: Outbox,
-        links: LinkReporter,
+        links: LinkReceiver,
         *,
         here: LocalNode,
         sources: Iterable[str],
@@ -152,7 +152,7 @@ class SourceReporter:
         self._throttle = Throttle()
 
     def observed(self, source: str, observation: Observation) -> None:
-        """Report an observation, which may reveal another node with the name of this one."""
+        """Report an observation; it may reveal that another node has this one's name."""
         if isinstance(observation, Seen) and observation.node.name == self._here.node.name:
             self._report_conflict(observation.node)
         self._driver.report(reports.Observed(source, observation))
