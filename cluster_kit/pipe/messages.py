@@ -17,6 +17,7 @@ from cluster_kit.errors import ClusterKitError, ConnectReason
 from cluster_kit.events import Event
 from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.pipe.channel import Parcel
 from cluster_kit.security.keys import Keyring
 
 BEAT_S = 1.0  # between two beats; the supervisor judges silence by them
@@ -225,6 +226,26 @@ class Logged(Struct, frozen=True):
     level: int
     text: str
     fault: str | None = None
+
+
+Order = Parcel | SetGreeting | Stop | SetMetadata | Renew | Drain | Inspect | Call
+"""What a worker receives after ``Start``."""
+
+FromWorker = (
+    Parcel
+    | Forwarded
+    | LinkOpened
+    | LinkClosed
+    | Beat
+    | Happened
+    | View
+    | Serving
+    | Announced
+    | CannotServe
+    | SourceHealth
+    | Reply
+    | Logged
+)
 
 
 def fault_of(exc: BaseException) -> str:

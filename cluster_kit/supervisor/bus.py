@@ -1,8 +1,8 @@
 """Publish and subscribe: one bus per supervisor, a bounded queue per subscription.
 
-The supervising thread publishes, as does a thread that removes a topology; each subscription is
-read by one thread of the application. To publish never waits: a subscription whose queue is full
-loses what is in it, and gets a fresh snapshot of every topology instead.
+The supervising thread publishes; each subscription is read by one thread of the application.
+Publishing never blocks: a subscription whose queue is full loses what is in it, and gets a fresh
+snapshot of every topology instead.
 """
 
 from __future__ import annotations

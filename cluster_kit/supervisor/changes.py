@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster_kit.config import ClusterConfig, Component, TopologyConfig, load_config
 from cluster_kit.errors import ConfigError
-from cluster_kit.events import Reason
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.loop import SupervisingLoop
@@ -139,8 +137,6 @@ def carry_out(
     with loop.held():
         leaving = [loop.retire(name) for name in (*changes.removed, *changes.replaced)]
         wait_until(bus, lambda: all(worker.finished for worker in leaving))
-        for worker in leaving:
-            bus.publish(*bus.views[worker.name].all_lost(Reason.SHUTDOWN, time.time()))
         for name in changes.removed:
             loop.forget(name)
             bus.remove(name)

@@ -119,7 +119,7 @@ class SupervisingLoop:
     def retire(self, name: str) -> WorkerSupervisor:
         """Stop a topology for good; return its supervisor, which is ``finished`` once it has."""
         worker = self.workers[name]
-        self._submit(worker.stop)
+        self._submit(worker.retire)
         return worker
 
     def forget(self, name: str) -> None:

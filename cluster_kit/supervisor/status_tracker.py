@@ -9,7 +9,14 @@ import time
 from collections.abc import Iterable, Iterator
 
 from cluster_kit.errors import name_taken
-from cluster_kit.events import Event, TopologyDegraded, TopologyEvent, TopologyRecovered
+from cluster_kit.events import (
+    Event,
+    TopologyDegraded,
+    TopologyEvent,
+    TopologyReady,
+    TopologyRecovered,
+    TopologyRestarted,
+)
 from cluster_kit.pipe.messages import Inspected, SourceHealth
 from cluster_kit.supervisor.status import (
     GoneStatus,
@@ -48,6 +55,18 @@ class StatusTracker:
         self.address = address
         self.announced = False
         self._sources = {name: SourceHealth(name, None) for name in self._sources}
+
+    def announce(self) -> TopologyReady:
+        """Note that the worker's strategies have announced this node; return the event for it."""
+        self.announced = True
+        return TopologyReady(topology=self._view.topology, address=self.address, t=time.time())
+
+    def count_restart(self) -> TopologyRestarted:
+        """Note that another worker is started; return the event for it."""
+        self.restarts += 1
+        error = self.last_error or ""
+        topology, t = self._view.topology, time.time()
+        return TopologyRestarted(topology=topology, error=error, restarts=self.restarts, t=t)
 
     def source_changed(self, health: SourceHealth) -> Iterator[Event]:
         """Note a strategy's health; yield the event that follows for the topology, if any."""

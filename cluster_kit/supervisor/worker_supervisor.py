@@ -16,18 +16,12 @@ import selectors
 import time
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, assert_never
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, RestartLimitError, described
-from cluster_kit.events import (
-    Reason,
-    TopologyDegraded,
-    TopologyReady,
-    TopologyRecovered,
-    TopologyRestarted,
-)
+from cluster_kit.events import Reason, TopologyDegraded, TopologyRecovered
 from cluster_kit.node import Node
 from cluster_kit.pipe import messages
 from cluster_kit.pipe.channel import Parcel
@@ -119,6 +113,7 @@ class WorkerSupervisor:
         self._calls = PendingCalls(config.name)
         self._process: WorkerProcess | None = None
         self._line: WorkerLine | None = None
+        self._is_retired = False
         self._start_is_sent = False  # to this process
         self._death: str | None = None  # why it ended, where its exit code does not say
 
@@ -188,6 +183,11 @@ class WorkerSupervisor:
         self._board.leave(now_s)
         self.send(messages.Stop())
 
+    def retire(self) -> None:
+        """Stop, and forget all nodes: the topology is no longer configured."""
+        self._is_retired = True
+        self.stop()
+
     # -- what the supervising loop calls -----------------------------------------------------------
 
     def next_s(self) -> float | None:
@@ -214,10 +214,7 @@ class WorkerSupervisor:
             self._kill(self._process, death)
 
     def _restart(self) -> None:
-        self._tracker.restarts += 1
-        restarts, error = self._tracker.restarts, self._tracker.last_error or ""
-        event = TopologyRestarted(topology=self.name, error=error, restarts=restarts, t=time.time())
-        self._bus.publish(event)
+        self._bus.publish(self._tracker.count_restart())
         self.start()
 
     def _kill(self, process: WorkerProcess, death: str) -> None:
@@ -275,7 +272,7 @@ class WorkerSupervisor:
 
     # -- what the worker sends ---------------------------------------------------------------------
 
-    def _handle_all(self, process: WorkerProcess, received: Sequence[object]) -> None:
+    def _handle_all(self, process: WorkerProcess, received: Sequence[messages.FromWorker]) -> None:
         if received:
             self._lifecycle.advance(Trigger.HEAR, self._clock.now_s())
             if not process.heard:
@@ -285,7 +282,7 @@ class WorkerSupervisor:
             self._handle(message)
         self._board.settle()
 
-    def _handle(self, message: object) -> None:
+    def _handle(self, message: messages.FromWorker) -> None:
         match message:
             case Parcel() | messages.Forwarded() | messages.LinkOpened() | messages.LinkClosed():
                 self._board.note(message, self._clock.now_s())
@@ -300,9 +297,7 @@ class WorkerSupervisor:
             case messages.Serving():
                 self._begin_serving(message)
             case messages.Announced():
-                self._tracker.announced = True
-                address = self._tracker.address
-                self._bus.publish(TopologyReady(topology=self.name, address=address, t=time.time()))
+                self._bus.publish(self._tracker.announce())
             case messages.CannotServe(error=error):
                 self.start_error = error
                 self._death = str(error)
@@ -312,6 +307,8 @@ class WorkerSupervisor:
                 self._calls.answer(message)
             case messages.Logged():
                 self._logs.replay(message, self.name)
+            case _:
+                assert_never(message)
 
     def _begin_serving(self, serving: messages.Serving) -> None:
         now_s = self._clock.now_s()
@@ -385,6 +382,9 @@ class WorkerSupervisor:
             self._finish()
 
     def _finish(self) -> None:
+        if self._is_retired:
+            view = self._bus.views[self.name]
+            self._bus.publish(*view.all_lost(Reason.SHUTDOWN, time.time()))
         self._lifecycle.advance(Trigger.END, self._clock.now_s())
         self._bus.notify()
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from typing import assert_never
 
 from cluster_kit.abc import Connector, Strategy
 from cluster_kit.attended import AttendedClock
@@ -67,7 +68,7 @@ class Worker:
     def __init__(
         self,
         start: messages.Start,
-        early: Iterable[object],
+        early: Iterable[messages.Order],
         channel: Channel,
         loop: asyncio.AbstractEventLoop,
         stopping: asyncio.Event,
@@ -77,7 +78,7 @@ class Worker:
     ) -> None:
         self.here = here = LocalNode.of_new_run(start, network)
         self._start, config = start, start.topology
-        self._early: list[object] | None = list(early)  # None once the worker serves
+        self._early: list[messages.Order] | None = list(early)  # None once the worker serves
         self._channel, self._loop = channel, loop
         self._stopping, self._process = stopping, process
         self._calls: set[asyncio.Task[None]] = set()
@@ -226,7 +227,7 @@ class Worker:
         for message in early or ():
             self._obey(message)
 
-    def _obey(self, message: object) -> None:
+    def _obey(self, message: messages.Order) -> None:
         if self._early is not None and not isinstance(message, _EVEN_EARLY):
             self._early.append(message)
             return
@@ -251,6 +252,8 @@ class Worker:
                 task = asyncio.create_task(self._call(message))
                 self._calls.add(task)
                 task.add_done_callback(self._calls.discard)
+            case _:
+                assert_never(message)
 
     def _renew(self, keyring: Keyring) -> None:
         """Use new keys and certificates, or keep the last ones if the new ones can't be used."""
