@@ -19,9 +19,8 @@ from __future__ import annotations
 from cluster_kit.abc import Gone
 from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.departures import BELATED_S
-from cluster_kit.membership.merge import same_run
 from cluster_kit.membership.peer import Peer, Peers
-from cluster_kit.node import Node
+from cluster_kit.node import Node, may_be_same_run
 
 # More than the usual time after which a link is silent. A link to a peer that has left without a
 # goodbye over it is down by then.
@@ -84,7 +83,7 @@ class Doubts:
     def _doubted(self, node: Node) -> Peer | None:
         """Return the peer if the link to this run of it is doubted."""
         peer = self._peers.get(node.key)
-        if peer is None or peer.doubted is None or not same_run(node, peer.doubted):
+        if peer is None or peer.doubted is None or not may_be_same_run(node, peer.doubted):
             return None
         return peer
 

@@ -86,6 +86,7 @@ The application (``notifier.py``): fields from ``reported_known`` to ``report_pa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from math import inf
 from typing import NamedTuple
 
@@ -164,16 +165,26 @@ class Dials:
     reason: ConnectReason | None = None
 
 
+class CommandKind(StrEnum):
+    """What the reconciler has to do for a peer; each kind has a queue of its own."""
+
+    HOPEFUL = "hopeful"  # dial a peer that seems to be there
+    DOUBTFUL = "doubtful"  # dial a peer that seems not to be there
+    FAREWELL = "farewell"  # withdraw the request for a link
+
+
 @dataclass(slots=True, eq=False)
 class Flight:
     """A command that the connector is carrying out.
 
     Attributes:
         since_s: When it started.
+        dismissed: Whether it is to make way next.
         evicted: Whether it has been asked to make way.
     """
 
     since_s: float
+    dismissed: bool = False
     evicted: bool = False
 
 
@@ -232,6 +243,7 @@ class Peer:
         goodbyes: Goodbyes by source that wait for the link to end, and until when each counts.
         leaving: Set while it is about to leave.
         left: The run that said goodbye over its link although a source still vouches for it.
+        ended_runs: The runs that have said goodbye, and until when each goodbye counts.
         offer: What the topology may select.
         late_offer: What is to replace that soon, for a peer that changes too often.
         offer_paid_s: The state of the ``RateLimit`` of its offers.
@@ -241,7 +253,9 @@ class Peer:
         outdated: Whether it is linked, and has changed since the request.
         dials: How the dials went, while it is wanted.
         detour: Where the next dial goes, if not to the offered address.
-        flight: The command that is in flight for it.
+        command: The kind of its command, while that is queued or in flight.
+        waiting_since_s: Since when its command has been due, while there is no room for it.
+        flight: Its command, while that is in flight.
         reported_known: The known node, as of the events so far.
         reported_up: The linked node, as of the events so far.
         reported_leaving: Whether an event has said that it is about to leave.
@@ -267,6 +281,7 @@ class Peer:
     goodbyes: dict[str, tuple[Gone, float]] = field(default_factory=dict)
     leaving: LeavingMark | None = None
     left: BootId | None = None
+    ended_runs: dict[BootId, float] = field(default_factory=dict)
 
     offer: Offer = NO_OFFER
     late_offer: Offer | None = None
@@ -277,6 +292,8 @@ class Peer:
     outdated: bool = False
     dials: Dials | None = None
     detour: Node | None = None
+    command: CommandKind | None = None
+    waiting_since_s: float | None = None
     flight: Flight | None = None
 
     reported_known: Node | None = None

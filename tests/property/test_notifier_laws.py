@@ -67,27 +67,28 @@ def play(notifier, history):
     now_s, shown = 0.0, dict.fromkeys(NAMES, (None, None))
     for seconds, (key, known, up, boot, tag, reason), leaves in history:
         now_s += seconds
-        notifier.tick(now_s)
-        yield now_s, shown, notifier.take()
+        yield now_s, shown, notifier.take(now_s)
         node = Node(key, metadata={"tag": tag}, boot_id=BootId(boot, 0))
         shown[key] = (node if known else None, node if up else None)
         leaves = leaves and (known or up)
-        notifier.show(key, known=shown[key][0], up=shown[key][1], leaving=leaves, reason=reason)
-        yield now_s, shown, notifier.take()
+        known, up = shown[key]
+        notifier.show(key, now_s, known=known, up=up, leaving=leaves, reason=reason)
+        yield now_s, shown, notifier.take(now_s)
     while (next_s := notifier.next_s()) is not None:
         now_s = max(now_s, next_s)
-        notifier.tick(now_s)
-        yield now_s, shown, notifier.take()
+        yield now_s, shown, notifier.take(now_s)
 
 
 @settings(deadline=None)
 @given(histories, st.sampled_from([1, 3, 1000]))
 def test_events_alternate_and_end_in_the_last_state(history, burst):
-    notifier, view, last = Notifier(Peers(), "t", burst), View(), {}
-    for _, shown, events in play(notifier, history):
+    peers, view, last = Peers(), View(), {}
+    for _, shown, events in play(Notifier(peers, "t", burst), history):
         for event in events:
             view.apply(event)
-        assert (view.known, view.up) == (notifier.known, notifier.up)
+        for key, peer in peers.items():
+            reported = peer.reported_known, peer.reported_up
+            assert (view.known.get(key), view.up.get(key)) == reported
         last = shown
     assert view.known == {key: known for key, (known, _) in last.items() if known}
     assert view.up == {key: up for key, (_, up) in last.items() if up}

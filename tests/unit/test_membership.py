@@ -3,7 +3,7 @@ from membership_parts import B_ADDRESS, LOCAL, Driver, bare, boot, error, node
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen, Topology
 from cluster_kit.events import Reason
-from cluster_kit.membership.departures import BELATED_S, MAX_OVER
+from cluster_kit.membership.departures import BELATED_S, MAX_ENDED
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect
 from cluster_kit.membership.reports import (
     Connected,
@@ -780,9 +780,9 @@ def test_crash_is_no_goodbye():
 
 def test_only_so_many_goodbyes_are_remembered():
     cluster = Driver()
-    for number in range(1, 2 * MAX_OVER):
+    for number in range(1, 2 * MAX_ENDED):
         cluster.observe(Gone(B.name, Reason.LEFT, node("b", number).boot_id))
-    assert len(cluster.membership._rules.departures._over) == MAX_OVER
+    assert len(cluster.membership._rules.departures._ended) == MAX_ENDED
     cluster.wait(BELATED_S)
     cluster.plan()
     assert cluster.wake_at_s is None
