@@ -1,60 +1,77 @@
 """What this node knows about one peer, and the states that a peer goes through.
 
-There is one ``Peer`` for each key: a name, or an address whose name is not known yet. Whatever else
-the modules of this package keep by key is an index that could be computed from these records: who
-is due next (``Deadlines``, ``CommandQueue``), which claims a source has made, which names are at an
-address, what is on offer. Only the goodbyes of runs (``Departures``) outlive the record of their
-peer: a bounded number of them, for a minute at most.
+There is one ``Peer`` for each key: a name, or an address whose name is not known yet. All state of
+the peer is in that record. What else the modules of this package keep by key are sets and queues
+of keys. They could be computed from the records, except for their order: who is due next
+(``Deadlines``, ``CommandQueue``), what a source claims, which names are at an address, what is on
+offer, and who said goodbye first.
 
-A peer has one state in each of five groups, and the groups are independent. In the tables, the
-state before is left of the arrow (``any`` for all of them), the state after right of it. The cause
-is a report from ``reports.py``, or a deadline of the peer that passes. ``rules.py`` applies each
-report.
+A peer has one state in each of six groups, and the groups are independent. In the tables, the state
+before is left of the arrow, the state after right of it, and then come the causes: reports from
+``reports.py``; ``time``, when a deadline of the peer passes; ``topology``, when it selects; and
+``queue``, when there is room for a command. ``any`` means each state, or each cause. ``rules.py``
+applies the causes, and a test (``test_membership_states.py``) finds no other changes than these.
 
-What discovery knows (``roster.py``, ``claims.py``): fields from ``claims`` to ``answered_by``
+Discovery (``roster.py``, ``sources.py``): fields from ``claims`` to ``answered_by``
 
-    unknown    no source claims it, or only an address at which a named peer answers
+    unknown    no source claims it, or it is an address at which a named peer answers
     known      ``known`` is the node that the claims add up to
     set aside  ``mirror`` is that node, but a dial to it led back to this node
 
-    unknown -> known      Observed: Seen or Found, unless it is this node, or max_nodes are known
-    known -> unknown      Observed: Found without it, or Gone; or the term of its last claim ends,
-                          which is interrupted from SourceFails to SourceWorks
+    unknown -> known      Observed, Inherited: Seen or Found, unless max_nodes are known
+    unknown -> known      Connected: it answers at an address that a source gives without a name
+    unknown -> known      ConnectFailed, LinkDown, LinkUp, Observed, time: it is an address at which
+                          no named peer answers any more
+    known -> unknown      Observed, LinkDown, LinkUp: a Found without it; or Gone, also as a goodbye
+                          over the link, or as one that was held until the link went down
+    known -> unknown      time: its last claim ends, for which a failing source gets more time
+    known -> unknown      Connected, ConnectFailed: a named peer answers at this address; or NAME,
+                          so another one answers at the address that sources give
+    known -> unknown      LocalChanged: it is this node
     known -> set aside    ConnectFailed: SELF, and no source gives another address for it
-    set aside -> known    LinkUp; or Connected
-    set aside -> unknown  like known -> unknown
+    set aside -> known    LinkUp, Connected, time: somebody else answers now, see the link
+    set aside -> unknown  Connected, ConnectFailed, LinkDown, LinkUp, LocalChanged, Observed, time:
+                          as if it was known
 
-The link (``rules.py``, ``doubts.py``, ``memory.py``): fields from ``met`` to ``goodbyes``
+Link (``rules.py``, ``memory.py``): fields ``met``, ``up_since_s`` and ``remembered``
 
     strange  there is no link, and none that is missed
     up       ``up_since_s`` says since when; ``met`` is the peer as it introduced itself
     missed   not up, but ``remembered``: it is redialled even if no source vouches for it
-    doubted  in addition to any of these: a link to a run that has said goodbye, so it should end
 
-    any -> up            LinkUp; if another run was up, its link is down (REPLACED)
-    any -> doubted       LinkUp of a run that has said goodbye and that no source vouches for
-    doubted -> up        BELATED_S pass
-    doubted -> as before LinkDown; or LinkUp of another run
-    up -> missed         LinkDown, if a source vouches for it, or has lost it only by its silence
-    up -> strange        LinkDown: LEFT, GONE or UNWANTED; or it was leaving; or it is not known
-    missed -> strange    remember_s pass; or Observed: Gone; or ConnectFailed: SELF
+    any -> up          LinkUp, time: at once, or after a doubt; if another run was up, that is down
+    up -> missed       LinkDown, LinkUp: a source vouches for it, or has lost it only by its silence
+    up -> strange      LinkDown, LinkUp: LEFT, GONE or UNWANTED; or it was leaving, or is not known
+    missed -> strange  time: remember_s pass
+    missed -> strange  Observed, LocalChanged, ConnectFailed: Gone; it is this node; SELF
+
+Doubt (``doubts.py``): fields from ``doubted`` to ``goodbyes``
+
+    undoubted  there is no link, or nothing contradicts it
+    doubted    ``doubted`` is linked, but not up, as it has said goodbye: the link should end
+
+    undoubted -> doubted  LinkUp: of a run that has said goodbye and that no source vouches for
+    doubted -> undoubted  time: BELATED_S pass, and the link is up
+    doubted -> undoubted  LinkDown, LinkUp: it has ended, or another run is linked
 
     A goodbye that a source reports while the peer is up waits in ``goodbyes``, because the peer
     would say it over the link as well. It counts if the link goes down within HELD_S.
 
-Departure (``departures.py``): fields ``leaving`` and ``left``
+Departure (``departures.py``): fields from ``leaving`` to ``ended_runs``
 
-    staying  neither is set
+    staying  neither ``leaving`` nor ``left`` is set
     leaving  ``leaving`` says which run, and whether that is hearsay: only discovery says so
     left     ``left`` is the run that said goodbye, although a source still vouches for it
 
-    staying -> leaving   Observed: Leaving (hearsay); or LinkLeaving
-    leaving -> staying   another run is known or up, or none is; or the hearsay expires
-    any -> left          LinkDown: LEFT, while a source vouches for that run
-    left -> staying      it is up, or another run is known, or none
+    staying -> leaving  Observed: Leaving, which is hearsay
+    staying -> leaving  LinkLeaving, time: over the link; if that was doubted, once it has lasted
+    staying -> left     LinkDown: LEFT, while a source vouches for that run
+    leaving -> left     LinkDown: the same
+    left -> leaving     LinkUp: the run that was leaving when it left is linked again
+    leaving -> staying  any: another run is known or up, or none is; or the hearsay expires
+    left -> staying     any: it is up, or another run is known, or none is
 
-The command (``selection.py``, ``reconciler.py``, ``command_queue.py``): fields from ``offer`` to
-``flight``
+Command (``selection.py``, ``reconciler.py``): fields from ``offer`` to ``flight``
 
     idle       neither ``wanted`` nor ``requested``
     waiting    ``wanted``; the dial is queued for ``dials.until_s``, as a hopeful one, or as a
@@ -63,24 +80,34 @@ The command (``selection.py``, ``reconciler.py``, ``command_queue.py``): fields 
     settled    ``wanted``, up, and the connector knows that the link is wanted
     parting    not ``wanted``, but ``requested``; Disconnect is queued
 
-    idle -> waiting       the topology selects it from what is on ``offer``: the peers that are
-                          known or missed, and not leaving
-    waiting -> in flight  its time has come, and the queue has room
-    in flight -> settled  Connected, and the link is up
-    in flight -> waiting  ConnectFailed, or Connected without a link: after a back-off
-    settled -> waiting    LinkDown, or LinkUp of another run; or the node has changed, and the
-                          connector knows only the nodes it was given (``outdated``)
-    settled -> parting    the topology no longer selects it
-    parting -> in flight  the queue has room
-    in flight -> idle     Disconnected, or it is no longer wanted and never was requested
+    idle -> waiting       topology: selects it from what is on ``offer``: the peers that are known
+                          or missed, and not leaving
+    parting -> waiting    topology: selects it again, but the link is down
+    parting -> settled    topology: selects it again, and the link is up
+    waiting -> in flight  queue: its time has come
+    parting -> in flight  queue: at once
+    in flight -> settled  Connected: the link is up
+    in flight -> waiting  ConnectFailed, Connected, Disconnected: after a back-off, if it has failed
+                          or the link is already down; at once if it is wanted again
+    in flight -> parting  Connected: it is no longer wanted
+    in flight -> idle     ConnectFailed, Connected, Disconnected: the same, and nothing is requested
+    settled -> waiting    LinkDown, LinkUp: the link is down, or to another run
+    settled -> waiting    topology: the node has changed, and the connector knows only the nodes it
+                          was given (``outdated``)
+    settled -> parting    topology: no longer selects it
+    waiting -> parting    topology: no longer selects it, but it is requested
+    waiting -> idle       topology: no longer selects it
+    idle -> parting       Connected: a dial to an address has reached it
+    waiting -> settled    Connected: the same
 
-The application (``notifier.py``): fields from ``reported_known`` to ``report_paid_s``
+Application (``notifier.py``): fields from ``reported_known`` to ``report_paid_s``
 
     reported  the application has had all events
     held      ``held`` is the state of the peer; the events that lead to it follow at a deadline
 
-    reported -> held  something changes too soon after too many other changes
-    held -> reported  the deadline passes, and the rate of all events permits it
+    reported -> held  any: something changes too soon after too many other changes
+    held -> reported  any: the deadline passes, and the rate of all events permits it; or the peer
+                      is again as the application knows it
 """
 
 from __future__ import annotations
