@@ -35,7 +35,7 @@ class Departures:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._hearsay_until_s = Deadlines(peers)  # only marks with a limit
-        self._ends_count_until_s = Deadlines(peers)  # the earliest of each peer's ``ended_runs``
+        self._ends_until_s = Deadlines(peers)  # the earliest of each peer's ``ended_runs``
         self._ended: dict[tuple[str, BootId], None] = {}  # all of these, by their latest goodbyes
 
     def __contains__(self, key: str) -> bool:
@@ -82,7 +82,7 @@ class Departures:
         ended[boot_id] = max(until_s, ended.get(boot_id, 0.0))
         self._ended.pop((key, boot_id), None)
         self._ended[key, boot_id] = None
-        self._ends_count_until_s.set(key, min(ended.values()))
+        self._ends_until_s.set(key, min(ended.values()))
         if len(self._ended) > MAX_ENDED:
             self._forget_end(*next(iter(self._ended)))
 
@@ -94,7 +94,7 @@ class Departures:
 
     def expire(self, now_s: float) -> None:
         """Forget the goodbyes that no longer count."""
-        for key in self._ends_count_until_s.pop_due(now_s):
+        for key in self._ends_until_s.pop_due(now_s):
             ended = self._peers[key].ended_runs
             for boot_id in [boot_id for boot_id, until_s in ended.items() if until_s <= now_s]:
                 self._forget_end(key, boot_id)
@@ -104,9 +104,9 @@ class Departures:
         ended = self._peers[key].ended_runs
         del ended[boot_id]
         if ended:
-            self._ends_count_until_s.set(key, min(ended.values()))
+            self._ends_until_s.set(key, min(ended.values()))
         else:
-            self._ends_count_until_s.discard(key)
+            self._ends_until_s.discard(key)
 
     def lapse(self, now_s: float) -> list[str]:
         """Remove the hearsay that no source has renewed, and return the keys of its peers."""

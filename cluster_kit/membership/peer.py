@@ -9,10 +9,12 @@ offer, and who said goodbye first.
 A peer has one state in each of six groups, and the groups are independent. In the tables, the state
 before is left of the arrow, the state after right of it, and then come the causes: reports from
 ``reports.py``; ``time``, when a deadline of the peer passes; ``topology``, when it selects; and
-``queue``, when there is room for a command. ``any`` means each state, or each cause. ``rules.py``
-applies the causes, and a test (``test_membership_states.py``) finds no other changes than these.
+``queue``, when there is room for a command. ``any`` means each state, or each cause. The
+modules that are named with a group are the only ones that write its fields. A test holds the tables
+to what happens (``tests/unit/test_membership_states.py``).
 
-Discovery (``roster.py``, ``sources.py``): fields from ``claims`` to ``answered_by``
+Discovery (``roster.py``, ``claims.py``, ``addresses.py``): fields from ``claims`` to
+``answered_by``
 
     unknown    no source claims it, or it is an address at which a named peer answers
     known      ``known`` is the node that the claims add up to
@@ -33,7 +35,7 @@ Discovery (``roster.py``, ``sources.py``): fields from ``claims`` to ``answered_
     set aside -> unknown  Connected, ConnectFailed, LinkDown, LinkUp, LocalChanged, Observed, time:
                           as if it was known
 
-Link (``rules.py``, ``memory.py``): fields ``met``, ``up_since_s`` and ``remembered``
+Link (``rules.py``, ``memory.py``): fields from ``met`` to ``remembered``
 
     strange  there is no link, and none that is missed
     up       ``up_since_s`` says since when; ``met`` is the peer as it introduced itself
@@ -71,7 +73,8 @@ Departure (``departures.py``): fields from ``leaving`` to ``ended_runs``
     leaving -> staying  any: another run is known or up, or none is; or the hearsay expires
     left -> staying     any: it is up, or another run is known, or none is
 
-Command (``selection.py``, ``reconciler.py``): fields from ``offer`` to ``flight``
+Command (``selection.py``, ``reconciler.py``, ``command_queue.py``): fields from ``offer`` to
+``flight``
 
     idle       neither ``wanted`` nor ``requested``
     waiting    ``wanted``; the dial is queued for ``dials.until_s``, as a hopeful one, or as a

@@ -128,17 +128,15 @@ class Reconciler:
     def linked(self, key: str, now_s: float) -> None:
         """Handle that a link is up, whichever end opened it."""
         peer = self._peers[key]
-        peer.up_since_s = now_s
         peer.settled = False
         peer.detour = None
         self._schedule(peer, now_s, failures=_failures(peer), until_s=now_s)
         if peer.dials:
             peer.dials.tries, peer.dials.reason = 0, None
 
-    def unlinked(self, key: str, now_s: float) -> None:
-        """Handle that a link is down; one that did not last counts as a failure."""
+    def unlinked(self, key: str, now_s: float, *, since_s: float | None) -> None:
+        """Handle that a link that was up ``since_s`` is down; if that is not long, it failed."""
         peer = self._peers[key]
-        since_s, peer.up_since_s = peer.up_since_s, None
         peer.settled = peer.outdated = False
         self.alive(key, now_s)
         if since_s is not None and now_s - since_s < STABLE_S:

@@ -1,9 +1,10 @@
 """What each report changes in the records of the peers.
 
-Every other module of this package holds the rules for one group of fields and does not know the
-others. This one knows them all. It passes what one of them finds out to those that it concerns,
-and after every change of a peer, ``_review`` shows the result to the topology and the application.
-``peer.py`` lists the states that this leads to.
+Each part of a membership, such as ``Roster`` or ``Memory``, has the rules for one group of fields.
+It may read other fields, but it writes only its own, and the parts don't know each other. This
+module knows them all. It passes what one of them finds out to those that it concerns, and after
+every change of a peer, ``_review`` shows the result to the topology and the application.
+``peer.py`` lists the states that this leads to, and which modules write which fields.
 """
 
 from __future__ import annotations
@@ -224,7 +225,7 @@ class Rules:
             self.departures.returned(key)
             peer.up_since_s = None
             self._apply_held_goodbyes(key, now_s)
-        peer.met = node
+        peer.met, peer.up_since_s = node, now_s
         self.reconciler.linked(key, now_s)
         if peer.remembered:
             self.memory.keep(key)
@@ -238,7 +239,8 @@ class Rules:
         if not self._is_current(node):
             return
         peer = self.peers[key]
-        self.reconciler.unlinked(key, now_s)
+        since_s, peer.up_since_s = peer.up_since_s, None
+        self.reconciler.unlinked(key, now_s, since_s=since_s)
         if reason in _FINAL or key in self.departures:
             self.memory.forget(key)
         elif self._keeps_links and (peer.known or peer.remembered):

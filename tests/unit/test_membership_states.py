@@ -1,7 +1,10 @@
 """The tables in ``peer.py`` are complete: peers change their states so, and in no other way."""
 
+import ast
+import dataclasses
 import random
 import re
+from pathlib import Path
 
 import pytest
 from membership_parts import error
@@ -67,6 +70,23 @@ def rows():
     for group, text in tables().items():
         for before, after, causes in re.findall(ROW, text, re.MULTILINE):
             yield group, before, after, frozenset(causes.split(", "))
+
+
+def writes():
+    """Yield each module that writes a field of a peer, and the field."""
+    for path in sorted(Path(page.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Assign(targets=targets) | ast.Delete(targets=targets):
+                    pass
+                case ast.AugAssign(target=target):
+                    targets = [target]
+                case _:
+                    continue
+            texts = [ast.unparse(each) for target in targets for each in ast.walk(target)]
+            for text in texts:
+                if found := re.match(r"(?:peer|self\._?peers\[.*\])\.(\w+)", text):
+                    yield path.name, found[1]
 
 
 class Life:
@@ -236,3 +256,17 @@ def test_tables_name_existing_states_and_causes():
         assert caused_by <= causes
     assert all(NEW[group] in named for group, named in states.items())
     assert states.keys() == STATE_OF.keys()
+
+
+def test_modules_write_the_fields_of_their_own_groups():
+    fields = [field.name for field in dataclasses.fields(page.Peer)]
+    owners = {}
+    for text in tables().values():
+        first, last = re.search(r"fields from ``(\w+)``\s+to\s+``(\w+)``", text).groups()
+        modules = set(re.findall(r"``(\w+\.py)``", text.partition("):")[0]))
+        owned = fields[fields.index(first) : fields.index(last) + 1]
+        owners |= dict.fromkeys(owned, modules)
+    assert [*owners] == fields[2:]  # after the key and the deadlines
+    written = sorted(set(writes()))
+    assert [each for each in written if each[1] in owners and each[0] not in owners[each[1]]] == []
+    assert {field for _, field in written} >= {*fields[2:]} - {"ended_runs"}  # by an alias

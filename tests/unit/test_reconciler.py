@@ -38,6 +38,17 @@ def want(reconciler, nodes, now_s):
     reconciler.reconsider(changed, now_s)
 
 
+def link_up(reconciler, key, now_s):
+    reconciler._peers[key].up_since_s = now_s
+    reconciler.linked(key, now_s)
+
+
+def link_down(reconciler, key, now_s):
+    peer = reconciler._peers[key]
+    since_s, peer.up_since_s = peer.up_since_s, None
+    reconciler.unlinked(key, now_s, since_s=since_s)
+
+
 def wanting(*nodes):
     reconciler = Reconciler(Peers())
     want(reconciler, nodes, 0)
@@ -48,7 +59,7 @@ def linked(*nodes):
     """Return a reconciler that connected all these nodes at time 0."""
     reconciler = wanting(*nodes)
     for command in reconciler.plan(0):
-        reconciler.linked(command.node.key, 0)
+        link_up(reconciler, command.node.key, 0)
         reconciler.connected(command.node.key, command.node, 0)
     return reconciler
 
@@ -111,7 +122,7 @@ def test_peer_unwanted_during_its_dial_is_disconnected_after_it():
     reconciler.plan(0)
     want(reconciler, [], 0)
     assert reconciler.plan(0) == []
-    reconciler.linked(B.key, 1)
+    link_up(reconciler, B.key, 1)
     reconciler.connected(B.key, B, 1)
     assert reconciler.plan(1) == [Disconnect(B)]
 
@@ -128,7 +139,7 @@ def test_peer_wanted_again_during_its_disconnect_is_connected_after_it():
 
 def test_link_that_the_peer_opened_is_requested_too():
     reconciler = Reconciler(Peers())
-    reconciler.linked(B.key, 0)
+    link_up(reconciler, B.key, 0)
     assert reconciler.plan(0) == []
     want(reconciler, [B], 0)
     assert reconciler.plan(0) == [Connect(B)]
@@ -136,7 +147,7 @@ def test_link_that_the_peer_opened_is_requested_too():
 
 def test_link_that_replaced_another_is_requested_anew():
     reconciler = linked(B)
-    reconciler.linked(B.key, 1)
+    link_up(reconciler, B.key, 1)
     assert reconciler.plan(1) == [Connect(B)]
 
 
@@ -144,7 +155,7 @@ def test_name_learned_by_the_dial_is_settled_with_it():
     bare = Node(None, B.address)
     reconciler = wanting(bare)
     reconciler.plan(0)
-    reconciler.linked(B.key, 0)
+    link_up(reconciler, B.key, 0)
     reconciler.connected(bare.key, B, 0)
     want(reconciler, [B], 0)
     assert reconciler.plan(0) == []
@@ -213,8 +224,8 @@ def test_dial_after_a_link_goes_to_the_latest_address():
     reconciler = wanting(B)
     reconciler.plan(0)
     reconciler.failed(B.key, error("refused"), 0, 0.5, [B.evolve(address="10.0.0.8:1")])
-    reconciler.linked(B.key, 0)
-    reconciler.unlinked(B.key, 10)
+    link_up(reconciler, B.key, 0)
+    link_down(reconciler, B.key, 10)
     assert reconciler.plan(10) == [Connect(B)]
 
 
@@ -239,13 +250,13 @@ def test_crossed_dial_is_no_failure():
 def test_link_that_the_peer_opens_ends_the_wait():
     reconciler = wanting(B)
     fail(reconciler, "name", now_s=0)
-    reconciler.linked(B.key, 1)
+    link_up(reconciler, B.key, 1)
     assert reconciler.plan(1) == [Connect(B)]
 
 
 def test_lost_link_is_redialled_at_once():
     reconciler = linked(B)
-    reconciler.unlinked(B.key, STABLE_S)
+    link_down(reconciler, B.key, STABLE_S)
     assert reconciler.plan(STABLE_S) == [Connect(B)]
 
 
@@ -253,8 +264,8 @@ def test_lasting_link_ends_the_row_of_failures():
     reconciler = wanting(B)
     for now_s in (0, 10, 20):
         fail(reconciler, now_s=now_s)
-    reconciler.linked(B.key, 30)
-    reconciler.unlinked(B.key, 30 + STABLE_S)
+    link_up(reconciler, B.key, 30)
+    link_down(reconciler, B.key, 30 + STABLE_S)
     fail(reconciler, now_s=100, jitter=1.0)
     assert reconciler.next_s() == pytest.approx(100 + FIRST_RETRY_S)
 
@@ -262,11 +273,11 @@ def test_lasting_link_ends_the_row_of_failures():
 def test_peer_that_drops_each_link_soon_is_dialled_ever_less():
     reconciler, now_s, gaps = linked(B), 0.0, []
     for _ in range(10):
-        reconciler.unlinked(B.key, now_s)
+        link_down(reconciler, B.key, now_s)
         gaps.append(reconciler.next_s() - now_s)
         now_s = reconciler.next_s()
         reconciler.plan(now_s)
-        reconciler.linked(B.key, now_s)
+        link_up(reconciler, B.key, now_s)
         reconciler.connected(B.key, B, now_s)
     assert gaps == sorted(gaps)
     assert gaps[-1] == pytest.approx(LAST_RETRY_S)
@@ -299,7 +310,7 @@ def test_encouragement_never_makes_it_later():
 
 def test_postponed_peer_is_not_dialled_before():
     reconciler = linked(B)
-    reconciler.unlinked(B.key, STABLE_S)
+    link_down(reconciler, B.key, STABLE_S)
     reconciler.postpone(B.key, STABLE_S + 1, STABLE_S)
     assert reconciler.plan(STABLE_S) == []
     assert reconciler.next_s() == STABLE_S + 1
@@ -382,8 +393,8 @@ def test_peer_that_was_lately_alive_is_dialled_before_all_black_holes():
     network = BlackHoles(*black_holes(1000))
     network.run(120)
     want(network.reconciler, [*black_holes(1000), B], network.now_s)
-    network.reconciler.linked(B.key, network.now_s)
-    network.reconciler.unlinked(B.key, network.now_s)
+    link_up(network.reconciler, B.key, network.now_s)
+    link_down(network.reconciler, B.key, network.now_s)
     dialled = [at_s for at_s, key in network.run(LIVELY_S - 1) if key == B.key]
     gaps = [later - earlier for earlier, later in pairwise(dialled)]
     assert max(gaps) <= network.TIMEOUT_S + LAST_RETRY_S
