@@ -38,10 +38,6 @@ class Departures:
         self._ends_until_s = Deadlines(peers)  # the earliest of each peer's ``ended_runs``
         self._ended: dict[tuple[str, BootId], None] = {}  # all of these, by their latest goodbyes
 
-    def __contains__(self, key: str) -> bool:
-        peer = self._peers.get(key)
-        return peer is not None and (peer.leaving is not None or peer.left is not None)
-
     def is_leaving(self, node: Node) -> bool:
         """Whether this run of ``node``, and not just another one, is about to leave."""
         mark = self._peers[node.key].leaving

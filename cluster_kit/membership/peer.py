@@ -1,17 +1,17 @@
 """What this node knows about one peer, and the states that a peer goes through.
 
 There is one ``Peer`` for each key: a name, or an address whose name is not known yet. All state of
-the peer is in that record. What else the modules of this package keep by key are sets and queues
-of keys. They could be computed from the records, except for their order: who is due next
-(``Deadlines``, ``CommandQueue``), what a source claims, which names are at an address, what is on
-offer, and who said goodbye first.
+the peer is in its record. What else this package keeps by key are sets and queues of keys, which
+could be computed from the records, except for their order: who is due next (``Deadlines``,
+``CommandQueue``), what a source claims, which names are at an address, what is on offer and where
+that has changed, and which runs said goodbye first.
 
-A peer has one state in each of six groups, and the groups are independent. In the tables, the state
-before is left of the arrow, the state after right of it, and then come the causes: reports from
-``reports.py``; ``time``, when a deadline of the peer passes; ``topology``, when it selects; and
-``queue``, when there is room for a command. ``any`` means each state, or each cause. The
-modules that are named with a group are the only ones that write its fields. A test holds the tables
-to what happens (``tests/unit/test_membership_states.py``).
+A peer has one state in each of six groups, and the groups are independent. The modules that are
+named with a group are the only ones that write its fields. In the tables, the state before is left
+of the arrow, the state after right of it. Then come the causes: reports from ``reports.py``;
+``time``, when a deadline of the peer passes; ``topology``, when it selects; and ``queue``, when
+there is room for a command. ``any`` means each state, or each cause. Last comes the condition.
+``tests/unit/test_membership_states.py`` holds the tables to what happens.
 
 Discovery (``roster.py``, ``claims.py``, ``addresses.py``): fields from ``claims`` to
 ``answered_by``
@@ -27,8 +27,8 @@ Discovery (``roster.py``, ``claims.py``, ``addresses.py``): fields from ``claims
     known -> unknown      Observed, LinkDown, LinkUp: a Found without it; or Gone, also as a goodbye
                           over the link, or as one that was held until the link went down
     known -> unknown      time: its last claim ends, for which a failing source gets more time
-    known -> unknown      Connected, ConnectFailed: a named peer answers at this address; or NAME,
-                          so another one answers at the address that sources give
+    known -> unknown      Connected, ConnectFailed: a named peer answers at this address; or (NAME)
+                          no longer at the one that a source gives
     known -> unknown      LocalChanged: it is this node
     known -> set aside    ConnectFailed: SELF, and no source gives another address for it
     set aside -> known    LinkUp, Connected, time: somebody else answers now, see the link
@@ -45,7 +45,7 @@ Link (``rules.py``, ``memory.py``): fields from ``met`` to ``remembered``
     up -> missed       LinkDown, LinkUp: a source vouches for it, or has lost it only by its silence
     up -> strange      LinkDown, LinkUp: LEFT, GONE or UNWANTED; or it was leaving, or is not known
     missed -> strange  time: remember_s pass
-    missed -> strange  Observed, LocalChanged, ConnectFailed: Gone; it is this node; SELF
+    missed -> strange  Observed, LocalChanged, ConnectFailed: it is gone, or it is this node
 
 Doubt (``doubts.py``): fields from ``doubted`` to ``goodbyes``
 
@@ -93,7 +93,7 @@ Command (``selection.py``, ``reconciler.py``, ``command_queue.py``): fields from
     in flight -> waiting  ConnectFailed, Connected, Disconnected: after a back-off, if it has failed
                           or the link is already down; at once if it is wanted again
     in flight -> parting  Connected: it is no longer wanted
-    in flight -> idle     ConnectFailed, Connected, Disconnected: the same, and nothing is requested
+    in flight -> idle     ConnectFailed, Connected, Disconnected: nor is it requested
     settled -> waiting    LinkDown, LinkUp: the link is down, or to another run
     settled -> waiting    topology: the node has changed, and the connector knows only the nodes it
                           was given (``outdated``)
@@ -341,6 +341,11 @@ class Peer:
     def is_busy(self) -> bool:
         """Whether a command is in flight for it."""
         return self.flight is not None
+
+    @property
+    def departs(self) -> bool:
+        """Whether it is about to leave, or has left."""
+        return self.leaving is not None or self.left is not None
 
     @property
     def last_boot_id(self) -> BootId | None:

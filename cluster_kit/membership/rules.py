@@ -67,7 +67,7 @@ class Rules:
         self.notifier = Notifier(peers, settings.name, burst=_BURST + 2 * max_nodes)
         self._keeps_links = settings.keeps_links
         self._introduces = settings.introduces
-        self._links_tell = settings.keeps_links and settings.introduces  # when a linked peer goes
+        self._links_say_goodbye = settings.keeps_links and settings.introduces
         self._stopping = False
         self._change_local(local, 0.0)
 
@@ -186,8 +186,8 @@ class Rules:
     def _observe_gone(self, source: str, gone: Gone, now_s: float) -> None:
         key, name, boot_id = self.roster.key_of(gone.name), gone.name, gone.boot_id
         is_goodbye = gone.reason is Reason.LEFT
-        is_of_linked = self._would_tell(key) and boot_id in (None, self.peers[key].last_boot_id)
-        if is_goodbye and is_of_linked:
+        is_of_linked = boot_id in (None, self.peers[key].last_boot_id)
+        if is_goodbye and is_of_linked and self._would_say_goodbye(key):
             self.doubts.hold_goodbye(key, source, gone, now_s)
             return
         changes = self.roster.observe(source, gone, now_s)
@@ -241,7 +241,7 @@ class Rules:
         peer = self.peers[key]
         since_s, peer.up_since_s = peer.up_since_s, None
         self.reconciler.unlinked(key, now_s, since_s=since_s)
-        if reason in _FINAL or key in self.departures:
+        if reason in _FINAL or peer.departs:
             self.memory.forget(key)
         elif self._keeps_links and (peer.known or peer.remembered):
             self.memory.lose(key, now_s)
@@ -296,9 +296,9 @@ class Rules:
         peer = self.peers[node.key]
         return peer.up and peer.met is not None and may_be_same_run(node, peer.met)
 
-    def _would_tell(self, key: str) -> bool:
+    def _would_say_goodbye(self, key: str) -> bool:
         """Whether the peer is linked and would say itself that it leaves."""
-        return self._links_tell and self.peers[key].up
+        return self._links_say_goodbye and self.peers[key].up
 
     # -- ends of commands --------------------------------------------------------------------------
 
@@ -341,7 +341,7 @@ class Rules:
         A link that is up stays wanted unless a source says explicitly that the node is not there.
         If the peer would say over the link that it leaves, even a reported goodbye is not enough.
         """
-        stays_linked = {Reason.SILENT: self._keeps_links, Reason.LEFT: self._links_tell}
+        stays_linked = {Reason.SILENT: self._keeps_links, Reason.LEFT: self._links_say_goodbye}
         if stays_linked.get(reason) and self.peers[key].up:
             self.memory.keep(key)
         elif reason is not Reason.SILENT:
@@ -365,7 +365,7 @@ class Rules:
             known, met, up=up, introduces=self._introduces, keeps_links=self._keeps_links
         )
         self.departures.review(key, known, met if up else None)
-        departs = key in self.departures
+        departs = peer.departs
         self.notifier.show(
             key,
             now_s,
@@ -376,7 +376,7 @@ class Rules:
             lost=lost,
         )
         # While the link is up, this end wants it unless the peer itself says that it leaves.
-        if departs and self._would_tell(key) and self.departures.is_hearsay(key):
+        if departs and self._would_say_goodbye(key) and self.departures.is_hearsay(key):
             departs = False
         staying = None if departs else node
         # A peer that is set aside is redialled like a missed one, as somebody else may answer next.

@@ -99,7 +99,7 @@ def test_events_alternate_and_end_in_the_last_state(history, burst):
 def test_a_link_that_broke_is_reported(history, burst):
     """Between two reports that one link is up, it was up all the time."""
     notifier = Notifier(Peers(), "t", burst)
-    unbroken = {}  # whether the link that the application knows of has been up since it was told
+    unbroken = {}  # whether a link has been up all the time since the event that it is up
     for _, shown, events in play(notifier, history):
         for key, (_, up) in shown.items():
             if up is None and key in unbroken:
@@ -117,13 +117,13 @@ def test_a_link_that_broke_is_reported(history, burst):
 @given(histories)
 def test_there_are_so_many_events_of_a_node_at_a_time(history):
     notifier = Notifier(Peers(), "t", 1000)
-    told = {key: [] for key in NAMES}
+    times_of = {key: [] for key in NAMES}
     for now_s, _, events in play(notifier, history):
         for key in {event.node.key for event in events}:
-            told[key] += [now_s] * sum(
+            times_of[key] += [now_s] * sum(
                 event.node.key == key and type(event) is not NodeLeaving for event in events
             )
-    for times in told.values():
+    for times in times_of.values():
         for first in range(len(times)):
             for last in range(first, len(times)):
                 most = BURST + (times[last] - times[first]) / INTERVAL_S + 1

@@ -165,7 +165,7 @@ SAFEGUARDS = [
     # forged packets
     Safeguard(
         name="a goodbye by gossip counts once the link is down",
-        off={"membership.rules:Rules._would_tell": always(False)},
+        off={"membership.rules:Rules._would_say_goodbye": always(False)},
         family=Family(
             make=families.during_forgery,
             topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}},

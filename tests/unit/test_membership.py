@@ -377,7 +377,7 @@ def test_connector_that_keeps_no_links_misses_no_node():
     assert cluster.planned() == ["disconnect b@there"]
 
 
-# -- links that tell nothing of the peer -----------------------------------------------------------
+# -- links that say nothing about the peer ---------------------------------------------------------
 
 
 def test_change_that_discovery_shows_reaches_the_application_and_the_connector():

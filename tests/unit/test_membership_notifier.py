@@ -51,17 +51,17 @@ def test_metadata_that_changes_all_the_time_is_reported_now_and_then_and_the_las
     clock = Clock()
     clock.show(B, B)
     clock.events()
-    told = []
+    reported = []
     for number in range(2000):
         clock.show(*2 * [node("b", 1, count=str(number))])
         clock.wait(0.01)
-        told += [(clock.now_s, event.node.metadata["count"]) for event in clock.take()]
-    assert len(told) <= UPDATES + 20 / INTERVAL_S
-    times = [at_s for at_s, _ in told[UPDATES:]]
+        reported += [(clock.now_s, event.node.metadata["count"]) for event in clock.take()]
+    assert len(reported) <= UPDATES + 20 / INTERVAL_S
+    times = [at_s for at_s, _ in reported[UPDATES:]]
     assert all(later - sooner > INTERVAL_S * 0.99 for sooner, later in pairwise(times))
     clock.wait(INTERVAL_S)
-    told += [(clock.now_s, event.node.metadata["count"]) for event in clock.take()]
-    assert told[-1][1] == "1999"
+    reported += [(clock.now_s, event.node.metadata["count"]) for event in clock.take()]
+    assert reported[-1][1] == "1999"
     assert clock.notifier.next_s() is None
 
 
