@@ -51,6 +51,7 @@ class Membership:
         self._rules = Rules(local, topology, settings)
         self._peers = self._rules.peers
         self._roster = self._rules.roster
+        self._sources = self._roster.sources
 
     def step(self, reports: Iterable[Report], now_s: float) -> Effects:
         """Apply ``reports`` in order, then whatever is due; return what follows.
@@ -87,7 +88,7 @@ class Membership:
     @property
     def full_of(self) -> str | None:
         """The source of the first node that was ignored because of ``max_nodes``, if any was."""
-        return self._roster.sources.full_of
+        return self._sources.full_of
 
     @property
     def finds_only_itself(self) -> bool:
@@ -95,7 +96,7 @@ class Membership:
         peers = self._peers.values()
         if any(peer.up or peer.known for peer in peers):
             return False
-        return self._roster.sources.saw_itself or any(peer.mirror for peer in peers)
+        return self._sources.saw_itself or any(peer.mirror for peer in peers)
 
     def vouches_for(self, node: Node) -> bool:
         """Whether a source vouches for a node, or it is missed; hearsay doesn't count."""
@@ -117,10 +118,8 @@ class Membership:
 
     def failing(self, now_s: float) -> list[Unlinked]:
         """Return those of ``unlinked`` to which a dial has failed."""
-        dialled = ((peer, peer.dials) for peer in self._peers.values())
-        return self._why_unlinked(
-            (peer for peer, dials in dialled if dials and dials.reason), now_s
-        )
+        failing = [peer for peer in self._peers.values() if peer.dials and peer.dials.reason]
+        return self._why_unlinked(failing, now_s)
 
     def _why_unlinked(self, peers: Iterable[Peer], now_s: float) -> list[Unlinked]:
         return why_unlinked(peers, now_s, draining=self._rules.reconciler.is_draining)

@@ -68,22 +68,23 @@ class Sources:
 
     def expire(self, now_s: float) -> Touched:
         """End the claims whose terms have ended while their sources worked."""
-        every = self._sources.items()
-        return self._end(
-            [(key, name) for name, claims in every for key in claims.pop_lapsed(now_s)]
-        )
+        lapsed = [
+            (key, source)
+            for source, claims in self._sources.items()
+            for key in claims.pop_lapsed(now_s)
+        ]
+        return self._end(lapsed)
 
     def disown(self, keys: Iterable[str]) -> Touched:
         """Record that these names and addresses are this node's own, and drop claims about them."""
         self._own.update(keys)
-        every = [
-            (key, source, claim)
+        about_itself = [
+            (key, source)
             for key, peer in self._peers.items()
             for source, claim in peer.claims.items()
+            if self._is_own(claim.node)
         ]
-        return self._remove(
-            [(key, source) for key, source, claim in every if self._is_own(claim.node)]
-        )
+        return self._remove(about_itself)
 
     def fail(self, source: str, now_s: float) -> None:
         """Keep what ``source`` claims until it works again.

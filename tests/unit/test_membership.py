@@ -1,9 +1,12 @@
+from math import inf
+
 import pytest
 from membership_parts import B_ADDRESS, LOCAL, Driver, bare, boot, error, node
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen, Topology
 from cluster_kit.events import Reason
 from cluster_kit.membership.departures import BELATED_S, MAX_ENDED
+from cluster_kit.membership.notifier import BURST, INTERVAL_S
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect
 from cluster_kit.membership.reports import (
     Connected,
@@ -1060,6 +1063,21 @@ def test_other_name_at_an_address_is_found_out():
     assert cluster.events() == ["up c@there", f"lost {B_ADDRESS} replaced", "found c@there"]
     cluster.wait(1000)
     assert cluster.planned() == []
+
+
+def test_burst_of_events_after_a_pause_counts_from_when_it_comes():
+    cluster = Driver()
+    cluster.observe(Seen(B, inf))
+    cluster.step()
+    cluster.now_s += 1000  # without a step
+    for _ in range(BURST):
+        cluster.link_up(B)
+        cluster.link_down(B, Reason.CLOSED)
+    cluster.quiet()
+    cluster.link_up(B)
+    assert cluster.events() == []
+    cluster.wait(INTERVAL_S)
+    assert cluster.events()[-1] == "up b@there"
 
 
 def test_nothing_is_kept_of_nodes_that_come_and_go():
