@@ -15,7 +15,7 @@ from __future__ import annotations
 from math import inf
 
 from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.peer import LeavingMark, Peers
+from cluster_kit.membership.peer import LeavingMark, Peer, Peers
 from cluster_kit.node import BootId, Node, is_earlier_run
 
 # How long a goodbye from discovery is remembered: as long as a packet may be under way. It may be
@@ -38,38 +38,30 @@ class Departures:
         self._ends_until_s = Deadlines(peers)  # the earliest of each peer's ``ended_runs``
         self._ended: dict[tuple[str, BootId], None] = {}  # all of these, by their latest goodbyes
 
-    def is_leaving(self, node: Node) -> bool:
-        """Whether this run of ``node``, and not just another one, is about to leave."""
-        mark = self._peers[node.key].leaving
-        return mark is not None and mark.boot_id in (None, node.boot_id)
-
-    def is_hearsay(self, key: str) -> bool:
+    def is_hearsay(self, peer: Peer) -> bool:
         """Whether only discovery says that a peer is about to leave."""
-        mark = self._peers[key].leaving
-        return mark is not None and mark.hearsay
+        return peer.leaving is not None and peer.leaving.hearsay
 
-    def mark(self, key: str, boot_id: BootId | None) -> bool:
+    def mark(self, peer: Peer, boot_id: BootId | None) -> bool:
         """Mark a peer that has said itself that it is leaving; return whether that is new."""
-        peer = self._peers[key]
         if peer.leaving is not None and not peer.leaving.hearsay:
             return False
-        self._hearsay_until_s.discard(key)
+        self._hearsay_until_s.discard(peer.key)
         peer.leaving = LeavingMark(boot_id, hearsay=False)
         return True
 
-    def mark_hearsay(self, key: str, boot_id: BootId | None, until_s: float) -> bool:
+    def mark_hearsay(self, peer: Peer, boot_id: BootId | None, until_s: float) -> bool:
         """Mark a peer that is leaving according to discovery; return whether that is new."""
-        peer = self._peers[key]
         is_new = peer.leaving is None
         if peer.leaving is None:
             peer.leaving = LeavingMark(boot_id, hearsay=True)
         if peer.leaving.hearsay and until_s < inf:
-            self._hearsay_until_s.set(key, until_s + LINGER_S)
+            self._hearsay_until_s.set(peer.key, until_s + LINGER_S)
         return is_new
 
-    def complete(self, key: str, boot_id: BootId) -> None:
+    def complete(self, peer: Peer, boot_id: BootId) -> None:
         """Mark a peer as having left."""
-        self._peers[key].left = boot_id
+        peer.left = boot_id
 
     def note_goodbye(self, key: str, boot_id: BootId, now_s: float, *, is_proven: bool) -> None:
         """Remember that a run has said goodbye; ``is_proven`` if it did so over a link."""
@@ -104,34 +96,32 @@ class Departures:
         else:
             self._ends_until_s.discard(key)
 
-    def lapse(self, now_s: float) -> list[str]:
-        """Remove the hearsay that no source has renewed, and return the keys of its peers."""
-        lapsed = self._hearsay_until_s.pop_due(now_s)
-        for key in lapsed:
-            self._unmark(key)
+    def lapse(self, now_s: float) -> list[Peer]:
+        """Remove the hearsay that no source has renewed, and return its peers."""
+        lapsed = [self._peers[key] for key in self._hearsay_until_s.pop_due(now_s)]
+        for peer in lapsed:
+            peer.leaving = None
         return lapsed
 
     def next_s(self) -> float | None:
         """Return when ``lapse`` next has something to do."""
         return self._hearsay_until_s.next_s()
 
-    def returned(self, key: str) -> None:
+    def returned(self, peer: Peer) -> None:
         """Remove a mark without a boot id; something else shows that another run is there."""
-        mark = self._peers[key].leaving
-        if mark is not None and mark.boot_id is None:
-            self._unmark(key)
+        if peer.leaving is not None and peer.leaving.boot_id is None:
+            self._unmark(peer)
 
-    def review(self, key: str, known: Node | None, linked: Node | None) -> None:
+    def review(self, peer: Peer, known: Node | None, linked: Node | None) -> None:
         """Remove marks of a run that is no longer the one that is known, or linked."""
-        peer = self._peers[key]
         if (mark := peer.leaving) is not None:
             is_newer_known = linked is None or (known is not None and is_earlier_run(linked, known))
             current = known if is_newer_known else linked
-            if current is None or mark.boot_id not in (None, current.boot_id):
-                self._unmark(key)
+            if current is None or not mark.is_of(current):
+                self._unmark(peer)
         if linked is not None or known is None or known.boot_id != peer.left:
             peer.left = None
 
-    def _unmark(self, key: str) -> None:
-        self._peers[key].leaving = None
-        self._hearsay_until_s.discard(key)
+    def _unmark(self, peer: Peer) -> None:
+        peer.leaving = None
+        self._hearsay_until_s.discard(peer.key)

@@ -76,7 +76,7 @@ class Notifier:
 
     def show(
         self,
-        key: str,
+        peer: Peer,
         now_s: float,
         *,
         known: Node | None,
@@ -88,7 +88,7 @@ class Notifier:
         """Report what is new about a node, now or later.
 
         Args:
-            key: The key of the node.
+            peer: The record of the node.
             now_s: The time.
             known: The node as discovery knows it, if it does.
             up: The node as it is linked, if it is. It differs from ``known`` only until the
@@ -98,7 +98,6 @@ class Notifier:
             lost: The node as discovery knew it, if it has just lost it. That may be a newer run
                 than the application knows, whose run was replaced, then.
         """
-        peer = self._peers[key]
         reported = peer.reported_known
         was_replaced = lost is not None and reported is not None and is_earlier_run(reported, lost)
         broke = reason if up is None and peer.reported_up else None
@@ -106,7 +105,7 @@ class Notifier:
         if peer.held is not None:
             status = status.after(peer.held)
             peer.held = None
-            self._due.discard(key)
+            self._due.discard(peer.key)
         if not leaving:
             peer.reported_leaving = False
         turned = _has_turned(peer, status)
@@ -115,13 +114,12 @@ class Notifier:
             self._report(peer, status, now_s)
         elif turned or _is_outdated(peer, status):  # updates wait for ``take``, to be merged
             peer.held = status
-            self._due.set(key, at_s)
+            self._due.set(peer.key, at_s)
 
-    def down(self, key: str, reason: Reason, now_s: float) -> None:
+    def down(self, peer: Peer, reason: Reason, now_s: float) -> None:
         """Report that the link is down, if it was up."""
-        peer = self._peers[key]
         known = peer.held.known if peer.held else peer.reported_known
-        self.show(key, now_s, known=known, up=None, leaving=False, reason=reason)
+        self.show(peer, now_s, known=known, up=None, leaving=False, reason=reason)
 
     def _room(self, now_s: float) -> int:
         return self._total_rate.room(self._total_paid_s, now_s, self._burst)

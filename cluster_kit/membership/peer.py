@@ -161,6 +161,10 @@ class LeavingMark:
     boot_id: BootId | None
     hearsay: bool
 
+    def is_of(self, node: Node) -> bool:
+        """Whether this run of ``node``, and not just another one, is about to leave."""
+        return self.boot_id in (None, node.boot_id)
+
 
 class Offer(NamedTuple):
     """A peer as the topology may select it: either because it is known or because it is missed."""

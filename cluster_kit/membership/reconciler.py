@@ -100,10 +100,9 @@ class Reconciler:
             if peer.wanted:
                 self._unqueue(peer)
 
-    def reconsider(self, changed: Iterable[str], now_s: float) -> None:
+    def reconsider(self, changed: Iterable[Peer], now_s: float) -> None:
         """React to a change of ``wanted`` of these peers."""
-        for key in changed:
-            peer = self._peers[key]
+        for peer in changed:
             if not peer.wanted:
                 peer.dials = peer.detour = None
             self._requeue(peer, now_s)
@@ -125,28 +124,25 @@ class Reconciler:
 
     # -- links -------------------------------------------------------------------------------------
 
-    def linked(self, key: str, now_s: float) -> None:
+    def linked(self, peer: Peer, now_s: float) -> None:
         """Handle that a link is up, whichever end opened it."""
-        peer = self._peers[key]
         peer.settled = False
         peer.detour = None
         self._schedule(peer, now_s, failures=_failures(peer), until_s=now_s)
         if peer.dials:
             peer.dials.tries, peer.dials.reason = 0, None
 
-    def unlinked(self, key: str, now_s: float, *, since_s: float | None) -> None:
+    def unlinked(self, peer: Peer, now_s: float, *, since_s: float | None) -> None:
         """Handle that a link that was up ``since_s`` is down; if that is not long, it failed."""
-        peer = self._peers[key]
         peer.settled = peer.outdated = False
-        self.alive(key, now_s)
+        self.alive(peer, now_s)
         if since_s is not None and now_s - since_s < STABLE_S:
             self._back_off(peer, now_s, jitter=1.0)
         else:
             self._schedule(peer, now_s, failures=0, until_s=now_s)
 
-    def renew(self, key: str, now_s: float) -> None:
+    def renew(self, peer: Peer, now_s: float) -> None:
         """Issue ``Connect`` to a linked peer again, because the peer has changed."""
-        peer = self._peers[key]
         if peer.up:
             peer.outdated = True
             peer.settled = False
@@ -154,12 +150,12 @@ class Reconciler:
 
     # -- ends of commands --------------------------------------------------------------------------
 
-    def connected(self, key: str, node: Node, now_s: float) -> None:
-        """Handle that ``Connect`` of ``key`` reached ``node``."""
-        self._end(self._peers[key])
-        self._peers[node.key].requested = node
-        for each in sorted({key, node.key}):
-            peer = self._peers[each]
+    def connected(self, dialled: Peer, node: Node, now_s: float) -> None:
+        """Handle that ``Connect`` of a peer reached ``node``, which may have another key."""
+        self._end(dialled)
+        reached = self._peers[node.key]
+        reached.requested = node
+        for peer in [reached] if reached is dialled else [reached, dialled]:
             if peer.up:
                 peer.settled = peer.settled or not peer.outdated
                 self._requeue(peer, now_s)
@@ -168,18 +164,17 @@ class Reconciler:
 
     def failed(
         self,
-        key: str,
+        peer: Peer,
         error: ConnectError,
         now_s: float,
         jitter: float,
         elsewhere: Sequence[Node] = (),
     ) -> None:
-        """Handle that ``Connect`` of ``key`` failed, which leaves the connector with no request.
+        """Handle that ``Connect`` of a peer failed, which leaves the connector with no request.
 
         If the peer may also be ``elsewhere``, every second dial goes there, in turns: at the
         address that seems right, which may be forged, nobody may ever answer.
         """
-        peer = self._peers[key]
         unanswered = now_s - self._end(peer) >= PROMPT_S
         peer.requested = None
         peer.settled = False
@@ -197,9 +192,8 @@ class Reconciler:
             if elsewhere and dials.tries % DETOUR_EVERY == DETOUR_EVERY - 1:
                 peer.detour = elsewhere[dials.tries // DETOUR_EVERY % len(elsewhere)]
 
-    def disconnected(self, key: str, now_s: float) -> None:
-        """Handle that ``Disconnect`` of ``key`` was carried out."""
-        peer = self._peers[key]
+    def disconnected(self, peer: Peer, now_s: float) -> None:
+        """Handle that ``Disconnect`` of a peer was carried out."""
         self._end(peer)
         peer.requested = None
         peer.settled = False
@@ -213,20 +207,18 @@ class Reconciler:
 
     # -- when to dial ------------------------------------------------------------------------------
 
-    def alive(self, key: str, now_s: float) -> None:
+    def alive(self, peer: Peer, now_s: float) -> None:
         """Record a sign of life of a peer."""
-        peer = self._peers[key]
         if peer.dials and not peer.up:
             peer.dials.lively_until_s = now_s + LIVELY_S
 
-    def encourage(self, key: str, now_s: float) -> None:
+    def encourage(self, peer: Peer, now_s: float) -> None:
         """Dial a peer soon that has just shown up.
 
         The shortest back-off is kept, because the claim to have seen the peer may be false. A dial
         that has been in flight for some time may have sent its latest SYN before the peer was
         there, and the next one is seconds away: that dial starts anew.
         """
-        peer = self._peers[key]
         if dials := peer.dials:
             dials.failures = 0
             dials.until_s = min(dials.until_s, max(now_s, dials.since_s + FIRST_RETRY_S))
@@ -234,11 +226,10 @@ class Reconciler:
             dials.lively_until_s = now_s + LIVELY_S
             self._requeue(peer, now_s)
         if peer.command in (CommandKind.HOPEFUL, CommandKind.DOUBTFUL):
-            self._queues[peer.command].dismiss(key, now_s - RENEW_S)
+            self._queues[peer.command].dismiss(peer.key, now_s - RENEW_S)
 
-    def postpone(self, key: str, until_s: float, now_s: float) -> None:
+    def postpone(self, peer: Peer, until_s: float, now_s: float) -> None:
         """Don't dial before ``until_s``."""
-        peer = self._peers[key]
         self._schedule(peer, now_s, failures=_failures(peer), until_s=until_s)
 
     def _back_off(

@@ -8,6 +8,7 @@ change counts at once.
 from __future__ import annotations
 
 from math import inf
+from operator import attrgetter
 
 from cluster_kit.abc import Topology
 from cluster_kit.membership.deadlines import Deadlines
@@ -44,15 +45,14 @@ class Selection:
         self._rate = RateLimit(INTERVAL_S)
         self._due = Deadlines(peers)  # exactly those with a ``late_offer``
 
-    def offer(self, key: str, now_s: float, *, known: Node | None, missed: Node | None) -> None:
+    def offer(self, peer: Peer, now_s: float, *, known: Node | None, missed: Node | None) -> None:
         """Offer a node as one that is known, as one that is only missed, or not at all.
 
         A node that comes or goes counts at once; any other change counts soon.
         """
-        peer = self._peers[key]
         if peer.late_offer is not None:
             peer.late_offer = None
-            self._due.discard(key)
+            self._due.discard(peer.key)
         before, now = peer.offer, Offer(known, missed)
         if before == now:
             return
@@ -62,7 +62,7 @@ class Selection:
         at_s = self._rate.at_s(peer.offer_paid_s, now_s, BURST)
         if at_s > now_s:
             peer.late_offer = now
-            self._due.set(key, at_s)
+            self._due.set(peer.key, at_s)
         else:
             self._replace(peer, now)
             peer.offer_paid_s = self._rate.charge(peer.offer_paid_s, now_s)
@@ -93,8 +93,8 @@ class Selection:
         """Select again although the offer is the same."""
         self._stale = True
 
-    def update(self, local: Node, now_s: float) -> list[str]:
-        """Decide which peers are wanted; return the keys for which that has changed.
+    def update(self, local: Node, now_s: float) -> list[Peer]:
+        """Decide which peers are wanted; return those for which that has changed, by key.
 
         A node that is no longer on offer is unwanted at once. A new one may have to wait a moment.
         """
@@ -112,7 +112,7 @@ class Selection:
             changed = [peer for peer in touched if peer.wanted and not any(peer.offer)]
         for peer in changed:
             peer.wanted = not peer.wanted
-        return sorted(peer.key for peer in changed)
+        return sorted(changed, key=attrgetter("key"))
 
     def _select(self, local: Node) -> list[Peer]:
         """Return the peers whose ``wanted`` is to change.

@@ -72,7 +72,9 @@ def play(notifier, history):
         shown[key] = (node if known else None, node if up else None)
         leaves = leaves and (known or up)
         known, up = shown[key]
-        notifier.show(key, now_s, known=known, up=up, leaving=leaves, reason=reason)
+        notifier.show(
+            notifier._peers[key], now_s, known=known, up=up, leaving=leaves, reason=reason
+        )
         yield now_s, shown, notifier.take(now_s)
     while (next_s := notifier.next_s()) is not None:
         now_s = max(now_s, next_s)

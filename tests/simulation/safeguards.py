@@ -78,8 +78,7 @@ def take_any_run(self, said, now_s):
     return Novelty.KNOWN if before and said.says_the_same_as(before) else Novelty.NEW
 
 
-def lose_what_is_held(self, key, now_s, *, known, up, leaving, reason, lost=None):
-    peer = self._peers[key]
+def lose_what_is_held(self, peer, now_s, *, known, up, leaving, reason, lost=None):
     state = PeerStatus(
         known, up, reason, reason if up is None and peer.reported_up else None, leaving
     )

@@ -26,7 +26,13 @@ class Clock:
 
     def show(self, known, up=None, reason=Reason.CLOSED, key="b@there", leaving=False, lost=None):
         self.notifier.show(
-            key, self.now_s, known=known, up=up, leaving=leaving, reason=reason, lost=lost
+            self.peers[key],
+            self.now_s,
+            known=known,
+            up=up,
+            leaving=leaving,
+            reason=reason,
+            lost=lost,
         )
 
     def wait(self, seconds):
