@@ -1,7 +1,7 @@
 """What this node knows about one peer, and the states that a peer goes through.
 
 There is one ``Peer`` for each key: a name, or an address whose name is not known yet. All state of
-the peer is in its record. What else this package keeps by key are sets and queues of keys, which
+the peer is in its record. What else this package keeps are sets and queues of peers, or keys, which
 could be computed from the records, except for their order: who is due next (``Deadlines``,
 ``CommandQueue``), what a source claims, which names are at an address, what is on offer and where
 that has changed, and which runs said goodbye first.

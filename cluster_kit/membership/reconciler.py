@@ -111,10 +111,11 @@ class Reconciler:
         """Return the commands to start now; each is in flight until its end is reported."""
         started = {kind: queue.start(now_s) for kind, queue in self._queues.items()}
         due = [*started[CommandKind.HOPEFUL], *started[CommandKind.DOUBTFUL]]
-        dials = [Connect(self._dialled(self._peers[key])) for key in due]
-        ended = (self._peers[key].requested for key in started[CommandKind.FAREWELL])
-        farewells = [Disconnect(node) for node in ended if node]
-        given_up = [GiveUp(key) for queue in self._queues.values() for key in queue.evict(now_s)]
+        parting = started[CommandKind.FAREWELL]
+        dials = [Connect(_dialled(peer)) for peer in due]
+        farewells = [Disconnect(node) for peer in parting if (node := peer.requested)]
+        queues = self._queues.values()
+        given_up = [GiveUp(peer.key) for queue in queues for peer in queue.evict(now_s)]
         return [*farewells, *dials, *given_up]
 
     def next_s(self) -> float | None:
@@ -203,7 +204,7 @@ class Reconciler:
         """Handle the end of the command in flight for a peer; return when it started."""
         assert peer.command is not None, f"no command is in flight for {peer.key}"
         kind, peer.command = peer.command, None
-        return self._queues[kind].end(peer.key)
+        return self._queues[kind].end(peer)
 
     # -- when to dial ------------------------------------------------------------------------------
 
@@ -226,7 +227,7 @@ class Reconciler:
             dials.lively_until_s = now_s + LIVELY_S
             self._requeue(peer, now_s)
         if peer.command in (CommandKind.HOPEFUL, CommandKind.DOUBTFUL):
-            self._queues[peer.command].dismiss(peer.key, now_s - RENEW_S)
+            self._queues[peer.command].dismiss(peer, now_s - RENEW_S)
 
     def postpone(self, peer: Peer, until_s: float, now_s: float) -> None:
         """Don't dial before ``until_s``."""
@@ -253,7 +254,7 @@ class Reconciler:
 
     def _unqueue(self, peer: Peer) -> None:
         if peer.command is not None and not peer.is_busy:
-            self._queues[peer.command].unqueue(peer.key)
+            self._queues[peer.command].unqueue(peer)
             peer.command = None
 
     def _requeue(self, peer: Peer, now_s: float) -> None:
@@ -273,15 +274,16 @@ class Reconciler:
 
     def _queue(self, peer: Peer, kind: CommandKind, at_s: float) -> None:
         peer.command = kind
-        self._queues[kind].queue(peer.key, at_s)
+        self._queues[kind].queue(peer, at_s)
 
-    def _dialled(self, peer: Peer) -> Node:
-        """Return where the dial that starts now goes; it carries any change to the connector."""
-        node = peer.detour or peer.offer.known or peer.offer.missed
-        assert node is not None, f"{peer.key} is wanted, but not on offer"
-        peer.detour = None
-        peer.outdated = False
-        return node
+
+def _dialled(peer: Peer) -> Node:
+    """Return where the dial that starts now goes; it carries any change to the connector."""
+    node = peer.detour or peer.offer.known or peer.offer.missed
+    assert node is not None, f"{peer.key} is wanted, but not on offer"
+    peer.detour = None
+    peer.outdated = False
+    return node
 
 
 def _failures(peer: Peer) -> int:
