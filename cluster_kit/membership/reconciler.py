@@ -60,7 +60,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """Tells the connector that this end no longer wants the link to ``node``."""
+    """Withdraws the request for a link to ``node``, which stays up if the peer wants it."""
 
     node: Node
 
