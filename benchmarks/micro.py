@@ -18,7 +18,7 @@ from cluster_kit.abc import MAX_PAYLOAD_BYTES, Found, Seen
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command, Connect
 from cluster_kit.membership.reports import Connected, LinkUp, Observed
-from cluster_kit.membership.rules import Settings
+from cluster_kit.membership.settings import Settings
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip.engine import GossipEngine

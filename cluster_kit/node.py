@@ -212,14 +212,25 @@ class Node:
         return self.key
 
 
-def is_other_run(one: Node, other: Node) -> bool:
-    """Whether two nodes of one key are different runs of it.
+# Three questions about two descriptions of one node. Where a boot id is missing, the first two may
+# both be answered with yes: then nothing rules out one run, but the addresses suggest two.
 
-    Their boot ids decide, or their addresses where one of them has no boot id.
-    """
+
+def may_be_same_run(one: Node, other: Node) -> bool:
+    """Whether the boot ids leave it open that this is one run; a missing one fits every run."""
+    return one.boot_id is None or other.boot_id is None or one.boot_id == other.boot_id
+
+
+def is_other_run(one: Node, other: Node) -> bool:
+    """Whether these are different runs; without both boot ids, different addresses say so."""
     if one.boot_id is not None and other.boot_id is not None:
         return one.boot_id != other.boot_id
     return None not in (one.address, other.address) and one.address != other.address
+
+
+def is_earlier_run(one: Node, other: Node) -> bool:
+    """Whether ``one`` started before ``other`` by their clocks; never without both boot ids."""
+    return one.boot_id is not None and other.boot_id is not None and one.boot_id < other.boot_id
 
 
 def _exact(text: str) -> str:

@@ -11,6 +11,7 @@ otherwise, a source that fails now and then would keep dead nodes known forever.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf
 
 from cluster_kit.membership.deadlines import Deadlines
@@ -19,48 +20,60 @@ from cluster_kit.node import Node
 
 
 class SourceClaims:
-    """The claims of one source, with the source's own clock.
+    """The claims of one source by key, with the source's own clock.
 
-    Attributes:
-        by_key: The claims by the key that the source uses: a name, or an address without one. Each
-            is also in the record of its peer.
+    The keys are those that the source uses: a name, or an address without one. The claims
+    themselves are in the records of the peers.
     """
 
     def __init__(self, source: str, peers: Peers) -> None:
-        self.by_key: dict[str, Claim] = {}
         self._source = source
         self._peers = peers
+        self._keys: dict[str, None] = {}  # in the order in which they were first claimed
         self._ends_s = Deadlines(peers)  # on the source's clock; only claims with a limit
         self._paused_s: float | None = None  # what the source's clock shows while it stands still
         self._behind_s = 0.0  # how far the source's clock is behind
         self._interrupted_s = -inf  # when it last stood still, on the source's clock
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def get(self, key: str) -> Claim | None:
+        """Return the claim for ``key``, if there is one."""
+        return self._peers[key].claims[self._source] if key in self._keys else None
+
     def put(self, node: Node, term_s: float, now_s: float) -> None:
         """Record a claim in place of the previous one for the same key."""
-        claim = self.by_key.get(node.key)
+        claim = self.get(node.key)
         if claim is None:
-            claim = self.by_key[node.key] = self._peers[node.key].claims[self._source] = Claim(node)
+            self._keys[node.key] = None
+            claim = self._peers[node.key].claims[self._source] = Claim(node)
         claim.node = node
         self._begin_term(node.key, claim, term_s, self._clock_s(now_s))
 
     def renew(self, key: str, term_s: float, now_s: float) -> bool:
         """Begin a new term of a claim that still holds; return False if it needs ``put``."""
-        if term_s == inf or not self.holds(key, now_s):
+        claim = self.get(key)
+        if claim is None or term_s == inf or not self.holds(key, now_s):
             return False
-        self._begin_term(key, self.by_key[key], term_s, self._clock_s(now_s))
+        self._begin_term(key, claim, term_s, self._clock_s(now_s))
         return True
 
     def withdraw(self, key: str) -> bool:
         """Remove the claim for ``key``; return whether there was one."""
-        if self.by_key.pop(key, None) is None:
+        if key not in self._keys:
             return False
+        del self._keys[key]
         del self._peers[key].claims[self._source]
         self._ends_s.discard(key)
         return True
 
     def holds(self, key: str, now_s: float) -> bool:
         """Whether there is a claim for ``key`` whose term has not ended."""
-        claim = self.by_key.get(key)
+        claim = self.get(key)
         if claim is None or claim.lapsed:
             return False
         end_s = self._ends_s.at_s(key)
@@ -73,7 +86,7 @@ class SourceClaims:
 
     def is_unlimited(self, key: str) -> bool:
         """Whether there is a claim for ``key`` that holds until the source withdraws it."""
-        claim = self.by_key.get(key)
+        claim = self.get(key)
         return claim is not None and not claim.lapsed and key not in self._ends_s
 
     def pause(self, now_s: float) -> None:
@@ -91,7 +104,7 @@ class SourceClaims:
         """Return the keys whose claims have lapsed since the last call, earliest first."""
         lapsed = []
         for key in self._ends_s.pop_due(self._clock_s(now_s)):
-            claim = self.by_key[key]
+            claim = self._peers[key].claims[self._source]
             extended_end_s = self._interrupted_s + claim.term_s
             if claim.extended or extended_end_s <= claim.made_s + claim.term_s:
                 claim.lapsed = True

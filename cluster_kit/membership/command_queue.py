@@ -7,11 +7,11 @@ from itertools import islice
 from math import inf
 
 from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.peer import Flight, Peers
+from cluster_kit.membership.peer import Flight, Peer, Peers
 
 
 class CommandQueue:
-    """The commands of one kind, by key of the peer: due later, waiting for room, or in flight.
+    """The peers with a command of one kind: due later, waiting for room, or in flight.
 
     Args:
         peers: The records of the peers.
@@ -24,51 +24,54 @@ class CommandQueue:
         self._width = width
         self._patience_s = patience_s
         self._due = Deadlines(peers)
-        # due, but without room, and since when; longest first
-        self._waiting: dict[str, float] = {}
-        self._in_flight: dict[str, Flight] = {}  # oldest first
-        self._dismissed: dict[str, None] = {}  # in flight, and to be evicted next
+        # ordered sets
+        self._waiting: dict[Peer, None] = {}  # due, but without room; longest first
+        self._in_flight: dict[Peer, None] = {}  # oldest first
+        self._dismissed: dict[Peer, None] = {}  # in flight, and to be evicted next
         self._evicted = 0  # how many in flight have been evicted, but have not ended yet
 
-    def queue(self, key: str, at_s: float) -> None:
-        """Schedule the command of ``key`` for ``at_s``, in place of an earlier schedule."""
-        self._waiting.pop(key, None)
-        self._due.set(key, at_s)
+    def queue(self, peer: Peer, at_s: float) -> None:
+        """Schedule the command of a peer for ``at_s``, in place of an earlier schedule."""
+        self._stop_waiting(peer)
+        self._due.set(peer.key, at_s)
 
-    def unqueue(self, key: str) -> None:
-        """Cancel the command of ``key`` unless it is in flight."""
-        self._waiting.pop(key, None)
-        self._due.discard(key)
+    def unqueue(self, peer: Peer) -> None:
+        """Cancel the command of a peer unless it is in flight."""
+        self._stop_waiting(peer)
+        self._due.discard(peer.key)
 
-    def start(self, now_s: float) -> list[str]:
-        """Start the due commands for which there is room; return them, longest due first."""
-        self._waiting |= dict.fromkeys(self._due.pop_due(now_s), now_s)
+    def start(self, now_s: float) -> list[Peer]:
+        """Start the due commands for which there is room; return their peers, longest due first."""
+        for key in self._due.pop_due(now_s):
+            peer = self._peers[key]
+            peer.waiting_since_s = now_s
+            self._waiting[peer] = None
         if not self._waiting:
             return []
-        keys = list(islice(self._waiting, max(0, self._width - len(self._in_flight))))
-        for key in keys:
-            del self._waiting[key]
-            self._in_flight[key] = self._peers[key].flight = Flight(now_s)
-        return keys
+        started = list(islice(self._waiting, max(0, self._width - len(self._in_flight))))
+        for peer in started:
+            self._stop_waiting(peer)
+            peer.flight = Flight(now_s)
+            self._in_flight[peer] = None
+        return started
 
-    def end(self, key: str) -> float | None:
-        """Remove a command that has ended; return when it started, ``None`` if it is not here."""
-        flight = self._in_flight.pop(key, None)
-        if flight is None:
-            return None
-        self._dismissed.pop(key, None)
+    def end(self, peer: Peer) -> float:
+        """Remove the command of a peer that was in flight; return when it started."""
+        flight = _flight_of(peer)
+        del self._in_flight[peer]
+        self._dismissed.pop(peer, None)
         self._evicted -= flight.evicted
-        self._peers[key].flight = None
+        peer.flight = None
         return flight.since_s
 
-    def dismiss(self, key: str, since_s: float) -> None:
-        """Evict the command of ``key`` next if it has been in flight since ``since_s``."""
-        flight = self._in_flight.get(key)
-        if flight is not None and not flight.evicted and flight.since_s <= since_s:
-            self._dismissed[key] = None
+    def dismiss(self, peer: Peer, since_s: float) -> None:
+        """Evict the command of a peer next if it has been in flight since ``since_s``."""
+        if (flight := peer.flight) and not flight.evicted and flight.since_s <= since_s:
+            flight.dismissed = True
+            self._dismissed[peer] = None
 
-    def evict(self, now_s: float) -> list[str]:
-        """Return the commands that have to make way now; each is returned once.
+    def evict(self, now_s: float) -> list[Peer]:
+        """Return the peers whose commands have to make way now; each is returned once.
 
         These are the dismissed ones and, for each command that waits for room, the oldest one that
         has had its time.
@@ -76,16 +79,20 @@ class CommandQueue:
         if not (self._waiting or self._dismissed):
             return []
         oldest = islice(self._staying(), max(0, self._shortage))
-        slow = [key for key in oldest if self._evictable_at_s(key) <= now_s]
-        keys, self._dismissed = [*self._dismissed, *slow], {}
-        for key in keys:
-            self._in_flight[key].evicted = True
-        self._evicted += len(keys)
-        return keys
+        slow = [peer for peer in oldest if self._evictable_at_s(peer) <= now_s]
+        evicted, self._dismissed = [*self._dismissed, *slow], {}
+        for peer in evicted:
+            flight = _flight_of(peer)
+            flight.evicted, flight.dismissed = True, False
+        self._evicted += len(evicted)
+        return evicted
 
     def next_s(self) -> float | None:
         """Return when ``start`` or ``evict`` next has something to return."""
-        next_s = next(iter(self._waiting.values())) if self._shortage > 0 else self._due.next_s()
+        if self._shortage > 0:
+            next_s = next(iter(self._waiting)).waiting_since_s
+        else:
+            next_s = self._due.next_s()
         if next_s is None or len(self._in_flight) < self._width:
             return next_s
         oldest = next(self._staying(), None)
@@ -98,10 +105,20 @@ class CommandQueue:
         """How many more have to make way before there is room for all that wait."""
         return len(self._waiting) - self._evicted - len(self._dismissed)
 
-    def _staying(self) -> Iterator[str]:
-        for key, flight in self._in_flight.items():
-            if not flight.evicted and key not in self._dismissed:
-                yield key
+    def _staying(self) -> Iterator[Peer]:
+        for peer in self._in_flight:
+            flight = _flight_of(peer)
+            if not (flight.evicted or flight.dismissed):
+                yield peer
 
-    def _evictable_at_s(self, key: str) -> float:
-        return self._in_flight[key].since_s + self._patience_s
+    def _evictable_at_s(self, peer: Peer) -> float:
+        return _flight_of(peer).since_s + self._patience_s
+
+    def _stop_waiting(self, peer: Peer) -> None:
+        self._waiting.pop(peer, None)
+        peer.waiting_since_s = None
+
+
+def _flight_of(peer: Peer) -> Flight:
+    assert peer.flight is not None, f"no command is in flight for {peer.key}"
+    return peer.flight

@@ -15,9 +15,8 @@ from __future__ import annotations
 from math import inf
 
 from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.merge import is_older
-from cluster_kit.membership.peer import LeavingMark, Peers
-from cluster_kit.node import BootId, Node
+from cluster_kit.membership.peer import LeavingMark, Peer, Peers
+from cluster_kit.node import BootId, Node, is_earlier_run
 
 # How long a goodbye from discovery is remembered: as long as a packet may be under way. It may be
 # forged, and the run that it names cannot be found meanwhile, so not longer than that.
@@ -25,7 +24,7 @@ BELATED_S = 3.0
 # The same for a goodbye over a link, which nobody can forge. Peers go on passing hints about the
 # run, and each hint holds for a while, so this has to outlast several rounds of them.
 PROVEN_S = 60.0
-MAX_OVER = 1024  # goodbyes to remember; bounds the memory that forged ones cost
+MAX_ENDED = 1024  # goodbyes to remember; bounds the memory that forged ones cost
 # A mark outlasts its claim by this much. If it ended first, the node would be dialled once more.
 LINGER_S = 0.1
 
@@ -36,97 +35,93 @@ class Departures:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._hearsay_until_s = Deadlines(peers)  # only marks with a limit
-        # the runs that said goodbye, and until when that counts; oldest first
-        self._over: dict[tuple[str, BootId], float] = {}
+        self._ends_until_s = Deadlines(peers)  # the earliest of each peer's ``ended_runs``
+        self._ended: dict[tuple[str, BootId], None] = {}  # all of these, by their latest goodbyes
 
-    def __contains__(self, key: str) -> bool:
-        peer = self._peers.get(key)
-        return peer is not None and (peer.leaving is not None or peer.left is not None)
-
-    @property
-    def leaving(self) -> frozenset[str]:
-        """The keys of the peers that are about to leave."""
-        return frozenset(key for key, peer in self._peers.items() if peer.leaving)
-
-    def is_leaving(self, node: Node) -> bool:
-        """Whether this run of ``node``, and not just another one, is about to leave."""
-        mark = self._peers[node.key].leaving
-        return mark is not None and mark.boot_id in (None, node.boot_id)
-
-    def is_hearsay(self, key: str) -> bool:
+    def is_hearsay(self, peer: Peer) -> bool:
         """Whether only discovery says that a peer is about to leave."""
-        mark = self._peers[key].leaving
-        return mark is not None and mark.hearsay
+        return peer.leaving is not None and peer.leaving.hearsay
 
-    def mark(self, key: str, boot_id: BootId | None) -> bool:
+    def mark(self, peer: Peer, boot_id: BootId | None) -> bool:
         """Mark a peer that has said itself that it is leaving; return whether that is new."""
-        peer = self._peers[key]
         if peer.leaving is not None and not peer.leaving.hearsay:
             return False
-        self._hearsay_until_s.discard(key)
+        self._hearsay_until_s.discard(peer.key)
         peer.leaving = LeavingMark(boot_id, hearsay=False)
         return True
 
-    def mark_hearsay(self, key: str, boot_id: BootId | None, until_s: float) -> bool:
+    def mark_hearsay(self, peer: Peer, boot_id: BootId | None, until_s: float) -> bool:
         """Mark a peer that is leaving according to discovery; return whether that is new."""
-        peer = self._peers[key]
         is_new = peer.leaving is None
         if peer.leaving is None:
             peer.leaving = LeavingMark(boot_id, hearsay=True)
         if peer.leaving.hearsay and until_s < inf:
-            self._hearsay_until_s.set(key, until_s + LINGER_S)
+            self._hearsay_until_s.set(peer.key, until_s + LINGER_S)
         return is_new
 
-    def complete(self, key: str, boot_id: BootId) -> None:
+    def complete(self, peer: Peer, boot_id: BootId) -> None:
         """Mark a peer as having left."""
-        self._peers[key].left = boot_id
+        peer.left = boot_id
 
     def note_goodbye(self, key: str, boot_id: BootId, now_s: float, *, is_proven: bool) -> None:
         """Remember that a run has said goodbye; ``is_proven`` if it did so over a link."""
         until_s = now_s + (PROVEN_S if is_proven else BELATED_S)
-        self._over[key, boot_id] = max(until_s, self._over.pop((key, boot_id), 0.0))
-        if len(self._over) > MAX_OVER:
-            del self._over[next(iter(self._over))]
+        ended = self._peers[key].ended_runs
+        ended[boot_id] = max(until_s, ended.get(boot_id, 0.0))
+        self._ended.pop((key, boot_id), None)
+        self._ended[key, boot_id] = None
+        self._ends_until_s.set(key, min(ended.values()))
+        if len(self._ended) > MAX_ENDED:
+            self._forget_end(*next(iter(self._ended)))
 
-    def is_over(self, node: Node) -> bool:
+    def has_ended(self, node: Node) -> bool:
         """Whether this run of ``node`` has said goodbye, and that still counts."""
-        if not self._over or node.boot_id is None:  # as nearly always
+        if not self._ended or node.boot_id is None:  # as nearly always
             return False
-        return (node.key, node.boot_id) in self._over
+        return (node.key, node.boot_id) in self._ended
 
     def expire(self, now_s: float) -> None:
         """Forget the goodbyes that no longer count."""
-        if self._over and min(self._over.values()) <= now_s:
-            self._over = {run: until_s for run, until_s in self._over.items() if until_s > now_s}
+        for key in self._ends_until_s.pop_due(now_s):
+            ended = self._peers[key].ended_runs
+            for boot_id in [boot_id for boot_id, until_s in ended.items() if until_s <= now_s]:
+                self._forget_end(key, boot_id)
 
-    def lapse(self, now_s: float) -> list[str]:
-        """Remove the hearsay that no source has renewed, and return the keys of its peers."""
-        lapsed = self._hearsay_until_s.pop_due(now_s)
-        for key in lapsed:
-            self._unmark(key)
+    def _forget_end(self, key: str, boot_id: BootId) -> None:
+        del self._ended[key, boot_id]
+        ended = self._peers[key].ended_runs
+        del ended[boot_id]
+        if ended:
+            self._ends_until_s.set(key, min(ended.values()))
+        else:
+            self._ends_until_s.discard(key)
+
+    def lapse(self, now_s: float) -> list[Peer]:
+        """Remove the hearsay that no source has renewed, and return its peers."""
+        lapsed = [self._peers[key] for key in self._hearsay_until_s.pop_due(now_s)]
+        for peer in lapsed:
+            peer.leaving = None
         return lapsed
 
     def next_s(self) -> float | None:
         """Return when ``lapse`` next has something to do."""
         return self._hearsay_until_s.next_s()
 
-    def returned(self, key: str) -> None:
+    def returned(self, peer: Peer) -> None:
         """Remove a mark without a boot id; something else shows that another run is there."""
-        mark = self._peers[key].leaving
-        if mark is not None and mark.boot_id is None:
-            self._unmark(key)
+        if peer.leaving is not None and peer.leaving.boot_id is None:
+            self._unmark(peer)
 
-    def review(self, key: str, known: Node | None, linked: Node | None) -> None:
+    def review(self, peer: Peer, known: Node | None, linked: Node | None) -> None:
         """Remove marks of a run that is no longer the one that is known, or linked."""
-        peer = self._peers[key]
         if (mark := peer.leaving) is not None:
-            is_newer_known = linked is None or (known is not None and is_older(linked, known))
+            is_newer_known = linked is None or (known is not None and is_earlier_run(linked, known))
             current = known if is_newer_known else linked
-            if current is None or mark.boot_id not in (None, current.boot_id):
-                self._unmark(key)
+            if current is None or not mark.is_of(current):
+                self._unmark(peer)
         if linked is not None or known is None or known.boot_id != peer.left:
             peer.left = None
 
-    def _unmark(self, key: str) -> None:
-        self._peers[key].leaving = None
-        self._hearsay_until_s.discard(key)
+    def _unmark(self, peer: Peer) -> None:
+        peer.leaving = None
+        self._hearsay_until_s.discard(peer.key)

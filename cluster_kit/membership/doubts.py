@@ -19,9 +19,8 @@ from __future__ import annotations
 from cluster_kit.abc import Gone
 from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.departures import BELATED_S
-from cluster_kit.membership.merge import same_run
 from cluster_kit.membership.peer import Peer, Peers
-from cluster_kit.node import Node
+from cluster_kit.node import Node, may_be_same_run
 
 # More than the usual time after which a link is silent. A link to a peer that has left without a
 # goodbye over it is down by then.
@@ -57,15 +56,14 @@ class Doubts:
 
     def drop_link(self, node: Node) -> None:
         """Forget a doubted link that is down."""
-        if self._doubted(node):
-            self.settle_link(node.key)
+        if peer := self._doubted(node):
+            self.settle_link(peer)
 
-    def settle_link(self, key: str) -> None:
-        """Stop doubting the link to ``key``, if it was doubted."""
-        peer = self._peers[key]
+    def settle_link(self, peer: Peer) -> None:
+        """Stop doubting the link to a peer, if it was doubted."""
         peer.doubted = None
         peer.doubted_leaving = False
-        self._admitted_at_s.discard(key)
+        self._admitted_at_s.discard(peer.key)
 
     def pop_lasting(self, now_s: float) -> list[tuple[Node, bool]]:
         """Stop doubting the links that have lasted; return their peers, and whether each leaves."""
@@ -74,7 +72,7 @@ class Doubts:
             peer = self._peers[key]
             if peer.doubted is not None:
                 lasting.append((peer.doubted, peer.doubted_leaving))
-            self.settle_link(key)
+            self.settle_link(peer)
         return lasting
 
     def next_s(self) -> float | None:
@@ -84,22 +82,21 @@ class Doubts:
     def _doubted(self, node: Node) -> Peer | None:
         """Return the peer if the link to this run of it is doubted."""
         peer = self._peers.get(node.key)
-        if peer is None or peer.doubted is None or not same_run(node, peer.doubted):
+        if peer is None or peer.doubted is None or not may_be_same_run(node, peer.doubted):
             return None
         return peer
 
     # -- goodbyes ----------------------------------------------------------------------------------
 
-    def hold_goodbye(self, key: str, source: str, goodbye: Gone, now_s: float) -> None:
+    def hold_goodbye(self, peer: Peer, source: str, goodbye: Gone, now_s: float) -> None:
         """Hold the goodbye of a linked peer that a source reports."""
-        self._peers[key].goodbyes[source] = goodbye, now_s + HELD_S
-        self._held_until_s.set(key, now_s + HELD_S)
+        peer.goodbyes[source] = goodbye, now_s + HELD_S
+        self._held_until_s.set(peer.key, now_s + HELD_S)
 
-    def pop_goodbyes(self, key: str, now_s: float) -> list[tuple[str, Gone]]:
-        """Remove the goodbyes that are held for ``key``; return those that count, by source."""
-        peer = self._peers[key]
+    def pop_goodbyes(self, peer: Peer, now_s: float) -> list[tuple[str, Gone]]:
+        """Remove the goodbyes that are held for a peer; return those that count, by source."""
         held, peer.goodbyes = peer.goodbyes, {}
-        self._held_until_s.discard(key)
+        self._held_until_s.discard(peer.key)
         in_order = sorted(held.items())
         return [(source, gone) for source, (gone, until_s) in in_order if until_s > now_s]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.peer import Peers
+from cluster_kit.membership.peer import Peer, Peers
 
 
 class Memory:
@@ -19,43 +19,38 @@ class Memory:
         self._size = 0
         self._until_s = Deadlines(peers)
 
-    def __contains__(self, key: str) -> bool:
-        peer = self._peers.get(key)
-        return peer is not None and peer.remembered
-
-    def keep(self, key: str) -> None:
+    def keep(self, peer: Peer) -> None:
         """Remember a peer whose link is up."""
-        if self._has_room(key):
-            self._set(key, True)
-            self._until_s.discard(key)
+        if self._has_room(peer):
+            self._set(peer, True)
+            self._until_s.discard(peer.key)
 
-    def lose(self, key: str, now_s: float) -> None:
+    def lose(self, peer: Peer, now_s: float) -> None:
         """Remember a peer whose link has just gone down."""
-        if self._has_room(key):
-            self._set(key, True)
-            self._until_s.set(key, now_s + self._remember_s)
+        if self._has_room(peer):
+            self._set(peer, True)
+            self._until_s.set(peer.key, now_s + self._remember_s)
 
-    def forget(self, key: str) -> None:
+    def forget(self, peer: Peer) -> None:
         """Remember the peer no longer."""
-        if key in self:
-            self._set(key, False)
-            self._until_s.discard(key)
+        if peer.remembered:
+            self._set(peer, False)
+            self._until_s.discard(peer.key)
 
-    def expire(self, now_s: float) -> list[str]:
+    def expire(self, now_s: float) -> list[Peer]:
         """Forget the peers whose time is over, and return them."""
-        expired = self._until_s.pop_due(now_s)
-        for key in expired:
-            self._set(key, False)
+        expired = [self._peers[key] for key in self._until_s.pop_due(now_s)]
+        for peer in expired:
+            self._set(peer, False)
         return expired
 
     def next_s(self) -> float | None:
         """Return when the next one is forgotten."""
         return self._until_s.next_s()
 
-    def _has_room(self, key: str) -> bool:
-        return key in self or self._size < self._max_nodes
+    def _has_room(self, peer: Peer) -> bool:
+        return peer.remembered or self._size < self._max_nodes
 
-    def _set(self, key: str, remembered: bool) -> None:
-        peer = self._peers[key]
+    def _set(self, peer: Peer, remembered: bool) -> None:
         self._size += remembered - peer.remembered
         peer.remembered = remembered

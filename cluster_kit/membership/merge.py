@@ -1,10 +1,23 @@
-"""One node out of what several parties say about it; which party speaks first never matters."""
+"""One node out of what several parties say about it; which party speaks first never matters.
+
+``merge`` joins the claims of sources to the *known* node. ``views`` joins that with *met*, the node
+as it last introduced itself over a link, to the node that is shown, selected and dialled:
+
+    the link                          shown, selected, dialled      shown as linked
+    none                              known, completed by met
+    up                                met, completed by known       the same
+    up, but does not introduce peers  known, completed by met (*)   met
+
+One completes the other only if both may be the same run, and where the other leaves something open.
+The known address always comes first: discovery found it to be reachable from here, which the peer's
+own view of it is not. (*) Known alone if it is another run, until the connector has been given it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster_kit.node import BootId, Node, is_other_run
+from cluster_kit.node import BootId, Node, is_other_run, may_be_same_run
 
 _NO_BOOT = BootId(0, 0)
 
@@ -37,62 +50,38 @@ def _rank(node: Node) -> tuple[BootId, bool, bool, int]:
     return boot_id, node.name is not None, node.address is not None, len(node.metadata)
 
 
-def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | None:
-    """Return the node as it is shown, selected and dialled.
-
-    While linked, the peer itself knows best. Afterwards its own description still fills what
-    discovery leaves open about the same run. The discovered address always comes first: it is known
-    to be reachable from here, which the peer's own view of it is not.
-
-    Args:
-        found: The node as discovery knows it.
-        met: The node as it last introduced itself over a link.
-        linked: Whether that link is up.
-    """
-    if found is None or met is None:
-        return found or met
-    if found == met:  # as nearly always; making a node costs more than all else about a link
-        return met
-    first, second = (met, found) if linked else (found, met)
-    if not same_run(first, second):
-        return first
-    return Node(
-        name=first.name,
-        address=found.address or met.address,
-        metadata=first.metadata or second.metadata,
-        boot_id=first.boot_id or second.boot_id,
-    )
-
-
 def views(
-    found: Node | None, met: Node | None, *, up: bool, introduces: bool, keeps_links: bool
+    known: Node | None, met: Node | None, *, up: bool, introduces: bool, keeps_links: bool
 ) -> tuple[Node | None, Node | None]:
     """Return the node as it is shown, selected and dialled, and the node that is shown as linked.
 
-    The two differ only for a connector whose links do not introduce the peers, while discovery
-    knows another run than the one that the connector was given.
-
     Args:
-        found: The node as discovery knows it.
+        known: The node as discovery knows it.
         met: The node as it last introduced itself over a link.
         up: Whether that link is up.
         introduces: False if links say nothing about the peers.
         keeps_links: False if being known is all there is to a link.
     """
-    node = linked = effective(found, met, linked=up and introduces)
-    if up and found and met and not introduces:
-        node, linked = found if is_other_run(found, met) else node, met  # until the connector knows
-    if found and node and not keeps_links:
+    if known is None or met is None or known == met:  # as nearly always, and making a node is dear
+        return met or known, met or known
+    if up and introduces:
+        node = linked = _completed(met, by=known, address=known.address or met.address)
+    else:
+        node = linked = _completed(known, by=met, address=known.address or met.address)
+        if up:
+            node, linked = known if is_other_run(known, met) else node, met
+    if not keeps_links:
         # Discovery alone describes the node, so metadata that it has removed must not stay.
-        node = node.evolve(metadata=found.metadata)
+        node = node.evolve(metadata=known.metadata)
     return node, linked
 
 
-def same_run(one: Node, other: Node) -> bool:
-    """Whether nothing says that these are different runs of a node."""
-    return one.boot_id is None or other.boot_id is None or one.boot_id == other.boot_id
-
-
-def is_older(one: Node, other: Node) -> bool:
-    """Whether ``one`` is an earlier run than ``other``, as far as their clocks tell."""
-    return one.boot_id is not None and other.boot_id is not None and one.boot_id < other.boot_id
+def _completed(node: Node, *, by: Node, address: str | None) -> Node:
+    if not may_be_same_run(node, by):
+        return node
+    return Node(
+        name=node.name,
+        address=address,
+        metadata=node.metadata or by.metadata,
+        boot_id=node.boot_id or by.boot_id,
+    )

@@ -24,9 +24,8 @@ from cluster_kit.events import (
     Reason,
 )
 from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.merge import is_older
 from cluster_kit.membership.peer import Peer, Peers, PeerStatus
-from cluster_kit.node import Node
+from cluster_kit.node import Node, is_earlier_run
 from cluster_kit.rate_limit import RateLimit
 
 INTERVAL_S = 0.25  # between two reports about one node, at the steady rate
@@ -48,44 +47,28 @@ class Notifier:
         self._peers = peers
         self._topology = topology
         self._events: list[Event] = []
-        self._now_s = 0.0
         self._burst = burst
         self._rate = RateLimit(INTERVAL_S)
         self._total_rate = RateLimit(TOTAL_INTERVAL_S)
         self._total_paid_s = -inf
         self._due = Deadlines(peers)  # exactly those with a status that is ``held``
 
-    @property
-    def known(self) -> dict[str, Node]:
-        """The known nodes by key, as of the events so far."""
-        return {key: node for key, peer in self._peers.items() if (node := peer.reported_known)}
-
-    @property
-    def up(self) -> dict[str, Node]:
-        """The linked nodes by key, as of the events so far."""
-        return {key: node for key, peer in self._peers.items() if (node := peer.reported_up)}
-
-    def take(self) -> list[Event]:
-        """Return the events since the last call, unnumbered."""
-        self.tick(self._now_s)
-        events, self._events = self._events, []
-        return events
-
-    def tick(self, now_s: float) -> None:
-        """Report what has been held back for long enough."""
-        self._now_s = now_s
-        for key in self._due.pop_due(now_s, self._room()):
+    def take(self, now_s: float) -> list[Event]:
+        """Return the events since the last call, with those that were held back until now."""
+        for key in self._due.pop_due(now_s, self._room(now_s)):
             peer = self._peers[key]
             status, peer.held = peer.held, None
             if status is not None:
-                self._report(peer, status)
+                self._report(peer, status, now_s)
+        events, self._events = self._events, []
+        return events
 
     def next_s(self) -> float | None:
-        """Return when ``tick`` next has something to report."""
+        """Return when ``take`` next returns something that is held back now."""
         due_s = self._due.next_s()
         if due_s is None:
             return None
-        return max(due_s, self._total_rate.at_s(self._total_paid_s, self._now_s, self._burst))
+        return self._total_rate.at_s(self._total_paid_s, due_s, self._burst)
 
     def assume(self, node: Node) -> None:
         """Assume that the application knows ``node`` from the previous worker."""
@@ -93,7 +76,8 @@ class Notifier:
 
     def show(
         self,
-        key: str,
+        peer: Peer,
+        now_s: float,
         *,
         known: Node | None,
         up: Node | None,
@@ -104,7 +88,8 @@ class Notifier:
         """Report what is new about a node, now or later.
 
         Args:
-            key: The key of the node.
+            peer: The record of the node.
+            now_s: The time.
             known: The node as discovery knows it, if it does.
             up: The node as it is linked, if it is. It differs from ``known`` only until the
                 connector has learned of a change.
@@ -113,35 +98,33 @@ class Notifier:
             lost: The node as discovery knew it, if it has just lost it. That may be a newer run
                 than the application knows, whose run was replaced, then.
         """
-        peer = self._peers[key]
         reported = peer.reported_known
-        was_replaced = lost is not None and reported is not None and is_older(reported, lost)
+        was_replaced = lost is not None and reported is not None and is_earlier_run(reported, lost)
         broke = reason if up is None and peer.reported_up else None
         status = PeerStatus(known, up, Reason.REPLACED if was_replaced else reason, broke, leaving)
         if peer.held is not None:
             status = status.after(peer.held)
             peer.held = None
-            self._due.discard(key)
+            self._due.discard(peer.key)
         if not leaving:
             peer.reported_leaving = False
         turned = _has_turned(peer, status)
-        at_s = self._rate.at_s(peer.report_paid_s, self._now_s, BURST if turned else UPDATES)
-        if turned and at_s <= self._now_s and self._room() > 0:
-            self._report(peer, status)
+        at_s = self._rate.at_s(peer.report_paid_s, now_s, BURST if turned else UPDATES)
+        if turned and at_s <= now_s and self._room(now_s) > 0:
+            self._report(peer, status, now_s)
         elif turned or _is_outdated(peer, status):  # updates wait for ``take``, to be merged
             peer.held = status
-            self._due.set(key, at_s)
+            self._due.set(peer.key, at_s)
 
-    def down(self, key: str, reason: Reason) -> None:
+    def down(self, peer: Peer, reason: Reason, now_s: float) -> None:
         """Report that the link is down, if it was up."""
-        peer = self._peers[key]
         known = peer.held.known if peer.held else peer.reported_known
-        self.show(key, known=known, up=None, leaving=False, reason=reason)
+        self.show(peer, now_s, known=known, up=None, leaving=False, reason=reason)
 
-    def _room(self) -> int:
-        return self._total_rate.room(self._total_paid_s, self._now_s, self._burst)
+    def _room(self, now_s: float) -> int:
+        return self._total_rate.room(self._total_paid_s, now_s, self._burst)
 
-    def _report(self, peer: Peer, status: PeerStatus) -> None:
+    def _report(self, peer: Peer, status: PeerStatus, now_s: float) -> None:
         """Add the events that lead from what the application knows to ``status``."""
         topology, add = self._topology, self._events.append
         known, up, shown = status.known, status.up, status.shown
@@ -164,8 +147,8 @@ class Notifier:
         if shown is not None and status.leaving and not peer.reported_leaving:
             peer.reported_leaving = True
             add(NodeLeaving(topology=topology, node=shown))
-        peer.report_paid_s = self._rate.charge(peer.report_paid_s, self._now_s)
-        self._total_paid_s = self._total_rate.charge(self._total_paid_s, self._now_s)
+        peer.report_paid_s = self._rate.charge(peer.report_paid_s, now_s)
+        self._total_paid_s = self._total_rate.charge(self._total_paid_s, now_s)
 
 
 def _has_turned(peer: Peer, status: PeerStatus) -> bool:

@@ -1,59 +1,79 @@
 """What this node knows about one peer, and the states that a peer goes through.
 
-There is one ``Peer`` for each key: a name, or an address whose name is not known yet. Whatever else
-the modules of this package keep by key is an index that could be computed from these records: who
-is due next (``Deadlines``, ``CommandQueue``), which claims a source has made, which names are at an
-address, what is on offer. Only the goodbyes of runs (``Departures``) outlive the record of their
-peer: a bounded number of them, for a minute at most.
+There is one ``Peer`` for each key: a name, or an address whose name is not known yet. All state of
+the peer is in its record. What else this package keeps are sets and queues of peers, or keys, which
+could be computed from the records, except for their order: who is due next (``Deadlines``,
+``CommandQueue``), what a source claims, which names are at an address, what is on offer and where
+that has changed, and which runs said goodbye first.
 
-A peer has one state in each of five groups, and the groups are independent. In the tables, the
-state before is left of the arrow (``any`` for all of them), the state after right of it. The cause
-is a report from ``reports.py``, or a deadline of the peer that passes. ``rules.py`` applies each
-report.
+A peer has one state in each of six groups, and the groups are independent. The modules that are
+named with a group are the only ones that write its fields. In the tables, the state before is left
+of the arrow, the state after right of it. Then come the causes: reports from ``reports.py``;
+``time``, when a deadline of the peer passes; ``topology``, when it selects; and ``queue``, when
+there is room for a command. ``any`` means each state, or each cause. Last comes the condition.
+``tests/unit/test_membership_states.py`` holds the tables to what happens.
 
-What discovery knows (``roster.py``, ``claims.py``): fields from ``claims`` to ``answered_by``
+Discovery (``roster.py``, ``claims.py``, ``addresses.py``): fields from ``claims`` to
+``answered_by``
 
-    unknown    no source claims it, or only an address at which a named peer answers
+    unknown    no source claims it, or it is an address at which a named peer answers
     known      ``known`` is the node that the claims add up to
     set aside  ``mirror`` is that node, but a dial to it led back to this node
 
-    unknown -> known      Observed: Seen or Found, unless it is this node, or max_nodes are known
-    known -> unknown      Observed: Found without it, or Gone; or the term of its last claim ends,
-                          which is interrupted from SourceFails to SourceWorks
+    unknown -> known      Observed, Inherited: Seen or Found, unless max_nodes are known
+    unknown -> known      Connected: it answers at an address that a source gives without a name
+    unknown -> known      ConnectFailed, LinkDown, LinkUp, Observed, time: it is an address at which
+                          no named peer answers any more
+    known -> unknown      Observed, LinkDown, LinkUp: a Found without it; or Gone, also as a goodbye
+                          over the link, or as one that was held until the link went down
+    known -> unknown      time: its last claim ends, for which a failing source gets more time
+    known -> unknown      Connected, ConnectFailed: a named peer answers at this address; or (NAME)
+                          no longer at the one that a source gives
+    known -> unknown      LocalChanged: it is this node
     known -> set aside    ConnectFailed: SELF, and no source gives another address for it
-    set aside -> known    LinkUp; or Connected
-    set aside -> unknown  like known -> unknown
+    set aside -> known    LinkUp, Connected, time: somebody else answers now, see the link
+    set aside -> unknown  Connected, ConnectFailed, LinkDown, LinkUp, LocalChanged, Observed, time:
+                          as if it was known
 
-The link (``rules.py``, ``doubts.py``, ``memory.py``): fields from ``met`` to ``goodbyes``
+Link (``rules.py``, ``memory.py``): fields from ``met`` to ``remembered``
 
     strange  there is no link, and none that is missed
     up       ``up_since_s`` says since when; ``met`` is the peer as it introduced itself
     missed   not up, but ``remembered``: it is redialled even if no source vouches for it
-    doubted  in addition to any of these: a link to a run that has said goodbye, so it should end
 
-    any -> up            LinkUp; if another run was up, its link is down (REPLACED)
-    any -> doubted       LinkUp of a run that has said goodbye and that no source vouches for
-    doubted -> up        BELATED_S pass
-    doubted -> as before LinkDown; or LinkUp of another run
-    up -> missed         LinkDown, if a source vouches for it, or has lost it only by its silence
-    up -> strange        LinkDown: LEFT, GONE or UNWANTED; or it was leaving; or it is not known
-    missed -> strange    remember_s pass; or Observed: Gone; or ConnectFailed: SELF
+    any -> up          LinkUp, time: at once, or after a doubt; if another run was up, that is down
+    up -> missed       LinkDown, LinkUp: a source vouches for it, or has lost it only by its silence
+    up -> strange      LinkDown, LinkUp: LEFT, GONE or UNWANTED; or it was leaving, or is not known
+    missed -> strange  time: remember_s pass
+    missed -> strange  Observed, LocalChanged, ConnectFailed: it is gone, or it is this node
+
+Doubt (``doubts.py``): fields from ``doubted`` to ``goodbyes``
+
+    undoubted  there is no link, or nothing contradicts it
+    doubted    ``doubted`` is linked, but not up, as it has said goodbye: the link should end
+
+    undoubted -> doubted  LinkUp: of a run that has said goodbye and that no source vouches for
+    doubted -> undoubted  time: BELATED_S pass, and the link is up
+    doubted -> undoubted  LinkDown, LinkUp: it has ended, or another run is linked
 
     A goodbye that a source reports while the peer is up waits in ``goodbyes``, because the peer
     would say it over the link as well. It counts if the link goes down within HELD_S.
 
-Departure (``departures.py``): fields ``leaving`` and ``left``
+Departure (``departures.py``): fields from ``leaving`` to ``ended_runs``
 
-    staying  neither is set
+    staying  neither ``leaving`` nor ``left`` is set
     leaving  ``leaving`` says which run, and whether that is hearsay: only discovery says so
     left     ``left`` is the run that said goodbye, although a source still vouches for it
 
-    staying -> leaving   Observed: Leaving (hearsay); or LinkLeaving
-    leaving -> staying   another run is known or up, or none is; or the hearsay expires
-    any -> left          LinkDown: LEFT, while a source vouches for that run
-    left -> staying      it is up, or another run is known, or none
+    staying -> leaving  Observed: Leaving, which is hearsay
+    staying -> leaving  LinkLeaving, time: over the link; if that was doubted, once it has lasted
+    staying -> left     LinkDown: LEFT, while a source vouches for that run
+    leaving -> left     LinkDown: the same
+    left -> leaving     LinkUp: the run that was leaving when it left is linked again
+    leaving -> staying  any: another run is known or up, or none is; or the hearsay expires
+    left -> staying     any: it is up, or another run is known, or none is
 
-The command (``selection.py``, ``reconciler.py``, ``command_queue.py``): fields from ``offer`` to
+Command (``selection.py``, ``reconciler.py``, ``command_queue.py``): fields from ``offer`` to
 ``flight``
 
     idle       neither ``wanted`` nor ``requested``
@@ -63,29 +83,40 @@ The command (``selection.py``, ``reconciler.py``, ``command_queue.py``): fields 
     settled    ``wanted``, up, and the connector knows that the link is wanted
     parting    not ``wanted``, but ``requested``; Disconnect is queued
 
-    idle -> waiting       the topology selects it from what is on ``offer``: the peers that are
-                          known or missed, and not leaving
-    waiting -> in flight  its time has come, and the queue has room
-    in flight -> settled  Connected, and the link is up
-    in flight -> waiting  ConnectFailed, or Connected without a link: after a back-off
-    settled -> waiting    LinkDown, or LinkUp of another run; or the node has changed, and the
-                          connector knows only the nodes it was given (``outdated``)
-    settled -> parting    the topology no longer selects it
-    parting -> in flight  the queue has room
-    in flight -> idle     Disconnected, or it is no longer wanted and never was requested
+    idle -> waiting       topology: selects it from what is on ``offer``: the peers that are known
+                          or missed, and not leaving
+    parting -> waiting    topology: selects it again, but the link is down
+    parting -> settled    topology: selects it again, and the link is up
+    waiting -> in flight  queue: its time has come
+    parting -> in flight  queue: at once
+    in flight -> settled  Connected: the link is up
+    in flight -> waiting  ConnectFailed, Connected, Disconnected: after a back-off, if it has failed
+                          or the link is already down; at once if it is wanted again
+    in flight -> parting  Connected: it is no longer wanted
+    in flight -> idle     ConnectFailed, Connected, Disconnected: nor is it requested
+    settled -> waiting    LinkDown, LinkUp: the link is down, or to another run
+    settled -> waiting    topology: the node has changed, and the connector knows only the nodes it
+                          was given (``outdated``)
+    settled -> parting    topology: no longer selects it
+    waiting -> parting    topology: no longer selects it, but it is requested
+    waiting -> idle       topology: no longer selects it
+    idle -> parting       Connected: a dial to an address has reached it
+    waiting -> settled    Connected: the same
 
-The application (``notifier.py``): fields from ``reported_known`` to ``report_paid_s``
+Application (``notifier.py``): fields from ``reported_known`` to ``report_paid_s``
 
     reported  the application has had all events
     held      ``held`` is the state of the peer; the events that lead to it follow at a deadline
 
-    reported -> held  something changes too soon after too many other changes
-    held -> reported  the deadline passes, and the rate of all events permits it
+    reported -> held  any: something changes too soon after too many other changes
+    held -> reported  any: the deadline passes, and the rate of all events permits it; or the peer
+                      is again as the application knows it
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from math import inf
 from typing import NamedTuple
 
@@ -130,6 +161,10 @@ class LeavingMark:
     boot_id: BootId | None
     hearsay: bool
 
+    def is_of(self, node: Node) -> bool:
+        """Whether this run of ``node``, and not just another one, is about to leave."""
+        return self.boot_id in (None, node.boot_id)
+
 
 class Offer(NamedTuple):
     """A peer as the topology may select it: either because it is known or because it is missed."""
@@ -164,16 +199,26 @@ class Dials:
     reason: ConnectReason | None = None
 
 
+class CommandKind(StrEnum):
+    """What the reconciler has to do for a peer; each kind has a queue of its own."""
+
+    HOPEFUL = "hopeful"  # dial a peer that seems to be there
+    DOUBTFUL = "doubtful"  # dial a peer that seems not to be there
+    FAREWELL = "farewell"  # withdraw the request for a link
+
+
 @dataclass(slots=True, eq=False)
 class Flight:
     """A command that the connector is carrying out.
 
     Attributes:
         since_s: When it started.
+        dismissed: Whether it is to make way next.
         evicted: Whether it has been asked to make way.
     """
 
     since_s: float
+    dismissed: bool = False
     evicted: bool = False
 
 
@@ -232,6 +277,7 @@ class Peer:
         goodbyes: Goodbyes by source that wait for the link to end, and until when each counts.
         leaving: Set while it is about to leave.
         left: The run that said goodbye over its link although a source still vouches for it.
+        ended_runs: The runs that have said goodbye, and until when each goodbye counts.
         offer: What the topology may select.
         late_offer: What is to replace that soon, for a peer that changes too often.
         offer_paid_s: The state of the ``RateLimit`` of its offers.
@@ -241,7 +287,9 @@ class Peer:
         outdated: Whether it is linked, and has changed since the request.
         dials: How the dials went, while it is wanted.
         detour: Where the next dial goes, if not to the offered address.
-        flight: The command that is in flight for it.
+        command: The kind of its command, while that is queued or in flight.
+        waiting_since_s: Since when its command has been due, while there is no room for it.
+        flight: Its command, while that is in flight.
         reported_known: The known node, as of the events so far.
         reported_up: The linked node, as of the events so far.
         reported_leaving: Whether an event has said that it is about to leave.
@@ -267,6 +315,7 @@ class Peer:
     goodbyes: dict[str, tuple[Gone, float]] = field(default_factory=dict)
     leaving: LeavingMark | None = None
     left: BootId | None = None
+    ended_runs: dict[BootId, float] = field(default_factory=dict)
 
     offer: Offer = NO_OFFER
     late_offer: Offer | None = None
@@ -277,6 +326,8 @@ class Peer:
     outdated: bool = False
     dials: Dials | None = None
     detour: Node | None = None
+    command: CommandKind | None = None
+    waiting_since_s: float | None = None
     flight: Flight | None = None
 
     reported_known: Node | None = None
@@ -294,6 +345,11 @@ class Peer:
     def is_busy(self) -> bool:
         """Whether a command is in flight for it."""
         return self.flight is not None
+
+    @property
+    def departs(self) -> bool:
+        """Whether it is about to leave, or has left."""
+        return self.leaving is not None or self.left is not None
 
     @property
     def last_boot_id(self) -> BootId | None:

@@ -29,8 +29,7 @@ from dataclasses import dataclass
 
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.membership.command_queue import CommandQueue
-from cluster_kit.membership.peer import Dials, Peer, Peers
-from cluster_kit.membership.unlinked import Unlinked
+from cluster_kit.membership.peer import CommandKind, Dials, Peer, Peers
 from cluster_kit.node import Node
 from cluster_kit.retry import Backoff
 
@@ -61,7 +60,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """Tells the connector that this end no longer wants the link to ``node``."""
+    """Withdraws the request for a link to ``node``, which stays up if the peer wants it."""
 
     node: Node
 
@@ -77,71 +76,74 @@ Command = Connect | Disconnect | GiveUp
 
 
 class Reconciler:
-    """Schedules the commands for each peer; the module's docstring says how."""
+    """Schedules the commands for each peer; the module's docstring says how.
+
+    Attributes:
+        is_draining: Whether no more links are started, because this node is about to leave.
+    """
 
     def __init__(self, peers: Peers) -> None:
+        self.is_draining = False
         self._peers = peers
-        self._hopeful = CommandQueue(peers, MAX_HOPEFUL, PROMPT_S)
-        self._doubtful = CommandQueue(peers, MAX_DOUBTFUL, RENEW_S)
-        self._farewells = CommandQueue(peers, MAX_FAREWELLS)
-        self._queues = (self._hopeful, self._doubtful, self._farewells)
-        self._draining = False
+        self._queues = {
+            CommandKind.HOPEFUL: CommandQueue(peers, MAX_HOPEFUL, PROMPT_S),
+            CommandKind.DOUBTFUL: CommandQueue(peers, MAX_DOUBTFUL, RENEW_S),
+            CommandKind.FAREWELL: CommandQueue(peers, MAX_FAREWELLS),
+        }
 
     def drain(self) -> None:
         """Start no more links."""
-        self._draining = True
-        for key, peer in self._peers.items():
+        if self.is_draining:
+            return
+        self.is_draining = True
+        for peer in self._peers.values():
             if peer.wanted:
-                self._unqueue(key)
+                self._unqueue(peer)
 
-    def reconsider(self, changed: Iterable[str], now_s: float) -> None:
+    def reconsider(self, changed: Iterable[Peer], now_s: float) -> None:
         """React to a change of ``wanted`` of these peers."""
-        for key in changed:
-            peer = self._peers[key]
+        for peer in changed:
             if not peer.wanted:
                 peer.dials = peer.detour = None
             self._requeue(peer, now_s)
 
     def plan(self, now_s: float) -> list[Command]:
         """Return the commands to start now; each is in flight until its end is reported."""
-        due = [key for queue in (self._hopeful, self._doubtful) for key in queue.start(now_s)]
-        dials = [Connect(self._dialled(self._peers[key])) for key in due]
-        ended = (self._peers[key].requested for key in self._farewells.start(now_s))
-        farewells = [Disconnect(node) for node in ended if node]
-        given_up = [GiveUp(key) for queue in self._queues for key in queue.evict(now_s)]
+        started = {kind: queue.start(now_s) for kind, queue in self._queues.items()}
+        due = [*started[CommandKind.HOPEFUL], *started[CommandKind.DOUBTFUL]]
+        parting = started[CommandKind.FAREWELL]
+        dials = [Connect(_dialled(peer)) for peer in due]
+        farewells = [Disconnect(node) for peer in parting if (node := peer.requested)]
+        queues = self._queues.values()
+        given_up = [GiveUp(peer.key) for queue in queues for peer in queue.evict(now_s)]
         return [*farewells, *dials, *given_up]
 
     def next_s(self) -> float | None:
         """Return when ``plan`` next has something to return, if nothing else happens."""
-        times = (queue.next_s() for queue in self._queues)
+        times = (queue.next_s() for queue in self._queues.values())
         return min((at_s for at_s in times if at_s is not None), default=None)
 
     # -- links -------------------------------------------------------------------------------------
 
-    def linked(self, key: str, now_s: float) -> None:
+    def linked(self, peer: Peer, now_s: float) -> None:
         """Handle that a link is up, whichever end opened it."""
-        peer = self._peers[key]
-        peer.up_since_s = now_s
         peer.settled = False
         peer.detour = None
         self._schedule(peer, now_s, failures=_failures(peer), until_s=now_s)
         if peer.dials:
             peer.dials.tries, peer.dials.reason = 0, None
 
-    def unlinked(self, key: str, now_s: float) -> None:
-        """Handle that a link is down; one that did not last counts as a failure."""
-        peer = self._peers[key]
-        since_s, peer.up_since_s = peer.up_since_s, None
+    def unlinked(self, peer: Peer, now_s: float, *, since_s: float | None) -> None:
+        """Handle that a link that was up ``since_s`` is down; if that is not long, it failed."""
         peer.settled = peer.outdated = False
-        self.alive(key, now_s)
+        self.alive(peer, now_s)
         if since_s is not None and now_s - since_s < STABLE_S:
             self._back_off(peer, now_s, jitter=1.0)
         else:
             self._schedule(peer, now_s, failures=0, until_s=now_s)
 
-    def renew(self, key: str, now_s: float) -> None:
+    def renew(self, peer: Peer, now_s: float) -> None:
         """Issue ``Connect`` to a linked peer again, because the peer has changed."""
-        peer = self._peers[key]
         if peer.up:
             peer.outdated = True
             peer.settled = False
@@ -149,12 +151,12 @@ class Reconciler:
 
     # -- ends of commands --------------------------------------------------------------------------
 
-    def connected(self, key: str, node: Node, now_s: float) -> None:
-        """Handle that ``Connect`` of ``key`` reached ``node``."""
-        self._end(key)
-        self._peers[node.key].requested = node
-        for each in sorted({key, node.key}):
-            peer = self._peers[each]
+    def connected(self, dialled: Peer, node: Node, now_s: float) -> None:
+        """Handle that ``Connect`` of a peer reached ``node``, which may have another key."""
+        self._end(dialled)
+        reached = self._peers[node.key]
+        reached.requested = node
+        for peer in [reached] if reached is dialled else [reached, dialled]:
             if peer.up:
                 peer.settled = peer.settled or not peer.outdated
                 self._requeue(peer, now_s)
@@ -163,19 +165,18 @@ class Reconciler:
 
     def failed(
         self,
-        key: str,
+        peer: Peer,
         error: ConnectError,
         now_s: float,
         jitter: float,
         elsewhere: Sequence[Node] = (),
     ) -> None:
-        """Handle that ``Connect`` of ``key`` failed, which leaves the connector with no request.
+        """Handle that ``Connect`` of a peer failed, which leaves the connector with no request.
 
         If the peer may also be ``elsewhere``, every second dial goes there, in turns: at the
         address that seems right, which may be forged, nobody may ever answer.
         """
-        peer = self._peers[key]
-        unanswered = now_s - self._end(key) >= PROMPT_S
+        unanswered = now_s - self._end(peer) >= PROMPT_S
         peer.requested = None
         peer.settled = False
         if error.reason is ConnectReason.CROSSED:
@@ -192,47 +193,44 @@ class Reconciler:
             if elsewhere and dials.tries % DETOUR_EVERY == DETOUR_EVERY - 1:
                 peer.detour = elsewhere[dials.tries // DETOUR_EVERY % len(elsewhere)]
 
-    def disconnected(self, key: str, now_s: float) -> None:
-        """Handle that ``Disconnect`` of ``key`` was carried out."""
-        self._end(key)
-        peer = self._peers[key]
+    def disconnected(self, peer: Peer, now_s: float) -> None:
+        """Handle that ``Disconnect`` of a peer was carried out."""
+        self._end(peer)
         peer.requested = None
         peer.settled = False
         self._requeue(peer, now_s)
 
-    def _end(self, key: str) -> float:
-        """Remove the command of ``key`` from those in flight, and return when it started."""
-        started_s = (queue.end(key) for queue in self._queues)
-        return next(since_s for since_s in started_s if since_s is not None)
+    def _end(self, peer: Peer) -> float:
+        """Handle the end of the command in flight for a peer; return when it started."""
+        assert peer.command is not None, f"no command is in flight for {peer.key}"
+        kind, peer.command = peer.command, None
+        return self._queues[kind].end(peer)
 
     # -- when to dial ------------------------------------------------------------------------------
 
-    def alive(self, key: str, now_s: float) -> None:
+    def alive(self, peer: Peer, now_s: float) -> None:
         """Record a sign of life of a peer."""
-        peer = self._peers[key]
         if peer.dials and not peer.up:
             peer.dials.lively_until_s = now_s + LIVELY_S
 
-    def encourage(self, key: str, now_s: float) -> None:
+    def encourage(self, peer: Peer, now_s: float) -> None:
         """Dial a peer soon that has just shown up.
 
         The shortest back-off is kept, because the claim to have seen the peer may be false. A dial
         that has been in flight for some time may have sent its latest SYN before the peer was
         there, and the next one is seconds away: that dial starts anew.
         """
-        peer = self._peers[key]
         if dials := peer.dials:
             dials.failures = 0
             dials.until_s = min(dials.until_s, max(now_s, dials.since_s + FIRST_RETRY_S))
             dials.unanswered = False
             dials.lively_until_s = now_s + LIVELY_S
             self._requeue(peer, now_s)
-        for queue in (self._hopeful, self._doubtful):
-            queue.dismiss(key, now_s - RENEW_S)
+        if peer.command in (CommandKind.HOPEFUL, CommandKind.DOUBTFUL):
+            self._queues[peer.command].dismiss(peer, now_s - RENEW_S)
 
-    def postpone(self, key: str, until_s: float, now_s: float) -> None:
+    def postpone(self, peer: Peer, until_s: float, now_s: float) -> None:
         """Don't dial before ``until_s``."""
-        peer = self._peers[key]
         self._schedule(peer, now_s, failures=_failures(peer), until_s=until_s)
 
     def _back_off(
@@ -252,52 +250,40 @@ class Reconciler:
             dials.unanswered = unanswered
         self._requeue(peer, now_s)
 
-    def why_unlinked(self, now_s: float, *, only_failing: bool = False) -> list[Unlinked]:
-        """Return why the known peers that are not linked are not, by key.
-
-        Args:
-            now_s: The time.
-            only_failing: Leave out peers to which no dial has failed since they were last linked.
-        """
-        known = (peer for peer in self._peers.values() if peer.reported_known)
-        peers = [peer for peer in known if not peer.reported_up]
-        if only_failing:
-            peers = [peer for peer in peers if peer.dials and peer.dials.reason]
-        peers.sort(key=lambda peer: peer.key)
-        return [self._why_unlinked(peer, now_s) for peer in peers]
-
-    def _why_unlinked(self, peer: Peer, now_s: float) -> Unlinked:
-        dials = peer.dials or Dials()
-        next_s = None if not peer.wanted or self._draining else max(0.0, dials.until_s - now_s)
-        return Unlinked(peer.key, dials.reason, dials.tries, next_s)
-
     # -- what is to be done ------------------------------------------------------------------------
 
-    def _unqueue(self, key: str) -> None:
-        for queue in self._queues:
-            queue.unqueue(key)
+    def _unqueue(self, peer: Peer) -> None:
+        if peer.command is not None and not peer.is_busy:
+            self._queues[peer.command].unqueue(peer)
+            peer.command = None
 
     def _requeue(self, peer: Peer, now_s: float) -> None:
         """Queue the command that a peer needs, unless one is in flight for it."""
-        self._unqueue(peer.key)
         if peer.is_busy:
             return
+        self._unqueue(peer)
         dials = peer.dials
         at_s = max(now_s, dials.until_s) if dials else now_s
         if not peer.wanted:
             if peer.requested:
-                self._farewells.queue(peer.key, at_s)
-        elif not peer.settled and not self._draining:
+                self._queue(peer, CommandKind.FAREWELL, at_s)
+        elif not peer.settled and not self.is_draining:
             is_doubtful = dials and dials.unanswered and at_s >= dials.lively_until_s
-            (self._doubtful if is_doubtful else self._hopeful).queue(peer.key, at_s)
+            kind = CommandKind.DOUBTFUL if is_doubtful else CommandKind.HOPEFUL
+            self._queue(peer, kind, at_s)
 
-    def _dialled(self, peer: Peer) -> Node:
-        """Return where the dial that starts now goes; it carries any change to the connector."""
-        node = peer.detour or peer.offer.known or peer.offer.missed
-        assert node is not None, f"{peer.key} is wanted, but not on offer"
-        peer.detour = None
-        peer.outdated = False
-        return node
+    def _queue(self, peer: Peer, kind: CommandKind, at_s: float) -> None:
+        peer.command = kind
+        self._queues[kind].queue(peer, at_s)
+
+
+def _dialled(peer: Peer) -> Node:
+    """Return where the dial that starts now goes; it carries any change to the connector."""
+    node = peer.detour or peer.offer.known or peer.offer.missed
+    assert node is not None, f"{peer.key} is wanted, but not on offer"
+    peer.detour = None
+    peer.outdated = False
+    return node
 
 
 def _failures(peer: Peer) -> int:

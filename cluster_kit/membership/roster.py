@@ -20,10 +20,10 @@ from typing import NamedTuple
 from cluster_kit.abc import Gone, Observation
 from cluster_kit.events import Reason
 from cluster_kit.membership.addresses import AddressBook, is_bare
-from cluster_kit.membership.merge import is_older, merge
+from cluster_kit.membership.merge import merge
 from cluster_kit.membership.peer import Claim, Peer, Peers
 from cluster_kit.membership.sources import EXCHANGE, Sources, Touched
-from cluster_kit.node import Node
+from cluster_kit.node import Node, is_earlier_run
 
 
 class Change(NamedTuple):
@@ -66,10 +66,6 @@ class Roster:
         """Apply an observation; return what changes, losses first, then by key."""
         reason = observation.reason if isinstance(observation, Gone) else Reason.GONE
         return self._update(self.sources.observe(source, observation, now_s), reason)
-
-    def see(self, source: str, node: Node, now_s: float, ttl_s: float) -> list[Change]:
-        """Apply ``Seen(node, ttl_s)``; the same as ``observe``, for the most frequent kind."""
-        return self._update(self.sources.see(source, node, now_s, ttl_s), Reason.GONE)
 
     def expire(self, now_s: float) -> list[Change]:
         """Drop the nodes whose sources worked but did not mention them for too long."""
@@ -117,7 +113,7 @@ class Roster:
             return []
         touched: set[str] = set()
         for claim in self._claims_for(peer.name).values():
-            if is_older(peer, claim.node):  # its clock was set back
+            if is_earlier_run(peer, claim.node):  # its clock was set back
                 claim.node = claim.node.evolve(boot_id=peer.boot_id)
                 touched.add(peer.name)
         if dialled is not None and self._claims_for(dialled):
@@ -149,7 +145,7 @@ class Roster:
         if peer is None or peer.mirror is None:
             return []
         peer.mirror = None
-        return self._update({key: True}, Reason.REPLACED)
+        return self._update({key: False}, Reason.REPLACED)
 
     # -- from the keys that sources use to the nodes that are known --------------------------------
 

@@ -8,6 +8,7 @@ change counts at once.
 from __future__ import annotations
 
 from math import inf
+from operator import attrgetter
 
 from cluster_kit.abc import Topology
 from cluster_kit.membership.deadlines import Deadlines
@@ -29,52 +30,45 @@ class TopologyError(Exception):
 
 
 class Selection:
-    """Keeps what the topology is offered, and what it selects from that.
-
-    Attributes:
-        changed: The keys of the peers whose offer has changed; the owner clears it.
-    """
+    """Keeps what the topology is offered, and what it selects from that."""
 
     def __init__(self, peers: Peers, topology: Topology) -> None:
-        self.changed: set[str] = set()
         self._peers = peers
         self._topology = topology
         self._known: set[Node] = set()  # all on offer, as the topology gets them
         self._missed: set[Node] = set()
         self._stale = True  # whether the offer has changed since the last selection
         self._touched: set[str] = set()  # whose offer has changed since then
+        self._changed: set[str] = set()  # whose offer has changed since ``take_changed``
         self._selects_all = False  # whether all on offer were selected then
         self._paid_s = -inf  # when the selections so far are paid for
-        self._now_s = 0.0
         self._rate = RateLimit(INTERVAL_S)
         self._due = Deadlines(peers)  # exactly those with a ``late_offer``
 
-    def offer(self, key: str, *, known: Node | None, missed: Node | None) -> None:
+    def offer(self, peer: Peer, now_s: float, *, known: Node | None, missed: Node | None) -> None:
         """Offer a node as one that is known, as one that is only missed, or not at all.
 
         A node that comes or goes counts at once; any other change counts soon.
         """
-        peer = self._peers[key]
         if peer.late_offer is not None:
             peer.late_offer = None
-            self._due.discard(key)
+            self._due.discard(peer.key)
         before, now = peer.offer, Offer(known, missed)
         if before == now:
             return
         if (before.known is None, before.missed is None) != (known is None, missed is None):
             self._replace(peer, now)
             return
-        at_s = self._rate.at_s(peer.offer_paid_s, self._now_s, BURST)
-        if at_s > self._now_s:
+        at_s = self._rate.at_s(peer.offer_paid_s, now_s, BURST)
+        if at_s > now_s:
             peer.late_offer = now
-            self._due.set(key, at_s)
+            self._due.set(peer.key, at_s)
         else:
             self._replace(peer, now)
-            peer.offer_paid_s = self._rate.charge(peer.offer_paid_s, self._now_s)
+            peer.offer_paid_s = self._rate.charge(peer.offer_paid_s, now_s)
 
     def tick(self, now_s: float) -> None:
         """Apply the changes that have waited for long enough."""
-        self._now_s = now_s
         for key in self._due.pop_due(now_s):
             peer = self._peers[key]
             offer, peer.late_offer = peer.late_offer, None
@@ -90,12 +84,17 @@ class Selection:
         at_s = self._paid_s - AHEAD_S
         return at_s if late_s is None else min(late_s, at_s)
 
+    def take_changed(self) -> set[str]:
+        """Return the keys of the peers whose offer has changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
     def reconsider(self) -> None:
         """Select again although the offer is the same."""
         self._stale = True
 
-    def update(self, local: Node, now_s: float) -> list[str]:
-        """Decide which peers are wanted; return the keys for which that has changed.
+    def update(self, local: Node, now_s: float) -> list[Peer]:
+        """Decide which peers are wanted; return those for which that has changed, by key.
 
         A node that is no longer on offer is unwanted at once. A new one may have to wait a moment.
         """
@@ -113,7 +112,7 @@ class Selection:
             changed = [peer for peer in touched if peer.wanted and not any(peer.offer)]
         for peer in changed:
             peer.wanted = not peer.wanted
-        return sorted(peer.key for peer in changed)
+        return sorted(changed, key=attrgetter("key"))
 
     def _select(self, local: Node) -> list[Peer]:
         """Return the peers whose ``wanted`` is to change.
@@ -148,7 +147,7 @@ class Selection:
         _swap(self._missed, before.missed, offer.missed)
         self._stale = True
         self._touched.add(peer.key)
-        self.changed.add(peer.key)
+        self._changed.add(peer.key)
 
 
 def _swap(nodes: set[Node], before: Node | None, now: Node | None) -> None:

@@ -11,9 +11,8 @@ from math import inf
 
 from cluster_kit.abc import Found, Gone, Observation, Seen
 from cluster_kit.membership.claims import SourceClaims
-from cluster_kit.membership.merge import is_older
 from cluster_kit.membership.peer import Peers
-from cluster_kit.node import BootId, Node
+from cluster_kit.node import BootId, Node, is_earlier_run
 
 PREDECESSOR = "(predecessor)"
 """The source of what the previous worker of this topology knew when it died.
@@ -53,11 +52,13 @@ class Sources:
     def observe(self, source: str, observation: Observation, now_s: float) -> Touched:
         """Apply an observation of ``source``."""
         match observation:
-            case Seen(node=node, ttl_s=ttl_s):
-                return self.see(source, node, now_s, ttl_s)
+            case Seen(node=node, ttl_s=ttl_s):  # nearly all that sources report
+                if self._is_repeated_or_late(source, node, now_s, ttl_s):
+                    return {}
+                return self._accept(source, (node,), now_s, ttl_s)
             case Found(nodes=nodes):
                 keys = {node.key for node in nodes}
-                missing = [key for key in self._claims(source).by_key if key not in keys]
+                missing = [key for key in self._claims(source) if key not in keys]
                 touched = self._end([(key, source) for key in missing])
                 in_order = sorted(nodes, key=lambda node: node.key)
                 return touched | self._accept(source, in_order, now_s, inf)
@@ -65,30 +66,25 @@ class Sources:
                 return self._end(self._revoked(source, name, boot_id))
         return {}
 
-    def see(self, source: str, node: Node, now_s: float, ttl_s: float) -> Touched:
-        """Apply ``Seen(node, ttl_s)``, which is nearly all that sources report."""
-        if self._is_repeated_or_late(source, node, now_s, ttl_s):
-            return {}
-        return self._accept(source, (node,), now_s, ttl_s)
-
     def expire(self, now_s: float) -> Touched:
         """End the claims whose terms have ended while their sources worked."""
-        every = self._sources.items()
-        return self._end(
-            [(key, name) for name, claims in every for key in claims.pop_lapsed(now_s)]
-        )
+        lapsed = [
+            (key, source)
+            for source, claims in self._sources.items()
+            for key in claims.pop_lapsed(now_s)
+        ]
+        return self._end(lapsed)
 
     def disown(self, keys: Iterable[str]) -> Touched:
         """Record that these names and addresses are this node's own, and drop claims about them."""
         self._own.update(keys)
-        return self._remove(
-            [
-                (key, source)
-                for source, claims in self._sources.items()
-                for key, claim in claims.by_key.items()
-                if self._is_own(claim.node)
-            ]
-        )
+        about_itself = [
+            (key, source)
+            for key, peer in self._peers.items()
+            for source, claim in peer.claims.items()
+            if self._is_own(claim.node)
+        ]
+        return self._remove(about_itself)
 
     def fail(self, source: str, now_s: float) -> None:
         """Keep what ``source`` claims until it works again.
@@ -113,7 +109,7 @@ class Sources:
 
     def claimed_by(self, source: str, key: str) -> Node | None:
         """Return the node that ``source`` calls ``key``; another source may know another run."""
-        claim = self._claims(source).by_key.get(key)
+        claim = self._claims(source).get(key)
         return None if claim is None else claim.node
 
     def end_s(self, source: str, key: str, now_s: float) -> float:
@@ -137,7 +133,7 @@ class Sources:
             if not self._admits(node, source):
                 continue
             key = node.key
-            claim = claims.by_key.get(key)
+            claim = claims.get(key)
             before = None if claim is None else claim.node
             fresh = before is None or not claims.holds(key, now_s) or _has_moved(before, node)
             if fresh or before != node:
@@ -145,7 +141,7 @@ class Sources:
             claims.put(node, ttl_s, now_s)
             if before is None and len(self._peers[key].claims) == 1:
                 self._size += 1
-            if key in self._inherited.by_key and claims is not self._inherited:
+            if key in self._inherited and claims is not self._inherited:
                 self._remove([(key, PREDECESSOR)])
         return touched
 
@@ -195,14 +191,14 @@ class Sources:
         alternative, see ``Roster.elsewhere``.
         """
         key, claims = node.key, self._claims(source)
-        claim = claims.by_key.get(key)
+        claim = claims.get(key)
         if claim is None:
             return False
         before = claim.node
         is_same = before is node or before == node
-        if is_same and key not in self._inherited.by_key and claims.renew(key, ttl_s, now_s):
+        if is_same and key not in self._inherited and claims.renew(key, ttl_s, now_s):
             return True
-        if not (is_older(node, before) and claims.holds(key, now_s)):
+        if not (is_earlier_run(node, before) and claims.holds(key, now_s)):
             return False
         if node.address != before.address:
             claim.rival = node, now_s + ttl_s

@@ -24,7 +24,7 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import CommandError, ConfigError, described
 from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.rules import Settings
+from cluster_kit.membership.settings import Settings
 from cluster_kit.network import Network
 from cluster_kit.node import Node
 from cluster_kit.pipe import messages

@@ -8,31 +8,45 @@ from docs_pages import PAGES, ROOT
 from test_layers import LAYERS
 
 PAGE, PACKAGE = PAGES["docs/architecture.md"], ROOT / "cluster_kit"
-STEPS = re.findall(r"^\| \d+ \| `([\w/.]+)` \| `(?:(\w+)\.)?(\w+)` \|", PAGE, re.MULTILINE)
+ROW = r"^\| \d+ \| `([\w/.]+)` \| `(?:(\w+)\.)?(\w+)` \| (.*) \|$"
+WAYS = [re.findall(ROW, "| 1 |" + table, re.MULTILINE) for table in PAGE.split("\n| 1 |")[1:]]
+HEARTBEAT, MEMBERSHIP, MESSAGE = WAYS
+HANDS_OVER = re.compile(r"\b(queues|yields|sends|passes them to its listener)\b")
 
 
 def functions_of(file):
-    """Return the functions of a module, each with its class or ''."""
+    """Return the functions of a module by class, or '', and name."""
     tree = ast.parse((PACKAGE / file).read_text())
     classes = {"": tree} | {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     kinds = ast.FunctionDef | ast.AsyncFunctionDef
     return {
-        (name, each.name)
+        (name, each.name): each
         for name, body in classes.items()
         for each in body.body
         if isinstance(each, kinds)
     }
 
 
-@pytest.mark.parametrize(("file", "owner", "function"), STEPS)
-def test_step_names_a_function(file, owner, function):
+@pytest.mark.parametrize(
+    ("file", "owner", "function", "text"), [row for way in WAYS for row in way]
+)
+def test_step_names_a_function(file, owner, function, text):
     assert (owner, function) in functions_of(file)
 
 
-def test_each_way_has_at_most_ten_steps():
+@pytest.mark.parametrize("way", [HEARTBEAT, MEMBERSHIP], ids=["heartbeat", "membership"])
+def test_each_step_calls_the_next_one_if_it_does_not_hand_over(way):
+    for number, (_, _, function, text) in enumerate(way[1:], 1):
+        caller = re.match(r"from row (\d+):", text)
+        file, owner, name, before = way[int(caller[1]) - 1 if caller else number - 1]
+        if caller or not HANDS_OVER.search(before):
+            called = ast.unparse(functions_of(file)[owner, name])
+            assert re.search(rf"\b{function}\(", called), f"{name} does not call {function}"
+
+
+def test_rows_are_numbered():
     numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)]
-    assert numbers == [*range(1, 11), *range(1, 11)]
-    assert len(STEPS) == len(numbers)
+    assert numbers == [number for way in WAYS for number in range(1, len(way) + 1)]
 
 
 def test_layers_are_those_that_are_enforced():

@@ -31,7 +31,7 @@ def test_they_are_a_dictionary_of_times(history):
                 until_s[key] = now_s + length_s
             case "renew", key, length_s:
                 is_in_time = until_s.get(key, -inf) > now_s and length_s < inf
-                if key in source.by_key:
+                if key in source:
                     assert source.renew(key, length_s, now_s) is is_in_time
                 if is_in_time:
                     until_s[key] = now_s + length_s

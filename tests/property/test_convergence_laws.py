@@ -17,7 +17,7 @@ from cluster_kit.membership.reports import (
     LinkUp,
     Observed,
 )
-from cluster_kit.membership.rules import Settings
+from cluster_kit.membership.settings import Settings
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 from cluster_kit.topologies.k_regular import KRegularTopology

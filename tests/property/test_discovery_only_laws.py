@@ -16,7 +16,7 @@ from cluster_kit.membership.reports import (
     LinkUpdated,
     Observed,
 )
-from cluster_kit.membership.rules import Settings
+from cluster_kit.membership.settings import Settings
 from cluster_kit.node import BootId, Node, is_other_run
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 

@@ -32,7 +32,7 @@ from cluster_kit.membership.reports import (
     SourceFails,
     SourceWorks,
 )
-from cluster_kit.membership.rules import Settings
+from cluster_kit.membership.settings import Settings
 from cluster_kit.node import BootId, Node
 from cluster_kit.rate_limit import RateLimit
 from cluster_kit.topologies.full_mesh import FullMeshTopology
@@ -64,7 +64,7 @@ class World(RuleBasedStateMachine):
                 name="t", prune=prune, max_nodes=MAX_NODES, remember_s=60.0, keeps_links=keeps_links
             ),
         )
-        if unhurried:  # the application is told seldom, so that much is held back
+        if unhurried:  # events come seldom, so that much is held back
             self.membership._rules.notifier._rate = RateLimit(UNHURRIED_S)
             self.membership._rules.selection._rate = RateLimit(UNHURRIED_S)
         self.keeps_links = keeps_links
@@ -75,10 +75,10 @@ class World(RuleBasedStateMachine):
         self.now_s = 0.0
         self.boots = [10] * PEERS
         self.links: dict[int, Node] = {}
-        self.left: set[str] = set()  # who said goodbye with its last link
+        self.left: set[str] = set()  # the keys of peers that said goodbye with their last link
         # the run of a peer that has said over a link that it leaves
         self.draining: dict[int, BootId] = {}
-        self.restarted: set[int] = set()  # of whom several runs may be known
+        self.restarted: set[int] = set()  # peers of which several runs may be known
         self.opened_s: dict[int, float] = {}
         self.goodbyes: set[tuple[str, BootId]] = set()  # of which runs
         self.in_flight: list[Connect | Disconnect] = []

@@ -67,27 +67,30 @@ def play(notifier, history):
     now_s, shown = 0.0, dict.fromkeys(NAMES, (None, None))
     for seconds, (key, known, up, boot, tag, reason), leaves in history:
         now_s += seconds
-        notifier.tick(now_s)
-        yield now_s, shown, notifier.take()
+        yield now_s, shown, notifier.take(now_s)
         node = Node(key, metadata={"tag": tag}, boot_id=BootId(boot, 0))
         shown[key] = (node if known else None, node if up else None)
         leaves = leaves and (known or up)
-        notifier.show(key, known=shown[key][0], up=shown[key][1], leaving=leaves, reason=reason)
-        yield now_s, shown, notifier.take()
+        known, up = shown[key]
+        notifier.show(
+            notifier._peers[key], now_s, known=known, up=up, leaving=leaves, reason=reason
+        )
+        yield now_s, shown, notifier.take(now_s)
     while (next_s := notifier.next_s()) is not None:
         now_s = max(now_s, next_s)
-        notifier.tick(now_s)
-        yield now_s, shown, notifier.take()
+        yield now_s, shown, notifier.take(now_s)
 
 
 @settings(deadline=None)
 @given(histories, st.sampled_from([1, 3, 1000]))
 def test_events_alternate_and_end_in_the_last_state(history, burst):
-    notifier, view, last = Notifier(Peers(), "t", burst), View(), {}
-    for _, shown, events in play(notifier, history):
+    peers, view, last = Peers(), View(), {}
+    for _, shown, events in play(Notifier(peers, "t", burst), history):
         for event in events:
             view.apply(event)
-        assert (view.known, view.up) == (notifier.known, notifier.up)
+        for key, peer in peers.items():
+            reported = peer.reported_known, peer.reported_up
+            assert (view.known.get(key), view.up.get(key)) == reported
         last = shown
     assert view.known == {key: known for key, (known, _) in last.items() if known}
     assert view.up == {key: up for key, (_, up) in last.items() if up}
@@ -98,7 +101,7 @@ def test_events_alternate_and_end_in_the_last_state(history, burst):
 def test_a_link_that_broke_is_reported(history, burst):
     """Between two reports that one link is up, it was up all the time."""
     notifier = Notifier(Peers(), "t", burst)
-    unbroken = {}  # whether the link that the application knows of has been up since it was told
+    unbroken = {}  # whether a link has been up all the time since the event that it is up
     for _, shown, events in play(notifier, history):
         for key, (_, up) in shown.items():
             if up is None and key in unbroken:
@@ -116,13 +119,13 @@ def test_a_link_that_broke_is_reported(history, burst):
 @given(histories)
 def test_there_are_so_many_events_of_a_node_at_a_time(history):
     notifier = Notifier(Peers(), "t", 1000)
-    told = {key: [] for key in NAMES}
+    times_of = {key: [] for key in NAMES}
     for now_s, _, events in play(notifier, history):
         for key in {event.node.key for event in events}:
-            told[key] += [now_s] * sum(
+            times_of[key] += [now_s] * sum(
                 event.node.key == key and type(event) is not NodeLeaving for event in events
             )
-    for times in told.values():
+    for times in times_of.values():
         for first in range(len(times)):
             for last in range(first, len(times)):
                 most = BURST + (times[last] - times[first]) / INTERVAL_S + 1

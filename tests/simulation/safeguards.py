@@ -78,18 +78,17 @@ def take_any_run(self, said, now_s):
     return Novelty.KNOWN if before and said.says_the_same_as(before) else Novelty.NEW
 
 
-def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
-    peer = self._peers[key]
+def lose_what_is_held(self, peer, now_s, *, known, up, leaving, reason, lost=None):
     state = PeerStatus(
         known, up, reason, reason if up is None and peer.reported_up else None, leaving
     )
-    if self._rate.at_s(peer.report_paid_s, self._now_s, NEWS_BURST) <= self._now_s:
-        self._report(peer, state)
+    if self._rate.at_s(peer.report_paid_s, now_s, NEWS_BURST) <= now_s:
+        self._report(peer, state, now_s)
 
 
 NEWS_BURST = 3
 
-BELIEVES_NO_GOODBYE = {"membership.departures:Departures.is_over": always(False)}
+BELIEVES_NO_GOODBYE = {"membership.departures:Departures.has_ended": always(False)}
 """Switches off the membership's own memory of goodbyes, which backs up that of the strategies."""
 
 SAFEGUARDS = [
@@ -165,7 +164,7 @@ SAFEGUARDS = [
     # forged packets
     Safeguard(
         name="a goodbye by gossip counts once the link is down",
-        off={"membership.rules:Rules._would_tell": always(False)},
+        off={"membership.rules:Rules._would_say_goodbye": always(False)},
         family=Family(
             make=families.during_forgery,
             topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}},

@@ -11,7 +11,7 @@ from cluster_kit.membership.reports import (
     LinkUp,
     Observed,
 )
-from cluster_kit.membership.rules import Settings
+from cluster_kit.membership.settings import Settings
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 

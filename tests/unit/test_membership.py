@@ -1,9 +1,12 @@
+from math import inf
+
 import pytest
 from membership_parts import B_ADDRESS, LOCAL, Driver, bare, boot, error, node
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen, Topology
 from cluster_kit.events import Reason
-from cluster_kit.membership.departures import BELATED_S, MAX_OVER
+from cluster_kit.membership.departures import BELATED_S, MAX_ENDED
+from cluster_kit.membership.notifier import BURST, INTERVAL_S
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect
 from cluster_kit.membership.reports import (
     Connected,
@@ -377,7 +380,7 @@ def test_connector_that_keeps_no_links_misses_no_node():
     assert cluster.planned() == ["disconnect b@there"]
 
 
-# -- links that tell nothing of the peer -----------------------------------------------------------
+# -- links that say nothing about the peer ---------------------------------------------------------
 
 
 def test_change_that_discovery_shows_reaches_the_application_and_the_connector():
@@ -780,9 +783,9 @@ def test_crash_is_no_goodbye():
 
 def test_only_so_many_goodbyes_are_remembered():
     cluster = Driver()
-    for number in range(1, 2 * MAX_OVER):
+    for number in range(1, 2 * MAX_ENDED):
         cluster.observe(Gone(B.name, Reason.LEFT, node("b", number).boot_id))
-    assert len(cluster.membership._rules.departures._over) == MAX_OVER
+    assert len(cluster.membership._rules.departures._ended) == MAX_ENDED
     cluster.wait(BELATED_S)
     cluster.plan()
     assert cluster.wake_at_s is None
@@ -1060,6 +1063,21 @@ def test_other_name_at_an_address_is_found_out():
     assert cluster.events() == ["up c@there", f"lost {B_ADDRESS} replaced", "found c@there"]
     cluster.wait(1000)
     assert cluster.planned() == []
+
+
+def test_burst_of_events_after_a_pause_counts_from_when_it_comes():
+    cluster = Driver()
+    cluster.observe(Seen(B, inf))
+    cluster.step()
+    cluster.now_s += 1000  # without a step
+    for _ in range(BURST):
+        cluster.link_up(B)
+        cluster.link_down(B, Reason.CLOSED)
+    cluster.quiet()
+    cluster.link_up(B)
+    assert cluster.events() == []
+    cluster.wait(INTERVAL_S)
+    assert cluster.events()[-1] == "up b@there"
 
 
 def test_nothing_is_kept_of_nodes_that_come_and_go():

@@ -1,18 +1,42 @@
+from math import inf
+
 from cluster_kit.membership.command_queue import CommandQueue
 from cluster_kit.membership.peer import Peers
 
 PATIENCE_S = 2.0
 
 
-def lane(*keys, width=2, now_s=0.0):
-    lane = CommandQueue(Peers(), width, PATIENCE_S)
-    for key in keys:
-        lane.queue(key, now_s)
-    return lane
+class Commands:
+    """A queue whose peers go by their keys."""
+
+    def __init__(self, *keys, width=2, patience_s=PATIENCE_S, now_s=0.0):
+        self.peers = Peers()
+        self.commands = CommandQueue(self.peers, width, patience_s)
+        self.next_s = self.commands.next_s
+        for key in keys:
+            self.queue(key, now_s)
+
+    def queue(self, key, at_s):
+        self.commands.queue(self.peers[key], at_s)
+
+    def unqueue(self, key):
+        self.commands.unqueue(self.peers[key])
+
+    def dismiss(self, key, since_s):
+        self.commands.dismiss(self.peers[key], since_s)
+
+    def end(self, key):
+        return self.commands.end(self.peers[key])
+
+    def start(self, now_s):
+        return [peer.key for peer in self.commands.start(now_s)]
+
+    def evict(self, now_s):
+        return [peer.key for peer in self.commands.evict(now_s)]
 
 
 def test_longest_due_starts_first_as_far_as_there_is_room():
-    commands = lane("b", "c", now_s=1)
+    commands = Commands("b", "c", now_s=1)
     commands.queue("z", 0)
     assert commands.start(1) == ["z", "b"]
     assert commands.start(1) == []
@@ -21,7 +45,7 @@ def test_longest_due_starts_first_as_far_as_there_is_room():
 
 
 def test_no_command_makes_way_before_its_time_or_without_need():
-    commands = lane("a", "b")
+    commands = Commands("a", "b")
     commands.start(0)
     assert commands.next_s() is None
     assert commands.evict(100) == []
@@ -33,7 +57,7 @@ def test_no_command_makes_way_before_its_time_or_without_need():
 
 
 def test_each_makes_way_for_one_and_only_once():
-    commands = lane("a", "b", "c")
+    commands = Commands("a", "b", "c")
     commands.start(0)
     assert commands.evict(PATIENCE_S) == ["a"]
     assert commands.evict(PATIENCE_S) == []
@@ -44,7 +68,7 @@ def test_each_makes_way_for_one_and_only_once():
 
 
 def test_next_time_is_when_one_that_is_due_later_may_need_room():
-    commands = lane("a", "b")
+    commands = Commands("a", "b")
     commands.start(0)
     commands.queue("c", 10)
     assert commands.next_s() == 10
@@ -53,16 +77,14 @@ def test_next_time_is_when_one_that_is_due_later_may_need_room():
 
 
 def test_without_patience_no_command_ever_makes_way():
-    commands = CommandQueue(Peers(), 1)
-    for key in ("a", "b"):
-        commands.queue(key, 0)
+    commands = Commands("a", "b", width=1, patience_s=inf)
     commands.start(0)
     assert commands.evict(1e9) == []
     assert commands.next_s() is None
 
 
 def test_one_that_waits_can_be_taken_back_or_put_off():
-    commands = lane("a", "b", "c", "d")
+    commands = Commands("a", "b", "c", "d")
     commands.start(0)
     commands.unqueue("c")
     commands.queue("d", 5)
@@ -72,7 +94,7 @@ def test_one_that_waits_can_be_taken_back_or_put_off():
 
 
 def test_dismissed_command_makes_way_though_none_waits():
-    commands = lane("a")
+    commands = Commands("a")
     commands.start(1)
     commands.dismiss("a", since_s=0)
     assert commands.evict(1) == []

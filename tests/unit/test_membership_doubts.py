@@ -5,7 +5,7 @@ from membership_parts import Driver, boot, node
 
 from cluster_kit.abc import Found, Gone, Leaving, Seen
 from cluster_kit.events import Reason
-from cluster_kit.membership.departures import BELATED_S, MAX_OVER
+from cluster_kit.membership.departures import BELATED_S, MAX_ENDED
 from cluster_kit.membership.doubts import HELD_S
 from cluster_kit.membership.reports import LinkLeaving
 
@@ -218,7 +218,7 @@ def test_goodbyes_that_are_held_are_as_many_as_there_are_links_and_sources(linke
     assert [key for key, peer in peers.items() if peer.goodbyes] == ["b@there"]
     assert len(peers["b@there"].goodbyes) == 1
     assert len(linked.membership._rules.doubts._held_until_s._heap) == 1
-    assert len(linked.membership._rules.departures._over) == MAX_OVER
+    assert len(linked.membership._rules.departures._ended) == MAX_ENDED
     linked.wait(HELD_S)
     assert not peers["b@there"].goodbyes
     assert linked.planned() == []

@@ -15,19 +15,36 @@ class Clock:
     """Notifier with a clock."""
 
     def __init__(self, burst=1000):
-        self.notifier = Notifier(Peers(), "web", burst)
+        self.peers = Peers()
+        self.notifier = Notifier(self.peers, "web", burst)
         self.now_s = 100.0
-        self.notifier.tick(self.now_s)
+        self.new = []
+
+    @property
+    def up(self):
+        return {key: peer.reported_up for key, peer in self.peers.items() if peer.reported_up}
 
     def show(self, known, up=None, reason=Reason.CLOSED, key="b@there", leaving=False, lost=None):
-        self.notifier.show(key, known=known, up=up, leaving=leaving, reason=reason, lost=lost)
+        self.notifier.show(
+            self.peers[key],
+            self.now_s,
+            known=known,
+            up=up,
+            leaving=leaving,
+            reason=reason,
+            lost=lost,
+        )
 
     def wait(self, seconds):
         self.now_s += seconds
-        self.notifier.tick(self.now_s)
+        self.new += self.notifier.take(self.now_s)
+
+    def take(self):
+        events, self.new = [*self.new, *self.notifier.take(self.now_s)], []
+        return events
 
     def events(self):
-        return [shown(event) for event in self.notifier.take()]
+        return [shown(event) for event in self.take()]
 
     def flap(self, times):
         """Link the node and break the link, ``times`` times."""
@@ -40,17 +57,17 @@ def test_metadata_that_changes_all_the_time_is_reported_now_and_then_and_the_las
     clock = Clock()
     clock.show(B, B)
     clock.events()
-    told = []
+    reported = []
     for number in range(2000):
         clock.show(*2 * [node("b", 1, count=str(number))])
         clock.wait(0.01)
-        told += [(clock.now_s, event.node.metadata["count"]) for event in clock.notifier.take()]
-    assert len(told) <= UPDATES + 20 / INTERVAL_S
-    times = [at_s for at_s, _ in told[UPDATES:]]
+        reported += [(clock.now_s, event.node.metadata["count"]) for event in clock.take()]
+    assert len(reported) <= UPDATES + 20 / INTERVAL_S
+    times = [at_s for at_s, _ in reported[UPDATES:]]
     assert all(later - sooner > INTERVAL_S * 0.99 for sooner, later in pairwise(times))
     clock.wait(INTERVAL_S)
-    told += [(clock.now_s, event.node.metadata["count"]) for event in clock.notifier.take()]
-    assert told[-1][1] == "1999"
+    reported += [(clock.now_s, event.node.metadata["count"]) for event in clock.take()]
+    assert reported[-1][1] == "1999"
     assert clock.notifier.next_s() is None
 
 
@@ -60,7 +77,7 @@ def test_updates_of_one_turn_are_reported_as_one():
     clock.events()
     for number in range(100):
         clock.show(*2 * [node("b", 1, count=str(number))])
-    [event] = clock.notifier.take()
+    [event] = clock.take()
     assert event.node.metadata == {"count": "99"}
 
 
@@ -93,7 +110,7 @@ def test_link_that_flaps_is_reported_now_and_then_and_how_it_ends():
     clock.show(B, B)
     clock.wait(INTERVAL_S)
     assert clock.events() in (["up b@there"], ["down b@there closed", "up b@there"])
-    assert clock.notifier.up == {"b@there": B}
+    assert clock.up == {"b@there": B}
 
 
 def test_link_that_breaks_while_events_are_held_back_is_reported():
@@ -109,7 +126,7 @@ def test_link_that_breaks_while_events_are_held_back_is_reported():
     assert clock.events() == []
     clock.wait(INTERVAL_S)
     assert clock.events() == ["down b@there silent", "up b@there"]
-    assert clock.notifier.up == {"b@there": node("b", 2)}
+    assert clock.up == {"b@there": node("b", 2)}
 
 
 def test_reason_of_a_loss_that_is_held_back_is_that_of_the_loss():
@@ -202,7 +219,7 @@ def test_nodes_that_come_and_go_in_any_number_are_reported_at_a_bounded_rate():
         clock.wait(10 * TOTAL_INTERVAL_S)
     assert clock.events() == [f"found n{number}@there" for number in range(15, 50)]
     assert clock.notifier.next_s() is None
-    assert not any(peer.held for peer in clock.notifier._peers.values())
+    assert not any(peer.held for peer in clock.peers.values())
 
 
 def test_nothing_is_kept_of_nodes_that_are_gone():
@@ -211,6 +228,6 @@ def test_nothing_is_kept_of_nodes_that_are_gone():
         clock.show(node("b"), key=f"n{number}@there")
         clock.show(None, key=f"n{number}@there")
         clock.wait(10)
-    clock.notifier._peers.sweep(clock.now_s)
-    assert len(clock.notifier._peers) < 100
-    assert not any(peer.held for peer in clock.notifier._peers.values())
+    clock.peers.sweep(clock.now_s)
+    assert len(clock.peers) < 100
+    assert not any(peer.held for peer in clock.peers.values())

@@ -89,9 +89,10 @@ def test_who_has_to_wait_is_dialled_soon_and_by_itself():
 
 
 def test_in_a_huge_cluster_a_newcomer_waits_no_longer_than_in_a_large_one():
-    selection = Selection(Peers(), FullMeshTopology())
+    peers = Peers()
+    selection = Selection(peers, FullMeshTopology())
     for number in range(10 * MANY):
-        selection.offer(f"n{number}", known=Node(f"n{number}@there"), missed=None)
+        selection.offer(peers[f"n{number}"], 100.0, known=Node(f"n{number}@there"), missed=None)
     for _ in range(3):
         selection.reconsider()
         selection.update(Node("me@here"), 100.0)
@@ -118,13 +119,15 @@ def test_who_moves_meanwhile_is_dialled_where_it_is_now():
 def test_node_that_changes_all_the_time_changes_its_offer_at_a_steady_rate():
     peers, now_s = Peers(), 100.0
     selection = Selection(peers, FullMeshTopology())
-    selection.tick(now_s)
     for run in range(10):
-        selection.offer("b@there", known=Node("b@there", boot_id=boot(run)), missed=None)
+        selection.offer(
+            peers["b@there"], now_s, known=Node("b@there", boot_id=boot(run)), missed=None
+        )
     assert peers["b@there"].offer.known.boot_id == boot(BURST)
     selection.tick(now_s + INTERVAL_S)
     assert peers["b@there"].offer.known.boot_id == boot(9)
-    selection.offer("b@there", known=Node("b@there", boot_id=boot(10)), missed=None)
+    at_s = now_s + INTERVAL_S
+    selection.offer(peers["b@there"], at_s, known=Node("b@there", boot_id=boot(10)), missed=None)
     assert peers["b@there"].offer.known.boot_id == boot(9)
     selection.tick(now_s + 2 * INTERVAL_S)
     assert peers["b@there"].offer.known.boot_id == boot(10)

@@ -13,7 +13,10 @@ from cluster_kit.node import (
     Node,
     canonical_key,
     host_and_port,
+    is_earlier_run,
+    is_other_run,
     join_address,
+    may_be_same_run,
     split_address,
     split_endpoint,
 )
@@ -237,3 +240,25 @@ def test_repr_shows_what_there_is_and_makes_the_same_node():
     for node in (whole, Node("a@h"), Node(address="h:1")):
         assert eval(repr(node)) == node
     assert repr(Node("a@h")) == "Node(name='a@h')"
+
+
+FIRST, SECOND, MOVED = BootId(1, 0), BootId(2, 0), "h:2"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may_be_same", "is_other", "is_earlier"),
+    [
+        (Node("a@h", "h:1", boot_id=FIRST), Node("a@h", MOVED, boot_id=FIRST), True, False, False),
+        (Node("a@h", "h:1", boot_id=FIRST), Node("a@h", "h:1", boot_id=SECOND), False, True, True),
+        (Node("a@h", "h:1", boot_id=SECOND), Node("a@h", "h:1", boot_id=FIRST), False, True, False),
+        (Node("a@h", "h:1", boot_id=FIRST), Node("a@h", "h:1"), True, False, False),
+        (Node("a@h", "h:1", boot_id=FIRST), Node("a@h", MOVED), True, True, False),
+        (Node("a@h", "h:1"), Node("a@h"), True, False, False),
+    ],
+)
+def test_runs_are_known_apart_by_boot_id_or_else_by_address(
+    one, other, may_be_same, is_other, is_earlier
+):
+    assert may_be_same_run(one, other) is may_be_same is may_be_same_run(other, one)
+    assert is_other_run(one, other) is is_other is is_other_run(other, one)
+    assert is_earlier_run(one, other) is is_earlier

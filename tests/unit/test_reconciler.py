@@ -27,15 +27,31 @@ B, C = node("b"), node("c")
 LONG_S = 1000.0
 
 
+def peer_of(reconciler, node):
+    return reconciler._peers[node.key]
+
+
 def want(reconciler, nodes, now_s):
     """Make exactly these nodes wanted."""
     offers = {each.key: Offer(each, None) for each in nodes}
     peers = [reconciler._peers[key] for key in sorted(reconciler._peers.keys() | offers.keys())]
-    changed = [peer.key for peer in peers if peer.wanted != (peer.key in offers)]
+    changed = [peer for peer in peers if peer.wanted != (peer.key in offers)]
     for peer in peers:
         peer.offer = offers.get(peer.key, NO_OFFER)
         peer.wanted = peer.key in offers
     reconciler.reconsider(changed, now_s)
+
+
+def link_up(reconciler, key, now_s):
+    peer = reconciler._peers[key]
+    peer.up_since_s = now_s
+    reconciler.linked(peer, now_s)
+
+
+def link_down(reconciler, key, now_s):
+    peer = reconciler._peers[key]
+    since_s, peer.up_since_s = peer.up_since_s, None
+    reconciler.unlinked(peer, now_s, since_s=since_s)
 
 
 def wanting(*nodes):
@@ -48,14 +64,14 @@ def linked(*nodes):
     """Return a reconciler that connected all these nodes at time 0."""
     reconciler = wanting(*nodes)
     for command in reconciler.plan(0):
-        reconciler.linked(command.node.key, 0)
-        reconciler.connected(command.node.key, command.node, 0)
+        link_up(reconciler, command.node.key, 0)
+        reconciler.connected(peer_of(reconciler, command.node), command.node, 0)
     return reconciler
 
 
 def fail(reconciler, reason="refused", *, now_s, jitter=0.5):
     for command in reconciler.plan(now_s):
-        reconciler.failed(command.node.key, error(reason), now_s, jitter)
+        reconciler.failed(peer_of(reconciler, command.node), error(reason), now_s, jitter)
 
 
 # -- commands --------------------------------------------------------------------------------------
@@ -89,7 +105,7 @@ def test_peer_no_longer_wanted_is_disconnected():
     reconciler = linked(B)
     want(reconciler, [], 1)
     assert reconciler.plan(1) == [Disconnect(B)]
-    reconciler.disconnected(B.key, 1)
+    reconciler.disconnected(peer_of(reconciler, B), 1)
     assert reconciler.plan(1) == []
 
 
@@ -111,8 +127,8 @@ def test_peer_unwanted_during_its_dial_is_disconnected_after_it():
     reconciler.plan(0)
     want(reconciler, [], 0)
     assert reconciler.plan(0) == []
-    reconciler.linked(B.key, 1)
-    reconciler.connected(B.key, B, 1)
+    link_up(reconciler, B.key, 1)
+    reconciler.connected(peer_of(reconciler, B), B, 1)
     assert reconciler.plan(1) == [Disconnect(B)]
 
 
@@ -122,13 +138,13 @@ def test_peer_wanted_again_during_its_disconnect_is_connected_after_it():
     reconciler.plan(1)
     want(reconciler, [B], 1)
     assert reconciler.plan(1) == []
-    reconciler.disconnected(B.key, 1)
+    reconciler.disconnected(peer_of(reconciler, B), 1)
     assert reconciler.plan(1) == [Connect(B)]
 
 
 def test_link_that_the_peer_opened_is_requested_too():
     reconciler = Reconciler(Peers())
-    reconciler.linked(B.key, 0)
+    link_up(reconciler, B.key, 0)
     assert reconciler.plan(0) == []
     want(reconciler, [B], 0)
     assert reconciler.plan(0) == [Connect(B)]
@@ -136,7 +152,7 @@ def test_link_that_the_peer_opened_is_requested_too():
 
 def test_link_that_replaced_another_is_requested_anew():
     reconciler = linked(B)
-    reconciler.linked(B.key, 1)
+    link_up(reconciler, B.key, 1)
     assert reconciler.plan(1) == [Connect(B)]
 
 
@@ -144,8 +160,8 @@ def test_name_learned_by_the_dial_is_settled_with_it():
     bare = Node(None, B.address)
     reconciler = wanting(bare)
     reconciler.plan(0)
-    reconciler.linked(B.key, 0)
-    reconciler.connected(bare.key, B, 0)
+    link_up(reconciler, B.key, 0)
+    reconciler.connected(peer_of(reconciler, bare), B, 0)
     want(reconciler, [B], 0)
     assert reconciler.plan(0) == []
     want(reconciler, [], 1)
@@ -161,7 +177,7 @@ def test_commands_in_flight_are_bounded_and_the_longest_due_goes_first():
     assert first == [Connect(early), *map(Connect, nodes[: MAX_HOPEFUL - 1])]
     assert reconciler.plan(1) == []
     assert reconciler.next_s() == 1 + PROMPT_S
-    reconciler.failed(early.key, error("refused"), 1, 0.0)
+    reconciler.failed(peer_of(reconciler, early), error("refused"), 1, 0.0)
     assert reconciler.plan(1) == [Connect(nodes[MAX_HOPEFUL - 1])]
 
 
@@ -202,7 +218,7 @@ def test_every_other_dial_goes_elsewhere_in_turns_and_soon(reason):
     while len(dialled) < 8:
         for command in reconciler.plan(now_s):
             dialled.append(command.node.address)
-            reconciler.failed(B.key, error(reason), now_s, 0.5, elsewhere)
+            reconciler.failed(peer_of(reconciler, B), error(reason), now_s, 0.5, elsewhere)
         now_s = reconciler.next_s()
     assert dialled[::2] == [B.address] * 4
     assert set(dialled[1::2]) == {"10.0.0.8:1", "10.0.0.9:1"}
@@ -212,18 +228,19 @@ def test_every_other_dial_goes_elsewhere_in_turns_and_soon(reason):
 def test_dial_after_a_link_goes_to_the_latest_address():
     reconciler = wanting(B)
     reconciler.plan(0)
-    reconciler.failed(B.key, error("refused"), 0, 0.5, [B.evolve(address="10.0.0.8:1")])
-    reconciler.linked(B.key, 0)
-    reconciler.unlinked(B.key, 10)
+    reconciler.failed(
+        peer_of(reconciler, B), error("refused"), 0, 0.5, [B.evolve(address="10.0.0.8:1")]
+    )
+    link_up(reconciler, B.key, 0)
+    link_down(reconciler, B.key, 10)
     assert reconciler.plan(10) == [Connect(B)]
 
 
 def test_the_error_says_whether_it_is_final():
     reconciler = wanting(B)
     reconciler.plan(0)
-    reconciler.failed(
-        B.key, ConnectError("x", reason=ConnectReason.REFUSED, retryable=False), 0, 0.0
-    )
+    final = ConnectError("x", reason=ConnectReason.REFUSED, retryable=False)
+    reconciler.failed(peer_of(reconciler, B), final, 0, 0.0)
     assert reconciler.next_s() == FINAL_RETRY_S / 2
 
 
@@ -239,13 +256,13 @@ def test_crossed_dial_is_no_failure():
 def test_link_that_the_peer_opens_ends_the_wait():
     reconciler = wanting(B)
     fail(reconciler, "name", now_s=0)
-    reconciler.linked(B.key, 1)
+    link_up(reconciler, B.key, 1)
     assert reconciler.plan(1) == [Connect(B)]
 
 
 def test_lost_link_is_redialled_at_once():
     reconciler = linked(B)
-    reconciler.unlinked(B.key, STABLE_S)
+    link_down(reconciler, B.key, STABLE_S)
     assert reconciler.plan(STABLE_S) == [Connect(B)]
 
 
@@ -253,8 +270,8 @@ def test_lasting_link_ends_the_row_of_failures():
     reconciler = wanting(B)
     for now_s in (0, 10, 20):
         fail(reconciler, now_s=now_s)
-    reconciler.linked(B.key, 30)
-    reconciler.unlinked(B.key, 30 + STABLE_S)
+    link_up(reconciler, B.key, 30)
+    link_down(reconciler, B.key, 30 + STABLE_S)
     fail(reconciler, now_s=100, jitter=1.0)
     assert reconciler.next_s() == pytest.approx(100 + FIRST_RETRY_S)
 
@@ -262,12 +279,12 @@ def test_lasting_link_ends_the_row_of_failures():
 def test_peer_that_drops_each_link_soon_is_dialled_ever_less():
     reconciler, now_s, gaps = linked(B), 0.0, []
     for _ in range(10):
-        reconciler.unlinked(B.key, now_s)
+        link_down(reconciler, B.key, now_s)
         gaps.append(reconciler.next_s() - now_s)
         now_s = reconciler.next_s()
         reconciler.plan(now_s)
-        reconciler.linked(B.key, now_s)
-        reconciler.connected(B.key, B, now_s)
+        link_up(reconciler, B.key, now_s)
+        reconciler.connected(peer_of(reconciler, B), B, now_s)
     assert gaps == sorted(gaps)
     assert gaps[-1] == pytest.approx(LAST_RETRY_S)
 
@@ -275,7 +292,7 @@ def test_peer_that_drops_each_link_soon_is_dialled_ever_less():
 def test_success_without_a_link_is_not_repeated_at_once():
     reconciler = wanting(B)
     reconciler.plan(0)
-    reconciler.connected(B.key, B, 0)
+    reconciler.connected(peer_of(reconciler, B), B, 0)
     assert reconciler.plan(0) == []
     assert reconciler.plan(FIRST_RETRY_S) == [Connect(B)]
 
@@ -283,24 +300,24 @@ def test_success_without_a_link_is_not_repeated_at_once():
 def test_encouragement_ends_the_wait_but_for_the_shortest():
     reconciler = wanting(B)
     fail(reconciler, "name", now_s=0)
-    reconciler.encourage(B.key, 0.01)
+    reconciler.encourage(peer_of(reconciler, B), 0.01)
     assert reconciler.next_s() == FIRST_RETRY_S
     fail(reconciler, "name", now_s=1)
-    reconciler.encourage(B.key, 5)
+    reconciler.encourage(peer_of(reconciler, B), 5)
     assert reconciler.plan(5) == [Connect(B)]
 
 
 def test_encouragement_never_makes_it_later():
     reconciler = wanting(B)
     fail(reconciler, now_s=0, jitter=0.0)
-    reconciler.encourage(B.key, 0)
+    reconciler.encourage(peer_of(reconciler, B), 0)
     assert reconciler.plan(0) == [Connect(B)]
 
 
 def test_postponed_peer_is_not_dialled_before():
     reconciler = linked(B)
-    reconciler.unlinked(B.key, STABLE_S)
-    reconciler.postpone(B.key, STABLE_S + 1, STABLE_S)
+    link_down(reconciler, B.key, STABLE_S)
+    reconciler.postpone(peer_of(reconciler, B), STABLE_S + 1, STABLE_S)
     assert reconciler.plan(STABLE_S) == []
     assert reconciler.next_s() == STABLE_S + 1
 
@@ -343,7 +360,9 @@ class BlackHoles:
             ended = [key for key, at_s in self.dials.items() if at_s <= self.now_s]
             for key in ended:
                 del self.dials[key]
-                self.reconciler.failed(key, error("timeout"), self.now_s, 0.5)
+                self.reconciler.failed(
+                    self.reconciler._peers[key], error("timeout"), self.now_s, 0.5
+                )
             if ended:
                 continue
             next_s = self.reconciler.next_s()
@@ -382,8 +401,8 @@ def test_peer_that_was_lately_alive_is_dialled_before_all_black_holes():
     network = BlackHoles(*black_holes(1000))
     network.run(120)
     want(network.reconciler, [*black_holes(1000), B], network.now_s)
-    network.reconciler.linked(B.key, network.now_s)
-    network.reconciler.unlinked(B.key, network.now_s)
+    link_up(network.reconciler, B.key, network.now_s)
+    link_down(network.reconciler, B.key, network.now_s)
     dialled = [at_s for at_s, key in network.run(LIVELY_S - 1) if key == B.key]
     gaps = [later - earlier for earlier, later in pairwise(dialled)]
     assert max(gaps) <= network.TIMEOUT_S + LAST_RETRY_S
@@ -392,7 +411,7 @@ def test_peer_that_was_lately_alive_is_dialled_before_all_black_holes():
 def test_peer_that_shows_up_is_dialled_at_once_beside_black_holes():
     network = BlackHoles(*black_holes(1000), B)
     network.run(120)
-    network.reconciler.encourage(B.key, network.now_s)
+    network.reconciler.encourage(peer_of(network.reconciler, B), network.now_s)
     since_s = network.now_s
     dialled = [at_s - since_s for at_s, key in network.run(2) if key == B.key]
     assert dialled[0] <= PROMPT_S
@@ -401,20 +420,20 @@ def test_peer_that_shows_up_is_dialled_at_once_beside_black_holes():
 def test_dial_begun_before_the_peer_showed_up_starts_anew():
     reconciler = wanting(B)
     reconciler.plan(0)
-    reconciler.encourage(B.key, RENEW_S / 2)
+    reconciler.encourage(peer_of(reconciler, B), RENEW_S / 2)
     assert reconciler.plan(RENEW_S / 2) == []
-    reconciler.encourage(B.key, RENEW_S)
+    reconciler.encourage(peer_of(reconciler, B), RENEW_S)
     assert reconciler.plan(RENEW_S) == [GiveUp(B.key)]
     assert reconciler.plan(RENEW_S) == []
-    reconciler.failed(B.key, error("timeout"), RENEW_S, 0.0)
+    reconciler.failed(peer_of(reconciler, B), error("timeout"), RENEW_S, 0.0)
     assert reconciler.plan(RENEW_S) == [Connect(B)]
 
 
 def test_dial_that_ended_meanwhile_is_not_given_up():
     reconciler = wanting(B)
     reconciler.plan(0)
-    reconciler.encourage(B.key, RENEW_S)
-    reconciler.failed(B.key, error("refused"), RENEW_S, 0.0)
+    reconciler.encourage(peer_of(reconciler, B), RENEW_S)
+    reconciler.failed(peer_of(reconciler, B), error("refused"), RENEW_S, 0.0)
     assert reconciler.plan(RENEW_S) == [Connect(B)]
 
 
