@@ -14,9 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.connectors.tcp.connection import MESSAGES
-from cluster_kit.connectors.tcp.faults import DialFault
-from cluster_kit.connectors.tcp.links import (
+from cluster_kit.connectors.tcp.actions import (
     AttemptFailed,
     Close,
     Dial,
@@ -26,6 +24,8 @@ from cluster_kit.connectors.tcp.links import (
     Up,
     Write,
 )
+from cluster_kit.connectors.tcp.connection import MESSAGES
+from cluster_kit.connectors.tcp.faults import DialFault
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
@@ -147,7 +147,7 @@ class World:
             self.apply(host, host.table.closed(conn, fault=DialFault.of(ConnectReason.REFUSED)))
             return
         number = self.number()
-        near = End(host, conn, host.table.link(conn))
+        near = End(host, conn, host.table.protocol_of(conn))
         far = End(target, number, target.table.accept(number))
         near.other, far.other = far, near
         self.ends[id(host), near.conn] = near

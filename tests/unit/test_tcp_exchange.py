@@ -139,7 +139,7 @@ class TestHearing:
         links = linked(ANN)
         for number in range(2 * exchange._MAX_HINTED // MAX_HINTS):
             crowd = [node(f"x{number}-{each}") for each in range(MAX_HINTS)]
-            links._allowances[ANN.key].left = MAX_HINTS
+            links.up(1, ANN, listens=True)  # a new link has its whole allowance
             hears(links, *crowd)
         assert len(links._hinted) == exchange._MAX_HINTED
         assert hears(links, BOB) == []

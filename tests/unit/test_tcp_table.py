@@ -8,11 +8,8 @@ from weakref import ref
 import pytest
 
 from cluster_kit.abc import MAX_GREETING_BYTES
-from cluster_kit.connectors.tcp import links as do
-from cluster_kit.connectors.tcp.connection import MESSAGES
-from cluster_kit.connectors.tcp.faults import DialFault
-from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
-from cluster_kit.connectors.tcp.links import (
+from cluster_kit.connectors.tcp import actions as do
+from cluster_kit.connectors.tcp.actions import (
     AttemptFailed,
     Changed,
     Close,
@@ -26,6 +23,9 @@ from cluster_kit.connectors.tcp.links import (
     Rekeyed,
     Up,
 )
+from cluster_kit.connectors.tcp.connection import MESSAGES
+from cluster_kit.connectors.tcp.faults import DialFault
+from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, NameConflict, RemoteProtocolError
 from cluster_kit.events import Reason
@@ -65,7 +65,7 @@ class Table(LinkTable):
         self.wires = {}
 
     def established(self, conn):
-        self.wires[conn] = self.link(conn)
+        self.wires[conn] = self.protocol_of(conn)
         return super().established(conn)
 
     def receive(self, conn, frame):
@@ -751,7 +751,7 @@ def test_link_is_found_by_its_peer_and_only_by_the_run_that_is_meant(table):
 def test_dial_makes_way_for_a_link_by_another_address(table):
     dial(table, ANN)
     dial(table, Node(address="ann:2"), attempt=2)
-    link = table.link(DIAL)
+    link = table.protocol_of(DIAL)
     assert table.receive(2, answer(ANN)) == [
         Write(2, Confirm()),
         Up(2, ANN),

@@ -40,15 +40,15 @@ class Admission:
     """Admits connections that others open, by the bounds of this module.
 
     Args:
-        links: The environment of the connector: its network, its security, and the known peers.
+        report: The worker, which knows the network, the security, and which peers are known.
     """
 
-    def __init__(self, links: LinkReport) -> None:
-        self._security = links.security
+    def __init__(self, report: LinkReport) -> None:
+        self._security = report.security
         self._half_open = HalfOpen()
         self._key_exchanges = KeyExchanges()
         self._queue = HandshakeQueue()
-        self._strangers = StrangerLinks(max_links(links.network.most_streams), links.knows)
+        self._strangers = StrangerLinks(max_links(report.network.most_streams), report.knows)
 
     def admit(self, conn: int, host: str) -> bool:
         """Count a new connection from ``host``; return False if it is one too many."""
@@ -69,19 +69,19 @@ class Admission:
         """Note that the TLS handshake of a connection is over. Idempotent."""
         self._queue.release(conn)
 
-    def has_room(self, conn: int, host: str, identity: Identity, links: int) -> bool:
+    def has_room(self, conn: int, host: str, identity: Identity, open_streams: int) -> bool:
         """Whether a link to the peer that introduces itself by ``identity`` is admitted; counts it.
 
         Args:
             conn: The connection.
             host: Where it comes from.
             identity: How the peer introduces itself; of our fence.
-            links: How many connections there are, links or not yet.
+            open_streams: How many connections are open, links or not yet.
         """
         peer = identity.node()
         if peer.address and (host_and_port(peer.address) or ("",))[0] != host:
             peer = peer.evolve(address=None)  # another host's address proves nothing
-        return self._strangers.admit(conn, host, peer, links)
+        return self._strangers.admit(conn, host, peer, open_streams)
 
     def linked(self, conn: int) -> None:
         """Note that a connection is a link now."""
@@ -162,16 +162,16 @@ class StrangerLinks:
         self._from: dict[int, tuple[str, Node]] = {}  # host and peer, for each connection
         self._vouched_by: dict[int, str] = {}  # the address that let each connection in
 
-    def admit(self, conn: int, host: str, peer: Node, links: int) -> bool:
+    def admit(self, conn: int, host: str, peer: Node, open_streams: int) -> bool:
         """Count a connection that would become a link to ``peer``; return whether there is room.
 
         Args:
             conn: Its number.
             host: The address that it comes from.
             peer: The other end, as it introduces itself.
-            links: How many connections there are, links or not yet.
+            open_streams: How many connections are open, links or not yet.
         """
-        if links >= self._most:
+        if open_streams >= self._most:
             return False
         if self._knows(peer.evolve(address=None)) or self._vouches(conn, peer.address):
             return True

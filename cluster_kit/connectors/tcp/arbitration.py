@@ -84,7 +84,7 @@ What is not decided here
 ========================
 
 Whether we may be linked to that peer at all is judged earlier, by ``handshake``: a newcomer from
-another cluster, or one that lies about its name, never gets here. ``links`` carries out the
+another cluster, or one that lies about its name, never gets here. ``steps`` carries out the
 verdicts.
 
 Changing a rule

@@ -35,10 +35,10 @@ class Connection:
 
     Attributes:
         number: Its number.
-        link: The protocol as seen from our end, with the state.
+        protocol: The link protocol as seen from our end, with the state.
         peer: The other end as it introduced itself; before that, the node that we dial.
         sent: What the peer knows about us: our identity as we sent it last.
-        target: The node that we dialled, ``None`` if we accepted.
+        dialled_at: The address that we dialled; ``None`` if we accepted.
         wanted: Whether we want the link for ourselves. That is settled when the link comes up:
             before, the ``connect`` that wants it may be given up.
         peer_wants: Whether the peer wanted the link when it introduced itself.
@@ -50,10 +50,10 @@ class Connection:
     """
 
     number: int
-    link: LinkProtocol
+    protocol: LinkProtocol
     peer: Node
     sent: Identity
-    target: Node | None = None
+    dialled_at: str | None = None
     wanted: bool = False
     peer_wants: bool = False
     peer_leaves: bool = False
@@ -69,20 +69,24 @@ class Connection:
         return self.peer.key
 
     @property
+    def is_dialled(self) -> bool:
+        """Whether we dialled; otherwise we accepted."""
+        return self.protocol.role is Role.DIALLER
+
+    @property
     def awaits_answer(self) -> bool:
         """Whether we dialled, our hello is out, and nothing has come back yet."""
-        return self.target is not None and self.link.state is LinkState.GREETED
+        return self.is_dialled and self.protocol.state is LinkState.GREETED
 
     @property
     def is_unanswered(self) -> bool:
         """Whether we dialled, and no answer has come back, or the stream isn't even open."""
-        return self.target is not None and self.link.state in (LinkState.SILENT, LinkState.GREETED)
+        return self.is_dialled and self.protocol.state in (LinkState.SILENT, LinkState.GREETED)
 
     def introduce(self, identity: Identity) -> None:
         """Record how the peer introduces itself; without an address it has the one we dialled."""
-        self.peer = identity.node()
-        if self.peer.address is None and self.target is not None:
-            self.peer = self.peer.evolve(address=self.target.address)
+        peer = identity.node()
+        self.peer = peer if peer.address else peer.evolve(address=self.dialled_at)
         self.peer_wants = identity.wanted
         self.peer_leaves = identity.leaving
         self.features = tuple(identity.features)
@@ -125,7 +129,7 @@ class Connection:
         """
         if node.name is not None:
             return self.name == node.name
-        return self.target is not None and self.target.address == node.address
+        return self.dialled_at == node.address
 
     def changes(self, us: Presence) -> Iterator[Frame]:
         """Yield the frames that inform the peer of changes of this node and of our wish."""
@@ -160,8 +164,8 @@ class Connections:
 
     def accept(self, number: int) -> LinkProtocol:
         """Add a connection that a stranger opened to us, and return its protocol."""
-        link = self.strangers[number] = LinkProtocol(Role.ACCEPTOR)
-        return link
+        protocol = self.strangers[number] = LinkProtocol(Role.ACCEPTOR)
+        return protocol
 
     def introduced(self, number: int, identity: Identity, sent: Identity) -> Connection:
         """Make a stranger that has introduced itself by ``identity`` a peer."""
@@ -172,8 +176,9 @@ class Connections:
 
     def dial(self, number: int, target: Node, sent: Identity) -> None:
         """Add a connection that we dial."""
-        link = LinkProtocol(Role.DIALLER)
-        self.by_number[number] = Connection(number, link, target, sent, target=target)
+        self.by_number[number] = Connection(
+            number, LinkProtocol(Role.DIALLER), target, sent, dialled_at=target.address
+        )
 
     def incumbent(self, name: str) -> Connection | None:
         """Return the connection that counts for ``name``."""
@@ -221,7 +226,7 @@ class Connections:
                 LinkState.GREETED if any(dial.awaits_answer for dial in dials) else LinkState.SILENT
             )
         lower = Name.OURS if own_name < newcomer.name else Name.THEIRS
-        return Case(newcomer.link.role, state, process, sign, our_dial, lower)
+        return Case(newcomer.protocol.role, state, process, sign, our_dial, lower)
 
     def echo(self) -> None:
         """Note that our own hello came in, so one of our dials has reached this node."""

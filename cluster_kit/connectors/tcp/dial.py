@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from math import inf
 
+from cluster_kit.connectors.tcp.actions import Action, AttemptFailed, Linked
 from cluster_kit.connectors.tcp.faults import GIVE_PORT, DialFault, network_fault
-from cluster_kit.connectors.tcp.links import Action, AttemptFailed, Linked
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectError, ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network import Endpoint, Network, Stream

@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from cluster_kit.abc import LinkReport
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback, is_unspecified
 from cluster_kit.node import BootId, Node, host_and_port
+from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.frames import MAX_HINTS, Hint, Hints
 
 FEATURE = "exchange"  # in the identity of a node that wants hints
@@ -39,27 +41,13 @@ class _ExchangeLink:
         conn: Its connection.
         peer: The other end.
         owed: Names of the nodes about which the peer is owed a hint; ``None`` if it wants none.
+        allowance: Limits how many hints the peer may give.
     """
 
     conn: int
     peer: Node
     owed: dict[str, None] | None
-
-
-@dataclass(slots=True)
-class _Allowance:
-    """How many more hints a peer may give: a token bucket."""
-
-    left: float = _MAX_BURST
-    since_s: float = 0.0
-
-    def take(self, wanted: int, now_s: float) -> int:
-        """Return how many of the wanted hints are granted."""
-        self.left = min(_MAX_BURST, self.left + (now_s - self.since_s) * _REFILL_PER_S)
-        self.since_s = now_s
-        granted = min(wanted, int(self.left))
-        self.left -= granted
-        return granted
+    allowance: TokenBucket = field(default_factory=partial(TokenBucket, _REFILL_PER_S, _MAX_BURST))
 
 
 @dataclass(slots=True)
@@ -72,7 +60,6 @@ class Exchange:
 
     local: Node
     _links: dict[str, _ExchangeLink] = field(default_factory=dict)
-    _allowances: dict[str, _Allowance] = field(default_factory=dict)
     _hinted: dict[str, float] = field(default_factory=dict)  # until when, by name
     _left: dict[str, BootId | None] = field(default_factory=dict)
     _round: int = 0
@@ -95,12 +82,10 @@ class Exchange:
         self._links[peer.key] = _ExchangeLink(
             conn, peer, dict.fromkeys(self._links) if listens else None
         )
-        self._allowances[peer.key] = _Allowance()
 
     def down(self, peer: Node, *, left: bool) -> None:
         """Remove a link that is down; hints of a run that has ``left`` are ignored from now on."""
         self._links.pop(peer.key, None)
-        self._allowances.pop(peer.key, None)
         if left:
             self._left[peer.key] = peer.boot_id
             if len(self._left) > _MAX_LEFT:
@@ -130,18 +115,19 @@ class Exchange:
         link = self._links.get(name)
         return Hint.of(link.peer) if link and link.peer.address else None
 
-    def receive(self, sender: Node, peers: Hints, *, nearby: bool, now_s: float) -> list[Node]:
-        """Return the nodes of ``peers`` that are worth a dial.
+    def receive(self, sender: Node, frame: Hints, *, nearby: bool, now_s: float) -> list[Node]:
+        """Return the nodes of ``frame`` that are worth a dial.
 
         Args:
             sender: The peer that sent the frame.
-            peers: The frame.
+            frame: The hints.
             nearby: Whether the sender is on this machine, so that its loopback is ours.
             now_s: The time.
         """
-        allowance = self._allowances.get(sender.key)
-        granted = allowance.take(len(peers.hints), now_s) if allowance else 0
-        nodes = [hint.node() for hint in peers.hints[:granted]]
+        link = self._links.get(sender.key)
+        if link is None:
+            return []
+        nodes = [hint.node() for hint in frame.hints if link.allowance.take(now_s)]
         useful = [node for node in nodes if self._is_of_use(node, nearby)]
         return [node for node in useful if self._admits(node, now_s)]
 
@@ -166,13 +152,13 @@ class Exchanger:
 
     Args:
         local: This node.
-        links: The worker, which gets the hints.
+        report: The worker, which gets the hints.
         send: Sends a frame on the connection of this number.
     """
 
-    def __init__(self, local: Node, links: LinkReport, send: Callable[[int, Hints], None]) -> None:
+    def __init__(self, local: Node, report: LinkReport, send: Callable[[int, Hints], None]) -> None:
         self._exchange = Exchange(local)
-        self._links = links
+        self._report = report
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._sent_at_s = -BATCH_S
@@ -182,20 +168,20 @@ class Exchanger:
     def up(self, conn: int, peer: Node, *, listens: bool) -> None:
         """Send the peer of a new link hints about our other links, and those a hint about it."""
         self._exchange.up(conn, peer, listens=listens)
-        self._links.hint(peer, HINT_TTL_S)
+        self._report.hint(peer, HINT_TTL_S)
         self._send_soon()
 
     def down(self, peer: Node, reason: Reason) -> None:
         """Pass on a peer no longer; one that was lost stays a hint for a while."""
         self._exchange.down(peer, left=reason is Reason.LEFT)
         if reason in (Reason.CLOSED, Reason.SILENT):
-            self._links.hint(peer, LOST_TTL_S)
+            self._report.hint(peer, LOST_TTL_S)
 
-    def receive(self, sender: Node, peers: Hints, *, nearby: bool) -> None:
+    def receive(self, sender: Node, frame: Hints, *, nearby: bool) -> None:
         """Give the worker the hints of a peer."""
         now_s = self._loop.time()
-        for node in self._exchange.receive(sender, peers, nearby=nearby, now_s=now_s):
-            self._links.hint(node, HINT_TTL_S)
+        for node in self._exchange.receive(sender, frame, nearby=nearby, now_s=now_s):
+            self._report.hint(node, HINT_TTL_S)
 
     def stop(self) -> None:
         """Send nothing more."""
@@ -206,7 +192,7 @@ class Exchanger:
     def _repeat(self) -> None:
         self._next_round = self._loop.call_later(REPEAT_S, self._repeat)
         for peer in self._exchange.peers:
-            self._links.hint(peer, HINT_TTL_S)
+            self._report.hint(peer, HINT_TTL_S)
         self._exchange.repeat()
         self._send_soon()
 
@@ -218,5 +204,5 @@ class Exchanger:
     def _send_batch(self) -> None:
         self._due = None
         self._sent_at_s = self._loop.time()
-        for conn, peers in self._exchange.take():
-            self._send(conn, peers)
+        for conn, frame in self._exchange.take():
+            self._send(conn, frame)

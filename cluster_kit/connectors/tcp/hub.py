@@ -29,15 +29,7 @@ from collections.abc import Iterable
 
 from cluster_kit.abc import LinkReport
 from cluster_kit.attended import AttendedClock
-from cluster_kit.connectors.tcp.admission import Admission
-from cluster_kit.connectors.tcp.connection import MESSAGES
-from cluster_kit.connectors.tcp.dial import Dialler
-from cluster_kit.connectors.tcp.exchange import FEATURE, Exchanger
-from cluster_kit.connectors.tcp.faults import DialFault, untrusted
-from cluster_kit.connectors.tcp.handshake import not_itself
-from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
-from cluster_kit.connectors.tcp.incidents import Incidents
-from cluster_kit.connectors.tcp.links import (
+from cluster_kit.connectors.tcp.actions import (
     Action,
     AttemptFailed,
     Changed,
@@ -50,10 +42,19 @@ from cluster_kit.connectors.tcp.links import (
     PeerLeaving,
     Probe,
     Rekeyed,
-    Report,
+    ReportAction,
     Up,
     Write,
 )
+from cluster_kit.connectors.tcp.admission import Admission
+from cluster_kit.connectors.tcp.connection import MESSAGES
+from cluster_kit.connectors.tcp.dial import Dialler
+from cluster_kit.connectors.tcp.exchange import FEATURE, Exchanger
+from cluster_kit.connectors.tcp.faults import DialFault, untrusted
+from cluster_kit.connectors.tcp.handshake import not_itself
+from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.connectors.tcp.incidents import Incidents
+from cluster_kit.connectors.tcp.pulse import Pulse
 from cluster_kit.connectors.tcp.session import Session, no_link_to
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, RemoteProtocolError, UntrustedError
@@ -81,45 +82,49 @@ FLUSH_S = 0.5  # for the last bytes to leave, even if TCP has to send one packet
 
 
 class TcpHub:
-    """Serves one node.
+    """Holds the links of one node, from its creation to ``stop``.
 
     Args:
         local: This node, with name, boot and address.
-        links: The worker, to which links are reported.
+        report: The worker, to which links are reported.
+        listener: Where peers dial this node. The hub owns it from now on.
         heartbeat_s: Seconds between two signs of life.
         silent_s: Seconds without one after which a link is down.
         exchange: Whether to exchange hints with peers, about the nodes that each is linked to.
     """
 
     def __init__(
-        self, local: Node, links: LinkReport, *, heartbeat_s: float, silent_s: float, exchange: bool
+        self,
+        local: Node,
+        report: LinkReport,
+        listener: Listener,
+        *,
+        heartbeat_s: float,
+        silent_s: float,
+        exchange: bool,
     ) -> None:
-        self._links = links
+        self._report = report
+        self._listener = listener
         self._silent_s = silent_s
-        self._clock = AttendedClock(links.network.clock.monotonic_s, heartbeat_s)
-        self._exchanger = Exchanger(local, links, self._send) if exchange else None
+        self._clock = AttendedClock(report.network.clock.monotonic_s, heartbeat_s)
+        self._exchanger = Exchanger(local, report, self._send) if exchange else None
         self._table = LinkTable(
             local,
-            links.fence,
+            report.fence,
             (FEATURE, MESSAGES) if exchange else (MESSAGES,),
-            secrets=links.security.secret_ids,
-            greeting=lambda: links.greeting,
+            secrets=report.security.secret_ids,
+            greeting=lambda: report.greeting,
         )
         self._sessions: dict[int, Session] = {}
-        self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
-        self._dialler = Dialler(links.network, self._table, self._apply, self._dialled)
-        self._admission = Admission(links)
+        self._dialler = Dialler(report.network, self._table, self._apply, self._dialled)
+        self._admission = Admission(report)
         self._incidents = Incidents(self._clock.now_s)
         self._stopped = False
         self._emptied = asyncio.Event()
-
-    # -- life ------------------------------------------------------------------------------------
-
-    def serve(self, listener: Listener) -> None:
-        """Accept connections on ``listener``, which the hub owns from now on."""
-        self._listener = listener
         listener.start(self._accept)
-        self._pulse.start()
+        self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
+
+    # -- what the worker asks for ----------------------------------------------------------------
 
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, and return the peer once it is up."""
@@ -139,7 +144,7 @@ class TcpHub:
     def update(self, local: Node, leaving: bool) -> None:
         """Send all peers this node's metadata, and whether it is leaving; nothing else changes."""
         local = self._table.local.evolve(metadata=local.metadata)
-        secrets = self._links.security.secret_ids
+        secrets = self._report.security.secret_ids
         self._apply(self._table.update(local, leaving, secrets=secrets))
 
     async def stop(self) -> None:
@@ -190,15 +195,20 @@ class TcpHub:
             session.start()
 
     def _dialled(self, conn: int, stream: Stream) -> None:
-        stream = self._links.security.protect(stream, dialled=True)
-        self._open(conn, stream, self._table.link(conn)).start()
+        stream = self._report.security.protect(stream, dialled=True)
+        self._open(conn, stream, self._table.protocol_of(conn)).start()
         self._apply(self._table.established(conn))
 
-    def _open(self, conn: int, stream: Stream, link: LinkProtocol) -> Session:
+    def _open(self, conn: int, stream: Stream, protocol: LinkProtocol) -> Session:
         now_s = self._clock.now_s()
-        heartbeat = Heartbeat(now_s, self._silent_s)
-        deadline_s = now_s + HANDSHAKE_S
-        session = Session(self, conn, stream, link=link, heartbeat=heartbeat, deadline_s=deadline_s)
+        session = Session(
+            self,
+            conn,
+            stream,
+            protocol=protocol,
+            heartbeat=Heartbeat(now_s, self._silent_s),
+            deadline_s=now_s + HANDSHAKE_S,
+        )
         self._sessions[conn] = session
         return session
 
@@ -210,7 +220,7 @@ class TcpHub:
         if certified is not None:
             self._admission.proved(session.conn)
         try:
-            for frame in session.link.receive(data):
+            for frame in session.protocol.receive(data):
                 if certified is not None and (lie := not_itself(certified, frame)):
                     self._impostor(session, lie)
                     return
@@ -230,7 +240,7 @@ class TcpHub:
         match frame:
             case Payload():
                 if session.carries and session.peer:
-                    self._links.message(session.peer, frame.payload)
+                    self._report.message(session.peer, frame.payload)
             case Ping():
                 session.send(Pong(token=frame.token))
                 self._measured(session, session.heartbeat.rtt_reported(frame))
@@ -248,19 +258,19 @@ class TcpHub:
                 self._apply(self._table.receive(session.conn, frame))
 
     def _has_room(self, session: Session, hello: Hello) -> bool:
-        """Whether there is room for a link to the peer that says ``frame``."""
+        """Whether there is room for a link to the peer that says ``hello``."""
         identity = hello.identity
-        if identity is None or identity.fence != self._links.fence:
+        if identity is None or identity.fence != self._report.fence:
             return True  # the table will refuse it
-        links = len(self._sessions)
-        if self._admission.has_room(session.conn, session.host, identity, links):
+        open_streams = len(self._sessions)
+        if self._admission.has_room(session.conn, session.host, identity, open_streams):
             return True
         self._incidents.no_room(session.host, identity.node())
         return False
 
     def _measured(self, session: Session, rtt_s: float | None) -> None:
         if rtt_s is not None and session.peer is not None:
-            self._links.rtt(session.peer, rtt_s)
+            self._report.rtt(session.peer, rtt_s)
 
     def _unprotected(self, session: Session, error: UntrustedError, data: memoryview) -> None:
         """Close a connection whose peer speaks TLS while this node does not.
@@ -269,7 +279,7 @@ class TcpHub:
         since anybody could have sent it, but logs it for its operator.
         """
         self._distrusted(session, error)
-        if session.link.role is Role.ACCEPTOR and PROTOCOL in bytes(data):
+        if session.protocol.role is Role.ACCEPTOR and PROTOCOL in bytes(data):
             session.write(encode(Refusal(reason=ConnectReason.AUTH)))
             session.close(self._clock.now_s() + FLUSH_S)
         else:
@@ -280,7 +290,7 @@ class TcpHub:
 
         If we accepted, it is logged; if we dialled, ``connect`` raises it.
         """
-        is_acceptor = session.link.role is Role.ACCEPTOR
+        is_acceptor = session.protocol.role is Role.ACCEPTOR
         if isinstance(error, UntrustedError):
             fault = untrusted(error)
             if is_acceptor:
@@ -338,23 +348,23 @@ class TcpHub:
                 case Linked() | AttemptFailed():
                     self._dialler.settle(action)
                 case _:
-                    self._report(action)
+                    self._report_action(action)
 
-    def _report(self, action: Report) -> None:
+    def _report_action(self, action: ReportAction) -> None:
         match action:
             case Up():
                 self._report_up(action)
             case Changed():
                 self._sessions[action.conn].peer = action.peer
-                self._links.updated(action.peer)
+                self._report.updated(action.peer)
             case Rekeyed():
-                self._links.secrets(action.peer, action.secrets)
+                self._report.secrets(action.peer, action.secrets)
             case PeerLeaving():
-                self._links.leaving(action.peer)
+                self._report.leaving(action.peer)
             case Down():
                 if self._exchanger:
                     self._exchanger.down(action.peer, action.reason)
-                self._links.down(action.peer, action.reason)
+                self._report.down(action.peer, action.reason)
             case Conflict():
                 self._report_conflict(action)
 
@@ -362,7 +372,7 @@ class TcpHub:
         self._admission.linked(up.conn)
         session = self._sessions[up.conn]
         session.peer, session.carries = up.peer, up.greeting is not None
-        self._links.up(up.peer, greeting=up.greeting, told=up.sent)
+        self._report.up(up.peer, greeting=up.greeting, told=up.sent)
         if self._exchanger:
             self._exchanger.up(up.conn, up.peer, listens=FEATURE in up.features)
 
@@ -370,7 +380,7 @@ class TcpHub:
         is_ours = conflict.name == self._table.local.name
         if self._incidents.passes("our name in conflict" if is_ours else "name in conflict"):
             rival = str(conflict.rival) if conflict.rival else None
-            self._links.event("name_conflict", {"name": conflict.name, "boot_id": rival})
+            self._report.event("name_conflict", {"name": conflict.name, "boot_id": rival})
 
     def _close(self, conn: int) -> None:
         self._dialler.give_up(conn)

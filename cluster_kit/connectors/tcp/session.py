@@ -33,7 +33,7 @@ class Session(StreamReader):
         owner: Handles what is received.
         conn: The number of the connection.
         stream: Its stream, which the session owns from now on.
-        link: The protocol on it.
+        protocol: The link protocol on it.
         heartbeat: Judges whether the peer is alive.
         deadline_s: When the handshake must be over, in attended time.
 
@@ -50,12 +50,12 @@ class Session(StreamReader):
         conn: int,
         stream: Stream,
         *,
-        link: LinkProtocol,
+        protocol: LinkProtocol,
         heartbeat: Heartbeat,
         deadline_s: float,
     ) -> None:
         self.conn = conn
-        self.link = link
+        self.protocol = protocol
         self.heartbeat = heartbeat
         self.peer: Node | None = None
         self.carries = False
@@ -76,7 +76,7 @@ class Session(StreamReader):
     @property
     def is_up(self) -> bool:
         """Whether it is a link that is up."""
-        return self.link.state is LinkState.UP
+        return self.protocol.state is LinkState.UP
 
     @property
     def certified(self) -> Certified | None:
@@ -95,7 +95,7 @@ class Session(StreamReader):
 
     def send(self, frame: Frame) -> None:
         """Send ``frame``; as ``write``."""
-        self.write(self.link.send(frame))
+        self.write(self.protocol.send(frame))
 
     def write(self, data: bytes) -> None:
         """Send ``data`` without waiting; abort the connection if the peer doesn't read."""
@@ -129,7 +129,7 @@ class Session(StreamReader):
 
     def close(self, deadline_s: float) -> None:
         """Receive nothing more, and close once everything is sent, or at the deadline."""
-        self.link.close()
+        self.protocol.close()
         self._deadline_s = deadline_s
         self._stream.close()
         self.relieved()
@@ -137,7 +137,7 @@ class Session(StreamReader):
 
     def abort(self) -> None:
         """Close now."""
-        self.link.close()
+        self.protocol.close()
         self._stream.abort()
         self.relieved()
         self.start()
@@ -149,7 +149,7 @@ class Session(StreamReader):
     def lost(self) -> None:
         """Pass on that the stream has ended."""
         self._owner.lost(self)
-        self.link.close()
+        self.protocol.close()
         self.relieved()
 
 

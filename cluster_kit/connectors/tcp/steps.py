@@ -1,23 +1,29 @@
 """What the link table does, step by step: how links come up, are kept and go down. Pure.
 
-Each step yields actions, which the hub carries out in order. ``conn`` is the number of a
-connection; a connection that we dial has the number of the ``connect`` that asked for it.
-
-Actions are structs: to define as many dataclasses would cost each worker some milliseconds at its
-start.
+Each step queues actions, which the hub carries out in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
+from cluster_kit.connectors.tcp.actions import (
+    Action,
+    AttemptFailed,
+    Close,
+    Conflict,
+    Down,
+    Linked,
+    PeerLeaving,
+    Probe,
+    Up,
+    Write,
+)
 from cluster_kit.connectors.tcp.arbitration import Sign, Verdict, judge
 from cluster_kit.connectors.tcp.connection import Connection, Connections
 from cluster_kit.connectors.tcp.faults import DialFault, NameTaken
 from cluster_kit.connectors.tcp.handshake import Presence
-from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
 from cluster_kit.wire.frames import (
@@ -30,113 +36,6 @@ from cluster_kit.wire.frames import (
     plain_boot,
 )
 from cluster_kit.wire.link import Farewell
-
-
-class Dial(Struct, frozen=True):
-    """Open a connection to ``node``."""
-
-    conn: int
-    node: Node
-
-
-class Write(Struct, frozen=True):
-    """Send ``data``, a frame."""
-
-    conn: int
-    data: bytes
-
-
-class Probe(Struct, frozen=True):
-    """Ask the peer for a sign of life, and call ``LinkTable.heard`` when anything is received."""
-
-    conn: int
-
-
-class Close(Struct, frozen=True):
-    """Close the connection once everything is sent; or give up dialling."""
-
-    conn: int
-
-
-class Up(Struct, frozen=True):
-    """Report a link up.
-
-    Attributes:
-        conn: Its connection.
-        peer: The other end, as it introduced itself.
-        features: What the peer can do beyond the protocol's version.
-        greeting: The peer's greeting; ``None`` where the link can't carry messages.
-        sent: Our greeting.
-    """
-
-    conn: int
-    peer: Node
-    features: tuple[str, ...] = ()
-    greeting: bytes | None = None
-    sent: bytes = b""
-
-
-class Changed(Struct, frozen=True):
-    """Report that the peer changed its metadata."""
-
-    conn: int
-    peer: Node
-
-
-class Rekeyed(Struct, frozen=True):
-    """Report the ids of the secrets that the peer holds; it uses the first."""
-
-    peer: Node
-    secrets: tuple[bytes, ...]
-
-
-class PeerLeaving(Struct, frozen=True):
-    """Report that the peer is about to leave."""
-
-    peer: Node
-
-
-class Down(Struct, frozen=True):
-    """Report a link down."""
-
-    peer: Node
-    reason: Reason
-
-
-class Linked(Struct, frozen=True):
-    """Let a ``connect`` return ``peer``."""
-
-    attempt: int
-    peer: Node
-
-
-class AttemptFailed(Struct, frozen=True):
-    """Let a ``connect`` raise ``error``."""
-
-    attempt: int
-    error: ConnectError
-
-
-class Echo(Struct, frozen=True):
-    """Note that our own hello arrived here: the connection leads from us to us."""
-
-    conn: int
-
-
-class Conflict(Struct, frozen=True):
-    """Report that two live processes use ``name``.
-
-    Attributes:
-        name: Ours, or that of a peer.
-        rival: The boot of one of the two; of the other one, if we are one of them.
-    """
-
-    name: str
-    rival: BootId | None
-
-
-Report = Up | Changed | Rekeyed | PeerLeaving | Down | Conflict
-Action = Report | Dial | Write | Probe | Close | Linked | AttemptFailed | Echo
 
 
 class LinkSteps:
@@ -199,7 +98,7 @@ class LinkSteps:
         self, newcomer: Connection, reason: ConnectReason, rival: BootId | None = None
     ) -> None:
         """Refuse a connection whose peer has introduced itself, whichever end opened it."""
-        if newcomer.target is None:
+        if not newcomer.is_dialled:
             self.send(newcomer, self.us.refusal(reason, rival))
         elif reason is ConnectReason.CONFLICT:
             self.send(newcomer, Goodbye(reason=Farewell.CONFLICT, rival=plain_boot(rival)))
@@ -226,8 +125,8 @@ class LinkSteps:
     def refuse(self, conn: int, reason: ConnectReason) -> None:
         """Turn away a connection whose hello was just received, before arbitration."""
         rival = self.us.local.boot_id if reason is ConnectReason.CONFLICT else None
-        link = self.connections.strangers.pop(conn)
-        self.do(Write(conn, link.send(self.us.refusal(reason, rival))))
+        protocol = self.connections.strangers.pop(conn)
+        self.do(Write(conn, protocol.send(self.us.refusal(reason, rival))))
         self.do(Close(conn))
 
     def _answer(self, newcomer: Connection) -> None:
@@ -249,7 +148,7 @@ class LinkSteps:
         """Make ``link`` the link to its peer, and confirm it if we dialled it."""
         self.connections.answered.pop(link.name, None)
         self.connections.links[link.name] = link
-        if link.target:
+        if link.is_dialled:
             self._greet(link)
             self.send(link, Confirm())
         self.do(Up(link.number, link.peer, link.features, *link.take_greetings(self.us)))
@@ -326,12 +225,12 @@ class LinkSteps:
     def drop(self, connection: Connection) -> None:
         """Close a connection that is no link."""
         self.connections.forget(connection)
-        connection.link.close()
+        connection.protocol.close()
         self.do(Close(connection.number))
 
     def send(self, connection: Connection, frame: Frame) -> None:
         """Have ``frame`` sent next."""
-        self.do(Write(connection.number, connection.link.send(frame)))
+        self.do(Write(connection.number, connection.protocol.send(frame)))
 
     def do(self, action: Action) -> None:
         """Have ``action`` carried out next."""
