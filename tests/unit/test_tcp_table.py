@@ -9,6 +9,7 @@ import pytest
 
 from cluster_kit.abc import MAX_GREETING_BYTES
 from cluster_kit.connectors.tcp import actions as do
+from cluster_kit.connectors.tcp import arbitration
 from cluster_kit.connectors.tcp.actions import (
     AttemptFailed,
     Changed,
@@ -22,6 +23,16 @@ from cluster_kit.connectors.tcp.actions import (
     Probe,
     Rekeyed,
     Up,
+)
+from cluster_kit.connectors.tcp.arbitration import (
+    ACCEPTED,
+    CASES,
+    DIALLED,
+    HEARD,
+    OTHER,
+    UNKNOWN,
+    UP,
+    Verdict,
 )
 from cluster_kit.connectors.tcp.connection import MESSAGES
 from cluster_kit.connectors.tcp.faults import DialFault
@@ -547,6 +558,50 @@ class TestSecondConnectionUnderALinkedName:
             Up(DIAL, again),
             Linked(DIAL, again),
         ]
+
+
+class TestChangedRows:
+    """Verdicts that no row gives today for these cases, carried out all the same."""
+
+    @pytest.fixture
+    def judged(self, monkeypatch):
+        def judged(verdict, **columns):
+            row = next(row for row in CASES if columns.items() <= row._asdict().items())
+            changed = [row._replace(verdict=verdict) if each is row else each for each in CASES]
+            monkeypatch.setattr(arbitration, "CASES", changed)
+
+        return judged
+
+    def test_link_is_down_before_the_dial_that_replaces_it_is_up(self, table, judged):
+        judged(Verdict.REPLACE, role=DIALLED, incumbent=UP, process=OTHER, sign=UNKNOWN)
+        link_by_accepting(table, ANN)
+        again = younger(ANN)
+        dial(table, Node(address="twin:1"))
+        assert table.receive(DIAL, answer(again)) == [
+            Down(ANN, Reason.REPLACED),
+            Close(IN),
+            Write(DIAL, Confirm()),
+            Up(DIAL, again),
+            Linked(DIAL, again),
+        ]
+
+    def test_link_is_down_before_the_peer_that_replaces_it_is_answered(self, table, judged):
+        judged(Verdict.REPLACE, role=ACCEPTED, incumbent=UP, process=OTHER, sign=HEARD)
+        link_by_dial(table, ANN)
+        again = younger(ANN)
+        table.receive(IN, hello(again))
+        assert table.heard(DIAL) == [
+            Down(ANN, Reason.REPLACED),
+            Close(DIAL),
+            Write(IN, answer(BOB, wanted=False)),
+        ]
+        assert table.receive(IN, Confirm()) == [Up(IN, again)]
+
+    def test_dial_that_yields_to_another_process_fails(self, table, judged):
+        judged(Verdict.YIELD, role=DIALLED, incumbent=UP, process=OTHER, sign=UNKNOWN)
+        link_by_accepting(table, ANN)
+        dial(table, Node(address="twin:1"))
+        assert failure(table.receive(DIAL, answer(younger(ANN)))).reason is ConnectReason.CROSSED
 
 
 class TestWishes:

@@ -68,19 +68,29 @@ class LinkSteps:
                 self._answer(newcomer)
             case Verdict.CONFIRM:
                 self.bring_up(newcomer)
-            case Verdict.REPLACE if incumbent:
-                self.drop(incumbent)
-                self.bring_up(newcomer)
+            case Verdict.REPLACE:
+                assert incumbent is not None
+                self._replace(incumbent, newcomer)
             case Verdict.YIELD:
                 self.drop(newcomer)
-                self.defer(newcomer, newcomer.peer)
+                self.defer(newcomer, newcomer.peer, DialFault.of(ConnectReason.CROSSED))
             case Verdict.HOLD:
                 self._hold(newcomer)
             case Verdict.CROSSED:
                 self._turn_away(newcomer, ConnectReason.CROSSED)
-            case Verdict.CONFLICT if incumbent:
+            case Verdict.CONFLICT:
+                assert incumbent is not None
                 self.do(Conflict(newcomer.name, newcomer.peer.boot_id))
                 self._turn_away(newcomer, ConnectReason.CONFLICT, incumbent.peer.boot_id)
+
+    def _replace(self, incumbent: Connection, newcomer: Connection) -> None:
+        if self.connections.is_link(incumbent):
+            self.do(Down(incumbent.peer, Reason.REPLACED))
+        self.drop(incumbent)
+        if newcomer.is_dialled:
+            self.bring_up(newcomer)
+        else:
+            self._answer(newcomer)
 
     def _hold(self, newcomer: Connection) -> None:
         if earlier := self.connections.held.get(newcomer.name):
@@ -105,11 +115,10 @@ class LinkSteps:
         self.drop(newcomer)
         self.fail(newcomer.number, DialFault.of(reason))
 
-    def defer(self, dial: Connection, peer: Node) -> bool:
-        """Give the ``connect`` behind a dropped dial the connection that ``peer`` has already.
+    def defer(self, dial: Connection, peer: Node, fault: DialFault) -> None:
+        """Let the ``connect`` of a dropped dial wait for the connection that counts for ``peer``.
 
-        Returns:
-            Whether there is one.
+        It fails with ``fault`` if there is none, or a link to another process of that name.
         """
         link = self.connections.links.get(peer.key)
         if link and link.peer.boot_id == peer.boot_id:
@@ -117,8 +126,7 @@ class LinkSteps:
         elif peer.key in self.connections.answered and dial.number in self.attempts:
             self.attempts[dial.number] = peer
         else:
-            return False
-        return True
+            self.fail(dial.number, fault)
 
     # -- up, kept, down --------------------------------------------------------------------------
 
@@ -181,21 +189,21 @@ class LinkSteps:
         if not was_incumbent:
             return
         if was_link:
-            replaced = self._is_replaced(lost, reason)
-            self.do(Down(lost.peer, Reason.REPLACED if replaced else reason))
+            self.do(Down(lost.peer, self._down_reason(lost, reason)))
         self.reconsider(lost, Sign.NONE)
-        if self.connections.incumbent(lost.name) is None:
-            # otherwise they wait for the new incumbent now
+        if self.connections.incumbent(lost.name) is None:  # else they wait for the new one
             may_cross = not was_link and self.connections.has_unrecognized_dial
             fault = DialFault.of(ConnectReason.CROSSED if may_cross else ConnectReason.RESET)
             for attempt in self._waiting_for(lost):
                 self.fail(attempt, fault)
 
-    def _is_replaced(self, lost: Connection, reason: Reason) -> bool:
-        """Whether another run of the peer was held behind a link that ended without a goodbye."""
+    def _down_reason(self, lost: Connection, reason: Reason) -> Reason:
+        """Return ``reason``, unless the link broke while another run of its peer was held."""
         successor = self.connections.held.get(lost.name)
-        is_other = successor is not None and not successor.same_process(lost)
-        return is_other and reason in (Reason.CLOSED, Reason.SILENT)
+        has_successor = successor is not None and not successor.same_process(lost)
+        if has_successor and reason in (Reason.CLOSED, Reason.SILENT):
+            return Reason.REPLACED
+        return reason
 
     # -- who waits for a link --------------------------------------------------------------------
 

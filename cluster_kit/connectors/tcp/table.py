@@ -259,9 +259,9 @@ class LinkTable:
         self._hang_ups.answered(dial.name)
         self._steps.drop(dial)
         fault = self._steps.us.explain(dial.peer, refusal, echoed=dial.echoed)
-        has_crossed = fault.reason is ConnectReason.CROSSED
-        peer = refusal.identity.node() if refusal.identity and has_crossed else None
-        if peer is None or not self._steps.defer(dial, peer):
+        if refusal.identity and fault.reason is ConnectReason.CROSSED:
+            self._steps.defer(dial, refusal.identity.node(), fault)
+        else:
             self._steps.fail(dial.number, fault)
 
     def _want_received(self, link: Connection, want: Want) -> None:
