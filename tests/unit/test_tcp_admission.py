@@ -135,7 +135,7 @@ def test_hosts_are_forgotten_once_they_have_waited():
     exchanges = KeyExchanges()
     for number in range(10 * MAX_HOSTS):
         exchanges.wait_s(f"10.0.{number // 256}.{number % 256}", number * 0.01)
-    assert len(exchanges._even_s) <= MAX_HOSTS
+    assert len(exchanges._full_at_s) <= MAX_HOSTS
 
 
 class TestIncidents:

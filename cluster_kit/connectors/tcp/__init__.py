@@ -1,8 +1,8 @@
 """Connector ``tcp``: one TCP connection for each pair of nodes.
 
-Where the cluster has a secret, each connection runs over TLS 1.3, in which both ends prove that
-they hold it. Without one nothing is encrypted, and cluster and group are all that a peer must
-know: serve loopback, or a network that you trust.
+Where the cluster has a secret or certificates, each connection runs over TLS 1.3, in which both
+ends prove who they are. Without these nothing is encrypted, and a peer needs to know no more than
+cluster and group: listen on loopback, or on a network that you trust.
 
 This module declares the options, which the application loads too; the worker loads the rest when
 the connector starts. ``hub`` owns the streams, ``table`` decides what becomes of them:
@@ -74,7 +74,7 @@ class TcpConnector(Connector):
         raise_all(_faults(self))
 
     def serves_on(self, host: str) -> str | None:
-        """Return where it listens."""
+        """Return the host that the connector listens on."""
         return self.host or host
 
     def dialled_at(self, host: str) -> str | None:
@@ -113,7 +113,7 @@ class TcpConnector(Connector):
         return await self._hub.connect(node)
 
     async def disconnect(self, node: Node) -> None:
-        """Want the link to ``node`` no longer."""
+        """Give up our wish for the link to ``node``; see ``Connector.disconnect``."""
         if self._hub is not None:
             self._hub.disconnect(node)
 
@@ -135,7 +135,7 @@ class TcpConnector(Connector):
             await hub.stop()
 
     async def diagnose(self, node: Node, ctx: Discovery) -> Finding:
-        """Say hello to ``node`` as an unknown node of its cluster, and leave once it answers."""
+        """Say hello to ``node`` as an unknown node of its cluster, and hang up once it answers."""
         from cluster_kit.connectors.tcp.diagnosis import diagnose
         from cluster_kit.connectors.tcp.listen import announced_address
 

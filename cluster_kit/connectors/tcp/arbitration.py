@@ -88,12 +88,12 @@ another cluster, or one that lies about its name, never gets here. ``LinkSteps.d
 the verdicts. Five decisions about a pair are made elsewhere, as they judge no newcomer:
 
 ==========================  ========================================================================
-``LinkTable.connect``       A peer that is linked or answered isn't dialled: the call gets that one.
-``LinkSteps.defer``         A call whose dial has made way gets the incumbent, or fails.
+``LinkTable.connect``       A peer that is linked or answered isn't dialled: the ``connect`` waits.
+``LinkSteps.defer``         A ``connect`` whose dial has made way gets the incumbent, or fails.
 ``LinkSteps._hold``         An earlier newcomer that is still held is refused as crossed.
-``LinkSteps.lose``          A call that waits for an answered connection fails as crossed when that
-                            is lost, if the peer may have dropped it for a dial of ours to an
-                            address whose owner we don't know.
+``LinkSteps.lose``          A ``connect`` that waits for an answered connection fails as crossed
+                            when that is lost, if the peer may have dropped it for a dial of ours
+                            to an address whose owner we don't know.
 ``LinkSteps._down_reason``  A link that breaks while another process is held was replaced.
 ==========================  ========================================================================
 
@@ -156,22 +156,22 @@ class Case(NamedTuple):
 
 
 class Verdict(Enum):
-    """What becomes of the newcomer, after the newcomers and incumbents for which it is legal."""
+    """What becomes of the newcomer. Before each colon: where that is a legal verdict."""
 
     ANSWER = auto()
-    """Accepted, no incumbent: it is answered. Our dials to that name end; their callers wait."""
+    """Accepted, no incumbent: it is answered, and our own dials to that name end."""
     CONFIRM = auto()
     """Dialled, no incumbent: it is confirmed, and the link is up."""
     REPLACE = auto()
-    """Any, with an incumbent: that ends, and the newcomer is answered or confirmed in its place."""
+    """Any role, an incumbent: that ends, and the newcomer is answered or confirmed."""
     YIELD = auto()
-    """Dialled, with an incumbent: it ends, and its caller gets the incumbent, or fails."""
+    """Dialled, an incumbent: it ends, and its ``connect`` gets the incumbent, or fails."""
     HOLD = auto()
-    """Any, with an incumbent that gave no sign of life yet: it waits; a link is asked for one."""
+    """Any role, an incumbent not ``HEARD``: it waits, and the incumbent is probed if it is up."""
     CROSSED = auto()
-    """Any: it is refused, as another connection of the same pair counts."""
+    """Any role and incumbent: it is refused, as another connection of the pair counts."""
     CONFLICT = auto()
-    """Any, with an incumbent: it is refused, as its name belongs to another live process."""
+    """Any role, an incumbent: it is refused, as its name belongs to another live process."""
 
 
 class _Any(Container[Any]):

@@ -5,7 +5,7 @@ A connection has one state, that of its ``LinkProtocol``. Its meaning depends on
 ============  ===================================  ===========================================
 state         we dialled                           we accepted
 ============  ===================================  ===========================================
-``SILENT``    the stream is not open yet           no hello yet: the peer is a stranger
+``SILENT``    the stream is not open yet           no hello yet
 ``GREETED``   our hello is out                     the hello is in, and judged or held
 ``ANSWERED``  the answer is in, and held           our answer is out, no confirmation yet
 ``UP``        linked                               linked
@@ -95,7 +95,7 @@ class Connection:
         """Whether the link can carry messages: both ends have the feature."""
         return MESSAGES in us.features and MESSAGES in self.features
 
-    def greet(self, data: bytes) -> None:
+    def add_greeting(self, data: bytes) -> None:
         """Add a piece of the peer's greeting.
 
         Raises:
@@ -108,9 +108,9 @@ class Connection:
             raise RemoteProtocolError(f"link: greeting of more than {most}")
 
     def take_greetings(self, us: Presence) -> tuple[bytes | None, bytes]:
-        """Return the peer's greeting and ours, and keep neither.
+        """Return the peer's greeting, ``None`` if the link carries no messages, and ours.
 
-        The peer's is ``None`` where the link can't carry messages.
+        Neither is kept.
         """
         greeting = b"".join(self._greeting) if self.carries_messages(us) else None
         sent = self.sent_greeting
@@ -147,7 +147,7 @@ class Connections:
     """All connections, and for each name those that play a part in arbitration.
 
     Attributes:
-        strangers: Connections without a hello, by number.
+        unintroduced: Connections that we accepted, and that brought no hello yet, by number.
         by_number: All others, by number.
         links: The links, by the peer's name. Links and ``answered`` are the incumbents: at most one
             connection for each name.
@@ -156,20 +156,20 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self.strangers: dict[int, LinkProtocol] = {}
+        self.unintroduced: dict[int, LinkProtocol] = {}
         self.by_number: dict[int, Connection] = {}
         self.links: dict[str, Connection] = {}
         self.answered: dict[str, Connection] = {}
         self.held: dict[str, Connection] = {}
 
     def accept(self, number: int) -> LinkProtocol:
-        """Add a connection that a stranger opened to us, and return its protocol."""
-        protocol = self.strangers[number] = LinkProtocol(Role.ACCEPTOR)
+        """Add a connection that a peer opened to us, and return its protocol."""
+        protocol = self.unintroduced[number] = LinkProtocol(Role.ACCEPTOR)
         return protocol
 
     def introduced(self, number: int, identity: Identity, sent: Identity) -> Connection:
-        """Make a stranger that has introduced itself by ``identity`` a peer."""
-        connection = Connection(number, self.strangers.pop(number), identity.node(), sent)
+        """Return the connection of a peer that has now introduced itself."""
+        connection = Connection(number, self.unintroduced.pop(number), identity.node(), sent)
         connection.introduce(identity)
         self.by_number[number] = connection
         return connection

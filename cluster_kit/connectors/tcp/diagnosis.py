@@ -78,7 +78,7 @@ async def _introduced(
     try:
         dialled = await Route(network, node.address).dial()
         stream = security.protect(dialled, dialled=True)
-        reply = await _greet(stream, us)
+        reply = await _first_reply(stream, us)
     except NetworkError as exc:
         return network_fault(exc)
     except UntrustedError as exc:
@@ -94,7 +94,7 @@ async def _introduced(
     return us.judge_answer(node, reply.identity) or reply.identity
 
 
-async def _greet(stream: Stream, us: Presence) -> Frame | None:
+async def _first_reply(stream: Stream, us: Presence) -> Frame | None:
     """Return the first frame of the other end, ``None`` if it hangs up instead; close ``stream``.
 
     Raises:

@@ -74,13 +74,13 @@ class Exchange:
         """Whether any peer is owed a hint."""
         return any(link.owed for link in self._links.values())
 
-    def up(self, conn: int, peer: Node, *, listens: bool) -> None:
-        """Add a link that is up; ``listens`` says whether its peer wants hints."""
+    def up(self, conn: int, peer: Node, *, wants_hints: bool) -> None:
+        """Add a link that is up."""
         for link in self._links.values():
             if link.owed is not None:
                 link.owed[peer.key] = None
         self._links[peer.key] = _ExchangeLink(
-            conn, peer, dict.fromkeys(self._links) if listens else None
+            conn, peer, dict.fromkeys(self._links) if wants_hints else None
         )
 
     def down(self, peer: Node, *, left: bool) -> None:
@@ -92,11 +92,12 @@ class Exchange:
                 del self._left[next(iter(self._left))]
 
     def repeat(self) -> None:
-        """Begin the next round: owe each peer another few of our links again."""
+        """Begin the next round: owe each peer hints about another few of our links again."""
         names = list(self._links)
         start = self._round * _REPEATED
         self._round += 1
-        window = [names[(start + i) % len(names)] for i in range(min(_REPEATED + 1, len(names)))]
+        count = min(_REPEATED + 1, len(names))  # one more, as a peer gets no hint about itself
+        window = [names[(start + i) % len(names)] for i in range(count)]
         for name, link in self._links.items():
             if link.owed is not None:
                 link.owed |= {each: None for each in window if each != name}
@@ -165,14 +166,14 @@ class Exchanger:
         self._due: asyncio.TimerHandle | None = None
         self._next_round = self._loop.call_later(REPEAT_S, self._repeat)
 
-    def up(self, conn: int, peer: Node, *, listens: bool) -> None:
-        """Send the peer of a new link hints about our other links, and those a hint about it."""
-        self._exchange.up(conn, peer, listens=listens)
+    def up(self, conn: int, peer: Node, *, wants_hints: bool) -> None:
+        """Exchange hints about the peer of a new link and about the peers of the others."""
+        self._exchange.up(conn, peer, wants_hints=wants_hints)
         self._report.hint(peer, HINT_TTL_S)
         self._send_soon()
 
     def down(self, peer: Node, reason: Reason) -> None:
-        """Pass on a peer no longer; one that was lost stays a hint for a while."""
+        """Stop passing on a peer; one whose link broke stays a hint for a while."""
         self._exchange.down(peer, left=reason is Reason.LEFT)
         if reason in (Reason.CLOSED, Reason.SILENT):
             self._report.hint(peer, LOST_TTL_S)

@@ -1,7 +1,7 @@
 """Bounds how many TLS handshakes that peers began are under way at a time.
 
 A handshake under way takes about 50 KB, nearly all of it OpenSSL's. Before it begins, a connection
-takes no more than the bytes received. So a stranger that sends a ClientHello and falls silent costs
+takes no more than the bytes received. So a peer that sends a ClientHello and falls silent costs
 little: its connection waits for the first record, then in the queue, and makes way when others
 wait.
 """

@@ -6,7 +6,7 @@ actions, and ``_apply`` carries these out in order:
 ==============================  ==============  ====================================================
 what happens                    enters at       and then
 ==============================  ==============  ====================================================
-the worker wants a link         ``connect``     ``Dialler`` asks the table, and waits
+the worker calls ``connect``    ``connect``     ``Dialler`` asks the table, and waits
 a peer dials us                 ``_accept``     ``Admission`` lets it in, and a session is opened
 our dial has reached a peer     ``_dialled``    a session is opened, and the table says hello
 bytes arrive                    ``received``    ``LinkProtocol.receive`` makes frames of them
@@ -127,11 +127,11 @@ class TcpHub:
     # -- what the worker asks for ----------------------------------------------------------------
 
     async def connect(self, node: Node) -> Node:
-        """Want a link to ``node``, and return the peer once it is up."""
+        """Return the peer once a link to ``node`` is up."""
         return await self._dialler.connect(node)
 
     def disconnect(self, node: Node) -> None:
-        """Want the link to ``node`` no longer."""
+        """Give up our wish for the link to ``node``."""
         self._apply(self._table.disconnect(node))
 
     async def send(self, node: Node, payload: bytes) -> None:
@@ -184,7 +184,7 @@ class TcpHub:
             stream.abort()
             return
         if not self._admission.admit(conn, host):
-            self._incidents.stranger(host, "too many connections that are not links yet")
+            self._incidents.never_up(host, "too many connections that are not links yet")
             stream.abort()
             return
         stream, wait_s = self._admission.protect(conn, stream)
@@ -298,11 +298,11 @@ class TcpHub:
         else:
             fault = DialFault.of(ConnectReason.PROTOCOL, str(error))
             if is_acceptor:
-                self._incidents.stranger(session.host, error)
+                self._incidents.never_up(session.host, error)
         self._apply(self._table.closed(session.conn, fault=fault))
 
     def _impostor(self, session: Session, lie: str) -> None:
-        """Close the connection of a member that introduces itself by another node's name."""
+        """Close the connection of a member that introduces itself under another node's name."""
         self._incidents.untrusted(session.host, lie)
         self._apply(self._table.closed(session.conn, fault=DialFault.of(ConnectReason.NAME, lie)))
         session.abort()
@@ -310,7 +310,7 @@ class TcpHub:
     def _broken(self, session: Session, error: RemoteProtocolError) -> None:
         """Close a connection whose peer broke the protocol."""
         if session.peer is None:
-            self._incidents.stranger(session.host, error)
+            self._incidents.never_up(session.host, error)
         else:
             self._incidents.broken(session.peer, error)
         fault = DialFault.of(ConnectReason.PROTOCOL, str(error))
@@ -374,7 +374,7 @@ class TcpHub:
         session.peer, session.carries = up.peer, up.greeting is not None
         self._report.up(up.peer, greeting=up.greeting, told=up.sent)
         if self._exchanger:
-            self._exchanger.up(up.conn, up.peer, listens=FEATURE in up.features)
+            self._exchanger.up(up.conn, up.peer, wants_hints=FEATURE in up.features)
 
     def _report_conflict(self, conflict: Conflict) -> None:
         is_ours = conflict.name == self._table.local.name

@@ -109,11 +109,11 @@ class Session(StreamReader):
         Raises:
             ConnectError: The link is lost.
         """
-        await self._has_room()  # there is none if an earlier sender gave up waiting
+        await self._wait_for_room()  # there is none if an earlier sender gave up waiting
         self.send(Payload(payload))
-        await self._has_room()
+        await self._wait_for_room()
 
-    async def _has_room(self) -> None:
+    async def _wait_for_room(self) -> None:
         while self._stream.unsent_bytes > MAX_UNSENT_BYTES and self.is_up:
             if self._room is None:
                 self._room = asyncio.get_running_loop().create_future()

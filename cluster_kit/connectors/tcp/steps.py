@@ -1,6 +1,20 @@
 """What the link table does, step by step: how links come up, are kept and go down. Pure.
 
 Each step queues actions, which the hub carries out in order.
+
+Who waits for a link
+====================
+
+A ``connect`` and the dial that it causes have the same number, but the ``connect`` does not wait
+for that dial alone: any link to its node will do. So a dial may make way for another connection of
+the same pair while its ``connect`` goes on waiting. Each ``connect`` ends once:
+
+===========================  =======================================================================
+``settle``                   A link to its node is up.
+``fail``                     Its own dial has failed, or the connection that it waits for instead is
+                             lost and nothing has taken its place.
+``LinkTable.abandon``        Its caller has given up.
+===========================  =======================================================================
 """
 
 from __future__ import annotations
@@ -39,7 +53,7 @@ from cluster_kit.wire.link import Farewell
 
 
 class LinkSteps:
-    """The links of one node, the connections that may become links, and the calls that wait.
+    """The links of one node, the connections that may become links, and the waiting calls.
 
     Args:
         us: This node.
@@ -48,7 +62,7 @@ class LinkSteps:
     Attributes:
         us: This node as it is now.
         connections: All connections.
-        attempts: The node that each ``connect`` wants, by number.
+        attempts: The node to which each waiting ``connect`` wants a link, by number.
     """
 
     def __init__(self, us: Presence, greeting: Callable[[], bytes] = bytes) -> None:
@@ -107,7 +121,7 @@ class LinkSteps:
     def _turn_away(
         self, newcomer: Connection, reason: ConnectReason, rival: BootId | None = None
     ) -> None:
-        """Refuse a connection whose peer has introduced itself, whichever end opened it."""
+        """Refuse a newcomer, or hang up if we dialled it."""
         if not newcomer.is_dialled:
             self.send(newcomer, self.us.refusal(reason, rival))
         elif reason is ConnectReason.CONFLICT:
@@ -133,7 +147,7 @@ class LinkSteps:
     def refuse(self, conn: int, reason: ConnectReason) -> None:
         """Turn away a connection whose hello was just received, before arbitration."""
         rival = self.us.local.boot_id if reason is ConnectReason.CONFLICT else None
-        protocol = self.connections.strangers.pop(conn)
+        protocol = self.connections.unintroduced.pop(conn)
         self.do(Write(conn, protocol.send(self.us.refusal(reason, rival))))
         self.do(Close(conn))
 
@@ -231,20 +245,20 @@ class LinkSteps:
     # -- single actions --------------------------------------------------------------------------
 
     def drop(self, connection: Connection) -> None:
-        """Close a connection that is no link."""
+        """Close a connection and forget it; the caller reports a link down."""
         self.connections.forget(connection)
         connection.protocol.close()
         self.do(Close(connection.number))
 
     def send(self, connection: Connection, frame: Frame) -> None:
-        """Have ``frame`` sent next."""
+        """Queue ``frame`` to be sent."""
         self.do(Write(connection.number, connection.protocol.send(frame)))
 
     def do(self, action: Action) -> None:
-        """Have ``action`` carried out next."""
+        """Queue ``action``."""
         self._actions.append(action)
 
     def take(self) -> list[Action]:
-        """Return what is to be done, in order, once."""
+        """Return the queued actions in order, and empty the queue."""
         taken, self._actions = self._actions, []
         return taken

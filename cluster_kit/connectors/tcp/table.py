@@ -1,7 +1,7 @@
 """Settles each pair of nodes on one link, however many connections they opened. Pure.
 
-Events go in: a wish of the application, a frame, a lost connection. Actions come out, for the hub
-to carry out in order. Each of the modules behind this one answers one question:
+Events go in: a wish of this node, a frame, a lost connection. Actions come out, which the hub
+carries out in order. Each of the modules behind this one answers one question:
 
 =================  =================================================================
 ``wire.link``      How far has a connection come? Which frame may follow which?
@@ -103,12 +103,12 @@ class LinkTable:
     # -- our own wishes --------------------------------------------------------------------------
 
     def connect(self, attempt: int, node: Node) -> list[Action]:
-        """Want a link to ``node``; ``Linked`` or ``AttemptFailed`` follows, once."""
+        """Begin a ``connect``; ``Linked`` or ``AttemptFailed`` follows, once."""
         self._attempts[attempt] = node
         if link := self._connections.link_to(node):
             self._steps.settle(attempt, link)
         elif node.name in self._connections.answered:
-            pass  # the peer's own dial is about to succeed
+            pass  # the peer's own dial is about to become the link
         elif fault := undiallable(node):
             self._steps.fail(attempt, fault)
         else:
@@ -117,7 +117,7 @@ class LinkTable:
         return self._steps.take()
 
     def abandon(self, attempt: int) -> list[Action]:
-        """Note that nobody waits for ``attempt`` any more; a link that it made stays."""
+        """Forget a ``connect`` whose caller no longer waits; a link that it made stays."""
         self._attempts.pop(attempt, None)
         dial = self._connections.by_number.get(attempt)
         if dial and not self._connections.is_link(dial):
@@ -125,7 +125,7 @@ class LinkTable:
         return self._steps.take()
 
     def disconnect(self, node: Node) -> list[Action]:
-        """Want the link to ``node`` no longer."""
+        """Give up our wish for the link to ``node``, and inform its peer."""
         if link := self._connections.link_to(node):
             link.wanted = False
             self._steps.update(link)
@@ -190,7 +190,7 @@ class LinkTable:
             reason: Why a link is down, if it was one.
             fault: Why a dial came to nothing, if it was one.
         """
-        self._connections.strangers.pop(conn, None)
+        self._connections.unintroduced.pop(conn, None)
         if connection := self._connections.by_number.get(conn):
             has_hung_up = connection.awaits_answer and fault.reason is ConnectReason.RESET
             if has_hung_up and self._hang_ups.again(connection.name):
@@ -217,7 +217,7 @@ class LinkTable:
     def _received(self, connection: Connection, frame: Frame) -> None:
         match frame:
             case Greeting():
-                connection.greet(frame.data)
+                connection.add_greeting(frame.data)
             case Welcome():
                 self._answer_received(connection, frame.identity)
             case Refusal():
