@@ -74,7 +74,7 @@ from cluster_kit.wire.frames import (
     Refusal,
     encode,
 )
-from cluster_kit.wire.link import LinkProtocol, Role
+from cluster_kit.wire.link import LinkProtocol
 
 HANDSHAKE_S = 5.0  # as long as a connect may take by default
 PROBE_S = 2.0  # less than a handshake, so that a held newcomer can still be answered
@@ -120,7 +120,7 @@ class TcpHub:
         self._admission = Admission(report)
         self._incidents = Incidents(self._clock.now_s)
         self._stopped = False
-        self._emptied = asyncio.Event()
+        self._session_ended = asyncio.Event()
         listener.start(self._accept)
         self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
 
@@ -161,19 +161,13 @@ class TcpHub:
         await self._listener.close()
         await self._dialler.ended()
         while self._sessions:
-            self._emptied.clear()
-            await self._emptied.wait()
+            self._session_ended.clear()
+            await self._session_ended.wait()
         patience.cancel()
 
     def _abort(self) -> None:
         for session in self._sessions.values():
             session.abort()
-
-    def _give_up(self, session: Session) -> None:
-        """Close a connection whose peer has been silent for too long."""
-        fault = DialFault.of(ConnectReason.TIMEOUT)
-        self._apply(self._table.closed(session.conn, Reason.SILENT, fault))
-        session.abort()
 
     # -- connections -----------------------------------------------------------------------------
 
@@ -279,7 +273,7 @@ class TcpHub:
         since anybody could have sent it, but logs it for its operator.
         """
         self._distrusted(session, error)
-        if session.protocol.role is Role.ACCEPTOR and PROTOCOL in bytes(data):
+        if not session.is_dialled and PROTOCOL in bytes(data):
             session.write(encode(Refusal(reason=ConnectReason.AUTH)))
             session.close(self._clock.now_s() + FLUSH_S)
         else:
@@ -290,14 +284,13 @@ class TcpHub:
 
         If we accepted, it is logged; if we dialled, ``connect`` raises it.
         """
-        is_acceptor = session.protocol.role is Role.ACCEPTOR
         if isinstance(error, UntrustedError):
             fault = untrusted(error)
-            if is_acceptor:
+            if not session.is_dialled:
                 self._incidents.untrusted(session.host, fault.cause)
         else:
             fault = DialFault.of(ConnectReason.PROTOCOL, str(error))
-            if is_acceptor:
+            if not session.is_dialled:
                 self._incidents.never_up(session.host, error)
         self._apply(self._table.closed(session.conn, fault=fault))
 
@@ -317,6 +310,12 @@ class TcpHub:
         self._apply(self._table.closed(session.conn, fault=fault))
         session.abort()
 
+    def _give_up(self, session: Session) -> None:
+        """Close a connection whose peer has been silent for too long."""
+        fault = DialFault.of(ConnectReason.TIMEOUT)
+        self._apply(self._table.closed(session.conn, Reason.SILENT, fault))
+        session.abort()
+
     def lost(self, session: Session) -> None:
         """Forget a connection whose stream has ended."""
         del self._sessions[session.conn]
@@ -324,7 +323,7 @@ class TcpHub:
         if session.distrust:
             self._distrusted(session, session.distrust)
         self._apply(self._table.closed(session.conn))
-        self._emptied.set()
+        self._session_ended.set()
 
     # -- what the table decided ------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from math import inf
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.connectors.tcp.session import Session
-from cluster_kit.wire.link import Role
 
 
 class Pulse:
@@ -53,7 +52,7 @@ class Pulse:
         for session in list(self._sessions.values()):
             if session.overdue_at_s <= now_s and not is_late:
                 self._give_up(session)
-            elif is_ping_due and session.is_up and session.protocol.role is Role.DIALLER:
+            elif is_ping_due and session.is_up and session.is_dialled:
                 session.send(session.heartbeat.ping(now_s))
         sessions = self._sessions.values()
         overdue_at_s = min((session.overdue_at_s for session in sessions), default=inf)

@@ -10,7 +10,7 @@ from cluster_kit.errors import ConnectError, ConnectReason, RemoteProtocolError
 from cluster_kit.network import Certified, Stream, StreamReader
 from cluster_kit.node import Node
 from cluster_kit.wire.frames import Frame, Payload
-from cluster_kit.wire.link import LinkProtocol, LinkState
+from cluster_kit.wire.link import LinkProtocol, LinkState, Role
 
 MAX_UNSENT_BYTES = 128 * 1024  # beyond this messages wait, so little is ahead of a heartbeat
 MAX_OUTGOING_BYTES = 1024 * 1024  # unsent: a peer that leaves more than this does not read
@@ -77,6 +77,11 @@ class Session(StreamReader):
     def is_up(self) -> bool:
         """Whether it is a link that is up."""
         return self.protocol.state is LinkState.UP
+
+    @property
+    def is_dialled(self) -> bool:
+        """Whether we dialled; otherwise we accepted."""
+        return self.protocol.role is Role.DIALLER
 
     @property
     def certified(self) -> Certified | None:

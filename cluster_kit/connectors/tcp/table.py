@@ -55,7 +55,7 @@ from cluster_kit.wire.frames import (
 )
 from cluster_kit.wire.link import Farewell, LinkProtocol
 
-_REASON_OF: dict[str, Reason] = {
+_REASON_OF: dict[str, Reason] = {  # of goodbyes; after any other one the peer has left
     Farewell.UNWANTED: Reason.UNWANTED,
     Farewell.CONFLICT: Reason.REPLACED,
 }
@@ -99,6 +99,11 @@ class LinkTable:
     def next_number(self) -> int:
         """Return a number for a connection that was accepted, or for a ``connect``."""
         return next(self._numbers)
+
+    def conn_to(self, node: Node) -> int | None:
+        """Return the number of the link to ``node``; only of that run, if ``node`` has a boot."""
+        link = self._connections.link_to(node)
+        return link.number if link and node.boot_id in (None, link.peer.boot_id) else None
 
     # -- our own wishes --------------------------------------------------------------------------
 
@@ -169,11 +174,6 @@ class LinkTable:
         dial.sent = self._steps.us.introduction(wanted=True)
         self._steps.send(dial, self._steps.us.hello())
         return self._steps.take()
-
-    def conn_to(self, node: Node) -> int | None:
-        """Return the number of the link to ``node``; only of that run, if ``node`` has a boot."""
-        link = self._connections.link_to(node)
-        return link.number if link and node.boot_id in (None, link.peer.boot_id) else None
 
     def refuse(self, conn: int, reason: ConnectReason) -> list[Action]:
         """Turn away a connection that we accepted."""
