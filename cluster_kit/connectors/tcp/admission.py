@@ -116,7 +116,7 @@ class HalfOpen:
         return True
 
     def release(self, conn: int) -> None:
-        """Count a connection no longer: it is a link now, or closed. Idempotent."""
+        """Stop counting a connection: it is a link now, or closed. Idempotent."""
         host = self._host_of.pop(conn, None)
         if host is not None:
             self._count[host] -= 1
@@ -201,7 +201,7 @@ class StrangerLinks:
         return True
 
     def release(self, conn: int) -> None:
-        """Count a connection no longer. Idempotent."""
+        """Stop counting a connection. Idempotent."""
         self._strangers.pop(conn, None)
         self._vouched_by.pop(conn, None)
 

@@ -26,12 +26,12 @@ is held at a time.
 incumbent            what it is                             how it ends
 ===================  =====================================  ========================================
 ``None``             no connection; we may be dialling      a newcomer is answered or confirmed
-``ANSWERED``         accepted and answered, unconfirmed     confirmed: ``UP``; lost: ``None``
+``ANSWERED``         accepted and answered, unconfirmed     confirmed: ``UP``; lost, replaced: ``None``
 ``UP``               a link                                 lost, or a goodbye: ``None``
 ===================  =====================================  ========================================
 
 A held newcomer is judged again when there is news of the incumbent: it gave a sign of life, it came
-up, or it was lost, in which case there is no incumbent any more.
+up, or it was lost; then there is no incumbent.
 
 What a verdict depends on
 =========================
@@ -103,11 +103,10 @@ Changing a rule
 A rule is one row of ``CASES``. Each case fits exactly one row, so the order of rows has no meaning;
 ``ANY`` marks a column that doesn't matter.
 
-A row may get any verdict that is legal for its role and incumbent; ``Verdict`` says which are. Then
-each link is still reported up once and down once, and each ``connect`` still has one outcome: that
-is up to ``steps``, whatever the rows say. That both ends keep the same connection is up to the
-rows. Tests check both, go through all cases, and compare the table with that of
-``docs/protocol.md``.
+A row may get any verdict that is legal for its role and incumbent; ``Verdict`` says which those
+are. Whatever the rows say then, ``steps`` sees to it that each link is reported up once and down
+once, and that each ``connect`` has one outcome. That both ends keep the same connection depends on
+the rows. Tests check both, and compare the table with that of ``docs/protocol.md``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from cluster_kit.abc import LinkReport
 from cluster_kit.events import Reason
@@ -29,7 +28,7 @@ BATCH_S = 0.25  # between two batches, so that links that come up together are s
 _REPEATED = 8  # hints that each peer gets again in a round
 _MAX_BURST = 1024  # hints that one peer may give at once
 _REFILL_PER_S = 64.0
-_MAX_HINTED = 4096  # bounds the memory that invented nodes cost
+_MAX_HINTED = 4096  # bounds the memory that made-up nodes cost
 _MAX_LEFT = 1024  # the same for nodes that have left
 
 
@@ -47,7 +46,7 @@ class _ExchangeLink:
     conn: int
     peer: Node
     owed: dict[str, None] | None
-    allowance: TokenBucket = field(default_factory=partial(TokenBucket, _REFILL_PER_S, _MAX_BURST))
+    allowance: TokenBucket
 
 
 @dataclass(slots=True)
@@ -79,9 +78,9 @@ class Exchange:
         for link in self._links.values():
             if link.owed is not None:
                 link.owed[peer.key] = None
-        self._links[peer.key] = _ExchangeLink(
-            conn, peer, dict.fromkeys(self._links) if wants_hints else None
-        )
+        owed = dict.fromkeys(self._links) if wants_hints else None
+        allowance = TokenBucket(_REFILL_PER_S, _MAX_BURST)
+        self._links[peer.key] = _ExchangeLink(conn, peer, owed, allowance)
 
     def down(self, peer: Node, *, left: bool) -> None:
         """Remove a link that is down; hints of a run that has ``left`` are ignored from now on."""
