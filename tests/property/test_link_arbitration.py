@@ -1,6 +1,6 @@
 """Whatever is dialled and however it arrives, two nodes end with one link and agree on it.
 
-Each has the greeting that the other has told over that link, and no other.
+Each has the greeting that the other has sent over that link, and no other.
 """
 
 import pytest

@@ -1,7 +1,7 @@
 """A row of the arbitration table may be changed: no legal verdict breaks a law of the links.
 
-Which connection two nodes keep, and whether it is the same, depends on the rows. That a link is
-reported up once and down once, and that each ``connect`` has one outcome, must not.
+Which connection each of two nodes keeps depends on the rows. That a link is reported up once and
+down once, and that each ``connect`` has one outcome, must not.
 """
 
 import pytest

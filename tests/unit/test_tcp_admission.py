@@ -1,6 +1,4 @@
-"""Who may come in: bounds on connections that are no links yet, and on links of those whom nobody
-knows.
-"""
+"""Which connections are admitted: bounds on those that are not links yet, and on strangers."""
 
 import pytest
 

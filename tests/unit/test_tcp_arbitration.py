@@ -1,6 +1,4 @@
-"""The table of cases: each that can occur meets one row, and the rows say what the protocol's page
-says.
-"""
+"""The table of cases: each case meets one row, and gets the verdict that it should."""
 
 from itertools import product
 

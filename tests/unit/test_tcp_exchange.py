@@ -1,4 +1,4 @@
-"""Who is told of whom over links, and which of what peers tell is believed."""
+"""Which hints each peer is sent, and which hints of peers are believed."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""The link table, rule by rule: which of several connections to a peer counts, and who is told
-what.
-"""
+"""The link table, rule by rule: which connection counts, and which actions follow."""
 
 from typing import get_args
 from weakref import ref

@@ -26,7 +26,7 @@ is held at a time.
 incumbent            what it is                             how it ends
 ===================  =====================================  ========================================
 ``None``             no connection; we may be dialling      a newcomer is answered or confirmed
-``ANSWERED``         accepted and answered, unconfirmed     confirmed: ``UP``; lost, replaced: ``None``
+``ANSWERED``         accepted and answered, unconfirmed     confirmed: ``UP``; otherwise: ``None``
 ``UP``               a link                                 lost, or a goodbye: ``None``
 ===================  =====================================  ========================================
 
