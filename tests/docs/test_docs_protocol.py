@@ -178,6 +178,7 @@ def test_cases_of_arbitration():
             "nothing": {Sign.NONE},
             "heard": {Sign.HEARD},
             "came up": {Sign.CONFIRMED},
+            "heard, or came up": {Sign.HEARD, Sign.CONFIRMED},
         },
         {
             "any": {None, LinkState.SILENT, LinkState.GREETED},

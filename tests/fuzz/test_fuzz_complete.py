@@ -28,7 +28,7 @@ NOT_DECODERS = {
     "cli.authority_folder:AuthorityFolder.put": "writes",
     "cli.authority_folder:AuthorityFolder.put_machine": "writes",
     "connectors.tcp:TcpConnector.send": "sends",
-    "connectors.tcp.connection:Connection.greet": "pieces that frames have bounded",
+    "connectors.tcp.connection:Connection.add_greeting": "pieces that frames have bounded",
     "connectors.tcp.hub:TcpHub.received": "hands on to Link.receive",
     "connectors.tcp.hub:TcpHub.send": "sends",
     "connectors.tcp.session:Owner.received": "a contract",

@@ -7,7 +7,7 @@ import msgpack
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.connectors.tcp.links import Close, Down, Up
+from cluster_kit.connectors.tcp.actions import Close, Down, Up
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node
@@ -160,7 +160,7 @@ def test_well_formed_lies_are_taken_or_a_remote_protocol_error(said):
 
     for attempt, node in enumerate([Node(name="ann@h", address="ann:1"), Node(address="cat:1")]):
         apply(table.connect(attempt, node))
-        ends[attempt] = table.link(attempt)
+        ends[attempt] = table.protocol_of(attempt)
         apply(table.established(attempt))
     for conn, frame in said:
         if frame == "hang up":

@@ -158,7 +158,7 @@ MESSAGE_SAFEGUARDS = [
     # up means reachable
     Safeguard(
         name="greetings are exchanged before a link is up",
-        off={"connectors.tcp.links:LinkSteps._greet": leave_the_greeting_for_later},
+        off={"connectors.tcp.steps:LinkSteps._greet": leave_the_greeting_for_later},
         family=Family(make=families.talk),
         finds=Law.REACH,
     ),

@@ -186,13 +186,13 @@ SAFEGUARDS = [
     # several connections
     Safeguard(
         name="the lower name breaks the tie of crossed dials",
-        off={"connectors.tcp.links:judge": refuse_all_that_cross},
+        off={"connectors.tcp.steps:judge": refuse_all_that_cross},
         family=Family(make=families.crossing, topology=STATIC),
         finds=Law.AGREEMENT,
     ),
     Safeguard(
         name="an existing link is probed before a newcomer replaces it",
-        off={"connectors.tcp.links:LinkSteps._hold": hold_without_a_probe},
+        off={"connectors.tcp.steps:LinkSteps._hold": hold_without_a_probe},
         family=Family(make=families.reborn, within_s=3.0),
         finds=SLOW,
     ),

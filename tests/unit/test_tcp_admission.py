@@ -1,6 +1,4 @@
-"""Who may come in: bounds on connections that are no links yet, and on links of those whom nobody
-knows.
-"""
+"""Which connections are admitted: bounds on those that are not links yet, and on strangers."""
 
 import pytest
 
@@ -31,7 +29,7 @@ def peer(number):
 def crowd(strangers, host=HOST, since=0):
     """Let strangers in until there is no room; return how many came in."""
     number = since
-    while strangers.admit(number, host, peer(number), links=0):
+    while strangers.admit(number, host, peer(number), open_streams=0):
         number += 1
     return number - since
 
@@ -39,21 +37,21 @@ def crowd(strangers, host=HOST, since=0):
 def test_strangers_of_one_host_have_a_part_of_the_room():
     strangers = StrangerLinks(1000, lambda _: False)
     assert crowd(strangers) == MAX_STRANGERS_PER_HOST
-    assert strangers.admit(5000, OTHER_HOST, peer(5000), links=0)
+    assert strangers.admit(5000, OTHER_HOST, peer(5000), open_streams=0)
 
 
 def test_strangers_have_half_of_the_room_at_most():
     strangers = StrangerLinks(100, lambda _: False)
     assert crowd(strangers, "127.0.0.1") == 50
-    assert not strangers.admit(5000, OTHER_HOST, peer(5000), links=0)
+    assert not strangers.admit(5000, OTHER_HOST, peer(5000), open_streams=0)
 
 
 def test_peers_that_somebody_vouches_for_have_all_of_the_room():
     known = {peer(5000)}
     strangers = StrangerLinks(1000, lambda node: node in known)
     crowd(strangers)
-    assert strangers.admit(5000, HOST, peer(5000), links=999)
-    assert not strangers.admit(5000, HOST, peer(5000), links=1000)
+    assert strangers.admit(5000, HOST, peer(5000), open_streams=999)
+    assert not strangers.admit(5000, HOST, peer(5000), open_streams=1000)
 
 
 def test_strangers_that_are_known_by_now_make_room_for_others():
@@ -77,10 +75,10 @@ def test_address_that_discovery_knows_lets_in_one_peer_at_a_time():
     strangers = StrangerLinks(1000, lambda node: node == seed)
     crowd(strangers)
     claims = [peer(number).evolve(address=seed.address) for number in range(3)]
-    assert strangers.admit(5000, HOST, claims[0], links=0)
-    assert not strangers.admit(5001, HOST, claims[1], links=0)
+    assert strangers.admit(5000, HOST, claims[0], open_streams=0)
+    assert not strangers.admit(5001, HOST, claims[1], open_streams=0)
     strangers.release(5000)
-    assert strangers.admit(5002, HOST, claims[2], links=0)
+    assert strangers.admit(5002, HOST, claims[2], open_streams=0)
 
 
 class TestHalfOpen:
@@ -135,7 +133,7 @@ def test_hosts_are_forgotten_once_they_have_waited():
     exchanges = KeyExchanges()
     for number in range(10 * MAX_HOSTS):
         exchanges.wait_s(f"10.0.{number // 256}.{number % 256}", number * 0.01)
-    assert len(exchanges._even_s) <= MAX_HOSTS
+    assert len(exchanges._full_at_s) <= MAX_HOSTS
 
 
 class TestIncidents:

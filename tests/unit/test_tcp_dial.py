@@ -1,4 +1,4 @@
-"""Dials: the ways to one address and when each is tried, and what a failure is called."""
+"""Dials: when each endpoint of an address is tried, and what a failure is called."""
 
 import asyncio
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Who is told of whom over links, and which of what peers tell is believed."""
+"""Which hints each peer is sent, and which hints of peers are believed."""
 
 import pytest
 
@@ -17,11 +17,11 @@ US, ANN, BOB, CAT = (
 )
 
 
-def linked(*peers, listens=True):
+def linked(*peers, wants_hints=True):
     """Return an exchange with these links, numbered from 1, of which everybody has been told."""
     links = Exchange(US)
     for conn, peer in enumerate(peers, 1):
-        links.up(conn, peer, listens=listens)
+        links.up(conn, peer, wants_hints=wants_hints)
     links.take()
     return links
 
@@ -43,31 +43,31 @@ def hears(links, *nodes, teller=ANN, nearby=False, now_s=0.0):
 class TestTelling:
     def test_newcomer_is_told_of_everybody_and_everybody_of_the_newcomer(self):
         links = linked(ANN, BOB)
-        links.up(3, CAT, listens=True)
+        links.up(3, CAT, wants_hints=True)
         assert links.owes
         assert told(links) == {1: ["cat"], 2: ["cat"], 3: ["ann", "bob"]}
         assert not links.owes
 
     def test_a_hint_has_name_address_and_boot(self):
         links = linked(ANN)
-        links.up(2, BOB, listens=True)
+        links.up(2, BOB, wants_hints=True)
         assert (2, Hints([Hint("ann@h", "10.0.0.1:4000", (1, 0))])) in links.take()
 
     def test_who_does_not_listen_is_told_nothing(self):
-        links = linked(ANN, listens=False)
-        links.up(2, BOB, listens=True)
+        links = linked(ANN, wants_hints=False)
+        links.up(2, BOB, wants_hints=True)
         links.repeat()
         assert told(links) == {2: ["ann"]}
 
     def test_who_is_gone_before_anybody_was_told_is_not_told_of(self):
         links = linked(ANN)
-        links.up(2, BOB, listens=True)
+        links.up(2, BOB, wants_hints=True)
         links.down(BOB, left=False)
         assert told(links) == {}
 
     def test_who_takes_no_dials_is_not_told_of(self):
         links = linked(ANN)
-        links.up(2, BOB.evolve(address=None), listens=True)
+        links.up(2, BOB.evolve(address=None), wants_hints=True)
         assert told(links) == {2: ["ann"]}
 
     def test_a_round_repeats_everybody_where_links_are_few(self):
@@ -88,7 +88,7 @@ class TestTelling:
     def test_many_fit_into_several_frames(self):
         peers = [node(f"n{number}", port=number) for number in range(1, MAX_HINTS + 3)]
         links = linked(*peers)
-        links.up(0, ANN, listens=True)
+        links.up(0, ANN, wants_hints=True)
         assert [len(frame.hints) for conn, frame in links.take() if conn == 0] == [MAX_HINTS, 2]
 
 
@@ -139,7 +139,7 @@ class TestHearing:
         links = linked(ANN)
         for number in range(2 * exchange._MAX_HINTED // MAX_HINTS):
             crowd = [node(f"x{number}-{each}") for each in range(MAX_HINTS)]
-            links._allowances[ANN.key].left = MAX_HINTS
+            links.up(1, ANN, wants_hints=True)  # a new link has its whole allowance
             hears(links, *crowd)
         assert len(links._hinted) == exchange._MAX_HINTED
         assert hears(links, BOB) == []

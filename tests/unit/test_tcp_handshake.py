@@ -1,6 +1,4 @@
-"""Who may be linked to at all, judged by how each end introduces itself; and what each fault
-says.
-"""
+"""Which peers may be linked to, by how each end introduces itself; and what each fault says."""
 
 import pytest
 

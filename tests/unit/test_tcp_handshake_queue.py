@@ -1,6 +1,4 @@
-"""Handshakes take turns: how many are under way, who is next, and who makes way; in virtual time,
-on streams in memory.
-"""
+"""Handshakes take turns: how many are under way, which is next, and which makes way."""
 
 import asyncio
 

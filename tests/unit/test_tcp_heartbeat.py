@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from cluster_kit.attended import AttendedClock
-from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
+from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.connectors.tcp.pulse import Pulse
 from cluster_kit.testing import run_virtually
 from cluster_kit.wire.frames import Ping, Pong
-from cluster_kit.wire.link import LinkProtocol, LinkState, Role
+from cluster_kit.wire.link import LinkState, Role
 
 
 class TestSilence:
@@ -75,8 +76,7 @@ class FakeSession:
 
     def __init__(self, role, state=LinkState.UP, deadline_s=0.0):
         self.loop = asyncio.get_running_loop()
-        self.link = LinkProtocol(role)
-        self.link.state = state
+        self.is_dialled = role is Role.DIALLER
         self.is_up = state is LinkState.UP
         self.heartbeat = Heartbeat(self.loop.time(), silent_s=3.5)
         self.deadline_s = deadline_s
@@ -105,7 +105,6 @@ class Beating:
         self.given_up.setdefault(name, self.loop.time())
 
     async def beat(self, seconds):
-        self.pulse.start()
         await asyncio.sleep(seconds)
         self.pulse.stop()
 

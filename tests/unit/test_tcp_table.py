@@ -1,6 +1,4 @@
-"""The link table, rule by rule: which of several connections to a peer counts, and who is told
-what.
-"""
+"""The link table, rule by rule: which connection counts, and which actions follow."""
 
 from typing import get_args
 from weakref import ref
@@ -8,11 +6,9 @@ from weakref import ref
 import pytest
 
 from cluster_kit.abc import MAX_GREETING_BYTES
-from cluster_kit.connectors.tcp import links as do
-from cluster_kit.connectors.tcp.connection import MESSAGES
-from cluster_kit.connectors.tcp.faults import DialFault
-from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
-from cluster_kit.connectors.tcp.links import (
+from cluster_kit.connectors.tcp import actions as do
+from cluster_kit.connectors.tcp import arbitration
+from cluster_kit.connectors.tcp.actions import (
     AttemptFailed,
     Changed,
     Close,
@@ -26,6 +22,19 @@ from cluster_kit.connectors.tcp.links import (
     Rekeyed,
     Up,
 )
+from cluster_kit.connectors.tcp.arbitration import (
+    ACCEPTED,
+    CASES,
+    DIALLED,
+    HEARD,
+    OTHER,
+    UNKNOWN,
+    UP,
+    Verdict,
+)
+from cluster_kit.connectors.tcp.connection import MESSAGES
+from cluster_kit.connectors.tcp.faults import DialFault
+from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, NameConflict, RemoteProtocolError
 from cluster_kit.events import Reason
@@ -65,7 +74,7 @@ class Table(LinkTable):
         self.wires = {}
 
     def established(self, conn):
-        self.wires[conn] = self.link(conn)
+        self.wires[conn] = self.protocol_of(conn)
         return super().established(conn)
 
     def receive(self, conn, frame):
@@ -549,6 +558,50 @@ class TestSecondConnectionUnderALinkedName:
         ]
 
 
+class TestChangedRows:
+    """Verdicts that no row gives today for these cases, carried out all the same."""
+
+    @pytest.fixture
+    def judged(self, monkeypatch):
+        def judged(verdict, **columns):
+            row = next(row for row in CASES if columns.items() <= row._asdict().items())
+            changed = [row._replace(verdict=verdict) if each is row else each for each in CASES]
+            monkeypatch.setattr(arbitration, "CASES", changed)
+
+        return judged
+
+    def test_link_is_down_before_the_dial_that_replaces_it_is_up(self, table, judged):
+        judged(Verdict.REPLACE, role=DIALLED, incumbent=UP, process=OTHER, sign=UNKNOWN)
+        link_by_accepting(table, ANN)
+        again = younger(ANN)
+        dial(table, Node(address="twin:1"))
+        assert table.receive(DIAL, answer(again)) == [
+            Down(ANN, Reason.REPLACED),
+            Close(IN),
+            Write(DIAL, Confirm()),
+            Up(DIAL, again),
+            Linked(DIAL, again),
+        ]
+
+    def test_link_is_down_before_the_peer_that_replaces_it_is_answered(self, table, judged):
+        judged(Verdict.REPLACE, role=ACCEPTED, incumbent=UP, process=OTHER, sign=HEARD)
+        link_by_dial(table, ANN)
+        again = younger(ANN)
+        table.receive(IN, hello(again))
+        assert table.heard(DIAL) == [
+            Down(ANN, Reason.REPLACED),
+            Close(DIAL),
+            Write(IN, answer(BOB, wanted=False)),
+        ]
+        assert table.receive(IN, Confirm()) == [Up(IN, again)]
+
+    def test_dial_that_yields_to_another_process_fails(self, table, judged):
+        judged(Verdict.YIELD, role=DIALLED, incumbent=UP, process=OTHER, sign=UNKNOWN)
+        link_by_accepting(table, ANN)
+        dial(table, Node(address="twin:1"))
+        assert failure(table.receive(DIAL, answer(younger(ANN)))).reason is ConnectReason.CROSSED
+
+
 class TestWishes:
     def test_peer_is_told_when_the_link_is_no_longer_wanted(self, table):
         link_by_dial(table, ANN)
@@ -751,7 +804,7 @@ def test_link_is_found_by_its_peer_and_only_by_the_run_that_is_meant(table):
 def test_dial_makes_way_for_a_link_by_another_address(table):
     dial(table, ANN)
     dial(table, Node(address="ann:2"), attempt=2)
-    link = table.link(DIAL)
+    link = table.protocol_of(DIAL)
     assert table.receive(2, answer(ANN)) == [
         Write(2, Confirm()),
         Up(2, ANN),

@@ -1,8 +1,8 @@
 """Connector ``tcp``: one TCP connection for each pair of nodes.
 
-Where the cluster has a secret, each connection runs over TLS 1.3, in which both ends prove that
-they hold it. Without one nothing is encrypted, and cluster and group are all that a peer must
-know: serve loopback, or a network that you trust.
+Where the cluster has a secret or certificates, each connection runs over TLS 1.3, in which both
+ends prove who they are. Without these nothing is encrypted, and a peer needs to know no more than
+cluster and group: listen on loopback, or on a network that you trust.
 
 This module declares the options, which the application loads too; the worker loads the rest when
 the connector starts. ``hub`` owns the streams, ``table`` decides what becomes of them:
@@ -10,12 +10,12 @@ the connector starts. ``hub`` owns the streams, ``table`` decides what becomes o
 =====================================================  =============================================
 ``listen``, ``admission``, ``handshake_queue``         connections that others open
 ``dial``                                               connections that this node opens
-``session``, ``heartbeat``                             a connection that is open
+``session``, ``heartbeat``, ``pulse``                  a connection that is open
 ``table``, ``connection``, ``handshake``,              which connections become links; ``table`` has
-``arbitration``, ``links``                             the map of these
+``arbitration``, ``steps``, ``actions``                the map of these
 ``exchange``                                           peers send each other hints about other nodes
 ``faults``, ``incidents``                              what went wrong, for errors and for the log
-``probe``                                              tries a peer for ``cluster-kit doctor``
+``diagnosis``                                          tries a peer for ``cluster-kit doctor``
 =====================================================  =============================================
 
 The protocol itself is in ``cluster_kit.wire.link``, and described in ``docs/protocol.md``.
@@ -24,12 +24,13 @@ The protocol itself is in ``cluster_kit.wire.link``, and described in ``docs/pro
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cluster_kit.abc import Connector, Discovery, LinkReport
 from cluster_kit.config.bounds import Bounds, faults_of_bounds
-from cluster_kit.errors import ConnectError, raise_all
+from cluster_kit.errors import ConfigError, ConnectError, raise_all
 from cluster_kit.fault import Fault
 from cluster_kit.host import canonical_host, is_unspecified
 from cluster_kit.node import Node, split_endpoint
@@ -73,7 +74,7 @@ class TcpConnector(Connector):
         raise_all(_faults(self))
 
     def serves_on(self, host: str) -> str | None:
-        """Return where it listens."""
+        """Return the host that the connector listens on."""
         return self.host or host
 
     def dialled_at(self, host: str) -> str | None:
@@ -92,14 +93,17 @@ class TcpConnector(Connector):
             address = announced_address(local, self.host, listener.here.port, self.advertise)
             here = local.evolve(address=address, boot_id=links.boot_id)
             exchange = links.partial if self.exchange is None else self.exchange
-            hub = TcpHub(
-                here, links, heartbeat_s=self.heartbeat_s, silent_s=self.silent_s, exchange=exchange
+            self._hub = TcpHub(
+                here,
+                links,
+                listener,
+                heartbeat_s=self.heartbeat_s,
+                silent_s=self.silent_s,
+                exchange=exchange,
             )
-            hub.serve(listener)
         except BaseException:
             await listener.close()
             raise
-        self._hub = hub
         return here
 
     async def connect(self, node: Node) -> Node:
@@ -109,7 +113,7 @@ class TcpConnector(Connector):
         return await self._hub.connect(node)
 
     async def disconnect(self, node: Node) -> None:
-        """Want the link to ``node`` no longer."""
+        """Give up our wish for the link to ``node``; see ``Connector.disconnect``."""
         if self._hub is not None:
             self._hub.disconnect(node)
 
@@ -131,10 +135,14 @@ class TcpConnector(Connector):
             await hub.stop()
 
     async def diagnose(self, node: Node, ctx: Discovery) -> Finding:
-        """Say hello to ``node`` as an unknown node of its cluster, and leave once it answers."""
-        from cluster_kit.connectors.tcp.probe import probe
+        """Say hello to ``node`` as an unknown node of its cluster, and hang up once it answers."""
+        from cluster_kit.connectors.tcp.diagnosis import diagnose
+        from cluster_kit.connectors.tcp.listen import announced_address
 
-        return await probe(self, node, ctx)
+        our_address = None
+        with suppress(ConfigError):
+            our_address = announced_address(ctx.local, self.host, self.port, self.advertise)
+        return await diagnose(node, ctx, our_address)
 
 
 def _not_running(node: Node, attempt: str) -> ConnectError:

@@ -4,13 +4,13 @@ A peer that dials costs this node something before it has proved anything. Four 
 cost small, whatever the dialler does:
 
 =================  ==============================================================
-``HalfOpen``       connections that are not links yet, in total and for each host
+``HalfOpen``       connections that are not links yet, in total and per host
 ``KeyExchanges``   key exchanges per second; each costs us a signature
 ``HandshakeQueue`` TLS handshakes at a time; each takes about 50 KB
 ``StrangerLinks``  links to peers that neither discovery nor memory knows
 =================  ==============================================================
 
-All processes of this machine share one address, so loopback is exempt from bounds for each host.
+All processes of this machine share one address, so loopback is exempt from the bounds per host.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cluster_kit.wire.frames import Identity
 
 MAX_HALF_OPEN = 256  # some hundred nodes may dial a newcomer at once
 MAX_HALF_OPEN_PER_HOST = 32  # so that one host can't take all places
-KEY_EXCHANGES_PER_S = 20.0  # for each host, beyond the first ``MAX_HALF_OPEN_PER_HOST``
+KEY_EXCHANGES_PER_S = 20.0  # per host, beyond the first ``MAX_HALF_OPEN_PER_HOST``
 MAX_HOSTS = 1024  # whose key exchanges are remembered; slow hosts are forgotten at once
 
 SPARE = 256  # streams that are kept for handshakes, dials, sources and plugins
@@ -40,24 +40,24 @@ class Admission:
     """Admits connections that others open, by the bounds of this module.
 
     Args:
-        links: The environment of the connector: its network, its security, and the known peers.
+        report: The worker, which knows the network, the security, and which peers are known.
     """
 
-    def __init__(self, links: LinkReport) -> None:
-        self._security = links.security
+    def __init__(self, report: LinkReport) -> None:
+        self._security = report.security
         self._half_open = HalfOpen()
         self._key_exchanges = KeyExchanges()
         self._queue = HandshakeQueue()
-        self._strangers = StrangerLinks(max_links(links.network.most_streams), links.knows)
+        self._strangers = StrangerLinks(max_links(report.network.most_streams), report.knows)
 
     def admit(self, conn: int, host: str) -> bool:
         """Count a new connection from ``host``; return False if it is one too many."""
         return self._half_open.admit(conn, host)
 
     def protect(self, conn: int, stream: Stream) -> tuple[Stream, float]:
-        """Return a stream that was admitted under our security, and the delay before its start.
+        """Return a stream under our security, and by how many seconds to delay its start.
 
-        The delay, in seconds, spreads key exchanges.
+        The delay spreads key exchanges.
         """
         if not self._security.protects:
             return stream, 0.0
@@ -69,19 +69,19 @@ class Admission:
         """Note that the TLS handshake of a connection is over. Idempotent."""
         self._queue.release(conn)
 
-    def has_room(self, conn: int, host: str, identity: Identity, links: int) -> bool:
+    def has_room(self, conn: int, host: str, identity: Identity, open_streams: int) -> bool:
         """Whether a link to the peer that introduces itself by ``identity`` is admitted; counts it.
 
         Args:
             conn: The connection.
             host: Where it comes from.
             identity: How the peer introduces itself; of our fence.
-            links: How many connections there are, links or not yet.
+            open_streams: How many connections are open, links or not yet.
         """
         peer = identity.node()
         if peer.address and (host_and_port(peer.address) or ("",))[0] != host:
             peer = peer.evolve(address=None)  # another host's address proves nothing
-        return self._strangers.admit(conn, host, peer, links)
+        return self._strangers.admit(conn, host, peer, open_streams)
 
     def linked(self, conn: int) -> None:
         """Note that a connection is a link now."""
@@ -116,7 +116,7 @@ class HalfOpen:
         return True
 
     def release(self, conn: int) -> None:
-        """Count a connection no longer: it is a link now, or closed. Idempotent."""
+        """Stop counting a connection: it is a link now, or closed. Idempotent."""
         host = self._host_of.pop(conn, None)
         if host is not None:
             self._count[host] -= 1
@@ -127,28 +127,32 @@ class HalfOpen:
 class KeyExchanges:
     """Spreads the key exchanges that others start: each costs us a signature, and them nothing.
 
-    Source: the generic cell rate algorithm, ITU-T I.371: a token bucket that keeps one time for
-    each host.
+    A token bucket per host, of which only the time is kept at which it will be full again. Each
+    exchange puts that off by ``interval_s``, in which one token comes back. A connection waits
+    until less than ``burst`` tokens are missing. Source: the generic cell rate algorithm, ITU-T
+    I.371.
     """
 
     def __init__(self) -> None:
-        self._even_s: dict[str, float] = {}  # when each host's bucket will be full again
+        self._full_at_s: dict[str, float] = {}
 
     def wait_s(self, host: str, now_s: float) -> float:
         """Return by how many seconds a new connection from ``host`` must be delayed."""
-        share = MAX_HALF_OPEN / MAX_HALF_OPEN_PER_HOST if is_loopback(host) else 1.0
-        each_s = 1.0 / (KEY_EXCHANGES_PER_S * share)
-        if len(self._even_s) >= MAX_HOSTS:
-            self._even_s = {each: at_s for each, at_s in self._even_s.items() if at_s > now_s}
-        even_s = max(self._even_s.get(host, now_s), now_s)
-        self._even_s[host] = even_s + each_s
-        return max(0.0, even_s - now_s - each_s * (MAX_HALF_OPEN_PER_HOST * share - 1))
+        burst, per_s = MAX_HALF_OPEN_PER_HOST, KEY_EXCHANGES_PER_S
+        if is_loopback(host):
+            burst, per_s = MAX_HALF_OPEN, per_s * MAX_HALF_OPEN / MAX_HALF_OPEN_PER_HOST
+        interval_s = 1.0 / per_s
+        if len(self._full_at_s) >= MAX_HOSTS:
+            self._full_at_s = {each: at_s for each, at_s in self._full_at_s.items() if at_s > now_s}
+        full_at_s = max(self._full_at_s.get(host, now_s), now_s)
+        self._full_at_s[host] = full_at_s + interval_s
+        return max(0.0, full_at_s - now_s - (burst - 1) * interval_s)
 
 
 class StrangerLinks:
     """Bounds the links to peers that nobody vouches for, so that they can't use up all streams.
 
-    Strangers share half of the room, and those of one host a small part of that. The rest is
+    Such strangers share half of the room, and those of one host a small part of that. The rest is
     reserved for peers that discovery or memory knows. A connection counts until it is closed.
 
     Args:
@@ -159,28 +163,29 @@ class StrangerLinks:
     def __init__(self, most: int, knows: Callable[[Node], bool]) -> None:
         self._most = most
         self._knows = knows
-        self._from: dict[int, tuple[str, Node]] = {}  # host and peer, for each connection
-        self._vouched_by: dict[int, str] = {}  # the address that let each connection in
+        self._strangers: dict[int, tuple[str, Node]] = {}  # host and peer, by connection
+        self._vouched_by: dict[int, str] = {}  # the address that let a connection in
 
-    def admit(self, conn: int, host: str, peer: Node, links: int) -> bool:
+    def admit(self, conn: int, host: str, peer: Node, open_streams: int) -> bool:
         """Count a connection that would become a link to ``peer``; return whether there is room.
 
         Args:
             conn: Its number.
             host: The address that it comes from.
             peer: The other end, as it introduces itself.
-            links: How many connections there are, links or not yet.
+            open_streams: How many connections are open, links or not yet.
         """
-        if links >= self._most:
+        if open_streams >= self._most:
             return False
         if self._knows(peer.evolve(address=None)) or self._vouches(conn, peer.address):
             return True
         if self._is_crowded(host):
-            # some may be known by now
-            self._from = {each: at for each, at in self._from.items() if not self._knows(at[1])}
+            for each, (_, stranger) in list(self._strangers.items()):
+                if self._knows(stranger):  # by now
+                    del self._strangers[each]
             if self._is_crowded(host):
                 return False
-        self._from[conn] = (host, peer.evolve(address=None))
+        self._strangers[conn] = (host, peer.evolve(address=None))
         return True
 
     def _vouches(self, conn: int, address: str | None) -> bool:
@@ -196,13 +201,13 @@ class StrangerLinks:
         return True
 
     def release(self, conn: int) -> None:
-        """Count a connection no longer. Idempotent."""
-        self._from.pop(conn, None)
+        """Stop counting a connection. Idempotent."""
+        self._strangers.pop(conn, None)
         self._vouched_by.pop(conn, None)
 
     def _is_crowded(self, host: str) -> bool:
-        if len(self._from) >= self._most // 2:
+        if len(self._strangers) >= self._most // 2:
             return True
-        if len(self._from) < MAX_STRANGERS_PER_HOST or is_loopback(host):
+        if len(self._strangers) < MAX_STRANGERS_PER_HOST or is_loopback(host):
             return False
-        return sum(each == host for each, _ in self._from.values()) >= MAX_STRANGERS_PER_HOST
+        return sum(each == host for each, _ in self._strangers.values()) >= MAX_STRANGERS_PER_HOST

@@ -26,12 +26,12 @@ is held at a time.
 incumbent            what it is                             how it ends
 ===================  =====================================  ========================================
 ``None``             no connection; we may be dialling      a newcomer is answered or confirmed
-``ANSWERED``         accepted and answered, unconfirmed     confirmed: ``UP``; lost: ``None``
+``ANSWERED``         accepted and answered, unconfirmed     confirmed: ``UP``; otherwise: ``None``
 ``UP``               a link                                 lost, or a goodbye: ``None``
 ===================  =====================================  ========================================
 
 A held newcomer is judged again when there is news of the incumbent: it gave a sign of life, it came
-up, or it was lost, in which case there is no incumbent any more.
+up, or it was lost; then there is no incumbent.
 
 What a verdict depends on
 =========================
@@ -84,15 +84,29 @@ What is not decided here
 ========================
 
 Whether we may be linked to that peer at all is judged earlier, by ``handshake``: a newcomer from
-another cluster, or one that lies about its name, never gets here. ``links`` carries out the
-verdicts.
+another cluster, or one that lies about its name, never gets here. ``LinkSteps.decide`` carries out
+the verdicts. Five decisions about a pair are made elsewhere, as they judge no newcomer:
+
+==========================  ========================================================================
+``LinkTable.connect``       A peer that is linked or answered isn't dialled: the ``connect`` waits.
+``LinkSteps.defer``         A ``connect`` whose dial has made way gets the incumbent, or fails.
+``LinkSteps._hold``         An earlier newcomer that is still held is refused as crossed.
+``LinkSteps.lose``          A ``connect`` that waits for an answered connection fails as crossed
+                            when that is lost, if the peer may have dropped it for a dial of ours
+                            to an address whose owner we don't know.
+``LinkSteps._down_reason``  A link that breaks while another process is held was replaced.
+==========================  ========================================================================
 
 Changing a rule
 ===============
 
-A rule is one row of ``CASES``. Every case that can occur fits exactly one row, so the order of rows
-has no meaning; ``ANY`` marks a column that doesn't matter. Tests go through all cases, compare the
-table with that of ``docs/protocol.md``, and let two ends that follow it meet in every order.
+A rule is one row of ``CASES``. Each case fits exactly one row, so the order of rows has no meaning;
+``ANY`` marks a column that doesn't matter.
+
+A row may get any verdict that is legal for its role and incumbent; ``Verdict`` says which those
+are. Whatever the rows say then, ``steps`` sees to it that each link is reported up once and down
+once, and that each ``connect`` has one outcome. That both ends keep the same connection depends on
+the rows. Tests check both, and compare the table with that of ``docs/protocol.md``.
 """
 
 from __future__ import annotations
@@ -141,22 +155,22 @@ class Case(NamedTuple):
 
 
 class Verdict(Enum):
-    """What becomes of the newcomer."""
+    """What becomes of the newcomer. Before each colon: where that is a legal verdict."""
 
     ANSWER = auto()
-    """It is answered; our own dials to that name end, and their callers wait for it instead."""
+    """Accepted, no incumbent: it is answered, and our own dials to that name end."""
     CONFIRM = auto()
-    """It is confirmed, and the link is up."""
+    """Dialled, no incumbent: it is confirmed, and the link is up."""
     REPLACE = auto()
-    """It is confirmed, and takes the place of the incumbent, which ends."""
+    """Any role, an incumbent: that ends, and the newcomer is answered or confirmed."""
     YIELD = auto()
-    """It ends, and its caller waits for the incumbent instead."""
+    """Dialled, an incumbent: it ends, and its ``connect`` gets the incumbent, or fails."""
     HOLD = auto()
-    """It waits; an incumbent that is a link is asked for a sign of life."""
+    """Any role, an incumbent not ``HEARD``: it waits, and the incumbent is probed if it is up."""
     CROSSED = auto()
-    """It is refused: another connection of the same pair counts."""
+    """Any role and incumbent: it is refused, as another connection of the pair counts."""
     CONFLICT = auto()
-    """It is refused: its name belongs to another live process."""
+    """Any role, an incumbent: it is refused, as its name belongs to another live process."""
 
 
 class _Any(Container[Any]):
@@ -192,16 +206,17 @@ ACCEPTED, DIALLED = (Role.ACCEPTOR,), (Role.DIALLER,)
 NOBODY, ANSWERED, UP = (None,), (LinkState.ANSWERED,), (LinkState.UP,)
 SAME, OTHER = (PeerRun.SAME,), (PeerRun.OTHER,)
 UNKNOWN, HEARD, CONFIRMED = (Sign.NONE,), (Sign.HEARD,), (Sign.CONFIRMED,)
-UNSAID, SAID = (None, LinkState.SILENT), (LinkState.GREETED,)
+ALIVE = (Sign.HEARD, Sign.CONFIRMED)
+NO_HELLO, HELLO_OUT = (None, LinkState.SILENT), (LinkState.GREETED,)
 OURS, THEIRS = (Name.OURS,), (Name.THEIRS,)
 
 CASES = (
     # role, incumbent, process, sign, our dial, lower name: verdict
     #
     # the first connection, and dials that cross
-    Row(ACCEPTED, NOBODY, ANY, ANY, UNSAID, ANY, Verdict.ANSWER),
-    Row(ACCEPTED, NOBODY, ANY, ANY, SAID, THEIRS, Verdict.ANSWER),
-    Row(ACCEPTED, NOBODY, ANY, ANY, SAID, OURS, Verdict.CROSSED),
+    Row(ACCEPTED, NOBODY, ANY, ANY, NO_HELLO, ANY, Verdict.ANSWER),
+    Row(ACCEPTED, NOBODY, ANY, ANY, HELLO_OUT, THEIRS, Verdict.ANSWER),
+    Row(ACCEPTED, NOBODY, ANY, ANY, HELLO_OUT, OURS, Verdict.CROSSED),
     Row(DIALLED, NOBODY, ANY, ANY, ANY, ANY, Verdict.CONFIRM),
     Row(DIALLED, ANSWERED, ANY, ANY, ANY, OURS, Verdict.REPLACE),
     Row(DIALLED, ANSWERED, ANY, ANY, ANY, THEIRS, Verdict.YIELD),
@@ -209,12 +224,12 @@ CASES = (
     Row(ACCEPTED, ANSWERED, ANY, ANY, ANY, ANY, Verdict.HOLD),
     Row(ACCEPTED, UP, ANY, UNKNOWN, ANY, ANY, Verdict.HOLD),
     Row(DIALLED, UP, OTHER, UNKNOWN, ANY, ANY, Verdict.HOLD),
-    Row(DIALLED, UP, SAME, UNKNOWN, ANY, ANY, Verdict.YIELD),
+    Row(DIALLED, UP, SAME, ANY, ANY, ANY, Verdict.YIELD),
     # a second connection that was held, and the first is alive
     Row(ACCEPTED, UP, SAME, HEARD, ANY, ANY, Verdict.CROSSED),
     Row(ACCEPTED, UP, OTHER, HEARD, ANY, ANY, Verdict.CONFLICT),
-    Row(DIALLED, UP, OTHER, HEARD, ANY, ANY, Verdict.CONFLICT),
     Row(ACCEPTED, UP, ANY, CONFIRMED, ANY, ANY, Verdict.CROSSED),
+    Row(DIALLED, UP, OTHER, ALIVE, ANY, ANY, Verdict.CONFLICT),
 )
 
 

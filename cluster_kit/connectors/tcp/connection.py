@@ -5,7 +5,7 @@ A connection has one state, that of its ``LinkProtocol``. Its meaning depends on
 ============  ===================================  ===========================================
 state         we dialled                           we accepted
 ============  ===================================  ===========================================
-``SILENT``    the stream is not open yet           no hello yet: the peer is a stranger
+``SILENT``    the stream is not open yet           no hello yet
 ``GREETED``   our hello is out                     the hello is in, and judged or held
 ``ANSWERED``  the answer is in, and held           our answer is out, no confirmation yet
 ``UP``        linked                               linked
@@ -35,10 +35,10 @@ class Connection:
 
     Attributes:
         number: Its number.
-        link: The protocol as seen from our end, with the state.
+        protocol: The link protocol as seen from our end, with the state.
         peer: The other end as it introduced itself; before that, the node that we dial.
         sent: What the peer knows about us: our identity as we sent it last.
-        target: The node that we dialled, ``None`` if we accepted.
+        dialled_at: The address that we dialled; ``None`` if we accepted.
         wanted: Whether we want the link for ourselves. That is settled when the link comes up:
             before, the ``connect`` that wants it may be given up.
         peer_wants: Whether the peer wanted the link when it introduced itself.
@@ -50,10 +50,10 @@ class Connection:
     """
 
     number: int
-    link: LinkProtocol
+    protocol: LinkProtocol
     peer: Node
     sent: Identity
-    target: Node | None = None
+    dialled_at: str | None = None
     wanted: bool = False
     peer_wants: bool = False
     peer_leaves: bool = False
@@ -69,20 +69,24 @@ class Connection:
         return self.peer.key
 
     @property
+    def is_dialled(self) -> bool:
+        """Whether we dialled; otherwise we accepted."""
+        return self.protocol.role is Role.DIALLER
+
+    @property
     def awaits_answer(self) -> bool:
         """Whether we dialled, our hello is out, and nothing has come back yet."""
-        return self.target is not None and self.link.state is LinkState.GREETED
+        return self.is_dialled and self.protocol.state is LinkState.GREETED
 
     @property
     def is_unanswered(self) -> bool:
         """Whether we dialled, and no answer has come back, or the stream isn't even open."""
-        return self.target is not None and self.link.state in (LinkState.SILENT, LinkState.GREETED)
+        return self.is_dialled and self.protocol.state in (LinkState.SILENT, LinkState.GREETED)
 
     def introduce(self, identity: Identity) -> None:
         """Record how the peer introduces itself; without an address it has the one we dialled."""
-        self.peer = identity.node()
-        if self.peer.address is None and self.target is not None:
-            self.peer = self.peer.evolve(address=self.target.address)
+        peer = identity.node()
+        self.peer = peer if peer.address else peer.evolve(address=self.dialled_at)
         self.peer_wants = identity.wanted
         self.peer_leaves = identity.leaving
         self.features = tuple(identity.features)
@@ -91,7 +95,7 @@ class Connection:
         """Whether the link can carry messages: both ends have the feature."""
         return MESSAGES in us.features and MESSAGES in self.features
 
-    def greet(self, data: bytes) -> None:
+    def add_greeting(self, data: bytes) -> None:
         """Add a piece of the peer's greeting.
 
         Raises:
@@ -104,9 +108,9 @@ class Connection:
             raise RemoteProtocolError(f"link: greeting of more than {most}")
 
     def take_greetings(self, us: Presence) -> tuple[bytes | None, bytes]:
-        """Return the peer's greeting and ours, and keep neither.
+        """Return the peer's greeting, ``None`` if the link carries no messages, and ours.
 
-        The peer's is ``None`` where the link can't carry messages.
+        Neither is kept.
         """
         greeting = b"".join(self._greeting) if self.carries_messages(us) else None
         sent = self.sent_greeting
@@ -125,7 +129,7 @@ class Connection:
         """
         if node.name is not None:
             return self.name == node.name
-        return self.target is not None and self.target.address == node.address
+        return self.dialled_at == node.address
 
     def changes(self, us: Presence) -> Iterator[Frame]:
         """Yield the frames that inform the peer of changes of this node and of our wish."""
@@ -143,7 +147,7 @@ class Connections:
     """All connections, and for each name those that play a part in arbitration.
 
     Attributes:
-        strangers: Connections without a hello, by number.
+        unintroduced: Connections that we accepted, and that brought no hello yet, by number.
         by_number: All others, by number.
         links: The links, by the peer's name. Links and ``answered`` are the incumbents: at most one
             connection for each name.
@@ -152,28 +156,29 @@ class Connections:
     """
 
     def __init__(self) -> None:
-        self.strangers: dict[int, LinkProtocol] = {}
+        self.unintroduced: dict[int, LinkProtocol] = {}
         self.by_number: dict[int, Connection] = {}
         self.links: dict[str, Connection] = {}
         self.answered: dict[str, Connection] = {}
         self.held: dict[str, Connection] = {}
 
     def accept(self, number: int) -> LinkProtocol:
-        """Add a connection that a stranger opened to us, and return its protocol."""
-        link = self.strangers[number] = LinkProtocol(Role.ACCEPTOR)
-        return link
+        """Add a connection that a peer opened to us, and return its protocol."""
+        protocol = self.unintroduced[number] = LinkProtocol(Role.ACCEPTOR)
+        return protocol
 
     def introduced(self, number: int, identity: Identity, sent: Identity) -> Connection:
-        """Make a stranger that has introduced itself by ``identity`` a peer."""
-        connection = Connection(number, self.strangers.pop(number), identity.node(), sent)
+        """Return the connection of a peer that has now introduced itself."""
+        connection = Connection(number, self.unintroduced.pop(number), identity.node(), sent)
         connection.introduce(identity)
         self.by_number[number] = connection
         return connection
 
     def dial(self, number: int, target: Node, sent: Identity) -> None:
         """Add a connection that we dial."""
-        link = LinkProtocol(Role.DIALLER)
-        self.by_number[number] = Connection(number, link, target, sent, target=target)
+        self.by_number[number] = Connection(
+            number, LinkProtocol(Role.DIALLER), target, sent, dialled_at=target.address
+        )
 
     def incumbent(self, name: str) -> Connection | None:
         """Return the connection that counts for ``name``."""
@@ -221,7 +226,7 @@ class Connections:
                 LinkState.GREETED if any(dial.awaits_answer for dial in dials) else LinkState.SILENT
             )
         lower = Name.OURS if own_name < newcomer.name else Name.THEIRS
-        return Case(newcomer.link.role, state, process, sign, our_dial, lower)
+        return Case(newcomer.protocol.role, state, process, sign, our_dial, lower)
 
     def echo(self) -> None:
         """Note that our own hello came in, so one of our dials has reached this node."""

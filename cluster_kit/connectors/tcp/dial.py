@@ -1,8 +1,9 @@
-"""Dials: tries the ways to an address, one after the other, until one leads to a link.
+"""Dials: tries the endpoints of an address in turn, until one leads to a link.
 
-An address is ``host:port``, and its host name may resolve to several IP addresses. Each of them may
-be another node, or this one. ``Dialler`` serves each ``connect``, ``Route`` knows the ways to one
-address, and ``OwnEnds`` remembers which addresses lead back to this node.
+An address is ``host:port``. Its host name may resolve to several IP addresses, so it has several
+endpoints, and each of them may be another node, or this one. ``Dialler`` serves each ``connect``,
+``Route`` tries the endpoints of one address, and ``OwnEnds`` remembers which lead back to this
+node.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from math import inf
 
+from cluster_kit.connectors.tcp.actions import Action, AttemptFailed, Linked
 from cluster_kit.connectors.tcp.faults import GIVE_PORT, DialFault, network_fault
-from cluster_kit.connectors.tcp.links import Action, AttemptFailed, Linked
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectError, ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network import Endpoint, Network, Stream
@@ -25,7 +26,7 @@ log = logging.getLogger("cluster_kit.connectors.tcp")
 STAGGER_S = 0.25  # from one address of a host name to the next, while the first has not answered
 OURS_S = 60.0  # an address that is ours may become another machine's
 MAX_ENDS = 64  # interfaces and their aliases; no peer can choose where we accept connections
-_LASTING = (ConnectReason.CROSSED, ConnectReason.CONFLICT)  # another address wouldn't help
+_LASTING = (ConnectReason.CROSSED, ConnectReason.CONFLICT)  # another endpoint wouldn't help
 
 
 class Dialler:
@@ -58,7 +59,7 @@ class Dialler:
         self._is_stopped = False
 
     async def connect(self, node: Node) -> Node:
-        """Want a link to ``node``, and return the peer once it is up."""
+        """Return the peer once a link to ``node`` is up; try all endpoints of its address."""
         if node.address is None and self._throttle.passes("no address", self._loop.time()):
             log.warning("%s: no address known; %s", node, GIVE_PORT)
         avoid = self._own_ends.include
@@ -70,16 +71,17 @@ class Dialler:
                 return outcome.peer
             error = outcome.error
             if error.reason is ConnectReason.SELF and route and self._own_ends.include(route.at):
-                error = DialFault.of(ConnectReason.SELF).error(node)  # which is final
+                error = DialFault.of(ConnectReason.SELF).error(node)  # we have proof: not retryable
             errors.append(error)
+        # the next ``connect`` may succeed where one endpoint failed only for now
         raise max(errors, key=lambda error: error.retryable)
 
     def _tries_on(self, error: ConnectError) -> bool:
-        """Whether to try the next way after ``error``."""
+        """Whether to try the next endpoint after ``error``."""
         return error.reason not in _LASTING and not self._is_stopped
 
     async def _attempt(self, node: Node, route: Route | None) -> Linked | AttemptFailed:
-        """Ask the table for a link once; if it dials, then by the next way of ``route``."""
+        """Ask the table for a link once; if it dials, then the next endpoint of ``route``."""
         attempt = self._table.next_number()
         outcome: asyncio.Future[Linked | AttemptFailed] = self._loop.create_future()
         self._outcomes[attempt] = outcome
@@ -112,12 +114,12 @@ class Dialler:
             self._opened(conn, stream)
 
     def give_up(self, conn: int) -> None:
-        """Dial no longer for the attempt of this number; does nothing once its stream is open."""
+        """Stop dialling for the attempt of this number; does nothing once its stream is open."""
         if conn in self._tasks:
             self._tasks[conn].cancel()
 
     def settle(self, outcome: Linked | AttemptFailed) -> None:
-        """Let a ``connect`` have its outcome."""
+        """Give a waiting ``connect`` its outcome."""
         waiting = self._outcomes.get(outcome.attempt)
         if waiting is not None and not waiting.done():
             waiting.set_result(outcome)
@@ -127,7 +129,7 @@ class Dialler:
         self._own_ends.add(end)
 
     def stop(self) -> None:
-        """Let the calls that wait try no other address."""
+        """Let the waiting calls try no other endpoint."""
         self._is_stopped = True
 
     async def ended(self) -> None:
@@ -137,15 +139,15 @@ class Dialler:
 
 
 class Route:
-    """The ways to one address: the IP addresses that its host name resolves to.
+    """The endpoints of one address: the IP addresses that its host name resolves to.
 
     Args:
         network: The network to dial on.
         address: ``host:port``.
-        avoid: Returns whether an end of connections is not worth a try.
+        avoid: Returns whether an endpoint is not worth a try.
 
     Attributes:
-        at: The address and port that were reached last.
+        at: The endpoint that was reached last.
     """
 
     def __init__(
@@ -155,36 +157,36 @@ class Route:
         self._network = network
         self._address = address
         self._avoid = avoid
-        self._left: list[Endpoint] | None = None  # None before the look-up
+        self._untried: list[Endpoint] | None = None  # None before the look-up
         self._avoided = False
 
     @property
     def has_more(self) -> bool:
-        """Whether there is a way that has not been tried yet."""
-        return bool(self._left)
+        """Whether there is an endpoint that has not been tried yet."""
+        return bool(self._untried)
 
     @property
     def is_avoided(self) -> bool:
-        """Whether there are no ways but those to avoid."""
-        return self._avoided and self._left == [] and self.at is None
+        """Whether there are no endpoints but those to avoid."""
+        return self._avoided and self._untried == [] and self.at is None
 
     async def look_up(self) -> None:
-        """Find out which ways there are, unless that is known already.
+        """Look up the endpoints, unless they are known already.
 
         Raises:
             NetworkError: The host can't be looked up.
         """
-        if self._left is None:
+        if self._untried is None:
             host, port = split_address(self._address)
-            ways = [Endpoint(address, port) for address in await self._network.resolve(host)]
-            self._left = [way for way in ways if not self._avoid(way)]
-            self._avoided = len(self._left) < len(ways)
+            endpoints = [Endpoint(address, port) for address in await self._network.resolve(host)]
+            self._untried = [each for each in endpoints if not self._avoid(each)]
+            self._avoided = len(self._untried) < len(endpoints)
 
     async def dial(self) -> Stream:
-        """Return a stream by the first way that answers, of those not tried yet.
+        """Return a stream to the first endpoint that answers, of those not tried yet.
 
-        A slow way doesn't hold up the next one. Source: RFC 8305, section 5, which waits as long
-        between two attempts.
+        A slow one doesn't hold up the next: that is dialled after ``STAGGER_S``. Those that were
+        still being dialled in the end count as not tried. Source: RFC 8305, section 5.
 
         Raises:
             NetworkError: None of them can be reached.
@@ -195,27 +197,27 @@ class Route:
         try:
             stream = await self._first(trying)
         finally:
-            assert self._left is not None
-            self._left += trying.values()
+            assert self._untried is not None
+            self._untried += trying.values()
             await _call_off(trying, stream)
         return stream
 
     async def _first(self, trying: dict[asyncio.Task[Stream], Endpoint]) -> Stream:
         """Return the first stream; ``trying`` holds the dials under way, also if this raises."""
-        assert self._left is not None
+        assert self._untried is not None
         error = NetworkError("no address", fault=NetworkFault.NO_SUCH_NAME)
-        while self._left or trying:
-            if self._left:
-                way = self._left.pop(0)
-                trying[asyncio.create_task(self._network.dial(way))] = way
-            patience_s = STAGGER_S if self._left else None
+        while self._untried or trying:
+            if self._untried:
+                endpoint = self._untried.pop(0)
+                trying[asyncio.create_task(self._network.dial(endpoint))] = endpoint
+            patience_s = STAGGER_S if self._untried else None
             first = asyncio.FIRST_COMPLETED
             done, _ = await asyncio.wait(trying, timeout=patience_s, return_when=first)
             for task in [task for task in trying if task in done]:  # in the order of their start
-                way = trying.pop(task)
+                endpoint = trying.pop(task)
                 failure = task.exception()
                 if failure is None:
-                    self.at = way
+                    self.at = endpoint
                     return task.result()
                 if not isinstance(failure, NetworkError):
                     raise failure
@@ -246,9 +248,9 @@ def _abort(dial: asyncio.Task[Stream]) -> None:
 
 
 class OwnEnds:
-    """Remembers for ``OURS_S`` seconds where our own hello arrived. Pure.
+    """Remembers for ``OURS_S`` seconds at which endpoints our own hello arrived. Pure.
 
-    Only that makes an address ours: what a peer says about an address proves nothing.
+    Nothing else makes an endpoint ours: what a peer says about an address proves nothing.
 
     Args:
         now_s: The clock.

@@ -17,6 +17,7 @@ from cluster_kit.abc import LinkReport
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback, is_unspecified
 from cluster_kit.node import BootId, Node, host_and_port
+from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.frames import MAX_HINTS, Hint, Hints
 
 FEATURE = "exchange"  # in the identity of a node that wants hints
@@ -27,7 +28,7 @@ BATCH_S = 0.25  # between two batches, so that links that come up together are s
 _REPEATED = 8  # hints that each peer gets again in a round
 _MAX_BURST = 1024  # hints that one peer may give at once
 _REFILL_PER_S = 64.0
-_MAX_HINTED = 4096  # bounds the memory that invented nodes cost
+_MAX_HINTED = 4096  # bounds the memory that made-up nodes cost
 _MAX_LEFT = 1024  # the same for nodes that have left
 
 
@@ -39,27 +40,13 @@ class _ExchangeLink:
         conn: Its connection.
         peer: The other end.
         owed: Names of the nodes about which the peer is owed a hint; ``None`` if it wants none.
+        allowance: Limits how many hints the peer may give.
     """
 
     conn: int
     peer: Node
     owed: dict[str, None] | None
-
-
-@dataclass(slots=True)
-class _Allowance:
-    """How many more hints a peer may give: a token bucket."""
-
-    left: float = _MAX_BURST
-    since_s: float = 0.0
-
-    def take(self, wanted: int, now_s: float) -> int:
-        """Return how many of the wanted hints are granted."""
-        self.left = min(_MAX_BURST, self.left + (now_s - self.since_s) * _REFILL_PER_S)
-        self.since_s = now_s
-        granted = min(wanted, int(self.left))
-        self.left -= granted
-        return granted
+    allowance: TokenBucket
 
 
 @dataclass(slots=True)
@@ -72,7 +59,6 @@ class Exchange:
 
     local: Node
     _links: dict[str, _ExchangeLink] = field(default_factory=dict)
-    _allowances: dict[str, _Allowance] = field(default_factory=dict)
     _hinted: dict[str, float] = field(default_factory=dict)  # until when, by name
     _left: dict[str, BootId | None] = field(default_factory=dict)
     _round: int = 0
@@ -87,31 +73,30 @@ class Exchange:
         """Whether any peer is owed a hint."""
         return any(link.owed for link in self._links.values())
 
-    def up(self, conn: int, peer: Node, *, listens: bool) -> None:
-        """Add a link that is up; ``listens`` says whether its peer wants hints."""
+    def up(self, conn: int, peer: Node, *, wants_hints: bool) -> None:
+        """Add a link that is up."""
         for link in self._links.values():
             if link.owed is not None:
                 link.owed[peer.key] = None
-        self._links[peer.key] = _ExchangeLink(
-            conn, peer, dict.fromkeys(self._links) if listens else None
-        )
-        self._allowances[peer.key] = _Allowance()
+        owed = dict.fromkeys(self._links) if wants_hints else None
+        allowance = TokenBucket(_REFILL_PER_S, _MAX_BURST)
+        self._links[peer.key] = _ExchangeLink(conn, peer, owed, allowance)
 
     def down(self, peer: Node, *, left: bool) -> None:
         """Remove a link that is down; hints of a run that has ``left`` are ignored from now on."""
         self._links.pop(peer.key, None)
-        self._allowances.pop(peer.key, None)
         if left:
             self._left[peer.key] = peer.boot_id
             if len(self._left) > _MAX_LEFT:
                 del self._left[next(iter(self._left))]
 
     def repeat(self) -> None:
-        """Begin the next round: owe each peer another few of our links again."""
+        """Begin the next round: owe each peer hints about another few of our links again."""
         names = list(self._links)
         start = self._round * _REPEATED
         self._round += 1
-        window = [names[(start + i) % len(names)] for i in range(min(_REPEATED + 1, len(names)))]
+        count = min(_REPEATED + 1, len(names))  # one more, as a peer gets no hint about itself
+        window = [names[(start + i) % len(names)] for i in range(count)]
         for name, link in self._links.items():
             if link.owed is not None:
                 link.owed |= {each: None for each in window if each != name}
@@ -130,18 +115,19 @@ class Exchange:
         link = self._links.get(name)
         return Hint.of(link.peer) if link and link.peer.address else None
 
-    def receive(self, sender: Node, peers: Hints, *, nearby: bool, now_s: float) -> list[Node]:
-        """Return the nodes of ``peers`` that are worth a dial.
+    def receive(self, sender: Node, frame: Hints, *, nearby: bool, now_s: float) -> list[Node]:
+        """Return the nodes of ``frame`` that are worth a dial.
 
         Args:
             sender: The peer that sent the frame.
-            peers: The frame.
+            frame: The hints.
             nearby: Whether the sender is on this machine, so that its loopback is ours.
             now_s: The time.
         """
-        allowance = self._allowances.get(sender.key)
-        granted = allowance.take(len(peers.hints), now_s) if allowance else 0
-        nodes = [hint.node() for hint in peers.hints[:granted]]
+        link = self._links.get(sender.key)
+        if link is None:
+            return []
+        nodes = [hint.node() for hint in frame.hints if link.allowance.take(now_s)]
         useful = [node for node in nodes if self._is_of_use(node, nearby)]
         return [node for node in useful if self._admits(node, now_s)]
 
@@ -166,36 +152,36 @@ class Exchanger:
 
     Args:
         local: This node.
-        links: The worker, which gets the hints.
+        report: The worker, which gets the hints.
         send: Sends a frame on the connection of this number.
     """
 
-    def __init__(self, local: Node, links: LinkReport, send: Callable[[int, Hints], None]) -> None:
+    def __init__(self, local: Node, report: LinkReport, send: Callable[[int, Hints], None]) -> None:
         self._exchange = Exchange(local)
-        self._links = links
+        self._report = report
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._sent_at_s = -BATCH_S
         self._due: asyncio.TimerHandle | None = None
         self._next_round = self._loop.call_later(REPEAT_S, self._repeat)
 
-    def up(self, conn: int, peer: Node, *, listens: bool) -> None:
-        """Send the peer of a new link hints about our other links, and those a hint about it."""
-        self._exchange.up(conn, peer, listens=listens)
-        self._links.hint(peer, HINT_TTL_S)
+    def up(self, conn: int, peer: Node, *, wants_hints: bool) -> None:
+        """Exchange hints about the peer of a new link and about the peers of the others."""
+        self._exchange.up(conn, peer, wants_hints=wants_hints)
+        self._report.hint(peer, HINT_TTL_S)
         self._send_soon()
 
     def down(self, peer: Node, reason: Reason) -> None:
-        """Pass on a peer no longer; one that was lost stays a hint for a while."""
+        """Stop passing on a peer; one whose link broke stays a hint for a while."""
         self._exchange.down(peer, left=reason is Reason.LEFT)
         if reason in (Reason.CLOSED, Reason.SILENT):
-            self._links.hint(peer, LOST_TTL_S)
+            self._report.hint(peer, LOST_TTL_S)
 
-    def receive(self, sender: Node, peers: Hints, *, nearby: bool) -> None:
+    def receive(self, sender: Node, frame: Hints, *, nearby: bool) -> None:
         """Give the worker the hints of a peer."""
         now_s = self._loop.time()
-        for node in self._exchange.receive(sender, peers, nearby=nearby, now_s=now_s):
-            self._links.hint(node, HINT_TTL_S)
+        for node in self._exchange.receive(sender, frame, nearby=nearby, now_s=now_s):
+            self._report.hint(node, HINT_TTL_S)
 
     def stop(self) -> None:
         """Send nothing more."""
@@ -206,7 +192,7 @@ class Exchanger:
     def _repeat(self) -> None:
         self._next_round = self._loop.call_later(REPEAT_S, self._repeat)
         for peer in self._exchange.peers:
-            self._links.hint(peer, HINT_TTL_S)
+            self._report.hint(peer, HINT_TTL_S)
         self._exchange.repeat()
         self._send_soon()
 
@@ -218,5 +204,5 @@ class Exchanger:
     def _send_batch(self) -> None:
         self._due = None
         self._sent_at_s = self._loop.time()
-        for conn, peers in self._exchange.take():
-            self._send(conn, peers)
+        for conn, frame in self._exchange.take():
+            self._send(conn, frame)

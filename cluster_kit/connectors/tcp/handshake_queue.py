@@ -1,7 +1,7 @@
 """Bounds how many TLS handshakes that peers began are under way at a time.
 
 A handshake under way takes about 50 KB, nearly all of it OpenSSL's. Before it begins, a connection
-takes no more than the bytes received. So a stranger that sends a ClientHello and falls silent costs
+takes no more than the bytes received. So a peer that sends a ClientHello and falls silent costs
 little: its connection waits for the first record, then in the queue, and makes way when others
 wait.
 """
@@ -104,7 +104,12 @@ class QueuedStream(Stream):
 
 
 class HandshakeQueue:
-    """Lets streams have their turns, in order; hosts with the fewest turns under way go first."""
+    """Lets streams have their turns, in order; hosts with the fewest turns under way go first.
+
+    A turn ends with ``release``. If others wait, it also ends after ``TURN_S``, or earlier in a
+    crowd: then turns are so short that all who wait get one within ``WAIT_S``. They stay that short
+    until nobody waits any more, as the crowd shrinks only because its members have had their turns.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

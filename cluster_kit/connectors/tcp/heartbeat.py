@@ -10,17 +10,7 @@ nor its round trips long.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from math import inf
-from typing import TYPE_CHECKING
-
-from cluster_kit.attended import AttendedClock
 from cluster_kit.wire.frames import Ping, Pong
-from cluster_kit.wire.link import Role
-
-if TYPE_CHECKING:
-    from cluster_kit.connectors.tcp.session import Session
 
 _US = 1_000_000
 _WRAP = 2**32  # a token is our clock in microseconds, in 32 bits: it repeats after an hour
@@ -80,58 +70,3 @@ class Heartbeat:
         """When the peer counts as dead, unless there is a sign of life before."""
         silent_at_s = self._heard_s + self._silent_s
         return silent_at_s if self._probe_ends_s is None else min(silent_at_s, self._probe_ends_s)
-
-
-class Pulse:
-    """Sends the pings of all links, and gives up those whose peer is overdue, by one timer.
-
-    A timer that fires late gives up nobody: what arrived in the meantime must be read first.
-
-    Args:
-        clock: Attended time, which the pulse ticks.
-        heartbeat_s: Seconds between two pings.
-        sessions: All connections whose stream is open.
-        give_up: Called with each connection that is overdue.
-    """
-
-    def __init__(
-        self,
-        clock: AttendedClock,
-        heartbeat_s: float,
-        sessions: Mapping[int, Session],
-        give_up: Callable[[Session], None],
-    ) -> None:
-        self._clock = clock
-        self._heartbeat_s = heartbeat_s
-        self._sessions = sessions
-        self._give_up = give_up
-        self._loop = asyncio.get_running_loop()
-        self._ping_at_s = self._loop.time()
-
-    def start(self) -> None:
-        """Begin with the first beat."""
-        self._beat()
-
-    def stop(self) -> None:
-        """Beat no more."""
-        self._timer.cancel()
-
-    def _beat(self) -> None:
-        """Send pings once per heartbeat; a beat in between only judges who may be overdue."""
-        late_s = self._clock.tick()
-        now_s = self._clock.now_s()
-        is_ping_due = self._loop.time() >= self._ping_at_s
-        if is_ping_due:
-            self._ping_at_s = self._loop.time() + self._heartbeat_s
-        for session in list(self._sessions.values()):
-            if late_s < self._heartbeat_s / 2 and session.overdue_at_s <= now_s:
-                self._give_up(session)
-            elif is_ping_due and session.is_up and session.link.role is Role.DIALLER:
-                session.send(session.heartbeat.ping(now_s))
-        self._beat_later(now_s)
-
-    def _beat_later(self, now_s: float) -> None:
-        sessions = self._sessions.values()
-        overdue_at_s = min((session.overdue_at_s for session in sessions), default=inf)
-        judge_at_s = self._loop.time() + max(overdue_at_s - now_s, self._heartbeat_s / 2)
-        self._timer = self._loop.call_at(min(self._ping_at_s, judge_at_s), self._beat)

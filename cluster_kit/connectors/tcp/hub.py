@@ -6,7 +6,7 @@ actions, and ``_apply`` carries these out in order:
 ==============================  ==============  ====================================================
 what happens                    enters at       and then
 ==============================  ==============  ====================================================
-the worker wants a link         ``connect``     ``Dialler`` asks the table, and waits
+the worker calls ``connect``    ``connect``     ``Dialler`` asks the table, and waits
 a peer dials us                 ``_accept``     ``Admission`` lets it in, and a session is opened
 our dial has reached a peer     ``_dialled``    a session is opened, and the table says hello
 bytes arrive                    ``received``    ``LinkProtocol.receive`` makes frames of them
@@ -29,15 +29,7 @@ from collections.abc import Iterable
 
 from cluster_kit.abc import LinkReport
 from cluster_kit.attended import AttendedClock
-from cluster_kit.connectors.tcp.admission import Admission
-from cluster_kit.connectors.tcp.connection import MESSAGES
-from cluster_kit.connectors.tcp.dial import Dialler
-from cluster_kit.connectors.tcp.exchange import FEATURE, Exchanger
-from cluster_kit.connectors.tcp.faults import DialFault, untrusted
-from cluster_kit.connectors.tcp.handshake import not_itself
-from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
-from cluster_kit.connectors.tcp.incidents import Incidents
-from cluster_kit.connectors.tcp.links import (
+from cluster_kit.connectors.tcp.actions import (
     Action,
     AttemptFailed,
     Changed,
@@ -50,10 +42,19 @@ from cluster_kit.connectors.tcp.links import (
     PeerLeaving,
     Probe,
     Rekeyed,
-    Report,
+    ReportAction,
     Up,
     Write,
 )
+from cluster_kit.connectors.tcp.admission import Admission
+from cluster_kit.connectors.tcp.connection import MESSAGES
+from cluster_kit.connectors.tcp.dial import Dialler
+from cluster_kit.connectors.tcp.exchange import FEATURE, Exchanger
+from cluster_kit.connectors.tcp.faults import DialFault, untrusted
+from cluster_kit.connectors.tcp.handshake import not_itself
+from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.connectors.tcp.incidents import Incidents
+from cluster_kit.connectors.tcp.pulse import Pulse
 from cluster_kit.connectors.tcp.session import Session, no_link_to
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, RemoteProtocolError, UntrustedError
@@ -73,7 +74,7 @@ from cluster_kit.wire.frames import (
     Refusal,
     encode,
 )
-from cluster_kit.wire.link import LinkProtocol, Role
+from cluster_kit.wire.link import LinkProtocol
 
 HANDSHAKE_S = 5.0  # as long as a connect may take by default
 PROBE_S = 2.0  # less than a handshake, so that a held newcomer can still be answered
@@ -81,52 +82,56 @@ FLUSH_S = 0.5  # for the last bytes to leave, even if TCP has to send one packet
 
 
 class TcpHub:
-    """Serves one node.
+    """Holds the links of one node, from its creation to ``stop``.
 
     Args:
         local: This node, with name, boot and address.
-        links: The worker, to which links are reported.
+        report: The worker, to which links are reported.
+        listener: Where peers dial this node. The hub owns it from now on.
         heartbeat_s: Seconds between two signs of life.
         silent_s: Seconds without one after which a link is down.
         exchange: Whether to exchange hints with peers, about the nodes that each is linked to.
     """
 
     def __init__(
-        self, local: Node, links: LinkReport, *, heartbeat_s: float, silent_s: float, exchange: bool
+        self,
+        local: Node,
+        report: LinkReport,
+        listener: Listener,
+        *,
+        heartbeat_s: float,
+        silent_s: float,
+        exchange: bool,
     ) -> None:
-        self._links = links
+        self._report = report
+        self._listener = listener
         self._silent_s = silent_s
-        self._clock = AttendedClock(links.network.clock.monotonic_s, heartbeat_s)
-        self._exchanger = Exchanger(local, links, self._send) if exchange else None
+        self._clock = AttendedClock(report.network.clock.monotonic_s, heartbeat_s)
+        self._exchanger = Exchanger(local, report, self._send) if exchange else None
         self._table = LinkTable(
             local,
-            links.fence,
+            report.fence,
             (FEATURE, MESSAGES) if exchange else (MESSAGES,),
-            secrets=links.security.secret_ids,
-            greeting=lambda: links.greeting,
+            secrets=report.security.secret_ids,
+            greeting=lambda: report.greeting,
         )
         self._sessions: dict[int, Session] = {}
-        self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
-        self._dialler = Dialler(links.network, self._table, self._apply, self._dialled)
-        self._admission = Admission(links)
+        self._dialler = Dialler(report.network, self._table, self._apply, self._dialled)
+        self._admission = Admission(report)
         self._incidents = Incidents(self._clock.now_s)
         self._stopped = False
-        self._emptied = asyncio.Event()
-
-    # -- life ------------------------------------------------------------------------------------
-
-    def serve(self, listener: Listener) -> None:
-        """Accept connections on ``listener``, which the hub owns from now on."""
-        self._listener = listener
+        self._session_ended = asyncio.Event()
         listener.start(self._accept)
-        self._pulse.start()
+        self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
+
+    # -- what the worker asks for ----------------------------------------------------------------
 
     async def connect(self, node: Node) -> Node:
-        """Want a link to ``node``, and return the peer once it is up."""
+        """Return the peer once a link to ``node`` is up."""
         return await self._dialler.connect(node)
 
     def disconnect(self, node: Node) -> None:
-        """Want the link to ``node`` no longer."""
+        """Give up our wish for the link to ``node``."""
         self._apply(self._table.disconnect(node))
 
     async def send(self, node: Node, payload: bytes) -> None:
@@ -139,7 +144,7 @@ class TcpHub:
     def update(self, local: Node, leaving: bool) -> None:
         """Send all peers this node's metadata, and whether it is leaving; nothing else changes."""
         local = self._table.local.evolve(metadata=local.metadata)
-        secrets = self._links.security.secret_ids
+        secrets = self._report.security.secret_ids
         self._apply(self._table.update(local, leaving, secrets=secrets))
 
     async def stop(self) -> None:
@@ -156,19 +161,13 @@ class TcpHub:
         await self._listener.close()
         await self._dialler.ended()
         while self._sessions:
-            self._emptied.clear()
-            await self._emptied.wait()
+            self._session_ended.clear()
+            await self._session_ended.wait()
         patience.cancel()
 
     def _abort(self) -> None:
         for session in self._sessions.values():
             session.abort()
-
-    def _give_up(self, session: Session) -> None:
-        """Close a connection whose peer has been silent for too long."""
-        fault = DialFault.of(ConnectReason.TIMEOUT)
-        self._apply(self._table.closed(session.conn, Reason.SILENT, fault))
-        session.abort()
 
     # -- connections -----------------------------------------------------------------------------
 
@@ -179,7 +178,7 @@ class TcpHub:
             stream.abort()
             return
         if not self._admission.admit(conn, host):
-            self._incidents.stranger(host, "too many connections that are not links yet")
+            self._incidents.never_up(host, "too many connections that are not links yet")
             stream.abort()
             return
         stream, wait_s = self._admission.protect(conn, stream)
@@ -190,15 +189,20 @@ class TcpHub:
             session.start()
 
     def _dialled(self, conn: int, stream: Stream) -> None:
-        stream = self._links.security.protect(stream, dialled=True)
-        self._open(conn, stream, self._table.link(conn)).start()
+        stream = self._report.security.protect(stream, dialled=True)
+        self._open(conn, stream, self._table.protocol_of(conn)).start()
         self._apply(self._table.established(conn))
 
-    def _open(self, conn: int, stream: Stream, link: LinkProtocol) -> Session:
+    def _open(self, conn: int, stream: Stream, protocol: LinkProtocol) -> Session:
         now_s = self._clock.now_s()
-        heartbeat = Heartbeat(now_s, self._silent_s)
-        deadline_s = now_s + HANDSHAKE_S
-        session = Session(self, conn, stream, link=link, heartbeat=heartbeat, deadline_s=deadline_s)
+        session = Session(
+            self,
+            conn,
+            stream,
+            protocol=protocol,
+            heartbeat=Heartbeat(now_s, self._silent_s),
+            deadline_s=now_s + HANDSHAKE_S,
+        )
         self._sessions[conn] = session
         return session
 
@@ -210,7 +214,7 @@ class TcpHub:
         if certified is not None:
             self._admission.proved(session.conn)
         try:
-            for frame in session.link.receive(data):
+            for frame in session.protocol.receive(data):
                 if certified is not None and (lie := not_itself(certified, frame)):
                     self._impostor(session, lie)
                     return
@@ -230,7 +234,7 @@ class TcpHub:
         match frame:
             case Payload():
                 if session.carries and session.peer:
-                    self._links.message(session.peer, frame.payload)
+                    self._report.message(session.peer, frame.payload)
             case Ping():
                 session.send(Pong(token=frame.token))
                 self._measured(session, session.heartbeat.rtt_reported(frame))
@@ -248,19 +252,19 @@ class TcpHub:
                 self._apply(self._table.receive(session.conn, frame))
 
     def _has_room(self, session: Session, hello: Hello) -> bool:
-        """Whether there is room for a link to the peer that says ``frame``."""
+        """Whether there is room for a link to the peer that says ``hello``."""
         identity = hello.identity
-        if identity is None or identity.fence != self._links.fence:
+        if identity is None or identity.fence != self._report.fence:
             return True  # the table will refuse it
-        links = len(self._sessions)
-        if self._admission.has_room(session.conn, session.host, identity, links):
+        open_streams = len(self._sessions)
+        if self._admission.has_room(session.conn, session.host, identity, open_streams):
             return True
         self._incidents.no_room(session.host, identity.node())
         return False
 
     def _measured(self, session: Session, rtt_s: float | None) -> None:
         if rtt_s is not None and session.peer is not None:
-            self._links.rtt(session.peer, rtt_s)
+            self._report.rtt(session.peer, rtt_s)
 
     def _unprotected(self, session: Session, error: UntrustedError, data: memoryview) -> None:
         """Close a connection whose peer speaks TLS while this node does not.
@@ -269,7 +273,7 @@ class TcpHub:
         since anybody could have sent it, but logs it for its operator.
         """
         self._distrusted(session, error)
-        if session.link.role is Role.ACCEPTOR and PROTOCOL in bytes(data):
+        if not session.is_dialled and PROTOCOL in bytes(data):
             session.write(encode(Refusal(reason=ConnectReason.AUTH)))
             session.close(self._clock.now_s() + FLUSH_S)
         else:
@@ -280,19 +284,18 @@ class TcpHub:
 
         If we accepted, it is logged; if we dialled, ``connect`` raises it.
         """
-        is_acceptor = session.link.role is Role.ACCEPTOR
         if isinstance(error, UntrustedError):
             fault = untrusted(error)
-            if is_acceptor:
+            if not session.is_dialled:
                 self._incidents.untrusted(session.host, fault.cause)
         else:
             fault = DialFault.of(ConnectReason.PROTOCOL, str(error))
-            if is_acceptor:
-                self._incidents.stranger(session.host, error)
+            if not session.is_dialled:
+                self._incidents.never_up(session.host, error)
         self._apply(self._table.closed(session.conn, fault=fault))
 
     def _impostor(self, session: Session, lie: str) -> None:
-        """Close the connection of a member that introduces itself by another node's name."""
+        """Close the connection of a member that introduces itself under another node's name."""
         self._incidents.untrusted(session.host, lie)
         self._apply(self._table.closed(session.conn, fault=DialFault.of(ConnectReason.NAME, lie)))
         session.abort()
@@ -300,11 +303,17 @@ class TcpHub:
     def _broken(self, session: Session, error: RemoteProtocolError) -> None:
         """Close a connection whose peer broke the protocol."""
         if session.peer is None:
-            self._incidents.stranger(session.host, error)
+            self._incidents.never_up(session.host, error)
         else:
             self._incidents.broken(session.peer, error)
         fault = DialFault.of(ConnectReason.PROTOCOL, str(error))
         self._apply(self._table.closed(session.conn, fault=fault))
+        session.abort()
+
+    def _give_up(self, session: Session) -> None:
+        """Close a connection whose peer has been silent for too long."""
+        fault = DialFault.of(ConnectReason.TIMEOUT)
+        self._apply(self._table.closed(session.conn, Reason.SILENT, fault))
         session.abort()
 
     def lost(self, session: Session) -> None:
@@ -314,7 +323,7 @@ class TcpHub:
         if session.distrust:
             self._distrusted(session, session.distrust)
         self._apply(self._table.closed(session.conn))
-        self._emptied.set()
+        self._session_ended.set()
 
     # -- what the table decided ------------------------------------------------------------------
 
@@ -338,23 +347,23 @@ class TcpHub:
                 case Linked() | AttemptFailed():
                     self._dialler.settle(action)
                 case _:
-                    self._report(action)
+                    self._report_action(action)
 
-    def _report(self, action: Report) -> None:
+    def _report_action(self, action: ReportAction) -> None:
         match action:
             case Up():
                 self._report_up(action)
             case Changed():
                 self._sessions[action.conn].peer = action.peer
-                self._links.updated(action.peer)
+                self._report.updated(action.peer)
             case Rekeyed():
-                self._links.secrets(action.peer, action.secrets)
+                self._report.secrets(action.peer, action.secrets)
             case PeerLeaving():
-                self._links.leaving(action.peer)
+                self._report.leaving(action.peer)
             case Down():
                 if self._exchanger:
                     self._exchanger.down(action.peer, action.reason)
-                self._links.down(action.peer, action.reason)
+                self._report.down(action.peer, action.reason)
             case Conflict():
                 self._report_conflict(action)
 
@@ -362,15 +371,15 @@ class TcpHub:
         self._admission.linked(up.conn)
         session = self._sessions[up.conn]
         session.peer, session.carries = up.peer, up.greeting is not None
-        self._links.up(up.peer, greeting=up.greeting, told=up.sent)
+        self._report.up(up.peer, greeting=up.greeting, told=up.sent)
         if self._exchanger:
-            self._exchanger.up(up.conn, up.peer, listens=FEATURE in up.features)
+            self._exchanger.up(up.conn, up.peer, wants_hints=FEATURE in up.features)
 
     def _report_conflict(self, conflict: Conflict) -> None:
         is_ours = conflict.name == self._table.local.name
         if self._incidents.passes("our name in conflict" if is_ours else "name in conflict"):
             rival = str(conflict.rival) if conflict.rival else None
-            self._links.event("name_conflict", {"name": conflict.name, "boot_id": rival})
+            self._report.event("name_conflict", {"name": conflict.name, "boot_id": rival})
 
     def _close(self, conn: int) -> None:
         self._dialler.give_up(conn)

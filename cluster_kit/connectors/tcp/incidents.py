@@ -1,6 +1,6 @@
 """Logs peers that are turned away or break the protocol.
 
-Strangers can cause such lines without end, so each kind is throttled.
+Anybody who can dial this node can cause such lines without end, so each kind is throttled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Incidents:
         self._named_s: deque[float] = deque(maxlen=MOST_HOSTS)
 
     def untrusted(self, host: str, why: str) -> None:
-        """A node at ``host`` is not let in; each host is named once a minute, and few in all."""
+        """Log that a node is not let in; each host is named once a minute, and few in all."""
         now_s = self._now_s()
         if len(self._named_s) == MOST_HOSTS and now_s - self._named_s[0] < REPEAT_S:
             if self._hosts.passes("others", now_s):
@@ -41,13 +41,13 @@ class Incidents:
             more = self._hosts.more(host)
             log.warning("tcp: a node at %s is not let in: %s%s", host, why, more)
 
-    def stranger(self, host: str, why: object) -> None:
-        """A connection whose peer has not introduced itself was closed."""
-        if self.passes("stranger"):
+    def never_up(self, host: str, why: object) -> None:
+        """Log that a connection was closed before it became a link."""
+        if self.passes("never up"):
             log.debug("connection with %s closed: %s", host, why)
 
     def no_room(self, host: str, peer: Node) -> None:
-        """There is no room for a link to ``peer``, which is not known."""
+        """Log that there is no room for a link to ``peer``, which is not known."""
         if self.passes("full"):
             log.warning(
                 "no room for another link to peers that nobody vouches for, such as %s from %s: "
@@ -57,7 +57,7 @@ class Incidents:
             )
 
     def broken(self, peer: Node, why: object) -> None:
-        """The peer of a link broke the protocol."""
+        """Log that the peer of a link broke the protocol."""
         if self.passes("broken link"):
             log.warning("link to %s closed: %s", peer, why)
 

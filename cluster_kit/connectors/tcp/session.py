@@ -10,7 +10,7 @@ from cluster_kit.errors import ConnectError, ConnectReason, RemoteProtocolError
 from cluster_kit.network import Certified, Stream, StreamReader
 from cluster_kit.node import Node
 from cluster_kit.wire.frames import Frame, Payload
-from cluster_kit.wire.link import LinkProtocol, LinkState
+from cluster_kit.wire.link import LinkProtocol, LinkState, Role
 
 MAX_UNSENT_BYTES = 128 * 1024  # beyond this messages wait, so little is ahead of a heartbeat
 MAX_OUTGOING_BYTES = 1024 * 1024  # unsent: a peer that leaves more than this does not read
@@ -33,7 +33,7 @@ class Session(StreamReader):
         owner: Handles what is received.
         conn: The number of the connection.
         stream: Its stream, which the session owns from now on.
-        link: The protocol on it.
+        protocol: The link protocol on it.
         heartbeat: Judges whether the peer is alive.
         deadline_s: When the handshake must be over, in attended time.
 
@@ -50,12 +50,12 @@ class Session(StreamReader):
         conn: int,
         stream: Stream,
         *,
-        link: LinkProtocol,
+        protocol: LinkProtocol,
         heartbeat: Heartbeat,
         deadline_s: float,
     ) -> None:
         self.conn = conn
-        self.link = link
+        self.protocol = protocol
         self.heartbeat = heartbeat
         self.peer: Node | None = None
         self.carries = False
@@ -76,7 +76,12 @@ class Session(StreamReader):
     @property
     def is_up(self) -> bool:
         """Whether it is a link that is up."""
-        return self.link.state is LinkState.UP
+        return self.protocol.state is LinkState.UP
+
+    @property
+    def is_dialled(self) -> bool:
+        """Whether we dialled; otherwise we accepted."""
+        return self.protocol.role is Role.DIALLER
 
     @property
     def certified(self) -> Certified | None:
@@ -95,7 +100,7 @@ class Session(StreamReader):
 
     def send(self, frame: Frame) -> None:
         """Send ``frame``; as ``write``."""
-        self.write(self.link.send(frame))
+        self.write(self.protocol.send(frame))
 
     def write(self, data: bytes) -> None:
         """Send ``data`` without waiting; abort the connection if the peer doesn't read."""
@@ -109,11 +114,11 @@ class Session(StreamReader):
         Raises:
             ConnectError: The link is lost.
         """
-        await self._has_room()  # there is none if an earlier sender gave up waiting
+        await self._wait_for_room()  # there is none if an earlier sender gave up waiting
         self.send(Payload(payload))
-        await self._has_room()
+        await self._wait_for_room()
 
-    async def _has_room(self) -> None:
+    async def _wait_for_room(self) -> None:
         while self._stream.unsent_bytes > MAX_UNSENT_BYTES and self.is_up:
             if self._room is None:
                 self._room = asyncio.get_running_loop().create_future()
@@ -129,7 +134,7 @@ class Session(StreamReader):
 
     def close(self, deadline_s: float) -> None:
         """Receive nothing more, and close once everything is sent, or at the deadline."""
-        self.link.close()
+        self.protocol.close()
         self._deadline_s = deadline_s
         self._stream.close()
         self.relieved()
@@ -137,7 +142,7 @@ class Session(StreamReader):
 
     def abort(self) -> None:
         """Close now."""
-        self.link.close()
+        self.protocol.close()
         self._stream.abort()
         self.relieved()
         self.start()
@@ -149,7 +154,7 @@ class Session(StreamReader):
     def lost(self) -> None:
         """Pass on that the stream has ended."""
         self._owner.lost(self)
-        self.link.close()
+        self.protocol.close()
         self.relieved()
 
 

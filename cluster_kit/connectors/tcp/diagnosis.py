@@ -1,29 +1,20 @@
 """Finds out, for a diagnosis, whether a node could be linked to.
 
-The probe goes through the handshake up to the peer's answer, and says goodbye instead of
-confirming. The peer never counts that as a link, so its application does not notice, and it logs
-nothing either, since the probe uses a name that no other node has.
+It goes through the handshake up to the peer's answer, and says goodbye instead of confirming. The
+peer never counts that as a link, so its application does not notice. It logs nothing either, since
+the diagnosis uses a name that no other node has.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from cluster_kit.abc import Discovery
-from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.connectors.tcp.dial import Route
 from cluster_kit.connectors.tcp.faults import GIVE_PORT, DialFault, network_fault, untrusted
 from cluster_kit.connectors.tcp.handshake import Presence, not_itself, undiallable
-from cluster_kit.connectors.tcp.listen import announced_address
 from cluster_kit.diagnosis import Finding, Outcome
-from cluster_kit.errors import (
-    ConfigError,
-    ConnectReason,
-    NetworkError,
-    RemoteProtocolError,
-    UntrustedError,
-)
+from cluster_kit.errors import ConnectReason, NetworkError, RemoteProtocolError, UntrustedError
 from cluster_kit.network import Network, Stream, StreamReader
 from cluster_kit.node import MAX_NAME_CHARS, BootId, Node
 from cluster_kit.security import Security
@@ -31,15 +22,22 @@ from cluster_kit.wire.frames import Frame, Goodbye, Identity, Refusal, Welcome
 from cluster_kit.wire.link import Farewell, LinkProtocol, Role
 
 
-async def probe(options: TcpConnector, node: Node, ctx: Discovery) -> Finding:
-    """Return whether ``node`` answers at its address, by its name, and within our fence."""
+async def diagnose(node: Node, ctx: Discovery, our_address: str | None) -> Finding:
+    """Return whether ``node`` answers at its address, by its name, and within our fence.
+
+    Args:
+        node: The node to try.
+        ctx: What the doctor runs with; ``ctx.local`` is this node as it would run.
+        our_address: The address that this node would advertise, if it is known.
+    """
     asked = f"{node.name} at {node.address}" if node.name and node.address else node.key
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     us = _stranger(ctx)
     outcome = await _introduced(node, us, ctx.network, ctx.security.of(us.local))
     if isinstance(outcome, DialFault):
-        return _failure(asked, outcome, is_ourselves=_is_ourselves(node, options, ctx.local))
+        is_ours = node.name == ctx.local.name if node.name else node.address == our_address
+        return _failure(asked, outcome, is_ours=is_ours)
     if outcome.name == ctx.local.name:
         return Finding(asked=asked, got="this node itself", outcome=Outcome.EMPTY)
     name = "" if node.name else f" as {outcome.name}"
@@ -47,8 +45,8 @@ async def probe(options: TcpConnector, node: Node, ctx: Discovery) -> Finding:
     return Finding(asked=asked, got=got)
 
 
-def _failure(asked: str, fault: DialFault, *, is_ourselves: bool) -> Finding:
-    if fault.reason is ConnectReason.REFUSED and is_ourselves:
+def _failure(asked: str, fault: DialFault, *, is_ours: bool) -> Finding:
+    if fault.reason is ConnectReason.REFUSED and is_ours:
         got = "this node itself, which does not run"
         return Finding(asked=asked, got=got, outcome=Outcome.EMPTY)
     if fault.reason is ConnectReason.LEAVING:
@@ -62,20 +60,11 @@ def _stranger(ctx: Discovery) -> Presence:
 
     It has our host, as our certificate may have to name that.
     """
-    nonce = ctx.network.random("probe").getrandbits(64)
+    nonce = ctx.network.random("diagnosis").getrandbits(64)
     boot_id = BootId(int(ctx.network.clock.wall_s() * 1000), nonce)
     host = f"@{ctx.local.host}"
     basename = f"doctor-{boot_id.nonce:x}"[: MAX_NAME_CHARS - len(host)]
     return Presence(Node(name=basename + host, boot_id=boot_id), ctx.fence)
-
-
-def _is_ourselves(node: Node, options: TcpConnector, local: Node) -> bool:
-    if node.name is not None:
-        return node.name == local.name
-    with suppress(ConfigError):
-        ours = announced_address(local, options.host, options.port, options.advertise)
-        return node.address == ours
-    return False
 
 
 async def _introduced(
@@ -89,7 +78,7 @@ async def _introduced(
     try:
         dialled = await Route(network, node.address).dial()
         stream = security.protect(dialled, dialled=True)
-        reply = await _greet(stream, us)
+        reply = await _first_reply(stream, us)
     except NetworkError as exc:
         return network_fault(exc)
     except UntrustedError as exc:
@@ -105,21 +94,21 @@ async def _introduced(
     return us.judge_answer(node, reply.identity) or reply.identity
 
 
-async def _greet(stream: Stream, us: Presence) -> Frame | None:
+async def _first_reply(stream: Stream, us: Presence) -> Frame | None:
     """Return the first frame of the other end, ``None`` if it hangs up instead; close ``stream``.
 
     Raises:
         RemoteProtocolError: The other end does not speak our protocol.
         UntrustedError: The two ends don't trust each other.
     """
-    link = LinkProtocol(Role.DIALLER)
-    reader = _FirstFrame(link)
+    protocol = LinkProtocol(Role.DIALLER)
+    reader = _FirstFrame(protocol)
     try:
         stream.start(reader)
-        stream.send(link.send(us.hello()))
+        stream.send(protocol.send(us.hello()))
         reply = await reader.frame
         if isinstance(reply, Welcome):
-            stream.send(link.send(Goodbye(reason=Farewell.UNWANTED)))
+            stream.send(protocol.send(Goodbye(reason=Farewell.UNWANTED)))
         stream.close()
     except BaseException:
         stream.abort()
@@ -136,15 +125,15 @@ class _FirstFrame(StreamReader):
         frame: That frame; ``None`` where the stream ended without.
     """
 
-    def __init__(self, link: LinkProtocol) -> None:
+    def __init__(self, protocol: LinkProtocol) -> None:
         self.frame: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
-        self._link = link
+        self._protocol = protocol
 
     def received(self, data: memoryview) -> None:
         if self.frame.done():
             return
         try:
-            frame = next(self._link.receive(data), None)
+            frame = next(self._protocol.receive(data), None)
         except RemoteProtocolError as exc:
             self.frame.set_exception(exc)
         else:

@@ -1,23 +1,43 @@
 """What the link table does, step by step: how links come up, are kept and go down. Pure.
 
-Each step yields actions, which the hub carries out in order. ``conn`` is the number of a
-connection; a connection that we dial has the number of the ``connect`` that asked for it.
+Each step queues actions, which the hub carries out in order.
 
-Actions are structs: to define as many dataclasses would cost each worker some milliseconds at its
-start.
+Who waits for a link
+====================
+
+A ``connect`` and the dial that it causes have the same number, but the ``connect`` does not wait
+for that dial alone: any link to its node will do. So a dial may make way for another connection of
+the same pair while its ``connect`` goes on waiting. Each ``connect`` ends once:
+
+===========================  =======================================================================
+``settle``                   A link to its node is up.
+``fail``                     Its own dial has failed, or the connection that it waits for instead is
+                             lost and nothing has taken its place.
+``LinkTable.abandon``        Its caller has given up.
+===========================  =======================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
+from cluster_kit.connectors.tcp.actions import (
+    Action,
+    AttemptFailed,
+    Close,
+    Conflict,
+    Down,
+    Linked,
+    PeerLeaving,
+    Probe,
+    Up,
+    Write,
+)
 from cluster_kit.connectors.tcp.arbitration import Sign, Verdict, judge
 from cluster_kit.connectors.tcp.connection import Connection, Connections
 from cluster_kit.connectors.tcp.faults import DialFault, NameTaken
 from cluster_kit.connectors.tcp.handshake import Presence
-from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
 from cluster_kit.wire.frames import (
@@ -32,115 +52,8 @@ from cluster_kit.wire.frames import (
 from cluster_kit.wire.link import Farewell
 
 
-class Dial(Struct, frozen=True):
-    """Open a connection to ``node``."""
-
-    conn: int
-    node: Node
-
-
-class Write(Struct, frozen=True):
-    """Send ``data``, a frame."""
-
-    conn: int
-    data: bytes
-
-
-class Probe(Struct, frozen=True):
-    """Ask the peer for a sign of life, and call ``LinkTable.heard`` when anything is received."""
-
-    conn: int
-
-
-class Close(Struct, frozen=True):
-    """Close the connection once everything is sent; or give up dialling."""
-
-    conn: int
-
-
-class Up(Struct, frozen=True):
-    """Report a link up.
-
-    Attributes:
-        conn: Its connection.
-        peer: The other end, as it introduced itself.
-        features: What the peer can do beyond the protocol's version.
-        greeting: The peer's greeting; ``None`` where the link can't carry messages.
-        sent: Our greeting.
-    """
-
-    conn: int
-    peer: Node
-    features: tuple[str, ...] = ()
-    greeting: bytes | None = None
-    sent: bytes = b""
-
-
-class Changed(Struct, frozen=True):
-    """Report that the peer changed its metadata."""
-
-    conn: int
-    peer: Node
-
-
-class Rekeyed(Struct, frozen=True):
-    """Report the ids of the secrets that the peer holds; it uses the first."""
-
-    peer: Node
-    secrets: tuple[bytes, ...]
-
-
-class PeerLeaving(Struct, frozen=True):
-    """Report that the peer is about to leave."""
-
-    peer: Node
-
-
-class Down(Struct, frozen=True):
-    """Report a link down."""
-
-    peer: Node
-    reason: Reason
-
-
-class Linked(Struct, frozen=True):
-    """Let a ``connect`` return ``peer``."""
-
-    attempt: int
-    peer: Node
-
-
-class AttemptFailed(Struct, frozen=True):
-    """Let a ``connect`` raise ``error``."""
-
-    attempt: int
-    error: ConnectError
-
-
-class Echo(Struct, frozen=True):
-    """Note that our own hello arrived here: the connection leads from us to us."""
-
-    conn: int
-
-
-class Conflict(Struct, frozen=True):
-    """Report that two live processes use ``name``.
-
-    Attributes:
-        name: Ours, or that of a peer.
-        rival: The boot of one of the two; of the other one, if we are one of them.
-    """
-
-    name: str
-    rival: BootId | None
-
-
-Report = Up | Changed | Rekeyed | PeerLeaving | Down | Conflict
-Action = Report | Dial | Write | Probe | Close | Linked | AttemptFailed | Echo
-
-
 class LinkSteps:
-    """The links of one node, the connections that may become links, and the calls that wait.
+    """The links of one node, the connections that may become links, and the waiting calls.
 
     Args:
         us: This node.
@@ -149,7 +62,7 @@ class LinkSteps:
     Attributes:
         us: This node as it is now.
         connections: All connections.
-        attempts: The node that each ``connect`` wants, by number.
+        attempts: The node to which each waiting ``connect`` wants a link, by number.
     """
 
     def __init__(self, us: Presence, greeting: Callable[[], bytes] = bytes) -> None:
@@ -169,19 +82,29 @@ class LinkSteps:
                 self._answer(newcomer)
             case Verdict.CONFIRM:
                 self.bring_up(newcomer)
-            case Verdict.REPLACE if incumbent:
-                self.drop(incumbent)
-                self.bring_up(newcomer)
+            case Verdict.REPLACE:
+                assert incumbent is not None
+                self._replace(incumbent, newcomer)
             case Verdict.YIELD:
                 self.drop(newcomer)
-                self.defer(newcomer, newcomer.peer)
+                self.defer(newcomer, newcomer.peer, DialFault.of(ConnectReason.CROSSED))
             case Verdict.HOLD:
                 self._hold(newcomer)
             case Verdict.CROSSED:
                 self._turn_away(newcomer, ConnectReason.CROSSED)
-            case Verdict.CONFLICT if incumbent:
+            case Verdict.CONFLICT:
+                assert incumbent is not None
                 self.do(Conflict(newcomer.name, newcomer.peer.boot_id))
                 self._turn_away(newcomer, ConnectReason.CONFLICT, incumbent.peer.boot_id)
+
+    def _replace(self, incumbent: Connection, newcomer: Connection) -> None:
+        if self.connections.is_link(incumbent):
+            self.do(Down(incumbent.peer, Reason.REPLACED))
+        self.drop(incumbent)
+        if newcomer.is_dialled:
+            self.bring_up(newcomer)
+        else:
+            self._answer(newcomer)
 
     def _hold(self, newcomer: Connection) -> None:
         if earlier := self.connections.held.get(newcomer.name):
@@ -198,19 +121,18 @@ class LinkSteps:
     def _turn_away(
         self, newcomer: Connection, reason: ConnectReason, rival: BootId | None = None
     ) -> None:
-        """Refuse a connection whose peer has introduced itself, whichever end opened it."""
-        if newcomer.target is None:
+        """Refuse a newcomer, or hang up if we dialled it."""
+        if not newcomer.is_dialled:
             self.send(newcomer, self.us.refusal(reason, rival))
         elif reason is ConnectReason.CONFLICT:
             self.send(newcomer, Goodbye(reason=Farewell.CONFLICT, rival=plain_boot(rival)))
         self.drop(newcomer)
         self.fail(newcomer.number, DialFault.of(reason))
 
-    def defer(self, dial: Connection, peer: Node) -> bool:
-        """Give the ``connect`` behind a dropped dial the connection that ``peer`` has already.
+    def defer(self, dial: Connection, peer: Node, fault: DialFault) -> None:
+        """Let the ``connect`` of a dropped dial wait for the connection that counts for ``peer``.
 
-        Returns:
-            Whether there is one.
+        It fails with ``fault`` if there is none, or a link to another process of that name.
         """
         link = self.connections.links.get(peer.key)
         if link and link.peer.boot_id == peer.boot_id:
@@ -218,16 +140,15 @@ class LinkSteps:
         elif peer.key in self.connections.answered and dial.number in self.attempts:
             self.attempts[dial.number] = peer
         else:
-            return False
-        return True
+            self.fail(dial.number, fault)
 
     # -- up, kept, down --------------------------------------------------------------------------
 
     def refuse(self, conn: int, reason: ConnectReason) -> None:
         """Turn away a connection whose hello was just received, before arbitration."""
         rival = self.us.local.boot_id if reason is ConnectReason.CONFLICT else None
-        link = self.connections.strangers.pop(conn)
-        self.do(Write(conn, link.send(self.us.refusal(reason, rival))))
+        protocol = self.connections.unintroduced.pop(conn)
+        self.do(Write(conn, protocol.send(self.us.refusal(reason, rival))))
         self.do(Close(conn))
 
     def _answer(self, newcomer: Connection) -> None:
@@ -249,7 +170,7 @@ class LinkSteps:
         """Make ``link`` the link to its peer, and confirm it if we dialled it."""
         self.connections.answered.pop(link.name, None)
         self.connections.links[link.name] = link
-        if link.target:
+        if link.is_dialled:
             self._greet(link)
             self.send(link, Confirm())
         self.do(Up(link.number, link.peer, link.features, *link.take_greetings(self.us)))
@@ -282,21 +203,21 @@ class LinkSteps:
         if not was_incumbent:
             return
         if was_link:
-            replaced = self._is_replaced(lost, reason)
-            self.do(Down(lost.peer, Reason.REPLACED if replaced else reason))
+            self.do(Down(lost.peer, self._down_reason(lost, reason)))
         self.reconsider(lost, Sign.NONE)
-        if self.connections.incumbent(lost.name) is None:
-            # otherwise they wait for the new incumbent now
+        if self.connections.incumbent(lost.name) is None:  # else they wait for the new one
             may_cross = not was_link and self.connections.has_unrecognized_dial
             fault = DialFault.of(ConnectReason.CROSSED if may_cross else ConnectReason.RESET)
             for attempt in self._waiting_for(lost):
                 self.fail(attempt, fault)
 
-    def _is_replaced(self, lost: Connection, reason: Reason) -> bool:
-        """Whether another run of the peer was held behind a link that ended without a goodbye."""
+    def _down_reason(self, lost: Connection, reason: Reason) -> Reason:
+        """Return ``reason``, unless the link broke while another run of its peer was held."""
         successor = self.connections.held.get(lost.name)
-        is_other = successor is not None and not successor.same_process(lost)
-        return is_other and reason in (Reason.CLOSED, Reason.SILENT)
+        has_successor = successor is not None and not successor.same_process(lost)
+        if has_successor and reason in (Reason.CLOSED, Reason.SILENT):
+            return Reason.REPLACED
+        return reason
 
     # -- who waits for a link --------------------------------------------------------------------
 
@@ -324,20 +245,20 @@ class LinkSteps:
     # -- single actions --------------------------------------------------------------------------
 
     def drop(self, connection: Connection) -> None:
-        """Close a connection that is no link."""
+        """Close a connection and forget it; the caller reports a link down."""
         self.connections.forget(connection)
-        connection.link.close()
+        connection.protocol.close()
         self.do(Close(connection.number))
 
     def send(self, connection: Connection, frame: Frame) -> None:
-        """Have ``frame`` sent next."""
-        self.do(Write(connection.number, connection.link.send(frame)))
+        """Queue ``frame`` to be sent."""
+        self.do(Write(connection.number, connection.protocol.send(frame)))
 
     def do(self, action: Action) -> None:
-        """Have ``action`` carried out next."""
+        """Queue ``action``."""
         self._actions.append(action)
 
     def take(self) -> list[Action]:
-        """Return what is to be done, in order, once."""
+        """Return the queued actions in order, and empty the queue."""
         taken, self._actions = self._actions, []
         return taken
