@@ -43,18 +43,21 @@ WORDS = {Outcome.OK: "healthy", Outcome.EMPTY: "alone", Outcome.FAILED: "sick"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OTHERS = {  # programs of others, whose options are theirs to check
     *(
+        ".",
         "avahi-browse",
         "avahi-publish",
         "cat",
         "cd",
         "chown",
         "cp",
+        "echo",
         "firewall-cmd",
         "git",
+        "install",
         "kill",
         "kubectl",
     ),
-    *("mv", "mypy", "nft", "rsync", "ruff", "systemctl", "twine", "ufw", "umask"),
+    *("mv", "mypy", "nft", "rsync", "ruff", "set", "systemctl", "twine", "ufw", "umask", "useradd"),
 }
 
 
@@ -114,8 +117,9 @@ def commands(block):
         lexer.whitespace_split = True
         words, command = list(lexer), []
         for before, word in zip(["", *words], [*words, "&&"], strict=False):
-            if word in {"&&", "|", ";"}:
-                yield command
+            if word in {"&&", "|", ";", "(", ")"}:
+                if command:
+                    yield command
                 command = []
             elif not {before, word} & {"<", ">", ">>"}:
                 command.append(word)
@@ -123,7 +127,7 @@ def commands(block):
 
 def check(program, *arguments):
     """Fail unless ``program`` takes these arguments."""
-    name = Path(program).name
+    name = Path(program).name or program
     assert name in CHECKS or name in OTHERS or (ROOT / program).is_file(), f"no check for {name!r}"
     CHECKS.get(name, lambda *_: None)(*arguments)
 
