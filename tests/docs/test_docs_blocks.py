@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 from click import ClickException
-from docs_pages import BLOCKS, PAGES, ROOT, Block, blocks
+from click.testing import CliRunner
+from docs_pages import BLOCKS, PAGES, ROOT, Block, blocks, texts
 
 from cluster_kit import cli
 from cluster_kit.cli.doctor.report import JsonLines
@@ -99,6 +100,18 @@ def test_json_is_as_the_doctor_prints_it(block):
             )
             report.finding(SourceFinding(shown["source"], shown["step"], finding))
         assert printed == [line]
+
+
+@pytest.mark.once
+def test_simulation_prints_what_the_page_shows():
+    [shown] = [text for text in texts("docs/simulation.md", "console") if text.startswith("$ ")]
+    command, _, output = shown.partition("\n")
+    done = CliRunner().invoke(cli.main, command.split()[2:])
+    kept = [
+        [line for line in text.splitlines() if not line.startswith("wall")]
+        for text in (done.output, output)
+    ]
+    assert kept[0] == kept[1]
 
 
 def test_hosts_file_of_erlang_is_read():
@@ -241,6 +254,11 @@ def test_command_that_is_not_there_is_refused(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((AssertionError, OSError, ClickException)):
         test_commands_are_as_shown(Block("", 0, "console", text), tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_is_in_the_readme(command):
+    assert re.search(rf"cluster-kit {command}\b|'{command}'", PAGES["README.md"])
 
 
 @pytest.mark.parametrize("page", PAGES)
