@@ -126,7 +126,7 @@ class AsyncSupervisor:
     ) -> None:
         """Wait until the cluster has ``n`` nodes; see ``Supervisor.wait_for``."""
         sync = self._sync
-        sync.check_reachable(n, topology, state)
+        sync._check_reachable(n, topology, state)
         sync.nodes(topology, state)  # raises if it was not started: there is nothing to wait for
         try:
             async with asyncio.timeout(timeout_s), self.subscribe(topology=topology) as events:
