@@ -61,9 +61,7 @@ def show_bases(
     """Say which public classes and which errors a class is based on."""
     if what in {"class", "exception"} and isinstance(obj, type):
         bases = [
-            f":py:obj:`.{base.__name__}`"
-            if base.__module__ != "builtins"
-            else f"``{base.__name__}``"
+            f"``{base.__name__}``"  # which ``link_names`` sees
             for base in obj.__bases__
             if base.__name__ in cluster_kit.__all__ or issubclass(base, Exception)
         ]
@@ -76,19 +74,17 @@ def link_names(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     domain = app.env.domains.python_domain
     for literal in list(doctree.findall(nodes.literal)):
         name = literal.astext().removesuffix("()")
-        inside = literal.parent
-        if not _NAME.fullmatch(name) or isinstance(inside, nodes.reference | nodes.title):
+        is_in_link = isinstance(literal.parent, nodes.reference | nodes.title)
+        if is_in_link or not _NAME.fullmatch(name):
             continue
-        found = [
-            each for each in domain.find_obj(app.env, "", "", name, "obj", 1) if not each[1].aliased
-        ]
-        if len(found) == 1:
-            target = found[0][1]
-            link = make_refnode(
-                app.builder, docname, target.docname, target.node_id, literal.copy()
+        found = domain.find_obj(app.env, "", "", name, "obj", searchmode=1)
+        described = [entry for _, entry in found if not entry.aliased]
+        if len(described) == 1:
+            [entry] = described
+            shown = literal.deepcopy()
+            literal.replace_self(
+                make_refnode(app.builder, docname, entry.docname, entry.node_id, shown)
             )
-            link[0] += nodes.Text(literal.astext())
-            literal.replace_self(link)
 
 
 def keep_colons(
