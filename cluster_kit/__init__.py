@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         command,
     )
     from cluster_kit.config import ChildSpecDict, ClusterConfig, ConfigDict, Secret, TopologyDict
+    from cluster_kit.config.bounds import Bounds
     from cluster_kit.diagnosis import Finding, Outcome
     from cluster_kit.errors import (
         IGNORED,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         RemoteProtocolError,
         RestartLimitError,
         UnansweredError,
+        UntrustedError,
         WaitTimeoutError,
     )
     from cluster_kit.events import (
@@ -114,12 +116,13 @@ _HOME = {
         "PollingStrategy Seen Strategy Topology command"
     ),
     "config": "ChildSpecDict ClusterConfig ConfigDict Secret TopologyDict",
+    "config.bounds": "Bounds",
     "diagnosis": "Finding Outcome",
     "errors": (
         "IGNORED ClusterKitError CommandError ConfigError ConnectError ConnectReason "
         "DiscoveryError LocalProtocolError NameConflict NetworkError NetworkFault NotLinkedError "
         "NotSentError PluginError ProtocolError RemoteError RemoteProtocolError RestartLimitError "
-        "UnansweredError WaitTimeoutError"
+        "UnansweredError UntrustedError WaitTimeoutError"
     ),
     "events": (
         "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot "
@@ -155,6 +158,7 @@ __all__ = [
     "AsyncTopic",
     "AsyncTopicSubscription",
     "BootId",
+    "Bounds",
     "Changes",
     "ChildSpecDict",
     "Clock",
@@ -232,6 +236,7 @@ __all__ = [
     "TopologyStatus",
     "UnansweredError",
     "UnlinkedStatus",
+    "UntrustedError",
     "WaitTimeoutError",
     "__version__",
     "command",

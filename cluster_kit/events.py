@@ -61,7 +61,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFound(Event):
-    """Discovery found a node, which is now *known*; a link to it may follow."""
+    """Discovery found a node, which is now *known*; a link to it may follow.
+
+    Attributes:
+        node: The node as discovery describes it.
+    """
 
     node: Node
 
@@ -81,7 +85,11 @@ class NodeLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeUp(Event):
-    """A link to a node is up, whichever end has opened it."""
+    """A link to a node is up, whichever end has opened it.
+
+    Attributes:
+        node: The node that is linked.
+    """
 
     node: Node
 
@@ -101,14 +109,22 @@ class NodeDown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeUpdated(Event):
-    """A known or linked node has other metadata, another address, or began a new run."""
+    """A known or linked node has other metadata, another address, or began a new run.
+
+    Attributes:
+        node: The node as it is now.
+    """
 
     node: Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLeaving(Event):
-    """A node is about to leave: it keeps its links until then, and gets no new ones."""
+    """A node is about to leave: it keeps its links until then, and gets no new ones.
+
+    Attributes:
+        node: The node that leaves.
+    """
 
     node: Node
 

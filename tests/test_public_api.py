@@ -28,13 +28,19 @@ def describe(name: str, value: object) -> Iterator[str]:
         return
     if typing.is_typeddict(value):
         yield from (
-            f"    {name}[{key}]: {kind.__forward_arg__}"
-            for key, kind in value.__annotations__.items()
+            f"    {name}[{key}]: {_kind(kind)}" for key, kind in value.__annotations__.items()
         )
         return
     yield f"    {name}{_signature(value)}"
     for member, found in _members(value):
         yield f"    {name}.{member}{_signature(found)}"
+
+
+def _kind(annotation: object) -> str:
+    """Return an annotation as it is written."""
+    if isinstance(annotation, typing.ForwardRef):
+        return annotation.__forward_arg__
+    return re.sub(r"[\w.]+\.(\w+)", r"\1", inspect.formatannotation(annotation))
 
 
 def _members(cls: type) -> list[tuple[str, object]]:

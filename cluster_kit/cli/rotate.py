@@ -30,7 +30,7 @@ _NOTHING = "-"
     example="cluster-kit rotate --check secret.next && mv secret.next secret",
     exit_codes={
         0: "the step is safe; without --check, the secrets were shown",
-        1: "the step would cut off the listed nodes, or no supervisor was found",
+        1: "the step would cut off the listed nodes, or a supervisor is missing or mute",
         2: "FILE has faults",
         _UNSURE: "the step is safe for all linked nodes, but absent ones may be unable to return",
         INTERRUPTED: "interrupted",
@@ -60,7 +60,7 @@ def rotate(nodes: tuple[str, ...], cluster: str | None, file: str | None) -> Non
     protected = [report for report in answers.reports if report["secrets"]]
     if not answers.complete and not answers.unresponsive:
         raise Failure(f"rotate: {why_missing(answers, wanted)}")
-    if not protected:
+    if answers.reports and not protected:
         cure = "make one with 'cluster-kit secret --output FILE'"
         raise Failure(f"rotate: none of the nodes has a secret: {cure}")
     codes = [_show(report, file) for report in protected]

@@ -61,8 +61,15 @@ _PRINT_S = 1.0  # to have the last lines read
     show_default=True,
     help="How to print events.",
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The lowest level to log, of the node and its workers.",
+)
 @click.option("--until-eof", is_flag=True, hidden=True, help="Also leave when standard input ends.")
-def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
+def run(file: str, name: str | None, form: str, log_level: str, *, until_eof: bool) -> None:
     """Run the topologies of FILE as one node, and print events.
 
     Runs until SIGINT (Ctrl-C) or SIGTERM, then says goodbye and exits; a second Ctrl-C exits at
@@ -79,7 +86,7 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
     from cluster_kit.supervisor.child import SpareWorker
 
     with SpareWorker() as spare:
-        _log_to_stderr()
+        _log_to_stderr(log_level)
         config, plugins = read_configuration(file, name)
         keychain = _keychain(config, spare)
         from cluster_kit.supervisor.supervisor import Supervisor
@@ -199,7 +206,7 @@ def _leave_at_eof(ending: Ending) -> None:
     ending.put(None)
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(level: str) -> None:
     import logging
 
     from cluster_kit.cli.streams import StderrHandler
@@ -208,7 +215,7 @@ def _log_to_stderr() -> None:
     form = "%(asctime)s %(levelname)s %(topology)s: %(message)s"
     handler.setFormatter(logging.Formatter(form, defaults={"topology": "cluster-kit"}))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("cluster_kit").setLevel(logging.INFO)
+    logging.getLogger("cluster_kit").setLevel(level.upper())
 
 
 def _print_events(subscription: Subscription, form: str, ending: Ending) -> None:

@@ -28,8 +28,8 @@ class Answers:
 
     @property
     def complete(self) -> bool:
-        """Whether a supervisor answered, and no wanted one is missing."""
-        return bool(self.reports) and not self.missing
+        """Whether every wanted supervisor answered, and at least one."""
+        return bool(self.reports) and not self.missing and not self.unresponsive
 
 
 def wanted_nodes(nodes: Iterable[str], cluster: str | None) -> Wanted:

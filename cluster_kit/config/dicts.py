@@ -2,11 +2,10 @@
 
 A file has the same shape. These docstrings alone describe the keys: the JSON Schema and the
 reference copy them. Options of components are not included, as plugins declare their own; to have
-type checkers check them, give an instance, such as ``TcpConnector(port=4370)`` for ``"tcp"``.
+type checkers check them, give an instance, such as ``TcpConnector(port=45893)`` for ``"tcp"``.
 """
 
-from __future__ import annotations
-
+# no annotations from __future__: they would hide ``Required`` from ``__required_keys__``
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Required, TypeAlias, TypedDict
 
@@ -25,7 +24,16 @@ CallbackTarget: TypeAlias = "str | Callable[..., Any] | Sequence[Any]"
 
 
 class ChildSpecDict(TypedDict, total=False):
-    """How a topology's worker and sources are restarted; see ``ChildSpec``."""
+    """How a topology's worker and sources are restarted, in the terms of OTP's supervisor.
+
+    Attributes:
+        restart: Whether a worker that ended is replaced: always (``permanent``), unless it exited
+            with code 0 (``transient``), or never (``temporary``).
+        max_restarts: More restarts than this within ``max_seconds`` are too many.
+        max_seconds: The period in which restarts are counted.
+        shutdown_s: How long a worker may take to say goodbye before it is killed.
+        escalate: Whether too many restarts stop the whole supervisor.
+    """
 
     restart: Restart
     max_restarts: int
@@ -58,13 +66,13 @@ class TopologyDict(TypedDict, total=False):
     """
 
     use: str
-    strategy: StrategyPart | Sequence[StrategyPart]
+    strategy: "StrategyPart | Sequence[StrategyPart]"
     config: Mapping[str, Any] | None
-    connector: ConnectorPart
-    connect: CallbackTarget
-    disconnect: CallbackTarget
-    list_nodes: CallbackTarget
-    topology: TopologyPart
+    connector: "ConnectorPart"
+    connect: "CallbackTarget"
+    disconnect: "CallbackTarget"
+    list_nodes: "CallbackTarget"
+    topology: "TopologyPart"
     child_spec: ChildSpecDict
     group: str
     prune: bool
@@ -100,13 +108,13 @@ class ConfigDict(TypedDict, total=False):
     node: str
     cluster: str
     metadata: Mapping[str, str]
-    secret: str | Secret
-    secret_file: str | Path
-    previous_secrets: str | Sequence[str | Secret]
-    certs: str | Path
-    cert: str | Path
-    key: str | Path
-    ca: str | Path
+    secret: "str | Secret"
+    secret_file: "str | Path"
+    previous_secrets: "str | Sequence[str | Secret]"
+    certs: "str | Path"
+    cert: "str | Path"
+    key: "str | Path"
+    ca: "str | Path"
     trust_domain: str
     insecure: bool
     topologies: Required[Mapping[str, TopologyDict]]

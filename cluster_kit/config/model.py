@@ -49,16 +49,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """How a topology's worker and sources are restarted, in the terms of OTP's supervisor.
-
-    Attributes:
-        restart: Whether a worker that ended is replaced: always (``permanent``), unless it exited
-            with code 0 (``transient``), or never (``temporary``).
-        max_restarts: More restarts than this within ``max_seconds`` are too many.
-        max_seconds: The period in which restarts are counted.
-        shutdown_s: How long a worker may take to say goodbye before it is killed.
-        escalate: Whether too many restarts stop the whole supervisor.
-    """
+    """How a topology's worker and sources are restarted; ``ChildSpecDict`` describes the keys."""
 
     restart: Restart = "permanent"
     max_restarts: Annotated[int, Bounds(ge=0)] = 3

@@ -25,7 +25,7 @@ from cluster_kit.config.bounds import Bounds, bounds_of
 from cluster_kit.config.callback import Callback
 from cluster_kit.config.certificate_settings import KEYS
 from cluster_kit.config.components import PluginRegistryLike
-from cluster_kit.config.dicts import ConfigDict, TopologyDict
+from cluster_kit.config.dicts import ChildSpecDict, ConfigDict, TopologyDict
 from cluster_kit.config.lists import is_separable
 from cluster_kit.config.model import ChildSpec, TopologyConfig
 from cluster_kit.config.options import is_required, names_of, options_of
@@ -121,7 +121,7 @@ def _entry(registry: PluginRegistryWithNames) -> Schema:
         "connector": {"$ref": "#/$defs/connector", "default": "tcp"},
         **dict.fromkeys(CALLBACKS, _CALLBACK),
         "topology": {"$ref": "#/$defs/topology", "default": "full_mesh"},
-        "child_spec": _object(dict(_properties(ChildSpec))),
+        "child_spec": _object(_described(ChildSpecDict, dict(_properties(ChildSpec)))),
         "group": {"type": "string"},
         **{name: own[name] for name in plain},
     }

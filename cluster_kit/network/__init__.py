@@ -22,9 +22,11 @@ from cluster_kit.errors import RemoteProtocolError
 class Endpoint(NamedTuple):
     """One end of a stream, or the source or destination of a datagram.
 
-    ``host`` is an IP address as text. A link-local IPv6 address names its interface, as in
-    ``fe80::1%eth0``. An IPv4 address has its own form, even if a socket serves both protocols. A
-    port is 0 to 65535; to use another number fails as ``failed``.
+    Attributes:
+        host: An IP address as text. A link-local IPv6 address names its interface, as in
+            ``fe80::1%eth0``. An IPv4 address has its own form, even if a socket serves both
+            protocols.
+        port: 0 to 65535; to use another number fails as ``failed``.
     """
 
     host: str
@@ -32,7 +34,12 @@ class Endpoint(NamedTuple):
 
 
 class Datagram(NamedTuple):
-    """A datagram that was received, and where it came from."""
+    """A datagram that was received.
+
+    Attributes:
+        data: Its content.
+        source: Where it came from.
+    """
 
     data: bytes
     source: Endpoint
@@ -42,6 +49,14 @@ class Interface(NamedTuple):
     """One address of a network interface of this machine, without its scope.
 
     An interface with several addresses has several of these.
+
+    Attributes:
+        name: Its name, such as ``eth0``.
+        address: The IP address as text.
+        is_up: Whether it is switched on.
+        has_carrier: Whether it is connected, as by a cable.
+        is_loopback: Whether it leads to this machine alone.
+        has_multicast: Whether it carries multicast.
     """
 
     name: str
@@ -74,7 +89,8 @@ class Group(NamedTuple):
 
 
 MAX_PORT = 65535
-LINGER_S = 1.0  # how long a closed stream waits for the other end to close
+LINGER_S = 1.0
+"""For how many seconds a closed stream waits until the other end has closed as well."""
 
 
 class StreamReader(Protocol):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from cluster_kit.config import ClusterConfig, ConfigDict, load_config
+from cluster_kit.config import ClusterConfig, ConfigDict, TopologyDict, load_config
 from cluster_kit.events import Event
 from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry
@@ -126,7 +126,7 @@ class AsyncSupervisor:
     ) -> None:
         """Wait until the cluster has ``n`` nodes; see ``Supervisor.wait_for``."""
         sync = self._sync
-        sync.check_reachable(n, topology, state)
+        sync._check_reachable(n, topology, state)
         sync.nodes(topology, state)  # raises if it was not started: there is nothing to wait for
         try:
             async with asyncio.timeout(timeout_s), self.subscribe(topology=topology) as events:
@@ -210,11 +210,11 @@ class AsyncSupervisor:
         """Change to another configuration; see ``Supervisor.reload``."""
         return await _in_thread(partial(self._sync.reload, config))
 
-    async def add_topology(self, name: str, topology: Mapping[str, Any]) -> None:
+    async def add_topology(self, name: str, topology: TopologyDict | Mapping[str, Any]) -> None:
         """Start one more topology; see ``Supervisor.add_topology``."""
         await _in_thread(partial(self._sync.add_topology, name, topology))
 
-    async def replace_topology(self, name: str, topology: Mapping[str, Any]) -> None:
+    async def replace_topology(self, name: str, topology: TopologyDict | Mapping[str, Any]) -> None:
         """Start a topology with another configuration; see ``Supervisor.replace_topology``."""
         await _in_thread(partial(self._sync.replace_topology, name, topology))
 

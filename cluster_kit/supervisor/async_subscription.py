@@ -111,6 +111,9 @@ class AsyncSubscription(AsyncReader[Event]):
         self._subscription = subscription
         subscription.listen(self._wake)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._subscription._title}>"
+
     def _poll(self) -> Event | None:
         return self._subscription.poll()
 

@@ -38,6 +38,9 @@ class Subscription:
         self._closed = False
         self._wake: Callable[[], None] | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._title}>"
+
     def __iter__(self) -> Iterator[Event]:
         return self
 
@@ -76,6 +79,12 @@ class Subscription:
         with self._bus.guard():
             self._wake = wake
             wake()
+
+    @property
+    def _title(self) -> str:
+        """What it receives and how it is doing, for ``repr``."""
+        topology = "all topologies" if self._topology is None else self._topology
+        return f"to {topology}: {self.queued} queued{', closed' if self._closed else ''}"
 
     @property
     def queued(self) -> int:

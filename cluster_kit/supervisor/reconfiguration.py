@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cluster_kit.config import ClusterConfig, ConfigDict, TopologyConfig, load_config
+from cluster_kit.config import (
+    ClusterConfig,
+    ConfigDict,
+    TopologyConfig,
+    TopologyDict,
+    load_config,
+)
 from cluster_kit.config.advice import advice
 from cluster_kit.config.certificate_files import CertificateFiles
 from cluster_kit.config.secret_file import SecretFile
@@ -101,7 +107,7 @@ class Reconfigurable(ABC):
             self._apply(new, changes)
         return changes
 
-    def add_topology(self, name: str, topology: Mapping[str, Any]) -> None:
+    def add_topology(self, name: str, topology: TopologyDict | Mapping[str, Any]) -> None:
         """Start one more topology, and wait until it accepts links.
 
         Args:
@@ -125,7 +131,7 @@ class Reconfigurable(ABC):
                 self._apply(without_topology(self._config, name), Changes(removed=(name,)))
                 raise
 
-    def replace_topology(self, name: str, topology: Mapping[str, Any]) -> None:
+    def replace_topology(self, name: str, topology: TopologyDict | Mapping[str, Any]) -> None:
         """Stop a topology with a goodbye, and start it with another configuration.
 
         Args:

@@ -271,7 +271,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
                 or its ``max_nodes`` is smaller.
             ClusterKitError: The supervisor is not running, or there is no such topology.
         """
-        self.check_reachable(n, topology, state)
+        self._check_reachable(n, topology, state)
         self._running(answering=True)
         own = self._counted
         wait_for_nodes(self._bus, n, own, topology=topology, state=state, timeout_s=timeout_s)
@@ -280,7 +280,9 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
     def _counted(self) -> Node | None:
         return None if self._observe else self._local
 
-    def check_reachable(self, n: int, topology: str | None = None, state: NodeState = "up") -> None:
+    def _check_reachable(
+        self, n: int, topology: str | None = None, state: NodeState = "up"
+    ) -> None:
         """Raise ``ConfigError`` if ``wait_for`` with these arguments could never return."""
         self._bus.check(topology)
         check_reachable(self._config, n, topology, state, observing=self._observe)

@@ -36,8 +36,8 @@ class KRegularTopology(Topology):
     Nodes without a known name are selected as well, until their name is learned.
 
     Args:
-        k: How many links a node has; even, and the same on all nodes. 2 is one ring, whose longest
-            path is half of the cluster.
+        k: How many links a node has; even, from 2, and the same on all nodes. 2 is one ring, whose
+            longest path is half of the cluster.
     """
 
     k: int = 4

@@ -35,7 +35,7 @@ def page() -> Iterator[str]:
     schema = json_schema(PluginRegistry.load())
     entry = schema["$defs"]["topology_entry"]
     yield from section("The file", schema)
-    yield from section("An entry under topologies", entry, required={"strategy"})
+    yield from section("An entry under topologies", entry, unless={"strategy": "use"})
     yield from section("child_spec", entry["properties"]["child_spec"])
     for kind, title in KINDS.items():
         yield from ["", f"## {title}", ""]
@@ -66,10 +66,18 @@ def section(
     schema: Mapping[str, Any],
     *,
     level: int = 2,
-    required: set[str] | None = None,
+    unless: Mapping[str, str] | None = None,
     guide: str | None = None,
 ) -> Iterator[str]:
-    """Yield a heading, a link to the guide, and a table."""
+    """Yield a heading, a link to the guide, and a table.
+
+    Args:
+        title: The heading.
+        schema: Of the keys or options.
+        level: Of the heading.
+        unless: Keys that are required unless another one is given, which is their value.
+        guide: A page with examples.
+    """
     yield from ["", f"{'#' * level} {title}", ""]
     if guide is not None:
         yield from [f"Guide with examples: [{guide.removesuffix('.md')}]({guide}).", ""]
@@ -77,14 +85,15 @@ def section(
     if not options:
         yield "No options."
         return
-    needed = required or set(schema.get("required", ()))
+    needed = dict.fromkeys(schema.get("required", ()), "**required**")
+    needed |= {key: f"**required** unless `{other}`" for key, other in (unless or {}).items()}
     yield from ["| key | value | default | meaning |", "|---|---|---|---|"]
     for each, names in groupby(
         options, key=options.__getitem__
     ):  # other names of an option are next to it
         keys = list(names)
         shown = ", ".join(f"`{name}`" for name in keys)
-        default = "**required**" if needed & {*keys} else default_of(each)
+        default = next(filter(None, map(needed.get, keys)), "") or default_of(each)
         meaning = each.get("description", "")
         yield f"| {shown} | {cell(type_of(each))} | {cell(default)} | {cell(meaning)} |"
 

@@ -85,7 +85,8 @@ def draw(terminals: list[Terminal]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {FONT}>',
         "<title>What the two programs print</title>",
         "<style>text { fill: #e6edf3; animation: in .1s both }",
-        "@keyframes in { from { opacity: 0 } }</style>",
+        "@keyframes in { from { opacity: 0 } }",
+        "@media (prefers-reduced-motion: reduce), print { text { animation: none } }</style>",
     ]
     for number, terminal in enumerate(terminals):
         left = number * WIDTH

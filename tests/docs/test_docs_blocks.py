@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 from click import ClickException
-from docs_pages import BLOCKS, PAGES, ROOT, Block, blocks
+from click.testing import CliRunner
+from docs_pages import BLOCKS, PAGES, ROOT, Block, blocks, texts
 
 from cluster_kit import cli
 from cluster_kit.cli.doctor.report import JsonLines
@@ -43,18 +44,21 @@ WORDS = {Outcome.OK: "healthy", Outcome.EMPTY: "alone", Outcome.FAILED: "sick"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OTHERS = {  # programs of others, whose options are theirs to check
     *(
+        ".",
         "avahi-browse",
         "avahi-publish",
         "cat",
         "cd",
         "chown",
         "cp",
+        "echo",
         "firewall-cmd",
         "git",
+        "install",
         "kill",
         "kubectl",
     ),
-    *("mv", "mypy", "nft", "rsync", "ruff", "systemctl", "twine", "ufw", "umask"),
+    *("mv", "mypy", "nft", "rsync", "ruff", "set", "systemctl", "twine", "ufw", "umask", "useradd"),
 }
 
 
@@ -98,6 +102,18 @@ def test_json_is_as_the_doctor_prints_it(block):
         assert printed == [line]
 
 
+@pytest.mark.once
+def test_simulation_prints_what_the_page_shows():
+    [shown] = [text for text in texts("docs/simulation.md", "console") if text.startswith("$ ")]
+    command, _, output = shown.partition("\n")
+    done = CliRunner().invoke(cli.main, command.split()[2:])
+    kept = [
+        [line for line in text.splitlines() if not line.startswith("wall")]
+        for text in (done.output, output)
+    ]
+    assert kept[0] == kept[1]
+
+
 def test_hosts_file_of_erlang_is_read():
     assert [parse_hosts(block.text) for block in blocks("erlang")] == [
         ("web1.example", "web2.example")
@@ -114,8 +130,9 @@ def commands(block):
         lexer.whitespace_split = True
         words, command = list(lexer), []
         for before, word in zip(["", *words], [*words, "&&"], strict=False):
-            if word in {"&&", "|", ";"}:
-                yield command
+            if word in {"&&", "|", ";", "(", ")"}:
+                if command:
+                    yield command
                 command = []
             elif not {before, word} & {"<", ">", ">>"}:
                 command.append(word)
@@ -123,7 +140,7 @@ def commands(block):
 
 def check(program, *arguments):
     """Fail unless ``program`` takes these arguments."""
-    name = Path(program).name
+    name = Path(program).name or program
     assert name in CHECKS or name in OTHERS or (ROOT / program).is_file(), f"no check for {name!r}"
     CHECKS.get(name, lambda *_: None)(*arguments)
 
@@ -237,6 +254,11 @@ def test_command_that_is_not_there_is_refused(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((AssertionError, OSError, ClickException)):
         test_commands_are_as_shown(Block("", 0, "console", text), tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_is_in_the_readme(command):
+    assert re.search(rf"cluster-kit {command}\b|'{command}'", PAGES["README.md"])
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -5,6 +5,7 @@ reader. What is read by another program is listed in ``FOREIGN``. A block that i
 fails, so a misspelled key at the top can't hide one.
 """
 
+import os
 import re
 import sys
 from tempfile import mkdtemp
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from docs_pages import blocks, texts
 
 from cluster_kit import ConfigError, cli, load_config
+from cluster_kit.config.expand import expand
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.testing.simulation.scripts.file import script_from
 
@@ -29,7 +31,8 @@ def read(tmp_path, monkeypatch):
     """Return a function that reads a block and says what it is."""
     for name in ("myapp", "myapp.links", "inventory"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setenv("HOST_IP", "127.0.0.1")  # docs/deployment.md has a unit that sets it
+    for name in ("HOST_IP", "POD_IP", "POD_FQDN"):  # the unit and the pod set them
+        monkeypatch.setenv(name, "127.0.0.1")
     links = sys.modules["myapp.links"]
     links.connect = links.disconnect = links.list_nodes = lambda *arguments: None
     [strategy] = [
@@ -54,8 +57,8 @@ def _local(text, folder):
 
 def certificates(text, folder):
     """Return a folder with certificates for the node of a configuration, as that asks for them."""
-    host = re.search(r"^node: \w+@(?:\S+:-)?([^}\s]+)", text, re.MULTILINE)
-    host = "127.0.0.1" if host is None else host[1]
+    host = re.search(r"^node: \w+@(\S+)", text, re.MULTILINE)
+    host = "127.0.0.1" if host is None else expand(host[1], os.environ)
     domain = re.search(r"^trust_domain: (\S+)", text, re.MULTILINE)
     option = [] if domain is None else ["--trust-domain", domain[1]]
     pki = mkdtemp(dir=folder)

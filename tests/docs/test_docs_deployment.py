@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -14,10 +15,16 @@ from click.testing import CliRunner
 from docs_pages import PAGES, ROOT, texts
 
 from cluster_kit.cli import main
+from cluster_kit.strategies.epmd import options as epmd
 from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.strategies.gossip import options as gossip
+from cluster_kit.strategies.mdns import sockets as mdns
 
 PAGE = "docs/deployment.md"
 [UNIT] = texts(PAGE, "ini")
+[PREPARE, START] = texts(PAGE, "console")[:2]
+[FILE] = [text for text in texts(PAGE, "yaml") if "${HOST_IP}" in text]
+OUTSIDE = ("chown", "pip", "python3", "systemctl", "useradd")  # would change the machine
 [DOCKERFILE] = texts(PAGE, "dockerfile")
 [MAP, DEPLOYMENT] = yaml.safe_load_all(
     next(text for text in texts(PAGE, "yaml") if "kind: Deployment" in text)
@@ -38,6 +45,35 @@ def test_unit_starts_a_node():
     unit = configparser.ConfigParser(interpolation=None, strict=False)
     unit.read_string(UNIT)
     accepts(unit["Service"]["ExecStart"].split())
+
+
+def on_this_machine(text, folder):
+    """Return a text of the page with places in ``folder``."""
+    text = text.replace("/opt/shop/bin/cluster-kit", str(COMMAND))
+    return text.replace("/opt/shop/bin/pip", "pip").replace("/etc/shop", f"{folder}/shop")
+
+
+def test_commands_before_the_start_succeed_as_printed(tmp_path):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in OUTSIDE:
+        program = programs / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/called\n')
+        program.chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+
+    def run(text):
+        command = ["sh", "-eu", "-c", on_this_machine(text, tmp_path)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(PREPARE)
+    (tmp_path / "shop" / "cluster.yaml").write_text(on_this_machine(FILE, tmp_path))
+    assert "shop@10.0.0.7" in run(START)
+    assert (tmp_path / "called").read_text().splitlines()[-1] == "systemctl enable --now shop-node"
 
 
 @pytest.mark.skipif(which("systemd-analyze") is None, reason="systemd-analyze is not installed")
@@ -66,17 +102,17 @@ def test_container_starts_a_node_with_extras_that_exist():
 
 
 def test_pod_has_what_the_manifest_asks_for():
-    printed = (
-        CliRunner()
-        .invoke(main, ["manifest", "kubernetes", "--name", "web", "--service-account", "web"])
-        .output
-    )
-    lines = (
+    options = ["--name", "web", "--service-account", "web"]
+    printed = CliRunner().invoke(main, ["manifest", "kubernetes", *options]).output
+    deployment, _, configuration = (
         printed.rpartition("# In the Deployment")[2]
-        .partition("# In cluster.yaml")[0]
-        .splitlines()[1:]
+        .replace("\n#", "\n")
+        .partition(" In cluster.yaml:")
     )
-    asked = yaml.safe_load("\n".join(line.removeprefix("#") for line in lines))["spec"]["template"]
+    asked = yaml.safe_load(deployment.partition("\n")[2])["spec"]["template"]
+    assert yaml.safe_load(configuration) == CONFIGURATION
+    [short] = [text for text in texts("docs/strategies/kubernetes.md", "yaml") if "node:" in text]
+    assert yaml.safe_load(short) == CONFIGURATION
     assert POD["serviceAccountName"] == asked["spec"]["serviceAccountName"]
     assert POD["securityContext"].items() >= asked["spec"]["securityContext"].items()
     assert DEPLOYMENT["spec"]["template"]["metadata"]["labels"] == asked["metadata"]["labels"]
@@ -97,12 +133,21 @@ def test_pod_finds_itself_and_its_files():
     assert mounted.keys() == {volume["name"] for volume in POD["volumes"]}
     assert CONFIGURATION["secret_file"] == f"{mounted['cluster-secret']}/secret"
     assert ENTRYPOINT[-1] == f"{mounted['config']}/cluster.yaml"
-    connector = CONFIGURATION["topologies"]["pods"]["connector"]
+    connector = CONFIGURATION["topologies"]["web"]["connector"]
     assert connector["port"] == CONTAINER["ports"][0]["containerPort"]
 
 
 @pytest.mark.parametrize(
-    "default", [GossipStrategy().port, GossipStrategy().multicast_addr, 5353, 4369]
+    "default",
+    [
+        GossipStrategy().port,
+        gossip.GROUP_V4,
+        gossip.GROUP_V6,
+        mdns.PORT,
+        mdns.GROUP_V4,
+        mdns.GROUP_V6,
+        epmd.PORT,
+    ],
 )
 def test_ports_are_those_of_the_code(default):
     table = PAGES[PAGE].partition("| what | protocol and port |")[2].partition("\n\n")[0]

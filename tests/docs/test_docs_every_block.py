@@ -3,11 +3,11 @@
 import asyncio
 import json
 import logging
-import re
 import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
+from urllib.request import urlopen
 
 import pytest
 from docs_pages import blocks, texts
@@ -76,14 +76,29 @@ def test_configuration():
 
 def test_deployment(monkeypatch):
     logging_, metrics = texts("docs/deployment.md", "python")
-    with Supervisor(
-        {"topologies": {"lan": {"strategy": "static", "config": {"nodes": []}}}}
-    ) as cluster:
-        lines = list(run(metrics)["metrics"](cluster))
-    assert 'cluster_kit_links{topology="lan"} 0' in lines
-    assert all(
-        re.fullmatch(r'cluster_kit_[a-z_]+\{topology="lan"\} \d+(\.\d+)?', line) for line in lines
+    alone = {"strategy": "static", "config": {"nodes": []}}
+    serve_metrics = run(metrics)["serve_metrics"]
+    with Supervisor({"topologies": {"lan": alone, "wan": alone}}) as cluster:
+        server = serve_metrics(cluster, ("127.0.0.1", 0))
+        try:
+            with urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=30) as answer:
+                lines = answer.read().decode().splitlines()
+        finally:
+            server.shutdown()
+            server.server_close()
+    groups = dict.fromkeys(
+        line.partition("{")[0].split()[-2 if "#" in line else 0] for line in lines
     )
+    shown = [
+        line
+        for name in groups
+        for line in (f"# TYPE {name} ", f'{name}{{topology="lan"}} ', f'{name}{{topology="wan"}} ')
+        if "round_trip" not in line or "#" in line  # nobody is linked, so it is unknown
+    ]
+    assert len(groups) == 6
+    assert [line.rpartition(" ")[0] + " " for line in lines] == shown
+    assert 'cluster_kit_links{topology="wan"} 0' in lines
+    assert "# TYPE cluster_kit_worker_restarts_total counter" in lines
     logger = logging.getLogger("cluster_kit")
     monkeypatch.setattr(logger, "level", logger.level)
     run(logging_)

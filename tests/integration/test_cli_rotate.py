@@ -1,10 +1,11 @@
 """``cluster-kit rotate``: two real nodes on their way from one secret to another."""
 
+import signal
 import socket
 from contextlib import ExitStack
 
 import pytest
-from cli_process import cluster_kit
+from cli_process import Cluster, cluster_kit
 from waiting import until
 
 from cluster_kit import NodeDown, Supervisor
@@ -152,3 +153,20 @@ def test_file_with_faults_and_nobody_to_ask_are_reported(nodes, tmp_path):
     done = cluster_kit("rotate", "carl")
     assert done.returncode == 1
     assert "no supervisor of yours is 'carl'" in done.stderr
+
+
+def test_step_is_not_safe_while_a_node_does_not_answer(nodes, tmp_path):
+    file = tmp_path / "next"
+    file.touch(0o600)
+    file.write_text(f"{OLD}\n{NEW}\n")
+    with Cluster(tmp_path) as cluster:
+        carl = cluster.run("carl")
+        carl.wait_for("ready")
+        carl.signal(signal.SIGSTOP)
+        done = cluster_kit("rotate", "--check", file)
+        assert done.returncode == 1
+        assert f"process {carl.process.pid} does not answer" in done.stderr
+        assert "safe for ann@127.0.0.1" in done.stdout
+        done = cluster_kit("rotate", "carl", "--check", file)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "secret" not in done.stderr

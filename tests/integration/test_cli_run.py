@@ -116,6 +116,27 @@ def test_hangup_has_the_file_read_again(cluster):
     assert a.wait() == 0
 
 
+def test_log_level_reaches_the_worker(cluster):
+    a = cluster.run("a", "--log-level", "debug")
+    host, port = a.wait_for("ready")["address"].split(":")
+    with socket.create_connection((host, int(port))) as stranger:
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    a.until(lambda: any(" DEBUG lan: connection with " in line for line in a.errors), "its record")
+
+
+def test_lower_log_levels_are_left_out(cluster):
+    path = Path(cluster.write("quiet.yaml", {"lan": {"strategy": "gossip"}}))
+    a = cluster.run("a", "--log-level", "error", file=str(path))
+    a.wait_for("ready")
+    cluster.write("quiet.yaml", {"lan": {"strategy": "gossip"}, "wan": {"strategy": "gossip"}})
+    a.signal(signal.SIGHUP)
+    a.wait_for("ready", topology="wan")
+    path.write_text("topologies: 5")
+    a.signal(signal.SIGHUP)
+    a.until(lambda: a.errors, "the fault")
+    assert all(" ERROR " in line for line in a.errors)
+
+
 def test_hangup_of_its_terminal_makes_it_leave(cluster):
     ours, its = os.openpty()
     try:

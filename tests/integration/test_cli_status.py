@@ -218,7 +218,7 @@ def test_one_that_hangs_is_reported_and_hides_no_other(run):
     a, _ = run("a"), run("b")
     a.signal(signal.SIGSTOP)
     done = cluster_kit("status", "--json")
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert json.loads(done.stdout)["node"] == "b@127.0.0.1"
     assert f"process {a.process.pid} does not answer: it hangs, or is stopped" in done.stderr
 

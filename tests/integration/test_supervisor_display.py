@@ -44,6 +44,34 @@ def test_asyncio_twin_looks_the_same():
     asyncio.run(scenario())
 
 
+def test_what_a_supervisor_gives_away_says_what_it_is():
+    supervisor = Supervisor(CONFIG)
+    events, messages = supervisor.subscribe(topology="lan"), supervisor.topic("cache").subscribe()
+    duty = supervisor.once("nightly", timeout_s=30)
+    assert repr(supervisor.subscribe()) == "<Subscription to all topologies: 1 queued>"
+    assert repr(events) == "<Subscription to lan: 1 queued>"  # the snapshot
+    assert repr(messages) == "<TopicSubscription to 'cache' of topology 'lan': 0 queued>"
+    assert repr(duty) == "<Duty 'nightly' of topology 'lan': not held>"
+    with supervisor, duty:
+        assert repr(duty) == "<Duty 'nightly' of topology 'lan': held>"
+    events.close()
+    assert repr(events).endswith(" queued, closed>")
+
+
+def test_what_its_asyncio_twin_gives_away_says_what_it_is():
+    async def scenario():
+        async with AsyncSupervisor(CONFIG) as supervisor:
+            events = supervisor.subscribe(topology="lan")
+            assert repr(events).startswith("<AsyncSubscription to lan: ")
+            messages = supervisor.topic("cache").subscribe()
+            shown = "<AsyncTopicSubscription to 'cache' of topology 'lan': 0 queued>"
+            assert repr(messages) == shown
+            duty = supervisor.once("nightly")
+            assert repr(duty) == "<AsyncDuty 'nightly' of topology 'lan': not held>"
+
+    asyncio.run(scenario())
+
+
 def test_table_has_a_row_for_each_topology():
     nodes = [Node("b@h", "h:2"), Node("c@h", "h:3")]
     table = as_table(

@@ -1,7 +1,7 @@
 """The typed dicts have the keys that a configuration may have, with the types that it takes."""
 
 import re
-from typing import get_type_hints
+from typing import ForwardRef, get_type_hints
 
 import pytest
 
@@ -16,7 +16,7 @@ SCHEMA = json_schema(PluginRegistry.load())
 ENTRY = SCHEMA["$defs"]["topology_entry"]["properties"]
 
 SNIPPET = """
-from cluster_kit import ConfigDict, Supervisor, load_config
+from cluster_kit import ConfigDict, Supervisor, TopologyDict, load_config
 
 config: ConfigDict = {
     "node": "a@127.0.0.1",
@@ -37,6 +37,8 @@ without: ConfigDict = {"node": "a@127.0.0.1"}  # ERROR
 unknown: ConfigDict = {"topologies": {}, "nodes": "a@127.0.0.1"}  # ERROR
 mistyped: ConfigDict = {"topologies": {"lan": {"strategy": "gossip", "prune": "no"}}}  # ERROR
 misspelt: ConfigDict = {"topologies": {"lan": {"strategie": "gossip"}}}  # ERROR
+shipped: TopologyDict = {"use": "acme", "prun": False}  # ERROR
+Supervisor(config).add_topology("third", {"strategy": "gossip", "group": "lan"})
 unlisted: ConfigDict = {"topologies": {"lan": {"child_spec": {"restart": "always"}}}}  # ERROR
 """
 
@@ -76,9 +78,15 @@ def test_values_have_the_types_of_the_model(shape, model):
     modelled = get_type_hints(model, include_extras=True)
     plain = ["group", *plain_readers(model)] if model is TopologyConfig else plain_readers(model)
     for key in plain:
-        assert eval(shape.__annotations__[key].__forward_arg__, vars(dicts)) == without_bounds(
-            modelled[key]
-        )
+        kind = shape.__annotations__[key]
+        if isinstance(kind, ForwardRef):
+            kind = eval(kind.__forward_arg__, vars(dicts))
+        assert kind == without_bounds(modelled[key])
+
+
+def test_required_keys_are_known_at_runtime():
+    assert ConfigDict.__required_keys__ == {*SCHEMA["required"]}
+    assert TopologyDict.__required_keys__ == ChildSpecDict.__required_keys__ == frozenset()
 
 
 def test_type_checkers_find_what_is_wrong_and_nothing_else(tmp_path):

@@ -51,7 +51,7 @@ class TcpConnector(Connector):
         port: Port to listen on; 0 for any that is free.
         advertise: ``host`` or ``host:port`` that others dial, where that isn't where we listen.
         heartbeat_s: Seconds between two signs of life.
-        silent_s: Seconds without one after which a link is down.
+        silent_s: Seconds without one after which a link is down; more than two heartbeats.
         exchange: Whether linked nodes send each other hints about the nodes that they are linked
             to, so that one known address leads to the whole cluster; by default only if a strategy
             may know just a part of it, as ``static`` does.

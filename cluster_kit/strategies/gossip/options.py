@@ -46,7 +46,8 @@ class GossipOptions(Strategy):
         multicast_ttl: How many routers a datagram may pass, plus one.
         broadcast_only: Broadcast, where the network has no multicast.
         interval_s: Seconds between two heartbeats.
-        ttl_s: For how many seconds a node counts as alive after it was heard.
+        ttl_s: For how many seconds a node counts as alive after it was heard; at least three
+            intervals.
     """
 
     port: Annotated[int, _PORT] = 45892

@@ -31,6 +31,9 @@ class AsyncTopicSubscription(AsyncReader[Message | Gap]):
         self._subscription = subscription
         subscription.set_wake(self._wake)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._subscription._title}>"
+
     def _poll(self) -> Message | Gap | None:
         return self._subscription.poll()
 

@@ -46,6 +46,7 @@ class Candidate:
         self, board: Switchboard, name: str, min_nodes: int, changed: Callable[[], None]
     ) -> None:
         self.name = f"once {name!r}"
+        self._title = f"{name!r} of topology {board.topology!r}"
         self.end_reason: str | None = None
         self._board = board
         self._topic = PREFIX + name
@@ -159,6 +160,10 @@ class Duty:
         self._change = threading.Event()
         self._candidate = candidate(self._change.set)
 
+    def __repr__(self) -> str:
+        state = "held" if self.held else "not held"
+        return f"<{type(self).__name__} {self._candidate._title}: {state}>"
+
     @property
     def held(self) -> bool:
         """Whether this node has the duty now."""
@@ -230,6 +235,10 @@ class AsyncDuty:
     def _changed(self) -> None:
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._change.set)
+
+    def __repr__(self) -> str:
+        state = "held" if self.held else "not held"
+        return f"<{type(self).__name__} {self._candidate._title}: {state}>"
 
     @property
     def held(self) -> bool:

@@ -88,6 +88,15 @@ class TopicSubscription:
 
     # -- the reader --------------------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._title}>"
+
+    @property
+    def _title(self) -> str:
+        """What it receives and how it is doing, for ``repr``."""
+        topic = f"{self.topic!r} of topology {self._board.topology!r}"
+        return f"to {topic}: {self.queued} queued{', closed' if self._closed else ''}"
+
     def __iter__(self) -> Iterator[Message | Gap]:
         return self
 

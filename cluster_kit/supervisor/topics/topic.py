@@ -41,6 +41,9 @@ class Topic:
 
     Any number of objects may represent one topic. ``subscribe`` and ``answer`` also work before the
     supervisor starts; peers then know of them as soon as they are linked.
+
+    Attributes:
+        name: Its name.
     """
 
     def __init__(
