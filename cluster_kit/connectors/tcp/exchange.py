@@ -17,7 +17,7 @@ from cluster_kit.abc import LinkReport
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback, is_unspecified
 from cluster_kit.node import BootId, Node, host_and_port
-from cluster_kit.throttle import TokenBucket
+from cluster_kit.rate_limit import TokenBucket
 from cluster_kit.wire.frames import MAX_HINTS, Hint, Hints
 
 FEATURE = "exchange"  # in the identity of a node that wants hints
@@ -127,7 +127,8 @@ class Exchange:
         link = self._links.get(sender.key)
         if link is None:
             return []
-        nodes = [hint.node() for hint in frame.hints if link.allowance.take(now_s)]
+        allowed = link.allowance.take(now_s, len(frame.hints))
+        nodes = [hint.node() for hint in frame.hints[:allowed]]
         useful = [node for node in nodes if self._is_of_use(node, nearby)]
         return [node for node in useful if self._admits(node, now_s)]
 
