@@ -102,8 +102,6 @@ def test_an_upward_import_is_found(tmp_path, monkeypatch):
 LATE_CIRCLES = (
     "cli cli.commands",
     "connectors.callback connectors.callback.links",
-    "connectors.tcp connectors.tcp.probe",
-    "connectors.tcp.heartbeat connectors.tcp.session",
     "registry registry.entry registry.run",
     "supervisor.calls supervisor.loop supervisor.worker_supervisor",
     "supervisor.topics.router supervisor.topics.subscription supervisor.topics.switchboard",
