@@ -140,7 +140,7 @@ class TopologyConformance:
             to_visit |= links[node] - reached
         assert reached == nodes, f"no path leads from {_keys(nodes)[0]} to {_keys(nodes - reached)}"
 
-    @contract("Return how many named nodes ``select`` picks at most, ``None`` if there is no bound")
+    @contract("Return the most named nodes that ``select`` can pick; ``None`` if there is no bound")
     def test_keeps_its_promise_of_most_links(
         self, topology: Topology, nodes: frozenset[Node]
     ) -> None:

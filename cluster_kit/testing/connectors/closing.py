@@ -80,9 +80,7 @@ class ClosingRules(ConnectorHarness):
         await ann.links.expect("down", bob.name)
         await bob.links.expect("down", ann.name)
 
-    @contract(
-        "Want the link no longer; it closes when the peer doesn't want it either. Idempotent."
-    )
+    @contract("Stop wanting the link; it closes when the peer doesn't want it either. Idempotent.")
     async def test_disconnect_is_idempotent(self, ann: StartedNode, bob: StartedNode) -> None:
         """Disconnecting twice, or from an unknown node, reports nothing more."""
         await ann.disconnect(bob)
@@ -120,7 +118,7 @@ class ClosingRules(ConnectorHarness):
         await ann.connector.stop()
         assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
 
-    @contract("What is reported of a peer other than that it is up is reported while it is.")
+    @contract("Except for ``up``, a connector reports about a peer only while its link is up.")
     async def test_nothing_is_reported_of_who_is_not_linked(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
@@ -234,7 +232,7 @@ class ClosingRules(ConnectorHarness):
         assert error.retryable
         await self.no_link(ann, bob)
 
-    @contract("No link is taken any more from the start of this")
+    @contract("As soon as it is called, no new link is accepted")
     def test_no_link_outlives_stop(self) -> None:
         """A node that is stopping refuses a link, or accepts it and closes it with a goodbye.
 

@@ -62,8 +62,8 @@ class LostPeerRules(ConnectorHarness):
         )
 
     @contract(
-        "Late is not dead: before it judges, a connector reads what is pending, and allows for its "
-        "own delay."
+        "Before it declares a peer silent, a connector reads what is pending and allows for its "
+        "own delays."
     )
     async def test_a_stall_of_its_own_is_no_silence(
         self, ann: StartedNode, bob: StartedNode

@@ -30,10 +30,10 @@ GREETED = (
     "the connector sends ``links.greeting`` in its handshakes, passes the peer's on by ``links.up``"
 )
 HANDSHAKE = "each handshake sends the greeting of its own moment"
-WHOLE = "What is sent arrives whole and in order, or not at all where the link goes down."
+WHOLE = "Payloads arrive whole and in order or, if the link goes down, not at all."
 ONE = "A linked node sent ``payload``: in the order sent, each once, and none after ``down``."
 NO_LINK = "There is no such link, or it is lost."
-ALONE = "A peer that reads nothing delays only what is sent to itself, and never a sign of life."
+ALONE = "A peer that doesn't read delays only payloads to itself, and never heartbeats."
 
 
 class MessageRules(ConnectorHarness):

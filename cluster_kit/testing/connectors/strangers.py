@@ -30,7 +30,7 @@ STOPPED_S = 1.0
 
 every_garbage = pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 
-UNREADABLE = "what can't be read costs its own connection, nothing else"
+UNREADABLE = "let malformed input close its own connection only"
 
 
 class StrangerRules(ConnectorHarness):
@@ -91,7 +91,7 @@ class StrangerRules(ConnectorHarness):
             await one.links.expect("down", other.name, deadline_s=self.silence_s)
             await other.links.expect("down", one.name, deadline_s=self.silence_s)
 
-    @contract("it is up once both ends have introduced themselves and the dialler has confirmed")
+    @contract("it is up once both have introduced themselves and the dialler has confirmed")
     async def test_a_stranger_that_says_nothing_is_no_link(self, ann: StartedNode) -> None:
         """A mute connection is not a link, and ``stop`` closes it."""
         self.needs_links()
@@ -105,8 +105,8 @@ class StrangerRules(ConnectorHarness):
             await strangers.until_closed(reader)
 
     @contract(
-        "A stranger that opens a connection and says nothing is hung up on in bounded time, and "
-        "holds up nobody."
+        "A connection whose peer stays silent instead of introducing itself is closed in bounded "
+        "time, and delays no other."
     )
     async def test_a_mute_stranger_is_hung_up_on(self, ann: StartedNode) -> None:
         """Otherwise strangers could take up all connections that a process may have."""
@@ -116,8 +116,8 @@ class StrangerRules(ConnectorHarness):
             await strangers.until_closed(reader)
 
     @contract(
-        "A stranger that opens a connection and says nothing is hung up on in bounded time, and "
-        "holds up nobody."
+        "A connection whose peer stays silent instead of introducing itself is closed in bounded "
+        "time, and delays no other."
     )
     def test_a_mute_stranger_holds_up_nobody(self) -> None:
         """Others can link while a stranger has not introduced itself."""
@@ -138,7 +138,7 @@ class StrangerRules(ConnectorHarness):
             "a node that dialled after a mute stranger was linked only once it had gone"
         )
 
-    @contract("every length is bounded before it is believed")
+    @contract("check each length before relying on it")
     async def test_who_never_comes_to_an_end_is_not_listened_to(self, ann: StartedNode) -> None:
         """A stranger can send more than fits in memory.
 

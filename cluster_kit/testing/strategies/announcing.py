@@ -44,7 +44,7 @@ class AnnouncingRules(StrategyHarness):
             if not await listener.happens(ctx.has_announced):
                 raise listener.error or AssertionError("ctx.announced() was not called")
 
-    @contract("False: look, but don't make yourself known.")
+    @contract("If false, find other nodes, but don't announce this one.")
     async def test_looking_makes_nothing_known(self, strategy: Strategy) -> None:
         """With ``ctx.announce`` false a node finds the others, and they don't find it."""
         needs_announcing(strategy)

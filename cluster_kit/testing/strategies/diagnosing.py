@@ -23,7 +23,7 @@ from cluster_kit.testing.wellformed import malformed_finding
 class StrategyDiagnosisRules(StrategyHarness):
     """A diagnosis ends, reports what is broken, and announces nothing."""
 
-    @contract("An async generator that ends within some seconds")
+    @contract("An async generator that ends within a few seconds")
     async def test_diagnosis_is_findings_and_an_end(self, strategy: Strategy) -> None:
         """``diagnose`` yields one-line findings and ends.
 
@@ -34,7 +34,7 @@ class StrategyDiagnosisRules(StrategyHarness):
         faults = [fault for finding in findings if (fault := malformed_finding(finding))]
         assert not faults, "; ".join(faults)
 
-    @contract("What a source answers, or that it doesn't, is a finding and never an exception.")
+    @contract("Report a failing source as a finding, never as an exception.")
     async def test_diagnosis_of_a_broken_source_says_so(self, strategy: Strategy) -> None:
         """With a broken source, not every finding can be in order."""
         self.break_source()
@@ -44,7 +44,7 @@ class StrategyDiagnosisRules(StrategyHarness):
             f"the source is broken, and yet every finding is in order: {findings}"
         )
 
-    @contract("It announces nothing.")
+    @contract("It must not announce this node.")
     async def test_diagnosis_makes_nothing_known(self, strategy: Strategy) -> None:
         """No other node finds the one that is diagnosed."""
         needs_announcing(strategy)

@@ -35,7 +35,7 @@ class LeavingRules(StrategyHarness):
 
     # Saying goodbye
 
-    @contract("Closing the generator is the order to say goodbye, for which it has one second.")
+    @contract("When the generator is closed, it has one second to say goodbye.")
     async def test_goodbye_is_heard(self, strategy: Strategy) -> None:
         """After a run was closed, others soon observe ``Gone``, and newcomers don't find its node.
 
@@ -186,7 +186,7 @@ class LeavingRules(StrategyHarness):
                 lost = removals(ann.observations[since:], [next_bob.local])
         assert not lost, f"an earlier run of bob left, and ann lost the next one: {'; '.join(lost)}"
 
-    @contract("False: look, but don't make yourself known.")
+    @contract("If false, find other nodes, but don't announce this one.")
     async def test_looking_and_leaving_disturbs_nobody(self, strategy: Strategy) -> None:
         """An observer may use the name of a running node, which stays known when it has closed."""
         needs_announcing(strategy)

@@ -59,7 +59,7 @@ class ObservingRules(StrategyHarness):
         )
         await observations.aclose()
 
-    @contract("Yield observations for as long as there is something to observe.")
+    @contract("Yield observations until the source has no more, or the generator is closed.")
     async def test_yields_only_well_formed_observations(self, strategy: Strategy) -> None:
         """An observation holds nodes, a name, a reason or an error as its class declares them.
 
@@ -131,7 +131,7 @@ class ObservingRules(StrategyHarness):
 
     # Running again
 
-    @contract("the strategy is restarted with back-off while links and roster stay")
+    @contract("it is restarted with back-off, while links and roster stay")
     async def test_can_run_again_after_closing(self, strategy: Strategy) -> None:
         """After a failure ``discover`` is called again, on the same instance.
 

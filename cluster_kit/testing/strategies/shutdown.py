@@ -19,7 +19,7 @@ GOODBYE_S = 1.0  # the contract's limit
 class ShutdownRules(StrategyHarness):
     """A run that is closed or cancelled ends within a second and leaves nothing behind."""
 
-    @contract("Closing the generator is the order to say goodbye, for which it has one second.")
+    @contract("When the generator is closed, it has one second to say goodbye.")
     async def test_closing_ends_within_its_second(self, strategy: Strategy) -> None:
         """A run that takes longer is cut off in the middle of its goodbye.
 
