@@ -9,9 +9,8 @@ something about it changes and nothing is in flight for it, so no command is eve
 outdated state.
 
 When a dial fails, the next one follows after a back-off with full jitter. A black hole, an address
-that neither answers nor refuses, holds a dial until its deadline, so dials run side by side; and
-they do so in two queues, or a thousand black holes would keep the places of the peers that are
-there:
+that neither answers nor refuses, holds a dial until its deadline, so dials run in parallel. They
+run in two queues, since a thousand black holes would otherwise take the slots of reachable peers:
 
 - *Hopeful* dials go to peers that are dialled for the first time, that refuse promptly, or that
   were alive lately. This queue is wide. When it is full, the oldest dial makes way after
@@ -88,7 +87,7 @@ class Reconciler:
         self._draining = False
 
     def drain(self) -> None:
-        """Start no more links."""
+        """Stop dialling; links that are up stay."""
         self._draining = True
         for key, peer in self._peers.items():
             if peer.wanted:
@@ -171,8 +170,8 @@ class Reconciler:
     ) -> None:
         """Handle that ``Connect`` of ``key`` failed, which leaves the connector with no request.
 
-        If the peer may also be ``elsewhere``, every second dial goes there, in turns: at the
-        address that seems right, which may be forged, nobody may ever answer.
+        If the peer is also known at other addresses (``elsewhere``), every second dial goes to one
+        of them, in turn: the preferred address may be forged, and never answer.
         """
         peer = self._peers[key]
         unanswered = now_s - self._end(key) >= PROMPT_S

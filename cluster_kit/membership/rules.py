@@ -1,8 +1,8 @@
 """What each report changes in the records of the peers.
 
-Every other module of this package holds the rules for one group of fields and does not know the
-others. This one knows them all. It passes what one of them finds out to those that it concerns,
-and after every change of a peer, ``_review`` shows the result to the topology and the application.
+Every other module of this package has the rules for one group of fields and does not know the other
+modules. This one knows them all, and passes the results of one to the others that need them. After
+each change of a peer, ``_review`` updates the topology's offer and the application's view.
 ``peer.py`` lists the states that this leads to.
 """
 
@@ -257,7 +257,7 @@ class Rules:
         elif self._keeps_links and (peer.known or peer.remembered):
             self.memory.lose(key, now_s)
         if peer.last_boot_id is None:
-            self.departures.returned(key)  # nothing else would ever say so
+            self.departures.returned(key)  # without boot ids, nothing else can clear the mark
         if reason is Reason.LEFT:
             self._observe(EXCHANGE, Gone(key, reason, node.boot_id), now_s)
             self._part(key, now_s)
@@ -308,7 +308,7 @@ class Rules:
         return peer.up and peer.met is not None and same_run(node, peer.met)
 
     def _would_tell(self, key: str) -> bool:
-        """Whether the peer is linked and would say itself that it leaves."""
+        """Whether the peer is linked and would announce its departure over the link."""
         return self._links_tell and self.peers[key].up
 
     # -- ends of commands --------------------------------------------------------------------------
@@ -349,8 +349,9 @@ class Rules:
     def _lose(self, key: str, reason: Reason) -> None:
         """Handle that discovery has lost a node.
 
-        A link that is up stays wanted unless a source says explicitly that the node is not there.
-        If the peer would say over the link that it leaves, even a reported goodbye is not enough.
+        A link that is up stays wanted unless a source explicitly reports that the node is gone. If
+        the peer would announce its departure over the link, even a goodbye from a source is not
+        enough.
         """
         stays_linked = {Reason.SILENT: self._keeps_links, Reason.LEFT: self._links_tell}
         if stays_linked.get(reason) and self.peers[key].up:
@@ -388,7 +389,7 @@ class Rules:
         if departs and self._would_tell(key) and self.departures.is_hearsay(key):
             departs = False
         staying = None if departs else node
-        # A peer that is set aside is redialled like a missed one, as somebody else may answer next.
+        # A peer that is set aside is redialled like a missed one: another node may answer next.
         missing = staying if missed or departs else peer.mirror
         self.selection.offer(
             key, known=staying if known else None, missed=None if known else missing

@@ -1,4 +1,4 @@
-"""Why a known node is not linked; a value of its own, because it goes all the way to the CLI."""
+"""Why a known node is not linked. A separate module, because supervisor and CLI use it too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Unlinked:
 
 
 def why_not(reason: str | None, tries: int, next_s: float | None) -> str:
-    """Return the same as text: ``not linked: refused, 7 tries, next in 4 s``."""
+    """Return the text of an ``Unlinked``: ``not linked: refused, 7 tries, next in 4 s``."""
     details = []
     if reason:
         details += [reason, f"{tries} {'try' if tries == 1 else 'tries'}"]
