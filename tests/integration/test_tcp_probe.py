@@ -97,7 +97,10 @@ def test_other_name_failed_with_both_names():
 def test_foreign_cluster_or_group_failed(fence, caplog):
     finding, reports = tried_bob(fence=fence)
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "foreign")
-    assert finding.cause == "it is of another cluster or group; give both the same, or leave it out"
+    assert (
+        finding.cause
+        == "it belongs to another cluster or group; give both nodes the same, or remove its address"
+    )
     assert reports == []
     assert caplog.messages == []
 

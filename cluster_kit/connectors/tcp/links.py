@@ -207,7 +207,7 @@ class LinkSteps:
         self.fail(newcomer.number, DialFault.of(reason))
 
     def defer(self, dial: Connection, peer: Node) -> bool:
-        """Give the ``connect`` behind a dropped dial the connection that ``peer`` has already.
+        """Let the ``connect`` of a dropped dial use the connection that ``peer`` already has.
 
         Returns:
             Whether there is one.
