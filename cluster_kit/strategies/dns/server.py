@@ -41,7 +41,7 @@ class ServerResolver:
     """Asks ``servers``, or those of resolv.conf as it is now.
 
     Raises:
-        DiscoveryError: There is nobody to ask.
+        DiscoveryError: There is no name server to ask.
     """
 
     def __init__(self, servers: Sequence[tuple[str, int]] = ()) -> None:

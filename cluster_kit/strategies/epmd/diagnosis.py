@@ -120,7 +120,7 @@ class Diagnosis:
         if isinstance(node, Node) and node.boot_id and node.name == self._ctx.local.name:
             got = f"registered by a running process of this cluster, port {entry.port}"
             return Finding(asked=asked, got=got)
-        cause = "EPMD goes by what is before the '@'; give this node another name, or stop that one"
+        cause = "EPMD ignores what follows the '@'; give this node another name, or stop that one"
         return failed(asked, f"taken by {describe(entry)}", cause)
 
     async def _of_reach(self, host: str) -> list[Finding]:

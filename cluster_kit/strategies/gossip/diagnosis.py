@@ -123,7 +123,7 @@ async def _hear_others(options: GossipOptions, sending: str, traffic: TrafficSor
         others = f"; ignored: {listed(sorted(traffic.others))}" if traffic.others else ""
         got = f"{_count(len(traffic.nodes))}: {listed(sorted(traffic.nodes))}{others}"
         return Finding(asked=asked, got=got)
-    got = f"{'this node itself only' if traffic.own else 'nobody'} within {listen_s:.1f} s"
+    got = f"{'only this node' if traffic.own else 'no nodes'} within {listen_s:.1f} s"
     cause = _why_nobody(options, sending, traffic)
     return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
 
@@ -131,7 +131,7 @@ async def _hear_others(options: GossipOptions, sending: str, traffic: TrafficSor
 def _why_nobody(options: GossipOptions, sending: str, traffic: TrafficSorter) -> str:
     if traffic.others:
         others = sorted(traffic.others.items())[:_SHOWN]
-        return "only others are heard: " + "; ".join(f"{who}: {cure}" for who, cure in others)
+        return "only foreign senders: " + "; ".join(f"{who}: {cure}" for who, cure in others)
     if is_loopback(sending):
         return (
             f"no other such node runs on this machine with port {options.port}; nodes elsewhere "
@@ -139,10 +139,10 @@ def _why_nobody(options: GossipOptions, sending: str, traffic: TrafficSorter) ->
             "reach"
         )
     return (
-        f"no such node runs yet, or on another port than {options.port} or another interface, or "
-        "a firewall drops UDP to that port, or a router is in between (multicast_ttl is "
-        f"{options.multicast_ttl}), or the network has no multicast, as most clouds: then use "
-        "dns, kubernetes or static"
+        f"no other node runs yet, or uses another port than {options.port} or another interface, "
+        "or a firewall drops UDP to that port, or a router is in between (multicast_ttl is "
+        f"{options.multicast_ttl}), or the network carries no multicast, like most cloud networks: "
+        "use dns, kubernetes or static there"
     )
 
 

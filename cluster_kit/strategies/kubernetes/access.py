@@ -88,7 +88,7 @@ async def open_access(options: KubernetesOptions, environ: Mapping[str, str]) ->
 def _no_server(environ: Mapping[str, str]) -> ApiError:
     places = environ.get("KUBECONFIG") or USUAL_KUBECONFIG
     homeless = "" if places != USUAL_KUBECONFIG or _home() else f" ({_NO_HOME})"
-    why = f"this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is no {places}{homeless}"
+    why = f"not in a pod (KUBERNETES_SERVICE_HOST is not set), and there is no {places}{homeless}"
     cure = "set kubeconfig, or KUBECONFIG in the environment"
     return _unusable(f"no API server to ask: {why}; {cure}")
 
@@ -305,7 +305,7 @@ def _refuse_unverified(configuration: Configuration, path: Path) -> None:
             "put its CA into certificate-authority-data instead"
         )
     elif url.scheme != "https" and not is_loopback(url.hostname or ""):
-        fault = f"leads to {configuration.host!r}: expected https://"
+        fault = f"names the server {configuration.host!r}: expected https://"
     if fault is not None:
         raise _unusable(f"the kubeconfig '{path}' {fault}")
 
@@ -342,5 +342,5 @@ def _client(configuration: Configuration, certificates: str) -> ApiClient:
     try:
         return ApiClient(configuration)
     except OSError as exc:  # ssl.SSLError is one
-        cure = "give what the cluster's administrator hands out"
+        cure = "use the certificates that the cluster's administrator provides"
         raise _unusable(f"cannot use {certificates}: {_reason(exc)}; {cure}") from exc

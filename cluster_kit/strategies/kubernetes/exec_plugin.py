@@ -70,11 +70,11 @@ async def ask_plugin(entry: object, folder: Path, within_s: float = PLUGIN_S) ->
         raise _useless("exec", str(exc)) from exc
     code, output, said = await _run(plugin, folder, within_s)
     if code != 0:
-        raise _useless(plugin.command, f"it ends with code {code}: {said or 'and says nothing'}")
+        raise _useless(plugin.command, f"it exited with code {code}: {said or 'no error output'}")
     try:
         given = msgspec.json.decode(output, type=ExecCredential).status
     except UNREADABLE as exc:
-        raise _useless(plugin.command, f"what it prints is no ExecCredential: {exc}") from exc
+        raise _useless(plugin.command, f"its output is not an ExecCredential: {exc}") from exc
     if not (given.token or (given.client_certificate_data and given.client_key_data)):
         raise _useless(plugin.command, "it prints neither a token nor a certificate with its key")
     return given
@@ -133,6 +133,6 @@ async def _end(process: Process) -> None:
 
 
 def _useless(command: str, why: str) -> ApiError:
-    what = f"the kubeconfig's credential plugin {command[:200]!r} is of no use: {quoted(why)}"
-    cure = "run it by hand, or ask who has made the kubeconfig"
+    what = f"the kubeconfig's credential plugin {command[:200]!r} failed: {quoted(why)}"
+    cure = "run it by hand, or ask whoever provided the kubeconfig"
     return ApiError(ErrorKind.UNREACHABLE, f"{what}; {cure}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one run of the strategy bears with, until it takes the server for broken."""
+    """Beyond these limits, a run of the strategy treats the server as broken."""
 
     answer_s: float = 15.0  # until an answer begins; libcluster's time-out for the whole of it
     silent_s: float = 150.0  # of a watch: a server that works sends a bookmark about every minute
