@@ -193,7 +193,7 @@ class AsyncSupervisor:
         return AsyncTopic(self._sync.topic(name, topology=topology))
 
     async def status(self) -> Mapping[str, TopologyStatus]:
-        """Return how each topology is doing, by name; see ``Supervisor.status``."""
+        """Return the status of each topology, by name; see ``Supervisor.status``."""
         return await _in_thread(self._sync.status)
 
     async def drain(self) -> None:

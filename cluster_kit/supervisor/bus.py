@@ -1,7 +1,7 @@
 """Publish and subscribe: one bus per supervisor, a bounded queue per subscription.
 
-The supervising thread publishes; each subscription is read by one thread of the application. To
-publish never waits: a subscription whose queue is full loses what is in it, and gets a fresh
+The supervising thread publishes; each subscription is read by one thread of the application.
+Publishing never blocks: a subscription whose queue is full loses what is in it, and gets a fresh
 snapshot of every topology instead.
 """
 

@@ -144,19 +144,19 @@ class WorkerProcess:
         do()
 
     def disproof(self, fault: str | None = None) -> ClusterKitError:
-        """Return an error that says why this is not a worker.
+        """Return the error for a started process that did not become a worker.
 
         Args:
             fault: What it did instead of sending a message as a worker; by default it just ended.
         """
         what = f"cannot start a worker: {self._executable!r} {fault or self.ending}"
         if fault is None and self.exitcode == -signal.SIGKILL:
-            return ClusterKitError(f"{what} before it said anything: is memory short?")
+            return ClusterKitError(f"{what} before it sent anything: is memory exhausted?")
         if self.channel.greeted:
-            cure = "its standard error says why"
+            cure = "see its standard error"
             return ClusterKitError(f"{what} before it had loaded cluster_kit: {cure}")
         cure = _HOOK if _is_frozen() else _INTERPRETER
-        return ClusterKitError(f"{what}, and never proved to be one: {cure}")
+        return ClusterKitError(f"{what}, and is not a cluster_kit worker: {cure}")
 
     @property
     def ending(self) -> str:

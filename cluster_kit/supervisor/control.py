@@ -1,4 +1,4 @@
-"""The control socket: says how a supervisor is doing, to the same user on the same machine.
+"""The control socket: reports a supervisor's status to the same user on the same machine.
 
 A supervisor has one if it is made with ``control=True``. It is a Unix socket named by the process,
 in a folder that only its user can enter (``control_files``). A client (``control_client``) sends

@@ -1,4 +1,4 @@
-"""Asks supervisors how they are doing, by their control sockets; the command line uses it."""
+"""Queries the status of supervisors over their control sockets, for the command line."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Watches the files of secrets and certificates, so that a rotation needs no restart.
 
-Files are polled, which works on every file system. A file is replaced by another one, or a link on
-the way to it is, as in Kubernetes; or it is written in place, and may be read in the middle of
-that. So what one look finds counts only when the next look finds the same. A file that cannot be
-used leaves everything as it was.
+Files are polled, which works on every file system. A rotation may replace a file, or a symlink on
+the path to it, as Kubernetes does; or it may rewrite the file in place, so that it can be read
+half-written. A change therefore takes effect only when two polls in a row find the same content. If
+a file becomes unusable, the previous content stays in use.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Decides whether and when a worker that ended is replaced. Pure.
 
 ``restart: permanent`` replaces it always, ``transient`` only after an abnormal end, ``temporary``
-never. An end is normal if the process exits with code 0 although nobody told it to stop. An end on
-the supervisor's order is no matter for this policy.
+never. An end is normal if the process exits with code 0 although nobody told it to stop. The policy
+does not apply to a worker that the supervisor has told to stop.
 
 Source: https://www.erlang.org/doc/apps/stdlib/supervisor.html, "Restart intensity and period" and
 "Child specification".

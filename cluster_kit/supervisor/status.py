@@ -13,7 +13,7 @@ from cluster_kit.node import Node
 
 
 class State(StrEnum):
-    """How a topology as a whole is doing; a closed list."""
+    """The overall state of a topology; a closed list."""
 
     STARTING = "starting"
     """Its worker is starting, or has not announced itself yet."""
@@ -86,12 +86,12 @@ class TopologyStatus:
 
     Attributes:
         name: Its name in the configuration.
-        state: How it is doing as a whole.
+        state: Its overall state.
         pid: Process id of its worker; ``None`` while there is none.
         address: Where it accepts links; ``None`` if it does not.
         restarts: How often its worker was replaced.
-        last_error: What went wrong last, in one line; kept after it was mended. ``None`` if nothing
-            ever did.
+        last_error: The last error, in one line; kept after recovery. ``None`` if there never was
+            one.
         sources: The present fault of each strategy, ``None`` where it works; in configured order.
             All but the first are called by their number, too, such as ``hosts_file#2``.
         known: The nodes that discovery vouches for, by key.

@@ -109,4 +109,4 @@ def check_process(pid: int) -> None:
     """
     if os.getpid() != pid:
         text = f"supervisor: it belongs to process {pid}"
-        raise ClusterKitError(f"{text}: make one in each process, after the fork")
+        raise ClusterKitError(f"{text}: create one per process, after the fork")

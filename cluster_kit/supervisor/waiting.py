@@ -1,7 +1,7 @@
 """Waits until topologies serve, and until there are enough nodes.
 
-To wait for more nodes than the configuration can ever link or hold would be in vain, so it is
-refused.
+Waiting for more nodes than the configuration can ever link or hold is refused, as it could never
+end.
 """
 
 from __future__ import annotations

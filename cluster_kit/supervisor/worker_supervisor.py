@@ -232,7 +232,7 @@ class WorkerSupervisor:
             line.unwatch()  # ``_process_ended`` does the rest
             if isinstance(exc, EOFError) and exc.args:
                 pid = self._tracker.pid
-                who = f"worker {pid} sent what cannot be read:" if process.heard else "said"
+                who = f"worker {pid} sent unreadable data:" if process.heard else "sent"
                 self._kill(process, f"{who} {exc}")
             return
         self._handle_all(process, received)

@@ -84,7 +84,7 @@ class Control:
         self._synced = number
 
     def count_received(self, size: int) -> None:
-        """Count a payload towards ``Heard``."""
+        """Count a payload towards ``Received``."""
         self._received += size
 
     # -- records -----------------------------------------------------------------------------------

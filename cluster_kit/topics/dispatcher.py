@@ -170,7 +170,7 @@ class Dispatcher:
         if asked.question in link.questions.open:
             raise RemoteProtocolError("messages: the peer used one number for two open questions")
         if local_topic is None or not local_topic.interest.answers:
-            reason = "nobody answers there"
+            reason = "no function answers in this topic"
         elif len(asked.data) > self._local.max_message_bytes:
             reason = f"it takes at most {self._local.max_message_bytes} bytes"
         elif link.lanes.replies >= MAX_OPEN or not link.questions.has_room_for_theirs:

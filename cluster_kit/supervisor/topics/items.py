@@ -14,7 +14,7 @@ class Message:
 
     Attributes:
         sender: The node, as it introduced itself when its link came up.
-        data: What was sent, as a copy of the reader's own.
+        data: What was sent; each reader gets its own copy.
         topic: Name of the topic.
     """
 

@@ -75,7 +75,7 @@ class Messaging:
         found = self.owners(key, 1, where=where, topology=topology)
         if not found:
             wanted = dict(where or {})
-            raise ClusterKitError(f"owner: no node here has all of {wanted!r} in its metadata")
+            raise ClusterKitError(f"owner: neither this node nor a linked one has tags {wanted!r}")
         return found[0]
 
     def owners(

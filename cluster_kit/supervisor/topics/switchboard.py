@@ -248,7 +248,7 @@ class Switchboard(Guarded):
     def _asked(self, asked: QuestionArrived) -> None:
         messenger, answerer = self._open_messenger(), self._router.answerer(asked.topic)
         if answerer is None:
-            messenger.decline(asked.question, "nobody answers there any more")
+            messenger.decline(asked.question, "no function answers in this topic any more")
         else:
             answerer.handle(self, messenger, asked)
 
