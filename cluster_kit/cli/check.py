@@ -55,7 +55,7 @@ def _expiry(config: ClusterConfig) -> Iterator[str]:
 
 
 def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:
-    yield "node", config.node or f"(named after its process)@{config.host}"
+    yield "node", config.node or f"(a unique name)@{config.host}"
     yield "cluster", config.cluster
     yield "metadata", pairs(sorted(config.metadata.items()))
     yield "secret", _secret(config)

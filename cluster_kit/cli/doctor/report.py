@@ -56,8 +56,8 @@ class Lines:
 
     def begin(self, file: str, config: ClusterConfig) -> None:
         """Print that ``file`` has no fault, and where the examination runs."""
-        where = f"looking from {config.host} in cluster {config.cluster!r}"
-        self._echo(f"{file} has no fault; {where}, announcing nothing")
+        where = f"diagnosing cluster {config.cluster!r} from {config.host}"
+        self._echo(f"{file} is valid; {where}, without announcing this node")
 
     def topology(self, topology: TopologyConfig) -> None:
         """Print its name and group."""

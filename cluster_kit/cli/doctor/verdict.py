@@ -48,10 +48,10 @@ def judge(findings: Sequence[SourceFinding]) -> Verdict:
     if answering := _with(Outcome.OK, of_nodes):
         return Verdict(Outcome.OK, f"{_nodes(len(answering))} can be linked to")
     if not of_nodes and any(each.step == "discovery" for each in _with(Outcome.OK, of_sources)):
-        return Verdict(Outcome.OK, "a node is found; the connector can test none without a link")
+        return Verdict(Outcome.OK, "nodes were found; the connector can't test them without a link")
     if empty:
         return Verdict(Outcome.EMPTY, _of_source(empty[0]))
-    return Verdict(Outcome.EMPTY, "no other node of this cluster and group is where it looks")
+    return Verdict(Outcome.EMPTY, "no source found another node of this cluster and group")
 
 
 def _explained(failed: SourceFinding, findings: Sequence[SourceFinding]) -> bool:

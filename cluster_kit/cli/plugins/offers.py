@@ -43,7 +43,7 @@ class OfferChecker:
     def _faults(self, plugin: PluginInfo, kind: Offered, name: str) -> list[str]:
         """Return what is wrong with an offer, whatever its code raises."""
         if plugin not in self._registry.owners(kind, name):
-            return [f"{kind} {name!r} is left out: a built-in has that name, choose another"]
+            return [f"{kind} {name!r} is ignored: a built-in has that name, choose another"]
         try:
             self._before()
             return list(self._check(kind, name))

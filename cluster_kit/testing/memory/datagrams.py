@@ -173,9 +173,7 @@ class MemoryDatagrams(Datagrams):
 def deliver(arrivals: Sequence[Arrival]) -> None:
     """Deliver all that arrives at one moment, without a turn of the event loop for each receiver.
 
-    Nearly all receive the same datagrams, so the batch of those is built only once.
-
-    Nearly all hear the same, so that is put together once.
+    Nearly all receive the same datagrams, so that batch is built only once.
     """
     crowd = max((audience.members for audience, _ in arrivals), key=len)
     common = _batch_of(datagram for audience, datagram in arrivals if audience.members is crowd)

@@ -98,7 +98,7 @@ class Outcome:
             yield f"sent        {packets:.1f} packets and {sent:.0f} bytes a second by a node"
         yield f"false       {len(self.false_alarms)} alarms"
         yield from (f"            {alarm}" for alarm in self.false_alarms[:_MAX_SHOWN])
-        yield f"laws        {'all kept' if self.is_good else 'broken'}"
+        yield f"invariants  {'all hold' if self.is_good else 'violated'}"
         for law in dict.fromkeys(finding.law for finding in self.findings):
             yield f"            {self.counts[law]} x {law}"
             findings = [finding for finding in self.findings if finding.law is law]

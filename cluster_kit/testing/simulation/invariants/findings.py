@@ -10,7 +10,7 @@ _MAX_KEPT = 20  # of each law; further ones are only counted
 
 
 class Law(StrEnum):
-    """What must hold in every simulation; a closed list."""
+    """The invariants that hold in every simulation; a closed list."""
 
     AGREEMENT = "in the end, the view of every node agrees with the truth"
     EVENTS = "found and lost, up and down alternate for each node"
@@ -35,7 +35,7 @@ class Law(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A breach of a law.
+    """A violation of an invariant.
 
     Attributes:
         law: The law.

@@ -339,7 +339,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
                     self._flushed = {**dict.fromkeys(list(self._flushed)[-99:]), order: None}
                     self._changed.notify_all()
             case _:
-                log.warning("%s sent something else than a message of a channel layer", sender)
+                log.warning("%s sent something that is not a channel layer message", sender)
 
     def _answer(self, message: Message) -> bool:
         """Confirm a flush once it is done."""
