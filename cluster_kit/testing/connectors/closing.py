@@ -119,7 +119,7 @@ class ClosingRules(ConnectorHarness):
         assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
 
     @contract("Except for ``up``, a connector reports about a peer only while its link is up.")
-    async def test_nothing_is_reported_of_who_is_not_linked(
+    async def test_nothing_is_reported_of_an_unlinked_peer(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """Updates, round-trip times and ``leaving`` are reported between up and down only."""
@@ -210,7 +210,7 @@ class ClosingRules(ConnectorHarness):
     # Leaving
 
     @contract("A node that is about to leave keeps its links until ``stop``")
-    async def test_leaving_is_told_and_keeps_the_link(
+    async def test_leaving_is_announced_and_keeps_the_link(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """A node that is about to leave announces that, and its links stay until it stops."""

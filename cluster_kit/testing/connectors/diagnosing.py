@@ -25,7 +25,7 @@ class ConnectorDiagnosisRules(ConnectorHarness):
         assert bob.links.reports == [], f"bob reported {bob.links.reports}"
 
     @contract("Check whether a link to ``node`` could be opened")
-    async def test_diagnosis_of_nobody_says_why(self) -> None:
+    async def test_diagnosis_of_a_missing_node_has_a_cause(self) -> None:
         """If nobody answers, the finding is a failure with its cause."""
         self.needs_links()
         finding = await self.diagnosed(

@@ -65,7 +65,7 @@ class LostPeerRules(ConnectorHarness):
         "Before it declares a peer silent, a connector reads what is pending and allows for its "
         "own delays."
     )
-    async def test_a_stall_of_its_own_is_no_silence(
+    async def test_its_own_stall_is_not_silence_of_the_peer(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """A node whose own event loop was stalled, or whose machine slept, loses nobody."""

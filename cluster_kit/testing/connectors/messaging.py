@@ -42,7 +42,7 @@ class MessageRules(ConnectorHarness):
     # Greeting
 
     @contract("The peer's own greeting; ``None`` where this link can't carry messages.")
-    async def test_a_link_without_messages_says_so(
+    async def test_a_link_without_messages_has_no_greeting(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """The greeting is ``None``, not empty, if and only if the link can't carry messages."""
@@ -77,7 +77,7 @@ class MessageRules(ConnectorHarness):
         await self.greeted(ann, bob)
 
     @contract(HANDSHAKE)
-    async def test_each_handshake_has_the_greeting_of_its_moment(
+    async def test_each_handshake_sends_the_current_greeting(
         self, ann: StartedNode, bob: StartedNode, cat: StartedNode
     ) -> None:
         """A changed greeting is sent in the next handshake, even an empty one."""
@@ -152,7 +152,7 @@ class MessageRules(ConnectorHarness):
             assert not stray, f"{one.name} reported messages while {other.name} was not linked"
 
     @contract(NO_LINK)
-    async def test_who_is_not_linked_is_sent_nothing(
+    async def test_send_without_a_link_is_a_connect_error(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """``send`` to a node that is not linked raises ``ConnectError``.
@@ -184,7 +184,7 @@ class MessageRules(ConnectorHarness):
     # A peer that doesn't read
 
     @contract(ALONE)
-    async def test_who_does_not_read_holds_up_only_what_is_sent_to_it(
+    async def test_a_peer_that_does_not_read_delays_no_other(
         self, ann: StartedNode, cat: StartedNode
     ) -> None:
         """``send`` to a frozen peer waits, so that nothing piles up, and can be cancelled.
@@ -211,7 +211,7 @@ class MessageRules(ConnectorHarness):
             assert stuck.done(), "send was cancelled, and still runs"
 
     @contract(NO_LINK)
-    async def test_what_waits_fails_when_the_link_is_lost(self, ann: StartedNode) -> None:
+    async def test_a_waiting_send_fails_when_the_link_is_lost(self, ann: StartedNode) -> None:
         """``send`` that waits for a frozen peer fails when the link is lost."""
         self.needs_messages()
         async with self.linked_apart(ann) as bob:

@@ -60,7 +60,7 @@ class OpeningRules(ConnectorHarness):
         assert bob.links.ups_and_downs(ann.name) == ["up"]
 
     @contract("The peer as it introduced itself, whether dialled or accepted.")
-    async def test_both_ends_are_told_who_the_peer_is(
+    async def test_both_ends_report_the_peer_as_it_introduced_itself(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """The accepting end learns name, address, metadata and boot, too.
@@ -107,7 +107,7 @@ class OpeningRules(ConnectorHarness):
     # Failing to open
 
     @contract("``reason`` says why not, ``retryable`` whether to try again soon")
-    async def test_nobody_there_is_worth_another_try(self, ann: StartedNode) -> None:
+    async def test_connect_to_a_closed_port_is_retryable(self, ann: StartedNode) -> None:
         """If nobody listens, the ``ConnectError`` is retryable and names the peer."""
         self.needs_links()
         error = await self.refusal(

@@ -36,7 +36,7 @@ class AnnouncingRules(StrategyHarness):
             await finds(bob, ANN)
 
     @contract("calls ``ctx.announced()`` when it has")
-    async def test_tells_that_it_has_announced(self, strategy: Strategy) -> None:
+    async def test_reports_that_it_has_announced(self, strategy: Strategy) -> None:
         """Without a call of ``ctx.announced()`` the topology would never be ready."""
         needs_announcing(strategy)
         ctx = self.discovery()
@@ -45,7 +45,7 @@ class AnnouncingRules(StrategyHarness):
                 raise listener.error or AssertionError("ctx.announced() was not called")
 
     @contract("If false, find other nodes, but don't announce this one.")
-    async def test_looking_makes_nothing_known(self, strategy: Strategy) -> None:
+    async def test_observer_is_not_announced(self, strategy: Strategy) -> None:
         """With ``ctx.announce`` false a node finds the others, and they don't find it."""
         needs_announcing(strategy)
         looking = self.discovery(ANN, announce=False)

@@ -24,7 +24,7 @@ class StrategyDiagnosisRules(StrategyHarness):
     """A diagnosis ends, reports what is broken, and announces nothing."""
 
     @contract("An async generator that ends within a few seconds")
-    async def test_diagnosis_is_findings_and_an_end(self, strategy: Strategy) -> None:
+    async def test_diagnosis_yields_findings_and_ends(self, strategy: Strategy) -> None:
         """``diagnose`` yields one-line findings and ends.
 
         It raises nothing and leaves nothing behind.
@@ -35,7 +35,7 @@ class StrategyDiagnosisRules(StrategyHarness):
         assert not faults, "; ".join(faults)
 
     @contract("Report a failing source as a finding, never as an exception.")
-    async def test_diagnosis_of_a_broken_source_says_so(self, strategy: Strategy) -> None:
+    async def test_diagnosis_reports_a_broken_source(self, strategy: Strategy) -> None:
         """With a broken source, not every finding can be in order."""
         self.break_source()
         findings = await self._diagnosed(strategy, self.discovery())
@@ -45,7 +45,7 @@ class StrategyDiagnosisRules(StrategyHarness):
         )
 
     @contract("It must not announce this node.")
-    async def test_diagnosis_makes_nothing_known(self, strategy: Strategy) -> None:
+    async def test_diagnosis_announces_nothing(self, strategy: Strategy) -> None:
         """No other node finds the one that is diagnosed."""
         needs_announcing(strategy)
         looking = self.discovery(ANN, announce=False)

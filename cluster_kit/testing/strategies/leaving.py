@@ -36,7 +36,7 @@ class LeavingRules(StrategyHarness):
     # Saying goodbye
 
     @contract("When the generator is closed, it has one second to say goodbye.")
-    async def test_goodbye_is_heard(self, strategy: Strategy) -> None:
+    async def test_goodbye_is_observed(self, strategy: Strategy) -> None:
         """After a run was closed, others soon observe ``Gone``, and newcomers don't find its node.
 
         Both happen long before the node would have expired.
@@ -80,7 +80,7 @@ class LeavingRules(StrategyHarness):
         "A run is closed by ``GeneratorExit`` where it yields and by ``CancelledError`` where it "
         "awaits"
     )
-    async def test_goodbye_is_said_also_where_it_yields(self, strategy: Strategy) -> None:
+    async def test_goodbye_follows_closing_at_a_yield(self, strategy: Strategy) -> None:
         """A worker may close the run between two observations, when nothing is cancelled."""
         needs_announcing(strategy)
         bob = self.discovery(BOB)
@@ -187,7 +187,7 @@ class LeavingRules(StrategyHarness):
         assert not lost, f"an earlier run of bob left, and ann lost the next one: {'; '.join(lost)}"
 
     @contract("If false, find other nodes, but don't announce this one.")
-    async def test_looking_and_leaving_disturbs_nobody(self, strategy: Strategy) -> None:
+    async def test_leaving_observer_removes_no_node(self, strategy: Strategy) -> None:
         """An observer may use the name of a running node, which stays known when it has closed."""
         needs_announcing(strategy)
         bob = self.discovery(BOB)

@@ -104,7 +104,7 @@ class ObservingRules(StrategyHarness):
             await self.watch(ann)
 
     @contract("Between two looks it rests")
-    async def test_rests_between_two_looks(self, strategy: Strategy) -> None:
+    async def test_rests_between_two_polls(self, strategy: Strategy) -> None:
         """A strategy that queries without a pause uses up the processor, however it awaits."""
         shares: list[float] = []
         while len(shares) < TRIES and min(shares, default=1.0) >= BUSY:
@@ -171,7 +171,7 @@ class ObservingRules(StrategyHarness):
     # Seen
 
     @contract("``ttl_s`` is at least twice the time between two ``Seen`` of a node")
-    async def test_who_was_seen_is_seen_again_in_time(self, strategy: Strategy) -> None:
+    async def test_seen_node_is_seen_again_in_time(self, strategy: Strategy) -> None:
         """A live node is seen again before its ``ttl_s`` has passed, or it would be forgotten."""
         async with self.in_company(strategy) as ann:
             seen = await ann.hear(lambda said: isinstance(said, Seen), within_s=self.listen_s)

@@ -40,7 +40,7 @@ class SourceFailureRules(StrategyHarness):
             await listener.until(Failed, "Failed after the source broke", since=since)
 
     @contract("what is known stays known")
-    async def test_broken_source_removes_nobody(self, strategy: Strategy) -> None:
+    async def test_broken_source_removes_no_node(self, strategy: Strategy) -> None:
         """Unknown is not empty: while the source fails, no node is withdrawn."""
         async with self.in_company(strategy) as listener:
             vouched = vouched_after(listener.observations).values()
@@ -56,7 +56,7 @@ class SourceFailureRules(StrategyHarness):
             assert not lost, f"while the source was broken, nodes were lost: {'; '.join(lost)}"
 
     @contract("After a failure it goes on asking")
-    async def test_works_again_when_the_source_is_mended(self, strategy: Strategy) -> None:
+    async def test_recovers_when_the_source_recovers(self, strategy: Strategy) -> None:
         """After a failure the source is asked again.
 
         If nodes announce themselves, earlier nodes and newcomers find each other.
@@ -94,7 +94,7 @@ class SourceFailureRules(StrategyHarness):
                 )
 
     @contract("for the first time or again after a failure")
-    async def test_tells_that_it_has_announced_again(self, strategy: Strategy) -> None:
+    async def test_reports_that_it_has_announced_again(self, strategy: Strategy) -> None:
         """``ctx.announced()`` is called again for an announcement renewed after a failure."""
         needs_announcing(strategy)
         ctx = self.discovery()
@@ -123,7 +123,7 @@ class SourceFailureRules(StrategyHarness):
         await check_never_blocked(in_trouble)
 
     @contract("one entry that can't be read hides no other")
-    async def test_litter_in_the_source_hides_nobody(self, strategy: Strategy) -> None:
+    async def test_litter_in_the_source_hides_no_node(self, strategy: Strategy) -> None:
         """An entry that is not a node is skipped.
 
         It raises nothing, removes nobody, and keeps no newcomer from being found.
@@ -142,9 +142,7 @@ class SourceFailureRules(StrategyHarness):
                     await finds(ann, CAT, since=since)
 
     @contract("A source that comes back empty removes nobody")
-    async def test_source_that_comes_back_removes_nobody_who_is_late(
-        self, strategy: Strategy
-    ) -> None:
+    async def test_recovered_source_keeps_late_nodes(self, strategy: Strategy) -> None:
         """A server that restarted has lost its data, and some nodes announce themselves late.
 
         Here one never does.
@@ -167,7 +165,7 @@ class SourceFailureRules(StrategyHarness):
 
     @pytest.mark.parametrize("noticed", [False, True], ids=["unnoticed", "noticed"])
     @contract("A source that comes back empty removes nobody")
-    async def test_source_that_comes_back_removes_nobody(
+    async def test_recovered_source_removes_no_node(
         self, strategy: Strategy, noticed: bool
     ) -> None:
         """A server that restarted has lost its data, but its nodes are still there."""
