@@ -173,5 +173,5 @@ class TestIncidents:
             incidents.no_room(HOST, peer(1))
             incidents.broken(peer(2), "why")
         full, broken = caplog.messages
-        assert f"such as n1@there from {HOST}: raise the limit of open files" in full
+        assert f"refused n1@there from {HOST}: raise the limit of open files" in full
         assert broken == "link to n2@there closed: why"

@@ -86,7 +86,11 @@ def test_answer_is_good(target):
     ("answered", "reason", "says"),
     [
         (identity(BOB), ConnectReason.FAILED, "it claims to be this process"),
-        (identity(ANN, Fence("shop", "lan")), ConnectReason.FOREIGN, "of another cluster or group"),
+        (
+            identity(ANN, Fence("shop", "lan")),
+            ConnectReason.FOREIGN,
+            "belongs to another cluster or group",
+        ),
         (identity(TWIN), ConnectReason.CONFLICT, "two live processes use the name 'bob@h'"),
         (identity(ANN.evolve(name="cat@h")), ConnectReason.NAME, "'cat@h' answers there, expected"),
     ],

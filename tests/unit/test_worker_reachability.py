@@ -47,7 +47,7 @@ def test_where_others_reach_it_nothing_is_wrong(host, found):
             "127.0.0.1",
             [NEAR, FAR],
             "127.0.0.1, on this machine only",
-            "name it by an address that they reach",
+            "can reach in this node's name",
         ),
     ],
 )
