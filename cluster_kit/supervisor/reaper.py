@@ -16,7 +16,7 @@ from pathlib import Path
 from cluster_kit.worker.environment import COMMAND
 
 _LEAVE_S = 7.0  # a goodbye takes less than 1 s; the kernel ends a worker that hangs after 5 s
-_LOOK_S = 0.02
+_POLL_S = 0.02
 
 
 def _children() -> Iterator[int]:
@@ -44,7 +44,7 @@ def reap_earlier_workers() -> None:
         if _has_ended(_earlier[-1]):
             _earlier.pop()
         elif time.monotonic() < deadline_s:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         else:
             return
 

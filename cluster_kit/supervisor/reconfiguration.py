@@ -26,10 +26,10 @@ from cluster_kit.supervisor.changes import (
     without_topology,
 )
 from cluster_kit.supervisor.file_watch import (
-    ExpiryLook,
+    ExpiryCheck,
     FileWatch,
-    look_at_certificates,
-    look_at_secrets,
+    certificate_poller,
+    secret_poller,
 )
 from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
@@ -67,9 +67,9 @@ class Reconfigurable(ABC):
         self._watch = FileWatch(
             self._names_files,
             [
-                look_at_secrets(self._current, self._use_secrets, logs),
-                look_at_certificates(self._current, self._use_certificates, logs),
-                ExpiryLook(self._current, logs),
+                secret_poller(self._current, self._use_secrets, logs),
+                certificate_poller(self._current, self._use_certificates, logs),
+                ExpiryCheck(self._current, logs),
             ],
             logs,
         )
@@ -238,7 +238,7 @@ class Reconfigurable(ABC):
     def _use_files(
         self, changed: Callable[[ClusterConfig], ClusterConfig | None], title: str
     ) -> None:
-        """Use what the files hold now; during another change, leave that to the next look.
+        """Use what the files hold now; during another change, leave that to the next poll.
 
         Args:
             changed: Returns the configuration with the files' content; ``None`` if it names other

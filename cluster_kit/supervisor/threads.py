@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 
 from cluster_kit.errors import ClusterKitError
 
-_LOOK_S = 1.0  # the longest delay that an exception in the wrong moment can cause
+_POLL_S = 1.0  # the longest delay that an exception in the wrong moment can cause
 
 
 class CancellableThread:
@@ -86,11 +86,11 @@ class OneShotEvent:
         """Wait until the event is set; return whether it is."""
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while not self.is_set:
-            left_s = _LOOK_S if deadline_s is None else deadline_s - time.monotonic()
+            left_s = _POLL_S if deadline_s is None else deadline_s - time.monotonic()
             if left_s <= 0:
                 return False
             try:
-                self._tokens.get(timeout=min(left_s, _LOOK_S))
+                self._tokens.get(timeout=min(left_s, _POLL_S))
             except Empty:
                 continue
             self._tokens.put(None)  # for the next one who waits

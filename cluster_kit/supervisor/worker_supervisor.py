@@ -279,7 +279,7 @@ class WorkerSupervisor:
                 self._bus.notify()
         for message in received:
             self._handle(message)
-        self._board.settle()
+        self._board.flush()
 
     def _handle(self, message: object) -> None:
         match message:

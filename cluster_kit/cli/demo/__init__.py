@@ -56,10 +56,10 @@ def demo(size: int, once: bool) -> None:
             try:
                 show(cluster, view)
             except NotSeen as exc:
-                raise Failure(f"demo: not seen: {exc}\n{cluster.last_words()}") from exc
+                raise Failure(f"demo: not seen: {exc}\n{cluster.error_lines()}") from exc
             complete = True
             if not once:
-                view.say("all steps were observed; the cluster keeps running until Ctrl-C")
+                view.notice("all steps were observed; the cluster keeps running until Ctrl-C")
                 signal.pause()
     except (KeyboardInterrupt, RuntimeError) as exc:
         if not _is_interrupt(exc):

@@ -121,7 +121,7 @@ def _examinations(
 
 def _conclude(examinations: Iterable[Examination], printer: FindingPrinter) -> Verdict:
     """Print the findings about one topology as they come, and the verdict."""
-    from cluster_kit.cli.doctor.verdict import SourceFinding, judge
+    from cluster_kit.cli.doctor.verdict import SourceFinding, verdict_of
 
     findings = []
     for examination in examinations:
@@ -130,7 +130,7 @@ def _conclude(examinations: Iterable[Examination], printer: FindingPrinter) -> V
             finding = SourceFinding(examination.source, message.step, message.finding)
             printer.finding(finding)
             findings.append(finding)
-    verdict = judge(findings)
+    verdict = verdict_of(findings)
     printer.verdict(verdict)
     return verdict
 

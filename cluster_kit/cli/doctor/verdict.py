@@ -26,7 +26,7 @@ class Verdict:
     sentence: str
 
 
-def judge(findings: Sequence[SourceFinding]) -> Verdict:
+def verdict_of(findings: Sequence[SourceFinding]) -> Verdict:
     """Return the verdict on one topology: its first failure, else whether a node was found.
 
     A source that finds nobody has not failed, nor is the node alone if another source finds

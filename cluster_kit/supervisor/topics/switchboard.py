@@ -151,7 +151,7 @@ class Switchboard(Guarded):
         self._wake_readers()
 
     def note(self, message: Parcel | Forwarded | LinkOpened | LinkClosed, now_s: float) -> None:
-        """Process a message of the worker about its links; call ``settle`` after the last one."""
+        """Process a message of the worker about its links; call ``flush`` after the last one."""
         self._has_received = True
         with self.lock:
             match message:
@@ -168,7 +168,7 @@ class Switchboard(Guarded):
                 case LinkClosed(link=link):
                     self._close_link(link, now_s)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Send what has become due, and wake readers, if anything was noted."""
         if self._has_received:
             self._has_received = False
