@@ -46,8 +46,7 @@ def rotate(nodes: tuple[str, ...], cluster: str | None, file: str | None) -> Non
     append the new secret as a second line on every machine; when all nodes accept it, move it to
     the first line; when all use it, remove the old one. Nodes load a changed file within ten
     seconds, and no link is lost. Before each step, run this command with --check and the new
-    version of the file: it lists the nodes that aren't ready for the step, and those that are
-    absent.
+    version of the file: it lists the nodes that aren't ready for the step, and absent nodes.
 
     Queries the supervisors on this machine, or those of NODE, as 'cluster-kit status' does. A
     secret is shown by its id, which reveals nothing about it.

@@ -24,7 +24,7 @@ _REFRESH_S = 0.2  # of real time, between two updates of the progress
 class _FlowStyle(click.ParamType[Any]):
     """A name, or a mapping or list in YAML's flow style, as a configuration has them."""
 
-    name = "part"
+    name = "component"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the name, mapping or list."""
@@ -135,7 +135,7 @@ def simulate(
     invariant may be violated on the way. The same seed gives the same output, except for lines that
     begin with 'wall'. After a failure, prints the command that replays it.
 
-    A part is a name, package.module:Class, or a name with options, as in
+    A component is a name, package.module:Class, or a name with options, as in
     '{name: k_regular, k: 6}'. A script has steps such as
 
     \b

@@ -172,7 +172,7 @@ class PluginRegistry:
         return f"plugin {self._offer(kind, name).plugin}"
 
     def owners(self, kind: Offered, name: str) -> tuple[PluginInfo, ...]:
-        """Return the plugins that offer ``name``; nobody else can offer the name of a built-in."""
+        """Return the plugins that offer ``name``; a built-in's name has no other owner."""
         return tuple(offer.plugin for offer in self._offers[kind].get(name, ()))
 
     def topology_spec(self, name: str) -> Mapping[str, Any]:

@@ -149,7 +149,7 @@ class EventBus:
         """Return the lock, for callers on threads of the application.
 
         Raises:
-            ClusterKitError: This is a forked child, in which nobody may ever release the lock.
+            ClusterKitError: This is a forked child, in which the lock may never be released.
         """
         check_process(self.pid)
         return self.lock

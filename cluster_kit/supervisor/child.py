@@ -57,7 +57,7 @@ class WorkerProcess:
         self.exitcode: int | None = None
         """The exit code, which is negative for a signal; ``None`` while the process runs."""
         self.heard = False
-        """Whether it has sent any message as a worker; set by whoever reads the channel."""
+        """Whether it has sent any message as a worker; set by the reader of the channel."""
         self._executable = _executable()
         self._lock = threading.Lock()
         self._on_end: Callable[[], None] | None = None
@@ -121,7 +121,7 @@ class WorkerProcess:
     def _wait(self) -> None:
         """Wait for the process to end, and take its exit code.
 
-        Differs: ``subprocess`` reports success where the exit code was reaped elsewhere.
+        Differs: ``subprocess`` reports success if the exit code was reaped elsewhere.
         """
         try:
             _, status = os.waitpid(self.pid, 0)
@@ -259,7 +259,7 @@ class SpareWorker:
         return self
 
     def prepare(self) -> None:
-        """Make it load what protection by a secret needs."""
+        """Make it load the modules for protection by a secret."""
         if self._process is not None:
             # Imported only now, since everything waits until the process has been started.
             from cluster_kit.worker.messages import Prepare

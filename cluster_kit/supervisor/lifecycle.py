@@ -39,7 +39,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 GREET_S = 15.0  # even on a machine that starts hundreds of processes at once
-START_S = 30.0  # importing large plugins on a loaded machine takes long, and is no fault
+START_S = 30.0  # importing large plugins on a loaded machine takes long, and is not a fault
 SILENT_S = 5.0  # five missed beats: the event loop is blocked for good
 
 

@@ -2,7 +2,7 @@
 
 The process is the same, so those workers are still its children. They notice the change and leave,
 but only their parent can reap them; until it does, each of them is a zombie. This module looks for
-them once, when ``child`` imports it, before this program has workers of its own.
+them once, when ``child`` imports it, before this program starts workers.
 """
 
 from __future__ import annotations
@@ -52,5 +52,5 @@ def reap_earlier_workers() -> None:
 def _has_ended(pid: int) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG) != (0, 0)
-    except ChildProcessError:  # not our child, such as after a fork, or somebody else reaped it
+    except ChildProcessError:  # not our child, such as after a fork, or it was reaped elsewhere
         return True

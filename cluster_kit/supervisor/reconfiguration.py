@@ -77,7 +77,7 @@ class Reconfigurable(ABC):
     def reload(
         self, config: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig
     ) -> Changes:
-        """Change to another configuration; what is the same in both goes on undisturbed.
+        """Change to another configuration; topologies that are the same in both run on undisturbed.
 
         Topologies that are configured differently leave, and start again as configured now. It
         waits until they accept links, as ``start`` does. Don't call it in a signal handler.
@@ -91,7 +91,7 @@ class Reconfigurable(ABC):
         Raises:
             ConfigError: The configuration has faults, or belongs to another node or cluster; then
                 nothing has changed. Or a topology can't serve as configured now; then the change
-                stays, and the topology is started again and again.
+                stays, and starting the topology is retried.
             ClusterKitError: The supervisor is not running.
         """
         self._running()
@@ -134,7 +134,7 @@ class Reconfigurable(ABC):
 
         Raises:
             ConfigError: The configuration has faults; then nothing has changed. Or the topology
-                can't serve as configured; then it is started again and again.
+                can't serve as configured; then starting it is retried.
             ClusterKitError: There is no topology of that name, or the supervisor is not running.
         """
         self._running()

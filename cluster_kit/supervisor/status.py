@@ -37,7 +37,7 @@ class LinkStatus:
         rtt_s: The last round-trip time in seconds; ``None`` if the connector does not measure it,
             or the worker did not answer in time.
         secrets: The ids of the secrets that the peer holds: it uses the first, and accepts all.
-            Empty where there is no secret, or the worker did not answer in time.
+            Empty if there is no secret, or the worker did not answer in time.
     """
 
     node: Node
@@ -55,7 +55,7 @@ class UnlinkedStatus:
         reason: Why the last dial failed; ``None`` if none has failed since the node was found or
             last linked.
         tries: How many dials have failed since then.
-        next_s: Seconds until the next dial, 0 if it is due or under way; ``None`` if none will
+        next_s: Seconds until the next dial, 0 if it is due or in progress; ``None`` if none will
             come, because the topology does not select the node, or one of the two is leaving.
     """
 
@@ -92,7 +92,7 @@ class TopologyStatus:
         restarts: How often its worker was replaced.
         last_error: The last error, in one line; kept after recovery. ``None`` if there never was
             one.
-        sources: The present fault of each strategy, ``None`` where it works; in configured order.
+        sources: The present fault of each strategy, ``None`` if it works; in configured order.
             All but the first are called by their number, too, such as ``hosts_file#2``.
         known: The nodes that discovery vouches for, by key.
         links: The links that are up, by key of the peer.

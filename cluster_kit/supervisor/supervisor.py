@@ -238,7 +238,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         """Return the other nodes, sorted by name. It doesn't wait.
 
         Args:
-            topology: The topology whose nodes to return; by default those of all.
+            topology: The topology whose nodes to return; by default all topologies.
             state: ``"up"`` for the nodes that are linked, ``"known"`` for those that discovery has
                 found.
 
@@ -261,7 +261,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
 
         Args:
             n: The number of nodes.
-            topology: The topology whose nodes count; by default those of all.
+            topology: The topology whose nodes count; by default all topologies.
             state: Which nodes count; see ``nodes``.
             timeout_s: How long to wait, in seconds; without limit by default.
 
@@ -297,7 +297,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         Args:
             callback: Called with each event, on a thread that all callbacks and plugins share; it
                 should return soon.
-            topology: The topology whose events to receive; by default those of all.
+            topology: The topology whose events to receive; by default all topologies.
             maxsize: The length of the queue, in events. A subscriber that falls further behind gets
                 a fresh snapshot instead of what it missed.
         """

@@ -16,9 +16,9 @@ _POLL_S = 1.0  # the longest delay that an exception in the wrong moment can cau
 class CancellableThread:
     """A daemon thread that runs ``run`` once, and whose start can be undone.
 
-    When an exception, such as that of Ctrl-C, interrupts ``start``, nobody knows whether the system
-    has a new thread that will run in a moment. So a race decides: either the thread is first, and
-    runs to its end, or ``undo_start`` is, and the thread does nothing.
+    When an exception, such as that of Ctrl-C, interrupts ``start``, the system may or may not have
+    a new thread that will run in a moment. So a race decides: either the thread is first, and runs
+    to its end, or ``undo_start`` is, and the thread does nothing.
 
     Make it where it is started: one made before a fork cannot start after it.
 
@@ -105,7 +105,7 @@ def is_held(lock: threading.RLock) -> bool:
 def check_process(pid: int) -> None:
     """Raise ``ClusterKitError`` unless this is process ``pid``.
 
-    In a forked child, nobody may ever release a lock, and no thread of ours runs.
+    In a forked child, a lock may never be released, and no thread of ours runs.
     """
     if os.getpid() != pid:
         text = f"supervisor: it belongs to process {pid}"

@@ -33,7 +33,7 @@ def await_serving(bus: EventBus, workers: Sequence[WorkerSupervisor]) -> None:
     """Wait until each topology serves or has failed, but not for longer than ``_SERVE_S``.
 
     Raises:
-        ClusterKitError: One of them can't serve, or its process is no worker.
+        ClusterKitError: One of them can't serve, or its process is not a worker.
     """
 
     def is_decided(each: WorkerSupervisor) -> bool:

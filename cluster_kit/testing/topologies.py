@@ -1,4 +1,4 @@
-"""``TopologyConformance``: the laws of ``cluster_kit.abc.Topology``, for clusters of all sizes."""
+"""``TopologyConformance``: the rules of ``cluster_kit.abc.Topology``, for clusters of all sizes."""
 
 from __future__ import annotations
 

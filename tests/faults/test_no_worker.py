@@ -28,8 +28,8 @@ NO_WORKERS = {
         "exited with code 1, and is not a cluster_kit worker",
     ),
     "exits at once": ("exit 0", "exited with code 0, and is not a cluster_kit worker"),
-    "says garbage": (SAYS % "What?", r"said b'What\?' where"),
-    "says much garbage": (SAYS % ("What?" * 1000), r"said b'What"),
+    "says garbage": (SAYS % "What?", r"sent b'What\?' where"),
+    "says much garbage": (SAYS % ("What?" * 1000), r"sent b'What"),
     "says what is no greeting of ours": (SAYS % "cluster-kit worker cpython-27\\n", "cpython-27"),
     "crashes": ("kill -SEGV $$", "was killed by signal 11, and is not a cluster_kit worker"),
     "is killed": (
@@ -145,7 +145,7 @@ def test_doctor_says_the_same(executable, tmp_path):
     file.write_text("topologies: {lan: {strategy: static, config: {nodes: []}}}")
     result = CliRunner().invoke(main, ["doctor", str(file)])
     assert result.exit_code == 1
-    assert "never proved to be one" in result.output
+    assert "is not a cluster_kit worker" in result.output
 
 
 PROGRAM = """\

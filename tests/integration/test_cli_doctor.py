@@ -108,7 +108,7 @@ def test_node_of_this_file_is_nobody_else(cluster):
     code, told = doctor(file)
     assert code == 1
     assert verdicts(told)["lan"][0] == "alone"
-    assert of("source", told)[-1]["got"].startswith("this node itself only")
+    assert of("source", told)[-1]["got"].startswith("only this node")
 
 
 def test_foreign_cluster_is_the_likely_cause(cluster):

@@ -96,7 +96,7 @@ def test_nodes_are_counted_and_named():
 def test_this_node_running_elsewhere_is_nobody_else():
     last = diagnosed_beside(options(), discovery(ANN.evolve()))[-1]
     assert last.outcome is Outcome.EMPTY
-    assert last.got.startswith("this node itself only within")
+    assert last.got.startswith("only this node within")
 
 
 def test_foreign_cluster_is_the_cause_if_nothing_else_is_received():

@@ -128,7 +128,7 @@ def closed_port():
 def test_nobody_listening_failed(closed_port):
     finding = run(lambda: tried(Node(address=f"127.0.0.1:{closed_port}")))
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "refused")
-    assert finding.cause.endswith("nobody listens there; start the node or correct its address")
+    assert finding.cause.endswith("nothing listens there; start the node or correct its address")
 
 
 @pytest.mark.parametrize("name", [None, ANN.name])

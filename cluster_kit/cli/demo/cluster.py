@@ -92,7 +92,7 @@ class DemoNode:
         self.state = NodeState.KILLED
 
     def freeze(self) -> None:
-        """Stop the node and its worker, whatever they are doing."""
+        """Suspend the node and its worker."""
         self._signal(signal.SIGSTOP)
         self.state = NodeState.FROZEN
 

@@ -1,6 +1,6 @@
 """``cluster-kit doctor``: finds out why a cluster does not form.
 
-``examination`` runs one source in a process of its own and collects its findings, ``verdict`` draws
+``examination`` runs one source in a separate process and collects its findings, ``verdict`` draws
 the conclusion, ``report`` prints both. All sources are examined at once, and printed one by one.
 """
 

@@ -29,8 +29,8 @@ class Verdict:
 def verdict_of(findings: Sequence[SourceFinding]) -> Verdict:
     """Return the verdict on one topology: its first failure, else whether a node was found.
 
-    A source that finds nobody has not failed, nor is the node alone if another source finds
-    somebody.
+    A source that finds no nodes has not failed, nor is the node alone if another source finds
+    some.
     """
     of_sources = [
         each for each in findings if each.step != "node" and not _explained(each, findings)
@@ -55,7 +55,7 @@ def verdict_of(findings: Sequence[SourceFinding]) -> Verdict:
 
 
 def _explained(failed: SourceFinding, findings: Sequence[SourceFinding]) -> bool:
-    """Whether discovery failed only because its source found nobody, as an earlier step says."""
+    """Whether discovery failed only because its source found no nodes, as an earlier step shows."""
     if failed.step != "discovery" or failed.finding.outcome is not Outcome.FAILED:
         return False
     earlier = [

@@ -25,7 +25,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Messages of one node are missing here; those that follow are in order again.
+    """Messages of one node are missing here; later ones are in order again.
 
     Attributes:
         sender: The node that sent them.

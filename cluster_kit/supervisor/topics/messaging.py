@@ -96,7 +96,7 @@ class Messaging:
             key: Identifies the thing that has an owner, such as ``"user/7"``.
             n: How many owners to return.
             where: Metadata that a node must have to be an owner.
-            topology: The topology whose links count; by default those of all.
+            topology: The topology whose links count; by default all of them.
 
         Raises:
             TypeError: The key is neither text nor bytes, or ``n`` is not a positive int.

@@ -104,7 +104,7 @@ class TopicSubscription:
             timeout_s: How long to wait, in seconds; without limit by default.
 
         Raises:
-            TimeoutError: There was none in that time.
+            TimeoutError: No message arrived in that time.
         """
         item = self.poll()
         if item is not None:
@@ -189,7 +189,7 @@ class TopicSubscription:
         return Gap(sender=gap.sender, lost=gap.lost, topic=self.topic)
 
     def _mark_read(self, stream: IncomingStream, number: int) -> None:
-        """Note what has been read, and report it often enough that senders never stall for it."""
+        """Record reading up to ``number``; report often enough that senders never stall."""
         self._read_up_to[stream] = number
         self._unreported += 1
         unreported_bytes = self._bytes_out - self._bytes_reported
@@ -239,6 +239,6 @@ class TopicSubscription:
             self._wake()
 
     def end(self) -> None:
-        """Note that nothing more will be queued."""
+        """Record that nothing more will be queued."""
         self._closed = True
         self.wake_reader()

@@ -123,7 +123,7 @@ class Switchboard(Guarded):
             self._greetings = 0
 
     def serves(self, serving: Serving) -> None:
-        """Note that the worker has started to serve."""
+        """Record that the worker has started to serve."""
         with self.lock:
             self.boot_id = serving.boot_id
             if serving.max_message_bytes is not None:
@@ -131,7 +131,7 @@ class Switchboard(Guarded):
             self._notify_watchers()
 
     def detach(self, now_s: float) -> None:
-        """Note that the worker is dead, and its links are down."""
+        """Record that the worker is dead, and its links are down."""
         with self.lock:
             self._line = self._greet = self.boot_id = None
             self._close_links(now_s)

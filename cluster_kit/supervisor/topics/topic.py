@@ -30,7 +30,7 @@ class Topic:
     order::
 
         cache = cluster.topic("cache")
-        cache.subscribe(lambda item: print(item))  # a Message, or a Gap where some were lost
+        cache.subscribe(lambda item: print(item))  # a Message, or a Gap if some were lost
         cache.publish({"drop": "user/7"})
 
         @cache.answer
@@ -197,7 +197,7 @@ class Topic:
         """Receive messages from now on: iterate over the result, or pass a callback.
 
         Args:
-            callback: Called with each ``Message`` and ``Gap``, on a thread of its own.
+            callback: Called with each ``Message`` and ``Gap``, on a separate thread.
             max_messages: How many messages the queue holds; those that don't fit become a ``Gap``.
             max_bytes: How many bytes of encoded data it holds.
 

@@ -236,7 +236,7 @@ class ClosingRules(ConnectorHarness):
     def test_no_link_outlives_stop(self) -> None:
         """A node that is stopping refuses a link, or accepts it and closes it with a goodbye.
 
-        Once it has stopped, nobody answers.
+        Once it has stopped, it no longer answers.
         """
         self.needs_links()
 

@@ -26,12 +26,12 @@ class ConnectorDiagnosisRules(ConnectorHarness):
 
     @contract("Check whether a link to ``node`` could be opened")
     async def test_diagnosis_of_a_missing_node_has_a_cause(self) -> None:
-        """If nobody answers, the finding is a failure with its cause."""
+        """If no node answers, the finding is a failure with its cause."""
         self.needs_links()
         finding = await self.diagnosed(
             Node(name="ghost@127.0.0.1", address=await self.closed_address())
         )
-        assert finding.outcome is Outcome.FAILED, f"nobody listens there: {finding}"
+        assert finding.outcome is Outcome.FAILED, f"nothing listens there: {finding}"
         assert finding.cause, f"the finding has no cause: {finding}"
 
     @contract("Return an ``EMPTY`` finding if this node itself answers")

@@ -92,7 +92,7 @@ class ConnectorHarness:
     def make_node(self, basename: str) -> Node:
         """Return a node, before its connector starts; the suite adds the boot.
 
-        The host of its name must lead to this machine, and be one where the connector can serve.
+        The host of its name must lead to this machine, and be one at which the connector can serve.
         The node needs some metadata.
         """
         return Node(name=f"{basename}@127.0.0.1", metadata={"set by": basename})
@@ -191,14 +191,14 @@ class ConnectorHarness:
             yield bob
 
     async def closed_address(self) -> str:
-        """Return an address at which nobody listens any more."""
+        """Return an address at which nothing listens any more."""
         async with self.started("ghost") as ghost:
             return ghost.address
 
     def strangers(self, like: StartedNode) -> StrangerFactory:
         """Return what opens raw connections like those of ``like``, or skip the rule."""
         if not self.has_strangers:
-            pytest.skip("has_strangers is false: nobody but a connector can open a connection")
+            pytest.skip("has_strangers is false: only a connector can open a connection")
         default, own = ConnectorHarness, type(self)
         is_tcp = own.dial_raw is default.dial_raw or own.listen_raw is default.listen_raw
         if is_tcp and host_and_port(like.node.address) is None:

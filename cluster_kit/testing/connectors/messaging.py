@@ -37,7 +37,7 @@ ALONE = "A peer that doesn't read delays only payloads to itself, and never hear
 
 
 class MessageRules(ConnectorHarness):
-    """Greetings and payloads arrive, and a peer that doesn't read harms nobody else."""
+    """Greetings and payloads arrive, and a peer that doesn't read harms no other."""
 
     # Greeting
 
@@ -119,12 +119,12 @@ class MessageRules(ConnectorHarness):
         """Payloads of any bytes and length arrive in both directions, in order, each once."""
         self.needs_messages()
         await self.both_up(ann, bob)
-        said = [bytes([number]) * size for number in range(ROUNDS) for size in SIZES]
-        await asyncio.gather(send(ann, bob, said), send(bob, ann, said[::-1]))
-        await self.got(bob, ann, said)
-        await self.got(ann, bob, said[::-1])
+        payloads = [bytes([number]) * size for number in range(ROUNDS) for size in SIZES]
+        await asyncio.gather(send(ann, bob, payloads), send(bob, ann, payloads[::-1]))
+        await self.got(bob, ann, payloads)
+        await self.got(ann, bob, payloads[::-1])
         await self.exchange_updates(ann, bob)
-        assert len(bob.links.of("message")) == len(ann.links.of("message")) == len(said), (
+        assert len(bob.links.of("message")) == len(ann.links.of("message")) == len(payloads), (
             "a payload arrived twice"
         )
 
@@ -196,8 +196,8 @@ class MessageRules(ConnectorHarness):
             await self.both_up(ann, cat)
             bob.freeze()
             stuck = await self.stuck(ann, bob)
-            said = [bytes([number]) * size for number in range(3) for size in SIZES]
-            sending = asyncio.create_task(send(ann, cat, said))
+            payloads = [bytes([number]) * size for number in range(3) for size in SIZES]
+            sending = asyncio.create_task(send(ann, cat, payloads))
             await asyncio.wait(
                 [sending, stuck], timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED
             )
@@ -205,7 +205,7 @@ class MessageRules(ConnectorHarness):
             assert not stuck.done(), (
                 f"send to {cat.name} waited until the link to {bob.node.key} was lost"
             )
-            await self.got(cat, ann, said)
+            await self.got(cat, ann, payloads)
             stuck.cancel()
             await asyncio.wait([stuck], timeout=self.deadline_s)
             assert stuck.done(), "send was cancelled, and still runs"

@@ -108,7 +108,7 @@ class OpeningRules(ConnectorHarness):
 
     @contract("``reason`` says why not, ``retryable`` whether to try again soon")
     async def test_connect_to_a_closed_port_is_retryable(self, ann: StartedNode) -> None:
-        """If nobody listens, the ``ConnectError`` is retryable and names the peer."""
+        """If nothing listens, the ``ConnectError`` is retryable and names the peer."""
         self.needs_links()
         error = await self.refusal(
             ann, Node(name="ghost@127.0.0.1", address=await self.closed_address())

@@ -190,7 +190,7 @@ def deliver(arrivals: Sequence[Arrival]) -> None:
 def _other_inboxes(
     arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]
 ) -> dict[MemoryDatagrams, list[Datagram]]:
-    """Return what arrives at those that don't receive exactly what ``crowd`` does."""
+    """Return the arrivals at members that don't receive exactly what ``crowd`` does."""
     inboxes: dict[MemoryDatagrams, list[Datagram]] = {}
     for audience, _ in arrivals:
         others = audience.excluded if audience.members is crowd else audience.each()

@@ -35,7 +35,7 @@ class DatagramRules(NetworkHarness):
                 sender.send(data)
             await self.deliver(sender, sent[-1], receiver)
             odd = [data for data, _ in receiver.heard if data not in sent]
-            assert not odd, f"datagrams were received that nobody had sent: {odd}"
+            assert not odd, f"datagrams were received that were not sent: {odd}"
 
     @contract("A sender receives its own datagrams to the group.")
     async def test_a_sender_receives_its_own_datagrams(self, ann: Network) -> None:

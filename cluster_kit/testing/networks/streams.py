@@ -41,11 +41,11 @@ class StreamRules(NetworkHarness):
 
     @contract("Nobody listens at the address.")
     async def test_dialling_a_closed_port_is_refused(self, ann: Network, bob: Network) -> None:
-        """A dial to an address where nobody listens fails as ``refused``."""
+        """A dial to an address where nothing listens fails as ``refused``."""
         to = Endpoint(self.other_address, await self.free_port(bob, self.other_address))
-        error = await self.refusal(ann.dial(to), f"dial to {to}, where nobody listens")
+        error = await self.refusal(ann.dial(to), f"dial to {to}, where nothing listens")
         assert error.fault is NetworkFault.REFUSED, (
-            f"nobody listens at {to}, but the fault is {error.fault!r}"
+            f"nothing listens at {to}, but the fault is {error.fault!r}"
         )
 
     @contract("Another program uses the port exclusively.")
@@ -160,7 +160,7 @@ class StreamRules(NetworkHarness):
             whole = b"".join((*parts, BULK))
             for reader in readers:
                 assert await reader.got(len(whole)) == whole, (
-                    "the bytes received are not those that were sent"
+                    "the bytes received differ from the bytes sent"
                 )
 
     @contract(START)

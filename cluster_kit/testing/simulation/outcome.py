@@ -50,8 +50,9 @@ class Outcome:
         links: How many links each node that runs has at the end.
         traffic: What the machine of each node sent and received.
         false_alarms: Nodes that were taken for dead, but weren't.
-        findings: The first breaches of each law, in the order of time, so causes before effects.
-        counts: How often each law was broken.
+        findings: The first violations of each invariant, in the order of time, so causes before
+            effects.
+        counts: How often each invariant was violated.
         digest: The hash of the trace.
         node_s: For how many seconds all nodes together ran.
     """
@@ -72,7 +73,7 @@ class Outcome:
 
     @property
     def is_good(self) -> bool:
-        """Whether no law is broken."""
+        """Whether no invariant is violated."""
         return not self.findings
 
     def lines(self) -> Iterator[str]:

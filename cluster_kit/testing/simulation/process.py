@@ -1,4 +1,4 @@
-"""The simulated process of a node: the real worker, in an event loop of its own.
+"""The simulated process of a node: the real worker, in a separate event loop.
 
 A real worker runs in a process and talks to its application over a pipe. Here an object takes the
 place of each, and the worker notices no difference:
@@ -51,7 +51,7 @@ _FENCE = Fence("simulation", "simulation")
 
 
 class Exited(BaseException):
-    """Ends a simulated process from within; nobody catches it."""
+    """Ends a simulated process from within; it is never caught."""
 
 
 class NodeProcess:
@@ -64,7 +64,7 @@ class NodeProcess:
         network: The network of its machine.
         timeline: The virtual time that all processes share.
         view: The application's view, to which each event is applied.
-        report: Called with each breach of a law.
+        report: Called with each violation of an invariant.
         ended: Called when the process has ended by itself.
         keyring: Its keys, if the cluster has a secret.
         application: Sends and receives messages, if the script has any.
@@ -164,13 +164,13 @@ class NodeProcess:
         if not main.cancelled() and main.exception() is not None:
             self._report(Law.EXCEPTIONS, f"the worker raised {main.exception()!r}")
         elif not self._stopping.is_set():
-            self._report(Law.SERVING, "ended, though nobody had stopped it")
+            self._report(Law.SERVING, "ended without having been stopped")
         self.loop.kill()
         self._ended()
 
 
 def _instrumented(config: TopologyConfig, report: Report) -> TopologyConfig:
-    """Return ``config`` with plugin instances of its own, wrapped in proxies that check laws."""
+    """Return ``config`` with its own plugin instances, wrapped in checking proxies."""
     connector = checked_connector(deepcopy(config.connector.build()), report)
     topology = CheckedTopology(config.topology.build(), report)
     return replace(

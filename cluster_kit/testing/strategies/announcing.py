@@ -22,7 +22,7 @@ NEW_TAGS = {"Zone": "b"}
 
 
 class AnnouncingRules(StrategyHarness):
-    """Nodes of one fence find each other as they are, and nobody else finds them."""
+    """Nodes of one fence find each other as they are, and no other nodes find them."""
 
     @contract("True for a strategy that makes this node known")
     async def test_two_nodes_find_each_other(self, strategy: Strategy) -> None:
@@ -81,7 +81,7 @@ class AnnouncingRules(StrategyHarness):
 
     @contract("What it says of a node is what that node says of itself")
     async def test_a_node_is_described_as_it_is(self, strategy: Strategy) -> None:
-        """What is said of another node is right: all that the source has room for.
+        """Other nodes are described correctly: all that the source has room for.
 
         Name, address and boot may be missing; metadata may not, unless ``tells_changes`` is false.
         """
@@ -89,8 +89,8 @@ class AnnouncingRules(StrategyHarness):
         ctx = self.discovery(BOB)
         bob = ctx.local = ctx.local.evolve(metadata=TAGS if self.tells_changes else {})
         async with self.listen(strategy, self.discovery(ANN)) as ann, self.listen(strategy, ctx):
-            said = await finds(ann, bob)
-        for described in descriptions_of([said], bob):
+            observed = await finds(ann, bob)
+        for described in descriptions_of([observed], bob):
             assert described.name in (None, bob.name)
             assert described.address in (None, bob.address)
             assert described.boot_id in (None, bob.boot_id)
@@ -106,7 +106,7 @@ class AnnouncingRules(StrategyHarness):
         async with self.in_company(strategy, bob) as ann:
             bob.change(local=bob.local.evolve(metadata=NEW_TAGS))
             await ann.until(
-                lambda said: _is_tagged(said, bob.local),
+                lambda observed: _is_tagged(observed, bob.local),
                 f"ann to observe bob's new metadata {NEW_TAGS}",
             )
 
@@ -120,7 +120,7 @@ class AnnouncingRules(StrategyHarness):
             await ann.until(
                 Leaving,
                 "ann to observe that bob is leaving",
-                where=lambda said: said.name in (BOB.name, BOB.address),
+                where=lambda observed: observed.name in (BOB.name, BOB.address),
             )
 
     def _needs_room(self, strategy: Strategy) -> None:

@@ -97,7 +97,7 @@ class ObservingRules(StrategyHarness):
             if strategy.announces:
                 bob = self.discovery(BOB)
                 async with self.listen(strategy, bob):
-                    await ann.hear(lambda said: vouches(said, BOB))
+                    await ann.hear(lambda observed: vouches(observed, BOB))
                     metadata = {"zone": "a"} if self.tells_changes else {}
                     bob.change(local=bob.local.evolve(metadata=metadata), leaving=True)
                     await attend(self.listen_s / 2)
@@ -174,14 +174,18 @@ class ObservingRules(StrategyHarness):
     async def test_seen_node_is_seen_again_in_time(self, strategy: Strategy) -> None:
         """A live node is seen again before its ``ttl_s`` has passed, or it would be forgotten."""
         async with self.in_company(strategy) as ann:
-            seen = await ann.hear(lambda said: isinstance(said, Seen), within_s=self.listen_s)
+            seen = await ann.hear(
+                lambda observed: isinstance(observed, Seen), within_s=self.listen_s
+            )
             if not isinstance(seen, Seen):
                 pytest.skip("the strategy yields no Seen, so nothing has a time to live")
             needs_short_ttl(seen.ttl_s, self.deadline_s)
             # longer than one renewal covers, in the strategy or in its source
             await attend(1.5 * seen.ttl_s)
             since = len(ann.observations)
-            again = await ann.hear(lambda said: _same(said, seen), since=since, within_s=seen.ttl_s)
+            again = await ann.hear(
+                lambda observed: _same(observed, seen), since=since, within_s=seen.ttl_s
+            )
             assert again is not None, (
                 f"{seen.node} is still there, and yet it was not seen again within {seen.ttl_s:g} s"
             )

@@ -1,4 +1,4 @@
-"""Rules on a source that fails, is mended, or contains litter."""
+"""Rules on a source that fails, recovers, or contains litter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESTARTS = 3
 
 
 class SourceFailureRules(StrategyHarness):
-    """A source that fails removes nobody, and is asked again until it answers."""
+    """A source that fails removes no node, and is asked again until it answers."""
 
     @contract("An error of the source is ``Failed``.")
     async def test_broken_source_is_reported_not_raised(self, strategy: Strategy) -> None:
@@ -74,12 +74,14 @@ class SourceFailureRules(StrategyHarness):
                     await finds(newcomer, ANN)
             else:
                 await listener.until(
-                    lambda said: not _is_failed(said), "an answer of the mended source", since=since
+                    lambda observed: not _is_failed(observed),
+                    "an answer of the recovered source",
+                    since=since,
                 )
 
     @contract("After a failure it goes on asking, and announces its node again")
     async def test_starts_while_the_source_is_broken(self, strategy: Strategy) -> None:
-        """A node that starts while the source is down announces itself once it is mended."""
+        """A node that starts while the source is down announces itself once the source recovers."""
         needs_announcing(strategy)
         self.break_source()
         ctx = self.discovery()
@@ -90,7 +92,7 @@ class SourceFailureRules(StrategyHarness):
                 await finds(newcomer, ANN)
             if not await listener.happens(ctx.has_announced):
                 raise listener.error or AssertionError(
-                    "ctx.announced() was not called after the source was mended"
+                    "ctx.announced() was not called after the source recovered"
                 )
 
     @contract("for the first time or again after a failure")
@@ -126,7 +128,7 @@ class SourceFailureRules(StrategyHarness):
     async def test_litter_in_the_source_hides_no_node(self, strategy: Strategy) -> None:
         """An entry that is not a node is skipped.
 
-        It raises nothing, removes nobody, and keeps no newcomer from being found.
+        It raises nothing, removes no node, and keeps no newcomer from being found.
         """
         async with self.in_company(strategy) as ann:
             vouched = vouched_after(ann.observations).values()
@@ -186,7 +188,7 @@ class SourceFailureRules(StrategyHarness):
             await ann.hear(_is_failed, since=since)
         self.mend_source()
         async with self.listen(strategy, self.discovery(CAT)):
-            await ann.hear(lambda said: vouches(said, CAT), since=since)
+            await ann.hear(lambda observed: vouches(observed, CAT), since=since)
 
 
 def _is_failed(observation: Observation) -> bool:
