@@ -473,7 +473,7 @@ class ReadsNothingBesideLitter(Registry):
         return super().read(values) if all(value.startswith("{") for value in values) else []
 
 
-@breaks("test_rests_between_two_polls")
+@breaks("test_pauses_between_two_queries")
 class IsAlwaysBusy(Registry):
     async def pause(self, ctx):
         await asyncio.sleep(0)

@@ -24,7 +24,7 @@ ONCE = "Each end reports it up exactly once, dialled or accepted, and down exact
 
 
 class ClosingRules(ConnectorHarness):
-    """A link serves two: it closes when neither end wants it."""
+    """A link belongs to both ends: it closes when neither end wants it."""
 
     # Closing
 

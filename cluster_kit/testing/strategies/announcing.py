@@ -79,7 +79,7 @@ class AnnouncingRules(StrategyHarness):
         found = [node.key for node in (ANN, BOB) if cat.vouched_for(node)]
         assert not found, f"cat found {found}: {fences}"
 
-    @contract("What it says of a node is what that node says of itself")
+    @contract("It describes a node as that node describes itself")
     async def test_a_node_is_described_as_it_is(self, strategy: Strategy) -> None:
         """Other nodes are described correctly: all that the source has room for.
 

@@ -203,7 +203,7 @@ class LeavingRules(StrategyHarness):
             lost = removals(ann.observations[since:], [bob.local])
         assert not lost, f"an observer that used bob's name closed, and ann lost {'; '.join(lost)}"
 
-    @contract("What it says of a node is what that node says of itself")
+    @contract("It describes a node as that node describes itself")
     async def test_the_next_run_is_described_as_it_is(self, strategy: Strategy) -> None:
         """A node that comes back at another address is found there."""
         needs_announcing(strategy)

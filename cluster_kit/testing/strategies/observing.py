@@ -103,8 +103,8 @@ class ObservingRules(StrategyHarness):
                     await attend(self.listen_s / 2)
             await self.watch(ann)
 
-    @contract("Between two looks it rests")
-    async def test_rests_between_two_polls(self, strategy: Strategy) -> None:
+    @contract("It pauses between two queries")
+    async def test_pauses_between_two_queries(self, strategy: Strategy) -> None:
         """A strategy that queries without a pause uses up the processor, however it awaits."""
         shares: list[float] = []
         while len(shares) < TRIES and min(shares, default=1.0) >= BUSY:
@@ -147,7 +147,7 @@ class ObservingRules(StrategyHarness):
             await listener.hear(within_s=self.listen_s)
         return listener.observations[0] if listener.observations else None
 
-    @contract("What belongs to one run is held by the generator, never by the instance")
+    @contract("State of one run is held by the generator, never by the instance")
     async def test_runs_of_one_instance_are_independent(self, strategy: Strategy) -> None:
         """A run goes on when another run of the same instance ends."""
         async with self.listen(strategy, self.discovery(BOB)) as alone:

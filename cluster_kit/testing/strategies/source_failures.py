@@ -143,7 +143,7 @@ class SourceFailureRules(StrategyHarness):
                 async with self.listen(strategy, self.discovery(CAT)):
                     await finds(ann, CAT, since=since)
 
-    @contract("A source that comes back empty removes nobody")
+    @contract("A source that comes back empty removes no node")
     async def test_recovered_source_keeps_late_nodes(self, strategy: Strategy) -> None:
         """A server that restarted has lost its data, and some nodes announce themselves late.
 
@@ -166,7 +166,7 @@ class SourceFailureRules(StrategyHarness):
         assert not lost, f"the source was restarted, and nodes were lost: {'; '.join(lost)}"
 
     @pytest.mark.parametrize("noticed", [False, True], ids=["unnoticed", "noticed"])
-    @contract("A source that comes back empty removes nobody")
+    @contract("A source that comes back empty removes no node")
     async def test_recovered_source_removes_no_node(
         self, strategy: Strategy, noticed: bool
     ) -> None:
