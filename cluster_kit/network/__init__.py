@@ -140,7 +140,7 @@ class Stream(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Close now; what is unsent is lost. Idempotent."""
+        """Close now; unsent bytes are lost. Idempotent."""
 
 
 class Listener(ABC):

@@ -90,7 +90,7 @@ class HookCaller:
         takes: Iterable[str] = (),
         arguments: Mapping[str, object] = _NOTHING,
     ) -> Any:
-        """Call one function of a plugin and return its answer; what it raises passes through.
+        """Call one function of a plugin and return its answer; exceptions pass through.
 
         Args:
             plugin: Its name, for the trace.

@@ -92,7 +92,7 @@ class Subscription:
         return self._queue.popleft()
 
     def close(self) -> None:
-        """Receive no more events; what is queued can still be read. Idempotent."""
+        """Receive no more events; queued ones can still be read. Idempotent."""
         self._bus.unsubscribe(self)
 
     def __enter__(self) -> Self:
@@ -112,7 +112,7 @@ class Subscription:
             self._wake()
 
     def _begin(self) -> None:
-        """Replace what is queued by snapshots."""
+        """Replace the queued events by snapshots."""
         self._queue.clear()
         self._queue.extend(self._bus.snapshots(self._topology))
 

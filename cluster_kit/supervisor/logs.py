@@ -99,7 +99,7 @@ class LogRelay:
             self._dropped += 1
 
     def close(self) -> None:
-        """Log what is queued, then end; idempotent."""
+        """Log the queued records, then end; idempotent."""
         self._records.put(None)
 
     def join(self) -> None:

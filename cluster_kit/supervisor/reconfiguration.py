@@ -39,7 +39,7 @@ from cluster_kit.worker.messages import Drain, Renew, SetMetadata
 
 
 class Reconfigurable(ABC):
-    """The part of ``Supervisor`` that holds the configuration and changes it.
+    """The methods of ``Supervisor`` that change its configuration.
 
     Only one thread at a time changes topologies; the others wait for it.
     """

@@ -84,7 +84,7 @@ class RestartPolicy:
         Args:
             normal: Whether it exited with code 0, without an order to stop.
             now_s: The time, monotonic.
-            jitter: From 0 to 1; the part of the longest delay to wait.
+            jitter: From 0 to 1; the fraction of the longest delay to wait.
         """
         since_s, self._serving_since_s = self._serving_since_s, None
         if since_s is not None and now_s - since_s > self._spec.max_seconds:

@@ -85,7 +85,9 @@ def broken(error):
 
 
 def test_failure_begins_with_the_sentence_of_the_contract():
-    with pytest.raises(AssertionError, match=r"^contract: 'A link belongs to both ends.'\nit is down$"):
+    with pytest.raises(
+        AssertionError, match=r"^contract: 'A link belongs to both ends.'\nit is down$"
+    ):
         broken(AssertionError("it is down"))
 
 

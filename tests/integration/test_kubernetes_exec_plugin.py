@@ -97,7 +97,7 @@ def test_it_gets_the_request_its_arguments_and_its_variables(plugin, tmp_path):
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        ("sys.exit('log in first')", "it ends with code 1: log in first;"),
+        ("sys.exit('log in first')", "it exited with code 1: log in first;"),
         ("sys.exit(3)", "it exited with code 3: no error output"),
         ("print('<html>')", "its output is not an ExecCredential"),
         ("print('{}')", "its output is not an ExecCredential"),

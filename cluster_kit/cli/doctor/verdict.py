@@ -11,7 +11,7 @@ from cluster_kit.worker.examiner import Step
 
 @dataclass(frozen=True, slots=True)
 class SourceFinding:
-    """What one step of the examination of ``source`` found."""
+    """The result of one step of the examination of ``source``."""
 
     source: str
     step: Step

@@ -1,4 +1,4 @@
-"""The part of a supervisor that applications exchange messages with, and divide work by."""
+"""The methods of ``Supervisor`` that exchange messages and divide work."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ DEFAULT_MESSAGES = 10_000
 DEFAULT_BYTES = 8 * 1024 * 1024
 
 _REPORT_EACH = 64  # messages per report of progress
-_PART = 8  # a report is due after this part of the queue's bounds, too
+_PART = 8  # a report is due after this fraction of the queue's bounds, too
 _MOST_GAPS = 1024  # that can grow at a time, each of another stream
 
 log = logging.getLogger("cluster_kit.supervisor")
@@ -154,7 +154,7 @@ class TopicSubscription:
         return self._closed and not self._queue
 
     def close(self) -> None:
-        """Receive no more messages; what is queued can still be read. Idempotent."""
+        """Receive no more messages; queued ones can still be read. Idempotent."""
         self._board.unsubscribe(self)
 
     def __enter__(self) -> Self:

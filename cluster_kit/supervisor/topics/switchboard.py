@@ -139,7 +139,7 @@ class Switchboard(Guarded):
         self._wake_readers()
 
     def leave(self, now_s: float) -> None:
-        """Send what is queued, then close all links; what arrives from now on is ignored."""
+        """Send the queued messages, then close all links; ignore what arrives from now on."""
         with self.lock:
             if self._messenger is not None:
                 self._messenger.close()
@@ -358,10 +358,10 @@ class Switchboard(Guarded):
 
     # -- for watchers and question handlers, mostly with the lock held -----------------------------
 
-    def watch(self, look: Callable[[], None]) -> None:
-        """Call ``look`` now and on changes of ``boot_id``, ``end_reason`` and ``linked``."""
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` now and on changes of ``boot_id``, ``end_reason`` and ``linked``."""
         with self._guard():
-            self.watchers.add(look)
+            self.watchers.add(watcher)
             self.watchers.invalidate()
             self._notify_watchers()
             self._pump()

@@ -215,7 +215,7 @@ class Topic:
     def answer(self, function: _Function) -> _Function:
         """Answer questions with ``function``, and return it: works as a decorator.
 
-        The function is called with a ``Message``. What it returns is the answer; what it raises
+        The function is called with a ``Message``. Its return value is the answer; an exception
         becomes a ``RemoteError`` for the node that asked. A plain function runs on a pool of
         threads, a coroutine function in an event loop.
 

@@ -1,4 +1,4 @@
-"""Rules on the backlog of a stream: what was sent and could not be transmitted yet."""
+"""Rules on the backlog of a stream: the bytes that were sent and are not transmitted yet."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class DatagramRules(NetworkHarness):
 
     @contract(OWN)
     async def test_the_own_address_leads_to_one_only(self, ann: Network, bob: Network) -> None:
-        """What is sent to an own address is received there only, even by processes of one host."""
+        """Datagrams to an own address are received there only, even by processes of one host."""
         async with self.group(ann, ann, bob) as (beside, receiver, sender):
             sources = await self.deliver(sender, b"for you", receiver, receiver.here)
             assert set(sources) == {sender.here}

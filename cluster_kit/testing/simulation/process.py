@@ -4,8 +4,9 @@ A real worker runs in a process and talks to its application over a pipe. Here a
 place of each, and the worker notices no difference:
 
 - ``NodeProcess`` is what the worker calls its process. It ends with its event loop.
-- ``_DirectPipe`` is the worker's end of the pipe. What the worker sends is handled at once; orders
-  to the worker run in its event loop, so a paused loop holds them back as a frozen process would.
+- ``_DirectPipe`` is the worker's end of the pipe. Messages of the worker are handled at once;
+  orders to the worker run in its event loop, so a paused loop holds them back as a frozen process
+  would.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ class NodeProcess:
         """Do nothing: the simulation itself watches the log."""
 
     def _receive(self, message: Any) -> None:
-        """Handle what the worker sends, as the supervisor does in a real application."""
+        """Handle a message of the worker, as the supervisor does in a real application."""
         application = self._application
         match message:
             case Happened(events=events):

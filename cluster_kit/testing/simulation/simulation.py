@@ -41,7 +41,7 @@ from cluster_kit.topics.peers import DOUBT_S
 START_S = 1.0
 CALM_S = 5.0  # for which all must agree before a simulation of no set length ends
 _LAST_REPORTS_S = 3.0  # beyond DOUBT_S: a tick, and the way of what is reported then
-_SLICE_S = 0.25  # of virtual time, between two looks at whether the simulation is over
+_SLICE_S = 0.25  # of virtual time, between two checks whether the simulation is over
 _COLLECT_NODE_S = 100_000.0  # node-seconds between two garbage collections
 _PAIR_BYTES = 1400  # per pair of nodes that know each other, with the garbage of a run
 

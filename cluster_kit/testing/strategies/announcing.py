@@ -48,16 +48,16 @@ class AnnouncingRules(StrategyHarness):
     async def test_observer_is_not_announced(self, strategy: Strategy) -> None:
         """With ``ctx.announce`` false a node finds the others, and they don't find it."""
         needs_announcing(strategy)
-        looking = self.discovery(ANN, announce=False)
+        observer = self.discovery(ANN, announce=False)
         async with (
-            self.listen(strategy, looking) as ann,
+            self.listen(strategy, observer) as ann,
             self.listen(strategy, self.discovery(BOB)) as bob,
         ):
             await finds(ann, BOB)
             async with self.listen(strategy, self.discovery(CAT)):
                 await finds(bob, CAT)
                 await finds(ann, CAT)
-            assert not bob.vouched_for(looking.local), "bob found a node that doesn't announce"
+            assert not bob.vouched_for(observer.local), "bob found a node that doesn't announce"
 
     @pytest.mark.parametrize("differing", ["cluster", "group", "boundary", "case"])
     @contract("a strategy ignores nodes of other fences, a connector refuses them")

@@ -48,12 +48,12 @@ class StrategyDiagnosisRules(StrategyHarness):
     async def test_diagnosis_announces_nothing(self, strategy: Strategy) -> None:
         """No other node finds the one that is diagnosed."""
         needs_announcing(strategy)
-        looking = self.discovery(ANN, announce=False)
+        observer = self.discovery(ANN, announce=False)
         async with self.listen(strategy, self.discovery(BOB)) as bob:
-            await self._diagnosed(strategy, looking)
+            await self._diagnosed(strategy, observer)
             async with self.listen(strategy, self.discovery(CAT)):
                 await finds(bob, CAT)
-            assert not bob.vouched_for(looking.local), (
+            assert not bob.vouched_for(observer.local), (
                 "bob found a node that is only being diagnosed"
             )
 

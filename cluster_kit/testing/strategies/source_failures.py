@@ -181,7 +181,7 @@ class SourceFailureRules(StrategyHarness):
             assert not lost, f"the source was restarted, and nodes were lost: {'; '.join(lost)}"
 
     async def _restart(self, strategy: Strategy, ann: Listener, noticed: bool) -> None:
-        """Break and mend the source, and wait until it works again."""
+        """Break and repair the source, and wait until it works again."""
         since = len(ann.observations)
         self.break_source()
         if noticed:
