@@ -72,7 +72,7 @@ class InMemory:
     """Runs a suite on a network in memory: ``class TestTcpInMemory(InMemory, TestTcp)``.
 
     Each scenario has a separate network. All nodes are on one machine, unless the suite asks for
-    another one; peers that crash or freeze have an event loop of their own.
+    another one; peers that crash or freeze have a separate event loop.
     """
 
     seed: int = 0
@@ -123,7 +123,7 @@ class InMemory:
 
     @contextmanager
     def bystander(self, strategy: Strategy, ctx: FakeDiscovery) -> Iterator[ProcessInMemory]:
-        """Run a node that discovers in a process of its own."""
+        """Run a node that discovers in a separate process."""
         process = ProcessInMemory("bystander")
         process.loop.create_task(Listener(strategy, ctx).__aenter__())
         try:
@@ -161,7 +161,7 @@ class InMemory:
     def peer_apart(
         self, basename: str, *, dial: Node | None = None
     ) -> AbstractAsyncContextManager[PeerInMemory]:
-        """Start a peer in a process of its own."""
+        """Start a peer in a separate process."""
         suite: Any = self
         local = suite._boot(basename)
 

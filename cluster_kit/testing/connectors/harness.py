@@ -85,7 +85,7 @@ class ConnectorHarness:
         All instances of one test must be able to reach each other, and be independent of earlier
         tests: if they need a directory or a port, take a fresh one in a fixture. An instance that
         was not started must survive pickling, as in a configuration, since peers that crash are
-        started in a process of their own.
+        started in a separate process.
         """
         raise NotImplementedError("override 'make_connector'")
 
@@ -102,7 +102,7 @@ class ConnectorHarness:
         return RecordingLinks(fence=fence, boot_id=boot_id, deadline_s=self.deadline_s)
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
-        """Run one scenario to its end in an event loop of its own; every rule runs through here.
+        """Run one scenario to its end in a separate event loop; every rule runs through here.
 
         An override raises what the scenario raises, and leaves no task behind.
         """
@@ -132,7 +132,7 @@ class ConnectorHarness:
     def peer_apart(
         self, basename: str, *, dial: Node | None = None
     ) -> AbstractAsyncContextManager[PeerApart]:
-        """Start a peer that can crash and freeze, by default in a process of its own.
+        """Start a peer that can crash and freeze, by default in a separate process.
 
         Args:
             basename: The name of its node, without the host.

@@ -8,7 +8,7 @@ from cluster_kit.testing.rules import contract
 
 MANY_BULKS = 64  # more than a system transmits at once
 
-RELIEVED = "``unsent_bytes`` is 0 again; not called once the stream is closing."
+RELIEVED = "Called when ``unsent_bytes`` is 0 again, unless the stream is closing."
 
 
 class BacklogRules(NetworkHarness):

@@ -16,7 +16,7 @@ CLOSE_LISTENER = (
     "Accept no more, abort the streams not passed on, and wait for their end. Idempotent."
 )
 START = "Start to receive, but never within this call; until then, bytes and the end wait."
-LOST = "called exactly once, as the last."
+LOST = "Called exactly once, as the last, when the stream has ended, whichever end closed it."
 
 
 class StreamRules(NetworkHarness):

@@ -118,7 +118,7 @@ class StrategyHarness:
         """
         async with self.listen(strategy, self.discovery(ANN)) as ann:
             if not strategy.announces:
-                await ann.hear(names_somebody, within_s=max(self.listen_s, self.deadline_s / 4))
+                await ann.hear(names_a_node, within_s=max(self.listen_s, self.deadline_s / 4))
                 yield ann
                 return
             bob = bob or self.discovery(BOB)
@@ -153,6 +153,6 @@ def needs_short_ttl(ttl_s: float, deadline_s: float) -> None:
         )
 
 
-def names_somebody(observation: object) -> bool:
+def names_a_node(observation: object) -> bool:
     """Return whether an observation vouches for any node."""
     return bool(getattr(observation, "nodes", None) or getattr(observation, "ttl_s", None))
