@@ -52,7 +52,7 @@ class Reporter:
         self._queue += observations
 
     def answer(self, found: Found | None, error: ClusterKitError | None) -> None:
-        """Report a complete answer of the source and its error, if any; skip what is not new."""
+        """Report a source's complete answer, and what is wrong with it, as far as either is new."""
         is_over = error is None and self.fault is not None
         is_new = found is not None and (found != self._found or is_over)
         if found is not None and is_new:

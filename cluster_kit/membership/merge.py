@@ -1,4 +1,4 @@
-"""Merges what several sources report about one node; the order of reports never matters."""
+"""One node out of what several parties say about it; which party speaks first never matters."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ _NO_BOOT = BootId(0, 0)
 def merge(claims: Sequence[tuple[str, Node]], name: str | None) -> Node | None:
     """Return the node called ``name`` as its sources know it, ``None`` if no source does.
 
-    The claim with the newest boot decides which run it is. Fields that it lacks come from the
-    claims about the same run or an unknown one: the most detailed first, then by the name of the
-    source.
+    The newest boot is right about the run. What it leaves open comes from the claims that don't
+    contradict it: the most detailed first, then by the name of the source.
 
     Args:
         claims: Pairs of source and node, in any order.
@@ -41,9 +40,9 @@ def _rank(node: Node) -> tuple[BootId, bool, bool, int]:
 def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | None:
     """Return the node as it is shown, selected and dialled.
 
-    While a link is up, the peer's description of itself takes precedence; afterwards it only fills
-    in what discovery lacks about the same run. For one run, the address comes from discovery if
-    that has one, since an address that the peer gives itself may not be reachable from here.
+    While linked, the peer itself knows best. Afterwards its own description still fills what
+    discovery leaves open about the same run. The discovered address always comes first: it is known
+    to be reachable from here, which the peer's own view of it is not.
 
     Args:
         found: The node as discovery knows it.
@@ -52,7 +51,7 @@ def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | N
     """
     if found is None or met is None:
         return found or met
-    if found == met:  # the usual case; creating a node is the main cost of a link
+    if found == met:  # as nearly always; making a node costs more than all else about a link
         return met
     first, second = (met, found) if linked else (found, met)
     if not same_run(first, second):

@@ -1,4 +1,4 @@
-"""Why a known node is not linked. A separate module, because supervisor and CLI use it too."""
+"""Why known nodes are not linked; the values go all the way to the CLI."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class UntrustedPeers:
         return False
 
     def take_unnamed(self, now_s: float) -> int:
-        """Return, once a minute, how many nodes were not named, up to 1000; otherwise 0."""
+        """Return, once a minute, how many nodes could not be named, 1000 at most; else 0."""
         if now_s - self._unnamed_since_s < REPEAT_S:
             return 0
         count = len(self._unnamed)

@@ -58,7 +58,7 @@ def doctor(tmp_path, leave):
 
 def test_kubernetes_says_that_there_is_no_home_to_look_in(doctor):
     done = doctor("kubernetes", service_name="web")
-    assert "no API server to ask: not in a pod" in done.stdout
+    assert "no API server to ask: this is not a pod" in done.stdout
     assert f"there is no ~/.kube/config ({NO_HOME})" in done.stdout
 
 

@@ -290,7 +290,7 @@ class TestKubeconfig:
     def test_no_way_at_all_is_a_failure(self, tmp_path, monkeypatch):
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-        run(KubernetesApi(), failed("no API server to ask: not in a pod"))
+        run(KubernetesApi(), failed("no API server to ask: this is not a pod"))
 
     @pytest.mark.parametrize(
         ("text", "told"),

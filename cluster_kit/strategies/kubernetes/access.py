@@ -88,9 +88,9 @@ async def open_access(options: KubernetesOptions, environ: Mapping[str, str]) ->
 def _no_server(environ: Mapping[str, str]) -> ApiError:
     places = environ.get("KUBECONFIG") or USUAL_KUBECONFIG
     homeless = "" if places != USUAL_KUBECONFIG or _home() else f" ({_NO_HOME})"
-    why = f"not in a pod (KUBERNETES_SERVICE_HOST is not set), and there is no {places}{homeless}"
+    no_pod = "this is not a pod (KUBERNETES_SERVICE_HOST is not set)"
     cure = "set kubeconfig, or KUBECONFIG in the environment"
-    return _unusable(f"no API server to ask: {why}; {cure}")
+    return _unusable(f"no API server to ask: {no_pod}, and there is no {places}{homeless}; {cure}")
 
 
 # -- a pod's service account -----------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Beyond these limits, a run of the strategy treats the server as broken."""
+    """The limits of one run of the strategy; it treats a server beyond them as broken."""
 
     answer_s: float = 15.0  # until an answer begins; libcluster's time-out for the whole of it
     silent_s: float = 150.0  # of a watch: a server that works sends a bookmark about every minute
