@@ -7,10 +7,10 @@ Plugin classes are built as ``cls(**options)`` in the worker process of their to
 application, which checks its configuration. A dataclass declares its options by its fields; any
 other class takes none. The worker calls all methods in one event loop, which nothing may block.
 
-What a plugin is given belongs to the worker: ``ctx`` until the generator is closed, ``links`` until
-``stop`` returns. Both show the present, so read them anew each time. A name that ends in ``_s`` is
-a number of seconds. A method raises the errors that it names here; anything else is a bug of the
-plugin: it is logged, and the worker survives it.
+``ctx`` is valid until the generator is closed, ``links`` until ``stop`` returns. Both reflect the
+current state, so read their attributes each time instead of keeping copies. A name that ends in
+``_s`` is a number of seconds. A method raises the errors that it names here; anything else is a bug
+of the plugin: it is logged, and the worker survives it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Environment(Protocol):
 
 
 class Discovery(Environment, Protocol):
-    """The surroundings of a running strategy: the ``ctx`` of ``discover``."""
+    """The environment of a running strategy, passed to ``discover`` as ``ctx``."""
 
     @property
     def local(self) -> Node:
@@ -66,7 +66,7 @@ class Discovery(Environment, Protocol):
 
     @property
     def announce(self) -> bool:
-        """False: look, but don't make yourself known."""
+        """If false, find other nodes, but don't announce this one."""
 
     @property
     def found(self) -> frozenset[Node]:
@@ -106,37 +106,37 @@ class Strategy(ABC):
 
     @abstractmethod
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
-        """Yield observations for as long as there is something to observe.
+        """Yield observations until the source has no more, or the generator is closed.
 
-        An async generator. Ending normally means that there is no more to say, and is healthy. An
-        exception means that the strategy is restarted with back-off while links and roster stay;
-        yield ``Failed`` for errors of the source instead. Closing the generator is the order to say
-        goodbye, for which it has one second.
+        An async generator. Returning means that there is nothing more to report, and counts as
+        healthy. If it raises, it is restarted with back-off, while links and roster stay; yield
+        ``Failed`` for errors of the source instead. When the generator is closed, it has one second
+        to say goodbye.
         """
 
     async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Ask the source step by step and yield the answers, for ``cluster-kit doctor``.
+        """Query the source step by step and yield the findings, for ``cluster-kit doctor``.
 
-        An async generator that ends within some seconds; ``discover`` may run at the same time. It
-        announces nothing. What a source answers, or that it doesn't, is a finding and never an
-        exception. By default there is nothing to add to what ``discover`` observes.
+        An async generator that ends within a few seconds; ``discover`` may run at the same time. It
+        must not announce this node. Report a failing source as a finding, never as an exception. By
+        default it yields nothing.
         """
         nothing: tuple[Finding, ...] = ()
         for finding in nothing:
             yield finding
 
     def serves_on(self, host: str) -> str | None:
-        """Return the host or address on which this part listens or multicasts, ``None`` if on none.
+        """Return the host or address that this strategy listens or multicasts on, if any.
 
         Called when the configuration is loaded, with the host part of this node's name. An address
-        off loopback needs a secret or ``insecure: true``. One that can never work is a
-        ``ValueError`` whose message begins with it.
+        off loopback needs a secret or ``insecure: true``. For one that can never work, raise a
+        ``ValueError`` whose message begins with the address.
         """
         return None
 
 
 class PollingStrategy(Strategy):
-    """Asks a source again and again; a subclass says how to ask once.
+    """Polls a source at intervals; a subclass implements one poll.
 
     ::
 
@@ -151,11 +151,12 @@ class PollingStrategy(Strategy):
     makes the next poll wait longer. A node that is missing from an answer is kept until
     ``confirmations`` answers in a row lack it.
 
-    A source whose parts can fail one by one returns a mapping of part to ``Answer`` instead. Each
-    part is confirmed by itself and keeps its nodes while it fails; ``Failed`` reports it, and the
-    others go on as usual. An answer that is complete and an error at once, such as that the name
-    doesn't exist, is believed when it repeats. After a restart, nodes that no part has named yet
-    are kept until all parts answer without them.
+    A source whose parts can fail one by one returns a mapping of part to ``Answer`` instead.
+    Removals are confirmed for each part separately. A part that fails keeps its nodes and is
+    reported as ``Failed``, while the others go on as usual. If an answer is complete and also has
+    an error, such as that the name doesn't exist, it removes nodes only once a second answer
+    agrees. After a restart, nodes that no part has named yet are kept until all parts answer
+    without them.
     """
 
     interval_s: float = 5.0
@@ -192,7 +193,7 @@ class LinkReport(Environment, Protocol):
 
     @property
     def partial(self) -> bool:
-        """Whether strategies may know only a part of the cluster, so that hints help."""
+        """Whether the strategies may know only part of the cluster, which makes hints useful."""
 
     @property
     def greeting(self) -> bytes:
@@ -202,12 +203,12 @@ class LinkReport(Environment, Protocol):
         """
 
     def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
-        """A link to ``node``, as it introduced itself, is up; exactly once per link.
+        """Report that a link to ``node`` is up, exactly once per link.
 
         Args:
-            node: The peer, dialled or accepted.
+            node: The peer as it introduced itself, whether dialled or accepted.
             greeting: The peer's own greeting; ``None`` where this link can't carry messages.
-            told: The greeting that the peer was sent.
+            told: The greeting that this node sent to the peer.
         """
 
     def message(self, node: Node, payload: bytes) -> None:
@@ -226,7 +227,7 @@ class LinkReport(Environment, Protocol):
         """Whether discovery or memory vouches for ``node``, by name or address; hints don't."""
 
     def hint(self, node: Node, ttl_s: float) -> None:
-        """A peer names ``node``: a hint that counts for ``ttl_s`` seconds, and never proof."""
+        """Report that a peer knows ``node``: a hint for ``ttl_s`` seconds, which proves nothing."""
 
     def rtt(self, node: Node, seconds: float) -> None:
         """The round-trip time to a linked node was measured."""
@@ -251,7 +252,7 @@ class Connector(ABC):
             async def connect(self, node):
                 return await self._hub.dial(node)  # reports the link, then returns the peer
 
-    A link serves two: it is up once both ends have introduced themselves and the dialler has
+    A link belongs to both ends: it is up once both have introduced themselves and the dialler has
     confirmed, and it closes when neither end wants it. Each end reports it up exactly once, dialled
     or accepted, and down exactly once. Three things are the connector's duty alone, since nobody
     else sees the connection:
@@ -259,23 +260,23 @@ class Connector(ABC):
     - A peer that died is noticed: its link is down as ``closed``, or as ``silent``. A loss is never
       reported as ``left``, which means a goodbye. Either way the next run of its name is welcome.
     - A peer that says nothing any more, though its connection stays open, is noticed in bounded
-      time: its link is down as ``silent``. This takes signs of life in both directions. Late is not
-      dead: before it judges, a connector reads what is pending, and allows for its own delay.
+      time: its link is down as ``silent``. This takes signs of life in both directions. Before it
+      declares a peer silent, a connector reads what is pending and allows for its own delays.
     - When two nodes dial each other at the same time, one link is left, and no end loses it again.
-      The dial that gave way fails for the reason ``CROSSED``.
+      The other dial fails with the reason ``CROSSED``.
 
-    What comes from the network is hostile: every length is bounded before it is believed, and what
-    can't be read costs its own connection, nothing else. A stranger that opens a connection and
-    says nothing is hung up on in bounded time, and holds up nobody. What is reported of a peer
-    other than that it is up is reported while it is.
+    Treat network input as hostile: check each length before relying on it, and let malformed input
+    close its own connection only. A connection whose peer stays silent instead of introducing
+    itself is closed in bounded time, and delays no other. Except for ``up``, a connector reports
+    about a peer only while its link is up.
     """
 
     holds_links: ClassVar[bool] = True
-    """False where a known node counts as up, so that a node lost by discovery is down at once."""
+    """False if a known node counts as up, so that a node lost by discovery is down at once."""
     introduces: ClassVar[bool] = True
-    """False where a peer says nothing of itself over its link, so that discovery describes it also
-    while it is linked. ``connect`` is called again whenever that description changes: it replaces a
-    link to another run, and reports any other change by ``LinkReport.updated``."""
+    """False if peers don't describe themselves over their links, so that discovery describes them
+    even while they are linked. ``connect`` is called again whenever that description changes: it
+    replaces a link to another run, and reports any other change by ``LinkReport.updated``."""
     carries_messages: ClassVar[bool] = False
     """True where ``send`` works: the connector sends ``links.greeting`` in its handshakes, passes
     the peer's on by ``links.up``, and reports what peers send by ``links.message``."""
@@ -297,39 +298,40 @@ class Connector(ABC):
 
     @abstractmethod
     async def connect(self, node: Node) -> Node:
-        """Want a link to ``node``, and return the peer as it introduced itself.
+        """Open or keep a link to ``node``; return the peer as it introduced itself.
 
-        An existing link is kept, a new one is reported up before this returns. An attempt that
-        failed leaves no wish and no connection behind: a link that comes up later is then the
-        peer's. Called at most once at a time per node, many at once for different nodes. The worker
-        cancels it at its deadline: it ends at once then, closes what it opened and reports nothing.
+        An existing link is kept, a new one is reported up before this returns. A failed attempt
+        leaves neither a connection nor a pending request behind: if a link comes up later, the peer
+        opened it. Called at most once at a time per node, many at once for different nodes. The
+        worker cancels it at its deadline: it ends at once then, closes what it opened and reports
+        nothing.
 
         Raises:
-            ConnectError: ``reason`` says why not, ``retryable`` whether to try again soon. A peer
-                of another name than ``node.name`` is ``NAME``, one of another fence ``FOREIGN``,
-                this very node ``SELF``, and a node whose name another live one has, which the peer
-                is linked to, gets ``NameConflict``.
+            ConnectError: ``reason`` says why not, ``retryable`` whether to try again soon. The
+                reason is ``NAME`` if the peer is not called ``node.name``, ``FOREIGN`` if its fence
+                differs, and ``SELF`` if the dial led back to this node. If the peer is linked to
+                another live process with this node's name, the error is ``NameConflict``.
         """
 
     @abstractmethod
     async def disconnect(self, node: Node) -> None:
-        """Want the link no longer; it closes when the peer doesn't want it either. Idempotent."""
+        """Stop wanting the link; it closes when the peer doesn't want it either. Idempotent."""
 
     @abstractmethod
     async def stop(self) -> None:
         """Close every link with a goodbye and stop accepting; each link is reported down.
 
         Idempotent. Peers report it as ``left``, this end as ``shutdown``. The goodbye is sent, not
-        awaited: a frozen peer doesn't hold this up. No link is taken any more from the start of
-        this, and no task, thread, process, socket or file is left at its end.
+        awaited: a frozen peer doesn't hold this up. As soon as it is called, no new link is
+        accepted; when it returns, no task, thread, process, socket or file is left.
         """
 
     async def send(self, node: Node, payload: bytes) -> None:
         """Send ``payload``, of at most ``MAX_PAYLOAD_BYTES``; return once there is room for more.
 
         Called only if ``carries_messages``, only while the link is up, and one at a time for each
-        node. What is sent arrives whole and in order, or not at all where the link goes down. A
-        peer that reads nothing delays only what is sent to itself, and never a sign of life.
+        node. Payloads arrive whole and in order or, if the link goes down, not at all. A peer that
+        doesn't read delays only payloads to itself, and never heartbeats.
 
         Raises:
             ConnectError: There is no such link, or it is lost.
@@ -345,12 +347,12 @@ class Connector(ABC):
         """
 
     async def diagnose(self, node: Node, ctx: Discovery) -> Finding | None:
-        """Find out whether ``node`` could be linked to, without a trace in its cluster.
+        """Check whether a link to ``node`` could be opened, without its cluster noticing.
 
         For ``cluster-kit doctor``, on a connector that was not started. ``ctx.local`` may run as a
-        process of its own: don't introduce yourself by its name. Cancelled when it takes as long as
-        a connect may. A finding that is ``EMPTY`` where it is this very node that answers; ``None``
-        where there is nothing to find out.
+        separate process: don't introduce yourself by its name. It is cancelled after the time
+        that a connect may take. Return an ``EMPTY`` finding if this node itself answers, and
+        ``None`` if the connector can't check.
         """
         return None
 
@@ -388,11 +390,11 @@ class Topology(ABC):
         """
 
     def most_links(self) -> int | None:
-        """Return how many named nodes ``select`` picks at most, ``None`` if there is no bound."""
+        """Return the most named nodes that ``select`` can pick; ``None`` if there is no bound."""
         return None
 
 
 def command(method: _Method) -> _Method:
-    """Mark a connector's method, sync or async, as callable by ``Supervisor.call``: plain data."""
+    """Let ``Supervisor.call`` call this connector method, sync or async, with plain data."""
     method.__cluster_kit_command__ = True  # type: ignore[attr-defined]
     return method

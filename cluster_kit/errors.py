@@ -269,7 +269,7 @@ class NameConflict(ConnectError):  # noqa: N818 - the name is part of the publis
 def name_taken(name: str) -> str:
     """Return the message about two live processes that use one name."""
     where = "by 'node' in its configuration or by 'cluster-kit run --name'"
-    cure = f"give each process a name of its own, {where}"
+    cure = f"give each process a unique name, {where}"
     return f"name conflict: two live processes use the name {name!r}: {cure}"
 
 
@@ -318,7 +318,7 @@ class CommandError(ClusterKitError):
 
 
 class NotSentError(ClusterKitError):
-    """A message certainly did not arrive, or a question was certainly not acted on: try again.
+    """A message was certainly not delivered, or a question not acted on: retrying is safe.
 
     Attributes:
         node: Name of the receiver.
@@ -348,7 +348,7 @@ class UnansweredError(ClusterKitError):
 
 
 class RemoteError(ClusterKitError):
-    """The function that answers a question raised an exception, whose type and text this has.
+    """The function that answers the question raised; the message has its type and text.
 
     Attributes:
         node: Name of the receiver.
@@ -386,7 +386,7 @@ def text_of(exc: BaseException) -> str:
 
 
 def cause_of(error: OSError) -> str:
-    """Return the system's own words for a failure, which asyncio replaces by longer ones."""
+    """Return the system's text for a failure, without the details that asyncio adds to it."""
     import socket
 
     if isinstance(error, socket.gaierror) or not error.errno:  # its error numbers aren't errno's

@@ -2,7 +2,7 @@
 
 A subscription begins with one ``Snapshot`` per topology; the events that follow have the next
 numbers, without a gap. A subscriber that falls behind gets a fresh ``Snapshot`` instead of what it
-missed. ``match`` tells them apart::
+missed. Tell the events apart by ``match``::
 
     for event in cluster.subscribe():
         match event:
@@ -51,7 +51,7 @@ class Event:
     Attributes:
         topology: Name of the configured topology.
         seq: Number within the topology; the next event has the next number.
-        t: When it happened, in Unix seconds, as far as this node can tell.
+        t: When it happened, in Unix seconds by this node's clock.
     """
 
     topology: str
@@ -109,7 +109,7 @@ class NodeDown(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeUpdated(Event):
-    """A known or linked node has other metadata, another address, or began a new run.
+    """A known or linked node has new metadata or a new address, or has begun a new run.
 
     Attributes:
         node: The node as it is now.

@@ -14,8 +14,8 @@ need::
     def cluster_kit_node_up(node):
         print("up:", node)
 
-The built-in parts come through the same hooks. An error in one plugin affects no other: a plugin
-that can't be loaded is left out, and what a notice raises is logged.
+The built-in components come through the same hooks. An error in one plugin affects no other: a
+plugin that can't be loaded is left out, and exceptions of notices are logged.
 """
 
 from __future__ import annotations

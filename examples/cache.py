@@ -45,7 +45,7 @@ class Cache:
     def _ask(self, key: str) -> str:
         owner = self._cluster.owner(key)
         if owner != self._cluster.local:
-            # it has just gone: nobody has to wait for that
+            # it has just gone: nothing has to wait for that
             with suppress(NotSentError, UnansweredError):
                 return str(self._topic.ask(owner, key, timeout_s=5))
         return self._load(key)
@@ -59,7 +59,7 @@ class Cache:
         match item:
             case Message(data=key):
                 self._forget(key)
-            case Gap():  # nobody knows what was to be dropped
+            case Gap():  # it is unknown which keys were to be dropped
                 self._drops += 1
                 self._entries.clear()
 

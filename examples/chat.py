@@ -6,8 +6,8 @@ What a browser says, its node publishes to all others on the topic ``chat``::
     python examples/chat.py a 8001
     python examples/chat.py b 8002
 
-Open http://127.0.0.1:8001 and http://127.0.0.1:8002, and talk. Stop one node, start a third: nobody
-has to be told.
+Open http://127.0.0.1:8001 and http://127.0.0.1:8002, and talk. Stop one node, start a third: the
+others need no notice.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class Chat:
 
     def _show(self, message: str) -> None:
         for queue in self._browsers:
-            # a browser that doesn't read misses something; nobody waits for it
+            # a browser that doesn't read misses something; nothing waits for it
             with suppress(asyncio.QueueFull):
                 queue.put_nowait(message)
 

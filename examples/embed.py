@@ -1,7 +1,7 @@
 """A cluster inside a plain script: be a node, and learn who else is there.
 
-Run it in two terminals, each time with another name. Each tells of the other; end one with Ctrl-C,
-and the other tells that it left::
+Run it in two terminals, each time with another name. Each reports the other; end one with Ctrl-C,
+and the other reports that it left::
 
     python examples/embed.py a
     python examples/embed.py b

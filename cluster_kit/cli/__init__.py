@@ -1,6 +1,6 @@
 """``cluster-kit``: the command line.
 
-Each command is a module of its own, imported on demand, whose function imports what it needs, so
+Each command is a separate module, imported on demand, whose function imports what it needs, so
 that a node starts quickly. This module imports nothing at all: until ``__main__`` has installed its
 handler, Ctrl-C would end a command with a traceback.
 """

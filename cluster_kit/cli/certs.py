@@ -126,8 +126,8 @@ def certs(
     machines.
 
     Certificates expire, so run the same command with --renew in time, and copy the folders again.
-    They keep their names, and gain those that a HOST adds. Running nodes load new files within ten
-    seconds, and no link is lost.
+    They keep their names, and gain the names that a HOST adds. Running nodes load new files within
+    ten seconds, and no link is lost.
     """
     from datetime import UTC, timedelta
 
@@ -281,7 +281,7 @@ def _print_result(
         rows.append((str(folder / name), until, shown))
     click.echo(columns(rows))
     key = printable(str(folder / AUTHORITY_KEY))
-    click.echo(f"Keep {key} off the nodes' machines: whoever has it can impersonate every node.")
+    click.echo(f"Keep {key} off the nodes' machines: anyone who has it can impersonate every node.")
     if not wanted:
         return
     click.echo("Copy each folder to its machine, readable by the user that runs the node.")

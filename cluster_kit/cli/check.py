@@ -29,7 +29,7 @@ def check(file: str) -> None:
 
     Reads the file as 'run' does, with the installed plugins and this environment, but starts
     nothing. Reports all faults at once, each with its line and column. If there are none, shows
-    every part with all of its options, including defaults.
+    every component with all of its options, including defaults.
     """
     from cluster_kit.config.advice import advice
 
@@ -55,7 +55,7 @@ def _expiry(config: ClusterConfig) -> Iterator[str]:
 
 
 def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:
-    yield "node", config.node or f"(named after its process)@{config.host}"
+    yield "node", config.node or f"(a unique name)@{config.host}"
     yield "cluster", config.cluster
     yield "metadata", pairs(sorted(config.metadata.items()))
     yield "secret", _secret(config)
@@ -100,8 +100,8 @@ def _options(component: Component) -> str:
     """Return the options that the component would run with; secrets hide themselves."""
     from cluster_kit.config.options import names_of
 
-    part = component.build()
-    declared = fields(part) if is_dataclass(part) else ()
+    built = component.build()
+    declared = fields(built) if is_dataclass(built) else ()
     return pairs(
-        (names_of(field)[0], repr(getattr(part, field.name))) for field in declared if field.repr
+        (names_of(field)[0], repr(getattr(built, field.name))) for field in declared if field.repr
     )

@@ -67,7 +67,7 @@ def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
 def manifest(
     platform: str, name: str, namespace: str, service_account: str, *, port: int, pods: bool
 ) -> None:
-    """Print the manifests that nodes need on a platform.
+    """Print the Kubernetes manifests that nodes need.
 
     For 'kubernetes', these are a Role that lets the pods see their peers, a RoleBinding and a
     headless Service. Comments say what to add to the Deployment and to cluster.yaml. The output can

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     example="cluster-kit nodes cluster.yaml --wait 10",
     exit_codes={
         0: "at least one node was found",
-        1: "no node was found, or looking failed; prints the likely cause",
+        1: "no node was found, or discovery failed; prints the likely cause",
         2: FAULTY_FILE,
         INTERRUPTED: "interrupted",
     },
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     help="Seconds to listen.",
 )
 def nodes(file: str, wait_s: float) -> None:
-    """List the nodes that the strategies of FILE find.
+    """List the nodes that the strategies in FILE find.
 
-    Looks without joining: announces nothing and links to nobody, so no node notices. A node is
-    listed if discovery finds it, whether or not it can be linked to. Sources that fail while others
-    find nodes are reported on standard error, as the list may be incomplete.
+    Does not join the cluster: announces nothing and opens no links, so other nodes don't notice. A
+    node is listed if discovery finds it, whether or not a link to it is possible. Sources that fail
+    while others find nodes are reported on standard error, as the list may be incomplete.
     """
     import logging
 
@@ -85,8 +85,8 @@ def _why_nobody(supervisor: Supervisor, config: ClusterConfig, wait_s: float) ->
         if status.last_error and status.last_error not in status.sources.values()
     ]
     if faults := [*_faults(supervisor), *others]:
-        return f"nodes: nobody found: {'; '.join(faults)}"
+        return f"nodes: no nodes found: {'; '.join(faults)}"
     groups = ", ".join(sorted({topology.group for topology in config.topologies.values()}))
     where = f"in cluster {config.cluster!r}, group {groups}, from {config.host}"
-    cause = "does another node run, with the same cluster and group? 'cluster-kit doctor' finds out"
-    return f"nodes: nobody found within {wait_s:g} s {where}: {cause}"
+    cause = "is another one running in the same cluster and group? Try 'cluster-kit doctor'"
+    return f"nodes: no nodes found within {wait_s:g} s {where}: {cause}"

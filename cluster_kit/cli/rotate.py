@@ -40,13 +40,13 @@ _NOTHING = "-"
 @click.option("--cluster", metavar="CLUSTER", help="Only nodes of this cluster.")
 @click.option("--check", "file", metavar="FILE", help="The secret file after the next step.")
 def rotate(nodes: tuple[str, ...], cluster: str | None, file: str | None) -> None:
-    """Show whether the next step of a rotation of secrets is safe.
+    """Check whether the next step of a secret rotation is safe.
 
     A secret file has one secret on each line: a node uses the first, and accepts all. To rotate,
     append the new secret as a second line on every machine; when all nodes accept it, move it to
     the first line; when all use it, remove the old one. Nodes load a changed file within ten
-    seconds, and no link is lost. Before each step, run this with --check and the file as it will
-    be: it lists the nodes that aren't ready for the step, and those that are absent.
+    seconds, and no link is lost. Before each step, run this command with --check and the new
+    version of the file: it lists the nodes that aren't ready for the step, and absent nodes.
 
     Queries the supervisors on this machine, or those of NODE, as 'cluster-kit status' does. A
     secret is shown by its id, which reveals nothing about it.

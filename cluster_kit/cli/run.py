@@ -1,7 +1,7 @@
 """``cluster-kit run``: runs a node until it is asked to leave.
 
 The main thread starts the supervisor and waits for its end. Another thread stops it on request,
-even during start-up. A third one prints events; it may block for ever if nobody reads the output.
+even during start-up. A third one prints events; it may block for ever if the output is not read.
 Each SIGHUP is handled by a fourth.
 """
 
@@ -181,7 +181,7 @@ class SighupHandler:
         signal.signal(signal.SIGHUP, lambda *_: self._received.put(None))
 
     def follow(self, reload: Callable[[], None], leave: Callable[[], None]) -> None:
-        """Call one or the other for each signal, in a thread of its own."""
+        """Call one or the other for each signal, in a separate thread."""
         _start_thread(self._follow, reload, leave)
 
     def _follow(self, reload: Callable[[], None], leave: Callable[[], None]) -> None:

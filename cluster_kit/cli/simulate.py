@@ -24,7 +24,7 @@ _REFRESH_S = 0.2  # of real time, between two updates of the progress
 class _FlowStyle(click.ParamType[Any]):
     """A name, or a mapping or list in YAML's flow style, as a configuration has them."""
 
-    name = "part"
+    name = "component"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the name, mapping or list."""
@@ -43,8 +43,8 @@ class _FlowStyle(click.ParamType[Any]):
     cls=DocumentedCommand,
     example="cluster-kit simulate --nodes 100 --topology k_regular --seed 7",
     exit_codes={
-        0: "every node saw the true state in time, and no law was broken",
-        1: "a node did not, or a law was broken; prints the smallest script that shows it",
+        0: "every node saw the true state in time, and no invariant was violated",
+        1: "a node did not, or an invariant was violated; prints the smallest failing script",
         2: "the script or an option has faults; each is printed on a line",
     },
 )
@@ -132,10 +132,10 @@ def simulate(
     Runs complete nodes, with the real worker, strategies, connector and topology, on a network in
     memory. Nodes start within the first second; then the script runs. Within a printed time of its
     end, every node must know which nodes exist, and have the links that the topology selects; no
-    law may be broken on the way. The same seed gives the same output, except for lines that begin
-    with 'wall'. After a failure, prints the command that replays it.
+    invariant may be violated on the way. The same seed gives the same output, except for lines that
+    begin with 'wall'. After a failure, prints the command that replays it.
 
-    A part is a name, package.module:Class, or a name with options, as in
+    A component is a name, package.module:Class, or a name with options, as in
     '{name: k_regular, k: 6}'. A script has steps such as
 
     \b

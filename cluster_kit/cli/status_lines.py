@@ -38,7 +38,7 @@ def _topology(name: str, report: Mapping[str, Any]) -> str:
         counts = ", ".join(f"{number} {reason}" for reason, number in failing.items())
         lines.append(f"    not linked: {counts}")
     rows = list(_nodes(report))
-    table = columns([_HEADINGS, *rows], indent="    ") if rows else "    nobody else is known"
+    table = columns([_HEADINGS, *rows], indent="    ") if rows else "    no other node is known"
     return "\n".join([*map(printable, lines), table])
 
 

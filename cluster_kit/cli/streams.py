@@ -1,4 +1,4 @@
-"""The standard streams, some of which may be closed, or connected to a pipe that nobody reads."""
+"""The standard streams, some of which may be closed, or connected to a pipe that is not read."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def query(wanted: Wanted, within_s: float | None = None) -> Answers:
 
 
 def no_answer(pid: int, node: str | None = None) -> str:
-    """Say that a process does not answer, which was ``node`` when it last did."""
-    return f"{f'{node}: ' if node else ''}process {pid} does not answer: it hangs, or is stopped"
+    """Return the message for a process that does not answer; ``node`` is its last known name."""
+    return f"{f'{node}: ' if node else ''}process {pid} does not answer: it hangs, or is suspended"
 
 
 def why_missing(answers: Answers, wanted: Wanted) -> str:

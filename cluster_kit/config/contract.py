@@ -64,12 +64,12 @@ def contract_faults(cls: type, kind: Kind, *, built: bool = False) -> list[str]:
         return [f"it cannot be inspected: {reason_of(exc)}"]
 
 
-def faults_of_instance(part: object, kind: Kind) -> Iterator[str]:
+def faults_of_instance(component: object, kind: Kind) -> Iterator[str]:
     """Yield faults that show only in an instance, such as a computed ``partial``."""
     for name, default in vars(CONTRACTS[kind]).items():
         if isinstance(default, bool) and not name.startswith("_"):
             try:
-                value = getattr(part, name)
+                value = getattr(component, name)
             except KeyboardInterrupt:
                 raise
             except BaseException as exc:  # noqa: BLE001 - it may be a property

@@ -62,7 +62,7 @@ class TopologyDict(TypedDict, total=False):
         prune: Whether to forget a node that its source no longer lists.
         max_nodes: How many nodes to know at most.
         connect_timeout_s: Seconds that opening a link may take, handshake included.
-        remember_s: Seconds for which a lost node is dialled again.
+        remember_s: Seconds for which a lost node is still redialled.
     """
 
     use: str
@@ -85,8 +85,8 @@ class ConfigDict(TypedDict, total=False):
     """A whole configuration.
 
     Attributes:
-        node: Name of this node, as ``basename@host``. Parts serve on the host. By default a unique
-            name on loopback.
+        node: Name of this node, as ``basename@host``. Components listen on that host. By default a
+            unique name on loopback.
         cluster: Part of the fence: nodes of another cluster are ignored.
         metadata: Tags of this node that all others see.
         secret: What all nodes of the cluster share, and nobody else knows; it protects links and
@@ -101,7 +101,7 @@ class ConfigDict(TypedDict, total=False):
         key: A file with the private key of the certificate.
         ca: A file with the certificates of the authorities to trust.
         trust_domain: A SPIFFE trust domain. Its members are trusted, whatever their hosts.
-        insecure: Whether parts may serve off loopback without protection.
+        insecure: Whether components may serve off loopback without protection.
         topologies: The topologies of this node, by name.
     """
 

@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One part of a topology: which class to build, and with which options.
+    """A strategy, connector or topology plugin: the class to build, and its options.
 
     Attributes:
         name: As the user wrote it, for messages.
@@ -43,7 +43,7 @@ class Component:
     instance: object | None = None
 
     def build(self) -> Any:
-        """Build the part, or return the configured instance, which is the same each time."""
+        """Build the component, or return the configured instance, which is the same each time."""
         return import_class(self.target)(**self.options) if self.instance is None else self.instance
 
 
@@ -109,7 +109,7 @@ class ClusterConfig:
         previous_secrets: Further secrets that are accepted, and never used to send.
         certificates: This node's certificate and the authorities that it trusts, from ``certs``, or
             ``cert``, ``key`` and ``ca``. They protect links, together with any secret.
-        insecure: Whether parts may serve off loopback unprotected.
+        insecure: Whether components may serve off loopback unprotected.
         topologies: By name, in the order in which they are written.
     """
 
@@ -132,5 +132,5 @@ class ClusterConfig:
 
     @property
     def host(self) -> str:
-        """The host part of ``node``: where parts serve."""
+        """The host part of ``node``: where components serve."""
         return self.node.rpartition("@")[2] if self.node else LOOPBACK

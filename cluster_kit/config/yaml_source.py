@@ -66,7 +66,7 @@ def _read_text(file: str) -> str:
         raise ConfigError(f"cannot read the file: {why}", file=file) from exc
     if len(content) > MAX_BYTES:
         what = f"the file has more than {MAX_BYTES} bytes"
-        raise ConfigError(f"{what}: a configuration never does", file=file)
+        raise ConfigError(f"{what}: is it really a configuration?", file=file)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -139,7 +139,7 @@ class _TreeReader:
     def _value(self, node: Any, path: KeyPath, depth: int) -> Any:
         self._left -= 1
         if self._left < 0:
-            what = f"more than {MAX_VALUES} values, aliases included: a configuration has fewer"
+            what = f"more than {MAX_VALUES} values, aliases included: too many for a configuration"
             raise self._error(what, node, ())
         if depth > MAX_DEPTH:
             raise _too_deep(self._file, node.start_mark)

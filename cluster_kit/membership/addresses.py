@@ -23,7 +23,7 @@ class AddressBook:
         self._claimed_names: dict[str, tuple[str, ...]] = {}
 
     def name_at(self, address: str) -> str | None:
-        """Return who answers at ``address``, as far as that is known."""
+        """Return the name of the node that answers at ``address``; ``None`` if it is unknown."""
         claimed = self._claimed_names.get(address, ())
         return self._proven_name(address) or min(claimed, default=None)
 

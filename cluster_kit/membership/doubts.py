@@ -1,7 +1,7 @@
 """Reports that contradict each other: a link after a goodbye, and a goodbye during a link.
 
-Both cases have an innocent cause: one of the two reports was under way for a while. Time tells, and
-soon.
+Both cases usually have a harmless cause: one of the two reports was delayed. A short wait resolves
+them.
 
 *A link comes up to a run that has said goodbye.* Usually the dial was under way when the peer left,
 and the link is about to end. The application should not see it come and go, so the link is
@@ -9,8 +9,8 @@ and the link is about to end. The application should not see it come and go, so 
 was forged, and the link is up.
 
 *A source reports the goodbye of a peer whose link is up.* Usually the peer has left, and the link
-is about to say so too. But anybody may send that goodbye where discovery is not authenticated, and
-a single packet must not part two nodes. So the goodbye is *held* until the link goes down, for
+is about to say so too. But if discovery is not authenticated, anybody can send that goodbye, and a
+single forged packet must not cut a link. So the goodbye is *held* until the link goes down, for
 ``HELD_S`` at most. Goodbyes are held by peer and source, so forged ones cost bounded memory.
 """
 

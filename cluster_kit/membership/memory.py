@@ -9,7 +9,7 @@ from cluster_kit.membership.peer import Peer, Peers
 class Memory:
     """Remembers a peer while its link is up, and for ``remember_s`` seconds after it went down.
 
-    Remembers ``max_nodes`` peers at most, and no more after that.
+    Remembers ``max_nodes`` peers at most; while it is full, no others are added.
     """
 
     def __init__(self, peers: Peers, remember_s: float, max_nodes: int) -> None:

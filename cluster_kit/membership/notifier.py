@@ -1,8 +1,8 @@
 """The events that tell the application what has become of the nodes.
 
 An event is the difference between what the application knows and the state of a peer. So found and
-lost, up and down alternate for each key, whatever is shown and in whatever order, and a state that
-did not last costs nothing.
+lost, and up and down, alternate for each key, whatever the order in which changes arrive; a state
+that does not last produces no event.
 
 Events are limited per peer and in total. Where a node changes all the time, or any number of nodes
 come and go, changes are held back for a while. States in between are left out, but the last one

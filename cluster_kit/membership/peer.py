@@ -357,7 +357,7 @@ class Peer:
         return self.met.boot_id if self.met else None
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether a new record would say the same."""
+        """Whether this record is the same as a new one, so that it can be dropped."""
         if max(self.offer_paid_s, self.report_paid_s) > now_s:
             return False
         return all(getattr(self, name) == getattr(_NEW, name) for name in _STATE)

@@ -9,9 +9,8 @@ something about it changes and nothing is in flight for it, so no command is eve
 outdated state.
 
 When a dial fails, the next one follows after a back-off with full jitter. A black hole, an address
-that neither answers nor refuses, holds a dial until its deadline, so dials run side by side; and
-they do so in two queues, or a thousand black holes would keep the places of the peers that are
-there:
+that neither answers nor refuses, holds a dial until its deadline, so dials run in parallel. They
+run in two queues, since a thousand black holes would otherwise take the slots of reachable peers:
 
 - *Hopeful* dials go to peers that are dialled for the first time, that refuse promptly, or that
   were alive lately. This queue is wide. When it is full, the oldest dial makes way after
@@ -92,7 +91,7 @@ class Reconciler:
         }
 
     def drain(self) -> None:
-        """Start no more links."""
+        """Stop dialling; links that are up stay."""
         if self.is_draining:
             return
         self.is_draining = True
@@ -173,8 +172,8 @@ class Reconciler:
     ) -> None:
         """Handle that ``Connect`` of a peer failed, which leaves the connector with no request.
 
-        If the peer may also be ``elsewhere``, every second dial goes there, in turns: at the
-        address that seems right, which may be forged, nobody may ever answer.
+        If the peer is also known at other addresses (``elsewhere``), every second dial goes to one
+        of them, in turn: the preferred address may be forged, and never answer.
         """
         unanswered = now_s - self._end(peer) >= PROMPT_S
         peer.requested = None

@@ -2,8 +2,8 @@
 
 Each part of a membership, such as ``Roster`` or ``Memory``, has the rules for one group of fields.
 It may read other fields, but it writes only its own, and the parts don't know each other. This
-module knows them all. It passes what one of them finds out to those that it concerns, and after
-every change of a peer, ``_review`` shows the result to the topology and the application.
+module knows them all. It passes the results of one to the others that need them, and after each
+change of a peer, ``_review`` updates the topology's offer and the application's view.
 ``peer.py`` lists the states that this leads to, and which modules write which fields.
 """
 
@@ -244,7 +244,7 @@ class Rules:
         elif self._keeps_links and (peer.known or peer.remembered):
             self.memory.lose(peer, now_s)
         if peer.last_boot_id is None:
-            self.departures.returned(peer)  # nothing else would ever say so
+            self.departures.returned(peer)  # without boot ids, nothing else can clear the mark
         if reason is Reason.LEFT:
             self._observe(EXCHANGE, Gone(peer.key, reason, node.boot_id), now_s)
             self._part(peer, now_s)
@@ -295,7 +295,7 @@ class Rules:
         return peer.up and peer.met is not None and may_be_same_run(node, peer.met)
 
     def _would_say_goodbye(self, peer: Peer) -> bool:
-        """Whether the peer is linked and would say itself that it leaves."""
+        """Whether the peer is linked and would announce its departure over the link."""
         return self._links_say_goodbye and peer.up
 
     # -- ends of commands --------------------------------------------------------------------------
@@ -337,8 +337,9 @@ class Rules:
     def _lose(self, peer: Peer, reason: Reason) -> None:
         """Handle that discovery has lost a node.
 
-        A link that is up stays wanted unless a source says explicitly that the node is not there.
-        If the peer would say over the link that it leaves, even a reported goodbye is not enough.
+        A link that is up stays wanted unless a source explicitly reports that the node is gone. If
+        the peer would announce its departure over the link, even a goodbye from a source is not
+        enough.
         """
         stays_linked = {Reason.SILENT: self._keeps_links, Reason.LEFT: self._links_say_goodbye}
         if stays_linked.get(reason) and peer.up:
@@ -379,7 +380,7 @@ class Rules:
         ignored = self._would_say_goodbye(peer) and self.departures.is_hearsay(peer)
         departs = peer.departs and not ignored
         staying = None if departs else node
-        # A peer that is set aside is redialled like a missed one, as somebody else may answer next.
+        # A peer that is set aside is redialled like a missed one: another node may answer next.
         missing = staying if missed or departs else peer.mirror
         offered = staying if known else None
         self.selection.offer(peer, now_s, known=offered, missed=None if known else missing)

@@ -34,7 +34,7 @@ class Unlinked:
 
 
 def why_not(reason: str | None, tries: int, next_s: float | None) -> str:
-    """Return the same as text: ``not linked: refused, 7 tries, next in 4 s``."""
+    """Return the text of an ``Unlinked``: ``not linked: refused, 7 tries, next in 4 s``."""
     details = []
     if reason:
         details += [reason, f"{tries} {'try' if tries == 1 else 'tries'}"]

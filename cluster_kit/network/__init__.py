@@ -100,11 +100,11 @@ class StreamReader(Protocol):
         """Handle bytes that have arrived; ``data`` is overwritten after the call."""
 
     def relieved(self) -> None:
-        """Note that ``unsent_bytes`` is 0 again; not called once the stream is closing."""
+        """Called when ``unsent_bytes`` is 0 again, unless the stream is closing."""
         return
 
     def lost(self) -> None:
-        """Note that the stream has ended, whoever ended it; called exactly once, as the last."""
+        """Called exactly once, as the last, when the stream has ended, whichever end closed it."""
 
 
 class Certified(Protocol):
@@ -115,7 +115,7 @@ class Certified(Protocol):
 
 
 class Stream(ABC):
-    """An open connection. Whoever receives it owns it, and closes it.
+    """An open connection. Its receiver owns and closes it.
 
     Attributes:
         here: Our end.
@@ -156,11 +156,11 @@ class Stream(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Close now; what is unsent is lost. Idempotent."""
+        """Close now; unsent bytes are lost. Idempotent."""
 
 
 class Listener(ABC):
-    """Accepts streams that others open. Whoever creates it owns it, and closes it.
+    """Accepts streams that others open. Its creator owns and closes it.
 
     Attributes:
         here: Where it listens, with the actual port.
@@ -178,7 +178,7 @@ class Listener(ABC):
 
 
 class Datagrams(ABC):
-    """Sends and receives datagrams of one group. Whoever joined owns it, and closes it.
+    """Sends and receives datagrams of one group. Its creator owns and closes it.
 
     Besides the group's address it has its own address, from which it sends and at which others
     answer: as the processes of one host share the group's port, a datagram to one host and that

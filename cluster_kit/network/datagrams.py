@@ -21,7 +21,7 @@ from cluster_kit.network import Datagram, Datagrams, Endpoint, Group
 from cluster_kit.network.faults import network_error
 from cluster_kit.network.sockaddrs import SockAddr, host_of, number_of, sockaddr_of
 
-BATCH = 64  # datagrams in one turn of the event loop, so that a flood starves nobody
+BATCH = 64  # datagrams in one turn of the event loop, so that a flood starves nothing else
 RECEIVE_BUFFER_BYTES = 1 << 20  # for a burst from all nodes of a large cluster; may be capped
 _IP_MULTICAST_ALL = 49  # <linux/in.h>; the socket module doesn't name it
 _IPV6_MULTICAST_ALL = 29  # <linux/in6.h>

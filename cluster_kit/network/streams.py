@@ -37,7 +37,7 @@ log = logging.getLogger("cluster_kit.network")
 INBOX_BYTES = 262144  # several payloads with one call; untouched pages cost nothing
 NOT_SENT_BYTES = 131072  # the kernel queues no more than this, so a heartbeat is not held up
 BACKLOG = 1024  # a cluster that starts dials all at once; the kernel caps it at net.core.somaxconn
-BATCH = 64  # connections in one turn of the event loop, so that a flood starves nobody
+BATCH = 64  # connections in one turn of the event loop, so that a flood starves nothing else
 RETRY_S = 0.5  # until the next try, when no connection can be accepted
 
 _CURES = {

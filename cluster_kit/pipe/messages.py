@@ -49,19 +49,19 @@ class Prepare(Struct, frozen=True):
 
 
 class SetMetadata(Struct, frozen=True):
-    """To the worker: the node's metadata is now this."""
+    """To the worker: replace the node's metadata."""
 
     metadata: Mapping[str, str]
 
 
 class Renew(Struct, frozen=True):
-    """To the worker: the secrets or the certificates have changed."""
+    """To the worker: use these secrets and certificates from now on."""
 
     keyring: Keyring
 
 
 class SetGreeting(Struct, frozen=True):
-    """To the worker: the application's greeting is now this."""
+    """To the worker: replace the application's greeting."""
 
     greeting: bytes
 

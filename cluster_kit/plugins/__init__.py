@@ -2,7 +2,8 @@
 
 Built-ins and entry points of the group ``cluster_kit`` are loaded in the same way. A plugin
 *offers* classes by name, which are imported when a configuration names them, and receives
-*notices*, which are events. A broken plugin is an error only where something of it is asked for.
+*notices*, which are events. A broken plugin raises an error only when something that it offers is
+used.
 
 ================  =================================================================================
 here              ``PluginRegistry``: loads the plugins, and looks up what they offer
@@ -171,7 +172,7 @@ class PluginRegistry:
         return f"plugin {self._offer(kind, name).plugin}"
 
     def owners(self, kind: Offered, name: str) -> tuple[PluginInfo, ...]:
-        """Return the plugins that offer ``name``; nobody else can offer the name of a built-in."""
+        """Return the plugins that offer ``name``; a built-in's name has no other owner."""
         return tuple(offer.plugin for offer in self._offers[kind].get(name, ()))
 
     def topology_spec(self, name: str) -> Mapping[str, Any]:
@@ -220,7 +221,7 @@ class PluginRegistry:
             reason = reason_of(exc) + raised_at(exc)
             if strict:
                 raise _error(f"plugin {found}: {reason}", found) from exc
-            log.warning("plugin %s failed, nothing of it is used: %s", found, reason)
+            log.warning("plugin %s failed to load and is not used: %s", found, reason)
             log.debug("plugin %s", found, exc_info=exc)
             return replace(found, status=PluginStatus.FAILED, error=reason)
         names = {kind: tuple(sorted(values)) for kind, values in offered.items()}
@@ -244,7 +245,7 @@ class PluginRegistry:
         if not any(each.plugin.distribution == _BUILT_IN for each in offers):
             offers.append(offer)
             return
-        fault = f"{kind} {name!r} is left out: a built-in has that name, choose another"
+        fault = f"{kind} {name!r} is ignored: a built-in has that name, choose another"
         message = f"plugin {offer.plugin}: {fault}"
         if strict:
             raise _error(message, offer.plugin)

@@ -1,4 +1,4 @@
-"""Calls the hooks of plugins one by one, so that what one of them raises stays its own."""
+"""Calls plugin hooks one by one, so that an exception in one plugin affects no other."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class HookCaller:
         for other, registered in self.manager.list_name_plugin():
             if name == other or plugin == registered:
                 cure = "remove one of the two entry points"
-                raise ValueError(f"it is there already as plugin {other}: {cure}")
+                raise ValueError(f"it is already registered as plugin {other}: {cure}")
         self.manager.register(plugin, name)
 
     def notify(self, event: Event) -> None:
@@ -90,7 +90,7 @@ class HookCaller:
         takes: Iterable[str] = (),
         arguments: Mapping[str, object] = _NOTHING,
     ) -> Any:
-        """Call one function of a plugin and return its answer; what it raises passes through.
+        """Call one function of a plugin and return its answer; exceptions pass through.
 
         Args:
             plugin: Its name, for the trace.

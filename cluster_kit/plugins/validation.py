@@ -73,7 +73,8 @@ def _faults_of(name: str, function: Callable[..., Any], plugin: object) -> Itera
         if parameter.kind in _UNUSUAL:
             yield f"{name} has the argument '{parameter}', which hooks cannot have: {cure}"
         elif parameter.name not in HOOKS[name]:
-            yield f"{name} has the argument {parameter.name!r}, which it is not given: {cure}"
+            fault = f"{name} has the argument {parameter.name!r}, which the hook does not pass"
+            yield f"{fault}: {cure}"
         elif parameter.default is not parameter.empty:
             fault = f"{name} has a default for {parameter.name!r}, which would always be used"
             yield f"{fault}: remove it"

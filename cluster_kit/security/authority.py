@@ -41,7 +41,7 @@ class SecretTrust(Trust[Proof]):
     """The trust that secrets establish; makes a key and a certificate for this node.
 
     The validity period is not checked: a node with the secret could make a certificate for any
-    time, and a machine with a wrong clock must be let in.
+    time, and a machine with a wrong clock must be accepted.
 
     Args:
         name: The name of this node.

@@ -40,4 +40,4 @@ def why_unusable(
 def only_others(cures: Mapping[str, str]) -> str:
     """Return why no node is found where others are heard: the first few, each with its cure."""
     shown = sorted(cures.items())[:_SHOWN]
-    return "only others are heard: " + "; ".join(f"{who}: {cure}" for who, cure in shown)
+    return "only foreign senders: " + "; ".join(f"{who}: {cure}" for who, cure in shown)

@@ -61,7 +61,7 @@ async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding
     if others:
         yield Finding(asked="nodes in its list", got=got)
     else:
-        cause = "the list names nobody but this node; add the others"
+        cause = "the list contains only this node; add the others"
         yield empty("nodes in its list", got, cause)
     names = sorted({node.host for node in others if node.host and ip_of(node.host) is None})
     for finding in await asyncio.gather(*map(_look_up, names[:MAX_RESOLVED])):

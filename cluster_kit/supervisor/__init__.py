@@ -8,8 +8,8 @@ Where to look:
 - ``child``: how a worker process starts and ends. ``line``: the pipe to it. ``calls``: requests to
   it. ``recursion_guard``, ``reaper``: processes that must not start, and those left from before.
 - ``view``, ``bus``, ``delivery``: which nodes there are, and how events reach subscribers.
-- ``status``, ``status_tracker``; ``control``, ``control_client``, ``control_files``: how a topology
-  is doing, and how the command line learns of it.
+- ``status``, ``status_tracker``; ``control``, ``control_client``, ``control_files``: the status of
+  topologies, and the sockets by which the command line queries it.
 - ``reconfiguration``, ``changes``, ``keychain``, ``file_watch``: changes while it runs.
 - ``waiting``, ``timeouts``, ``threads``, ``wakeup``, ``logs``: how threads wait, wake, end and log.
 - ``topics``: messages between applications.

@@ -193,7 +193,7 @@ class AsyncSupervisor:
         return AsyncTopic(self._sync.topic(name, topology=topology))
 
     async def status(self) -> Mapping[str, TopologyStatus]:
-        """Return how each topology is doing, by name; see ``Supervisor.status``."""
+        """Return the status of each topology, by name; see ``Supervisor.status``."""
         return await _in_thread(self._sync.status)
 
     async def drain(self) -> None:
@@ -231,7 +231,7 @@ class AsyncSupervisor:
 
 
 async def _in_thread(work: Callable[[], _Result]) -> _Result:
-    """Run ``work``, which blocks, in a thread of its own.
+    """Run ``work``, which blocks, in a separate thread.
 
     ``asyncio.to_thread`` would wait for a thread of the default executor, which may all be busy.
     """
@@ -247,7 +247,7 @@ async def _in_thread(work: Callable[[], _Result]) -> _Result:
             set_outcome = partial(future.set_result, work())
         except BaseException as exc:  # noqa: BLE001 - raised where it is awaited
             set_outcome = partial(future.set_exception, exc)
-        with suppress(RuntimeError):  # the loop is closed: nobody awaits this any more
+        with suppress(RuntimeError):  # the loop is closed: nothing awaits this any more
             loop.call_soon_threadsafe(finish, set_outcome)
 
     threading.Thread(target=run, name="cluster-kit-call", daemon=True).start()

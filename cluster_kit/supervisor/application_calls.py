@@ -20,7 +20,7 @@ class ApplicationCalls:
         self._running: Callable[[Any], Any] | None = None
 
     def call(self, function: Callable[[Any], Any], argument: object) -> None:
-        """Call ``function``; what it raises passes through."""
+        """Call ``function``; exceptions pass through."""
         self._running = function
         try:
             function(argument)

@@ -50,7 +50,7 @@ class AsyncReader(ABC, Generic[_Item]):
         """Queue nothing more."""
 
     def _wake(self) -> None:
-        """Make the reader look again. Thread-safe."""
+        """Wake the reader. Thread-safe."""
         with suppress(RuntimeError):  # the loop is closed: there is no reader any more
             self._loop.call_soon_threadsafe(self._ready.set)
 
@@ -85,7 +85,7 @@ class AsyncReader(ABC, Generic[_Item]):
                 raise StopAsyncIteration
 
     async def close(self) -> None:
-        """Receive nothing more; what is queued can still be read. Idempotent."""
+        """Receive nothing more; queued items can still be read. Idempotent."""
         self._close()
         self._ready.set()
 

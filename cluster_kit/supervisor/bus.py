@@ -101,7 +101,7 @@ class Subscription:
         return self._queue.popleft()
 
     def close(self) -> None:
-        """Receive no more events; what is queued can still be read. Idempotent."""
+        """Receive no more events; queued ones can still be read. Idempotent."""
         self._bus.unsubscribe(self)
 
     def __enter__(self) -> Self:
@@ -121,7 +121,7 @@ class Subscription:
             self._wake()
 
     def _begin(self) -> None:
-        """Replace what is queued by snapshots."""
+        """Replace the queued events by snapshots."""
         self._queue.clear()
         self._queue.extend(self._bus.snapshots(self._topology))
 
@@ -158,7 +158,7 @@ class EventBus:
         """Return the lock, for callers on threads of the application.
 
         Raises:
-            ClusterKitError: This is a forked child, in which nobody may ever release the lock.
+            ClusterKitError: This is a forked child, in which the lock may never be released.
         """
         check_process(self.pid)
         return self.lock

@@ -34,10 +34,10 @@ from cluster_kit.worker.__main__ import GREETING, SUMMONS
 from cluster_kit.worker.environment import worker_environment
 
 _UNKNOWN_EXIT = 255
-_HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_BLOCKED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SET_EXECUTABLE = "multiprocessing.set_executable('/path/to/python')"
-_INTERPRETER = f"name this program's Python interpreter with {_SET_EXECUTABLE}"
-_HOOK = "a frozen program calls multiprocessing.freeze_support() first of all"
+_INTERPRETER_CURE = f"name this program's Python interpreter with {_SET_EXECUTABLE}"
+_FREEZE_CURE = "a frozen program calls multiprocessing.freeze_support() first of all"
 _CURES = {
     errno.EAGAIN: "too many processes or threads: see 'ulimit -u' and the cgroup's pids.max",
     errno.EMFILE: "too many open files: see 'ulimit -n'",
@@ -57,10 +57,10 @@ class WorkerProcess:
         self.exitcode: int | None = None
         """The exit code, which is negative for a signal; ``None`` while the process runs."""
         self.heard = False
-        """Whether it has sent any message as a worker; set by whoever reads the channel."""
+        """Whether it has sent any message as a worker; set by the reader of the channel."""
         self._executable = _executable()
         self._lock = threading.Lock()
-        self._at_end: Callable[[], None] | None = None
+        self._on_end: Callable[[], None] | None = None
         self._process: subprocess.Popen[bytes]
         self._waiting: threading.Thread
 
@@ -74,7 +74,7 @@ class WorkerProcess:
         refuse_in_worker("cannot start a worker")
         if not self._executable:
             what = f"sys.executable is {sys.executable!r}"
-            raise ClusterKitError(f"cannot start a worker: {what}: {_INTERPRETER}")
+            raise ClusterKitError(f"cannot start a worker: {what}: {_INTERPRETER_CURE}")
         try:
             ours, theirs = socket.socketpair()
             with theirs:
@@ -92,7 +92,7 @@ class WorkerProcess:
     def _start(self, channel_fd: int) -> None:
         with _command(self._executable, channel_fd) as (argv, fds):
             # A Ctrl-C must not reach the process before it can ignore that.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED_SIGNALS)
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
                     argv, pass_fds=fds, stdin=subprocess.DEVNULL, env=worker_environment(os.environ)
@@ -114,14 +114,14 @@ class WorkerProcess:
             return f": {exc}: {_CURES[errno.EAGAIN]}"
         what = (exc.strerror or str(exc)).lower()
         if exc.filename is not None:  # the executable's, which could not be executed
-            return f" with {self._executable!r}: {what}: {_INTERPRETER}"
+            return f" with {self._executable!r}: {what}: {_INTERPRETER_CURE}"
         cure = _CURES.get(exc.errno or 0, "").format(kernel=" ".join(os.uname()[::2][:2]))
         return f": {what}{cure and ': '}{cure}"
 
     def _wait(self) -> None:
         """Wait for the process to end, and take its exit code.
 
-        Differs: ``subprocess`` reports success where the exit code was reaped elsewhere.
+        Differs: ``subprocess`` reports success if the exit code was reaped elsewhere.
         """
         try:
             _, status = os.waitpid(self.pid, 0)
@@ -131,32 +131,32 @@ class WorkerProcess:
             code = os.waitstatus_to_exitcode(status)
         with self._lock:
             self.exitcode = self._process.returncode = code
-            at_end, self._at_end = self._at_end, None
-        if at_end is not None:
-            at_end()
+            on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end()
 
     def when_ended(self, do: Callable[[], None]) -> None:
         """Call ``do`` when the process has ended, on any thread; at once if it has already."""
         with self._lock:
             if self.exitcode is None:
-                self._at_end = do
+                self._on_end = do
                 return
         do()
 
     def disproof(self, fault: str | None = None) -> ClusterKitError:
-        """Return an error that says why this is not a worker.
+        """Return the error for a started process that did not become a worker.
 
         Args:
             fault: What it did instead of sending a message as a worker; by default it just ended.
         """
         what = f"cannot start a worker: {self._executable!r} {fault or self.ending}"
         if fault is None and self.exitcode == -signal.SIGKILL:
-            return ClusterKitError(f"{what} before it said anything: is memory short?")
+            return ClusterKitError(f"{what} before it sent anything: is memory exhausted?")
         if self.channel.greeted:
-            cure = "its standard error says why"
+            cure = "see its standard error"
             return ClusterKitError(f"{what} before it had loaded cluster_kit: {cure}")
-        cure = _HOOK if _is_frozen() else _INTERPRETER
-        return ClusterKitError(f"{what}, and never proved to be one: {cure}")
+        cure = _FREEZE_CURE if _is_frozen() else _INTERPRETER_CURE
+        return ClusterKitError(f"{what}, and is not a cluster_kit worker: {cure}")
 
     @property
     def ending(self) -> str:
@@ -259,7 +259,7 @@ class SpareWorker:
         return self
 
     def prepare(self) -> None:
-        """Make it load what protection by a secret needs."""
+        """Make it load the modules for protection by a secret."""
         if self._process is not None:
             # Imported only now, since everything waits until the process has been started.
             from cluster_kit.pipe.messages import Prepare

@@ -1,4 +1,4 @@
-"""The control socket: says how a supervisor is doing, to the same user on the same machine.
+"""The control socket: reports a supervisor's status to the same user on the same machine.
 
 A supervisor has one if it is made with ``control=True``. It is a Unix socket named by the process,
 in a folder that only its user can enter (``control_files``). A client (``control_client``) sends
@@ -54,7 +54,7 @@ log = logging.getLogger("cluster_kit.supervisor")
 
 
 class ControlSocket:
-    """Sends ``answer()`` to each client, on a thread of its own, from ``open`` until ``close``.
+    """Sends ``answer()`` to each client, on a separate thread, from ``open`` until ``close``.
 
     A socket whose file is gone is replaced: cleaners of old files, and the end of a login session,
     may remove it while the supervisor runs.
@@ -98,7 +98,7 @@ class ControlSocket:
             self._thread = thread
 
     def _listen(self) -> _Listener:
-        """Listen in the first folder where that is possible.
+        """Listen in the first usable folder.
 
         Raises:
             OSError: It is possible in none; this is the error of the first.
@@ -210,7 +210,7 @@ def _warn(exc: Exception) -> None:
 
 
 def _readable(files: Iterable[FileDescriptorLike], timeout_s: float) -> set[int]:
-    """Wait until any of ``files`` can be read; return the descriptors of those that can."""
+    """Wait until any of ``files`` can be read; return the descriptors of the readable ones."""
     poller = select.poll()
     for file in files:
         poller.register(file, select.POLLIN)

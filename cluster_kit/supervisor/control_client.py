@@ -1,4 +1,4 @@
-"""Asks supervisors how they are doing, by their control sockets; the command line uses it."""
+"""Queries the status of supervisors over their control sockets, for the command line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ask_all(mute: list[int], wanted: Wanted = ANY, within_s: float = ASK_S) -> I
     have ended are left out.
 
     Args:
-        mute: Receives the process ids of those that do not answer in time.
+        mute: Receives the ids of processes that do not answer in time.
         wanted: Which supervisors to ask.
         within_s: How long to wait for the answers, in seconds.
 

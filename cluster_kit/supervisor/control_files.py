@@ -25,7 +25,7 @@ from typing import Any
 SUFFIX = ".sock"
 QUESTION = b"status\n"
 Answer = Mapping[str, Any]
-"""How a supervisor is doing; see ``control.describe``."""
+"""The status of a supervisor; see ``control.describe``."""
 
 _LOCK_S = 1.0  # others hold the lock for moments, unless they are stopped meanwhile
 _LOCK_RETRY_S = 0.01
@@ -149,7 +149,7 @@ def locked(folder: Path, patience_s: float = _LOCK_S) -> Iterator[bool]:
 
     A socket that is bound, but does not listen yet, looks like one that a killed process left. It
     can't be bound under another name first, because cleaners of old files look up its name among
-    the kernel's sockets. So nobody may look while it is bound. Cleaners take this lock, too.
+    the kernel's sockets. So no cleaner may look while it is bound. Cleaners take this lock, too.
 
     Source: tmpfiles.d(5), on sockets and on BSD file locks; flock(2).
     """

@@ -1,6 +1,6 @@
 """The delivery thread: calls the application's callbacks and the plugins' hooks for events.
 
-Each callback has a subscription of its own, and they take turns, one event at a time. A callback
+Each callback has a separate subscription, and they take turns, one event at a time. A callback
 that raises is logged, and called again with the next event. One that does not return holds up the
 other callbacks, but not the end of the supervisor.
 """

@@ -20,7 +20,7 @@ _HEADINGS = ("topology", "state", "address", "linked", "known", "linked nodes", 
 
 
 class Displayed:
-    """The part of ``Supervisor`` that people see. It asks no worker, so it never waits for one."""
+    """The display methods of ``Supervisor``. They query no worker, so they never wait for one."""
 
     if TYPE_CHECKING:
         _bus: EventBus

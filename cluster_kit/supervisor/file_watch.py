@@ -1,9 +1,9 @@
 """Watches the files of secrets and certificates, so that a rotation needs no restart.
 
-Files are polled, which works on every file system. A file is replaced by another one, or a link on
-the way to it is, as in Kubernetes; or it is written in place, and may be read in the middle of
-that. So what one look finds counts only when the next look finds the same. A file that cannot be
-used leaves everything as it was.
+Files are polled, which works on every file system. A rotation may replace a file, or a symlink on
+the path to it, as Kubernetes does; or it may rewrite the file in place, so that it can be read
+half-written. A change therefore takes effect only when two polls in a row find the same content. If
+a file becomes unusable, the previous content stays in use.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cluster_kit.errors import ClusterKitError, ConfigError
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.threads import CancellableThread
 
-LOOK_S = 2.0  # more than the resolution of any file system's clock; a change counts after two looks
+POLL_S = 2.0  # more than the resolution of any file system's clock; a change takes two polls
 _JOIN_S = 5.0
 _REPEAT = timedelta(days=1)  # between two warnings that a certificate expires
 
@@ -37,19 +37,22 @@ Content = TypeVar("Content")
 
 
 class FileWatch:
-    """Owns a thread that calls ``looks`` regularly, from ``open`` until ``close``.
+    """Owns a thread that calls ``pollers`` regularly, from ``open`` until ``close``.
 
     Args:
-        names_files: Returns whether there are files to look at.
-        looks: What to call; one that raises is logged once, and called again all the same.
+        names_files: Returns whether there are files to poll.
+        pollers: What to call; one that raises is logged once, and called again all the same.
         logs: Where to log that.
     """
 
     def __init__(
-        self, names_files: Callable[[], bool], looks: Sequence[Callable[[], object]], logs: LogRelay
+        self,
+        names_files: Callable[[], bool],
+        pollers: Sequence[Callable[[], object]],
+        logs: LogRelay,
     ) -> None:
         self._names_files = names_files
-        self._looks = looks
+        self._pollers = pollers
         self._logs = logs
         self._failing: set[int] = set()
         self._closing = False
@@ -57,7 +60,7 @@ class FileWatch:
         self._thread: CancellableThread | None = None
 
     def open(self) -> None:
-        """Start looking, if there are files to look at; idempotent.
+        """Start polling, if there are files to poll; idempotent.
 
         Raises:
             ClusterKitError: The system refuses a thread.
@@ -72,7 +75,7 @@ class FileWatch:
             raise ClusterKitError(f"{what}: {exc}: see 'ulimit -u'") from exc
 
     def close(self) -> None:
-        """Stop looking; does not wait, and may be called in a signal handler."""
+        """Stop polling; does not wait, and may be called in a signal handler."""
         self._closing = True
         self._close_requests.put(None)
         if self._thread is not None:
@@ -84,9 +87,9 @@ class FileWatch:
             self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
-        while not self._is_closed_within(LOOK_S):
-            for number, look in enumerate(self._looks):
-                self._contained(number, look)
+        while not self._is_closed_within(POLL_S):
+            for number, poll in enumerate(self._pollers):
+                self._contained(number, poll)
 
     def _is_closed_within(self, wait_s: float) -> bool:
         try:
@@ -95,9 +98,9 @@ class FileWatch:
             return self._closing
         return True
 
-    def _contained(self, number: int, look: Callable[[], object]) -> None:
+    def _contained(self, number: int, poll: Callable[[], object]) -> None:
         try:
-            look()
+            poll()
         except Exception as exc:  # noqa: BLE001 - else old keys would stay in use unnoticed
             if number not in self._failing:
                 text = "watching files of secrets and certificates fails, and is tried again"
@@ -107,13 +110,13 @@ class FileWatch:
             self._failing.discard(number)
 
 
-class FileLook(Generic[Content]):
-    """Looks at one set of files each time it is called.
+class FilePoller(Generic[Content]):
+    """Polls one set of files each time it is called.
 
     Args:
         title: What it is called in logs.
         kept: What stays in use while the files can't be used, as a sentence for logs.
-        current: Returns the content in use; ``None`` where no file is configured.
+        current: Returns the content in use; ``None`` if no file is configured.
         paths: Returns the files that hold a content.
         read: Reads the files again; raises ``ConfigError``.
         use: Called with the content when it has changed; raises ``ClusterKitError``.
@@ -138,16 +141,16 @@ class FileLook(Generic[Content]):
         self._read = read
         self._use = use
         self._logs = logs
-        self._last: Content | str | None = None  # the content or the fault that the last look found
+        self._last: Content | str | None = None  # the content or the fault that the last poll found
         self._fault: str | None = None
-        # The identities of the files at the last look, and those whose content is known to be in
-        # use: as long as these do not change, the files are not read again.
+        # The identities of the files at the last poll, and the ones whose content is known to be
+        # in use: as long as these do not change, the files are not read again.
         self._seen: object = None
         self._settled: object = None
         self._watched: tuple[Content | None, list[Path]] = None, []
 
     def __call__(self) -> None:
-        """Look once."""
+        """Poll once."""
         current = self._current()
         if current is None:
             self._last = self._fault = self._settled = None
@@ -168,12 +171,12 @@ class FileLook(Generic[Content]):
         self._last, self._seen = found, seen
 
     def _act_on(self, found: Content | str, current: Content) -> None:
-        """Act on what two looks in a row have found."""
+        """Act on what two polls in a row have found."""
         if isinstance(found, str):
             self._report(f"{found}; {self._kept}")
         elif found == current:
             if self._fault is not None:
-                text = f"{self._title}: can be used again, and is as it was before"
+                text = f"{self._title}: can be used again, and is unchanged"
                 self._logs.log(logging.INFO, text)
             self._fault = None
         else:
@@ -190,11 +193,11 @@ class FileLook(Generic[Content]):
             self._logs.log(logging.ERROR, f"{self._title}: {fault}")
 
 
-def look_at_secrets(
+def secret_poller(
     config: Callable[[], ClusterConfig], use: Callable[[SecretFile], object], logs: LogRelay
-) -> FileLook[SecretFile]:
-    """Return the look at the secret's file."""
-    return FileLook(
+) -> FilePoller[SecretFile]:
+    """Return the poller of the secret's file."""
+    return FilePoller(
         "secret_file",
         "the secrets stay as they are",
         current=lambda: config().secret_file,
@@ -205,16 +208,16 @@ def look_at_secrets(
     )
 
 
-def look_at_certificates(
+def certificate_poller(
     config: Callable[[], ClusterConfig], use: Callable[[CertificateFiles], object], logs: LogRelay
-) -> FileLook[CertificateFiles]:
-    """Return the look at the files of certificates."""
+) -> FilePoller[CertificateFiles]:
+    """Return the poller of the certificates' files."""
 
     def read(current: CertificateFiles) -> CertificateFiles:
         domain = current.content.trust_domain
         return read_certificate_files(current.paths, current.host, domain, known=current)
 
-    return FileLook(
+    return FilePoller(
         "certificates",
         "the last good ones stay in use",
         current=lambda: config().certificates,
@@ -225,7 +228,7 @@ def look_at_certificates(
     )
 
 
-class ExpiryLook:
+class ExpiryCheck:
     """Warns when the certificate in use is about to expire, and when it has: once, then daily.
 
     Args:
@@ -247,7 +250,7 @@ class ExpiryLook:
         self._warned_at: datetime | None = None
 
     def __call__(self) -> None:
-        """Look once."""
+        """Check once."""
         files = self._config().certificates
         if files is None:
             return

@@ -1,6 +1,6 @@
 """Turns the secrets and certificates of a configuration into the keyring of the workers.
 
-Deriving keys from a secret is slow on purpose, so each secret gets a thread of its own while the
+Deriving keys from a secret is slow on purpose, so each secret gets a separate thread while the
 workers start. Certificates are used as they are.
 """
 
@@ -73,7 +73,7 @@ class Keychain:
 
 
 class _Derivation:
-    """The keys of one secret, or why there are none; derived in a thread of its own."""
+    """The keys of one secret, or why there are none; derived in a separate thread."""
 
     def __init__(self, secret: Secret, cluster: str) -> None:
         self._secret = secret

@@ -27,8 +27,8 @@ The usual way is NEW, STARTING, LOADING, SERVING, LEAVING, FINISHED:
 
 STOP leads to LEAVING from everywhere, and END to FINISHED. RETRY leads to WAITING from every phase
 before LEAVING, as a process may end at any time, and so may an attempt to start one fail. A trigger
-that a phase does not list changes nothing: what arrives after the order to stop is no reason to
-wait any longer for the worker to leave.
+that a phase does not list changes nothing: messages that arrive after STOP don't extend the time
+that the worker has to leave.
 
 Whether a worker that ended is replaced, and after which delay, is up to ``restart``.
 """
@@ -39,7 +39,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 GREET_S = 15.0  # even on a machine that starts hundreds of processes at once
-START_S = 30.0  # importing large plugins on a loaded machine takes long, and is no fault
+START_S = 30.0  # importing large plugins on a loaded machine takes long, and is not a fault
 SILENT_S = 5.0  # five missed beats: the event loop is blocked for good
 
 
@@ -148,9 +148,9 @@ class Lifecycle:
         """Return what the worker is killed for when the deadline of its phase has passed."""
         match self.phase:
             case Phase.STARTING:
-                return f"said nothing for {GREET_S:g} s"
+                return f"sent nothing for {GREET_S:g} s"
             case Phase.LOADING:
-                return f"worker {pid} did not serve within {START_S:g} s"
+                return f"worker {pid} did not begin to serve within {START_S:g} s"
             case Phase.LEAVING:
                 return f"worker did not leave within {self._shutdown_s:g} s"
             case _:

@@ -52,7 +52,7 @@ class WorkerLine:
         self.watch()
 
     def send_parcel(self, link: int, payload: bytes) -> None:
-        """Send a parcel, on any thread; what the worker has no room for is sent by ``receive``."""
+        """Send a parcel, on any thread; while the worker has no room, ``receive`` sends it."""
         with self._lock:
             if self._hung_up:
                 return

@@ -1,6 +1,6 @@
 """The log thread: passes records of the supervisor and its workers to the application's logging.
 
-A handler of the application may raise, or block on a terminal or pipe that nobody reads;
+A handler of the application may raise, or block on a terminal or pipe that is not read;
 supervision goes on meanwhile. A warning that repeats, such as that of a callback which raises for
 each event, is logged once a minute, and those in between are counted. A logger whose warnings all
 differ is slowed down.
@@ -51,7 +51,7 @@ class _QueuedRecord(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What records of the same fault have in common; the text where there is no exception."""
+        """The key that records of the same fault share; the text if there is no exception."""
         return f"{self.origin} {self.logged.level} {self.logged.fault or self.logged.text}"
 
 
@@ -99,7 +99,7 @@ class LogRelay:
             self._dropped += 1
 
     def close(self) -> None:
-        """Log what is queued, then end; idempotent."""
+        """Log the queued records, then end; idempotent."""
         self._records.put(None)
 
     def join(self) -> None:

@@ -2,7 +2,7 @@
 
 The process is the same, so those workers are still its children. They notice the change and leave,
 but only their parent can reap them; until it does, each of them is a zombie. This module looks for
-them once, when ``child`` imports it, before this program has workers of its own.
+them once, when ``child`` imports it, before this program starts workers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from cluster_kit.worker.environment import COMMAND
 
 _LEAVE_S = 7.0  # a goodbye takes less than 1 s; the kernel ends a worker that hangs after 5 s
-_LOOK_S = 0.02
+_POLL_S = 0.02
 
 
 def _children() -> Iterator[int]:
@@ -44,7 +44,7 @@ def reap_earlier_workers() -> None:
         if _has_ended(_earlier[-1]):
             _earlier.pop()
         elif time.monotonic() < deadline_s:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         else:
             return
 
@@ -52,5 +52,5 @@ def reap_earlier_workers() -> None:
 def _has_ended(pid: int) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG) != (0, 0)
-    except ChildProcessError:  # not our child, such as after a fork, or somebody else reaped it
+    except ChildProcessError:  # not our child, such as after a fork, or it was reaped elsewhere
         return True

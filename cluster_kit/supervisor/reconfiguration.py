@@ -33,10 +33,10 @@ from cluster_kit.supervisor.changes import (
     without_topology,
 )
 from cluster_kit.supervisor.file_watch import (
-    ExpiryLook,
+    ExpiryCheck,
     FileWatch,
-    look_at_certificates,
-    look_at_secrets,
+    certificate_poller,
+    secret_poller,
 )
 from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
@@ -45,7 +45,7 @@ from cluster_kit.supervisor.waiting import await_serving
 
 
 class Reconfigurable(ABC):
-    """The part of ``Supervisor`` that holds the configuration and changes it.
+    """The methods of ``Supervisor`` that change its configuration.
 
     Only one thread at a time changes topologies; the others wait for it.
     """
@@ -73,9 +73,9 @@ class Reconfigurable(ABC):
         self._watch = FileWatch(
             self._names_files,
             [
-                look_at_secrets(self._current, self._use_secrets, logs),
-                look_at_certificates(self._current, self._use_certificates, logs),
-                ExpiryLook(self._current, logs),
+                secret_poller(self._current, self._use_secrets, logs),
+                certificate_poller(self._current, self._use_certificates, logs),
+                ExpiryCheck(self._current, logs),
             ],
             logs,
         )
@@ -83,7 +83,7 @@ class Reconfigurable(ABC):
     def reload(
         self, config: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig
     ) -> Changes:
-        """Change to another configuration; what is the same in both goes on undisturbed.
+        """Change to another configuration; topologies that are the same in both run on undisturbed.
 
         Topologies that are configured differently leave, and start again as configured now. It
         waits until they accept links, as ``start`` does. Don't call it in a signal handler.
@@ -97,7 +97,7 @@ class Reconfigurable(ABC):
         Raises:
             ConfigError: The configuration has faults, or belongs to another node or cluster; then
                 nothing has changed. Or a topology can't serve as configured now; then the change
-                stays, and the topology is started again and again.
+                stays, and starting the topology is retried.
             ClusterKitError: The supervisor is not running.
         """
         self._running()
@@ -140,7 +140,7 @@ class Reconfigurable(ABC):
 
         Raises:
             ConfigError: The configuration has faults; then nothing has changed. Or the topology
-                can't serve as configured; then it is started again and again.
+                can't serve as configured; then starting it is retried.
             ClusterKitError: There is no topology of that name, or the supervisor is not running.
         """
         self._running()
@@ -244,7 +244,7 @@ class Reconfigurable(ABC):
     def _use_files(
         self, changed: Callable[[ClusterConfig], ClusterConfig | None], title: str
     ) -> None:
-        """Use what the files hold now; during another change, leave that to the next look.
+        """Use what the files hold now; during another change, leave that to the next poll.
 
         Args:
             changed: Returns the configuration with the files' content; ``None`` if it names other

@@ -1,8 +1,8 @@
 """Decides whether and when a worker that ended is replaced. Pure.
 
 ``restart: permanent`` replaces it always, ``transient`` only after an abnormal end, ``temporary``
-never. An end is normal if the process exits with code 0 although nobody told it to stop. An end on
-the supervisor's order is no matter for this policy.
+never. An end is normal if the process exits with code 0 although the supervisor has not
+told it to stop. The policy does not apply to a worker that the supervisor has told to stop.
 
 Source: https://www.erlang.org/doc/apps/stdlib/supervisor.html, "Restart intensity and period" and
 "Child specification".
@@ -61,7 +61,7 @@ class RestartPolicy:
         self._serving_since_s: float | None = None
 
     def serving(self, now_s: float) -> None:
-        """Note that the worker began to serve."""
+        """Record that the worker began to serve."""
         self._serving_since_s = now_s
 
     def recovers_at_s(self) -> float | None:
@@ -82,9 +82,9 @@ class RestartPolicy:
         """Decide what follows the worker's end.
 
         Args:
-            normal: Whether it exited with code 0, of its own accord.
+            normal: Whether it exited with code 0, without an order to stop.
             now_s: The time, monotonic.
-            jitter: From 0 to 1; the part of the longest delay to wait.
+            jitter: From 0 to 1; the fraction of the longest delay to wait.
         """
         since_s, self._serving_since_s = self._serving_since_s, None
         if since_s is not None and now_s - since_s > self._spec.max_seconds:

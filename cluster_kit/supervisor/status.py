@@ -13,7 +13,7 @@ from cluster_kit.node import Node
 
 
 class State(StrEnum):
-    """How a topology as a whole is doing; a closed list."""
+    """The overall state of a topology; a closed list."""
 
     STARTING = "starting"
     """Its worker is starting, or has not announced itself yet."""
@@ -37,7 +37,7 @@ class LinkStatus:
         rtt_s: The last round-trip time in seconds; ``None`` if the connector does not measure it,
             or the worker did not answer in time.
         secrets: The ids of the secrets that the peer holds: it uses the first, and accepts all.
-            Empty where there is no secret, or the worker did not answer in time.
+            Empty if there is no secret, or the worker did not answer in time.
     """
 
     node: Node
@@ -55,7 +55,7 @@ class UnlinkedStatus:
         reason: Why the last dial failed; ``None`` if none has failed since the node was found or
             last linked.
         tries: How many dials have failed since then.
-        next_s: Seconds until the next dial, 0 if it is due or under way; ``None`` if none will
+        next_s: Seconds until the next dial, 0 if it is due or in progress; ``None`` if none will
             come, because the topology does not select the node, or one of the two is leaving.
     """
 
@@ -86,13 +86,13 @@ class TopologyStatus:
 
     Attributes:
         name: Its name in the configuration.
-        state: How it is doing as a whole.
+        state: Its overall state.
         pid: Process id of its worker; ``None`` while there is none.
         address: Where it accepts links; ``None`` if it does not.
         restarts: How often its worker was replaced.
-        last_error: What went wrong last, in one line; kept after it was mended. ``None`` if nothing
-            ever did.
-        sources: The present fault of each strategy, ``None`` where it works; in configured order.
+        last_error: The last error, in one line; kept after recovery. ``None`` if there never was
+            one.
+        sources: The present fault of each strategy, ``None`` if it works; in configured order.
             All but the first are called by their number, too, such as ``hosts_file#2``.
         known: The nodes that discovery vouches for, by key.
         links: The links that are up, by key of the peer.

@@ -1,4 +1,4 @@
-"""Keeps what ``Supervisor.status()`` says of one topology.
+"""Keeps what ``Supervisor.status()`` reports about one topology.
 
 The supervising thread writes to it; other threads read under the bus's lock.
 """
@@ -29,11 +29,11 @@ from cluster_kit.supervisor.view import GONE_S, TopologyView
 
 
 class StatusTracker:
-    """How one topology is doing.
+    """The status of one topology.
 
     Args:
         view: Its nodes.
-        sources: What its strategies are called.
+        sources: The names of its strategies.
     """
 
     def __init__(self, view: TopologyView, sources: Iterable[str]) -> None:
@@ -51,7 +51,7 @@ class StatusTracker:
         return any(health.degraded for health in self._sources.values())
 
     def begin_serving(self, address: str | None) -> None:
-        """Note that a new worker serves at ``address``; its strategies start without faults."""
+        """Record that a new worker serves at ``address``; its strategies start without faults."""
         self.address = address
         self.announced = False
         self._sources = {name: SourceHealth(name, None) for name in self._sources}
@@ -69,7 +69,7 @@ class StatusTracker:
         return TopologyRestarted(topology=topology, error=error, restarts=self.restarts, t=t)
 
     def source_changed(self, health: SourceHealth) -> Iterator[Event]:
-        """Note a strategy's health; yield the event that follows for the topology, if any."""
+        """Record a strategy's health; yield the event that follows for the topology, if any."""
         was_degraded = self.degraded
         self._sources[health.source] = health
         if health.error is not None:
@@ -81,7 +81,7 @@ class StatusTracker:
             yield TopologyRecovered(topology=topology, t=t)
 
     def note(self, event: Event) -> None:
-        """Note an event of the worker.
+        """Record an event of the worker.
 
         A name conflict becomes the last error: otherwise the one of two processes of that name
         which gets no links would look healthy.
@@ -93,7 +93,7 @@ class StatusTracker:
     def status(
         self, inspected: Inspected, *, finished: bool, crash_looping: bool
     ) -> TopologyStatus:
-        """Return how the topology is doing; ``inspected`` is what its worker has just said."""
+        """Return the topology's status; ``inspected`` is the latest answer of its worker."""
         view = self._view
         return TopologyStatus(
             name=view.topology,

@@ -54,8 +54,8 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
 
     Args:
         config: A dict in the shape of a configuration file, or what ``load_config`` returned.
-        observe: Look at the cluster without joining it, under a name of its own. An observer is not
-            a node: it isn't counted, and plugins' hooks for nodes and events are not called.
+        observe: Watch the cluster without joining it, under a separate name. An observer is not a
+            node: it isn't counted, and plugins' hooks for nodes and events are not called.
         plugins: Loaded plugins; by default those that are installed.
         spare: A worker process that was started in advance; the first topology uses it.
         keychain: One that has begun to derive the keys of the configuration's secrets.
@@ -122,7 +122,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
                 started is not a worker.
         """
         if not self._unstarted.acquire(blocking=False):
-            raise ClusterKitError("supervisor: it was started before: make a new one")
+            raise ClusterKitError("supervisor: it was already started once: create a new one")
         if os.getpid() != self._pid:  # it was made before a fork, perhaps for several processes
             self._pid = self._bus.pid = os.getpid()
             self._local = self._local.evolve(name=self._name(self._config))
@@ -238,7 +238,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         """Return the other nodes, sorted by name. It doesn't wait.
 
         Args:
-            topology: The topology whose nodes to return; by default those of all.
+            topology: The topology whose nodes to return; by default all topologies.
             state: ``"up"`` for the nodes that are linked, ``"known"`` for those that discovery has
                 found.
 
@@ -261,7 +261,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
 
         Args:
             n: The number of nodes.
-            topology: The topology whose nodes count; by default those of all.
+            topology: The topology whose nodes count; by default all topologies.
             state: Which nodes count; see ``nodes``.
             timeout_s: How long to wait, in seconds; without limit by default.
 
@@ -299,7 +299,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         Args:
             callback: Called with each event, on a thread that all callbacks and plugins share; it
                 should return soon.
-            topology: The topology whose events to receive; by default those of all.
+            topology: The topology whose events to receive; by default all topologies.
             maxsize: The length of the queue, in events. A subscriber that falls further behind gets
                 a fresh snapshot instead of what it missed.
         """
@@ -312,7 +312,7 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         return subscription
 
     def status(self) -> Mapping[str, TopologyStatus]:
-        """Return how each topology is doing, by name; wait up to a second for the workers.
+        """Return the status of each topology, by name; wait up to a second for the workers.
 
         Values that only a worker knows, such as round-trip times, are missing if it doesn't answer
         in that time.
@@ -395,6 +395,6 @@ class Supervisor(Displayed, Reconfigurable, Messaging):
         check_process(self._pid)
         if answering and self._bus.closed and not self._delivery.is_current:
             # Only a callback may still ask, while it gets the last events.
-            fault = "it has stopped, and knows of nobody any more"
+            fault = "it has stopped, and no longer knows any nodes"
             raise ClusterKitError(f"supervisor: {fault}: make a new one")
         return self._loop

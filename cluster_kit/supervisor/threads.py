@@ -10,15 +10,15 @@ from queue import Empty, SimpleQueue
 
 from cluster_kit.errors import ClusterKitError
 
-_LOOK_S = 1.0  # the longest delay that an exception in the wrong moment can cause
+_POLL_S = 1.0  # the longest delay that an exception in the wrong moment can cause
 
 
 class CancellableThread:
     """A daemon thread that runs ``run`` once, and whose start can be undone.
 
-    When an exception, such as that of Ctrl-C, interrupts ``start``, nobody knows whether the system
-    has a new thread that will run in a moment. So a race decides: either the thread is first, and
-    runs to its end, or ``undo_start`` is, and the thread does nothing.
+    When an exception, such as that of Ctrl-C, interrupts ``start``, the system may or may not have
+    a new thread that will run in a moment. So a race decides: either the thread is first, and runs
+    to its end, or ``undo_start`` is, and the thread does nothing.
 
     Make it where it is started: one made before a fork cannot start after it.
 
@@ -86,11 +86,11 @@ class OneShotEvent:
         """Wait until the event is set; return whether it is."""
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while not self.is_set:
-            left_s = _LOOK_S if deadline_s is None else deadline_s - time.monotonic()
+            left_s = _POLL_S if deadline_s is None else deadline_s - time.monotonic()
             if left_s <= 0:
                 return False
             try:
-                self._tokens.get(timeout=min(left_s, _LOOK_S))
+                self._tokens.get(timeout=min(left_s, _POLL_S))
             except Empty:
                 continue
             self._tokens.put(None)  # for the next one who waits
@@ -105,8 +105,8 @@ def is_held(lock: threading.RLock) -> bool:
 def check_process(pid: int) -> None:
     """Raise ``ClusterKitError`` unless this is process ``pid``.
 
-    In a forked child, nobody may ever release a lock, and no thread of ours runs.
+    In a forked child, a lock may never be released, and no thread of ours runs.
     """
     if os.getpid() != pid:
         text = f"supervisor: it belongs to process {pid}"
-        raise ClusterKitError(f"{text}: make one in each process, after the fork")
+        raise ClusterKitError(f"{text}: create one per process, after the fork")

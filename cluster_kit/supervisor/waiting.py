@@ -1,7 +1,7 @@
 """Waits until topologies serve, and until there are enough nodes.
 
-To wait for more nodes than the configuration can ever link or hold would be in vain, so it is
-refused.
+Waiting for more nodes than the configuration can ever link or hold is refused, as it could never
+end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def await_serving(bus: EventBus, workers: Sequence[WorkerSupervisor]) -> None:
     """Wait until each topology serves or has failed, but not for longer than ``_SERVE_S``.
 
     Raises:
-        ClusterKitError: One of them can't serve, or its process is no worker.
+        ClusterKitError: One of them can't serve, or its process is not a worker.
     """
 
     def is_decided(each: WorkerSupervisor) -> bool:

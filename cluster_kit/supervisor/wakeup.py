@@ -13,7 +13,7 @@ class WakeupPipe:
     """A pipe that is readable after ``wake`` until ``drain``.
 
     No method ever takes a lock, so a signal handler may interrupt ``wake`` in any place and call it
-    again. After ``close`` nobody writes to the pipe, as its descriptor may then be another file's:
+    again. After ``close`` the pipe is not written to, as its descriptor may then be another file's:
     if ``close`` comes during a call of ``wake``, that call closes the descriptors when it is done.
     """
 

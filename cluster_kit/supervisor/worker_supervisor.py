@@ -233,7 +233,7 @@ class WorkerSupervisor:
             line.unwatch()  # ``_process_ended`` does the rest
             if isinstance(exc, EOFError) and exc.args:
                 pid = self._tracker.pid
-                who = f"worker {pid} sent what cannot be read:" if process.heard else "said"
+                who = f"worker {pid} sent unreadable data:" if process.heard else "sent"
                 self._kill(process, f"{who} {exc}")
             return
         self._handle_all(process, received)
@@ -280,7 +280,7 @@ class WorkerSupervisor:
                 self._bus.notify()
         for message in received:
             self._handle(message)
-        self._board.settle()
+        self._board.flush()
 
     def _handle(self, message: messages.FromWorker) -> None:
         match message:

@@ -18,7 +18,7 @@ from traceback import extract_stack
 BLOCKED_S = 0.2  # more delays heartbeats; less may be caused by the machine
 TRIES = 5  # what blocks does so each time; a garbage collection or a busy machine doesn't
 _TICK_S = 0.01
-_SUSPICIOUS_S = 0.05  # how late the loop is when ``look`` samples its line
+_SUSPICIOUS_S = 0.05  # how late the loop is when ``sample`` records its line
 _THIS_THREAD = Path("/proc/thread-self")
 _ALL_THREADS = Path("/proc/self/task")
 
@@ -48,8 +48,8 @@ class LagMonitor:
             self.longest_s, self.where = blocked_s, self._seen_at
         self._ticked_s, self._waited_s = now_s, waited_s
 
-    def look(self) -> None:
-        """Sample the line at which the loop is while it is late; runs in a thread of its own."""
+    def sample(self) -> None:
+        """Sample the line at which the loop is while it is late; runs in a separate thread."""
         while not self._over.wait(_SUSPICIOUS_S / 2):
             frame = sys._current_frames().get(self._thread)
             if frame is not None and time.monotonic() - self._ticked_s > _SUSPICIOUS_S:
@@ -57,7 +57,7 @@ class LagMonitor:
                 self._seen_at = f"{inner.filename}:{inner.lineno} in {inner.name}: {inner.line}"
 
     def stop(self) -> None:
-        """End ``look``."""
+        """End ``sample``."""
         self._over.set()
 
 
@@ -82,7 +82,7 @@ async def check_never_blocked(live: Callable[[], Awaitable[None]]) -> None:
 async def measured_lag() -> AsyncIterator[LagMonitor]:
     """Measure the lag of the running loop until the end of the block."""
     lag = LagMonitor()
-    watcher = threading.Thread(target=lag.look, name="event loop lag", daemon=True)
+    watcher = threading.Thread(target=lag.sample, name="event loop lag", daemon=True)
     ticking = asyncio.create_task(_tick(lag))
     watcher.start()
     try:

@@ -20,9 +20,9 @@ TOPOLOGY = "test"
 
 
 class Cluster:
-    """Starts nodes that find each other and nobody else, and stops them at the end of a block.
+    """Starts nodes that find only each other, and stops them at the end of a block.
 
-    Each node is a ``Supervisor`` in this process, with a worker process of its own.
+    Each node is a ``Supervisor`` in this process, with a separate worker process.
 
     Attributes:
         name: The name of the cluster, which no other one has.
@@ -85,7 +85,7 @@ class Cluster:
         return added
 
     def stop(self, node: Supervisor) -> None:
-        """Let a node leave with a goodbye, as ``Supervisor.stop`` does. Idempotent.
+        """Make a node leave with a goodbye, as ``Supervisor.stop`` does. Idempotent.
 
         The other nodes need not have noticed when this returns.
         """

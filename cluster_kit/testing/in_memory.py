@@ -24,7 +24,7 @@ _ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
 
 
 class ProcessInMemory:
-    """A process beside that of the test: an event loop of its own on the same timeline."""
+    """A process beside that of the test: a separate event loop on the same timeline."""
 
     def __init__(self, name: str) -> None:
         here = asyncio.get_running_loop()
@@ -51,7 +51,7 @@ class ProcessInMemory:
 
 
 class PeerInMemory(ProcessInMemory):
-    """A connector in a process of its own; ``node`` is what its ``start`` returned."""
+    """A connector in a separate process; ``node`` is what its ``start`` returned."""
 
     node: Node
 
@@ -71,8 +71,8 @@ class PeerInMemory(ProcessInMemory):
 class InMemory:
     """Runs a suite on a network in memory: ``class TestTcpInMemory(InMemory, TestTcp)``.
 
-    Each scenario has a network of its own. All nodes are on one machine, unless the suite asks for
-    another one; peers that crash or freeze have an event loop of their own.
+    Each scenario has a separate network. All nodes are on one machine, unless the suite asks for
+    another one; peers that crash or freeze have a separate event loop.
     """
 
     seed: int = 0
@@ -123,7 +123,7 @@ class InMemory:
 
     @contextmanager
     def bystander(self, strategy: Strategy, ctx: FakeDiscovery) -> Iterator[ProcessInMemory]:
-        """Run a node that discovers in a process of its own."""
+        """Run a node that discovers in a separate process."""
         process = ProcessInMemory("bystander")
         process.loop.create_task(Listener(strategy, ctx).__aenter__())
         try:
@@ -161,7 +161,7 @@ class InMemory:
     def peer_apart(
         self, basename: str, *, dial: Node | None = None
     ) -> AbstractAsyncContextManager[PeerInMemory]:
-        """Start a peer in a process of its own."""
+        """Start a peer in a separate process."""
         suite: Any = self
         local = suite._boot(basename)
 

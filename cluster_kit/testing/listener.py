@@ -102,8 +102,12 @@ class Listener:
             AssertionError: The strategy ended or the deadline passed before that.
         """
 
-        def condition(said: Observation) -> bool:
-            return isinstance(said, met) and where(said) if isinstance(met, type) else met(said)
+        def condition(observed: Observation) -> bool:
+            return (
+                isinstance(observed, met) and where(observed)
+                if isinstance(met, type)
+                else met(observed)
+            )
 
         observation = await self.hear(condition, since=since)
         if observation is not None:

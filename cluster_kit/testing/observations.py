@@ -1,4 +1,4 @@
-"""What observations say about nodes. Pure."""
+"""The content of observations, node by node. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def removals(observations: Iterable[Observation], vouched: Iterable[Node]) -> li
 
 
 def withdraws(observation: Observation, node: Node) -> bool:
-    """Return whether an observation says that this run of ``node`` is not there."""
+    """Return whether an observation reports that this run of ``node`` is not there."""
     if isinstance(observation, Found):
         return not descriptions_of([observation], node)
     if not isinstance(observation, Gone) or observation.name not in (node.name, node.address):

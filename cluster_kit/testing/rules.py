@@ -57,9 +57,9 @@ def contract(sentence: str) -> Callable[[Rule], Callable[..., None]]:
 
 
 def run_to_end(scenario: Coroutine[Any, Any, None], grace_s: float) -> None:
-    """Run ``scenario`` in an event loop of its own, then cancel the tasks that it left.
+    """Run ``scenario`` in a separate event loop, then cancel the tasks that it left.
 
-    A task that is still running ``grace_s`` seconds later is abandoned, where ``asyncio.run`` would
+    A task that is still running ``grace_s`` seconds later is abandoned, while ``asyncio.run`` would
     wait for it forever: the rules on cancellation fail, and all others still finish.
     """
     loop = asyncio.new_event_loop()

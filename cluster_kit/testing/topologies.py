@@ -1,4 +1,4 @@
-"""``TopologyConformance``: the laws of ``cluster_kit.abc.Topology``, for clusters of all sizes."""
+"""``TopologyConformance``: the rules of ``cluster_kit.abc.Topology``, for clusters of all sizes."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class TopologyConformance:
             to_visit |= links[node] - reached
         assert reached == nodes, f"no path leads from {_keys(nodes)[0]} to {_keys(nodes - reached)}"
 
-    @contract("Return how many named nodes ``select`` picks at most, ``None`` if there is no bound")
+    @contract("Return the most named nodes that ``select`` can pick; ``None`` if there is no bound")
     def test_keeps_its_promise_of_most_links(
         self, topology: Topology, nodes: frozenset[Node]
     ) -> None:

@@ -44,7 +44,7 @@ worker's ``Forwarding.message``, its pipe. In the receiver's application, on the
 5. ``Messenger.receive`` and ``Dispatcher.dispatch`` decode the payload; ``Dispatcher._on_data``
    checks the number, and reports ``Arrived``, after ``Missing`` if numbers were skipped.
 6. ``Router.deliver`` queues it in each subscription (``TopicSubscription.offer``), and
-   ``Switchboard.settle`` wakes the readers.
+   ``Switchboard.flush`` wakes the readers.
 
 In the reader's thread, ``TopicSubscription.poll`` decodes the data. Its ``_mark_read`` reports
 progress to ``Messenger.mark_read``, after which a ``Credit`` goes to the sender.

@@ -179,7 +179,7 @@ class Dispatcher:
     def _why_declined(self, link: TopicLink, asked: wire.Asked) -> str | None:
         local_topic = self._local.topics.by_name.get(asked.topic)
         if local_topic is None or not local_topic.interest.answers:
-            return "nobody answers there"
+            return "no function answers in this topic"
         if len(asked.data) > self._local.max_message_bytes:
             return f"it takes at most {self._local.max_message_bytes} bytes"
         if link.lanes.replies >= MAX_OPEN or not link.questions.has_room_for_theirs:

@@ -145,7 +145,7 @@ class IncomingStream:
             self._unread = deque([(self._unread[-1][0], size)])
 
     def skip(self, number: int) -> None:
-        """Move ``last`` to ``number``, without anything for the application to read."""
+        """Move ``last`` to ``number``; the application gets nothing to read for it."""
         self.last = max(self.last, number)
         self.loss_reported = False
         self._settle()

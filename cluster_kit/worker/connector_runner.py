@@ -105,7 +105,7 @@ class ConnectorRunner:
         now_s = self._clock.now_s()
         self._dropped.log_users(now_s)
         if others := self._untrusted.take_unnamed(now_s):
-            text = "cannot link to %d more for lack of trust: see 'cluster-kit status'"
+            text = "cannot authenticate with %d more nodes: see 'cluster-kit status'"
             log.warning(text, others)
 
     def cancel(self) -> None:

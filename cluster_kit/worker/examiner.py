@@ -182,7 +182,7 @@ class Examiner:
         if self._fault is not None:
             return _failed(asked, self._fault)
         if not known:
-            got = f"nobody within {listened_s:.1f} s"
+            got = f"no nodes within {listened_s:.1f} s"
             return Finding(asked=asked, got=got, outcome=Outcome.EMPTY)
         tried = f"; the first {MAX_TRIED} are tried" if len(known) > MAX_TRIED else ""
         return Finding(asked=asked, got=f"{len(known)}: {listed(known, _SHOWN)}{tried}")

@@ -1,4 +1,4 @@
-"""Forwards payloads between the application and the links of its peers, unread.
+"""Forwards payloads between the application and its peers' links, without decoding them.
 
 A slow link delays nothing but itself. In one direction, the application sends no more than a few
 parcels for a link before it learns that they have been forwarded. In the other, parcels for an

@@ -57,7 +57,7 @@ class IsolationWarnings:
         if not (self._partial and self._membership.finds_only_itself):
             self._alone_since_s = now_s
         elif now_s - self._alone_since_s >= ALONE_S and self._throttle.passes("alone", now_s):
-            text = "%s: lists nobody but this node itself: add the address of another one"
+            text = "%s: lists only this node: add the address of another one"
             log.warning(text, ", ".join(self._sources))
 
     def _check_failing(self, failing: list[Unlinked], now_s: float) -> None:

@@ -27,7 +27,7 @@ MAX_PENDING_BYTES = 1 << 20  # with more than this pending, events give way to a
 class Outbox:
     """Sends messages without ever blocking or raising.
 
-    Whoever reads the channel notices that the supervisor is gone.
+    If the supervisor is gone, the code that reads the channel notices.
 
     Args:
         channel: The pipe to the supervisor.

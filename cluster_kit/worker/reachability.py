@@ -24,14 +24,14 @@ _ASKED = "where this node serves"
 _NOT_OURS = "no interface of this machine has that address: correct the host in the node's name"
 _NO_NAME = "correct the host in the node's name, or give it an address in DNS or /etc/hosts"
 _UNSEEN = (
-    "the nodes that are found are on other machines, and can't reach this one there: name it by an "
-    "address that they reach (in Kubernetes: node: name@${POD_IP})"
+    "the discovered nodes are on other machines, which can't reach this address: use one that they "
+    "can reach in this node's name (in Kubernetes: node: name@${POD_IP})"
 )
 _NAME_OF_LOOPBACK = (
-    "other machines can't reach it there: name the node by an address that they reach, or correct "
-    "/etc/hosts"
+    "other machines can't reach this address: use one that they can reach in the node's name, or "
+    "correct /etc/hosts"
 )
-_MAKE_SURE = "make sure that it has another address elsewhere, or set advertise"
+_MAKE_SURE = "make sure that it resolves to another address on other machines, or set advertise"
 
 
 async def diagnose_reachability(

@@ -1,4 +1,4 @@
-"""The life of a worker process: receive an order, carry it out, never outlive the application.
+"""Runs a worker process: receives one order, carries it out, never outlives the application.
 
 Everything that concerns the process as a whole is here and in ``cluster_kit.pipe``. The rest knows
 only the event loop, channel and network that it is given, so many workers can run in one process.

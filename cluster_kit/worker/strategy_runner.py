@@ -2,7 +2,7 @@
 
 A strategy that raises is restarted with back-off, while links and roster stay as they are. One that
 raises too often is *degraded*: it is still restarted, but only at the longest back-off. A strategy
-that yields without end gives way to everything else after each batch.
+that yields without pause lets other tasks run after each batch.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class StrategyRunner:
         self._receiver.observed(self.name, observation)
 
     def _judge(self, observation: Observation) -> None:
-        """Infer from an observation how the source itself is doing."""
+        """Infer the health of the source from an observation."""
         fault = text_of(observation.error) if isinstance(observation, Failed) else None
         if fault != self._fault:
             self._fault = fault
@@ -221,7 +221,7 @@ class StrategyRunner:
         if health.error is None:
             log.info("%s: source works again", self.name)
         elif self._fault is not None and self._fault != self._reported.error:
-            log.warning("%s: source failed: %s; what was known is kept", self.name, self._fault)
+            log.warning("%s: source failed: %s; known nodes are kept", self.name, self._fault)
         self._reported = health
         self._reported_at_s = asyncio.get_running_loop().time()
         self._receiver.health(health)

@@ -171,15 +171,15 @@ class Registry(Strategy):
                 await self.put(ctx, run.written | {"gone": True})
 
 
-LATE = "test_source_that_comes_back_removes_nobody_who_is_late"
-YIELDS = "test_goodbye_is_said_also_where_it_yields"
+LATE = "test_recovered_source_keeps_late_nodes"
+YIELDS = "test_goodbye_follows_closing_at_a_yield"
 STARTS = "test_starts_while_the_source_is_broken"
-AGAIN = "test_tells_that_it_has_announced_again"
+AGAIN = "test_reports_that_it_has_announced_again"
 RUNS_AGAIN = "test_can_run_again_after_closing"  # it finds what the first run left
-COMES_BACK = "test_source_that_comes_back_removes_nobody"
+COMES_BACK = "test_recovered_source_removes_no_node"
 
 
-@breaks("test_broken_source_removes_nobody", also=[COMES_BACK])
+@breaks("test_broken_source_removes_no_node", also=[COMES_BACK])
 class SaysGoneOfEverybodyInTrouble(Registry):
     def trouble(self, run, error):
         return [*(Gone(node.name, Reason.GONE) for node in run.known.values()), Failed(error)]
@@ -199,7 +199,7 @@ class IgnoresGroups(Registry):
         )
 
 
-@breaks("test_goodbye_is_heard", also=[YIELDS, RUNS_AGAIN])
+@breaks("test_goodbye_is_observed", also=[YIELDS, RUNS_AGAIN])
 class NeverSaysGoodbye(Registry):
     async def goodbye(self, ctx, run):
         pass
@@ -223,16 +223,14 @@ class BlocksTheLoop(Registry):
         return await super().look(ctx, run)
 
 
-@breaks(
-    "test_who_was_seen_is_seen_again_in_time", also=["test_works_again_when_the_source_is_mended"]
-)
+@breaks("test_seen_node_is_seen_again_in_time", also=["test_recovers_when_the_source_recovers"])
 class RegistersOnce(Registry):
     async def renew(self, ctx, run):
         if run.written != self.state_of(ctx):
             await super().renew(ctx, run)
 
 
-@breaks("test_who_was_seen_is_seen_again_in_time")
+@breaks("test_seen_node_is_seen_again_in_time")
 class SeesEverybodyOnce(Registry):
     def observe(self, ctx, run, entries):
         return super().observe(ctx, run, [entry for entry in entries if self.is_news(run, entry)])
@@ -265,7 +263,7 @@ class TakesSilenceForAGoodbye(Registry):
 
 
 @breaks(
-    "test_goodbye_is_heard",
+    "test_goodbye_is_observed",
     "test_silent_node_is_not_seen_for_ever",
     also=[LATE, YIELDS, COMES_BACK, RUNS_AGAIN],
 )
@@ -309,7 +307,7 @@ class SaysGoneOfAllRuns(Registry):
         return Gone(node.name, Reason.LEFT)
 
 
-@breaks("test_works_again_when_the_source_is_mended", also=[STARTS, AGAIN])
+@breaks("test_recovers_when_the_source_recovers", also=[STARTS, AGAIN])
 class GivesUpInTrouble(Registry):
     gave_up = False
 
@@ -323,7 +321,7 @@ class GivesUpInTrouble(Registry):
         return super().trouble(run, error)
 
 
-@breaks("test_works_again_when_the_source_is_mended", also=[STARTS, AGAIN])
+@breaks("test_recovers_when_the_source_recovers", also=[STARTS, AGAIN])
 class GivesUpAnnouncingInTrouble(Registry):
     def trouble(self, run, error):
         run.troubled = True
@@ -348,7 +346,7 @@ class TakesItsOwnFailureForTheEnd(Wrapped):
     """Closes the wrapped generator as if ordered to stop."""
 
 
-@breaks("test_goodbye_is_said_also_where_it_yields")
+@breaks("test_goodbye_follows_closing_at_a_yield")
 class SaysGoodbyeOnlyAtAnAwait(Registry):
     async def goodbye(self, ctx, run):
         if not isinstance(sys.exception(), GeneratorExit):
@@ -391,7 +389,7 @@ class TakesEverybodyAlong(SaysGoneOf):
         return run.written
 
 
-@breaks("test_looking_and_leaving_disturbs_nobody")
+@breaks("test_leaving_observer_removes_no_node")
 class TakesItselfForItsNode(SaysGoneOf):
     def condemns(self, ctx, run, node):
         return not run.written and node["name"] == ctx.local.name
@@ -404,7 +402,7 @@ class KeepsTheFirstAddress(Registry):
         return Seen(node.evolve(address=addresses.setdefault(node.name, node.address)), TTL_S)
 
 
-@breaks("test_goodbye_is_heard")
+@breaks("test_goodbye_is_observed")
 class SaysGoneAsOfALink(Registry):
     def gone(self, node):
         return Gone(node.name, Reason.CLOSED, node.boot_id)
@@ -425,14 +423,14 @@ class IgnoresCase(Registry):
         return super().concerns(ctx, entry | {"fence": [part.lower() for part in entry["fence"]]})
 
 
-@breaks("test_tells_that_it_has_announced_again")
+@breaks("test_reports_that_it_has_announced_again")
 class CallsAnnouncedOnlyOnce(Registry):
     def trouble(self, run, error):
         run.announced = bool(run.written)
         return super().trouble(run, error)
 
 
-@breaks("test_works_again_when_the_source_is_mended")
+@breaks("test_recovers_when_the_source_recovers")
 class GivesUpAfterThreeFailures(Registry):
     def trouble(self, run, error):
         run.failures = getattr(run, "failures", 0) + 1
@@ -463,19 +461,19 @@ class BlocksTheLoopWhereItLeaves(Registry):
         return super().state_of(ctx)
 
 
-@breaks("test_litter_in_the_source_hides_nobody")
+@breaks("test_litter_in_the_source_hides_no_node")
 class RaisesOnLitter(Registry):
     def read(self, values):
         return [json.loads(value) for value in values]
 
 
-@breaks("test_litter_in_the_source_hides_nobody")
+@breaks("test_litter_in_the_source_hides_no_node")
 class ReadsNothingBesideLitter(Registry):
     def read(self, values):
         return super().read(values) if all(value.startswith("{") for value in values) else []
 
 
-@breaks("test_rests_between_two_looks")
+@breaks("test_pauses_between_two_queries")
 class IsAlwaysBusy(Registry):
     async def pause(self, ctx):
         await asyncio.sleep(0)

@@ -161,7 +161,7 @@ class Memory(Connector):
                 peer.links.updated(self.local)
 
 
-@breaks("test_start_returns_this_node", "test_both_ends_are_told_who_the_peer_is")
+@breaks("test_start_returns_this_node", "test_both_ends_report_the_peer_as_it_introduced_itself")
 class ForgetsMetadataAtStart(Memory):
     async def start(self, local, links):
         started = await super().start(local, links)
@@ -261,7 +261,7 @@ class CrossedDialsMakeTwoLinks(Memory):
         await super().open(peer)
 
 
-@breaks("test_nobody_there_is_worth_another_try")
+@breaks("test_connect_to_a_closed_port_is_retryable")
 class GivesUpWhenNobodyIsThere(Memory):
     def find(self, node):
         if node.address not in self.listening:
@@ -449,7 +449,7 @@ class IntroducesItselfAsItWas(Memory):
             await super().update(local, leaving)
 
 
-@breaks("test_leaving_is_told_and_keeps_the_link")
+@breaks("test_leaving_is_announced_and_keeps_the_link")
 class ClosesWhileLeaving(Memory):
     async def update(self, local, leaving):
         await super().update(local, leaving)
@@ -474,7 +474,7 @@ class KeepsOnlyTheFirstLine(Memory):
 
 
 @breaks(
-    "test_a_link_without_messages_says_so", "test_each_handshake_has_the_greeting_of_its_moment"
+    "test_a_link_without_messages_has_no_greeting", "test_each_handshake_sends_the_current_greeting"
 )
 class TakesAnEmptyGreetingForNone(Memory):
     def greeting(self):
@@ -490,7 +490,7 @@ class GreetsInText(Memory):
 @breaks(
     "test_both_ends_greet_before_the_link_is_up",
     "test_the_longest_greeting_gets_through",
-    "test_each_handshake_has_the_greeting_of_its_moment",
+    "test_each_handshake_sends_the_current_greeting",
 )
 class DoesNotKnowWhatItHasSaid(Memory):
     def report_up(self, peer):
@@ -503,7 +503,7 @@ class GreetsBriefly(Memory):
         return super().greeting()[:4096]
 
 
-@breaks("test_each_handshake_has_the_greeting_of_its_moment")
+@breaks("test_each_handshake_sends_the_current_greeting")
 class GreetsAsItDidFirst(Memory):
     first = None
 
@@ -553,14 +553,14 @@ class BringsMessagesWhenTheLinkIsDown(Memory):
         asyncio.get_running_loop().call_soon(self.links.message, peer.local, payload)
 
 
-@breaks("test_who_is_not_linked_is_sent_nothing")
+@breaks("test_send_without_a_link_is_a_connect_error")
 class SendsToAnybody(Memory):
     async def send(self, node, payload):
         if node.key in self.linked:
             await super().send(node, payload)
 
 
-@breaks("test_who_is_not_linked_is_sent_nothing")
+@breaks("test_send_without_a_link_is_a_connect_error")
 class SendsToAnotherRun(Memory):
     def is_meant(self, node, peer):
         return True
@@ -582,7 +582,7 @@ class DiagnosesByLinking(Memory):
         return await super().diagnose(node, ctx)
 
 
-@breaks("test_diagnosis_of_nobody_says_why")
+@breaks("test_diagnosis_of_a_missing_node_has_a_cause")
 class DiagnosesWithoutCause(Memory):
     async def diagnose(self, node, ctx):
         finding = await super().diagnose(node, ctx)
@@ -622,7 +622,7 @@ class Unlinked(Connector):
             self.links.down(node, Reason.SHUTDOWN)
 
 
-@breaks("test_a_link_without_messages_says_so")
+@breaks("test_a_link_without_messages_has_no_greeting")
 class UnlinkedThatGreets(Unlinked):
     async def connect(self, node):
         if node.key not in self.linked:

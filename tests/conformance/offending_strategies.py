@@ -115,7 +115,7 @@ class YieldsBareNode(Plain):
         yield DAN
 
 
-@breaks("test_yields_only_well_formed_observations", "test_who_was_seen_is_seen_again_in_time")
+@breaks("test_yields_only_well_formed_observations", "test_seen_node_is_seen_again_in_time")
 class YieldsSeenForNoTime(Plain):
     async def discover(self, ctx):
         yield Seen(DAN, ttl_s=0.0)
@@ -212,33 +212,33 @@ class Diagnosed(Plain):
         yield Finding(asked="plain", got="dan")
 
 
-@breaks("test_diagnosis_is_findings_and_an_end")
+@breaks("test_diagnosis_yields_findings_and_ends")
 class YieldsTextForAFinding(Plain):
     async def diagnose(self, ctx):
         yield "plain: dan"
 
 
-@breaks("test_diagnosis_is_findings_and_an_end")
+@breaks("test_diagnosis_yields_findings_and_ends")
 class YieldsFindingOfTwoLines(Plain):
     async def diagnose(self, ctx):
         yield Finding(asked="plain", got="dan\nand nobody else")
 
 
-@breaks("test_diagnosis_is_findings_and_an_end")
+@breaks("test_diagnosis_yields_findings_and_ends")
 class RaisesInDiagnosis(Plain):
     async def diagnose(self, ctx):
         yield Finding(asked="plain", got="dan")
         raise RuntimeError("boom")
 
 
-@breaks("test_diagnosis_is_findings_and_an_end")
+@breaks("test_diagnosis_yields_findings_and_ends")
 class DiagnosesWithoutEnd(Plain):
     async def diagnose(self, ctx):
         yield Finding(asked="plain", got="dan")
         await asyncio.sleep(60)
 
 
-@breaks("test_diagnosis_is_findings_and_an_end")
+@breaks("test_diagnosis_yields_findings_and_ends")
 class LeaksInDiagnosis(Plain):
     async def diagnose(self, ctx):
         leaked.append(socket.socket())
@@ -296,26 +296,26 @@ class IgnoresEarlierNodes(Board):
         return boot_id not in before
 
 
-@breaks("test_tells_that_it_has_announced")
+@breaks("test_reports_that_it_has_announced")
 class NeverCallsAnnounced(Board):
     def tell(self, ctx):
         pass
 
 
-@breaks("test_looking_makes_nothing_known")
+@breaks("test_observer_is_not_announced")
 class AnnouncesWhileLooking(Board):
     def may_write(self, ctx):
         return True
 
 
-@breaks("test_diagnosis_makes_nothing_known")
+@breaks("test_diagnosis_announces_nothing")
 class AnnouncesInDiagnosis(Board):
     async def diagnose(self, ctx):
         self.write(ctx)
         yield Finding(asked="board", got=f"{len(self.notes)} nodes")
 
 
-@breaks("test_goodbye_is_heard", "test_goodbye_is_said_also_where_it_yields")
+@breaks("test_goodbye_is_observed", "test_goodbye_follows_closing_at_a_yield")
 class LeavesWithoutGoodbye(Board):
     def goodbye(self, ctx):
         pass
@@ -354,13 +354,13 @@ class PolledAndDiagnosed(Polled):
         return Outcome.FAILED if self.broken else Outcome.OK
 
 
-@breaks("test_diagnosis_of_a_broken_source_says_so")
+@breaks("test_diagnosis_reports_a_broken_source")
 class DiagnosesHealthInTrouble(PolledAndDiagnosed):
     def outcome(self):
         return Outcome.OK
 
 
-@breaks("test_diagnosis_of_a_broken_source_says_so")
+@breaks("test_diagnosis_reports_a_broken_source")
 class DiagnosisRaisesInTrouble(PolledAndDiagnosed):
     def outcome(self):
         if self.broken:
@@ -375,28 +375,28 @@ class IsSilentInTrouble(Polled):
         yield
 
 
-@breaks("test_broken_source_is_reported_not_raised", "test_works_again_when_the_source_is_mended")
+@breaks("test_broken_source_is_reported_not_raised", "test_recovers_when_the_source_recovers")
 class RaisesInTrouble(Polled):
     async def trouble(self):
         raise DiscoveryError("polled: the source is broken")
         yield
 
 
-@breaks("test_broken_source_removes_nobody")
+@breaks("test_broken_source_removes_no_node")
 class IsEmptyInTrouble(Polled):
     async def trouble(self):
         yield Found([])
         yield Failed(DiscoveryError("polled: the source is broken"))
 
 
-@breaks("test_broken_source_removes_nobody")
+@breaks("test_broken_source_removes_no_node")
 class SaysGoneInTrouble(Polled):
     async def trouble(self):
         yield Gone(DAN.name, Reason.GONE)
         yield Failed(DiscoveryError("polled: the source is broken"))
 
 
-@breaks("test_works_again_when_the_source_is_mended")
+@breaks("test_recovers_when_the_source_recovers")
 class GivesUpInTrouble(Polled):
     async def trouble(self):
         yield Failed(DiscoveryError("polled: the source is broken"))

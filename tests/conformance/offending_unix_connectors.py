@@ -160,7 +160,7 @@ class RaisesWhatItReads(UnixConnector):
             raise RuntimeError("garbage") from exc
 
 
-@breaks("test_a_stranger_that_says_nothing_is_no_link", "test_a_mute_stranger_is_hung_up_on")
+@breaks("test_a_mute_stranger_is_not_linked", "test_a_mute_stranger_is_disconnected")
 class KeepsStrangersForever(UnixConnector):
     def _accept(self, reader, writer):
         kept.append(asyncio.create_task(self.patient(reader, writer)))
@@ -268,7 +268,7 @@ class NoticesSilenceLate(Beats):
     most = 16
 
 
-@breaks("test_a_stall_of_its_own_is_no_silence", strange=False)
+@breaks("test_its_own_stall_is_not_silence_of_the_peer", strange=False)
 class JudgesByTheClock(UnixConnector):
     """Checks for silence as soon as it wakes, before it has read anything."""
 
@@ -313,7 +313,7 @@ class ReportsCrossedAsReset(UnixConnector):
             raise ConnectError(str(error), node=node.key, reason=ConnectReason.RESET) from error
 
 
-@breaks("test_both_ends_are_told_who_the_peer_is", strange=False)
+@breaks("test_both_ends_report_the_peer_as_it_introduced_itself", strange=False)
 class DoesNotKnowWhereDiallersAre(UnixConnector):
     def _up(self, link):
         has_accepted = link.writer.get_extra_info("sockname")
@@ -321,7 +321,11 @@ class DoesNotKnowWhereDiallersAre(UnixConnector):
         super()._up(link)
 
 
-@breaks("test_start_returns_this_node", "test_both_ends_are_told_who_the_peer_is", strange=False)
+@breaks(
+    "test_start_returns_this_node",
+    "test_both_ends_report_the_peer_as_it_introduced_itself",
+    strange=False,
+)
 class ForgetsItsBoot(UnixConnector):
     async def start(self, local, links):
         return (await super().start(local, links)).evolve(boot_id=None)
@@ -358,7 +362,7 @@ class TakesItsOwnStopForAGoodbye(UnixConnector):
         super()._close(link, Reason.LEFT if reason is Reason.SHUTDOWN else reason, goodbye=goodbye)
 
 
-@breaks("test_nothing_is_reported_of_who_is_not_linked", strange=False)
+@breaks("test_nothing_is_reported_of_an_unlinked_peer", strange=False)
 class ReportsUpdatesAfterDown(UnixConnector):
     def _close(self, link, reason, *, goodbye=None):
         was_up = link.is_up
@@ -384,7 +388,7 @@ class BlocksTheLoopAtEachBeat(Beats):
         link.write({})
 
 
-@breaks("test_a_mute_stranger_is_hung_up_on")
+@breaks("test_a_mute_stranger_is_disconnected")
 class WaitsForAFirstWord(UnixConnector):
     def _accept(self, reader, writer):
         self._spawn(self.patient(reader, writer))
@@ -399,7 +403,7 @@ class WaitsForAFirstWord(UnixConnector):
         super()._accept(reader, writer)
 
 
-@breaks("test_a_mute_stranger_holds_up_nobody")
+@breaks("test_a_mute_stranger_delays_no_other")
 class ServesOneAfterTheOther(UnixConnector):
     def _accept(self, reader, writer):
         self.turns = getattr(self, "turns", None) or asyncio.Lock()
@@ -420,7 +424,7 @@ class ServesOneAfterTheOther(UnixConnector):
         super()._accept(reader, writer)
 
 
-@breaks("test_who_never_comes_to_an_end_is_not_listened_to")
+@breaks("test_endless_input_is_not_read")
 class BelievesAnyLength(UnixConnector):
     def _accept(self, reader, writer):
         reader._limit = 2**40
@@ -428,8 +432,8 @@ class BelievesAnyLength(UnixConnector):
 
 
 @loses_peers(
-    "test_who_does_not_read_holds_up_only_what_is_sent_to_it",
-    "test_what_waits_fails_when_the_link_is_lost",
+    "test_a_peer_that_does_not_read_delays_no_other",
+    "test_a_waiting_send_fails_when_the_link_is_lost",
 )
 class LetsMessagesPileUp(UnixConnector):
     async def send(self, node, payload):
@@ -440,7 +444,7 @@ class LetsMessagesPileUp(UnixConnector):
             sending.result()
 
 
-@loses_peers("test_who_does_not_read_holds_up_only_what_is_sent_to_it")
+@loses_peers("test_a_peer_that_does_not_read_delays_no_other")
 class SendsToOneAfterTheOther(UnixConnector):
     async def send(self, node, payload):
         self.turns = getattr(self, "turns", None) or asyncio.Lock()
@@ -448,7 +452,7 @@ class SendsToOneAfterTheOther(UnixConnector):
             await super().send(node, payload)
 
 
-@loses_peers("test_who_does_not_read_holds_up_only_what_is_sent_to_it")
+@loses_peers("test_a_peer_that_does_not_read_delays_no_other")
 class SendsOnWhenCancelled(UnixConnector):
     async def send(self, node, payload):
         sending = asyncio.create_task(super().send(node, payload))
@@ -460,7 +464,7 @@ class SendsOnWhenCancelled(UnixConnector):
         return sending.result()
 
 
-@loses_peers("test_what_waits_fails_when_the_link_is_lost")
+@loses_peers("test_a_waiting_send_fails_when_the_link_is_lost")
 class WaitsForALostLink(UnixConnector):
     async def send(self, node, payload):
         link = self._links.get(node.key)
@@ -472,7 +476,7 @@ class WaitsForALostLink(UnixConnector):
             raise
 
 
-@loses_peers("test_what_waits_fails_when_the_link_is_lost")
+@loses_peers("test_a_waiting_send_fails_when_the_link_is_lost")
 class SaysNothingOfALostLink(UnixConnector):
     async def send(self, node, payload):
         link = self._links.get(node.key)

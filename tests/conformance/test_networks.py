@@ -51,7 +51,7 @@ class Protected(NetworkConformance):
     def make_other(self):
         return ProtectedNetwork(super().make_other(), self.keyring)
 
-    def test_the_end_is_not_told_before_start(self):
+    def test_the_end_is_not_reported_before_start(self):
         async def scenario(ann, bob):
             async with self.pair(ann, bob) as (ours, theirs):
                 closing = self.reader(ours)

@@ -62,7 +62,7 @@ class Suite:
     def play(self, rule, *participants):
         asyncio.run(rule(*map(str.upper, participants)))
 
-    @contract("A link serves two.")
+    @contract("A link belongs to both ends.")
     async def test_rule(self, ann, cat, number):
         self.played = ann, cat, number
 
@@ -79,17 +79,19 @@ def test_pytest_is_not_asked_for_participants():
     assert [*inspect.signature(Suite.test_rule).parameters] == ["self", "number"]
 
 
-@contract("A link serves two.")
+@contract("A link belongs to both ends.")
 def broken(error):
     raise error
 
 
 def test_failure_begins_with_the_sentence_of_the_contract():
-    with pytest.raises(AssertionError, match=r"^contract: 'A link serves two.'\nit is down$"):
+    with pytest.raises(
+        AssertionError, match=r"^contract: 'A link belongs to both ends.'\nit is down$"
+    ):
         broken(AssertionError("it is down"))
 
 
 def test_other_errors_have_the_sentence_as_a_note():
     with pytest.raises(TypeError) as caught:
         broken(TypeError("odd"))
-    assert caught.value.__notes__ == ["contract: 'A link serves two.'"]
+    assert caught.value.__notes__ == ["contract: 'A link belongs to both ends.'"]

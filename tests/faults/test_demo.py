@@ -22,7 +22,7 @@ RESULTS = [
     "reported by all others",
 ]
 WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from cluster_kit.cli import main; main()"
-LAST_LINE = "every step was observed; nothing is left behind"
+LAST_LINE = "all steps were observed; all processes have ended"
 
 
 @pytest.fixture
@@ -90,14 +90,16 @@ def test_interrupted_demo_says_so(demo, moment, number):
 
 
 def test_cluster_goes_on_until_ctrl_c(demo):
-    demo.until_printed("the cluster runs on until you press Ctrl-C")
+    demo.until_printed("the cluster keeps running until Ctrl-C")
     demo.signal(signal.SIGINT)
     assert demo.wait() == 0
     assert demo.lines[-1] == LAST_LINE
     assert demo.errors == []
 
 
-@pytest.mark.parametrize("moment", ["3 nodes are started", "are frozen", "the cluster runs on"])
+@pytest.mark.parametrize(
+    "moment", ["3 nodes are started", "are frozen", "the cluster keeps running"]
+)
 def test_killed_demo_leaves_nothing(demo, moment):
     demo.until_printed(moment)
     demo.signal(signal.SIGKILL)

@@ -219,7 +219,7 @@ class TestStop:
 
     def test_of_two_threads_that_start_one_is_refused(self, bench):
         a = bench.start("a")
-        with pytest.raises(ClusterKitError, match="started before"):
+        with pytest.raises(ClusterKitError, match="already started once"):
             a.start()
         bench.start("b")
         next_of(a.subscribe(), NodeUp, node="b@127.0.0.1")

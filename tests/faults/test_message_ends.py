@@ -153,7 +153,7 @@ def test_child_of_a_running_supervisor_can_do_nothing_with_its_topics(configs):
                     cache.subscribe,
                     items.get,
                 ):
-                    with pytest.raises(ClusterKitError, match="make one in each process"):
+                    with pytest.raises(ClusterKitError, match="create one per process"):
                         call()
                 code = 0
             finally:

@@ -25,21 +25,24 @@ SAYS = 'fd="${!#}"; printf %%b "%s" >&"$fd"; exec sleep 60'  # a worker's last a
 NO_WORKERS = {
     "refuses the options": (
         "echo \"invalid option -- 'B'\" >&2; exit 1",
-        "exited with code 1, and never proved",
+        "exited with code 1, and is not a cluster_kit worker",
     ),
-    "exits at once": ("exit 0", "exited with code 0, and never proved"),
-    "says garbage": (SAYS % "What?", r"said b'What\?' where"),
-    "says much garbage": (SAYS % ("What?" * 1000), r"said b'What"),
+    "exits at once": ("exit 0", "exited with code 0, and is not a cluster_kit worker"),
+    "says garbage": (SAYS % "What?", r"sent b'What\?' where"),
+    "says much garbage": (SAYS % ("What?" * 1000), r"sent b'What"),
     "says what is no greeting of ours": (SAYS % "cluster-kit worker cpython-27\\n", "cpython-27"),
-    "crashes": ("kill -SEGV $$", "was killed by signal 11, and never proved"),
+    "crashes": ("kill -SEGV $$", "was killed by signal 11, and is not a cluster_kit worker"),
     "is killed": (
         "kill -KILL $$",
-        "was killed by signal 9 before it said anything: is memory short",
+        "was killed by signal 9 before it sent anything: is memory exhausted",
     ),
-    "forks and exits": (f'{sys.executable} "$@" & exit 0', "exited with code 0, and never proved"),
+    "forks and exits": (
+        f'{sys.executable} "$@" & exit 0',
+        "exited with code 0, and is not a cluster_kit worker",
+    ),
     "prints to standard output": (
         "echo Python 3.13.0; exit 3",
-        "exited with code 3, and never proved",
+        "exited with code 3, and is not a cluster_kit worker",
     ),
 }
 
@@ -72,7 +75,9 @@ def test_program_that_says_nothing_is_killed_in_time(executable, monkeypatch):
     monkeypatch.setattr(lifecycle, "GREET_S", 1.0)
     executable("exec sleep 60")
     with (
-        pytest.raises(ClusterKitError, match="said nothing for 1 s, and never proved"),
+        pytest.raises(
+            ClusterKitError, match="sent nothing for 1 s, and is not a cluster_kit worker"
+        ),
         Supervisor(ALONE),
     ):
         pass
@@ -110,7 +115,7 @@ def test_executable_that_is_gone_is_named(monkeypatch, tmp_path):
 
 def test_asyncio_start_says_the_same(executable):
     executable("exit 1")
-    with pytest.raises(ClusterKitError, match="never proved"):
+    with pytest.raises(ClusterKitError, match="is not a cluster_kit worker"):
         asyncio.run(AsyncSupervisor(ALONE).start())
 
 
@@ -120,7 +125,10 @@ def test_executable_that_goes_bad_later_is_logged_and_tried_again(
     a = bench.start("a", lan={"strategy": {"name": "static", "nodes": []}})
     executable("exit 1")
     os.kill(a.status()["lan"].pid, 9)
-    until(lambda: "never proved" in (a.status()["lan"].last_error or ""), "the cause in the status")
+    until(
+        lambda: "is not a cluster_kit worker" in (a.status()["lan"].last_error or ""),
+        "the cause in the status",
+    )
     monkeypatch.undo()
     until(lambda: a.status()["lan"].state is State.READY, "served again", timeout_s=60)
 
@@ -137,7 +145,7 @@ def test_doctor_says_the_same(executable, tmp_path):
     file.write_text("topologies: {lan: {strategy: static, config: {nodes: []}}}")
     result = CliRunner().invoke(main, ["doctor", str(file)])
     assert result.exit_code == 1
-    assert "never proved to be one" in result.output
+    assert "is not a cluster_kit worker" in result.output
 
 
 PROGRAM = """\
@@ -181,7 +189,7 @@ def test_program_that_is_its_own_interpreter_does_not_multiply(tmp_path, launche
     assert refused.startswith(
         "supervisor: this process was started as a worker, and runs the program from its beginning"
     )
-    assert f"'{executable}' exited with code 1, and never proved" in said
+    assert f"'{executable}' exited with code 1, and is not a cluster_kit worker" in said
 
 
 def test_plugin_of_a_worker_may_start_programs_and_not_be_one(bench, tmp_path):

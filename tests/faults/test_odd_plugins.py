@@ -108,7 +108,7 @@ def test_message_that_the_supervisor_cannot_read_costs_that_worker(bench):
         **topology("misbehaving:SendsTheUnreadable"),
     )
     restarted = next_of(a.subscribe(), TopologyRestarted, topology="lan")
-    assert "sent what cannot be read: OwnBase" in restarted.error
+    assert "sent unreadable data: OwnBase" in restarted.error
     assert a.status()["wan"].restarts == 0
 
 

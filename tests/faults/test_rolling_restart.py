@@ -54,7 +54,7 @@ def failed_links(caplog):
     lines = [
         record.getMessage()
         for record in caplog.records
-        if "that one counts" not in record.getMessage()
+        if "the other connection is used" not in record.getMessage()
     ]
     found = (re.search(r"cannot link to (\S+?)(?: at \S+)?:", line) for line in lines)
     return {match[1] for match in found if match}

@@ -55,7 +55,7 @@ def comes_back_each_minute(caplog, pattern, expected):
 
 
 def test_gossip_says_so_at_both_ends_by_name_and_address(watched, caplog):
-    pattern = r"gossip: (\S+@(\S+)) at \2: it has another secret than this node"
+    pattern = r"gossip: (\S+@(\S+)) at \2: its secret differs from this node's"
     expected = pairs(watched, (1, 2, 3), wrong=4)
     with Recorder(watched.port) as recorder:
         watched.form(1, 2, 3)
@@ -84,7 +84,7 @@ def test_who_dials_says_so_by_name_and_address_and_who_is_dialled_by_address(wat
     entry = f"n1@{address}"
     watched.start(2, {"name": "static", "nodes": [entry]}, secret="a guess")
     by_name = rf"cannot link to '(n1@\S+)' at '{re.escape(address)}': it does not hold our secret"
-    by_address = r"a node at (127\.0\.0\.\d+) is not let in: it does not accept our secret"
+    by_address = r"refused the node at (127\.0\.0\.\d+): it does not accept our secret"
     until(
         lambda: told(caplog, by_name) and told(caplog, by_address), "both sides to say so", WITHIN_S
     )

@@ -82,8 +82,8 @@ FAILED = {
     "arguments": (
         "@hookimpl\ndef cluster_kit_node_down(topology, peer): pass",
         (
-            "TypeError: cluster_kit_node_down has the argument 'peer', which it is not given: it "
-            "may take topology, node, reason"
+            "TypeError: cluster_kit_node_down has the argument 'peer', which the hook does not "
+            "pass: it may take topology, node, reason"
         ),
     ),
     "no_mapping": (

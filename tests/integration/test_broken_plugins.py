@@ -196,7 +196,7 @@ def test_names_that_clash_are_reported_and_a_built_in_keeps_its_own(site, tmp_pa
     for name in ("one", "two"):
         said = f"{name} ({name} {VERSION}): strategy "
         assert (
-            f"{said}'gossip' is left out: a built-in has that name, choose another\n" in done.stdout
+            f"{said}'gossip' is ignored: a built-in has that name, choose another\n" in done.stdout
         )
         both = f"one (one {VERSION}) and two (two {VERSION})"
         assert f"{said}'twice' is offered by {both}: block or uninstall" in done.stdout

@@ -190,7 +190,7 @@ def test_nodes_says_why_nobody_may_be_there(cluster):
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith(
-        f"cluster-kit: nodes: nobody found within 0.5 s in cluster '{cluster.name}'"
+        f"cluster-kit: nodes: no nodes found within 0.5 s in cluster '{cluster.name}'"
     )
 
 
@@ -205,7 +205,7 @@ def test_nodes_reports_a_sick_source(cluster):
         "nodes", cluster.write("sick.yaml", {"lan": {"strategy": "sick:Sick"}}), "--wait", "1"
     )
     assert done.returncode == 1
-    assert done.stderr == "cluster-kit: nodes: nobody found: lan: sick: no answer\n"
+    assert done.stderr == "cluster-kit: nodes: no nodes found: lan: sick: no answer\n"
 
 
 # -- plugins ---------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def test_node_of_this_file_is_nobody_else(cluster):
     code, told = doctor(file)
     assert code == 1
     assert verdicts(told)["lan"][0] == "alone"
-    assert of("source", told)[-1]["got"].startswith("this node itself only")
+    assert of("source", told)[-1]["got"].startswith("only this node")
 
 
 def test_foreign_cluster_is_the_likely_cause(cluster):
@@ -162,7 +162,7 @@ def test_list_of_this_node_alone_is_alone(cluster):
     )
     assert code == 1
     alone = (
-        "static: nodes in its list: 1 in all, 0 of them not this one: the list names nobody but "
+        "static: nodes in its list: 1 in all, 0 of them not this one: the list contains only "
         "this node; add the others"
     )
     assert verdicts(told) == {"web": ("alone", alone)}
@@ -195,7 +195,7 @@ def test_people_get_marks_causes_and_verdicts_in_the_order_of_the_file(cluster):
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert lines[0].startswith(
-        f"{file} has no fault; looking from 127.0.0.1 in cluster '{cluster.name}'"
+        f"{file} is valid; diagnosing cluster '{cluster.name}' from 127.0.0.1"
     )
     assert lines[2:7] == [
         "topology web, group 'web'",

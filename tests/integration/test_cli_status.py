@@ -220,7 +220,7 @@ def test_one_that_hangs_is_reported_and_hides_no_other(run):
     done = cluster_kit("status", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["node"] == "b@127.0.0.1"
-    assert f"process {a.process.pid} does not answer: it hangs, or is stopped" in done.stderr
+    assert f"process {a.process.pid} does not answer: it hangs, or is suspended" in done.stderr
 
 
 def test_question_that_drips_in_is_given_up(folder):
@@ -422,7 +422,7 @@ def test_stopped_node_that_was_asked_for_is_reported_and_is_a_failure(run):
     done = cluster_kit("status", "b", "a@127.0.0.1")
     assert done.returncode == 1
     assert done.stdout.startswith("b@127.0.0.1: process")
-    why = f"process {a.process.pid} does not answer: it hangs, or is stopped"
+    why = f"process {a.process.pid} does not answer: it hangs, or is suspended"
     assert done.stderr == f"cluster-kit: status: {why}\n"
     assert cluster_kit("status", b.process.pid).stderr == ""
 

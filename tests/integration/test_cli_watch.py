@@ -151,7 +151,9 @@ def test_stopped_node_holds_up_neither_view_nor_keys(cluster, many):
     terminal = Terminal(cluster, lines=60)
     terminal.shows("a@127.0.0.1: process")
     a.signal(signal.SIGSTOP)
-    terminal.shows(f"a@127.0.0.1: process {a.process.pid} does not answer: it hangs, or is stopped")
+    terminal.shows(
+        f"a@127.0.0.1: process {a.process.pid} does not answer: it hangs, or is suspended"
+    )
     assert any("x@127.0.0.1: process" in line for line in terminal.screen)
     terminal.type("q")
     assert terminal.close() == 0

@@ -115,7 +115,10 @@ def test_all_nodes_agree_who_owns_a_key(nodes):
 def test_nobody_owns_what_no_node_is_meant_for(nodes):
     ann = nodes.start("ann")
     assert ann.owners("k", 3, where={"role": "cache"}) == ()
-    with pytest.raises(ClusterKitError, match=r"owner: no node here has all of {'role': 'cache'}"):
+    with pytest.raises(
+        ClusterKitError,
+        match=r"owner: neither this node nor a linked one has tags {'role': 'cache'}",
+    ):
         ann.owner("k", where={"role": "cache"})
 
 

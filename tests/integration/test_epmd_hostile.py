@@ -135,7 +135,7 @@ def test_hostile_epmd_is_a_failed_lookup(behave):
     [
         ("closes", "it closed the connection without an answer"),
         ("http", "another program than EPMD listens there"),
-        ("silence", "no answer within 0.5 s: it accepts connections and says nothing"),
+        ("silence", "no answer within 0.5 s: it accepts connections but sends nothing"),
     ],
 )
 def test_cause_is_named(behaviour, cause):

@@ -172,7 +172,7 @@ def test_program_that_forgets_the_hook_says_so_and_does_not_multiply(built, prog
     assert done.stderr.count(again) == 1
     assert done.stderr.count("Failed to execute script") == 2
     cure = "a frozen program calls multiprocessing.freeze_support() first of all"
-    assert f"never proved to be one: {cure}" in done.stderr
+    assert f"is not a cluster_kit worker: {cure}" in done.stderr
 
 
 def test_the_distribution_registers_its_pyinstaller_hook():

@@ -84,7 +84,7 @@ def test_alone_every_step_is_in_order_and_nobody_is_there():
     assert {finding.outcome for finding in steps} == {Outcome.OK}
     assert last.asked == "heartbeats of cluster 'shop', group 'lan'"
     assert last.outcome is Outcome.EMPTY
-    assert "nobody within" in last.got
+    assert "no nodes within" in last.got
     assert "no other such node runs on this machine" in last.cause
 
 
@@ -96,14 +96,14 @@ def test_nodes_are_counted_and_named():
 def test_this_node_running_elsewhere_is_nobody_else():
     last = diagnosed_beside(options(), discovery(ANN.evolve()))[-1]
     assert last.outcome is Outcome.EMPTY
-    assert last.got.startswith("this node itself only within")
+    assert last.got.startswith("only this node within")
 
 
 def test_foreign_cluster_is_the_cause_if_nothing_else_is_received():
     last = diagnosed_beside(options(), discovery(BOB, Fence("shop-test", "lan")))[-1]
     assert last.outcome is Outcome.EMPTY
     assert last.cause == (
-        "only others are heard: cluster 'shop-test', group 'lan' from 127.0.0.1: give both the "
+        "only foreign senders: cluster 'shop-test', group 'lan' from 127.0.0.1: give both the "
         "same cluster and group, or leave them out"
     )
 

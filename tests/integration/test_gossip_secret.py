@@ -127,7 +127,7 @@ def test_forged_goodbye_is_nothing():
 @pytest.mark.parametrize(
     ("ours", "theirs", "why"),
     [
-        (OURS, OTHER, "it has another secret than this node"),
+        (OURS, OTHER, "its secret differs from this node's"),
         (OURS, None, "it has no secret, and this node has one"),
         (None, OURS, "it has a secret, and this node has none"),
     ],
@@ -266,4 +266,4 @@ def test_diagnosis_finds_sealed_nodes():
 )
 def test_diagnosis_says_why_nobody_can_be_believed(ring, other, cause):
     finding = diagnosed_beside([other], ring)
-    assert finding.cause.startswith(f"only others are heard: {cause}")
+    assert finding.cause.startswith(f"only foreign senders: {cause}")

@@ -201,7 +201,7 @@ def test_comments_alone_mean_nobody(path):
     [
         ("", 1, "is empty: it may be half written"),
         ("\n\n", 1, "is empty"),
-        (content(BOB)[:-3], 2, "the last line has no end"),
+        (content(BOB)[:-3], 2, "the last line has no newline"),
         (content(BOB) + "web\n", 3, "cannot use 'web'"),
         (content(BOB) + "caf\udce9@h:1\n", 3, "is not UTF-8"),
     ],
@@ -420,7 +420,7 @@ def test_diagnosis_of_a_file_with_this_node_alone(path, text):
     path.write_text(text)
     _, finding = diagnosed(path)
     assert finding.outcome is Outcome.EMPTY
-    assert "names nobody but this node" in finding.cause
+    assert "contains only this node" in finding.cause
 
 
 @pytest.mark.parametrize(

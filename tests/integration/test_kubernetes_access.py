@@ -354,7 +354,9 @@ class TestKubeconfig:
             return api.kubeconfig(tmp_path / "kubeconfig", server="http://10.0.0.1:8080")
 
         run(
-            api, failed("leads to 'http://10.0.0.1:8080': expected https://"), kubeconfig=kubeconfig
+            api,
+            failed("names the server 'http://10.0.0.1:8080': expected https://"),
+            kubeconfig=kubeconfig,
         )
 
 
@@ -394,7 +396,7 @@ def test_a_server_that_sends_us_to_another_is_a_failure(tmp_path):
             strategy = KubernetesStrategy(service_name="web", kubeconfig=kubeconfig)
             async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
                 await failed(
-                    f"{url} sends us on to {other.url}: give the address of the API server itself"
+                    f"{url} redirects to {other.url}: give the address of the API server itself"
                 )(heard)
         assert {each.token for each in other.asked} == {None}
 
@@ -419,7 +421,7 @@ def test_an_answer_that_may_unpack_to_any_size_is_refused(tmp_path):
             kubeconfig = KubernetesApi().kubeconfig(tmp_path / "kubeconfig", server=url)
             strategy = KubernetesStrategy(service_name="web", kubeconfig=kubeconfig)
             async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
-                await failed(f"{url} packs its answer, which we have not asked for")(heard)
+                await failed(f"{url} compresses its answer without being asked to")(heard)
         assert b"accept-encoding: identity\r\n" in heads[0].lower()
 
     asyncio.run(main())

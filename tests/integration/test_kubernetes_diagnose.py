@@ -124,7 +124,7 @@ class TestNobody:
 
     def test_service_without_a_selector(self, findings):
         assert empty(findings([(SERVICES, service("web"))])) == (
-            "Service 'web' has no selector, and nobody has given it endpoints"
+            "Service 'web' has no selector, and no endpoints were created for it"
         )
 
     def test_service_whose_selector_fits_nobody(self, findings):

@@ -97,22 +97,19 @@ def test_it_gets_the_request_its_arguments_and_its_variables(plugin, tmp_path):
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        ("sys.exit('log in first')", "it ends with code 1: log in first;"),
-        ("sys.exit(3)", "it ends with code 3: and says nothing"),
-        ("print('<html>')", "what it prints is not an ExecCredential"),
-        ("print('{}')", "what it prints is not an ExecCredential"),
-        (
-            'os.write(1, b\'{"status": {"token": "\\xff"}}\')',
-            "what it prints is not an ExecCredential",
-        ),
+        ("sys.exit('log in first')", "it exited with code 1: log in first;"),
+        ("sys.exit(3)", "it exited with code 3: no error output"),
+        ("print('<html>')", "its output is not an ExecCredential"),
+        ("print('{}')", "its output is not an ExecCredential"),
+        ('os.write(1, b\'{"status": {"token": "\\xff"}}\')', "its output is not an ExecCredential"),
         ("print('{\"status\": {}}')", "neither a token nor a certificate with its key"),
-        ("print('x' * 2_000_000)", "what it prints is not an ExecCredential"),
+        ("print('x' * 2_000_000)", "its output is not an ExecCredential"),
     ],
 )
 def test_what_is_of_no_use_is_reported_with_its_cause(plugin, tmp_path, script, told):
     with pytest.raises(ApiError) as caught:
         asked(plugin(script), tmp_path)
-    assert "credential plugin './plugin' is unusable" in str(caught.value)
+    assert "credential plugin './plugin' failed" in str(caught.value)
     assert told in str(caught.value)
 
 
@@ -120,7 +117,7 @@ def test_what_is_of_no_use_is_reported_with_its_cause(plugin, tmp_path, script, 
     "entry", [None, {}, {"command": "x"}, {"command": 3, "apiVersion": VERSION}], ids=str
 )
 def test_an_entry_that_makes_no_sense_is_reported(entry, tmp_path):
-    with pytest.raises(ApiError, match="credential plugin 'exec' is unusable"):
+    with pytest.raises(ApiError, match="credential plugin 'exec' failed"):
         asked(entry, tmp_path)
 
 

@@ -280,7 +280,7 @@ class TestWatching:
         async def scenario(heard):
             await heard.watching(api)
             await api.watches[0].write(line)
-            await heard.until_failed("answered with what can't be read")
+            await heard.until_failed("sent an unreadable answer")
             await heard.until_known(*address(1), since=len(heard.observations))
             heard.never_lost(*address(1))
 
@@ -291,7 +291,7 @@ class TestWatching:
             await heard.watching(api)
             api.answer("list", 200)
             await api.watches[0].error(410, "Expired", "too old resource version")
-            await heard.until_failed("answered with what can't be read")
+            await heard.until_failed("sent an unreadable answer")
             await api.until_watched(2)
             heard.never_lost(*address(1))
 

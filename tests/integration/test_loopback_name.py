@@ -11,8 +11,8 @@ pytestmark = pytest.mark.once
 
 HOSTS = "127.0.0.1 localhost\n127.0.1.1 myhost.example myhost\n192.0.2.9 far.example\n"
 CAUSE = (
-    "other machines can't reach it there: name the node by an address that they reach, or correct "
-    "/etc/hosts"
+    "other machines can't reach this address: use one that they can reach in the node's name, or "
+    "correct /etc/hosts"
 )
 
 
@@ -104,5 +104,6 @@ def test_the_doctor_reports_a_node_that_listens_everywhere_as_well(command, conn
     told = "where this node serves: others are told to dial myhost"
     assert (told in done.stdout) is warns
     assert (
-        "make sure that it has another address elsewhere, or set advertise" in done.stdout
+        "make sure that it resolves to another address on other machines, or set advertise"
+        in done.stdout
     ) is warns

@@ -56,7 +56,9 @@ def test_nodes_reports_every_source_that_fails_where_nobody_is_found(cluster, on
     done = cluster_kit("nodes", write(cluster, one, two), "--wait", "1")
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
-    assert f"nobody found: lan: hosts_file: hosts_file: {one}: cannot be read: no such file" in line
+    assert (
+        f"no nodes found: lan: hosts_file: hosts_file: {one}: cannot be read: no such file" in line
+    )
     assert f"; lan: hosts_file#2: hosts_file: {two}:2: cannot use 'web'" in line
     assert line.count("cannot") == 2
 

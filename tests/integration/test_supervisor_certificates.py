@@ -164,7 +164,7 @@ class TestFilesThatChange:
         told("ca.crt': there is no such file")
         assert chain(a) == good.chain
         write_folder(folder, good)
-        told("certificates: can be used again, and is as it was before")
+        told("certificates: can be used again, and is unchanged")
         assert told.times("the last good ones stay in use") == 4
         write_folder(folder, whole)
         told(f"certificates: '{folder}', valid until ")

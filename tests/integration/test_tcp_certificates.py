@@ -146,7 +146,7 @@ def test_stranger_is_reported_at_both_ends(how, caplog):
             assert error.reason is ConnectReason.AUTH
             assert error.retryable
             assert f"{bob.name!r} at {bob.node.address!r}: {why}" in str(error)
-            assert f"a node at 127.0.0.1 is not let in: {whys}" in (await until_told(caplog))[0]
+            assert f"refused the node at 127.0.0.1: {whys}" in (await until_told(caplog))[0]
             for _ in range(3):
                 await refusal(ann, bob)
             assert len(told(caplog)) == 1

@@ -97,7 +97,10 @@ def test_other_name_failed_with_both_names():
 def test_foreign_cluster_or_group_failed(fence, caplog):
     finding, reports = tried_bob(fence=fence)
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "foreign")
-    assert finding.cause == "it is of another cluster or group; give both the same, or leave it out"
+    assert (
+        finding.cause
+        == "it belongs to another cluster or group; give both nodes the same, or remove its address"
+    )
     assert reports == []
     assert caplog.messages == []
 
@@ -125,7 +128,7 @@ def closed_port():
 def test_nobody_listening_failed(closed_port):
     finding = run(lambda: tried(Node(address=f"127.0.0.1:{closed_port}")))
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "refused")
-    assert finding.cause.endswith("nobody listens there; start the node or correct its address")
+    assert finding.cause.endswith("nothing listens there; start the node or correct its address")
 
 
 @pytest.mark.parametrize("name", [None, ANN.name])

@@ -217,7 +217,7 @@ def test_false_self_of_a_stranger_keeps_nobody_from_being_dialled():
             async with serving(claim) as address:
                 error = await refusal_of(ann, Node(address=address))
                 assert (error.reason, error.retryable) == (ConnectReason.FAILED, True)
-                assert "heard nothing from itself" in str(error)
+                assert "our own hello never arrived here" in str(error)
             async with Local("bob", port=split_address(address)[1]) as bob:
                 assert (await ann.connector.connect(Node(address=address))).name == bob.name
 
@@ -298,5 +298,5 @@ def test_seed_that_is_ourselves_alone_is_warned_about(cluster):
     lan = {"strategy": {"name": "static", "nodes": [f"127.0.0.2:{port}"]}, "connector": tcp}
     file = cluster.write("seed.yaml", {"lan": lan}, insecure=True)
     node = cluster.run("a@127.0.0.1", file=file)
-    warning = "static: lists nobody but this node itself: add the address of another one"
+    warning = "static: lists only this node: add the address of another one"
     node.until(lambda: any(warning in line for line in node.errors), warning)

@@ -154,5 +154,5 @@ def test_node_without_an_address_is_reported_once(caplog):
 
     asyncio.run(scenario())
     [record] = caplog.records
-    cure = "set the port on which nodes serve in its strategy"
+    cure = "in its strategy's options, set the port that nodes listen on"
     assert record.getMessage() == f"web@10.0.0.1: no address known; {cure}"

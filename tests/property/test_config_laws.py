@@ -171,7 +171,7 @@ def test_unmutated_document_is_valid():
 @given(mutated())
 def test_dict_gives_a_value_or_errors_that_point_into_it(document):
     known = {format_path(path) for path in paths(document)} | {
-        f"topologies.{name}.{part}" for name, part in defaults(document)
+        format_path(("topologies", name, part)) for name, part in defaults(document)
     }
     for error in errors_of(document):
         # one value may stand for a list of one

@@ -197,6 +197,8 @@ class World(RuleBasedStateMachine):
             self.links[peer], self.opened_s[peer] = self.node(peer), self.now_s
             self.left.discard(self.links[peer].key)
             self.report(LinkUp(self.links[peer]))
+            if self.draining.get(peer) == self.links[peer].boot_id:  # it says so on each link
+                self.report(LinkLeaving(self.links[peer]))
         return self.links[peer]
 
     @rule(peer=peers)

@@ -73,7 +73,7 @@ def test_it_prints_a_summary():
     run = simulate("--nodes", 4, "--topology", "{name: k_regular, k: 2}", "--seconds", 20)
     assert run.returncode == 0, run
     lines = {line.split()[0]: line for line in run.stdout.splitlines()}
-    words = "nodes simulated calm agreement links sent false laws trace wall"
+    words = "nodes simulated calm agreement links sent false invariants trace wall"
     assert list(lines) == words.split()
     assert "20.000 s" in lines["simulated"]
     assert "2 to 2 a node, 2.00 on average" in lines["links"]

@@ -412,9 +412,9 @@ class TestDetangledNetwork(StreamRules):
     """Detangle's network keeps the contract, except that its streams never hold anything back."""
 
     address, other_address = "10.0.0.1", "10.0.0.2"
-    test_what_nobody_reads_is_counted_as_unsent = None
+    test_unread_bytes_count_as_unsent = None
     test_closing_sends_the_rest_first = None
-    test_the_end_is_told_once_to_who_aborts = None
+    test_abort_reports_the_end_once = None
 
     def make_network(self):
         return DetangledNetwork(self.address)

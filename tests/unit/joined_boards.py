@@ -79,7 +79,7 @@ class Application:
 
     def _receive(self, message):
         self.board.note(message, self.now_s)
-        self.board.settle()
+        self.board.flush()
 
     def settle(self):
         """Wait until everything that was ordered so far is done."""

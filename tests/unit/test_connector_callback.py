@@ -353,7 +353,7 @@ class TestList:
             app.listed[:] = [BOB]
             await links.expect("up", BOB.key)
             app.listed[:] = [nonsense]
-            await until(lambda: "links are as they were" in caplog.text)
+            await until(lambda: "links are unchanged" in caplog.text)
             assert links.ups_and_downs(BOB.key) == ["up"]
 
         play(scenario, peers=function("list_nodes"))

@@ -189,7 +189,7 @@ class Silent(Source):
 def test_silence_is_nobody():
     [finding] = of("discovery", examine(Silent))
     assert finding.outcome is Outcome.EMPTY
-    assert finding.got.startswith("nobody within 0.")
+    assert finding.got.startswith("no nodes within 0.")
 
 
 class Empty(Source):

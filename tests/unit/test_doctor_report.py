@@ -37,8 +37,9 @@ def shown(*entries, verdict=None, width=None, form=Lines):
 
 def test_mark_question_and_answer_are_one_line_with_the_cause_below():
     entry = told(got="cannot be opened", outcome=Outcome.FAILED, cause="held by dnsmasq (12)")
+    begin = "shop.yaml is valid; diagnosing cluster 'shop' from 127.0.0.1"
     assert shown(entry, verdict=Verdict(Outcome.FAILED, "gossip: port 1")) == [
-        "shop.yaml has no fault; looking from 127.0.0.1 in cluster 'shop', announcing nothing",
+        f"{begin}, without announcing this node",
         "",
         "topology lan, group 'lan'",
         "  gossip",

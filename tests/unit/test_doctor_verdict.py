@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster_kit.cli.doctor.verdict import SourceFinding, Verdict, judge
+from cluster_kit.cli.doctor.verdict import SourceFinding, Verdict, verdict_of
 from cluster_kit.diagnosis import Finding, Outcome
 
 
@@ -14,17 +14,17 @@ OK = [entry("source"), entry("discovery")]
 
 
 def test_linkable_nodes_are_healthy():
-    assert judge([*OK, entry("node"), entry("node")]) == Verdict(
+    assert verdict_of([*OK, entry("node"), entry("node")]) == Verdict(
         Outcome.OK, "2 nodes can be linked to"
     )
 
 
 def test_one_node_is_told_in_the_singular():
-    assert judge([*OK, entry("node")]).sentence == "1 node can be linked to"
+    assert verdict_of([*OK, entry("node")]).sentence == "1 node can be linked to"
 
 
 def test_nodes_of_a_connector_that_tries_nobody_are_healthy():
-    assert judge(OK).outcome is Outcome.OK
+    assert verdict_of(OK).outcome is Outcome.OK
 
 
 def test_nobody_found_is_to_be_alone_for_the_first_cause_told():
@@ -33,12 +33,15 @@ def test_nobody_found_is_to_be_alone_for_the_first_cause_told():
         entry("source", Outcome.EMPTY, cause="wrong namespace"),
         entry("discovery", Outcome.EMPTY, cause="later"),
     ]
-    assert judge(entries) == Verdict(Outcome.EMPTY, "dns: A web.test: nothing: wrong namespace")
+    assert verdict_of(entries) == Verdict(
+        Outcome.EMPTY, "dns: A web.test: nothing: wrong namespace"
+    )
 
 
 def test_being_the_only_one_found_is_to_be_alone():
     assert (
-        judge([*OK, entry("node", Outcome.EMPTY, got="this node itself")]).outcome is Outcome.EMPTY
+        verdict_of([*OK, entry("node", Outcome.EMPTY, got="this node itself")]).outcome
+        is Outcome.EMPTY
     )
 
 
@@ -47,7 +50,7 @@ def test_empty_source_does_no_harm_beside_one_that_finds_somebody():
         entry("source", Outcome.EMPTY, source="gossip"),
         entry("discovery", Outcome.EMPTY, source="gossip"),
     ]
-    assert judge([*empty, *OK, entry("node")]).outcome is Outcome.OK
+    assert verdict_of([*empty, *OK, entry("node")]).outcome is Outcome.OK
 
 
 def test_first_failure_of_a_source_is_the_cause_though_nodes_answer():
@@ -56,7 +59,9 @@ def test_first_failure_of_a_source_is_the_cause_though_nodes_answer():
         entry("discovery", Outcome.FAILED, got="later"),
         entry("node"),
     ]
-    assert judge(entries) == Verdict(Outcome.FAILED, "dns: A web.test: SERVFAIL: ask its owner")
+    assert verdict_of(entries) == Verdict(
+        Outcome.FAILED, "dns: A web.test: SERVFAIL: ask its owner"
+    )
 
 
 def test_empty_answer_that_discovery_counts_as_a_failure_is_to_be_alone():
@@ -66,12 +71,13 @@ def test_empty_answer_that_discovery_counts_as_a_failure_is_to_be_alone():
             "discovery", Outcome.FAILED, asked="nodes it discovers", got="'web.test' lists no nodes"
         ),
     ]
-    assert judge(entries) == Verdict(
+    assert verdict_of(entries) == Verdict(
         Outcome.EMPTY, "dns: A web.test: NXDOMAIN: the name is misspelt"
     )
     other = entry("source", Outcome.EMPTY, source="gossip", cause="of another source")
     assert (
-        judge([other, entries[1]]).sentence == "dns: nodes it discovers: 'web.test' lists no nodes"
+        verdict_of([other, entries[1]]).sentence
+        == "dns: nodes it discovers: 'web.test' lists no nodes"
     )
 
 
@@ -82,7 +88,7 @@ def test_nodes_that_fail_are_counted_and_the_first_is_told():
         entry("node", Outcome.FAILED, asked="b@h", got="refused"),
         entry("node", Outcome.FAILED),
     ]
-    assert judge(entries) == Verdict(
+    assert verdict_of(entries) == Verdict(
         Outcome.FAILED, "2 of 3 nodes cannot be linked to: b@h: refused"
     )
 
@@ -96,7 +102,7 @@ def test_what_is_wrong_with_this_node_comes_before_what_is_wrong_with_others():
         cause="not ours",
     )
     entries = [*OK, ours, entry("node", Outcome.FAILED, asked="b@h", got="refused")]
-    assert judge(entries) == Verdict(
+    assert verdict_of(entries) == Verdict(
         Outcome.FAILED, "connector: where this node serves: 10.9.9.9: not ours"
     )
 
@@ -115,11 +121,11 @@ def test_nodes_without_an_address_are_explained_by_what_their_source_lacks():
         "kubernetes: the only port: two ports: set port; and 1 of 1 node cannot be linked to: a@h: "
         "no address"
     )
-    assert judge(entries) == Verdict(Outcome.FAILED, sentence)
+    assert verdict_of(entries) == Verdict(Outcome.FAILED, sentence)
 
 
 @pytest.mark.parametrize("entries", [[], [entry("source")], [entry("source", Outcome.EMPTY)]])
 def test_without_anybody_nothing_is_healthy(entries):
-    verdict = judge(entries)
+    verdict = verdict_of(entries)
     assert verdict.outcome is Outcome.EMPTY
     assert verdict.sentence

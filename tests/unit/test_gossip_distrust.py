@@ -18,7 +18,7 @@ def distrusted(number=1, why=ANOTHER):
 
 def test_it_names_the_sender_its_address_and_what_to_do():
     assert str(distrusted()) == (
-        "gossip: node1@10.0.0.1 at 10.0.0.1: it has another secret than this node; give all nodes "
+        "gossip: node1@10.0.0.1 at 10.0.0.1: its secret differs from this node's; give all nodes "
         "of a cluster the same secret"
     )
     assert str(Distrusted("", Endpoint("10.0.0.1", 1), WE_ALONE)).startswith(

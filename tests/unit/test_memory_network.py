@@ -683,7 +683,7 @@ def test_its_clock_is_right_before_anything_else_is_used():
 def test_a_host_needs_addresses_of_its_own(addresses):
     memory = MemoryNetwork()
     memory.host("10.0.0.1")
-    with pytest.raises(ValueError, match="addresses of its own"):
+    with pytest.raises(ValueError, match="unique addresses"):
         memory.host(*addresses)
 
 

@@ -202,8 +202,8 @@ class TestBrokenPlugins:
             (
                 "def cluster_kit_node_up(peer): pass",
                 (
-                    "TypeError: cluster_kit_node_up has the argument 'peer', which it is not "
-                    "given: it may take topology, node"
+                    "TypeError: cluster_kit_node_up has the argument 'peer', which the "
+                    "hook does not pass: it may take topology, node"
                 ),
             ),
             (
@@ -223,8 +223,8 @@ class TestBrokenPlugins:
             (
                 "def cluster_kit_strategies(config): return {}",
                 (
-                    "TypeError: cluster_kit_strategies has the argument 'config', which it is not "
-                    "given: it may take no arguments"
+                    "TypeError: cluster_kit_strategies has the argument 'config', which the "
+                    "hook does not pass: it may take no arguments"
                 ),
             ),
             (
@@ -281,7 +281,7 @@ class TestBrokenPlugins:
         )
         registry = PluginRegistry.load({})
         assert (
-            "plugin bad (bad 1.2) failed, nothing of it is used: ZeroDivisionError" in caplog.text
+            "plugin bad (bad 1.2) failed to load and is not used: ZeroDivisionError" in caplog.text
         )
         caplog.clear()
         registry.notify(NodeFound(topology="lan", node=Node(name="a@h")))
@@ -383,7 +383,7 @@ class TestConflicts:
         assert registry.resolve("strategy", "acme").__module__ == "one"
         assert caplog.messages == [
             (
-                "plugin one (one 1.2): strategy 'gossip' is left out: a built-in has that name, "
+                "plugin one (one 1.2): strategy 'gossip' is ignored: a built-in has that name, "
                 "choose another"
             )
         ]

@@ -49,7 +49,7 @@ def test_others_are_counted():
 def test_list_of_nobody_else_is_empty(entries):
     [finding] = diagnosed(*entries)
     assert finding.outcome is Outcome.EMPTY
-    assert finding.cause == "the list names nobody but this node; add the others"
+    assert finding.cause == "the list contains only this node; add the others"
 
 
 def test_addresses_need_no_look_up():

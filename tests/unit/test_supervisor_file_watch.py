@@ -14,7 +14,7 @@ import pytest
 from cluster_kit.config import ClusterConfig
 from cluster_kit.config.certificate_files import CertificateFiles, CertificatePaths
 from cluster_kit.security.keys import Certificates
-from cluster_kit.supervisor.file_watch import ExpiryLook, FileLook
+from cluster_kit.supervisor.file_watch import ExpiryCheck, FilePoller
 
 BEGINS = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -39,7 +39,7 @@ class Stage:
     def __init__(self, certificates):
         self.config = ClusterConfig(certificates=certificates, topologies={})
         self.warnings = []
-        self._look = ExpiryLook(lambda: self.config, self, lambda: self._now)
+        self._look = ExpiryCheck(lambda: self.config, self, lambda: self._now)
 
     def log(self, level, text):
         assert level == logging.WARNING
@@ -107,7 +107,7 @@ class Held:
     def __init__(self, path):
         self.path, self.reads, self.taken = path, 0, []
         self.current = path.read_bytes()
-        self.look = FileLook(
+        self.look = FilePoller(
             "file",
             "it stays",
             current=lambda: self.current,

@@ -121,8 +121,8 @@ def test_the_next_worker_starts_after_its_delay():
 @pytest.mark.parametrize(
     ("phase", "fault"),
     [
-        (Phase.STARTING, "said nothing for 15 s"),
-        (Phase.LOADING, "worker 7 did not serve within 30 s"),
+        (Phase.STARTING, "sent nothing for 15 s"),
+        (Phase.LOADING, "worker 7 did not begin to serve within 30 s"),
         (Phase.SERVING, "worker 7 was silent for 5 s: something blocks its event loop"),
         (Phase.LEAVING, "worker did not leave within 4 s"),
     ],

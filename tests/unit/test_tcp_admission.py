@@ -150,7 +150,7 @@ class TestIncidents:
             clock.now_s = float(second)
             incidents.untrusted(HOST, "why")
         first, last = caplog.messages
-        assert f"{HOST} is not let in: why" in first
+        assert f"refused the node at {HOST}: why" in first
         assert last == f"{first} (and 59 more of this kind before)"
 
     def test_few_hosts_that_are_not_let_in_are_named(self, caplog, clock, incidents):
@@ -160,16 +160,16 @@ class TestIncidents:
                 incidents.untrusted(f"10.1.{number // 256}.{number % 256}", "why")
         named = [record.args[0] for record in caplog.records[:-1]]
         assert named == [f"10.1.0.{number}" for number in range(MOST_HOSTS)]
-        assert "more hosts" in caplog.records[-1].getMessage()
+        assert "further hosts" in caplog.records[-1].getMessage()
         caplog.clear()
         clock.now_s = 60.0
         incidents.untrusted("10.2.0.0", "why")
-        assert "10.2.0.0 is not let in" in caplog.text
+        assert "refused the node at 10.2.0.0" in caplog.text
 
     def test_each_kind_is_reported_once_in_a_while(self, caplog, incidents):
         for _ in range(3):
             incidents.no_room(HOST, peer(1))
             incidents.broken(peer(2), "why")
         full, broken = caplog.messages
-        assert f"such as n1@there from {HOST}: raise the limit of open files" in full
+        assert f"refused n1@there from {HOST}: raise the limit of open files" in full
         assert broken == "link to n2@there closed: why"

@@ -83,8 +83,12 @@ def test_answer_is_good(target):
 @pytest.mark.parametrize(
     ("answered", "reason", "says"),
     [
-        (identity(BOB), ConnectReason.FAILED, "says that it is this very process"),
-        (identity(ANN, Fence("shop", "lan")), ConnectReason.FOREIGN, "of another cluster or group"),
+        (identity(BOB), ConnectReason.FAILED, "it claims to be this process"),
+        (
+            identity(ANN, Fence("shop", "lan")),
+            ConnectReason.FOREIGN,
+            "belongs to another cluster or group",
+        ),
         (identity(TWIN), ConnectReason.CONFLICT, "two live processes use the name 'bob@h'"),
         (identity(ANN.evolve(name="cat@h")), ConnectReason.NAME, "'cat@h' answers there, expected"),
     ],
@@ -137,12 +141,12 @@ class TestFaults:
         error = DialFault.of(ConnectReason.REFUSED, "connection refused").error(ANN)
         assert str(error) == (
             "tcp: cannot link to 'ann@h' at 'ann:1': connection refused: "
-            "nobody listens there; start the node or correct its address"
+            "nothing listens there; start the node or correct its address"
         )
         assert (error.node, error.reason, error.retryable) == ("ann@h", ConnectReason.REFUSED, True)
         anonymous = DialFault.of(ConnectReason.NAME).error(Node(address="ann:1"))
         assert str(anonymous).startswith(
-            "tcp: cannot link to 'ann:1': a node speaks only for itself"
+            "tcp: cannot link to 'ann:1': a node may use only its own name"
         )
         assert not anonymous.retryable
 

@@ -247,7 +247,7 @@ class TestWhoMayLink:
         dial(table, Node(address="bob:1"))
         error = failure(table.receive(DIAL, word))
         assert (error.reason, error.retryable) == (ConnectReason.FAILED, True)
-        assert "it says that it is this very process" in str(error)
+        assert "it claims to be this process" in str(error)
 
     @pytest.mark.parametrize("fence", [Fence("shop", "db"), Fence("mall", "web")])
     def test_foreigner_is_refused_without_a_name(self, table, fence):

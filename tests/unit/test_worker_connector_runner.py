@@ -104,7 +104,7 @@ def test_some_of_many_nodes_with_different_secrets_are_named_and_the_others_coun
         clock.time_s += 1
     told = warned(caplog)
     counts = [message for message in told if "more" in message]
-    assert counts == [f"cannot link to {50 - MAX_NAMED} more for lack of trust"] * 3
+    assert counts == [f"cannot authenticate with {50 - MAX_NAMED} more nodes"] * 3
     assert len(told) - len(counts) == 4 * MAX_NAMED
 
 

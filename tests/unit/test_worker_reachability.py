@@ -47,7 +47,7 @@ def test_where_others_reach_it_nothing_is_wrong(host, found):
             "127.0.0.1",
             [NEAR, FAR],
             "127.0.0.1, on this machine only",
-            "name it by an address that they reach",
+            "can reach in this node's name",
         ),
     ],
 )
@@ -92,7 +92,7 @@ class TestNames:
     def test_node_elsewhere_counts_beside_an_unresolved_one(self):
         finding = looked_at("127.0.0.1", at("nobody.invalid"), at("far.example"), network=Names())
         assert finding.outcome is Outcome.FAILED
-        assert "the nodes that are found are on other machines" in finding.cause
+        assert "the discovered nodes are on other machines" in finding.cause
 
     @pytest.mark.parametrize(
         ("found", "outcome"),

@@ -56,17 +56,17 @@ def demo(size: int, once: bool) -> None:
             try:
                 show(cluster, view)
             except NotSeen as exc:
-                raise Failure(f"demo: not seen: {exc}\n{cluster.last_words()}") from exc
+                raise Failure(f"demo: not seen: {exc}\n{cluster.error_lines()}") from exc
             complete = True
             if not once:
-                view.say("every step was observed; the cluster runs on until you press Ctrl-C")
+                view.notice("all steps were observed; the cluster keeps running until Ctrl-C")
                 signal.pause()
     except (KeyboardInterrupt, RuntimeError) as exc:
         if not _is_interrupt(exc):
             raise
         if not complete:
             raise Failure("demo: interrupted before the last step") from exc
-    click.echo("every step was observed; nothing is left behind")
+    click.echo("all steps were observed; all processes have ended")
 
 
 def _is_interrupt(exc: BaseException) -> bool:

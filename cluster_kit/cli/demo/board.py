@@ -84,7 +84,8 @@ class Board:
     def links_of(self, observer: str) -> dict[str, LinkChange]:
         """Return the last change that ``observer`` reported of each link."""
         with self._changed:
-            return {node: change for (who, node), change in self._latest.items() if who == observer}
+            latest = self._latest.items()
+            return {node: change for (reporter, node), change in latest if reporter == observer}
 
     def _has_reported(self, event: str, pair: Pair, since_s: float) -> bool:
         change = self._latest.get(pair)

@@ -25,8 +25,8 @@ from typing import Self
 from cluster_kit.cli.demo.board import Board
 
 _LEAVE_S = 10.0
-_LAST_WORDS_LINES = 5
-_LAST_WORDS_CHARS = 1000  # of a line
+_ERROR_LINES = 5
+_ERROR_CHARS = 1000  # of a line
 
 
 class NodeState(StrEnum):
@@ -52,7 +52,7 @@ class DemoNode:
         self.state = NodeState.LEFT
         self._config = config
         self._board = board
-        self._errors = deque[str](maxlen=_LAST_WORDS_LINES)
+        self._errors = deque[str](maxlen=_ERROR_LINES)
         self._process: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
 
@@ -92,7 +92,7 @@ class DemoNode:
         self.state = NodeState.KILLED
 
     def freeze(self) -> None:
-        """Stop the node and its worker, whatever they are doing."""
+        """Suspend the node and its worker."""
         self._signal(signal.SIGSTOP)
         self.state = NodeState.FROZEN
 
@@ -116,7 +116,7 @@ class DemoNode:
                 self._signal(signal.SIGKILL)
             self._reap()
 
-    def last_words(self) -> str:
+    def error_lines(self) -> str:
         """Return the last lines that the node wrote to standard error."""
         return "\n".join(self._errors)
 
@@ -144,7 +144,7 @@ class DemoNode:
     def _read_errors(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
         for line in process.stderr:
-            self._errors.append(line.rstrip()[:_LAST_WORDS_CHARS])
+            self._errors.append(line.rstrip()[:_ERROR_CHARS])
 
 
 class DemoCluster:
@@ -179,7 +179,7 @@ class DemoCluster:
         others = [other for other in self.nodes if other is not node]
         return [other for other in others if other.state is NodeState.RUNNING]
 
-    def last_words(self) -> str:
+    def error_lines(self) -> str:
         """Return the last lines that the nodes wrote to standard error."""
-        words = [(node.name, node.last_words()) for node in self.nodes]
-        return "\n".join(f"--- {name}, standard error:\n{text}" for name, text in words if text)
+        errors = [(node.name, node.error_lines()) for node in self.nodes]
+        return "\n".join(f"--- {name}, standard error:\n{text}" for name, text in errors if text)

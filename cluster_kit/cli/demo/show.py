@@ -16,7 +16,7 @@ _STEP_S = 30.0
 class DemoView(Protocol):
     """Shows the steps."""
 
-    def say(self, text: str) -> None:
+    def notice(self, text: str) -> None:
         """Show what is being done."""
 
     def result(self, text: str, seconds: float) -> None:
@@ -43,26 +43,26 @@ class _Steps:
         self._view = view
 
     def form(self) -> None:
-        self._view.say(f"{len(self._cluster.nodes)} nodes are started")
+        self._view.notice(f"{len(self._cluster.nodes)} nodes are started")
         pairs = itertools.permutations([node.name for node in self._cluster.nodes], 2)
         self._measure(self._cluster.start, "node_up", pairs, "all linked to each other")
 
     def crash_and_replace(self, victim: DemoNode) -> None:
-        self._view.say(f"{victim.name} and its worker are killed (SIGKILL)")
+        self._view.notice(f"{victim.name} and its worker are killed (SIGKILL)")
         self._measure(victim.kill, "node_down", self._of(victim), "noticed by all others")
-        self._view.say(f"{victim.name} is started again")
+        self._view.notice(f"{victim.name} is started again")
         towards = self._of(victim)
         both_ways = towards + [(node, observer) for observer, node in towards]
         self._measure(victim.start, "node_up", both_ways, "linked to all others")
 
     def freeze_and_thaw(self, victim: DemoNode) -> None:
-        self._view.say(f"{victim.name} and its worker are frozen (SIGSTOP)")
+        self._view.notice(f"{victim.name} and its worker are frozen (SIGSTOP)")
         self._measure(victim.freeze, "node_down", self._of(victim), "reported silent by all others")
-        self._view.say(f"{victim.name} is thawed (SIGCONT)")
+        self._view.notice(f"{victim.name} is thawed (SIGCONT)")
         self._measure(victim.thaw, "node_up", self._of(victim), "linked to all others again")
 
     def leave(self, victim: DemoNode) -> None:
-        self._view.say(f"{victim.name} is asked to leave (SIGTERM)")
+        self._view.notice(f"{victim.name} is asked to leave (SIGTERM)")
         self._measure(victim.ask_to_leave, "node_down", self._of(victim), "reported by all others")
 
     def _of(self, node: DemoNode) -> list[Pair]:

@@ -32,7 +32,7 @@ def make_view(cluster: DemoCluster) -> AbstractContextManager[DemoView]:
 class PlainView:
     """A line for each action, and one for its outcome."""
 
-    def say(self, text: str) -> None:
+    def notice(self, text: str) -> None:
         """Print what is being done."""
         click.echo(text)
 
@@ -57,7 +57,7 @@ class LiveView:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def say(self, text: str) -> None:
+    def notice(self, text: str) -> None:
         """Print what is being done."""
         self._live.console.print(text, highlight=False)
 

@@ -1,6 +1,6 @@
 """``cluster-kit doctor``: finds out why a cluster does not form.
 
-``examination`` runs one source in a process of its own and collects its findings, ``verdict`` draws
+``examination`` runs one source in a separate process and collects its findings, ``verdict`` draws
 the conclusion, ``report`` prints both. All sources are examined at once, and printed one by one.
 """
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     type=Seconds(),
     default=4.0,  # more than two heartbeats of gossip
     show_default=True,
-    help="Least number of seconds to listen to each source.",
+    help="Minimum number of seconds to listen to each source.",
 )
 @click.option(
     "--json",
@@ -53,12 +53,12 @@ if TYPE_CHECKING:
     help="Print one JSON object a line for each finding and each verdict.",
 )
 def doctor(file: str, wait_s: float, as_json: bool) -> None:
-    """Find out why the cluster of FILE does not form.
+    """Diagnose why the cluster in FILE does not form.
 
-    Queries every source of every topology step by step, listens to what it discovers, and greets
-    the nodes that it finds. Each finding is marked 'ok', 'empty' (an answer without nodes) or
-    'failed' (no answer), followed by the likely cause and its cure. Announces nothing and links to
-    nobody, so no node notices.
+    Queries the sources of each topology step by step, collects the nodes that they discover, and
+    tries a handshake with each node. Each finding is marked 'ok', 'empty' (an answer without nodes)
+    or 'failed' (no answer), followed by the likely cause and what to do about it. Announces nothing
+    and opens no links, so other nodes don't notice.
     """
     config, _ = read_configuration(file)
     from cluster_kit.cli.doctor.report import JsonLines, Lines
@@ -121,7 +121,7 @@ def _examinations(
 
 def _conclude(examinations: Iterable[Examination], printer: FindingPrinter) -> Verdict:
     """Print the findings about one topology as they come, and the verdict."""
-    from cluster_kit.cli.doctor.verdict import SourceFinding, judge
+    from cluster_kit.cli.doctor.verdict import SourceFinding, verdict_of
 
     findings = []
     for examination in examinations:
@@ -130,7 +130,7 @@ def _conclude(examinations: Iterable[Examination], printer: FindingPrinter) -> V
             finding = SourceFinding(examination.source, message.step, message.finding)
             printer.finding(finding)
             findings.append(finding)
-    verdict = judge(findings)
+    verdict = verdict_of(findings)
     printer.verdict(verdict)
     return verdict
 

@@ -26,8 +26,8 @@ class Examination:
         order: What to examine.
 
     Raises:
-        ClusterKitError: On entering the block: the process can't be started. From ``findings``: it
-            does not run a worker.
+        ClusterKitError: On entry, if the process can't be started; from ``findings``, if the
+            started program is not a worker.
     """
 
     def __init__(self, source: str, order: Examine) -> None:
@@ -74,11 +74,11 @@ class Examination:
                     self._process.heard = True
                     yield message
             except EOFError as exc:
-                fault = f"said {exc}" if exc.args else self._ending()
+                fault = f"sent {exc}" if exc.args else self._ending()
                 break
         if not self._process.heard:
             ended = self._process.exitcode is not None
-            silent = f"said nothing for {SILENT_S:g} s"
+            silent = f"sent nothing for {SILENT_S:g} s"
             raise self._process.disproof(None if ended else fault or silent)
         blocked = f"blocks the event loop of its process for more than {SILENT_S:g} s"
         yield self._broken(fault or blocked)
@@ -86,7 +86,7 @@ class Examination:
     def _ending(self) -> str:
         self._process.join(SILENT_S)
         if self._process.exitcode is None:
-            return "hung up before it was done"
+            return "closed its pipe before it was done"
         return f"{self._process.ending} before it was done"
 
     def _broken(self, got: str) -> Diagnosed:

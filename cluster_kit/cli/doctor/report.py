@@ -27,7 +27,7 @@ class FindingPrinter(Protocol):
     """Prints findings, in this order."""
 
     def begin(self, file: str, config: ClusterConfig) -> None:
-        """Print that ``file`` has no fault, and where the examination runs."""
+        """Print that ``file`` is valid, and where the examination runs."""
 
     def topology(self, topology: TopologyConfig) -> None:
         """Begin a topology."""
@@ -55,9 +55,9 @@ class Lines:
         self._width = width
 
     def begin(self, file: str, config: ClusterConfig) -> None:
-        """Print that ``file`` has no fault, and where the examination runs."""
-        where = f"looking from {config.host} in cluster {config.cluster!r}"
-        self._echo(f"{file} has no fault; {where}, announcing nothing")
+        """Print that ``file`` is valid, and where the examination runs."""
+        where = f"diagnosing cluster {config.cluster!r} from {config.host}"
+        self._echo(f"{file} is valid; {where}, without announcing this node")
 
     def topology(self, topology: TopologyConfig) -> None:
         """Print its name and group."""

@@ -11,7 +11,7 @@ from cluster_kit.worker.examiner import Step
 
 @dataclass(frozen=True, slots=True)
 class SourceFinding:
-    """What one step of the examination of ``source`` found."""
+    """The result of one step of the examination of ``source``."""
 
     source: str
     step: Step
@@ -26,11 +26,11 @@ class Verdict:
     sentence: str
 
 
-def judge(findings: Sequence[SourceFinding]) -> Verdict:
+def verdict_of(findings: Sequence[SourceFinding]) -> Verdict:
     """Return the verdict on one topology: its first failure, else whether a node was found.
 
-    A source that finds nobody has not failed, nor is the node alone if another source finds
-    somebody.
+    A source that finds no nodes has not failed, nor is the node alone if another source finds
+    some.
     """
     of_sources = [
         each for each in findings if each.step != "node" and not _explained(each, findings)
@@ -48,14 +48,14 @@ def judge(findings: Sequence[SourceFinding]) -> Verdict:
     if answering := _with(Outcome.OK, of_nodes):
         return Verdict(Outcome.OK, f"{_nodes(len(answering))} can be linked to")
     if not of_nodes and any(each.step == "discovery" for each in _with(Outcome.OK, of_sources)):
-        return Verdict(Outcome.OK, "a node is found; the connector can test none without a link")
+        return Verdict(Outcome.OK, "nodes were found; the connector can't test them without a link")
     if empty:
         return Verdict(Outcome.EMPTY, _of_source(empty[0]))
-    return Verdict(Outcome.EMPTY, "no other node of this cluster and group is where it looks")
+    return Verdict(Outcome.EMPTY, "no source found another node of this cluster and group")
 
 
 def _explained(failed: SourceFinding, findings: Sequence[SourceFinding]) -> bool:
-    """Whether discovery failed only because its source found nobody, as an earlier step says."""
+    """Whether discovery failed only because its source found no nodes, as an earlier step shows."""
     if failed.step != "discovery" or failed.finding.outcome is not Outcome.FAILED:
         return False
     earlier = [

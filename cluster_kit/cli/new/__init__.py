@@ -34,7 +34,7 @@ _KINDS = ("strategy", "registry", "connector", "topology", "observer", "command"
     help="Folder to write to; it must be new or empty.  [default: cluster-kit-NAME]",
 )
 def new(kind: Kind, name: str, directory: Path | None) -> None:
-    """Write a new plugin, ready to be installed and tested.
+    """Create a new plugin, ready to install and test.
 
     The plugin offers a KIND called NAME. A registry is a strategy whose nodes announce themselves
     in a store; a plain strategy reads a list that others keep. An observer is notified of all

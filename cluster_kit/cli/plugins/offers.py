@@ -43,7 +43,7 @@ class OfferChecker:
     def _faults(self, plugin: PluginInfo, kind: Offered, name: str) -> list[str]:
         """Return what is wrong with an offer, whatever its code raises."""
         if plugin not in self._registry.owners(kind, name):
-            return [f"{kind} {name!r} is left out: a built-in has that name, choose another"]
+            return [f"{kind} {name!r} is ignored: a built-in has that name, choose another"]
         try:
             self._before()
             return list(self._check(kind, name))
@@ -88,10 +88,10 @@ class OfferChecker:
 def _faults_of_class(kind: Kind, name: str, cls: type) -> Iterator[str]:
     """Yield faults of a component built with its defaults, if it needs no options."""
     try:
-        part = cls()
+        component = cls()
     except (TypeError, ValueError) as exc:
         if isinstance(exc, ValueError) or not raised_at(exc):
             return
         raise
-    for fault in faults_of_instance(part, kind):
+    for fault in faults_of_instance(component, kind):
         yield f"{kind} {name!r}: {fault}"

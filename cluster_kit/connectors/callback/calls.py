@@ -1,6 +1,6 @@
 """Calls functions of the application, plain or async, without blocking the event loop.
 
-A plain function runs in a daemon thread of its own, so one that hangs costs a thread and no more.
+A plain function runs in a separate daemon thread, so one that hangs costs a thread and no more.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from cluster_kit.errors import ClusterKitError, ConnectError, described
 
 MAX_THREADS = 256  # more than an application needs if its functions return
 MAX_LISTED = 100_000  # nodes that a generator may yield
-LATE_S = 60.0  # how long an answer that nobody waited for can serve the next call
+LATE_S = 60.0  # how long an answer that came too late can serve the next call
 
 
 class Calls:
-    """The calls that are under way; at most one of a plain function for each key."""
+    """The calls that are in progress; at most one of a plain function for each key."""
 
     def __init__(self) -> None:
         self._running: dict[str, _Call] = {}
@@ -57,7 +57,7 @@ class Calls:
             raise ClusterKitError(f"callback: {callback} raised {described(exc)}") from exc
 
     async def settled(self, key: str) -> Any:
-        """Wait for the call of ``key``, if one is under way, and return its answer.
+        """Wait for the call of ``key``, if one is in progress, and return its answer.
 
         Returns:
             ``False`` if there is none, or if it raised.

@@ -107,8 +107,8 @@ class CallbackLinks:
             async with asyncio.timeout(CALL_S):
                 listed = _nodes_of(await self._calls.call("list_nodes", peers), peers)
         except (TimeoutError, ClusterKitError) as exc:
-            why = text_of(exc) or f"{peers} gave none within {CALL_S:g} s"
-            self._warn("list_nodes", f"links are as they were: {why}")
+            why = text_of(exc) or f"no answer from {peers} within {CALL_S:g} s"
+            self._warn("list_nodes", f"links are unchanged: {why}")
         else:
             differences = self._open.compare(listed, self._local)
             for node in differences.closed:

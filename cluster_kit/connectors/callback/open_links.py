@@ -9,7 +9,7 @@ from cluster_kit.node import Node
 
 
 class Differences(NamedTuple):
-    """What a list says about links that have opened or closed."""
+    """The links that have opened or closed, according to a list."""
 
     opened: list[Node]
     closed: list[Node]
@@ -27,11 +27,11 @@ class OpenLinks:
         self._changed: set[str] | None = None  # keys, while a list is on its way
 
     def list_requested(self) -> None:
-        """Note that a list is on its way."""
+        """Record that a list was requested."""
         self._changed = set()
 
     def open(self, node: Node) -> bool:
-        """Note that the link to ``node`` is up; return False if it was up."""
+        """Record that the link to ``node`` is up; return False if it was up."""
         if node.key in self.up:
             return False
         self._change(node.key)
@@ -46,7 +46,7 @@ class OpenLinks:
         return True
 
     def close(self, key: str) -> Node | None:
-        """Note that a link is down; return its node, if it was up."""
+        """Record that a link is down; return its node, if it was up."""
         self._change(key)
         return self.up.pop(key, None)
 

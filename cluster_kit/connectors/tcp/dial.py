@@ -81,7 +81,7 @@ class Dialler:
         return error.reason not in _LASTING and not self._is_stopped
 
     async def _attempt(self, node: Node, route: Route | None) -> Linked | AttemptFailed:
-        """Ask the table for a link once; if it dials, then the next endpoint of ``route``."""
+        """Ask the table for a link once; if it dials, use the next endpoint of ``route``."""
         attempt = self._table.next_number()
         outcome: asyncio.Future[Linked | AttemptFailed] = self._loop.create_future()
         self._outcomes[attempt] = outcome
@@ -139,7 +139,7 @@ class Dialler:
 
 
 class Route:
-    """The endpoints of one address: the IP addresses that its host name resolves to.
+    """The IP addresses that the host of one ``host:port`` resolves to, and which were tried.
 
     Args:
         network: The network to dial on.

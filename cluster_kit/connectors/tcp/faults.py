@@ -22,7 +22,7 @@ from cluster_kit.errors import (
 from cluster_kit.node import BootId, Node
 
 CAUSES = {  # what is wrong, and what to do about it; an ``UntrustedError`` brings its own cure
-    ConnectReason.REFUSED: ("nobody listens there", "start the node or correct its address"),
+    ConnectReason.REFUSED: ("nothing listens there", "start the node or correct its address"),
     ConnectReason.TIMEOUT: (
         "no answer",
         "is its host down, its process frozen, or a firewall in between?",
@@ -31,28 +31,28 @@ CAUSES = {  # what is wrong, and what to do about it; an ``UntrustedError`` brin
         "the connection broke before the link was up",
         "see the log of that node",
     ),
-    ConnectReason.UNREACHABLE: ("no way there", "check its address, name resolution and routes"),
-    ConnectReason.NAME: ("a node speaks only for itself", "see what runs at that address"),
+    ConnectReason.UNREACHABLE: ("it can't be reached", "check address, name resolution and routes"),
+    ConnectReason.NAME: ("a node may use only its own name", "check what runs at that address"),
     ConnectReason.FOREIGN: (
-        "it is of another cluster or group",
-        "give both the same, or leave it out",
+        "it belongs to another cluster or group",
+        "give both nodes the same, or remove its address",
     ),
     ConnectReason.SELF: (
         "the connection leads back to this node",
         "give the address of another one",
     ),
     ConnectReason.CROSSED: (
-        "it dials us at the same time, or holds a link to us already",
-        "that one counts",
+        "both nodes dialled at the same time, or are already linked",
+        "the other connection is used",
     ),
     ConnectReason.CONFLICT: (
         "its name is in use by another live process",
-        "give each process a name of its own",
+        "give each process a unique name",
     ),
     ConnectReason.LEAVING: ("it is about to stop and takes no new links", "wait for its successor"),
     ConnectReason.FULL: (
-        "it has as many links as it may",
-        "raise its limit of open files, or have its discovery find this node",
+        "it has reached its limit of links",
+        "raise its limit of open files, or let its discovery find this node",
     ),
     ConnectReason.PROTOCOL: (
         "it does not speak our link protocol",
@@ -121,11 +121,11 @@ class NameTaken(DialFault, frozen=True):
         return NameConflict(f"{self.cause}; {boots}", node=target.key)
 
 
-_CLAIM = "it says that it is this very process, which has heard nothing from itself"
-PRETENDER = DialFault(ConnectReason.FAILED, f"{_CLAIM}; see what answers at that address")
+_CLAIM = "it claims to be this process, but our own hello never arrived here"
+PRETENDER = DialFault(ConnectReason.FAILED, f"{_CLAIM}; check what runs at that address")
 """The peer claims our boot, although nothing that we sent came back to us."""
 
-GIVE_PORT = "set the port on which nodes serve in its strategy"
+GIVE_PORT = "in its strategy's options, set the port that nodes listen on"
 
 NO_ADDRESS = DialFault.of(ConnectReason.UNREACHABLE, "no address known")
 NOT_FOR_TCP = DialFault.of(

@@ -132,7 +132,7 @@ class Presence(Struct, frozen=True):
 
 
 class HangUps:
-    """Counts how often in a row each node has hung up on our hello.
+    """Counts how often in a row each node closed the connection after our hello.
 
     A node that is overloaded or stopping hangs up now and then. A server of some other protocol
     always does. Counts are kept by node key; the least recently counted are evicted.

@@ -252,7 +252,7 @@ class TcpHub:
                 self._apply(self._table.receive(session.conn, frame))
 
     def _has_room(self, session: Session, hello: Hello) -> bool:
-        """Whether there is room for a link to the peer that says ``hello``."""
+        """Whether there is room for a link to the peer that sent ``hello``."""
         identity = hello.identity
         if identity is None or identity.fence != self._report.fence:
             return True  # the table will refuse it
@@ -269,8 +269,8 @@ class TcpHub:
     def _unprotected(self, session: Session, error: UntrustedError, data: memoryview) -> None:
         """Close a connection whose peer speaks TLS while this node does not.
 
-        A peer of our kind, as its ALPN shows, gets the reason in plaintext. It does not believe it,
-        since anybody could have sent it, but logs it for its operator.
+        If its ALPN shows that the peer is a cluster_kit node, it is sent the reason in plaintext.
+        It must not trust that, as anybody could have sent it, but logs it for its operator.
         """
         self._distrusted(session, error)
         if not session.is_dialled and PROTOCOL in bytes(data):

@@ -35,11 +35,11 @@ class Incidents:
         now_s = self._now_s()
         if len(self._named_s) == MOST_HOSTS and now_s - self._named_s[0] < REPEAT_S:
             if self._hosts.passes("others", now_s):
-                log.warning("tcp: more hosts than these are not let in; see who dials this node")
+                log.warning("tcp: refused nodes at further hosts; check who dials this node")
         elif self._hosts.passes(host, now_s):
             self._named_s.append(now_s)
             more = self._hosts.more(host)
-            log.warning("tcp: a node at %s is not let in: %s%s", host, why, more)
+            log.warning("tcp: refused the node at %s: %s%s", host, why, more)
 
     def never_up(self, host: str, why: object) -> None:
         """Log that a connection was closed before it became a link."""
@@ -50,8 +50,8 @@ class Incidents:
         """Log that there is no room for a link to ``peer``, which is not known."""
         if self.passes("full"):
             log.warning(
-                "no room for another link to peers that nobody vouches for, such as %s from %s: "
-                "raise the limit of open files (ulimit -n), or have them found by discovery",
+                "too many links to peers unknown to discovery; refused %s from %s: raise the "
+                "limit of open files (ulimit -n), or let a strategy find these peers",
                 peer,
                 host,
             )

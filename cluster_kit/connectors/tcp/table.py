@@ -1,4 +1,4 @@
-"""Settles each pair of nodes on one link, however many connections they opened. Pure.
+"""Keeps one link for each pair of nodes, however many connections they open. Pure.
 
 Events go in: a wish of this node, a frame, a lost connection. Actions come out, which the hub
 carries out in order. Each of the modules behind this one answers one question:
@@ -61,7 +61,7 @@ _REASON_OF: dict[str, Reason] = {  # of goodbyes; after any other one the peer h
 }
 _BROKEN = DialFault.of(ConnectReason.RESET)
 _STOPPING = DialFault.of(ConnectReason.FAILED, "we are stopping")
-_HUNG_UP = DialFault.of(ConnectReason.PROTOCOL, "it has hung up on our hello many times in a row")
+_HUNG_UP = DialFault.of(ConnectReason.PROTOCOL, "it keeps closing the connection after our hello")
 
 
 class LinkTable:

@@ -67,10 +67,10 @@ def why_nobody(name: str, kind: RecordType, reply: DnsReply, search: Sequence[st
         causes += _why_short(name, search)
     elif kind is RecordType.SRV:
         where = "" if name.startswith("_") else "they are mostly at _port._tcp.name; or "
-        causes.append(f"the name has no SRV records: {where}ask for its addresses by strategy dns")
+        causes.append(f"the name has no SRV records: {where}use strategy dns for its addresses")
     elif name.startswith("_"):
-        what = "the name is one of SRV records, which have the ports, too"
-        causes.append(f"{what}: ask for them by strategy dns_srv")
+        what = "the name is one for SRV records, which include ports"
+        causes.append(f"{what}: use strategy dns_srv")
     else:
         causes.append("the name exists, but its records are of another type or family")
     return "; or ".join(causes)
@@ -100,7 +100,7 @@ def why_late(ttl_s: int | None, interval_s: float) -> str | None:
     """Return a warning where changes are seen later than asked for."""
     if ttl_s is None or ttl_s <= interval_s:
         return None
-    what = f"caches on the way may keep it for {ttl_s} s, and changes are seen that late"
+    what = f"caches may keep it for {ttl_s} s, which delays changes by as much"
     return f"{what}; lower the records' time to live"
 
 

@@ -40,7 +40,7 @@ class ServerResolver:
     """Asks ``servers``, or those of resolv.conf as it is now.
 
     Raises:
-        DiscoveryError: There is no server to ask.
+        DiscoveryError: There is no name server to ask.
     """
 
     def __init__(self, servers: Sequence[tuple[str, int]] = ()) -> None:

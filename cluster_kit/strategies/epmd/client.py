@@ -17,7 +17,7 @@ from cluster_kit.wire.epmd import Dumped, Registered, Registration
 AT_ONCE = 16  # names asked for at a time; EPMD serves one connection after the other
 
 _MUTE = (
-    "it accepts connections and says nothing: EPMD hangs, or another program listens there; "
+    "it accepts connections but sends nothing: EPMD hangs, or another program listens there; "
     "restart it, or correct epmd_port"
 )
 _DOWN = "the host is down, or a firewall drops TCP to that port; start it, or open the port"

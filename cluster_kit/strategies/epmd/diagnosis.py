@@ -38,7 +38,7 @@ async def diagnose(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Findin
         yield _failed("which hosts to ask", error)
     else:
         if not any(diagnosis.asks_for_others(question) for question in questions):
-            cause = "it names nobody but this node, or nobody at all; list the others"
+            cause = "it names only this node, or none at all; list the others"
             yield empty("nodes that it names", "nobody else", cause)
     asked = [diagnosis.of_question(question) for question in questions]
     if options.register:
@@ -120,7 +120,7 @@ class Diagnosis:
         if isinstance(node, Node) and node.boot_id and node.name == self._ctx.local.name:
             got = f"registered by a running process of this cluster, port {entry.port}"
             return Finding(asked=asked, got=got)
-        cause = "EPMD goes by what is before the '@'; give this node another name, or stop that one"
+        cause = "EPMD ignores what follows the '@'; give this node another name, or stop that one"
         return failed(asked, f"taken by {describe(entry)}", cause)
 
     async def _of_reach(self, host: str) -> list[Finding]:

@@ -97,8 +97,7 @@ class Registrar:
             holder = await self._epmd.find(name)
         who = describe(holder) if holder else "a live process"
         return (
-            f"{self._epmd} refuses our name {name!r}: {who} of this host has it, and EPMD goes by "
-            "what is before the '@'; give each process of a host a name of its own, or stop that "
-            "one; of several topologies of one node only one can be registered: set "
-            "register: false in the others"
+            f"{self._epmd} refuses our name {name!r}: {who} on this host has it, and EPMD ignores "
+            "what follows the '@'; give each process on a host a unique name, or stop that one; if "
+            "several topologies of one node use EPMD, set register: false in all but one"
         )

@@ -122,7 +122,7 @@ async def _hear_others(options: GossipOptions, sending: str, traffic: TrafficSor
         others = f"; ignored: {listed(sorted(traffic.others))}" if traffic.others else ""
         got = f"{_count(len(traffic.nodes))}: {listed(sorted(traffic.nodes))}{others}"
         return Finding(asked=asked, got=got)
-    got = f"{'this node itself only' if traffic.own else 'nobody'} within {listen_s:.1f} s"
+    got = f"{'only this node' if traffic.own else 'no nodes'} within {listen_s:.1f} s"
     return empty(asked, got, _why_nobody(options, sending, traffic))
 
 
@@ -136,10 +136,10 @@ def _why_nobody(options: GossipOptions, sending: str, traffic: TrafficSorter) ->
             "reach"
         )
     return (
-        f"no such node runs yet, or on another port than {options.port} or another interface, or "
-        "a firewall drops UDP to that port, or a router is in between (multicast_ttl is "
-        f"{options.multicast_ttl}), or the network has no multicast, as most clouds: then use "
-        "dns, kubernetes or static"
+        f"no other node runs yet, or uses another port than {options.port} or another interface, "
+        "or a firewall drops UDP to that port, or a router is in between (multicast_ttl is "
+        f"{options.multicast_ttl}), or the network carries no multicast, like most cloud networks: "
+        "use dns, kubernetes or static there"
     )
 
 

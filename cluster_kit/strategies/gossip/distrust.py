@@ -15,7 +15,7 @@ MOST_AT_ONCE = 8  # senders to warn about, and as many per minute: names are eas
 
 WE_ALONE = "it has no secret, and this node has one"
 THEY_ALONE = "it has a secret, and this node has none"
-ANOTHER = "it has another secret than this node"
+ANOTHER = "its secret differs from this node's"
 
 
 class Distrusted(Struct, frozen=True):

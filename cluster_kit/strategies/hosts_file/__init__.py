@@ -28,8 +28,8 @@ MAX_INTERVAL_S = 86_400.0
 class HostsFileStrategy(Strategy):
     """Vouches for the nodes in a file.
 
-    It isn't a ``PollingStrategy``: an edit needs no confirmation, a look at a file no back-off, and
-    unchanged content needs no answer.
+    It isn't a ``PollingStrategy``: an edit needs no confirmation, reading a file needs no back-off,
+    and unchanged content is not reported again.
 
     Args:
         path: The file: one node a line, as ``name@host:port``, or ``host:port`` if the node

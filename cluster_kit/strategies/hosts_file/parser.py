@@ -22,7 +22,7 @@ _BLANK = " \t\r"
 _SHOWN = 80  # characters of a line
 
 _CURE = "correct the line, or wait until the file is written"
-_EMPTY_CURE = "write the nodes into it, or a line that begins with '#' if there are none"
+_EMPTY_CURE = "list the nodes in it; for an empty list, write a comment line that begins with '#'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _faults(content: bytes, nodes: dict[Node, int]) -> Iterator[FileFault]:
         except ValueError as exc:
             yield FileFault(str(exc), _CURE, number)
     if rest:
-        what = "the last line has no end: the file may be half written"
+        what = "the last line has no newline: the file may be half written"
         cure = "end it with a newline, or wait until the file is written"
         yield FileFault(what, cure, len(lines) + 1)
     elif is_empty:

@@ -305,7 +305,7 @@ def _refuse_unverified(configuration: Configuration, path: Path) -> None:
             "put its CA into certificate-authority-data instead"
         )
     elif url.scheme != "https" and not is_loopback(url.hostname or ""):
-        fault = f"leads to {configuration.host!r}: expected https://"
+        fault = f"names the server {configuration.host!r}: expected https://"
     if fault is not None:
         raise _unusable(f"the kubeconfig '{path}' {fault}")
 
@@ -342,5 +342,5 @@ def _client(configuration: Configuration, certificates: str) -> ApiClient:
     try:
         return ApiClient(configuration)
     except OSError as exc:  # ssl.SSLError is one
-        cure = "give what the cluster's administrator hands out"
+        cure = "use the certificates that the cluster's administrator provides"
         raise _unusable(f"cannot use {certificates}: {_reason(exc)}; {cure}") from exc

@@ -119,7 +119,7 @@ def with_advice(error: ApiError, resource: Resource, namespace: str) -> ApiError
     """
     user = _USER.search(str(error))
     if user is not None and user[1] == ANONYMOUS:
-        why = "we came without credentials that it accepts"
+        why = "the server treats us as anonymous"
         cure = "give the kubeconfig's user a token or certificate"
         return ApiError(error.kind, f"{error}: {why}: {cure}")
     account = _SERVICE_ACCOUNT.fullmatch(user[1]) if user else None

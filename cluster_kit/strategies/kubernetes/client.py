@@ -99,7 +99,7 @@ class Client:
 
     def unreadable(self, exc: Exception) -> ApiError:
         """Return the error for an answer that can't be decoded."""
-        what = f"{self.server} answered with what can't be read: {quoted(str(exc))}"
+        what = f"{self.server} sent an unreadable answer: {quoted(str(exc))}"
         return ApiError(ErrorKind.REFUSED, what)
 
     async def read(self, path: str, kind: type[Document], params: Params = ()) -> Document:
@@ -197,9 +197,9 @@ def _oddity(response: RESTResponse) -> str | None:
     """Return why an answer can't be that of an API server, as in 'it ...'."""
     if response.response.history:
         other = quoted(str(response.response.url.origin()))
-        return f"sends us on to {other}: give the address of the API server itself"
+        return f"redirects to {other}: give the address of the API server itself"
     if response.headers.get("Content-Encoding", "identity") != "identity":  # it may unpack to GBs
-        return "packs its answer, which we have not asked for: is there a proxy?"
+        return "compresses its answer without being asked to: is there a proxy in between?"
     return None
 
 

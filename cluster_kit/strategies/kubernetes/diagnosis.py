@@ -181,7 +181,7 @@ async def _services(client: Client, namespace: str) -> str:
     try:
         page = await client.read(f"/api/v1/namespaces/{namespace}/services", Page[Service])
     except ApiError:
-        return "which there are we may not see"
+        return "this node may not list Services"
     names = sorted(service.metadata.name for service in page.items or ())
     return f"there are: {quoted(', '.join(names)) or 'none'}"
 
@@ -194,7 +194,7 @@ async def _no_endpoints(client: Client, namespace: str, name: str) -> str:
         return f"{missing}: correct service_name or namespace"
     selector = (await client.read(path, Service)).selector
     if not selector:
-        return f"Service {name!r} has no selector, and nobody has given it endpoints"
+        return f"Service {name!r} has no selector, and no endpoints were created for it"
     count = await _count_pods(client, namespace, (("labelSelector", selector),))
     fits = f"the selector of Service {name!r}"
     if count == 0:

@@ -67,17 +67,17 @@ async def ask_plugin(entry: object, folder: Path, within_s: float = PLUGIN_S) ->
     try:
         plugin = msgspec.convert(entry, Plugin)
     except UNREADABLE as exc:
-        raise _unusable("exec", str(exc)) from exc
+        raise _failed("exec", str(exc)) from exc
     code, output, errors = await _run(plugin, folder, within_s)
     if code != 0:
-        why = f"it ends with code {code}: {errors or 'and says nothing'}"
-        raise _unusable(plugin.command, why)
+        why = f"it exited with code {code}: {errors or 'no error output'}"
+        raise _failed(plugin.command, why)
     try:
         given = msgspec.json.decode(output, type=ExecCredential).status
     except UNREADABLE as exc:
-        raise _unusable(plugin.command, f"what it prints is not an ExecCredential: {exc}") from exc
+        raise _failed(plugin.command, f"its output is not an ExecCredential: {exc}") from exc
     if not (given.token or (given.client_certificate_data and given.client_key_data)):
-        raise _unusable(plugin.command, "it prints neither a token nor a certificate with its key")
+        raise _failed(plugin.command, "it prints neither a token nor a certificate with its key")
     return given
 
 
@@ -97,13 +97,13 @@ async def _run(plugin: Plugin, folder: Path, within_s: float) -> tuple[int, byte
     except (OSError, ValueError) as exc:
         hint = f"; {quoted(plugin.hint)}" if plugin.hint else ""
         why = getattr(exc, "strerror", None) or exc
-        raise _unusable(plugin.command, f"it can't be started: {why}{hint}") from exc
+        raise _failed(plugin.command, f"it can't be started: {why}{hint}") from exc
     try:
         async with asyncio.timeout(within_s):
             output, errors = await asyncio.gather(_read(process.stdout), _read(process.stderr))
             code = await process.wait()
     except TimeoutError as exc:
-        raise _unusable(plugin.command, f"it does not end within {within_s:g} s") from exc
+        raise _failed(plugin.command, f"it does not end within {within_s:g} s") from exc
     finally:
         await _end(process)
     return code, output, quoted(errors.decode(errors="replace"))
@@ -133,7 +133,7 @@ async def _end(process: Process) -> None:
     await process.wait()
 
 
-def _unusable(command: str, why: str) -> ApiError:
-    what = f"the kubeconfig's credential plugin {command[:200]!r} is unusable: {quoted(why)}"
-    cure = "run it by hand, or ask who has made the kubeconfig"
+def _failed(command: str, why: str) -> ApiError:
+    what = f"the kubeconfig's credential plugin {command[:200]!r} failed: {quoted(why)}"
+    cure = "run it by hand, or ask whoever provided the kubeconfig"
     return ApiError(ErrorKind.UNREACHABLE, f"{what}; {cure}")

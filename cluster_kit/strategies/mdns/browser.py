@@ -5,9 +5,9 @@ multicast. So the node that asks first, early in the second half of a record's l
 all. An instance that doesn't answer is forgotten when its records expire; no node reports it as
 gone, since the others' records have expired by then, too.
 
-Nodes browse less and less often, the less the larger the network is. Once a node is lost without a
-goodbye, as by a partition, they start over. Memory and questions per second are bounded whatever
-the network sends.
+Nodes browse less and less often, and in a large network each of them less than in a small one. When
+a node is lost without a goodbye, as in a partition, they start over. Memory and questions per
+second are bounded whatever the network sends.
 
 Source: RFC 6762, sections 5.2 (intervals), 7.1 (known answers), 10 (times to live).
 Differs: intervals needn't grow to an hour, so that a small network heals within minutes.

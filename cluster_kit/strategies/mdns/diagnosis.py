@@ -164,7 +164,7 @@ async def _hear_others(
         got = f"{len(others)} node{'s' * (len(others) > 1)}: {listed(others)}"
         got += f"; ignored: {listed(sorted(ignored))}" if ignored else ""
         return Finding(asked=asked, got=got)
-    got = f"{'this node itself only' if nodes else 'nobody'} within {LISTEN_S:g} s"
+    got = f"{'only this node' if nodes else 'no nodes'} within {LISTEN_S:g} s"
     return empty(asked, got, _why_nobody(options, probes, ignored))
 
 

@@ -203,7 +203,7 @@ class _OpenQuestion:
 
 
 class BackgroundLoop:
-    """An event loop in a thread of its own, running from construction until ``close``."""
+    """An event loop in a separate thread, running from construction until ``close``."""
 
     def __init__(self) -> None:
         import asyncio

@@ -2,7 +2,7 @@
 
 ``cluster_kit.duty`` decides who has the duty; this module connects it with the links. A candidate
 answers questions on a reserved topic, so handshakes already announce it. It asks other candidates
-whether they are free, and they answer once they are. Nodes that are no candidates only have to
+whether they are free, and they answer once they are. Nodes that are not candidates only have to
 know that this node is one: ``Switchboard.sync`` makes sure of that.
 """
 
@@ -86,7 +86,7 @@ class Candidate:
 
     def end(self) -> None:
         """Withdraw, after the work of the duty has stopped. Idempotent."""
-        if not self._has_begun:  # in a forked child, nobody may ever release the lock
+        if not self._has_begun:  # in a forked child, the lock may never be released
             return
         with self._board.lock:
             self._board.watchers.remove(self._update)
@@ -133,7 +133,7 @@ class Candidate:
         self._changed()
 
     def _on_outcome(self, link: int, outcome: Any) -> None:
-        """Note the answer of a node; the watchers' next call acts on it."""
+        """Record the answer of a node; the watchers' next call acts on it."""
         self._asked.discard(link)
         _, is_candidate = self._board.linked(self._topic).get(link, (None, False))
         if isinstance(outcome, Replied) or (isinstance(outcome, SyncDone) and not is_candidate):

@@ -1,4 +1,4 @@
-"""A lock that any thread of one process may take, except where that would deadlock."""
+"""A lock that any thread of one process may take, except if that would deadlock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Guarded:
         self.lock = threading.RLock()
 
     def check_process(self) -> None:
-        """Raise ``ClusterKitError`` in a forked child, where nobody may ever release the lock."""
+        """Raise ``ClusterKitError`` in a forked child, where the lock may never be released."""
         check_process(self._pid)
 
     @property

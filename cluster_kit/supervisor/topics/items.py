@@ -14,7 +14,7 @@ class Message:
 
     Attributes:
         sender: The node, as it introduced itself when its link came up.
-        data: What was sent, as a copy of the reader's own.
+        data: What was sent; each reader gets its own copy.
         topic: Name of the topic.
     """
 
@@ -25,7 +25,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Messages of one node are missing here; those that follow are in order again.
+    """Messages of one node are missing here; later ones are in order again.
 
     Attributes:
         sender: The node that sent them.

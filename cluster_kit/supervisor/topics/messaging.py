@@ -1,4 +1,4 @@
-"""The part of a supervisor that applications exchange messages with, and divide work by."""
+"""The methods of ``Supervisor`` that exchange messages and divide work."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Messaging:
         found = self.owners(key, 1, where=where, topology=topology)
         if not found:
             wanted = dict(where or {})
-            raise ClusterKitError(f"owner: no node here has all of {wanted!r} in its metadata")
+            raise ClusterKitError(f"owner: neither this node nor a linked one has tags {wanted!r}")
         return found[0]
 
     def owners(
@@ -96,7 +96,7 @@ class Messaging:
             key: Identifies the thing that has an owner, such as ``"user/7"``.
             n: How many owners to return.
             where: Metadata that a node must have to be an owner.
-            topology: The topology whose links count; by default those of all.
+            topology: The topology whose links count; by default all of them.
 
         Raises:
             TypeError: The key is neither text nor bytes, or ``n`` is not a positive int.

@@ -31,7 +31,7 @@ DEFAULT_MESSAGES = 10_000
 DEFAULT_BYTES = 8 * 1024 * 1024
 
 _REPORT_EACH = 64  # messages per report of progress
-_PART = 8  # a report is due after this part of the queue's bounds, too
+_PART = 8  # a report is due after this fraction of the queue's bounds, too
 _MOST_GAPS = 1024  # that can grow at a time, each of another stream
 
 log = logging.getLogger("cluster_kit.supervisor")
@@ -113,7 +113,7 @@ class TopicSubscription:
             timeout_s: How long to wait, in seconds; without limit by default.
 
         Raises:
-            TimeoutError: There was none in that time.
+            TimeoutError: No message arrived in that time.
         """
         item = self.poll()
         if item is not None:
@@ -163,7 +163,7 @@ class TopicSubscription:
         return self._closed and not self._queue
 
     def close(self) -> None:
-        """Receive no more messages; what is queued can still be read. Idempotent."""
+        """Receive no more messages; queued ones can still be read. Idempotent."""
         self._board.unsubscribe(self)
 
     def __enter__(self) -> Self:
@@ -198,7 +198,7 @@ class TopicSubscription:
         return Gap(sender=gap.sender, lost=gap.lost, topic=self.topic)
 
     def _mark_read(self, stream: IncomingStream, number: int) -> None:
-        """Note what has been read, and report it often enough that senders never stall for it."""
+        """Record reading up to ``number``; report often enough that senders never stall."""
         self._read_up_to[stream] = number
         self._unreported += 1
         unreported_bytes = self._bytes_out - self._bytes_reported
@@ -248,6 +248,6 @@ class TopicSubscription:
             self._wake()
 
     def end(self) -> None:
-        """Note that nothing more will be queued."""
+        """Record that nothing more will be queued."""
         self._closed = True
         self.wake_reader()

@@ -123,7 +123,7 @@ class Switchboard(Guarded):
             self._greetings = 0
 
     def serves(self, serving: Serving) -> None:
-        """Note that the worker has started to serve."""
+        """Record that the worker has started to serve."""
         with self.lock:
             self.boot_id = serving.boot_id
             if serving.max_message_bytes is not None:
@@ -131,7 +131,7 @@ class Switchboard(Guarded):
             self._notify_watchers()
 
     def detach(self, now_s: float) -> None:
-        """Note that the worker is dead, and its links are down."""
+        """Record that the worker is dead, and its links are down."""
         with self.lock:
             self._line = self._greet = self.boot_id = None
             self._close_links(now_s)
@@ -139,7 +139,7 @@ class Switchboard(Guarded):
         self._wake_readers()
 
     def leave(self, now_s: float) -> None:
-        """Send what is queued, then close all links; what arrives from now on is ignored."""
+        """Send the queued messages, then close all links; ignore what arrives from now on."""
         with self.lock:
             if self._messenger is not None:
                 self._messenger.close()
@@ -151,7 +151,7 @@ class Switchboard(Guarded):
         self._wake_readers()
 
     def note(self, message: Parcel | Forwarded | LinkOpened | LinkClosed, now_s: float) -> None:
-        """Process a message of the worker about its links; call ``settle`` after the last one."""
+        """Process a message of the worker about its links; call ``flush`` after the last one."""
         self._has_received = True
         with self.lock:
             match message:
@@ -168,7 +168,7 @@ class Switchboard(Guarded):
                 case LinkClosed(link=link):
                     self._close_link(link, now_s)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Send what has become due, and wake readers, if anything was noted."""
         if self._has_received:
             self._has_received = False
@@ -248,7 +248,7 @@ class Switchboard(Guarded):
     def _asked(self, asked: QuestionArrived) -> None:
         messenger, answerer = self._open_messenger(), self._router.answerer(asked.topic)
         if answerer is None:
-            messenger.decline(asked.question, "nobody answers there any more")
+            messenger.decline(asked.question, "no function answers in this topic any more")
         else:
             answerer.handle(self, messenger, asked)
 
@@ -358,10 +358,10 @@ class Switchboard(Guarded):
 
     # -- for watchers and question handlers, mostly with the lock held -----------------------------
 
-    def watch(self, look: Callable[[], None]) -> None:
-        """Call ``look`` now and on changes of ``boot_id``, ``end_reason`` and ``linked``."""
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` now and on changes of ``boot_id``, ``end_reason`` and ``linked``."""
         with self._guard():
-            self.watchers.add(look)
+            self.watchers.add(watcher)
             self.watchers.invalidate()
             self._notify_watchers()
             self._pump()

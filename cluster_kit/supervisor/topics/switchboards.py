@@ -30,7 +30,7 @@ class Switchboards:
         warn: Called with warnings.
 
     Attributes:
-        loop: The application's event loop, where coroutine functions answer; ``None`` if it has
+        loop: The application's event loop, in which coroutine functions answer; ``None`` if it has
             none.
     """
 
@@ -105,7 +105,7 @@ class Switchboards:
     # -- the application's functions ---------------------------------------------------------------
 
     def read(self, subscription: TopicSubscription, receiver: Receiver) -> None:
-        """Call ``receiver`` with each item of ``subscription``, in a thread of its own."""
+        """Call ``receiver`` with each item of ``subscription``, in a separate thread."""
         from cluster_kit.supervisor.topics.callbacks import CallbackReader
 
         reader = CallbackReader(subscription, receiver)

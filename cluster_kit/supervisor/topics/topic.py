@@ -30,7 +30,7 @@ class Topic:
     order::
 
         cache = cluster.topic("cache")
-        cache.subscribe(lambda item: print(item))  # a Message, or a Gap where some were lost
+        cache.subscribe(lambda item: print(item))  # a Message, or a Gap if some were lost
         cache.publish({"drop": "user/7"})
 
         @cache.answer
@@ -200,7 +200,7 @@ class Topic:
         """Receive messages from now on: iterate over the result, or pass a callback.
 
         Args:
-            callback: Called with each ``Message`` and ``Gap``, on a thread of its own.
+            callback: Called with each ``Message`` and ``Gap``, on a separate thread.
             max_messages: How many messages the queue holds; those that don't fit become a ``Gap``.
             max_bytes: How many bytes of encoded data it holds.
 
@@ -218,7 +218,7 @@ class Topic:
     def answer(self, function: _Function) -> _Function:
         """Answer questions with ``function``, and return it: works as a decorator.
 
-        The function is called with a ``Message``. What it returns is the answer; what it raises
+        The function is called with a ``Message``. Its return value is the answer; an exception
         becomes a ``RemoteError`` for the node that asked. A plain function runs on a pool of
         threads, a coroutine function in an event loop.
 

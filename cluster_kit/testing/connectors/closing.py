@@ -24,7 +24,7 @@ ONCE = "Each end reports it up exactly once, dialled or accepted, and down exact
 
 
 class ClosingRules(ConnectorHarness):
-    """A link serves two: it closes when neither end wants it."""
+    """A link belongs to both ends: it closes when neither end wants it."""
 
     # Closing
 
@@ -80,9 +80,7 @@ class ClosingRules(ConnectorHarness):
         await ann.links.expect("down", bob.name)
         await bob.links.expect("down", ann.name)
 
-    @contract(
-        "Want the link no longer; it closes when the peer doesn't want it either. Idempotent."
-    )
+    @contract("Stop wanting the link; it closes when the peer doesn't want it either. Idempotent.")
     async def test_disconnect_is_idempotent(self, ann: StartedNode, bob: StartedNode) -> None:
         """Disconnecting twice, or from an unknown node, reports nothing more."""
         await ann.disconnect(bob)
@@ -120,8 +118,8 @@ class ClosingRules(ConnectorHarness):
         await ann.connector.stop()
         assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
 
-    @contract("What is reported of a peer other than that it is up is reported while it is.")
-    async def test_nothing_is_reported_of_who_is_not_linked(
+    @contract("Except for ``up``, a connector reports about a peer only while its link is up.")
+    async def test_nothing_is_reported_of_an_unlinked_peer(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """Updates, round-trip times and ``leaving`` are reported between up and down only."""
@@ -212,7 +210,7 @@ class ClosingRules(ConnectorHarness):
     # Leaving
 
     @contract("A node that is about to leave keeps its links until ``stop``")
-    async def test_leaving_is_told_and_keeps_the_link(
+    async def test_leaving_is_announced_and_keeps_the_link(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """A node that is about to leave announces that, and its links stay until it stops."""
@@ -234,11 +232,11 @@ class ClosingRules(ConnectorHarness):
         assert error.retryable
         await self.no_link(ann, bob)
 
-    @contract("No link is taken any more from the start of this")
+    @contract("As soon as it is called, no new link is accepted")
     def test_no_link_outlives_stop(self) -> None:
         """A node that is stopping refuses a link, or accepts it and closes it with a goodbye.
 
-        Once it has stopped, nobody answers.
+        Once it has stopped, it no longer answers.
         """
         self.needs_links()
 

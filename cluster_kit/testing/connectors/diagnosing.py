@@ -1,4 +1,4 @@
-"""Rules on ``Connector.diagnose``; a connector that finds nothing out skips them."""
+"""Rules on ``Connector.diagnose``; skipped for a connector that returns ``None``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cluster_kit.testing.wellformed import malformed_finding
 class ConnectorDiagnosisRules(ConnectorHarness):
     """The connector that diagnoses was not started."""
 
-    @contract("Find out whether ``node`` could be linked to, without a trace in its cluster")
+    @contract("Check whether a link to ``node`` could be opened, without its cluster noticing")
     async def test_diagnosis_of_a_serving_node_leaves_no_trace(self, bob: StartedNode) -> None:
         """A node that serves is in order, and neither it nor its application notices."""
         self.needs_links()
@@ -24,17 +24,17 @@ class ConnectorDiagnosisRules(ConnectorHarness):
         await stop(bob)
         assert bob.links.reports == [], f"bob reported {bob.links.reports}"
 
-    @contract("Find out whether ``node`` could be linked to")
-    async def test_diagnosis_of_nobody_says_why(self) -> None:
-        """If nobody answers, the finding is a failure with its cause."""
+    @contract("Check whether a link to ``node`` could be opened")
+    async def test_diagnosis_of_a_missing_node_has_a_cause(self) -> None:
+        """If no node answers, the finding is a failure with its cause."""
         self.needs_links()
         finding = await self.diagnosed(
             Node(name="ghost@127.0.0.1", address=await self.closed_address())
         )
-        assert finding.outcome is Outcome.FAILED, f"nobody listens there: {finding}"
+        assert finding.outcome is Outcome.FAILED, f"nothing listens there: {finding}"
         assert finding.cause, f"the finding has no cause: {finding}"
 
-    @contract("A finding that is ``EMPTY`` where it is this very node that answers")
+    @contract("Return an ``EMPTY`` finding if this node itself answers")
     async def test_diagnosis_knows_its_own_node(self, ann: StartedNode) -> None:
         """The node that asks may be running; its own answer says nothing about others."""
         self.needs_links()
@@ -50,6 +50,6 @@ class ConnectorDiagnosisRules(ConnectorHarness):
             ),
         )
         if finding is None:
-            pytest.skip("Connector.diagnose finds nothing out")
+            pytest.skip("Connector.diagnose returned None: the connector can't check nodes")
         assert not (fault := malformed_finding(finding)), fault
         return finding

@@ -85,14 +85,14 @@ class ConnectorHarness:
         All instances of one test must be able to reach each other, and be independent of earlier
         tests: if they need a directory or a port, take a fresh one in a fixture. An instance that
         was not started must survive pickling, as in a configuration, since peers that crash are
-        started in a process of their own.
+        started in a separate process.
         """
         raise NotImplementedError("override 'make_connector'")
 
     def make_node(self, basename: str) -> Node:
         """Return a node, before its connector starts; the suite adds the boot.
 
-        The host of its name must lead to this machine, and be one where the connector can serve.
+        The host of its name must lead to this machine, and be one at which the connector can serve.
         The node needs some metadata.
         """
         return Node(name=f"{basename}@127.0.0.1", metadata={"set by": basename})
@@ -102,7 +102,7 @@ class ConnectorHarness:
         return RecordingLinks(fence=fence, boot_id=boot_id, deadline_s=self.deadline_s)
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
-        """Run one scenario to its end in an event loop of its own; every rule runs through here.
+        """Run one scenario to its end in a separate event loop; every rule runs through here.
 
         An override raises what the scenario raises, and leaves no task behind.
         """
@@ -132,7 +132,7 @@ class ConnectorHarness:
     def peer_apart(
         self, basename: str, *, dial: Node | None = None
     ) -> AbstractAsyncContextManager[PeerApart]:
-        """Start a peer that can crash and freeze, by default in a process of its own.
+        """Start a peer that can crash and freeze, by default in a separate process.
 
         Args:
             basename: The name of its node, without the host.
@@ -191,14 +191,14 @@ class ConnectorHarness:
             yield bob
 
     async def closed_address(self) -> str:
-        """Return an address at which nobody listens any more."""
+        """Return an address at which nothing listens any more."""
         async with self.started("ghost") as ghost:
             return ghost.address
 
     def strangers(self, like: StartedNode) -> StrangerFactory:
         """Return what opens raw connections like those of ``like``, or skip the rule."""
         if not self.has_strangers:
-            pytest.skip("has_strangers is false: nobody but a connector can open a connection")
+            pytest.skip("has_strangers is false: only a connector can open a connection")
         default, own = ConnectorHarness, type(self)
         is_tcp = own.dial_raw is default.dial_raw or own.listen_raw is default.listen_raw
         if is_tcp and host_and_port(like.node.address) is None:

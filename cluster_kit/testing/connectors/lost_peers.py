@@ -13,13 +13,13 @@ from cluster_kit.testing.listener import attend
 from cluster_kit.testing.rules import contract
 
 LONG = 1.2  # times silence_s, so that a silent peer would have been reported
-LATE = 2.0  # times silence_s: the last heartbeat was under way, and checks are periodic
+LATE = 2.0  # times silence_s: the last heartbeat was still in transit, and checks are periodic
 
 each_way = pytest.mark.parametrize("opened", ["dialled", "accepted"])
 
 
 class LostPeerRules(ConnectorHarness):
-    """The peer runs in a process of its own, which is killed or stopped."""
+    """The peer runs in a separate process, which is killed or stopped."""
 
     @each_way
     @contract(
@@ -62,13 +62,13 @@ class LostPeerRules(ConnectorHarness):
         )
 
     @contract(
-        "Late is not dead: before it judges, a connector reads what is pending, and allows for its "
-        "own delay."
+        "Before it declares a peer silent, a connector reads what is pending and allows for its "
+        "own delays."
     )
-    async def test_a_stall_of_its_own_is_no_silence(
+    async def test_its_own_stall_is_not_silence_of_the_peer(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
-        """A node whose own event loop was stalled, or whose machine slept, loses nobody."""
+        """A node whose own event loop was stalled, or whose machine slept, loses no link."""
         self.needs_links()
         await ann.connect(bob)
         await bob.links.expect("up", ann.name)

@@ -30,19 +30,19 @@ GREETED = (
     "the connector sends ``links.greeting`` in its handshakes, passes the peer's on by ``links.up``"
 )
 HANDSHAKE = "each handshake sends the greeting of its own moment"
-WHOLE = "What is sent arrives whole and in order, or not at all where the link goes down."
+WHOLE = "Payloads arrive whole and in order or, if the link goes down, not at all."
 ONE = "A linked node sent ``payload``: in the order sent, each once, and none after ``down``."
 NO_LINK = "There is no such link, or it is lost."
-ALONE = "A peer that reads nothing delays only what is sent to itself, and never a sign of life."
+ALONE = "A peer that doesn't read delays only payloads to itself, and never heartbeats."
 
 
 class MessageRules(ConnectorHarness):
-    """Greetings and payloads arrive, and a peer that doesn't read harms nobody else."""
+    """Greetings and payloads arrive, and a peer that doesn't read harms no other."""
 
     # Greeting
 
     @contract("The peer's own greeting; ``None`` where this link can't carry messages.")
-    async def test_a_link_without_messages_says_so(
+    async def test_a_link_without_messages_has_no_greeting(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """The greeting is ``None``, not empty, if and only if the link can't carry messages."""
@@ -77,7 +77,7 @@ class MessageRules(ConnectorHarness):
         await self.greeted(ann, bob)
 
     @contract(HANDSHAKE)
-    async def test_each_handshake_has_the_greeting_of_its_moment(
+    async def test_each_handshake_sends_the_current_greeting(
         self, ann: StartedNode, bob: StartedNode, cat: StartedNode
     ) -> None:
         """A changed greeting is sent in the next handshake, even an empty one."""
@@ -119,12 +119,12 @@ class MessageRules(ConnectorHarness):
         """Payloads of any bytes and length arrive in both directions, in order, each once."""
         self.needs_messages()
         await self.both_up(ann, bob)
-        said = [bytes([number]) * size for number in range(ROUNDS) for size in SIZES]
-        await asyncio.gather(send(ann, bob, said), send(bob, ann, said[::-1]))
-        await self.got(bob, ann, said)
-        await self.got(ann, bob, said[::-1])
+        payloads = [bytes([number]) * size for number in range(ROUNDS) for size in SIZES]
+        await asyncio.gather(send(ann, bob, payloads), send(bob, ann, payloads[::-1]))
+        await self.got(bob, ann, payloads)
+        await self.got(ann, bob, payloads[::-1])
         await self.exchange_updates(ann, bob)
-        assert len(bob.links.of("message")) == len(ann.links.of("message")) == len(said), (
+        assert len(bob.links.of("message")) == len(ann.links.of("message")) == len(payloads), (
             "a payload arrived twice"
         )
 
@@ -152,7 +152,7 @@ class MessageRules(ConnectorHarness):
             assert not stray, f"{one.name} reported messages while {other.name} was not linked"
 
     @contract(NO_LINK)
-    async def test_who_is_not_linked_is_sent_nothing(
+    async def test_send_without_a_link_is_a_connect_error(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """``send`` to a node that is not linked raises ``ConnectError``.
@@ -184,7 +184,7 @@ class MessageRules(ConnectorHarness):
     # A peer that doesn't read
 
     @contract(ALONE)
-    async def test_who_does_not_read_holds_up_only_what_is_sent_to_it(
+    async def test_a_peer_that_does_not_read_delays_no_other(
         self, ann: StartedNode, cat: StartedNode
     ) -> None:
         """``send`` to a frozen peer waits, so that nothing piles up, and can be cancelled.
@@ -196,8 +196,8 @@ class MessageRules(ConnectorHarness):
             await self.both_up(ann, cat)
             bob.freeze()
             stuck = await self.stuck(ann, bob)
-            said = [bytes([number]) * size for number in range(3) for size in SIZES]
-            sending = asyncio.create_task(send(ann, cat, said))
+            payloads = [bytes([number]) * size for number in range(3) for size in SIZES]
+            sending = asyncio.create_task(send(ann, cat, payloads))
             await asyncio.wait(
                 [sending, stuck], timeout=self.deadline_s, return_when=asyncio.FIRST_COMPLETED
             )
@@ -205,13 +205,13 @@ class MessageRules(ConnectorHarness):
             assert not stuck.done(), (
                 f"send to {cat.name} waited until the link to {bob.node.key} was lost"
             )
-            await self.got(cat, ann, said)
+            await self.got(cat, ann, payloads)
             stuck.cancel()
             await asyncio.wait([stuck], timeout=self.deadline_s)
             assert stuck.done(), "send was cancelled, and still runs"
 
     @contract(NO_LINK)
-    async def test_what_waits_fails_when_the_link_is_lost(self, ann: StartedNode) -> None:
+    async def test_a_waiting_send_fails_when_the_link_is_lost(self, ann: StartedNode) -> None:
         """``send`` that waits for a frozen peer fails when the link is lost."""
         self.needs_messages()
         async with self.linked_apart(ann) as bob:

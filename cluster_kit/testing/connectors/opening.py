@@ -59,8 +59,8 @@ class OpeningRules(ConnectorHarness):
         assert ann.links.ups_and_downs(bob.name) == ["up"]
         assert bob.links.ups_and_downs(ann.name) == ["up"]
 
-    @contract("A link to ``node``, as it introduced itself, is up")
-    async def test_both_ends_are_told_who_the_peer_is(
+    @contract("The peer as it introduced itself, whether dialled or accepted.")
+    async def test_both_ends_report_the_peer_as_it_introduced_itself(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
         """The accepting end learns name, address, metadata and boot, too.
@@ -107,8 +107,8 @@ class OpeningRules(ConnectorHarness):
     # Failing to open
 
     @contract("``reason`` says why not, ``retryable`` whether to try again soon")
-    async def test_nobody_there_is_worth_another_try(self, ann: StartedNode) -> None:
-        """If nobody listens, the ``ConnectError`` is retryable and names the peer."""
+    async def test_connect_to_a_closed_port_is_retryable(self, ann: StartedNode) -> None:
+        """If nothing listens, the ``ConnectError`` is retryable and names the peer."""
         self.needs_links()
         error = await self.refusal(
             ann, Node(name="ghost@127.0.0.1", address=await self.closed_address())
@@ -122,7 +122,7 @@ class OpeningRules(ConnectorHarness):
         self.needs_links()
         await self.refusal(ann, Node(name="ghost@127.0.0.1"))
 
-    @contract("A peer of another name than ``node.name`` is ``NAME``")
+    @contract("The reason is ``NAME`` if the peer is not called ``node.name``")
     async def test_another_name_than_expected_is_refused(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
@@ -134,7 +134,7 @@ class OpeningRules(ConnectorHarness):
         assert bob.name in str(error), f"the message lacks the peer's name: {error}"
         await self.no_link(ann, bob)
 
-    @contract("An attempt that failed leaves no wish and no connection behind")
+    @contract("A failed attempt leaves neither a connection nor a pending request behind")
     async def test_refused_connect_leaves_nothing_behind(
         self, ann: StartedNode, bob: StartedNode
     ) -> None:
@@ -148,7 +148,7 @@ class OpeningRules(ConnectorHarness):
                     "the peer isn't refused; test_another_name_than_expected_is_refused covers that"
                 )
 
-    @contract("this very node ``SELF``")
+    @contract("``SELF`` if the dial led back to this node")
     async def test_own_address_is_known_as_self(self, ann: StartedNode) -> None:
         """A node that dials itself recognises itself."""
         self.needs_links()
@@ -177,7 +177,8 @@ class OpeningRules(ConnectorHarness):
 
     @pytest.mark.parametrize("linked", [0, 1], ids=["older", "newer"])
     @contract(
-        "a node whose name another live one has, which the peer is linked to, gets ``NameConflict``"
+        "If the peer is linked to another live process with this node's name, the error is "
+        "``NameConflict``"
     )
     async def test_of_two_live_nodes_of_one_name_the_linked_one_keeps_its_link(
         self, linked: int

@@ -172,7 +172,7 @@ def _location_of(connector: Connector) -> ModuleLocation:
 async def peer_process(
     connector: Connector, local: Node, *, dial: Node | None, keyring: Keyring | None = None
 ) -> AsyncIterator[PeerApart]:
-    """Run ``connector`` as ``local`` in a process of its own, and kill it at the end."""
+    """Run ``connector`` as ``local`` in a separate process, and kill it at the end."""
     location = _location_of(connector)
     command = (sys.executable, "-m", "cluster_kit.testing.processes.peer")
     pipe = asyncio.subprocess.PIPE
@@ -185,7 +185,7 @@ async def peer_process(
         async with asyncio.timeout(DEADLINE_S):
             answer = await process.stdout.readline()
         assert answer, (
-            f"{local.key} did not start in a process of its own; see standard error for the reason"
+            f"{local.key} did not start in a separate process; see standard error for the reason"
         )
         yield _PeerProcess(pickle.loads(bytes.fromhex(answer.decode())), process)  # noqa: S301 - our own child wrote it
     finally:

@@ -42,7 +42,7 @@ class ServingRules(ConnectorHarness):
         await ann.connector.stop()
         await ann.connector.stop()
 
-    @contract("no task, thread, process, socket or file is left at its end")
+    @contract("when it returns, no task, thread, process, socket or file is left")
     async def test_stop_leaves_nothing_behind(self) -> None:
         """Neither end of a link leaves a task, thread, process, socket or file."""
         async with (

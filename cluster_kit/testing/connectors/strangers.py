@@ -30,7 +30,7 @@ STOPPED_S = 1.0
 
 every_garbage = pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 
-UNREADABLE = "what can't be read costs its own connection, nothing else"
+UNREADABLE = "let malformed input close its own connection only"
 
 
 class StrangerRules(ConnectorHarness):
@@ -91,8 +91,8 @@ class StrangerRules(ConnectorHarness):
             await one.links.expect("down", other.name, deadline_s=self.silence_s)
             await other.links.expect("down", one.name, deadline_s=self.silence_s)
 
-    @contract("it is up once both ends have introduced themselves and the dialler has confirmed")
-    async def test_a_stranger_that_says_nothing_is_no_link(self, ann: StartedNode) -> None:
+    @contract("it is up once both have introduced themselves and the dialler has confirmed")
+    async def test_a_mute_stranger_is_not_linked(self, ann: StartedNode) -> None:
         """A mute connection is not a link, and ``stop`` closes it."""
         self.needs_links()
         strangers = self.strangers(ann)
@@ -105,10 +105,10 @@ class StrangerRules(ConnectorHarness):
             await strangers.until_closed(reader)
 
     @contract(
-        "A stranger that opens a connection and says nothing is hung up on in bounded time, and "
-        "holds up nobody."
+        "A connection whose peer stays silent instead of introducing itself is closed in bounded "
+        "time, and delays no other."
     )
-    async def test_a_mute_stranger_is_hung_up_on(self, ann: StartedNode) -> None:
+    async def test_a_mute_stranger_is_disconnected(self, ann: StartedNode) -> None:
         """Otherwise strangers could take up all connections that a process may have."""
         self.needs_links()
         strangers = replace(self.strangers(ann), deadline_s=self.silence_s + self.deadline_s)
@@ -116,10 +116,10 @@ class StrangerRules(ConnectorHarness):
             await strangers.until_closed(reader)
 
     @contract(
-        "A stranger that opens a connection and says nothing is hung up on in bounded time, and "
-        "holds up nobody."
+        "A connection whose peer stays silent instead of introducing itself is closed in bounded "
+        "time, and delays no other."
     )
-    def test_a_mute_stranger_holds_up_nobody(self) -> None:
+    def test_a_mute_stranger_delays_no_other(self) -> None:
         """Others can link while a stranger has not introduced itself."""
         self.needs_links()
         outcomes: list[bool] = []
@@ -138,8 +138,8 @@ class StrangerRules(ConnectorHarness):
             "a node that dialled after a mute stranger was linked only once it had gone"
         )
 
-    @contract("every length is bounded before it is believed")
-    async def test_who_never_comes_to_an_end_is_not_listened_to(self, ann: StartedNode) -> None:
+    @contract("check each length before relying on it")
+    async def test_endless_input_is_not_read(self, ann: StartedNode) -> None:
         """A stranger can send more than fits in memory.
 
         The connector closes the connection, or stops reading from it.

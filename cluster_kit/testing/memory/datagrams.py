@@ -173,9 +173,7 @@ class MemoryDatagrams(Datagrams):
 def deliver(arrivals: Sequence[Arrival]) -> None:
     """Deliver all that arrives at one moment, without a turn of the event loop for each receiver.
 
-    Nearly all receive the same datagrams, so the batch of those is built only once.
-
-    Nearly all hear the same, so that is put together once.
+    Nearly all receive the same datagrams, so that batch is built only once.
     """
     crowd = max((audience.members for audience, _ in arrivals), key=len)
     common = _batch_of(datagram for audience, datagram in arrivals if audience.members is crowd)
@@ -192,7 +190,7 @@ def deliver(arrivals: Sequence[Arrival]) -> None:
 def _other_inboxes(
     arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]
 ) -> dict[MemoryDatagrams, list[Datagram]]:
-    """Return what arrives at those that don't receive exactly what ``crowd`` does."""
+    """Return the arrivals at members that don't receive exactly what ``crowd`` does."""
     inboxes: dict[MemoryDatagrams, list[Datagram]] = {}
     for audience, _ in arrivals:
         others = audience.excluded if audience.members is crowd else audience.each()

@@ -18,7 +18,7 @@ def _check_rate(rate: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Lose packets; those of streams are sent again.
+    """Lose packets; streams retransmit theirs.
 
     Attributes:
         rate: The fraction that is lost, from 0 to 1.
@@ -63,7 +63,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Reorder:
-    """Let datagrams fall behind later ones; streams don't notice.
+    """Deliver datagrams out of order; streams don't notice.
 
     Attributes:
         rate: The fraction that falls behind, from 0 to 1.
@@ -80,12 +80,12 @@ class Reorder:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Let nothing pass. Streams stay open, and TCP retransmits until the end of the cut."""
+    """Block all packets. Streams stay open, and TCP retransmits until the end of the cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Refuse new streams, like a host where nobody listens."""
+    """Refuse new streams, like a host without a listener."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class BlackHole:
 
 @dataclass(frozen=True, slots=True)
 class SlowReader:
-    """Let the target read its streams slowly, so that data piles up at the sender.
+    """Make the target read its streams slowly, so that data piles up at the sender.
 
     Attributes:
         bytes_per_s: How fast the target reads each stream.

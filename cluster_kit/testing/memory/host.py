@@ -44,7 +44,7 @@ def plain(address: str) -> str:
     """Return the canonical form of an IP address, without a scope.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not an address.
     """
     return str(ip_address(address.partition("%")[0]))
 
@@ -96,7 +96,7 @@ class MemoryHost(Network):
 
     Attributes:
         network: The network of all hosts.
-        addresses: Its addresses, without those of loopback.
+        addresses: Its addresses, without loopback addresses.
         clock: Its clock; the wall clock can be moved.
         traffic: What it sent and received.
     """

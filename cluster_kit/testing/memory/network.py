@@ -133,7 +133,7 @@ class MemoryNetwork:
         ]
         if taken or not own:
             raise ValueError(
-                "memory network: a host needs addresses of its own, not "
+                "memory network: a host needs unique addresses, not "
                 f"{', '.join(taken) or 'none at all'}"
             )
         added = MemoryHost(self, own, random=partial(self.random, own[0]))

@@ -273,7 +273,7 @@ class MemoryStream(Stream):
         self._ready()
 
     def _refuse(self, size_bytes: int) -> None:
-        """Answer bytes that nobody reads: by a reset if this end is gone, else by dropping them."""
+        """Answer bytes that are not read: by a reset if this end is gone, else by dropping them."""
         if self._has_ended:
             self._reset_peer()
         else:

@@ -1,4 +1,4 @@
-"""Rules on the backlog of a stream: what was sent and could not be transmitted yet."""
+"""Rules on the backlog of a stream: the bytes that were sent and are not transmitted yet."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from cluster_kit.testing.rules import contract
 
 MANY_BULKS = 64  # more than a system transmits at once
 
-RELIEVED = "``unsent_bytes`` is 0 again; not called once the stream is closing."
+RELIEVED = "Called when ``unsent_bytes`` is 0 again, unless the stream is closing."
 
 
 class BacklogRules(NetworkHarness):
     """The backlog is kept and counted, and the sender is notified when it is gone."""
 
     @contract("How many bytes are held here until the connection takes more.")
-    async def test_what_nobody_reads_is_counted_as_unsent(self, ann: Network, bob: Network) -> None:
+    async def test_unread_bytes_count_as_unsent(self, ann: Network, bob: Network) -> None:
         """``unsent_bytes`` grows while the other end doesn't read, and is 0 when it has."""
         async with self.pair(ann, bob) as (ours, theirs):
             assert ours.unsent_bytes == 0
@@ -27,7 +27,9 @@ class BacklogRules(NetworkHarness):
             )
 
     @contract(RELIEVED)
-    async def test_who_sends_is_told_when_all_is_taken(self, ann: Network, bob: Network) -> None:
+    async def test_relieved_is_called_when_the_backlog_is_gone(
+        self, ann: Network, bob: Network
+    ) -> None:
         """``relieved`` is called each time that the backlog is gone, never within ``send``."""
         async with self.pair(ann, bob) as (ours, theirs):
             sender = self.reader(ours)
@@ -49,7 +51,7 @@ class BacklogRules(NetworkHarness):
             )
 
     @contract(RELIEVED)
-    async def test_who_closes_is_not_told_what_is_taken(self, ann: Network, bob: Network) -> None:
+    async def test_relieved_is_not_called_after_closing(self, ann: Network, bob: Network) -> None:
         """After ``close`` or ``abort``, only ``lost`` is called."""
         for ends in (Stream.close, Stream.abort):
             async with self.pair(ann, bob) as (ours, theirs):

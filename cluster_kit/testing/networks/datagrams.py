@@ -18,14 +18,16 @@ class DatagramRules(NetworkHarness):
     """Datagrams reach a group or one address, and may be lost."""
 
     @contract("Call ``hear`` with the datagrams to the group or to ``here``")
-    async def test_a_group_is_heard_by_all_who_joined(self, ann: Network, bob: Network) -> None:
+    async def test_all_members_receive_datagrams_to_the_group(
+        self, ann: Network, bob: Network
+    ) -> None:
         """All members receive what is sent to the group, on any machine, from the own address."""
         async with self.group(ann, ann, bob) as (sender, beside, across):
             for receiver in (beside, across):
                 assert set(await self.deliver(sender, b"all", receiver)) == {sender.here}
 
     @contract("Call ``hear`` with the datagrams to the group or to ``here``")
-    async def test_each_datagram_is_heard_by_itself(self, ann: Network, bob: Network) -> None:
+    async def test_datagrams_are_neither_joined_nor_split(self, ann: Network, bob: Network) -> None:
         """Datagrams that are sent right after each other are neither joined nor split."""
         async with self.group(ann, bob) as (sender, receiver):
             sent = [bytes([number]) * number for number in (MAX_BYTES, 1, 2, 50)]
@@ -33,16 +35,16 @@ class DatagramRules(NetworkHarness):
                 sender.send(data)
             await self.deliver(sender, sent[-1], receiver)
             odd = [data for data, _ in receiver.heard if data not in sent]
-            assert not odd, f"datagrams were received that nobody had sent: {odd}"
+            assert not odd, f"datagrams were received that were not sent: {odd}"
 
     @contract("A sender receives its own datagrams to the group.")
-    async def test_a_sender_hears_itself(self, ann: Network) -> None:
+    async def test_a_sender_receives_its_own_datagrams(self, ann: Network) -> None:
         """A sender is a member of its group."""
         async with self.group(ann) as (member,):
             assert set(await self.deliver(member, b"me", member)) == {member.here}
 
     @contract("Sends and receives datagrams of one group")
-    async def test_another_group_is_not_heard(self, ann: Network) -> None:
+    async def test_another_group_is_separate(self, ann: Network) -> None:
         """Groups at different ports are separate."""
         async with self.group(ann) as (foreigner,), self.group(ann) as (member,):
             foreigner.send(b"foreign")
@@ -51,7 +53,7 @@ class DatagramRules(NetworkHarness):
 
     @contract(OWN)
     async def test_the_own_address_leads_to_one_only(self, ann: Network, bob: Network) -> None:
-        """What is sent to an own address is received there only, even by processes of one host."""
+        """Datagrams to an own address are received there only, even by processes of one host."""
         async with self.group(ann, ann, bob) as (beside, receiver, sender):
             sources = await self.deliver(sender, b"for you", receiver, receiver.here)
             assert set(sources) == {sender.here}
@@ -61,9 +63,7 @@ class DatagramRules(NetworkHarness):
             )
 
     @contract(OWN)
-    async def test_an_answer_reaches_who_sent_to_the_group(
-        self, ann: Network, bob: Network
-    ) -> None:
+    async def test_an_answer_reaches_the_sender(self, ann: Network, bob: Network) -> None:
         """The sender of a datagram receives answers at the address from which it came."""
         async with self.group(ann, bob) as (asking, answering):
             (source, *_) = await self.deliver(asking, b"who is there?", answering)
@@ -71,7 +71,7 @@ class DatagramRules(NetworkHarness):
             assert set(sources) == {answering.here}
 
     @contract("One that is longer than ``max_bytes`` is cut to one byte more.")
-    async def test_of_what_is_too_long_one_byte_more_is_given(self, ann: Network) -> None:
+    async def test_a_datagram_that_is_too_long_is_cut(self, ann: Network) -> None:
         """A datagram of ``max_bytes`` arrives whole."""
         async with self.group(ann) as (member,):
             await self.deliver(member, bytes(MAX_BYTES), member)
@@ -81,7 +81,7 @@ class DatagramRules(NetworkHarness):
             assert size_bytes == MAX_BYTES + 1, f"it was cut to {size_bytes} bytes"
 
     @contract(PAUSE)
-    async def test_nothing_is_heard_before_listen_and_while_paused(
+    async def test_nothing_is_received_before_listen_and_while_paused(
         self, ann: Network, bob: Network
     ) -> None:
         """Datagrams wait until ``listen``, at first and after ``pause``."""
@@ -107,7 +107,7 @@ class DatagramRules(NetworkHarness):
             late.close()
 
     @contract("A later call replaces ``hear``.")
-    async def test_of_several_listeners_the_last_one_hears(self, ann: Network) -> None:
+    async def test_the_last_of_several_listeners_receives(self, ann: Network) -> None:
         """A second ``listen`` replaces the first one."""
         async with self.group(ann) as (member,):
             latter = DatagramRecorder(self.deadline_s)
@@ -116,7 +116,9 @@ class DatagramRules(NetworkHarness):
             assert not member.heard, f"the former callback is still called: {member}"
 
     @contract(PAUSE)
-    async def test_pausing_while_hearing_ends_the_hearing(self, ann: Network, bob: Network) -> None:
+    async def test_pausing_while_receiving_stops_receiving(
+        self, ann: Network, bob: Network
+    ) -> None:
         """After ``pause`` within ``hear``, datagrams wait until ``listen``."""
         async with self.group(ann, bob) as (sender, witness):
             pausing = await bob.join(witness.group, max_bytes=MAX_BYTES)
@@ -144,7 +146,7 @@ class DatagramRules(NetworkHarness):
             pausing.close()
 
     @contract("Leave the group, and release everything. Idempotent.")
-    async def test_nothing_is_heard_after_close(self, ann: Network, bob: Network) -> None:
+    async def test_no_datagram_is_received_after_close(self, ann: Network, bob: Network) -> None:
         """A member that closed, even twice, receives nothing."""
         async with self.group(ann, bob, bob) as (sender, witness, closed):
             await self.deliver(sender, b"before", closed)
@@ -155,7 +157,7 @@ class DatagramRules(NetworkHarness):
             assert len(closed.heard) == count, f"received after close: {closed}"
 
     @contract("Send to one address, without notice of failure")
-    async def test_a_datagram_that_nobody_takes_is_lost_silently(
+    async def test_a_datagram_without_a_receiver_is_lost_silently(
         self, ann: Network, bob: Network
     ) -> None:
         """Sending to a dead or impossible address raises nothing, and the group still works."""
@@ -168,7 +170,7 @@ class DatagramRules(NetworkHarness):
             await self.deliver(member, b"heard", member)
 
     @contract(NO_PORT)
-    async def test_joining_at_a_port_that_cannot_be_is_told(self, ann: Network) -> None:
+    async def test_joining_at_a_port_out_of_range_fails(self, ann: Network) -> None:
         """Joining a group at a port out of range fails as ``failed``."""
         for port in IMPOSSIBLE_PORTS:
             group = self.make_group(port, self.address)
@@ -176,7 +178,7 @@ class DatagramRules(NetworkHarness):
             assert error.fault is NetworkFault.FAILED, f"join at port {port}: {error.fault!r}"
 
     @contract(NOT_OURS)
-    async def test_joining_at_a_foreign_address_is_told(self, ann: Network) -> None:
+    async def test_joining_at_a_foreign_address_fails(self, ann: Network) -> None:
         """Joining a group at an address of another machine fails as ``not ours``."""
         group = self.make_group(await self.free_port(ann, self.address), self.foreign_address)
         joining = ann.join(group, max_bytes=MAX_BYTES)

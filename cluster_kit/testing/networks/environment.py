@@ -35,7 +35,7 @@ class EnvironmentRules(NetworkHarness):
     # Names and addresses
 
     @contract("an address, which is returned as it is")
-    async def test_an_address_stands_for_itself(self, ann: Network) -> None:
+    async def test_an_address_resolves_to_itself(self, ann: Network) -> None:
         """An address resolves to itself, and to nothing in the other version of IP."""
         assert list(await ann.resolve(self.other_address)) == [self.other_address]
         assert list(await ann.resolve(self.other_address, version=4)) == [self.other_address]
@@ -56,7 +56,7 @@ class EnvironmentRules(NetworkHarness):
         )
 
     @contract("The host name has no address, or it can't be looked up.")
-    async def test_an_unknown_name_is_told(self, ann: Network) -> None:
+    async def test_an_unknown_name_fails(self, ann: Network) -> None:
         """A name without an address fails as ``no such name``, with a message of one line."""
         error = await self.refusal(
             ann.resolve("no-such-host.invalid"), "look-up of a name that doesn't exist"
@@ -98,7 +98,7 @@ class EnvironmentRules(NetworkHarness):
         assert ann.clock.wall_s() > wall_s
 
     @contract("a source of randomness for ``concern`` alone")
-    async def test_each_concern_has_randomness_of_its_own(self, ann: Network) -> None:
+    async def test_each_concern_has_separate_randomness(self, ann: Network) -> None:
         """Each concern has its own source of randomness."""
         one, other = ann.random("one concern"), ann.random("another concern")
         assert isinstance(one, Random)

@@ -168,7 +168,7 @@ class NetworkHarness:
         return Group("239.192.7.7", port, via=address, heard_on=address)
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
-        """Run one scenario to its end in an event loop of its own; every rule runs through here."""
+        """Run one scenario to its end in a separate event loop; every rule runs through here."""
         run_to_end(scenario, self.deadline_s)
 
     def play(self, rule: Callable[..., Awaitable[None]], *machines: str) -> None:

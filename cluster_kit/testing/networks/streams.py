@@ -16,7 +16,7 @@ CLOSE_LISTENER = (
     "Accept no more, abort the streams not passed on, and wait for their end. Idempotent."
 )
 START = "Start to receive, but never within this call; until then, bytes and the end wait."
-LOST = "called exactly once, as the last."
+LOST = "Called exactly once, as the last, when the stream has ended, whichever end closed it."
 
 
 class StreamRules(NetworkHarness):
@@ -33,30 +33,30 @@ class StreamRules(NetworkHarness):
             assert ours.there.host == self.other_address
 
     @contract("Where it listens, with the actual port.")
-    async def test_the_listener_tells_the_port_that_it_was_given(self, bob: Network) -> None:
+    async def test_the_listener_reports_its_actual_port(self, bob: Network) -> None:
         """With port 0 the system chooses a port, which ``here`` contains."""
         async with self.serving(bob) as (listener, _):
             assert listener.here.host == self.other_address
             assert listener.here.port > 0
 
     @contract("Nobody listens at the address.")
-    async def test_nobody_listening_is_refused(self, ann: Network, bob: Network) -> None:
-        """A dial to an address where nobody listens fails as ``refused``."""
+    async def test_dialling_a_closed_port_is_refused(self, ann: Network, bob: Network) -> None:
+        """A dial to an address where nothing listens fails as ``refused``."""
         to = Endpoint(self.other_address, await self.free_port(bob, self.other_address))
-        error = await self.refusal(ann.dial(to), f"dial to {to}, where nobody listens")
+        error = await self.refusal(ann.dial(to), f"dial to {to}, where nothing listens")
         assert error.fault is NetworkFault.REFUSED, (
-            f"nobody listens at {to}, but the fault is {error.fault!r}"
+            f"nothing listens at {to}, but the fault is {error.fault!r}"
         )
 
     @contract("Another program uses the port exclusively.")
-    async def test_a_port_in_use_is_told(self, bob: Network) -> None:
+    async def test_listening_on_a_port_in_use_fails(self, bob: Network) -> None:
         """A second listener at one address and port fails as ``in use``."""
         async with self.serving(bob) as (listener, _):
             error = await self.refusal(bob.listen(listener.here), "listen at a port in use")
             assert error.fault is NetworkFault.IN_USE
 
     @contract(NOT_OURS)
-    async def test_listening_at_a_foreign_address_is_told(self, ann: Network) -> None:
+    async def test_listening_at_a_foreign_address_fails(self, ann: Network) -> None:
         """Listening at an address of another machine fails as ``not ours``."""
         error = await self.refusal(
             ann.listen(Endpoint(self.foreign_address, 0)), "listen at a foreign address"
@@ -64,7 +64,7 @@ class StreamRules(NetworkHarness):
         assert error.fault is NetworkFault.NOT_OURS
 
     @contract(NO_PORT)
-    async def test_a_port_that_cannot_be_is_told(self, ann: Network, bob: Network) -> None:
+    async def test_a_port_out_of_range_fails(self, ann: Network, bob: Network) -> None:
         """Dialling and listening at a port out of range fail as ``failed``."""
         for port in IMPOSSIBLE_PORTS:
             for what, name in ((ann.dial, "dial"), (bob.listen, "listen")):
@@ -117,7 +117,7 @@ class StreamRules(NetworkHarness):
             theirs.abort()
 
     @contract(CLOSE_LISTENER)
-    async def test_a_closed_listener_aborts_what_it_did_not_hand_over(
+    async def test_a_closed_listener_aborts_unaccepted_streams(
         self, ann: Network, bob: Network
     ) -> None:
         """A stream that was not accepted by the application ends when the listener closes."""
@@ -149,9 +149,7 @@ class StreamRules(NetworkHarness):
     # Sending and receiving
 
     @contract("Send ``data`` in order, without waiting")
-    async def test_what_is_sent_comes_in_whole_and_in_order(
-        self, ann: Network, bob: Network
-    ) -> None:
+    async def test_bytes_arrive_whole_and_in_order(self, ann: Network, bob: Network) -> None:
         """All bytes arrive in order, both ways."""
         async with self.pair(ann, bob) as ends:
             readers = [self.reader(end) for end in ends]
@@ -162,7 +160,7 @@ class StreamRules(NetworkHarness):
             whole = b"".join((*parts, BULK))
             for reader in readers:
                 assert await reader.got(len(whole)) == whole, (
-                    "the bytes received are not those that were sent"
+                    "the bytes received differ from the bytes sent"
                 )
 
     @contract(START)
@@ -178,7 +176,7 @@ class StreamRules(NetworkHarness):
             assert await reader.got(5) == b"early"
 
     @contract(START)
-    async def test_the_end_is_not_told_before_start(self, ann: Network, bob: Network) -> None:
+    async def test_the_end_is_not_reported_before_start(self, ann: Network, bob: Network) -> None:
         """A stream that ended before ``start`` first delivers its bytes, then calls ``lost``."""
         async with self.pair(ann, bob) as (ours, theirs):
             closing = self.reader(ours)
@@ -227,7 +225,7 @@ class StreamRules(NetworkHarness):
             assert len(closer.data) == closer.bytes_at_close, "bytes were received after close"
 
     @contract(LOST)
-    async def test_the_end_is_told_once_to_who_closes(self, ann: Network, bob: Network) -> None:
+    async def test_close_reports_the_end_once(self, ann: Network, bob: Network) -> None:
         """``lost`` is called once, as the last, never within ``close``."""
         async with self.pair(ann, bob) as (ours, theirs):
             reader, other = self.reader(ours), self.reader(theirs)
@@ -240,7 +238,7 @@ class StreamRules(NetworkHarness):
             await self._only_one_end(ann, bob, reader, other)
 
     @contract(LOST)
-    async def test_the_end_is_told_once_to_who_aborts(self, ann: Network, bob: Network) -> None:
+    async def test_abort_reports_the_end_once(self, ann: Network, bob: Network) -> None:
         """``abort`` ends a stream at once, even one with unsent bytes.
 
         ``lost`` is called once at each end, never within ``abort``.
@@ -258,7 +256,7 @@ class StreamRules(NetworkHarness):
             await self._only_one_end(ann, bob, reader, self.reader(theirs))
 
     @contract(LOST)
-    async def test_the_end_is_told_when_the_other_end_closes(
+    async def test_the_end_is_reported_when_the_other_end_closes(
         self, ann: Network, bob: Network
     ) -> None:
         """When the other end closes, ``lost`` is called once, and sending does nothing."""

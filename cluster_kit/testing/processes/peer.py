@@ -1,4 +1,4 @@
-"""A connector in a process of its own: ``python -m cluster_kit.testing.processes.peer``.
+"""A connector in a separate process: ``python -m cluster_kit.testing.processes.peer``.
 
 It reads two pickled lines from standard input: the ``ModuleLocation``, then the arguments of the
 peer. It starts the connector, writes its node to standard output, and serves until its input ends.

@@ -1,4 +1,4 @@
-"""Simulations: a whole cluster in virtual time, from one seed, with every law under watch.
+"""Simulations: a whole cluster in virtual time, from one seed, with every invariant checked.
 
 A simulated cluster is the real code with stand-ins at its edges. Each node runs the real ``Worker``
 with its real strategies, connector and topology. Stand-ins take the place of what surrounds a
@@ -12,7 +12,7 @@ A run, from beginning to end:
 1. ``replay.Setting`` holds all that a run depends on besides the script; ``Setting.run`` makes a
    ``simulation.Simulation``. It checks the topology entry as a configuration
    (``configuration.configured``), and makes a ``node.SimulatedNode`` for each node that the
-   script ever names, each on a machine of its own in ``network.SimulatedNetwork``.
+   script ever names, each on a separate machine in ``network.SimulatedNetwork``.
 2. ``Simulation.run`` closes all ways to the real world (``sandbox.sandboxed``) and captures the log
    (``logs.watched_logs``). Then it lets virtual time pass, a slice at a time.
 3. Within the first second each node starts: ``SimulatedNode.start`` makes an ``Application``, if
@@ -21,15 +21,16 @@ A run, from beginning to end:
 4. ``player.Player`` carries out each step at its time: on nodes (``SimulatedNode.kill``,
    ``freeze`` and so on) or on the network (``SimulatedNetwork.begin`` and ``end``). Whatever may
    keep nodes apart is recorded in ``connectivity.Connectivity``.
-5. Events reach ``invariants.view.NodeView`` as they would reach an application. Each breach of a
-   law is added to ``invariants.findings.Findings`` where it happens; ``invariants`` says which law
-   is judged where. Each change of a view becomes a line of the ``trace.Trace``.
+5. Events reach ``invariants.view.NodeView`` as they would reach an application. Each violation of
+   an invariant is added to ``invariants.findings.Findings`` where it happens; ``invariants`` lists
+   which module checks which. Each change of a view becomes a line of the ``trace.Trace``.
 6. When the last disturbance is over, ``invariants.judge.Judge.settle`` works out what each node
    must see. The run ends once all views have agreed with that for a while, or when the bound is
    reached; ``Judge.conclude`` and ``MessageChecker.conclude`` judge what is left.
-7. The result is an ``outcome.Outcome``. If a law is broken, ``replay.smallest`` looks for a smaller
-   script that breaks it (``scripts.shrinking``), and ``replay.report`` prints how to run that. With
-   plugins from elsewhere, ``determinism.compared`` runs everything again in other processes.
+7. The result is an ``outcome.Outcome``. If an invariant is violated, ``replay.smallest`` looks for
+   a smaller script that violates it (``scripts.shrinking``), and ``replay.report`` prints how to
+   run that. With plugins from elsewhere, ``determinism.compared`` runs everything again in other
+   processes.
 """
 
 from __future__ import annotations

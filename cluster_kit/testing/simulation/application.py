@@ -136,7 +136,7 @@ class Application:
         self.end()
 
     def end(self) -> None:
-        """Take part in nothing any more."""
+        """Stop taking part in anything."""
         self.run.is_over = True
         self._order = None
 

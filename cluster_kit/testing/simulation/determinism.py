@@ -47,7 +47,7 @@ def compared(outcome: Outcome, setting: Setting) -> Outcome:
 
 
 def _difference(setting: Setting, script: Script, digest: str) -> str | None:
-    """Say where the traces of two other processes differ, or that they differ from ours."""
+    """Report where the traces of two other processes differ, or that they differ from ours."""
     question = pickle.dumps((replace(setting, topology=as_written(setting.topology)), script))
     with ExitStack() as stack:
         one, other = (_trace_elsewhere(question, hash_seed, stack) for hash_seed in _HASH_SEEDS)

@@ -27,7 +27,7 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def watched_logs(logged: Logged, level: int = logging.WARNING) -> Iterator[None]:
-    """Pass what cluster_kit and asyncio log from ``level`` up to ``logged``, and to nobody else."""
+    """Pass what cluster_kit and asyncio log from ``level`` up to ``logged``, and nowhere else."""
     with ExitStack() as stack:
         for name in ("cluster_kit", "asyncio"):
             stack.enter_context(_watched(logging.getLogger(name), _Handler(logged), level))

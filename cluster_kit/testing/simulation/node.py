@@ -163,12 +163,12 @@ class SimulatedNode:
             self.process.renew(self._keyring)
 
     def drain(self) -> None:
-        """Let it announce that it will leave."""
+        """Make it announce that it will leave."""
         self._runs.mark_leaving(self.node)
         self._running_process.drain()
 
     def leave(self) -> None:
-        """Let it leave with a goodbye; a frozen node does so when it is thawed."""
+        """Make it leave with a goodbye; a frozen node does so when it is thawed."""
         if self.state is NodeState.FROZEN:
             self._leaves_when_thawed = True
             return
@@ -201,7 +201,7 @@ class SimulatedNode:
         self._start_worker()
 
     def play(self, step: MessageStep) -> None:
-        """Let its application carry out a step."""
+        """Make its application carry out a step."""
         assert self.application is not None
         self.application.play(step)
 
@@ -220,7 +220,7 @@ class SimulatedNode:
         self._begin_absence()
 
     def thaw(self) -> None:
-        """Let its process go on."""
+        """Resume its process."""
         self._running_process.loop.resume()
         if self.application is not None:
             self.application.thaw()
@@ -230,19 +230,19 @@ class SimulatedNode:
             self.leave()
 
     def starve(self, most_s: float) -> None:
-        """Let its process run only now and then, with pauses of up to ``most_s`` seconds."""
+        """Run its process only now and then, with pauses of up to ``most_s`` seconds."""
         self.stop_starving()
         self._next_turn = self._timeline.call_at(self._timeline.now_s, self._take_turn, most_s)
 
     def stop_starving(self) -> None:
-        """Let its process run freely again. Idempotent."""
+        """Run its process freely again. Idempotent."""
         if self._next_turn is not None:
             self._next_turn.cancel()
             self._next_turn = None
             self._running_process.loop.resume()
 
     def report(self, law: Law, what: str) -> None:
-        """Report that it breaks a law."""
+        """Report that it violates an invariant."""
         self.note(f"finding: {what}")
         self._findings.add(law, self._timeline.now_s, self.label, what)
 

@@ -50,8 +50,9 @@ class Outcome:
         links: How many links each node that runs has at the end.
         traffic: What the machine of each node sent and received.
         false_alarms: Nodes that were taken for dead, but weren't.
-        findings: The first breaches of each law, in the order of time, so causes before effects.
-        counts: How often each law was broken.
+        findings: The first violations of each invariant, in the order of time, so causes before
+            effects.
+        counts: How often each invariant was violated.
         digest: The hash of the trace.
         node_s: For how many seconds all nodes together ran.
     """
@@ -72,7 +73,7 @@ class Outcome:
 
     @property
     def is_good(self) -> bool:
-        """Whether no law is broken."""
+        """Whether no invariant is violated."""
         return not self.findings
 
     def lines(self) -> Iterator[str]:
@@ -98,7 +99,7 @@ class Outcome:
             yield f"sent        {packets:.1f} packets and {sent:.0f} bytes a second by a node"
         yield f"false       {len(self.false_alarms)} alarms"
         yield from (f"            {alarm}" for alarm in self.false_alarms[:_MAX_SHOWN])
-        yield f"laws        {'all kept' if self.is_good else 'broken'}"
+        yield f"invariants  {'all hold' if self.is_good else 'violated'}"
         for law in dict.fromkeys(finding.law for finding in self.findings):
             yield f"            {self.counts[law]} x {law}"
             findings = [finding for finding in self.findings if finding.law is law]

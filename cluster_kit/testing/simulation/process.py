@@ -1,11 +1,12 @@
-"""The simulated process of a node: the real worker, in an event loop of its own.
+"""The simulated process of a node: the real worker, in a separate event loop.
 
 A real worker runs in a process and talks to its application over a pipe. Here an object takes the
 place of each, and the worker notices no difference:
 
 - ``NodeProcess`` is what the worker calls its process. It ends with its event loop.
-- ``_DirectPipe`` is the worker's end of the pipe. What the worker sends is handled at once; orders
-  to the worker run in its event loop, so a paused loop holds them back as a frozen process would.
+- ``_DirectPipe`` is the worker's end of the pipe. Messages of the worker are handled at once;
+  orders to the worker run in its event loop, so a paused loop holds them back as a frozen process
+  would.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _FENCE = Fence("simulation", "simulation")
 
 
 class Exited(BaseException):
-    """Ends a simulated process from within; nobody catches it."""
+    """Ends a simulated process from within; it is never caught."""
 
 
 class NodeProcess:
@@ -64,7 +65,7 @@ class NodeProcess:
         network: The network of its machine.
         timeline: The virtual time that all processes share.
         view: The application's view, to which each event is applied.
-        report: Called with each breach of a law.
+        report: Called with each violation of an invariant.
         ended: Called when the process has ended by itself.
         keyring: Its keys, if the cluster has a secret.
         application: Sends and receives messages, if the script has any.
@@ -142,7 +143,7 @@ class NodeProcess:
         """Do nothing: the simulation itself watches the log."""
 
     def _receive(self, message: Any) -> None:
-        """Handle what the worker sends, as the supervisor does in a real application."""
+        """Handle a message of the worker, as the supervisor does in a real application."""
         application = self._application
         match message:
             case Happened(events=events):
@@ -164,13 +165,13 @@ class NodeProcess:
         if not main.cancelled() and main.exception() is not None:
             self._report(Law.EXCEPTIONS, f"the worker raised {main.exception()!r}")
         elif not self._stopping.is_set():
-            self._report(Law.SERVING, "ended, though nobody had stopped it")
+            self._report(Law.SERVING, "ended without having been stopped")
         self.loop.kill()
         self._ended()
 
 
 def _instrumented(config: TopologyConfig, report: Report) -> TopologyConfig:
-    """Return ``config`` with plugin instances of its own, wrapped in proxies that check laws."""
+    """Return ``config`` with its own plugin instances, wrapped in checking proxies."""
     connector = checked_connector(deepcopy(config.connector.build()), report)
     topology = CheckedTopology(config.topology.build(), report)
     return replace(

@@ -49,15 +49,15 @@ class Setting:
         ).run()
 
     def check(self, script: Script, *, false_alarms: int = 0) -> Outcome:
-        """Run ``script``, and return the outcome if no law is broken.
+        """Run ``script``, and return the outcome if no invariant is violated.
 
         Args:
             script: What happens.
             false_alarms: How many false alarms there may be at most.
 
         Raises:
-            AssertionError: A law is broken; the message has the command that replays the smallest
-                script found that breaks it.
+            AssertionError: An invariant is violated; the message has the command that replays the
+                smallest script found that breaks it.
         """
         outcome = self.run(script)
         if not outcome.is_good:
@@ -107,7 +107,7 @@ def smallest(
     *,
     run: Callable[[Script], Outcome] | None = None,
 ) -> Script:
-    """Return the smallest script found that breaks the first law that ``outcome`` breaks.
+    """Return the smallest script found that violates the same invariant as ``outcome`` did first.
 
     Args:
         outcome: Of the script to shrink.
@@ -137,6 +137,6 @@ def report(outcome: Outcome, setting: Setting, script: Script) -> str:
     """Return the message for a failure: the first finding, and how to replay ``script``."""
     return (
         f"seed {outcome.seed}: {outcome.findings[0]}\n"
-        "to replay the smallest script that breaks the same law:\n"
+        "to replay the smallest script that violates the same invariant:\n"
         f"{setting.command(script)}"
     )

@@ -58,7 +58,7 @@ _GUARDED = (
 )
 # these use the present time unless they get so many arguments
 _NOW_UNLESS = {"gmtime": 1, "localtime": 1, "ctime": 1, "asctime": 1, "strftime": 2}
-_LOGGING = "logging"  # stamps records with the time of day, which nobody reads
+_LOGGING = "logging"  # stamps records with the time of day, which is never read
 
 
 def packages_of(parts: Collection[object]) -> frozenset[str]:

@@ -41,7 +41,7 @@ from cluster_kit.topics.peers import DOUBT_S
 START_S = 1.0
 CALM_S = 5.0  # for which all must agree before a simulation of no set length ends
 _LAST_REPORTS_S = 3.0  # beyond DOUBT_S: a tick, and the way of what is reported then
-_SLICE_S = 0.25  # of virtual time, between two looks at whether the simulation is over
+_SLICE_S = 0.25  # of virtual time, between two checks whether the simulation is over
 _COLLECT_NODE_S = 100_000.0  # node-seconds between two garbage collections
 _PAIR_BYTES = 1400  # per pair of nodes that know each other, with the garbage of a run
 
@@ -169,7 +169,7 @@ class Simulation:
         )
 
     def _goodbyes(self, strategies: Sequence[Strategy], connector: Connector) -> list[str]:
-        """Return the events that must say so when a node has left with a goodbye."""
+        """Return the events that must report it when a node has left with a goodbye."""
         if self._loss or any(isinstance(step, Packets) and step.loss for step in self.script.steps):
             return []  # a goodbye may be among the lost packets
         announces = any(strategy.announces for strategy in strategies)
@@ -226,7 +226,7 @@ class Simulation:
             self._on_change()
 
     def _on_change(self) -> None:
-        """Work out the truth anew, after everything else that happens at this moment."""
+        """Work out the truth again, after everything else that happens at this moment."""
         if self._timeline.now_s >= self._calm_s and self._settling_s != self._timeline.now_s:
             self._settling_s = self._timeline.now_s
             self._timeline.call_at(self._timeline.now_s, self._settle)
@@ -255,7 +255,7 @@ class Simulation:
             self._record_unhandled()
             if self._progress is not None:
                 self._progress(self._timeline.now_s)
-        gc.collect()  # a failed task that nobody awaited reports its exception when collected
+        gc.collect()  # a failed task that was not awaited reports its exception when collected
         self._record_unhandled()
         is_lossy = self._loss > 0 or not self._connectivity.is_whole
         self._judge.conclude(self._timeline.now_s, is_lossy=is_lossy)

@@ -22,7 +22,7 @@ NEW_TAGS = {"Zone": "b"}
 
 
 class AnnouncingRules(StrategyHarness):
-    """Nodes of one fence find each other as they are, and nobody else finds them."""
+    """Nodes of one fence find each other as they are, and no other nodes find them."""
 
     @contract("True for a strategy that makes this node known")
     async def test_two_nodes_find_each_other(self, strategy: Strategy) -> None:
@@ -36,7 +36,7 @@ class AnnouncingRules(StrategyHarness):
             await finds(bob, ANN)
 
     @contract("calls ``ctx.announced()`` when it has")
-    async def test_tells_that_it_has_announced(self, strategy: Strategy) -> None:
+    async def test_reports_that_it_has_announced(self, strategy: Strategy) -> None:
         """Without a call of ``ctx.announced()`` the topology would never be ready."""
         needs_announcing(strategy)
         ctx = self.discovery()
@@ -44,20 +44,20 @@ class AnnouncingRules(StrategyHarness):
             if not await listener.happens(ctx.has_announced):
                 raise listener.error or AssertionError("ctx.announced() was not called")
 
-    @contract("False: look, but don't make yourself known.")
-    async def test_looking_makes_nothing_known(self, strategy: Strategy) -> None:
+    @contract("If false, find other nodes, but don't announce this one.")
+    async def test_observer_is_not_announced(self, strategy: Strategy) -> None:
         """With ``ctx.announce`` false a node finds the others, and they don't find it."""
         needs_announcing(strategy)
-        looking = self.discovery(ANN, announce=False)
+        observer = self.discovery(ANN, announce=False)
         async with (
-            self.listen(strategy, looking) as ann,
+            self.listen(strategy, observer) as ann,
             self.listen(strategy, self.discovery(BOB)) as bob,
         ):
             await finds(ann, BOB)
             async with self.listen(strategy, self.discovery(CAT)):
                 await finds(bob, CAT)
                 await finds(ann, CAT)
-            assert not bob.vouched_for(looking.local), "bob found a node that doesn't announce"
+            assert not bob.vouched_for(observer.local), "bob found a node that doesn't announce"
 
     @pytest.mark.parametrize("differing", ["cluster", "group", "boundary", "case"])
     @contract("a strategy ignores nodes of other fences, a connector refuses them")
@@ -79,9 +79,9 @@ class AnnouncingRules(StrategyHarness):
         found = [node.key for node in (ANN, BOB) if cat.vouched_for(node)]
         assert not found, f"cat found {found}: {fences}"
 
-    @contract("What it says of a node is what that node says of itself")
+    @contract("It describes a node as that node describes itself")
     async def test_a_node_is_described_as_it_is(self, strategy: Strategy) -> None:
-        """What is said of another node is right: all that the source has room for.
+        """Other nodes are described correctly: all that the source has room for.
 
         Name, address and boot may be missing; metadata may not, unless ``tells_changes`` is false.
         """
@@ -89,8 +89,8 @@ class AnnouncingRules(StrategyHarness):
         ctx = self.discovery(BOB)
         bob = ctx.local = ctx.local.evolve(metadata=TAGS if self.tells_changes else {})
         async with self.listen(strategy, self.discovery(ANN)) as ann, self.listen(strategy, ctx):
-            said = await finds(ann, bob)
-        for described in descriptions_of([said], bob):
+            observed = await finds(ann, bob)
+        for described in descriptions_of([observed], bob):
             assert described.name in (None, bob.name)
             assert described.address in (None, bob.address)
             assert described.boot_id in (None, bob.boot_id)
@@ -106,7 +106,7 @@ class AnnouncingRules(StrategyHarness):
         async with self.in_company(strategy, bob) as ann:
             bob.change(local=bob.local.evolve(metadata=NEW_TAGS))
             await ann.until(
-                lambda said: _is_tagged(said, bob.local),
+                lambda observed: _is_tagged(observed, bob.local),
                 f"ann to observe bob's new metadata {NEW_TAGS}",
             )
 
@@ -120,7 +120,7 @@ class AnnouncingRules(StrategyHarness):
             await ann.until(
                 Leaving,
                 "ann to observe that bob is leaving",
-                where=lambda said: said.name in (BOB.name, BOB.address),
+                where=lambda observed: observed.name in (BOB.name, BOB.address),
             )
 
     def _needs_room(self, strategy: Strategy) -> None:

@@ -1,4 +1,4 @@
-"""A node that discovers in a thread of its own and can be stopped dead there."""
+"""A node that discovers in a separate thread and can be stopped dead there."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from cluster_kit.testing.wellformed import malformed_finding
 class StrategyDiagnosisRules(StrategyHarness):
     """A diagnosis ends, reports what is broken, and announces nothing."""
 
-    @contract("An async generator that ends within some seconds")
-    async def test_diagnosis_is_findings_and_an_end(self, strategy: Strategy) -> None:
+    @contract("An async generator that ends within a few seconds")
+    async def test_diagnosis_yields_findings_and_ends(self, strategy: Strategy) -> None:
         """``diagnose`` yields one-line findings and ends.
 
         It raises nothing and leaves nothing behind.
@@ -34,8 +34,8 @@ class StrategyDiagnosisRules(StrategyHarness):
         faults = [fault for finding in findings if (fault := malformed_finding(finding))]
         assert not faults, "; ".join(faults)
 
-    @contract("What a source answers, or that it doesn't, is a finding and never an exception.")
-    async def test_diagnosis_of_a_broken_source_says_so(self, strategy: Strategy) -> None:
+    @contract("Report a failing source as a finding, never as an exception.")
+    async def test_diagnosis_reports_a_broken_source(self, strategy: Strategy) -> None:
         """With a broken source, not every finding can be in order."""
         self.break_source()
         findings = await self._diagnosed(strategy, self.discovery())
@@ -44,16 +44,16 @@ class StrategyDiagnosisRules(StrategyHarness):
             f"the source is broken, and yet every finding is in order: {findings}"
         )
 
-    @contract("It announces nothing.")
-    async def test_diagnosis_makes_nothing_known(self, strategy: Strategy) -> None:
+    @contract("It must not announce this node.")
+    async def test_diagnosis_announces_nothing(self, strategy: Strategy) -> None:
         """No other node finds the one that is diagnosed."""
         needs_announcing(strategy)
-        looking = self.discovery(ANN, announce=False)
+        observer = self.discovery(ANN, announce=False)
         async with self.listen(strategy, self.discovery(BOB)) as bob:
-            await self._diagnosed(strategy, looking)
+            await self._diagnosed(strategy, observer)
             async with self.listen(strategy, self.discovery(CAT)):
                 await finds(bob, CAT)
-            assert not bob.vouched_for(looking.local), (
+            assert not bob.vouched_for(observer.local), (
                 "bob found a node that is only being diagnosed"
             )
 

@@ -25,7 +25,7 @@ class StrategyHarness:
     """What ``StrategyConformance`` lets an author override."""
 
     listen_s: float = 0.5
-    """How long to watch a strategy that may have nothing to say: several of its intervals."""
+    """How long to watch a strategy that may have nothing to report: several of its intervals."""
     deadline_s: float = DEADLINE_S
     """How long to wait for an observation that must come."""
     tells_changes: bool = True
@@ -37,7 +37,7 @@ class StrategyHarness:
     def strategy(self) -> Strategy:
         """Return a fresh, configured instance; nodes that run it find each other by its source.
 
-        The source works, and nobody else uses it. If ``break_source`` is overridden and the
+        The source works, and nothing else uses it. If ``break_source`` is overridden and the
         strategy doesn't announce, the source lists a node. Intervals are short, some hundredths of
         a second. A time to live is much longer: at least two seconds, so that a goodbye differs
         from silence, and at most a third of ``deadline_s``.
@@ -45,7 +45,7 @@ class StrategyHarness:
         raise NotImplementedError("override the fixture 'strategy'")
 
     def break_source(self) -> None:
-        """Make the source of ``strategy`` fail for everybody, so that its next query fails.
+        """Make the source of ``strategy`` fail for all nodes, so that its next query fails.
 
         Called in the event loop, before the strategy runs or meanwhile. An override returns when
         the source has failed, and may block.
@@ -68,7 +68,7 @@ class StrategyHarness:
         another shape, an invalid name; if the source has an order, some before the nodes and some
         after them. Called in the event loop while the strategy runs; it may block.
         """
-        pytest.skip("litter_source is not overridden: nobody else writes to this source")
+        pytest.skip("litter_source is not overridden: only the strategy writes to this source")
 
     def discovery(self, local: Node = ANN, *, announce: bool = True) -> FakeDiscovery:
         """Return a new context for ``discover``; the suite makes all its contexts here.
@@ -79,7 +79,7 @@ class StrategyHarness:
         return FakeDiscovery(local, announce=announce, keyring=self.keyring)
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
-        """Run one scenario to its end in an event loop of its own; every rule runs through here.
+        """Run one scenario to its end in a separate event loop; every rule runs through here.
 
         Override it to run on a clock or a network of your own. An override raises what the scenario
         raises, and leaves no task behind.
@@ -95,7 +95,7 @@ class StrategyHarness:
     ) -> AbstractContextManager[Freezable]:
         """Return a node that discovers until ``freeze()`` stops it dead, without a goodbye.
 
-        It runs in a thread with an event loop of its own. Override it if ``run`` doesn't use the
+        It runs in a thread with a separate event loop. Override it if ``run`` doesn't use the
         system's clock and network.
         """
         return Bystander(strategy, ctx)
@@ -110,7 +110,7 @@ class StrategyHarness:
     async def in_company(
         self, strategy: Strategy, bob: FakeDiscovery | None = None
     ) -> AsyncIterator[Listener]:
-        """Listen as ann, who has found somebody: bob if nodes announce themselves, else any node.
+        """Listen as ann, who has found a node: bob if nodes announce themselves, else any node.
 
         Args:
             strategy: What all nodes run.
@@ -118,7 +118,7 @@ class StrategyHarness:
         """
         async with self.listen(strategy, self.discovery(ANN)) as ann:
             if not strategy.announces:
-                await ann.hear(names_somebody, within_s=max(self.listen_s, self.deadline_s / 4))
+                await ann.hear(names_a_node, within_s=max(self.listen_s, self.deadline_s / 4))
                 yield ann
                 return
             bob = bob or self.discovery(BOB)
@@ -127,14 +127,14 @@ class StrategyHarness:
                 yield ann
 
     async def watch(self, listener: Listener) -> None:
-        """Let a strategy run for ``listen_s`` seconds, or until it ends."""
+        """Run a strategy for ``listen_s`` seconds, or until it ends."""
         await listener.hear(lambda _: False, within_s=self.listen_s)
 
 
 async def finds(listener: Listener, node: Node, *, since: int = 0) -> Observation:
     """Wait until the listener's strategy has found ``node``, and return the observation."""
     return await listener.until(
-        lambda said: vouches(said, node), f"{listener} to find {node.key}", since=since
+        lambda observed: vouches(observed, node), f"{listener} to find {node.key}", since=since
     )
 
 
@@ -153,6 +153,6 @@ def needs_short_ttl(ttl_s: float, deadline_s: float) -> None:
         )
 
 
-def names_somebody(observation: object) -> bool:
+def names_a_node(observation: object) -> bool:
     """Return whether an observation vouches for any node."""
     return bool(getattr(observation, "nodes", None) or getattr(observation, "ttl_s", None))

@@ -35,8 +35,8 @@ class LeavingRules(StrategyHarness):
 
     # Saying goodbye
 
-    @contract("Closing the generator is the order to say goodbye, for which it has one second.")
-    async def test_goodbye_is_heard(self, strategy: Strategy) -> None:
+    @contract("When the generator is closed, it has one second to say goodbye.")
+    async def test_goodbye_is_observed(self, strategy: Strategy) -> None:
         """After a run was closed, others soon observe ``Gone``, and newcomers don't find its node.
 
         Both happen long before the node would have expired.
@@ -53,7 +53,7 @@ class LeavingRules(StrategyHarness):
             )
             within_s = min([self.deadline_s, *_ttl_s_of(ann, bob.local)])
             goodbye = await ann.hear(
-                lambda said: withdraws(said, bob.local), since=since, within_s=within_s
+                lambda observed: withdraws(observed, bob.local), since=since, within_s=within_s
             )
             if goodbye is None and ann.error is not None:
                 raise ann.error
@@ -70,7 +70,9 @@ class LeavingRules(StrategyHarness):
         """
         for _ in range(ceil(GOODBYE_S / self.listen_s) + 1):
             async with self.listen(strategy, self.discovery(CAT, announce=False)) as cat:
-                found = await cat.hear(lambda said: vouches(said, node), within_s=self.listen_s)
+                found = await cat.hear(
+                    lambda observed: vouches(observed, node), within_s=self.listen_s
+                )
                 if found is None:
                     break
             await attend(self.listen_s)
@@ -80,7 +82,7 @@ class LeavingRules(StrategyHarness):
         "A run is closed by ``GeneratorExit`` where it yields and by ``CancelledError`` where it "
         "awaits"
     )
-    async def test_goodbye_is_said_also_where_it_yields(self, strategy: Strategy) -> None:
+    async def test_goodbye_follows_closing_at_a_yield(self, strategy: Strategy) -> None:
         """A worker may close the run between two observations, when nothing is cancelled."""
         needs_announcing(strategy)
         bob = self.discovery(BOB)
@@ -90,7 +92,7 @@ class LeavingRules(StrategyHarness):
             within_s = min([self.deadline_s, *_ttl_s_of(ann, bob.local)])
             await observations.aclose()
             goodbye = await ann.hear(
-                lambda said: withdraws(said, bob.local), since=since, within_s=within_s
+                lambda observed: withdraws(observed, bob.local), since=since, within_s=within_s
             )
         assert goodbye is not None, (
             f"bob's run was closed at a yield, and within {within_s:.1f} s ann observed only "
@@ -118,9 +120,9 @@ class LeavingRules(StrategyHarness):
                 await observations.athrow(RuntimeError("thrown by the suite"))
             await attend(self.listen_s)
             goodbyes = [
-                said
-                for said in ann.observations[since:]
-                if isinstance(said, Gone | Leaving) and said.name == BOB.name
+                observed
+                for observed in ann.observations[since:]
+                if isinstance(observed, Gone | Leaving) and observed.name == BOB.name
             ]
         assert not goodbyes, f"a run of bob raised an exception, and ann observed {goodbyes}"
 
@@ -133,7 +135,7 @@ class LeavingRules(StrategyHarness):
             async with asyncio.timeout(self.deadline_s):
                 async for _ in observations:
                     if await ann.hear(
-                        lambda said: vouches(said, ctx.local), within_s=self.listen_s
+                        lambda observed: vouches(observed, ctx.local), within_s=self.listen_s
                     ):
                         return observations
         except TimeoutError:
@@ -172,34 +174,36 @@ class LeavingRules(StrategyHarness):
             self.listen(strategy, self.discovery(ANN)) as ann,
             self.listen(strategy, bob) as former,
         ):
-            said = await finds(ann, bob.local)
-            if not any(node.boot_id for node in descriptions_of([said], bob.local)):
+            observed = await finds(ann, bob.local)
+            if not any(node.boot_id for node in descriptions_of([observed], bob.local)):
                 pytest.skip("the source doesn't distinguish two runs of one node")
             async with self.listen(strategy, next_bob):
-                await ann.hear(lambda said: _is_run(said, next_bob.local), within_s=self.listen_s)
+                await ann.hear(
+                    lambda observed: _is_run(observed, next_bob.local), within_s=self.listen_s
+                )
                 await former.close()  # some sources accept the next run only then
-                said = await ann.until(
-                    lambda said: _is_run(said, next_bob.local), "ann to find bob's next run"
+                observed = await ann.until(
+                    lambda observed: _is_run(observed, next_bob.local), "ann to find bob's next run"
                 )
                 await attend(self.listen_s)
-                since = ann.observations.index(said)
+                since = ann.observations.index(observed)
                 lost = removals(ann.observations[since:], [next_bob.local])
         assert not lost, f"an earlier run of bob left, and ann lost the next one: {'; '.join(lost)}"
 
-    @contract("False: look, but don't make yourself known.")
-    async def test_looking_and_leaving_disturbs_nobody(self, strategy: Strategy) -> None:
+    @contract("If false, find other nodes, but don't announce this one.")
+    async def test_leaving_observer_removes_no_node(self, strategy: Strategy) -> None:
         """An observer may use the name of a running node, which stays known when it has closed."""
         needs_announcing(strategy)
         bob = self.discovery(BOB)
         async with self.in_company(strategy, bob) as ann:
             since = len(ann.observations)
             async with self.listen(strategy, self.discovery(BOB, announce=False)) as observer:
-                await observer.hear(lambda said: vouches(said, ANN), within_s=self.listen_s)
+                await observer.hear(lambda observed: vouches(observed, ANN), within_s=self.listen_s)
             await attend(self.listen_s)
             lost = removals(ann.observations[since:], [bob.local])
         assert not lost, f"an observer that used bob's name closed, and ann lost {'; '.join(lost)}"
 
-    @contract("What it says of a node is what that node says of itself")
+    @contract("It describes a node as that node describes itself")
     async def test_the_next_run_is_described_as_it_is(self, strategy: Strategy) -> None:
         """A node that comes back at another address is found there."""
         needs_announcing(strategy)
@@ -212,7 +216,9 @@ class LeavingRules(StrategyHarness):
             since = len(ann.observations)
             async with self.listen(strategy, moved):
                 await ann.until(
-                    lambda said: moved.local.address in {each.address for each in vouched_in(said)},
+                    lambda observed: (
+                        moved.local.address in {each.address for each in vouched_in(observed)}
+                    ),
                     f"ann to find bob's next run at {moved.local.address}",
                     since=since,
                 )
@@ -226,30 +232,34 @@ class LeavingRules(StrategyHarness):
         async with self.listen(strategy, self.discovery(ANN)) as ann:
             await asyncio.sleep(0)  # ann starts first
             with self.bystander(strategy, self.discovery(BOB)) as bob:
-                said = await finds(ann, BOB)
-                if not isinstance(said, Seen):
+                observed = await finds(ann, BOB)
+                if not isinstance(observed, Seen):
                     pytest.skip("the strategy yields Found, which has no time to live")
                 since = len(ann.observations)
                 bob.freeze()
-                await self._forgets(ann, said)
-                gone = [said for said in ann.observations[since:] if isinstance(said, Gone)]
+                await self._forgets(ann, observed)
+                gone = [
+                    observed for observed in ann.observations[since:] if isinstance(observed, Gone)
+                ]
                 assert not gone, f"bob stopped without a goodbye, and ann observed {gone}"
 
-    async def _forgets(self, ann: Listener, said: Seen) -> None:
+    async def _forgets(self, ann: Listener, observed: Seen) -> None:
         """Wait until a node was not seen for one time to live.
 
-        That may take several: the entry in the source can have a time to live of its own.
+        That may take several: the entry in the source can have a separate time to live.
         """
-        needs_short_ttl(said.ttl_s, self.deadline_s)
+        needs_short_ttl(observed.ttl_s, self.deadline_s)
         passed_s = 0.0
-        while passed_s <= 3 * said.ttl_s:
-            since, ttl_s = len(ann.observations), max(self.listen_s, *_ttl_s_of(ann, said.node))
+        while passed_s <= 3 * observed.ttl_s:
+            since, ttl_s = len(ann.observations), max(self.listen_s, *_ttl_s_of(ann, observed.node))
             await attend(ttl_s)
             passed_s += ttl_s
-            if not any(vouches(observation, said.node) for observation in ann.observations[since:]):
+            if not any(
+                vouches(observation, observed.node) for observation in ann.observations[since:]
+            ):
                 return
         raise AssertionError(
-            f"{said.node} stopped dead, and {passed_s:.1f} s later it is still seen: "
+            f"{observed.node} stopped dead, and {passed_s:.1f} s later it is still seen: "
             f"{ann.observations[-1]}"
         )
 
@@ -261,8 +271,8 @@ def _is_run(observation: Observation, node: Node) -> bool:
 def _ttl_s_of(listener: Listener, node: Node) -> list[float]:
     """Return the ``ttl_s`` of the last ``Seen`` of ``node``, nothing if ``Found`` came last."""
     vouching = [
-        said
-        for said in listener.observations
-        if isinstance(said, Seen | Found) and vouches(said, node)
+        observed
+        for observed in listener.observations
+        if isinstance(observed, Seen | Found) and vouches(observed, node)
     ]
-    return [said.ttl_s for said in vouching[-1:] if isinstance(said, Seen)]
+    return [observed.ttl_s for observed in vouching[-1:] if isinstance(observed, Seen)]

@@ -59,7 +59,7 @@ class ObservingRules(StrategyHarness):
         )
         await observations.aclose()
 
-    @contract("Yield observations for as long as there is something to observe.")
+    @contract("Yield observations until the source has no more, or the generator is closed.")
     async def test_yields_only_well_formed_observations(self, strategy: Strategy) -> None:
         """An observation holds nodes, a name, a reason or an error as its class declares them.
 
@@ -97,14 +97,14 @@ class ObservingRules(StrategyHarness):
             if strategy.announces:
                 bob = self.discovery(BOB)
                 async with self.listen(strategy, bob):
-                    await ann.hear(lambda said: vouches(said, BOB))
+                    await ann.hear(lambda observed: vouches(observed, BOB))
                     metadata = {"zone": "a"} if self.tells_changes else {}
                     bob.change(local=bob.local.evolve(metadata=metadata), leaving=True)
                     await attend(self.listen_s / 2)
             await self.watch(ann)
 
-    @contract("Between two looks it rests")
-    async def test_rests_between_two_looks(self, strategy: Strategy) -> None:
+    @contract("It pauses between two queries")
+    async def test_pauses_between_two_queries(self, strategy: Strategy) -> None:
         """A strategy that queries without a pause uses up the processor, however it awaits."""
         shares: list[float] = []
         while len(shares) < TRIES and min(shares, default=1.0) >= BUSY:
@@ -131,7 +131,7 @@ class ObservingRules(StrategyHarness):
 
     # Running again
 
-    @contract("the strategy is restarted with back-off while links and roster stay")
+    @contract("it is restarted with back-off, while links and roster stay")
     async def test_can_run_again_after_closing(self, strategy: Strategy) -> None:
         """After a failure ``discover`` is called again, on the same instance.
 
@@ -147,7 +147,7 @@ class ObservingRules(StrategyHarness):
             await listener.hear(within_s=self.listen_s)
         return listener.observations[0] if listener.observations else None
 
-    @contract("What belongs to one run is held by the generator, never by the instance")
+    @contract("State of one run is held by the generator, never by the instance")
     async def test_runs_of_one_instance_are_independent(self, strategy: Strategy) -> None:
         """A run goes on when another run of the same instance ends."""
         async with self.listen(strategy, self.discovery(BOB)) as alone:
@@ -171,17 +171,21 @@ class ObservingRules(StrategyHarness):
     # Seen
 
     @contract("``ttl_s`` is at least twice the time between two ``Seen`` of a node")
-    async def test_who_was_seen_is_seen_again_in_time(self, strategy: Strategy) -> None:
+    async def test_seen_node_is_seen_again_in_time(self, strategy: Strategy) -> None:
         """A live node is seen again before its ``ttl_s`` has passed, or it would be forgotten."""
         async with self.in_company(strategy) as ann:
-            seen = await ann.hear(lambda said: isinstance(said, Seen), within_s=self.listen_s)
+            seen = await ann.hear(
+                lambda observed: isinstance(observed, Seen), within_s=self.listen_s
+            )
             if not isinstance(seen, Seen):
                 pytest.skip("the strategy yields no Seen, so nothing has a time to live")
             needs_short_ttl(seen.ttl_s, self.deadline_s)
             # longer than one renewal covers, in the strategy or in its source
             await attend(1.5 * seen.ttl_s)
             since = len(ann.observations)
-            again = await ann.hear(lambda said: _same(said, seen), since=since, within_s=seen.ttl_s)
+            again = await ann.hear(
+                lambda observed: _same(observed, seen), since=since, within_s=seen.ttl_s
+            )
             assert again is not None, (
                 f"{seen.node} is still there, and yet it was not seen again within {seen.ttl_s:g} s"
             )

@@ -19,7 +19,7 @@ GOODBYE_S = 1.0  # the contract's limit
 class ShutdownRules(StrategyHarness):
     """A run that is closed or cancelled ends within a second and leaves nothing behind."""
 
-    @contract("Closing the generator is the order to say goodbye, for which it has one second.")
+    @contract("When the generator is closed, it has one second to say goodbye.")
     async def test_closing_ends_within_its_second(self, strategy: Strategy) -> None:
         """A run that takes longer is cut off in the middle of its goodbye.
 
@@ -42,7 +42,7 @@ class ShutdownRules(StrategyHarness):
     async def test_cancellation_is_raised_again(self, strategy: Strategy) -> None:
         """A run that swallows ``CancelledError`` seems to have ended normally.
 
-        The worker would take its strategy for healthy, with nothing more to say.
+        The worker would take its strategy for healthy, with nothing more to report.
         """
         observations = run_of(strategy, self.discovery())
         waiting = asyncio.create_task(_next(observations))
@@ -57,7 +57,9 @@ class ShutdownRules(StrategyHarness):
                 "a cancelled run doesn't end; test_closing_ends_within_its_second covers that"
             )
         ended = not waiting.cancelled() and waiting.exception() is None and waiting.result() is None
-        assert not ended, "the run was cancelled at an await, and ended as if it had no more to say"
+        assert not ended, (
+            "the run was cancelled at an await, and ended as if it had no more to report"
+        )
 
     @contract("nothing that a run opened outlives it")
     async def test_closing_leaves_nothing_behind(self, strategy: Strategy) -> None:

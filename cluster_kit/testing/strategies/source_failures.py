@@ -1,4 +1,4 @@
-"""Rules on a source that fails, is mended, or contains litter."""
+"""Rules on a source that fails, recovers, or contains litter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESTARTS = 3
 
 
 class SourceFailureRules(StrategyHarness):
-    """A source that fails removes nobody, and is asked again until it answers."""
+    """A source that fails removes no node, and is asked again until it answers."""
 
     @contract("An error of the source is ``Failed``.")
     async def test_broken_source_is_reported_not_raised(self, strategy: Strategy) -> None:
@@ -40,7 +40,7 @@ class SourceFailureRules(StrategyHarness):
             await listener.until(Failed, "Failed after the source broke", since=since)
 
     @contract("what is known stays known")
-    async def test_broken_source_removes_nobody(self, strategy: Strategy) -> None:
+    async def test_broken_source_removes_no_node(self, strategy: Strategy) -> None:
         """Unknown is not empty: while the source fails, no node is withdrawn."""
         async with self.in_company(strategy) as listener:
             vouched = vouched_after(listener.observations).values()
@@ -56,7 +56,7 @@ class SourceFailureRules(StrategyHarness):
             assert not lost, f"while the source was broken, nodes were lost: {'; '.join(lost)}"
 
     @contract("After a failure it goes on asking")
-    async def test_works_again_when_the_source_is_mended(self, strategy: Strategy) -> None:
+    async def test_recovers_when_the_source_recovers(self, strategy: Strategy) -> None:
         """After a failure the source is asked again.
 
         If nodes announce themselves, earlier nodes and newcomers find each other.
@@ -74,12 +74,14 @@ class SourceFailureRules(StrategyHarness):
                     await finds(newcomer, ANN)
             else:
                 await listener.until(
-                    lambda said: not _is_failed(said), "an answer of the mended source", since=since
+                    lambda observed: not _is_failed(observed),
+                    "an answer of the recovered source",
+                    since=since,
                 )
 
     @contract("After a failure it goes on asking, and announces its node again")
     async def test_starts_while_the_source_is_broken(self, strategy: Strategy) -> None:
-        """A node that starts while the source is down announces itself once it is mended."""
+        """A node that starts while the source is down announces itself once the source recovers."""
         needs_announcing(strategy)
         self.break_source()
         ctx = self.discovery()
@@ -90,11 +92,11 @@ class SourceFailureRules(StrategyHarness):
                 await finds(newcomer, ANN)
             if not await listener.happens(ctx.has_announced):
                 raise listener.error or AssertionError(
-                    "ctx.announced() was not called after the source was mended"
+                    "ctx.announced() was not called after the source recovered"
                 )
 
     @contract("for the first time or again after a failure")
-    async def test_tells_that_it_has_announced_again(self, strategy: Strategy) -> None:
+    async def test_reports_that_it_has_announced_again(self, strategy: Strategy) -> None:
         """``ctx.announced()`` is called again for an announcement renewed after a failure."""
         needs_announcing(strategy)
         ctx = self.discovery()
@@ -123,10 +125,10 @@ class SourceFailureRules(StrategyHarness):
         await check_never_blocked(in_trouble)
 
     @contract("one entry that can't be read hides no other")
-    async def test_litter_in_the_source_hides_nobody(self, strategy: Strategy) -> None:
+    async def test_litter_in_the_source_hides_no_node(self, strategy: Strategy) -> None:
         """An entry that is not a node is skipped.
 
-        It raises nothing, removes nobody, and keeps no newcomer from being found.
+        It raises nothing, removes no node, and keeps no newcomer from being found.
         """
         async with self.in_company(strategy) as ann:
             vouched = vouched_after(ann.observations).values()
@@ -141,10 +143,8 @@ class SourceFailureRules(StrategyHarness):
                 async with self.listen(strategy, self.discovery(CAT)):
                     await finds(ann, CAT, since=since)
 
-    @contract("A source that comes back empty removes nobody")
-    async def test_source_that_comes_back_removes_nobody_who_is_late(
-        self, strategy: Strategy
-    ) -> None:
+    @contract("A source that comes back empty removes no node")
+    async def test_recovered_source_keeps_late_nodes(self, strategy: Strategy) -> None:
         """A server that restarted has lost its data, and some nodes announce themselves late.
 
         Here one never does.
@@ -166,8 +166,8 @@ class SourceFailureRules(StrategyHarness):
         assert not lost, f"the source was restarted, and nodes were lost: {'; '.join(lost)}"
 
     @pytest.mark.parametrize("noticed", [False, True], ids=["unnoticed", "noticed"])
-    @contract("A source that comes back empty removes nobody")
-    async def test_source_that_comes_back_removes_nobody(
+    @contract("A source that comes back empty removes no node")
+    async def test_recovered_source_removes_no_node(
         self, strategy: Strategy, noticed: bool
     ) -> None:
         """A server that restarted has lost its data, but its nodes are still there."""
@@ -181,14 +181,14 @@ class SourceFailureRules(StrategyHarness):
             assert not lost, f"the source was restarted, and nodes were lost: {'; '.join(lost)}"
 
     async def _restart(self, strategy: Strategy, ann: Listener, noticed: bool) -> None:
-        """Break and mend the source, and wait until it works again."""
+        """Break and repair the source, and wait until it works again."""
         since = len(ann.observations)
         self.break_source()
         if noticed:
             await ann.hear(_is_failed, since=since)
         self.mend_source()
         async with self.listen(strategy, self.discovery(CAT)):
-            await ann.hear(lambda said: vouches(said, CAT), since=since)
+            await ann.hear(lambda observed: vouches(observed, CAT), since=since)
 
 
 def _is_failed(observation: Observation) -> bool:

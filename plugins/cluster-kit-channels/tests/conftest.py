@@ -28,7 +28,7 @@ def cluster():
 
 @pytest.fixture
 def layer(cluster):
-    """Make a layer with a node of its own."""
+    """Make a layer with a separate node."""
     made = []
 
     def layer(name="ann", **options):

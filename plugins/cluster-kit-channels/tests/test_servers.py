@@ -1,4 +1,4 @@
-"""Two servers in processes of their own, uvicorn and Daphne, with a websocket at each."""
+"""Two servers in separate processes, uvicorn and Daphne, with a websocket at each."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The observer logs who joins and leaves, and what needs a look."""
+"""The observer logs who joins and leaves, and what needs attention."""
 
 import logging
 

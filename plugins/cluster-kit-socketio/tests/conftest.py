@@ -1,4 +1,4 @@
-"""Servers in processes of their own, and clients of them."""
+"""Servers in separate processes, and clients of them."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Two servers in processes of their own, a client at each."""
+"""Two servers in separate processes, a client at each."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The records that message laws are judged by: who has sent what to whom, and what became of it.
+"""The records by which messages are judged: sender, receiver, content and fate of each.
 
 Every message carries a serial number of the simulation's own in its data. So nothing here relies on
 the stream numbers of the protocol, which are what is being tested. Pure.
@@ -70,8 +70,8 @@ class Delivery:
     before one that has. Of the rest it has reported the next ``lost`` as lost, in gaps. So when a
     message arrives, exactly ``lost`` messages must lie between ``position`` and its own index.
 
-    After a gap of unknown size, or a topic listened to anew, nobody can know that number until the
-    next message arrives: the delivery is ``uncountable``.
+    After a gap of unknown size, or when a topic is subscribed to again, that number is unknown
+    until the next message arrives: the delivery is ``uncountable``.
     """
 
     sent: list[SentMessage] = field(default_factory=list)

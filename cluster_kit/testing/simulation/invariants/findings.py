@@ -1,4 +1,4 @@
-"""The laws of a simulation, and the findings of breaches, in bounded memory."""
+"""The invariants of a simulation, and the findings of violations, in bounded memory."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-_MAX_KEPT = 20  # of each law; further ones are only counted
+_MAX_KEPT = 20  # of each invariant; further ones are only counted
 
 
 class Law(StrEnum):
-    """What must hold in every simulation; a closed list."""
+    """The invariants that hold in every simulation; a closed list."""
 
     AGREEMENT = "in the end, the view of every node agrees with the truth"
     EVENTS = "found and lost, up and down alternate for each node"
@@ -35,10 +35,10 @@ class Law(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A breach of a law.
+    """A violation of an invariant.
 
     Attributes:
-        law: The law.
+        law: The invariant.
         at_s: When, in simulated seconds.
         who: The node.
         what: What it did.
@@ -57,7 +57,7 @@ _CAUSES = (Law.REAL_WORLD, Law.EXCEPTIONS)  # of other findings at the same mome
 
 
 class Findings:
-    """The first findings of each law, and how many there were."""
+    """The first findings of each invariant, and how many there were."""
 
     def __init__(self) -> None:
         self._kept: list[Finding] = []

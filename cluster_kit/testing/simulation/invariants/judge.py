@@ -26,7 +26,7 @@ from cluster_kit.testing.simulation.invariants.truth import (
 from cluster_kit.testing.simulation.node import SimulatedNode
 from cluster_kit.testing.simulation.outcome import FalseAlarm
 
-_HARMLESS = frozenset({Reason.UNWANTED, Reason.SHUTDOWN})  # they don't say that a node is gone
+_HARMLESS = frozenset({Reason.UNWANTED, Reason.SHUTDOWN})  # they don't mean that a node is gone
 
 
 class Judge:
@@ -39,7 +39,7 @@ class Judge:
         listed: The keys of the nodes that the configuration lists.
         aftermath_s: For how long a disturbance may have effects after its end.
         bound_s: Within how many seconds all views must agree.
-        goodbyes: The events that must say so when a node has left: ``lost``, ``down``, both, or
+        goodbyes: The events that must report it when a node has left: ``lost``, ``down``, both, or
             none if packets get lost.
         findings: Where breaches are added.
 
@@ -90,8 +90,8 @@ class Judge:
     def _judge_alarm(
         self, number: int, other: int, what: str, reason: Reason, now_s: float
     ) -> None:
-        # A node that was absent itself heard nobody, and must know that: its own absence excuses
-        # any other reason than silence.
+        # A node that was absent itself received nothing, and must know that: its own absence
+        # excuses any other reason than silence.
         is_of_both = reason is not Reason.SILENT
         undisturbed_since_s = self._connectivity.undisturbed_since_s(
             number, other, self._aftermath_s, is_of_both=is_of_both
@@ -108,8 +108,8 @@ class Judge:
             return
         if self._connectivity.was_quiet(number, other, left_at_s, self._aftermath_s):
             ago = f"{now_s - left_at_s:.3f} s before"
-            said = f"{what} {node_of(other).key}: {reason}, though it said goodbye {ago}"
-            self._findings.add(Law.GOODBYES, now_s, label_of(number), said)
+            text = f"{what} {node_of(other).key}: {reason}, though it said goodbye {ago}"
+            self._findings.add(Law.GOODBYES, now_s, label_of(number), text)
 
     # -- the truth ---------------------------------------------------------------------------------
 
@@ -153,8 +153,8 @@ class Judge:
     def _roster(self, truth: Truth, number: int) -> frozenset[Node]:
         if truth.is_whole:
             listed = sorted(self._numbers[key] for key in self._listed if key in self._numbers)
-            everybody = {**{each: node_of(each) for each in listed}, **truth.there}
-            return frozenset(node for each, node in everybody.items() if each != number)
+            everyone = {**{each: node_of(each) for each in listed}, **truth.there}
+            return frozenset(node for each, node in everyone.items() if each != number)
         known = [each for key, each in self._numbers.items() if truth.knows(number, key)]
         return frozenset(truth.there.get(each) or node_of(each) for each in known)
 

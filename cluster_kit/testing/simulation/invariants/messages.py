@@ -1,10 +1,10 @@
 """Judges the messages of a simulation against what was really sent. Pure.
 
-Applications record here all that they send and all that their messengers report. Where each law is
-judged:
+Applications record here all that they send and all that their messengers report. Where each
+invariant is checked:
 
 ========== ==========================================================================
-law        where
+invariant  where
 ========== ==========================================================================
 MESSAGES   ``received``: at most once, in order, from the run that sent it
 GAPS       ``received``, ``gap``: gaps name exactly what is missing; ``conclude``: all
@@ -52,7 +52,7 @@ class MessageChecker:
     """The messages of all applications.
 
     Args:
-        report: Called with each breach of a law: the law, the number of the node, and what it did.
+        report: Called with each violation: the invariant, the number of the node, and what it did.
         now_s: Returns the virtual time.
 
     Attributes:
@@ -76,7 +76,7 @@ class MessageChecker:
         self._unread: dict[IncomingStream, deque[int]] = {}  # sizes
 
     def report(self, run: ApplicationRun, law: Law, what: str) -> None:
-        """Report that an application breaks a law."""
+        """Report that an application violates an invariant."""
         self._report(law, run.number, what)
 
     # -- applications ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Proxies between a worker and its connector and topology, which check laws on every call.
+"""Proxies between a worker and its connector and topology, which check invariants on every call.
 
 They change nothing: every call, argument and result is passed on.
 """
@@ -17,7 +17,7 @@ from cluster_kit.security import Security
 from cluster_kit.testing.simulation.invariants.findings import Law
 
 Report = Callable[[Law, str], None]
-"""Called with a breach of a law: the law, and what was done."""
+"""Called with a violation: the invariant, and what was done."""
 
 MAX_DIALS = 40  # to one peer within DIALS_WITHIN_S; a working back-off stays far below
 DIALS_WITHIN_S = 10.0
@@ -107,7 +107,7 @@ class CheckedLinks:
         return self._links.knows(node)
 
     def hint(self, node: Node, ttl_s: float) -> None:
-        """Pass on what a peer says about another node."""
+        """Pass on a hint of a peer about another node."""
         self._links.hint(node, ttl_s)
 
     def rtt(self, node: Node, seconds: float) -> None:
@@ -177,7 +177,7 @@ class _CheckedConnector(Connector):
 
     def _begin(self, key: str, command: str) -> None:
         if key in self._in_flight:
-            what = f"{command} of {key} while {self._in_flight[key]} was under way"
+            what = f"{command} of {key} while {self._in_flight[key]} was in progress"
             self._report(Law.COMMANDS, what)
         self._in_flight[key] = command
 

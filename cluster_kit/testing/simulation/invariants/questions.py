@@ -1,4 +1,4 @@
-"""Judges questions: each ends once, and what its end says about having run is true. Pure."""
+"""Judges questions: each ends once, and its outcome is right about whether it ran. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class QuestionChecker:
             run: The asker.
             serial: Of the question; ``None`` if it is not open.
             how: What the asker learned, as text.
-            ran: What that says about having run; ``None`` if it leaves that open.
+            ran: Whether it ran, according to that; ``None`` if it leaves that open.
             answer: The data of the answer.
         """
         if serial is None:

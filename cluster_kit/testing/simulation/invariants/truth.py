@@ -1,6 +1,6 @@
-"""What every node should see once nothing changes any more, and where its view differs. Pure.
+"""The view that every node should have once nothing changes, and differences from it. Pure.
 
-A view may differ where the truth leaves something open: ``knows`` and ``is_linked`` answer ``None``
+A view may differ if the truth leaves something open: ``knows`` and ``is_linked`` answer ``None``
 for a pair of nodes whose path is open but not fair, as nothing is promised there.
 """
 
@@ -44,7 +44,7 @@ class Truth:
         return replace(self, links=links)
 
     def knows(self, one: int, key: str) -> bool | None:
-        """Return whether a node should know ``key``; ``None`` where either is right."""
+        """Return whether a node should know ``key``; ``None`` if either is right."""
         other = self.numbers.get(key)
         if other == one or other is None:
             return False
@@ -57,7 +57,7 @@ class Truth:
         return self.is_open(other, one) if self.is_fair(other, one) else None
 
     def is_linked(self, one: int, key: str) -> bool | None:
-        """Return whether a node should be linked to ``key``; ``None`` where either is right."""
+        """Return whether a node should be linked to ``key``; ``None`` if either is right."""
         other = self.numbers.get(key)
         if other is None or other not in self.there:
             return False
@@ -151,7 +151,7 @@ class Disagreement:
             self.about.discard(key)
 
     def describe(self) -> str:
-        """Say what is wrong about the first few keys."""
+        """Describe the faults of the first few keys."""
         keys = sorted(self.about)
         more = f", and {len(keys) - 3} more are wrong" if len(keys) > 3 else ""
         return "; ".join(map(self._describe, keys[:3])) + more

@@ -24,7 +24,7 @@ class NodeView:
     """Known and linked nodes by key, kept as an application keeps them that applies every event.
 
     Args:
-        report: Called with each breach of a law.
+        report: Called with each violation of an invariant.
         changed: Called with each change: what happened, to which key, and why.
         max_nodes: How many may be known.
         runs: All runs of all nodes.

@@ -96,7 +96,7 @@ def _step(part: Piece) -> Step:
         raise given[odd].key_error(f"unknown step{did_you_mean(odd, KINDS)}")
     if verbs[1:]:
         raise given[verbs[1]].key_error(
-            f"a step does one thing, and {verbs[0]!r} is given too: make it a step of its own"
+            f"a step does one thing, and {verbs[0]!r} is given too: make it a separate step"
         )
     kind = KINDS[verbs[0]]
     values = read_fields(part, _readers(kind), required=_required(kind))

@@ -50,8 +50,8 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
     """A channel layer, for any number of threads and event loops.
 
     Args:
-        cluster: A cluster_kit configuration, or the path of one: the layer runs a node of its own
-            in this process.
+        cluster: A cluster_kit configuration, or the path of one: the layer runs a separate node in
+            this process.
         supervisor: Instead of ``cluster``, the import path of the application's
             ``AsyncSupervisor``, or of a function that returns it, such as
             ``"shop.cluster.supervisor"``; the application starts and stops it.
@@ -87,7 +87,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         self.group_expiry = group_expiry
         self._mail = Mailbox(self.get_capacity, expiry)
         self._groups: dict[str, dict[str, float]] = {}  # when each channel was added
-        self._readers: dict[str, AsyncTopic] = {}  # of channels that nobody owns
+        self._readers: dict[str, AsyncTopic] = {}  # of channels without an owner
         self._flushed: dict[str, None] = {}
         self._changed = threading.Condition()  # guards these three
         self._run = secrets.token_hex(4)
@@ -196,7 +196,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
-            with suppress(RuntimeError):  # the loop was closed: nobody awaits this
+            with suppress(RuntimeError):  # the loop was closed: nothing awaits this
                 loop.call_soon_threadsafe(ready.set)
 
         self._mail.enter(channel, wake)
@@ -228,7 +228,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
                     topic.stop_answering()
 
     async def _pass_on(self) -> None:
-        """Send messages that nobody reads here to readers elsewhere, if there are any by now."""
+        """Send messages that are not read here to readers elsewhere, if there are any by now."""
         for channel in self._mail.names:
             topic = self._station.topic_of(channel)
             while channel not in self._readers and (nodes := await topic.nodes(answering=True)):
@@ -339,7 +339,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
                     self._flushed = {**dict.fromkeys(list(self._flushed)[-99:]), order: None}
                     self._changed.notify_all()
             case _:
-                log.warning("%s sent something else than a message of a channel layer", sender)
+                log.warning("%s sent something that is not a channel layer message", sender)
 
     def _answer(self, message: Message) -> bool:
         """Confirm a flush once it is done."""

@@ -20,9 +20,9 @@ class Mailbox:
     """Keeps messages until they are read. Thread-safe; time is passed in.
 
     A channel ``name!local`` belongs to ``name!``, and shares its capacity, where a message to many
-    channels counts once. While somebody reads under that name, each channel has a queue of its own
-    for what has arrived, again with that capacity, and loses the oldest messages beyond it. So one
-    slow reader doesn't affect the others.
+    channels counts once. While that name has readers, each channel has a separate queue for what
+    has arrived, again with that capacity, and loses the oldest messages beyond it. So one slow
+    reader doesn't affect the others.
 
     Args:
         capacity: Returns the capacity of a name.
@@ -125,7 +125,7 @@ class Mailbox:
         return not others
 
     def waits(self, name: str) -> bool:
-        """Whether somebody waits for a message under ``name``."""
+        """Whether a reader waits for a message under ``name``."""
         return self._reading[name] > 0
 
     @property

@@ -140,7 +140,7 @@ class Station:
                     try:
                         self.receive(item.sender, item.data)
                     except (TypeError, ValueError):
-                        text = "%s sent something else than a message of a channel layer"
+                        text = "%s sent something that is not a channel layer message"
                         log.warning(text, item.sender, exc_info=True)
 
     async def _greet_all(self) -> None:

@@ -53,7 +53,7 @@ class ClusterManager(AsyncPubSubManager):  # type: ignore[misc]  # python-socket
             await self._topic.publish(self._through_json(data, exc))
 
     def _through_json(self, data: dict[str, Any], error: TypeError) -> Any:
-        """Return ``data`` as clients get it from JSON, such as the value of an enum's member."""
+        """Return ``data`` after a round trip through JSON, which turns enum members into values."""
         try:
             return self.json.loads(self.json.dumps(data))
         except (TypeError, ValueError):
