@@ -14,7 +14,10 @@ from click.testing import CliRunner
 from docs_pages import PAGES, ROOT, texts
 
 from cluster_kit.cli import main
+from cluster_kit.strategies.epmd import options as epmd
 from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.strategies.gossip import options as gossip
+from cluster_kit.strategies.mdns import sockets as mdns
 
 PAGE = "docs/deployment.md"
 [UNIT] = texts(PAGE, "ini")
@@ -102,8 +105,13 @@ def test_pod_finds_itself_and_its_files():
 
 
 @pytest.mark.parametrize(
-    "default", [GossipStrategy().port, GossipStrategy().multicast_addr, 5353, 4369]
+    ("what", "where"),
+    [
+        ("gossip", (GossipStrategy().port, gossip.GROUP_V4, gossip.GROUP_V6)),
+        ("multicast DNS", (mdns.PORT, mdns.GROUP_V4, mdns.GROUP_V6)),
+        ("EPMD", (epmd.PORT,)),
+    ],
 )
-def test_ports_are_those_of_the_code(default):
-    table = PAGES[PAGE].partition("| what | protocol and port |")[2].partition("\n\n")[0]
-    assert re.search(rf"\b{re.escape(str(default))}\b", table)
+def test_ports_are_those_of_the_code(what, where):
+    [row] = re.findall(rf"^\| {what} \| ([^|]*)", PAGES[PAGE], re.MULTILINE)
+    assert set(map(str, where)) <= set(re.findall(r"[\w.:]*\w", row))

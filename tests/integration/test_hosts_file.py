@@ -342,19 +342,23 @@ def test_file_that_never_holds_still_is_a_failed_look_up(path, monkeypatch):
     watching(path, scenario)
 
 
-def test_run_after_one_that_raised_takes_nobody_away_by_a_file_that_is_being_written(path):
+def test_run_after_one_that_raised_takes_nobody_away_by_a_file_that_is_being_written(
+    path, monkeypatch
+):
     path.write_text(content(BOB))
+    read = FileReader.read
+
+    def then_finished(self):
+        first = read(self)
+        monkeypatch.setattr(FileReader, "read", read)
+        path.write_text(content(BOB, CAT, DAN))
+        return first
 
     async def scenario(watched):
         await watched.tells(BOB, CAT, DAN)
 
-    def finish():
-        path.write_text(content(BOB, CAT, DAN))
-
-    timer = threading.Timer(session.STILL_S / 5, finish)
-    timer.start()
+    monkeypatch.setattr(FileReader, "read", then_finished)
     watching(path, scenario, found=[BOB, CAT, DAN])
-    timer.join()
 
 
 # -- a file system that hangs ----------------------------------------------------------------------
