@@ -20,13 +20,18 @@ from cluster_kit.errors import ClusterKitError, ConnectError, described
 
 MAX_THREADS = 256  # more than an application needs if its functions return
 MAX_LISTED = 100_000  # nodes that a generator may yield
-LATE_S = 60.0  # how long an answer that nobody waited for can serve the next call
+LATE_S = 60.0
 
 
 class Calls:
-    """The calls that are under way; at most one of a plain function for each key."""
+    """The calls that are under way; at most one of a plain function for each key.
 
-    def __init__(self) -> None:
+    Args:
+        late_s: How long an answer that nobody waited for can serve the next call.
+    """
+
+    def __init__(self, late_s: float = LATE_S) -> None:
+        self._late_s = late_s
         self._running: dict[str, _Call] = {}
 
     def __contains__(self, key: str) -> bool:
@@ -87,7 +92,7 @@ class Calls:
         return running
 
     def _forget_old(self) -> None:
-        old_s = time.monotonic() - LATE_S
+        old_s = time.monotonic() - self._late_s
         running = self._running.items()
         self._running = {key: call for key, call in running if call.ended_s > old_s}
 
