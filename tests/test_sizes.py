@@ -21,7 +21,6 @@ LONG_TESTS = {
     "tests/integration/test_cli_status.py",
     "tests/integration/test_topics_live.py",
     "tests/kubernetes_api.py",
-    "tests/unit/test_config_certificates.py",
     "tests/unit/test_membership.py",
     "tests/unit/test_tcp_table.py",
     "tests/unit/test_worker_forwarding.py",
