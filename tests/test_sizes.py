@@ -23,7 +23,6 @@ LONG_TESTS = {
     "tests/kubernetes_api.py",
     "tests/unit/test_membership.py",
     "tests/unit/test_tcp_table.py",
-    "tests/unit/test_worker_forwarding.py",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
