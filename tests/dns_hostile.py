@@ -10,12 +10,25 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
+from cluster_kit.strategies.dns.options import read_servers
+from cluster_kit.strategies.dns.server import ServerResolver
+
 LOOPBACK = "127.0.0.1"
 RCODES = {
     "servfail": dns.rcode.SERVFAIL,
     "refused": dns.rcode.REFUSED,
     "nxdomain": dns.rcode.NXDOMAIN,
 }
+
+
+def patient(kind, lookup_s):
+    """Return strategy ``kind``, but with as much time for a question."""
+
+    class Patient(kind):
+        def make_resolver(self):
+            return ServerResolver(read_servers(self.resolver), lookup_s=lookup_s)
+
+    return Patient
 
 
 def both_on_one_port(address=LOOPBACK, port=0):

@@ -216,3 +216,12 @@ def complete(lan):
         peer.sees() == {name: node for name, node in everybody.items() if name != peer.name}
         for peer in lan.peers
     )
+
+
+def stranger(number=1, *, boot=None, name=None):
+    """Return a node that is on no network."""
+    return Node(
+        name=name or f"stranger{number}@10.1.0.1",
+        address="10.1.0.1:4000",
+        boot_id=boot or BootId(1_000_000 + number, number),
+    )

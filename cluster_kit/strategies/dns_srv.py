@@ -28,6 +28,7 @@ from cluster_kit.strategies.dns.options import (
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
     from cluster_kit.strategies.dns.polling import Answers, Questions
+    from cluster_kit.strategies.dns.replies import Resolver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,12 @@ class DnsSrvStrategy(DnsOptions):
     def __post_init__(self) -> None:
         raise_all(_faults(self))
 
+    def make_resolver(self) -> Resolver:
+        """Return the name servers of the option ``resolver``, else those of resolv.conf."""
+        from cluster_kit.strategies.dns.server import ServerResolver
+
+        return ServerResolver(read_servers(self.resolver))
+
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Ask for the records of each name and the addresses of their targets, again and again."""
         from cluster_kit.strategies.dns.polling import DnsPolling
@@ -58,9 +65,8 @@ class DnsSrvStrategy(DnsOptions):
     def _questions(self, ctx: Discovery) -> Questions:
         from cluster_kit.strategies.dns.lookup import ask_services
         from cluster_kit.strategies.dns.replies import kinds_of, nodes_of_services
-        from cluster_kit.strategies.dns.server import ServerResolver
 
-        resolver = ServerResolver(read_servers(self.resolver))
+        resolver = self.make_resolver()
         kinds = kinds_of(self.family, ctx.local.host)
 
         async def ask(name: str) -> Answers:
@@ -76,7 +82,7 @@ class DnsSrvStrategy(DnsOptions):
         """Report which name servers it asks, and what each name gives."""
         from cluster_kit.strategies.dns.diagnosis import diagnose_services
 
-        return diagnose_services(self, ctx.local)
+        return diagnose_services(self, self.make_resolver, ctx.local)
 
 
 def _faults(options: DnsOptions) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -60,13 +61,23 @@ class LogRelay:
 
     Args:
         node: Name of the node, for ``record.node``.
+        repeat_s: Seconds between two records of a warning that repeats.
+        monotonic_s: Returns the time by which these seconds count.
     """
 
-    def __init__(self, node: str | None = None) -> None:
+    def __init__(
+        self,
+        node: str | None = None,
+        *,
+        repeat_s: float = REPEAT_S,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._node = node
+        self._repeat_s = repeat_s
+        self._monotonic_s = monotonic_s
         self._records: SimpleQueue[_QueuedRecord | None] = SimpleQueue()
         self._dropped = 0
-        self._throttle = Throttle()
+        self._throttle = Throttle(repeat_s)
         self._pace = KeyedRateLimit(_INTERVAL_S)
         self._held_back: dict[str, _QueuedRecord] = {}
         self._flush_at_s = 0.0  # when ``_held_back`` is logged, if it holds anything
@@ -122,7 +133,7 @@ class LogRelay:
         while True:
             wait_s = None
             if self._held_back:
-                wait_s = max(0.0, self._flush_at_s - time.monotonic())
+                wait_s = max(0.0, self._flush_at_s - self._monotonic_s())
             if wait_s == 0.0:
                 self._flush_held_back()
                 continue
@@ -131,7 +142,7 @@ class LogRelay:
 
     def _pass_on(self, record: _QueuedRecord) -> None:
         """Log a record, unless it is a warning that repeats."""
-        now_s, kind = time.monotonic(), record.kind
+        now_s, kind = self._monotonic_s(), record.kind
         if kind not in self._throttle and not self._pace.room(record.origin, now_s, _BURST):
             kind = record.origin  # its texts all differ, so they count as one kind
         if record.logged.level < logging.WARNING:
@@ -142,7 +153,7 @@ class LogRelay:
             _emit(record.marked(self._throttle.more(kind)))
         elif kind in self._held_back or len(self._held_back) < _MAX_HELD_BACK:
             if not self._held_back:
-                self._flush_at_s = now_s + REPEAT_S
+                self._flush_at_s = now_s + self._repeat_s
             self._held_back[kind] = record
 
     def _flush_held_back(self) -> None:
@@ -150,7 +161,7 @@ class LogRelay:
 
         It may be the one that matters, such as that a source fails again.
         """
-        for kind, number in self._throttle.rest(time.monotonic()):
+        for kind, number in self._throttle.rest(self._monotonic_s()):
             if kind in self._held_back:
                 mark = f" (the last of {number} more of this kind)"
                 _emit(self._held_back[kind].marked(mark, whole=False))

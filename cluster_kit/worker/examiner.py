@@ -82,10 +82,19 @@ class Examiner:
         channel: The pipe to the command.
         network: What strategy and connector see of the world.
         process: The process that it runs in.
+        diagnose_s: How long the strategy's diagnosis may take.
+        beat_s: Seconds between two beats.
     """
 
     def __init__(
-        self, order: Examine, channel: Channel, *, network: Network, process: HostProcess
+        self,
+        order: Examine,
+        channel: Channel,
+        *,
+        network: Network,
+        process: HostProcess,
+        diagnose_s: float = DIAGNOSE_S,
+        beat_s: float = BEAT_S,
     ) -> None:
         self._here = LocalNode(
             node=order.local,
@@ -96,6 +105,8 @@ class Examiner:
         self._order = order
         self._channel = channel
         self._process = process
+        self._diagnose_s = diagnose_s
+        self._beat_s = beat_s
         self._strategy: Strategy = order.topology.strategies[order.source].build()
         self._connector: Connector = order.topology.connector.build()
         name = order.topology.sources[order.source]
@@ -127,16 +138,16 @@ class Examiner:
     async def _beat(self) -> None:
         while True:
             self._send(Beat())
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(self._beat_s)
 
     # -- the source --------------------------------------------------------------------------------
 
     async def _diagnose_in_time(self) -> None:
         diagnosing = asyncio.create_task(self._diagnose())
-        _, late = await asyncio.wait([diagnosing], timeout=DIAGNOSE_S)
+        _, late = await asyncio.wait([diagnosing], timeout=self._diagnose_s)
         if late:
             diagnosing.cancel()
-            got, cause = f"not complete after {DIAGNOSE_S:g} s", "its source does not answer"
+            got, cause = f"not complete after {self._diagnose_s:g} s", "its source does not answer"
             self._send_finding("source", _failed("its diagnosis", got, cause))
 
     async def _diagnose(self) -> None:

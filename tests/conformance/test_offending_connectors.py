@@ -3,3 +3,4 @@
 from offenders import caught
 
 TestOffenders = caught("offending_connectors", at_once=4)
+TestOffendingMessages = caught("offending_messages", at_once=4)

@@ -11,8 +11,12 @@ from cluster_kit.testing import (
 )
 
 MODULES = {
-    ConnectorConformance: ["offending_connectors", "offending_unix_connectors"],
-    NetworkConformance: ["offending_networks"],
+    ConnectorConformance: [
+        "offending_connectors",
+        "offending_messages",
+        "offending_unix_connectors",
+    ],
+    NetworkConformance: ["offending_datagrams", "offending_networks", "offending_streams"],
     StrategyConformance: ["offending_announcers", "offending_strategies"],
     TopologyConformance: ["offending_topologies"],
 }

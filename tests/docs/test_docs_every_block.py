@@ -154,10 +154,14 @@ def test_topologies():
     config = {"topologies": {"lan": {"strategy": [{"name": "gossip", "port": 46_112}, many]}}}
     with Supervisor(config) as cluster, Supervisor(config):
         run(texts("docs/topologies.md", "python")[0], cluster=cluster)
+        assert len(cluster.nodes()) == 1
+        assert len(cluster.nodes(state="known")) == 49
 
 
 def test_simulation():
-    run(texts("docs/simulation.md", "python")[0])
+    outcome = run(texts("docs/simulation.md", "python")[0])["outcome"]
+    assert len(outcome.links) == 10
+    assert min(outcome.links) > 0
 
 
 def test_several_strategies():
@@ -167,8 +171,9 @@ def test_several_strategies():
 
 def test_mdns(capsys):
     pytest.importorskip("zeroconf")
-    run(texts("docs/strategies/mdns.md", "python")[0])
-    assert capsys.readouterr().out
+    with Supervisor({"node": "db@127.0.0.1", "topologies": {"lan": {"strategy": "mdns"}}}):
+        run(texts("docs/strategies/mdns.md", "python")[0])
+    assert "db@127.0.0.1" in capsys.readouterr().out
 
 
 def test_plugins(tmp_path, monkeypatch):

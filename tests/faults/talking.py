@@ -66,6 +66,10 @@ class Talker:
                 f"{self.name} gives no answer; it said: {''.join(self.log[-30:])}"
             ) from None
 
+    def is_done(self):
+        """Whether ``done`` has something to return."""
+        return not self._results.empty()
+
     def do(self, command, **arguments):
         self.begin(command, **arguments)
         return self.done()

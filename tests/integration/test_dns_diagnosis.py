@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from dns_hostile import HostileServer
+from dns_hostile import HostileServer, patient
 
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import Node
@@ -27,7 +27,6 @@ def resolv_conf(monkeypatch, tmp_path):
     monkeypatch.setattr("cluster_kit.strategies.dns.diagnosis.RESOLV_CONF", str(path))
     monkeypatch.setattr("cluster_kit.strategies.dns.server.RESOLV_CONF", str(path))
     monkeypatch.setattr("cluster_kit.strategies.dns.search.RESOLV_CONF", str(path))
-    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 0.5)
     return path
 
 
@@ -47,8 +46,8 @@ def diagnosed(strategy):
     return asyncio.run(run())
 
 
-def dns(server, query=WEB, **options):
-    return DnsStrategy(
+def dns(server, query=WEB, lookup_s=0.5, **options):
+    return patient(DnsStrategy, lookup_s)(
         query=query, port=4370, **{"resolver": server.resolver, "interval_s": 60.0, **options}
     )
 
@@ -117,10 +116,9 @@ def test_a_short_name_without_search_domains_is_explained(server, resolv_conf):
     assert "it has no dots, and there are no search domains" in finding.cause
 
 
-def test_one_name_server_of_several_that_is_down_is_a_warning(server, monkeypatch):
-    # for the second server's turn to come
-    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 5.0)
-    whom, a, _ = diagnosed(dns(server, resolver=f"127.0.0.1:1 {server.resolver}"))
+def test_one_name_server_of_several_that_is_down_is_a_warning(server):
+    # long enough for the second server's turn to come
+    whom, a, _ = diagnosed(dns(server, lookup_s=5.0, resolver=f"127.0.0.1:1 {server.resolver}"))
     assert (whom.outcome, a.outcome) == (Outcome.OK, Outcome.OK)
     assert whom.cause.startswith("127.0.0.1:1 does not answer: questions that go there")
 

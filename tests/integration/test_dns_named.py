@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 from cli_process import Cluster
+from dns_hostile import patient
 from dns_named import Named, free_port
 
 from cluster_kit.abc import Failed, Found
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns import DnsStrategy
+from cluster_kit.strategies.dns.server import LOOKUP_S
 from cluster_kit.strategies.dns_srv import DnsSrvStrategy
 from cluster_kit.testing import FakeDiscovery, Listener
 
@@ -60,8 +62,10 @@ async def during(change, *arguments):
     await asyncio.to_thread(change, *arguments)
 
 
-def dns(named, query="web.shop.test", **options):
-    return DnsStrategy(query=query, port=4370, resolver=named.resolver, interval_s=0.1, **options)
+def dns(named, query="web.shop.test", lookup_s=LOOKUP_S, **options):
+    return patient(DnsStrategy, lookup_s)(
+        query=query, port=4370, resolver=named.resolver, interval_s=0.1, **options
+    )
 
 
 def test_a_changed_zone_is_seen(named):
@@ -86,9 +90,7 @@ def test_a_name_that_leaves_the_zone_has_nobody_when_that_repeats(named):
     told(dns(named), scenario)
 
 
-def test_a_killed_server_takes_nobody_away_and_is_used_again_when_it_is_back(named, monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 0.5)
-
+def test_a_killed_server_takes_nobody_away_and_is_used_again_when_it_is_back(named):
     async def scenario(heard):
         await found(heard, "127.0.0.2:4370", "127.0.0.3:4370")
         named.kill()
@@ -101,7 +103,7 @@ def test_a_killed_server_takes_nobody_away_and_is_used_again_when_it_is_back(nam
         await during(named.rewrite, "web A 127.0.0.7")
         await found(heard, "127.0.0.7:4370")
 
-    told(dns(named, confirmations=1), scenario)
+    told(dns(named, lookup_s=0.5, confirmations=1), scenario)
 
 
 def test_services_come_with_their_addresses(named):

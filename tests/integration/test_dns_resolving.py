@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from dns_hostile import HostileServer
+from dns_hostile import HostileServer, patient
 
 from cluster_kit.abc import Failed, Found
 from cluster_kit.node import Node
@@ -24,19 +24,16 @@ def server():
         yield server
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 0.5)
-
-
-def dns(server, query=WEB, **options):
-    return DnsStrategy(
+def dns(server, query=WEB, lookup_s=0.5, **options):
+    return patient(DnsStrategy, lookup_s)(
         query=query, port=4370, resolver=server.resolver, **{"interval_s": 0.05, **options}
     )
 
 
-def srv(server, query="_web._tcp.shop.test", **options):
-    return DnsSrvStrategy(query=query, resolver=server.resolver, **{"interval_s": 0.05, **options})
+def srv(server, query="_web._tcp.shop.test", lookup_s=0.5, **options):
+    return patient(DnsSrvStrategy, lookup_s)(
+        query=query, resolver=server.resolver, **{"interval_s": 0.05, **options}
+    )
 
 
 def addresses(found):
@@ -226,12 +223,11 @@ def test_nodes_are_named_by_basename_and_address(server):
 
 
 @pytest.mark.parametrize("manner", ["silent", "truncated_everywhere", "cut"])
-def test_closing_while_a_server_hangs_is_immediate(server, manner, monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 30.0)
+def test_closing_while_a_server_hangs_is_immediate(server, manner):
     server.manner = manner
 
     async def scenario():
-        heard = Listener(dns(server), FakeDiscovery(LOCAL))
+        heard = Listener(dns(server, lookup_s=30.0), FakeDiscovery(LOCAL))
         async with heard:
             assert await asyncio.to_thread(server.was_asked.wait, 20)
             async with asyncio.timeout(1):
@@ -350,12 +346,6 @@ def test_a_resolv_conf_of_no_use_is_a_failure_unless_servers_are_named(
 # One name that hangs beside another
 
 
-@pytest.fixture
-def patient(monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 300.0)
-
-
-@pytest.mark.usefixtures("patient")
 def test_a_name_that_hangs_delays_no_other_and_counts_when_it_is_answered(server):
     server.manner = {WEB: "silent"}
 
@@ -367,10 +357,9 @@ def test_a_name_that_hangs_delays_no_other_and_counts_when_it_is_answered(server
         await story.found("127.0.0.2:4370", "127.0.0.3:4370", "127.0.0.5:4370", "[::1]:4370")
         assert not [each for each in story.heard.observations if isinstance(each, Failed)]
 
-    told(dns(server, f"{WEB} {DB}"), scenario)
+    told(dns(server, f"{WEB} {DB}", lookup_s=300.0), scenario)
 
 
-@pytest.mark.usefixtures("patient")
 def test_a_name_that_hangs_keeps_its_nodes(server):
     async def scenario(story):
         both = ["127.0.0.2:4370", "127.0.0.3:4370", "[::1]:4370"]
@@ -379,10 +368,9 @@ def test_a_name_that_hangs_keeps_its_nodes(server):
         server.records[DB, "A"] = ["127.0.0.5"]
         await story.found("127.0.0.5:4370", *both)
 
-    told(dns(server, f"{WEB} {DB}", confirmations=1), scenario)
+    told(dns(server, f"{WEB} {DB}", lookup_s=300.0, confirmations=1), scenario)
 
 
-@pytest.mark.usefixtures("patient")
 def test_services_of_a_name_that_hangs_delay_no_others(server):
     server.records["_web._tcp.shop.test", "SRV"] = [f"0 5 4370 {DB}."]
     server.records["_db._tcp.shop.test", "SRV"] = [f"0 5 4371 {WEB}."]
@@ -391,4 +379,4 @@ def test_services_of_a_name_that_hangs_delay_no_others(server):
     async def scenario(story):
         await story.found("127.0.0.4:4370")
 
-    told(srv(server, "_db._tcp.shop.test _web._tcp.shop.test"), scenario)
+    told(srv(server, "_db._tcp.shop.test _web._tcp.shop.test", lookup_s=300.0), scenario)

@@ -10,8 +10,10 @@ import pytest
 from cluster_kit.abc import Failed, Found
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import Node
-from cluster_kit.strategies.hosts_file import HostsFileStrategy, session
+from cluster_kit.strategies.hosts_file import HostsFileStrategy
+from cluster_kit.strategies.hosts_file.diagnosis import diagnose
 from cluster_kit.strategies.hosts_file.reader import FileReader
+from cluster_kit.strategies.hosts_file.session import HostsFileSession
 from cluster_kit.testing import FakeDiscovery, Listener
 
 ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
@@ -56,9 +58,19 @@ class Watched:
         assert answer == Found(nodes)
 
 
-def watching(path, scenario, found=(), interval_s=0.05):
+class Impatient(HostsFileStrategy):
+    """Waits for a file system for a moment only."""
+
+    def discover(self, ctx):
+        return HostsFileSession(self.path, self.interval_s, ctx, read_s=0.05).observe()
+
+    def diagnose(self, ctx):
+        return diagnose(self.path, ctx.local, read_s=0.05)
+
+
+def watching(path, scenario, found=(), interval_s=0.05, kind=HostsFileStrategy):
     async def bounded():
-        strategy = HostsFileStrategy(path=path, interval_s=interval_s)
+        strategy = kind(path=path, interval_s=interval_s)
         async with asyncio.timeout(3 * DEADLINE_S):
             async with Listener(
                 strategy, FakeDiscovery(ANN, found=frozenset(found)), deadline_s=DEADLINE_S
@@ -342,26 +354,29 @@ def test_file_that_never_holds_still_is_a_failed_look_up(path, monkeypatch):
     watching(path, scenario)
 
 
-def test_run_after_one_that_raised_takes_nobody_away_by_a_file_that_is_being_written(path):
+def test_run_after_one_that_raised_takes_nobody_away_by_a_file_that_is_being_written(
+    path, monkeypatch
+):
     path.write_text(content(BOB))
+    read = FileReader.read
+
+    def then_finished(self):
+        first = read(self)
+        monkeypatch.setattr(FileReader, "read", read)
+        path.write_text(content(BOB, CAT, DAN))
+        return first
 
     async def scenario(watched):
         await watched.tells(BOB, CAT, DAN)
 
-    def finish():
-        path.write_text(content(BOB, CAT, DAN))
-
-    timer = threading.Timer(session.STILL_S / 5, finish)
-    timer.start()
+    monkeypatch.setattr(FileReader, "read", then_finished)
     watching(path, scenario, found=[BOB, CAT, DAN])
-    timer.join()
 
 
 # -- a file system that hangs ----------------------------------------------------------------------
 
 
 def test_file_system_that_hangs_holds_up_one_thread_and_nobody_else(path, monkeypatch):
-    monkeypatch.setattr(session, "READ_S", 0.05)
     back, hanging = threading.Event(), []
     read = FileReader.read
 
@@ -385,7 +400,7 @@ def test_file_system_that_hangs_holds_up_one_thread_and_nobody_else(path, monkey
         back.set()
         await watched.recovers(BOB, CAT, DAN)
 
-    watching(path, scenario)
+    watching(path, scenario, kind=Impatient)
 
 
 # -- diagnosis -------------------------------------------------------------------------------------
@@ -442,13 +457,10 @@ def test_diagnosis_of_a_file_that_cannot_be_read(path, spoil, got, cure):
 
 def test_diagnosis_of_a_file_system_that_hangs(path, monkeypatch):
     back = threading.Event()
-    monkeypatch.setattr("cluster_kit.strategies.hosts_file.diagnosis.READ_S", 0.05)
     monkeypatch.setattr(FileReader, "read", lambda self: back.wait(DEADLINE_S))
 
     async def collect():
-        findings = [
-            finding async for finding in HostsFileStrategy(path=path).diagnose(FakeDiscovery(ANN))
-        ]
+        findings = [finding async for finding in Impatient(path=path).diagnose(FakeDiscovery(ANN))]
         back.set()
         return findings
 

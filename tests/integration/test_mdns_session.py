@@ -14,6 +14,13 @@ BOB = Node(name="bob@127.0.0.1", address="127.0.0.1:4001")
 LOOKS = 5
 
 
+class Restless(MdnsStrategy):
+    """Looks at the interfaces twenty times a second."""
+
+    def discover(self, ctx):
+        return session.MdnsSession(self, ctx, look_s=0.05).observe()
+
+
 class Looks:
     """Counts how often a run looks at the interfaces."""
 
@@ -40,10 +47,8 @@ async def no_dns(host):
 
 
 def test_dns_that_fails_later_changes_nothing(monkeypatch):
-    monkeypatch.setattr(session, "LOOK_S", 0.05)
-
     async def scenario():
-        strategy = MdnsStrategy(service_type=f"_ck{secrets.token_hex(4)}._tcp.local.")
+        strategy = Restless(service_type=f"_ck{secrets.token_hex(4)}._tcp.local.")
         looks, ctx = Looks(monkeypatch), FakeDiscovery(ANN)
         async with Listener(strategy, ctx) as ann, Listener(strategy, FakeDiscovery(BOB)) as bob:
             await bob.until(lambda each: vouches(each, ANN), "bob to find ann")
@@ -62,10 +67,8 @@ def test_dns_that_fails_later_changes_nothing(monkeypatch):
 
 
 def test_host_that_cannot_be_looked_up_at_first_is_used_when_it_can(monkeypatch):
-    monkeypatch.setattr(session, "LOOK_S", 0.05)
-
     async def scenario():
-        strategy = MdnsStrategy(service_type=f"_ck{secrets.token_hex(4)}._tcp.local.")
+        strategy = Restless(service_type=f"_ck{secrets.token_hex(4)}._tcp.local.")
         ctx = FakeDiscovery(ANN)
         with monkeypatch.context() as broken:
             broken.setattr(session, "look_up", no_dns)

@@ -1,8 +1,11 @@
-"""Fixtures of the tests of messages: two applications, or their two messengers."""
+"""Fixtures that several files share: two applications or their messengers, and plugins."""
 
 import pytest
+from installed_plugins import install
 from joined_boards import Application
 from message_ends import Pair
+
+__all__ = ["install"]
 
 
 def running(name):

@@ -2,7 +2,7 @@
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Arrived, LocalInterest, Outcome
+from cluster_kit.topics.outcomes import Arrived, LocalInterest, Missing, Outcome
 from cluster_kit.wire import topics as wire
 
 WIDE = LocalInterest(messages=1000, bytes=2**20, answers=True)
@@ -94,3 +94,13 @@ class Pair:
         """Have bob read what has come."""
         for each in outcomes:
             self.bob.messenger.mark_read(each.stream, each.number)
+
+
+def narrow(messages=2, size=1000):
+    """Return a pair whose receiver has room for this many messages, and bytes."""
+    return Pair(interest=LocalInterest(messages=messages, bytes=size))
+
+
+def lost(outcomes):
+    """Return how many messages each gap lacks."""
+    return [each.lost for each in outcomes if type(each) is Missing]

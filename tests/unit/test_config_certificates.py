@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from certificate_files import Mounted, write, write_folder
-from config_parts import Listening, Shelf, Silent
+from certified_config import AUTHORITY, fault, load
+from config_parts import Shelf
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -28,21 +29,9 @@ from cluster_kit.config.certificate_files import (
 )
 
 HOST = "127.0.0.1"
-AUTHORITY = Authority("one")
 GOOD = AUTHORITY.certificates(HOST, "web.example.org", until=90 * DAY)
 OTHER = Authority("other").certificates(HOST, until=90 * DAY)
 MEMBER = "spiffe://example.org/shop"
-
-
-def load(**keys):
-    return load_config({"topologies": {"lan": {"strategy": "silent"}}, **keys}, Shelf(), environ={})
-
-
-def fault(**keys):
-    with pytest.raises(ConfigError) as raised:
-        load(**keys)
-    [error] = raised.value.errors
-    return str(error)
 
 
 @pytest.fixture
@@ -470,70 +459,6 @@ def _frames(error):
         whole = whole.__cause__ or whole.__context__
 
 
-class Sealed(Silent):
-    """Multicasts what a secret seals."""
-
-    needs_secret = True
-
-    def serves_on(self, host):
-        return host
-
-
-class Hinting(Silent):
-    """Multicasts hints."""
-
-    def serves_on(self, host):
-        return host
-
-
-class Bare(Listening):
-    """Takes no notice of what could protect it."""
-
-    uses_secret = False
-
-
-class TestOffLoopback:
-    @pytest.fixture
-    def certs(self, tmp_path):
-        return str(write_folder(tmp_path / "certs", AUTHORITY.certificates("10.0.0.1")))
-
-    def test_certificates_let_links_and_hints_off_loopback(self, certs):
-        topologies = {"lan": {"strategy": [Silent, Hinting]}}
-        assert load(node="a@10.0.0.1", certs=certs, topologies=topologies).certificates
-
-    def test_what_a_secret_seals_needs_it_all_the_same(self, certs):
-        keys = {"node": "a@10.0.0.1", "certs": certs, "topologies": {"lan": {"strategy": Sealed}}}
-        message = fault(**keys)
-        assert message.startswith(
-            "topologies.lan.strategy: serves off loopback on '10.0.0.1', where anybody could forge "
-            "what Sealed"
-        )
-        assert "certificates protect only links; run 'cluster-kit secret" in message
-        assert load(**keys, secret="s")
-        assert load(**keys, insecure=True)
-
-    def test_gossip_is_what_a_secret_seals(self, certs):
-        topologies = {"lan": {"strategy": "cluster_kit.strategies.gossip:GossipStrategy"}}
-        assert "certificates protect only links" in fault(
-            node="a@10.0.0.1", certs=certs, topologies=topologies
-        )
-
-    def test_connector_that_does_not_use_them_is_refused(self, certs):
-        keys = {
-            "node": "a@10.0.0.1",
-            "topologies": {"lan": {"strategy": "silent", "connector": Bare}},
-        }
-        why = fault(**keys, certs=certs)
-        assert ": Bare doesn't use the certificates; " in why
-        assert "or set 'insecure: true'" in why
-        assert ": Bare doesn't use the secret" in fault(**keys, certs=certs, secret="s")
-
-    def test_faulty_ones_are_the_only_fault(self):
-        assert fault(node="a@10.0.0.1", certs="/none").startswith(
-            "certs: cannot use '/none/tls.crt': there is no such file"
-        )
-
-
 class TestExpiry:
     @pytest.mark.parametrize(
         ("lifetime", "left", "expected"),
@@ -562,33 +487,3 @@ class TestExpiry:
 
 def test_key_of_another_curve_is_not_taken_for_it(fault_of):
     assert "is not the key of" in fault_of(key=pem_of_key(ec.generate_private_key(ec.SECP384R1())))
-
-
-class Unlinked(Listening):
-    """Holds no links."""
-
-    holds_links = False
-
-
-class TestHintsThatNoLinkProves:
-    def told(self, strategy, connector="tcp", **keys):
-        topologies = {"lan": {"strategy": strategy, "connector": connector}}
-        return list(
-            advice(
-                load(
-                    node="a@10.0.0.1",
-                    secret="7f" * 8 + "0123456789abcdef" * 2,
-                    topologies=topologies,
-                    **keys,
-                )
-            )
-        )
-
-    def test_are_warned_about(self):
-        told = self.told(Hinting, Unlinked)
-        assert any("topologies.lan: anybody on '10.0.0.1' can forge what " in each for each in told)
-
-    def test_others_are_not(self):
-        for told in (self.told(Hinting), self.told(Silent, Unlinked), self.told(Sealed, Unlinked)):
-            assert not any("forge" in each for each in told)
-        assert not any("forge" in each for each in self.told(Hinting, Unlinked, insecure=True))

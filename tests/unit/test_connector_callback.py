@@ -9,6 +9,8 @@ import pytest
 
 from cluster_kit.config.callback import Callback
 from cluster_kit.connectors.callback import CallbackConnector
+from cluster_kit.connectors.callback.calls import Calls
+from cluster_kit.connectors.callback.links import CallbackLinks
 from cluster_kit.errors import ClusterKitError, ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
@@ -32,12 +34,18 @@ def fresh():
     app.released.set()
 
 
-def play(scenario, **options):
+class Impatient(CallbackConnector):
+    """Waits for a function for a moment only."""
+
+    async def start(self, local, links):
+        self._running = CallbackLinks(self, local, links, call_s=0.05)
+        return local
+
+
+def play(scenario, kind=CallbackConnector, **options):
     async def run():
         links = RecordingLinks()
-        connector = CallbackConnector(
-            **{"open": function("connect"), "interval_s": 0.01, **options}
-        )
+        connector = kind(**{"open": function("connect"), "interval_s": 0.01, **options})
         assert await connector.start(ANN, links) == ANN
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -192,12 +200,12 @@ class TestConnect:
 
         assert play(scenario, open=function("connect_never")) == []
 
-    def test_a_late_answer_is_forgotten_after_a_while(self, monkeypatch):
-        monkeypatch.setattr("cluster_kit.connectors.callback.calls.LATE_S", 0.0)
+    def test_a_late_answer_is_forgotten_after_a_while(self):
         slow = node("hangs")
 
-        async def scenario(connector, links):
-            first = asyncio.create_task(connector.connect(slow))
+        async def scenario():
+            calls = Calls(late_s=0.0)
+            first = asyncio.create_task(calls.call(slow.key, function("connect"), slow))
             await until(lambda: ("connect", str(slow)) in app.calls)
             first.cancel()
             await asyncio.wait([first])
@@ -211,10 +219,10 @@ class TestConnect:
                     ]
                 )
             )
-            await connector.connect(slow)
+            await calls.call(slow.key, function("connect"), slow)
             assert app.calls.count(("connect", str(slow))) == 2
 
-        play(scenario)
+        asyncio.run(scenario())
 
     def test_there_are_so_many_threads_and_no_more(self, monkeypatch):
         monkeypatch.setattr("cluster_kit.connectors.callback.calls.MAX_THREADS", 1)
@@ -281,9 +289,7 @@ class TestDisconnect:
         app.listed[:] = [BOB]
         play(scenario, close=function("disconnect"), peers=function("list_nodes"))
 
-    def test_one_that_ends_late_is_believed_when_the_node_is_wanted_again(self, monkeypatch):
-        monkeypatch.setattr("cluster_kit.connectors.callback.links.CALL_S", 0.05)
-
+    def test_one_that_ends_late_is_believed_when_the_node_is_wanted_again(self):
         async def scenario(connector, links):
             await connector.connect(BOB)
             await connector.disconnect(BOB)
@@ -294,7 +300,7 @@ class TestDisconnect:
             await again
             assert links.ups_and_downs(BOB.key) == ["up", "down", "up"]
 
-        play(scenario, close=function("disconnect_late"), interval_s=60.0)
+        play(scenario, Impatient, close=function("disconnect_late"), interval_s=60.0)
         assert [call[0] for call in app.calls] == ["connect", "disconnect", "connect", "disconnect"]
 
     def test_stop_closes_each_link(self):
@@ -309,14 +315,12 @@ class TestDisconnect:
         ]
         assert sorted(app.calls[2:]) == [("disconnect", str(BOB)), ("disconnect", str(CAT))]
 
-    def test_stop_waits_for_none_that_hangs(self, monkeypatch):
-        monkeypatch.setattr("cluster_kit.connectors.callback.links.CALL_S", 0.05)
-
+    def test_stop_waits_for_none_that_hangs(self):
         async def scenario(connector, links):
             await connector.connect(node("web"))
 
         before = threading.active_count()
-        assert play(scenario, close=function("connect")) == [
+        assert play(scenario, Impatient, close=function("connect")) == [
             ("up", "web", None),
             ("down", "web", Reason.SHUTDOWN),
         ]

@@ -10,16 +10,15 @@ from cluster_kit.strategies.dns import system
 from cluster_kit.strategies.dns.replies import RecordType, ReplyStatus
 
 
-def ask(name="web.test", kind=RecordType.A):
-    return asyncio.run(system.SystemResolver().ask(name, kind))
+def ask(name="web.test", kind=RecordType.A, **patience):
+    return asyncio.run(system.SystemResolver(**patience).ask(name, kind))
 
 
 def test_a_look_up_that_hangs_is_a_failure(monkeypatch):
     may_answer = threading.Event()
-    monkeypatch.setattr(system, "PATIENCE_S", 0.05)
     monkeypatch.setattr("cluster_kit.resolving._ask", answer_or_hang(may_answer))
     try:
-        assert ask().reason == "the system's resolver does not answer"
+        assert ask(patience_s=0.05).reason == "the system's resolver does not answer"
     finally:
         may_answer.set()
         for thread in threading.enumerate():

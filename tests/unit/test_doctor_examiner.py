@@ -56,8 +56,8 @@ def _logging():
     logging.disable(logging.NOTSET)
 
 
-def examine(strategy=Source, connector=Links, wait_s=0.2, **settings):
-    """Return all that is told, and the order that the strategy had."""
+def examine(strategy=Source, connector=Links, wait_s=0.2, pace=None, **settings):
+    """Return all that is told; ``pace`` is for the examiner, ``settings`` for the topology."""
     config = load_config(
         {"topologies": {"t": {"strategy": strategy, "connector": connector, **settings}}}
     )
@@ -74,7 +74,10 @@ def examine(strategy=Source, connector=Links, wait_s=0.2, **settings):
         with closing(ours):
             with closing(theirs):
                 async with asyncio.timeout(DEADLINE_S):
-                    await Examiner(order, theirs, network=SystemNetwork(), process=Process()).main()
+                    examination = Examiner(
+                        order, theirs, network=SystemNetwork(), process=Process(), **(pace or {})
+                    )
+                    await examination.main()
             return ours.receive_rest()
 
     messages = asyncio.run(scenario())
@@ -170,9 +173,8 @@ class NeverEnds(Source):
         await asyncio.sleep(3600)
 
 
-def test_diagnosis_without_end_is_given_up_though_it_resists(monkeypatch):
-    monkeypatch.setattr(examiner, "DIAGNOSE_S", 0.1)
-    first, last = of("source", examine(NeverEnds))
+def test_diagnosis_without_end_is_given_up_though_it_resists():
+    first, last = of("source", examine(NeverEnds, pace={"diagnose_s": 0.1}))
     assert first.got == "bob"
     assert last.got == "not complete after 0.1 s"
 
@@ -345,13 +347,12 @@ def test_fault_of_a_connector_is_a_finding():
 
 
 def test_it_beats_while_it_waits(monkeypatch):
-    monkeypatch.setattr(examiner, "BEAT_S", 0.01)
     beats = []
     send = SocketChannel.send
     monkeypatch.setattr(
         SocketChannel, "send", lambda self, message: (beats.append(message), send(self, message))
     )
-    examine(Silent)
+    examine(Silent, pace={"beat_s": 0.01})
     assert sum(isinstance(message, Beat) for message in beats) > 2
 
 

@@ -1,18 +1,19 @@
 """Errors carry what programs decide by, also through a pipe."""
 
 import errno
+import inspect
 import pickle
 import socket
 
 import pytest
 
+from cluster_kit import errors
 from cluster_kit.errors import (
+    ClusterKitError,
     ConfigError,
     ConnectError,
     ConnectReason,
-    DiscoveryError,
-    NameConflict,
-    RestartLimitError,
+    NetworkFault,
     cause_of,
     described,
     faults_of,
@@ -41,17 +42,34 @@ def test_causes_are_told_in_the_system_s_words(error, cause):
     assert cause_of(error) == cause
 
 
+ATTRIBUTES = {
+    "path": "a.b",
+    "file": "c.yaml",
+    "line": 3,
+    "column": 4,
+    "plugin": "mesh",
+    "distribution": "mesh 1.0",
+    "fault": NetworkFault.RESET,
+    "strategy": "dns",
+    "retryable": False,
+    "node": "a@h",
+    "reason": ConnectReason.SELF,
+    "cure": "look",
+    "topology": "lan",
+    "restarts": 3,
+    "period_s": 5.0,
+}
 ERRORS = [
-    ConfigError("bad", path="a.b", file="c.yaml", line=3, column=4),
-    ConnectError("no", node="a@h", reason=ConnectReason.SELF),
-    NameConflict("twice", node="a@h"),
-    DiscoveryError("down", strategy="dns", retryable=False),
-    RestartLimitError("often", topology="lan", restarts=3, period_s=5.0),
+    each
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, ClusterKitError)
 ]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_errors_survive_pickling_with_their_attributes(error):
+@pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
+def test_errors_survive_pickling_with_their_attributes(cls):
+    message, *attributes = inspect.signature(cls).parameters
+    error = cls(message, **{name: ATTRIBUTES[name] for name in attributes})
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == str(error)

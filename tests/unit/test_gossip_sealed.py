@@ -6,72 +6,17 @@ from itertools import pairwise
 
 import pytest
 from gossip_lan import DELAY_S, FENCE, INTERVAL_S, KEYRING, TTL_S, Lan, complete, keys, opened
+from sealed_members import MALLORY, SOON_S, member, observations, recorded, replay, said, sealed_lan
 
 from cluster_kit.abc import Gone, Seen
-from cluster_kit.network import Endpoint
-from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.node import BootId, Fence
 from cluster_kit.security.keys import Keyring
 from cluster_kit.strategies.gossip import freshness
 from cluster_kit.strategies.gossip.distrust import ANOTHER, THEY_ALONE, WE_ALONE
-from cluster_kit.strategies.gossip.engine import IgnoredDatagram, Send, Sooner
-from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, NONCE_S
+from cluster_kit.strategies.gossip.engine import Send, Sooner
+from cluster_kit.strategies.gossip.freshness import ASKS_PER_S
 from cluster_kit.strategies.gossip.sealed import LONGEST_DELAY_S
-from cluster_kit.wire import envelope
-from cluster_kit.wire.envelope import NO_NONCE, Envelope
 from cluster_kit.wire.gossip import Kind, Packet, encode
-from cluster_kit.wire.sealing import Sealing
-
-SOON_S = 10 * DELAY_S
-MALLORY = ("10.66.6.6", 666)
-
-
-def sealed_lan(**given):
-    return Lan(keyring=KEYRING, **given)
-
-
-def member(number=1, *, name=None, metadata=None):
-    """Return a node that has the secret, and its sealing."""
-    boot_id = BootId(1_000_000 + number, number)
-    node = Node(
-        name=name or f"member{number}@10.1.0.1",
-        address="10.1.0.1:4000",
-        boot_id=boot_id,
-        metadata=metadata or {},
-    )
-    return node, Sealing(node.name, boot_id, KEYRING)
-
-
-def said(
-    node,
-    sealing,
-    kind=Kind.HEARTBEAT,
-    *,
-    now_s=0.0,
-    fence=FENCE,
-    host="10.1.0.1",
-    packet=None,
-    **given,
-):
-    """Return what a member says."""
-    packet = encode(Packet.of(node, fence, kind, leaving=False)) if packet is None else packet
-    return sealing.seal(
-        envelope.encode(Envelope(host=host, port=50_001, packet=packet, **given)), fence, now_s
-    )
-
-
-def recorded(lan, peer=None):
-    """Return all that was sent so far, by one node or by all, each once."""
-    return list(dict.fromkeys(send.datagram for _, by, _, send in lan.sent if peer in (None, by)))
-
-
-def replay(lan, peer, recordings):
-    """Have a node hear recordings from somewhere else; return what it made of them."""
-    return [action for datagram in recordings for action in lan.deliver(peer, datagram, MALLORY)]
-
-
-def observations(actions):
-    return [action for action in actions if isinstance(action, Seen | Gone)]
-
 
 # -- knowing each other ----------------------------------------------------------------------------
 
@@ -383,126 +328,6 @@ def test_goodbye_counts_once():
         lan.deliver(ann, datagram)
     lan.run(TTL_S)
     assert [type(each) for each in ann.observations] == [Seen, Gone]
-
-
-# -- the nonce -------------------------------------------------------------------------------------
-
-
-def asked(lan, peer, node, sealing):
-    """Have a node ask a member for a nonce; return it."""
-    [send] = [
-        each for each in lan.deliver(peer, said(node, sealing), MALLORY) if isinstance(each, Send)
-    ]
-    return opened(send.datagram).nonce, send
-
-
-def test_who_sends_the_nonce_back_is_believed_once():
-    lan = sealed_lan()
-    peer = lan.start("peer")
-    lan.run(0)
-    node, sealing = member()
-    nonce, _ = asked(lan, peer, node, sealing)
-    answer = said(node, sealing, Kind.ANSWER, echo=nonce)
-    assert lan.deliver(peer, answer) == [Seen(node, TTL_S)]
-    assert lan.deliver(peer, answer) == []
-
-
-def test_the_question_goes_where_the_member_says_that_it_is():
-    lan = sealed_lan()
-    peer = lan.start("peer")
-    lan.run(0)
-    assert asked(lan, peer, *member())[1].to == Endpoint("10.1.0.1", 50_001)
-
-
-@pytest.mark.parametrize("address", ["0.0.0.0:4000", None])
-def test_the_source_is_not_believed_where_a_node_tells_no_host_of_its_own(address):
-    lan = sealed_lan()
-    peer = lan.start("peer")
-    lan.run(0)
-    node, sealing = member()
-    nonce, _ = asked(lan, peer, node, sealing)
-    [seen] = lan.deliver(
-        peer, said(node.evolve(address=address), sealing, Kind.ANSWER, echo=nonce), MALLORY
-    )
-    assert seen.node.address.startswith("10.1.0.1:")
-
-
-@pytest.mark.parametrize("echo", [NO_NONCE, b"n" * 16], ids=["none", "of somebody else"])
-def test_another_nonce_proves_nothing(echo):
-    lan = sealed_lan()
-    peer = lan.start("peer")
-    lan.run(0)
-    assert not observations(lan.deliver(peer, said(*member(), Kind.ANSWER, echo=echo)))
-
-
-@pytest.mark.parametrize(("after_s", "counts"), [(0.9 * NONCE_S, True), (2.1 * NONCE_S, False)])
-def test_a_nonce_counts_for_seconds_only(after_s, counts):
-    lan = sealed_lan()
-    peer = lan.start("peer")
-    lan.run(0)
-    node, sealing = member()
-    nonce, _ = asked(lan, peer, node, sealing)
-    lan.run(after_s)
-    answer = said(node, sealing, Kind.ANSWER, echo=nonce)
-    assert bool(observations(lan.deliver(peer, answer))) is counts
-
-
-def test_nonces_of_one_node_say_nothing_of_those_of_its_next_run():
-    lan = sealed_lan()
-    nonces = []
-    for _ in range(2):
-        peer = lan.start("peer", boot=BootId(9, 9))
-        nonces.append(peer.engine._freshness.nonce(lan.now_s))
-        lan.kill(peer)
-    assert nonces[0] != nonces[1]
-    assert NO_NONCE not in nonces
-
-
-def test_nobody_speaks_for_the_boot_of_another():
-    lan = sealed_lan()
-    peer = lan.start("peer")
-    lan.run(0)
-    node, sealing = member()
-    nonce, _ = asked(lan, peer, node, sealing)
-    other = node.evolve(boot_id=BootId(1, 1))
-    assert lan.deliver(peer, said(other, sealing, Kind.ANSWER, echo=nonce)) == []
-
-
-def test_nobody_speaks_within_another_fence_than_it_seals_for():
-    lan = sealed_lan()
-    peer = lan.start("peer")
-    lan.run(0)
-    node, sealing = member()
-    nonce, _ = asked(lan, peer, node, sealing)
-    elsewhere = encode(Packet.of(node, Fence("shop", "other"), Kind.ANSWER, leaving=False))
-    assert lan.deliver(peer, said(node, sealing, packet=elsewhere, echo=nonce)) == []
-
-
-def test_own_datagrams_are_nothing():
-    lan = sealed_lan()
-    ann = lan.start("ann")
-    lan.run(20)
-    assert ann.observations == []
-    assert lan.count().keys() == {Kind.ANNOUNCE, Kind.HEARTBEAT}
-
-
-@pytest.mark.parametrize(
-    "plain",
-    [b"", b"\xc0", b"\x90", envelope.encode(Envelope(host=None, port=1))[:-1], b"\x91" * 2000],
-)
-def test_a_member_that_seals_nonsense_is_ignored(plain):
-    lan = sealed_lan()
-    peer = lan.start("peer")
-    [ignored] = lan.deliver(peer, member()[1].seal(plain, FENCE, 0.0))
-    assert isinstance(ignored, IgnoredDatagram)
-
-
-def test_kinds_of_later_versions_are_skipped():
-    lan = sealed_lan()
-    peer = lan.start("peer")
-    later = bytearray(encode(Packet.of(member()[0], FENCE, Kind.HEARTBEAT, leaving=False)))
-    later[7] = 77
-    assert lan.deliver(peer, said(*member(), packet=bytes(later))) == []
 
 
 # -- floods ----------------------------------------------------------------------------------------

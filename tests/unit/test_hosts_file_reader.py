@@ -11,19 +11,16 @@ from cluster_kit.strategies.hosts_file.parser import FileFault
 from cluster_kit.strategies.hosts_file.reader import GRANULE_S, MAX_BYTES, FileReader, place_of
 
 
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
 @pytest.fixture
-def clock(monkeypatch):
-    """The reader's clock, turned by hand."""
-
-    class Clock:
-        now_s = 1000.0
-
-        def monotonic(self):
-            return self.now_s
-
-    clock = Clock()
-    monkeypatch.setattr(reader, "time", clock)
-    return clock
+def clock():
+    return Clock()
 
 
 @pytest.fixture
@@ -50,7 +47,7 @@ def frozen(path):
 
 
 def test_what_is_old_enough_is_read_once(file, clock):
-    reading = FileReader(file)
+    reading = FileReader(file, monotonic_s=clock)
     assert reading.read() == b"a@h:1\n"
     clock.now_s += GRANULE_S + 0.1
     # an edit within the granule of the first look would not show in its times
@@ -63,7 +60,7 @@ def test_what_is_old_enough_is_read_once(file, clock):
 def test_edit_of_the_same_size_and_time_is_seen_within_the_granule(file, clock, monkeypatch):
     # the coarsest that there can be
     monkeypatch.setattr(reader, "_stamp", lambda found: (found.st_ino, found.st_size))
-    reading = FileReader(file)
+    reading = FileReader(file, monotonic_s=clock)
     assert reading.read() == b"a@h:1\n"
     file.write_bytes(b"b@h:1\n")
     clock.now_s += GRANULE_S - 0.1
@@ -74,7 +71,7 @@ def test_edit_of_the_same_size_and_time_is_seen_within_the_granule(file, clock, 
 
 
 def test_time_of_modification_that_is_set_back_hides_no_edit(file, clock):
-    reading = FileReader(file)
+    reading = FileReader(file, monotonic_s=clock)
     for _ in range(3):
         reading.read()
         clock.now_s += GRANULE_S + 0.1
@@ -84,7 +81,7 @@ def test_time_of_modification_that_is_set_back_hides_no_edit(file, clock):
 
 
 def test_replacement_of_the_same_size_and_time_is_seen(file, clock):
-    reading = FileReader(file)
+    reading = FileReader(file, monotonic_s=clock)
     for _ in range(3):
         reading.read()
         clock.now_s += GRANULE_S + 0.1
@@ -98,7 +95,7 @@ def test_replacement_of_the_same_size_and_time_is_seen(file, clock):
 def test_what_is_back_after_a_fault_is_read_though_it_never_changed(file, clock):
     link = file.with_name("link")
     link.symlink_to(file)
-    reading = FileReader(link)
+    reading = FileReader(link, monotonic_s=clock)
     for _ in range(3):
         reading.read()
         clock.now_s += GRANULE_S + 0.1

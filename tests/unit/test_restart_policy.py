@@ -105,16 +105,6 @@ def test_intensity_is_that_of_otp(max_restarts, max_seconds, gaps):
         assert intensity.add(now_s) == (len(times) > max_restarts)
 
 
-# -- "one_for_one: only that child process is affected" --------------------------------------------
-
-
-def test_restarts_of_one_child_leave_the_others_alone():
-    one, other = policy(max_restarts=1, escalate=True), policy(max_restarts=1, escalate=True)
-    crash(one, 0)
-    assert crash(one, 1) == Escalate()
-    assert isinstance(crash(other, 1), Replace)
-
-
 # -- "to prevent a supervisor from getting into an infinite loop of child process terminations and
 # restarts"
 

@@ -12,20 +12,23 @@ from cluster_kit.pipe.messages import Logged, fault_of
 from cluster_kit.supervisor.logs import OURS, LogRelay, _QueuedRecord
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Return a clock that goes when it is told to; the relay is asked about it in its thread."""
-    now_s = [0.0]
-    monkeypatch.setattr("cluster_kit.supervisor.logs.time.monotonic", lambda: now_s[0])
-    return now_s
+class Relay(LogRelay):
+    """A relay without its thread, whose clock the test turns."""
+
+    def __init__(self):
+        super().__init__(monotonic_s=lambda: self.now_s)
+        self.now_s = 0.0
 
 
-def logged(caplog, *records):
-    """Return the messages of ``records``, each a ``Logged`` or what does something in between."""
+def logged(caplog, *records, then=()):
+    """Return the messages of ``records``, and of those that follow a minute later."""
     caplog.set_level(logging.DEBUG)
-    relay = LogRelay()
+    relay = Relay()
     for each in records:
-        relay._pass_on(each) if not callable(each) else each()
+        relay._pass_on(each)
+    relay.now_s += 60.0
+    for each in then:
+        relay._pass_on(each)
     relay._flush_held_back()
     return [record.message for record in caplog.records]
 
@@ -45,24 +48,20 @@ def raised(exc, note=None):
         return _QueuedRecord(Logged(OURS, logging.ERROR, text, fault_of(exc)), "lan")
 
 
-def test_warning_that_repeats_is_counted(caplog, clock):
-    def a_minute_later():
-        clock[0] += 60.0
-
+def test_warning_that_repeats_is_counted(caplog):
     same = record("no route")
-    assert logged(caplog, same, same, same, a_minute_later, same, same) == [
+    assert logged(caplog, same, same, same, then=[same, same]) == [
         "no route",
         "no route (and 2 more of this kind before)",
         "no route (the last of 1 more of this kind)",
     ]
 
 
-def test_what_was_held_back_is_told_after_a_minute(caplog, monkeypatch):
-    monkeypatch.setattr("cluster_kit.supervisor.logs.REPEAT_S", 0.2)
-    relay = LogRelay()
-    relay.start()
+def test_what_was_held_back_is_told_when_it_is_time(caplog):
+    relay = LogRelay(repeat_s=0.5)
     for _ in range(3):
         relay.log(logging.WARNING, "no route")
+    relay.start()
     until(lambda: len(caplog.records) == 2, "both records")
     relay.close()
     relay.join()
@@ -72,7 +71,7 @@ def test_what_was_held_back_is_told_after_a_minute(caplog, monkeypatch):
     ]
 
 
-def test_others_are_not_held_back(caplog, clock):
+def test_others_are_not_held_back(caplog):
     others = [
         record("a"),
         record("b"),
@@ -84,7 +83,7 @@ def test_others_are_not_held_back(caplog, clock):
     assert logged(caplog, *others) == [each.logged.text for each in others]
 
 
-def test_traceback_says_which_are_of_one_kind(caplog, clock):
+def test_traceback_says_which_are_of_one_kind(caplog):
     faults = [raised(KeyError(f"n{number}")) for number in range(5)] + [raised(ValueError("n0"))]
     messages = logged(caplog, *faults)
     told = [faults[0].logged.text, faults[5].logged.text]
@@ -100,21 +99,21 @@ def test_traceback_says_which_are_of_one_kind(caplog, clock):
     ],
     ids=["several lines", "a note", "a group"],
 )
-def test_exceptions_of_any_shape_are_of_one_kind(make, caplog, clock):
+def test_exceptions_of_any_shape_are_of_one_kind(make, caplog):
     messages = logged(caplog, *map(make, range(50)))
     assert len(messages) == 2
     assert messages[1].endswith("(the last of 49 more of this kind)")
 
 
-def test_logger_whose_warnings_are_all_different_is_slowed_down(caplog, clock):
+def test_logger_whose_warnings_are_all_different_is_slowed_down(caplog):
     messages = logged(caplog, *(record(f"request {number} timed out") for number in range(1000)))
     assert 20 <= len(messages) <= 22
     assert messages[-1] == "request 999 timed out (the last of 979 more of this kind)"
 
 
-def test_kinds_that_are_remembered_are_bounded(caplog, clock):
+def test_kinds_that_are_remembered_are_bounded(caplog):
     many = [record(f"fault {number}") for number in range(2000)]
-    relay = LogRelay()
+    relay = Relay()
     for each in [*many, *many]:
         relay._pass_on(each)
     assert len(relay._held_back) <= 256

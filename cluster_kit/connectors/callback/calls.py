@@ -24,9 +24,14 @@ LATE_S = 60.0  # how long an answer that came too late can serve the next call
 
 
 class Calls:
-    """The calls that are in progress; at most one of a plain function for each key."""
+    """The calls that are in progress; at most one of a plain function for each key.
 
-    def __init__(self) -> None:
+    Args:
+        late_s: How long an answer that nobody waited for can serve the next call.
+    """
+
+    def __init__(self, late_s: float = LATE_S) -> None:
+        self._late_s = late_s
         self._running: dict[str, _Call] = {}
 
     def __contains__(self, key: str) -> bool:
@@ -87,7 +92,7 @@ class Calls:
         return running
 
     def _forget_old(self) -> None:
-        old_s = time.monotonic() - LATE_S
+        old_s = time.monotonic() - self._late_s
         running = self._running.items()
         self._running = {key: call for key, call in running if call.ended_s > old_s}
 

@@ -25,13 +25,28 @@ CALL_S = 3.0  # for disconnect and list_nodes; less than the time that a worker 
 
 
 class CallbackLinks:
-    """The links of one node, until ``stop``; create it in a running event loop."""
+    """The links of one node, until ``stop``; create it in a running event loop.
 
-    def __init__(self, options: CallbackConnector, local: Node, links: LinkReport) -> None:
+    Args:
+        options: The functions of the application.
+        local: The node.
+        links: Receives the reports.
+        call_s: How long a call of ``disconnect`` or ``list_nodes`` may take.
+    """
+
+    def __init__(
+        self,
+        options: CallbackConnector,
+        local: Node,
+        links: LinkReport,
+        *,
+        call_s: float = CALL_S,
+    ) -> None:
         self._options = options
         self._local = local
         self._links = links
         self._calls = Calls()
+        self._call_s = call_s
         self._open = OpenLinks()
         self._unwanted: dict[str, Node] = {}
         self._throttle = Throttle()
@@ -66,7 +81,7 @@ class CallbackLinks:
             await self._close(node)
 
     async def stop(self) -> None:
-        """Close all links, each within ``CALL_S``, and report them down."""
+        """Close all links, each within ``call_s``, and report them down."""
         self._polling.cancel()
         await asyncio.wait([self._polling])
         linked = list(self._open.up.values())
@@ -86,14 +101,14 @@ class CallbackLinks:
         """Call ``disconnect``; the link stays up if the function refuses or fails."""
         close = self._options.close
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(self._call_s):
                 await self._calls.settled(node.key)
                 if close is not None:
                     answer = await self._calls.call(_closing(node), close, node)
                     if answer is False:
                         raise ClusterKitError(f"callback: {close} returned False")
         except (TimeoutError, ClusterKitError) as exc:
-            why = text_of(exc) or f"no answer within {CALL_S:g} s"
+            why = text_of(exc) or f"no answer within {self._call_s:g} s"
             self._warn("disconnect", f"{node} stays linked: {why}")
         else:
             self._unwanted.pop(node.key, None)
@@ -104,10 +119,10 @@ class CallbackLinks:
         if "list_nodes" not in self._calls:  # otherwise this gets the answer to an earlier call
             self._open.list_requested()
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(self._call_s):
                 listed = _nodes_of(await self._calls.call("list_nodes", peers), peers)
         except (TimeoutError, ClusterKitError) as exc:
-            why = text_of(exc) or f"no answer from {peers} within {CALL_S:g} s"
+            why = text_of(exc) or f"no answer from {peers} within {self._call_s:g} s"
             self._warn("list_nodes", f"links are unchanged: {why}")
         else:
             differences = self._open.compare(listed, self._local)

@@ -27,11 +27,13 @@ from cluster_kit.strategies.dns.options import (
     faults_of_addresses,
     faults_of_basename,
     read_names,
+    read_servers,
 )
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
     from cluster_kit.strategies.dns.polling import Answers, Questions
+    from cluster_kit.strategies.dns.replies import Resolver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,16 @@ class DnsStrategy(DnsOptions):
     def __post_init__(self) -> None:
         raise_all(_faults(self))
 
+    def make_resolver(self) -> Resolver:
+        """Return the name servers of the option ``resolver``, else the system's resolver."""
+        if self.resolver is None:
+            from cluster_kit.strategies.dns.system import SystemResolver
+
+            return SystemResolver()
+        from cluster_kit.strategies.dns.server import ServerResolver
+
+        return ServerResolver(read_servers(self.resolver))
+
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Ask for the addresses of each name, again and again."""
         from cluster_kit.strategies.dns.polling import DnsPolling
@@ -56,10 +68,10 @@ class DnsStrategy(DnsOptions):
         return DnsPolling(self.interval_s, self.confirmations, self._questions).observe(ctx)
 
     def _questions(self) -> Questions:
-        from cluster_kit.strategies.dns.lookup import ask_addresses, resolver_of
+        from cluster_kit.strategies.dns.lookup import ask_addresses
         from cluster_kit.strategies.dns.replies import by_family, kinds_of
 
-        resolver, kinds = resolver_of(self.resolver), kinds_of(self.family)
+        resolver, kinds = self.make_resolver(), kinds_of(self.family)
 
         async def ask(name: str) -> Answers:
             replies = await ask_addresses(resolver, [name], kinds)
@@ -71,7 +83,7 @@ class DnsStrategy(DnsOptions):
         """Report which name servers it asks, and what each name gives."""
         from cluster_kit.strategies.dns.diagnosis import diagnose_addresses
 
-        return diagnose_addresses(self, ctx.local)
+        return diagnose_addresses(self, self.make_resolver(), ctx.local)
 
     def _node_at(self, address: str) -> Node:
         name = f"{self.node_basename}@{address}" if self.node_basename else None

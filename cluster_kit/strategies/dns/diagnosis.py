@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, join_address
 from cluster_kit.strategies.dns.causes import why_failed, why_half, why_late, why_nobody, why_one
-from cluster_kit.strategies.dns.lookup import ask_addresses, ask_services, resolver_of
+from cluster_kit.strategies.dns.lookup import ask_addresses, ask_services
 from cluster_kit.strategies.dns.options import (
     DNS_PORT,
     RESOLV_CONF,
@@ -49,12 +49,14 @@ class Servers(NamedTuple):
         return ", ".join(join_address(host, port) for host, port in self.named)
 
 
-async def diagnose_addresses(options: DnsOptions, local: Node) -> AsyncIterator[Finding]:
+async def diagnose_addresses(
+    options: DnsOptions, resolver: Resolver, local: Node
+) -> AsyncIterator[Finding]:
     """Ask what strategy ``dns`` asks."""
     servers = _servers(options.resolver)
     names, kinds = read_names("query", options.query), kinds_of(options.family)
     yield await _name_servers(options.resolver, servers, names[0])
-    replies_of = await ask_addresses(_detailed(options.resolver), names, kinds)
+    replies_of = await ask_addresses(_detailed(options.resolver, resolver), names, kinds)
     where = WHERE if options.resolver is None else servers.listed
     for name, replies in replies_of.items():
         has_addresses = any(reply.addresses for reply in replies.values())
@@ -70,14 +72,14 @@ async def diagnose_addresses(options: DnsOptions, local: Node) -> AsyncIterator[
             )
 
 
-async def diagnose_services(options: DnsOptions, local: Node) -> AsyncIterator[Finding]:
+async def diagnose_services(
+    options: DnsOptions, make_resolver: Callable[[], Resolver], local: Node
+) -> AsyncIterator[Finding]:
     """Ask what strategy ``dns_srv`` asks."""
-    from cluster_kit.strategies.dns.server import ServerResolver
-
     servers, names = _servers(options.resolver), read_names("query", options.query)
     yield await _name_servers(options.resolver, servers, names[0])
     try:
-        resolver = ServerResolver(read_servers(options.resolver))
+        resolver = make_resolver()
     except DiscoveryError:  # the first finding has reported it
         return
     replies_of = await ask_services(resolver, names, kinds_of(options.family, local.host))
@@ -156,8 +158,7 @@ class _Detailed:
         return reply
 
 
-def _detailed(option: str | None) -> Resolver:
-    asked = resolver_of(option)
+def _detailed(option: str | None, asked: Resolver) -> Resolver:
     if option is not None or find_spec("dns") is None:
         return asked
     from cluster_kit.strategies.dns.server import ServerResolver

@@ -1,11 +1,10 @@
-"""Asks all questions of a DNS strategy at once, at the resolver that its options choose."""
+"""Asks all questions of a DNS strategy at once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from cluster_kit.strategies.dns.options import read_servers
 from cluster_kit.strategies.dns.replies import (
     DnsReply,
     RecordType,
@@ -16,21 +15,6 @@ from cluster_kit.strategies.dns.replies import (
 from cluster_kit.strategies.dns.search import ask
 
 AT_ONCE = 32  # targets that are located at the same time
-
-
-def resolver_of(option: str | None) -> Resolver:
-    """Return the name servers of the option ``resolver``, else the system's resolver.
-
-    Raises:
-        DiscoveryError: There is no name server.
-    """
-    if option is None:
-        from cluster_kit.strategies.dns.system import SystemResolver
-
-        return SystemResolver()
-    from cluster_kit.strategies.dns.server import ServerResolver
-
-    return ServerResolver(read_servers(option))
 
 
 async def ask_addresses(

@@ -30,7 +30,7 @@ from cluster_kit.strategies.dns.replies import (
     no_answer,
 )
 
-LOOKUP_S = 5.0  # for one question, all servers and repetitions together
+LOOKUP_S = 5.0
 SERVER_S = 1.0  # for one server: in a pod, search domains make four questions of one name
 
 _CODES = {"SERVFAIL": DnsFailure.SERVER_FAILURE, "REFUSED": DnsFailure.REFUSED}
@@ -39,13 +39,19 @@ _CODES = {"SERVFAIL": DnsFailure.SERVER_FAILURE, "REFUSED": DnsFailure.REFUSED}
 class ServerResolver:
     """Asks ``servers``, or those of resolv.conf as it is now.
 
+    Args:
+        servers: Address and port of each.
+        lookup_s: How long one question may take, all servers and repetitions together.
+
     Raises:
         DiscoveryError: There is no name server to ask.
     """
 
-    def __init__(self, servers: Sequence[tuple[str, int]] = ()) -> None:
+    def __init__(
+        self, servers: Sequence[tuple[str, int]] = (), *, lookup_s: float = LOOKUP_S
+    ) -> None:
         self._resolver = dns.asyncresolver.Resolver(configure=False)
-        self._resolver.lifetime, self._resolver.timeout = LOOKUP_S, SERVER_S
+        self._resolver.lifetime, self._resolver.timeout = lookup_s, SERVER_S
         try:
             self._resolver.read_resolv_conf(RESOLV_CONF)
         except (dns.exception.DNSException, ValueError) as exc:  # it may not even be text
@@ -66,10 +72,19 @@ class ServerResolver:
         except dns.resolver.NXDOMAIN:
             return DnsReply(status=ReplyStatus.NO_NAME, reason="there is no such name (NXDOMAIN)")
         except (dns.resolver.NoNameservers, dns.resolver.LifetimeTimeout) as exc:
-            return _failed(exc.kwargs["errors"])
+            return self._failed(exc.kwargs["errors"])
         except dns.exception.DNSException as exc:
             return no_answer(str(exc).lower(), DnsFailure.OTHER)
         return replace(_reply(answer, kind), asked=_host(answer.qname))
+
+    def _failed(self, errors: Sequence[tuple[str, bool, int, Exception | str, object]]) -> DnsReply:
+        """Return how each server failed last, in words that stay the same while it does."""
+        last = {_address(server): (tcp, *_failure(error)) for server, tcp, _, error, _ in errors}
+        if not last:
+            return no_answer(f"no answer within {self._resolver.lifetime:g} s", DnsFailure.SILENT)
+        by = {True: " by TCP", False: ""}
+        reason = ", ".join(f"{server} {what}{by[tcp]}" for server, (tcp, what, _) in last.items())
+        return no_answer(reason, *(failure for _, _, failure in last.values()))
 
 
 def _reply(answer: dns.resolver.Answer, kind: RecordType) -> DnsReply:
@@ -104,16 +119,6 @@ def _glue(response: dns.message.Message) -> dict[tuple[RecordType, str], tuple[s
 
 def _host(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).lower() if len(name) > 1 else ""
-
-
-def _failed(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) -> DnsReply:
-    """Return how each server failed last, in words that stay the same while it fails like this."""
-    last = {_address(server): (tcp, *_failure(error)) for server, tcp, _, error, _ in errors}
-    if not last:
-        return no_answer(f"no answer within {LOOKUP_S:g} s", DnsFailure.SILENT)
-    by = {True: " by TCP", False: ""}
-    reason = ", ".join(f"{server} {what}{by[tcp]}" for server, (tcp, what, _) in last.items())
-    return no_answer(reason, *(failure for _, _, failure in last.values()))
 
 
 def _failure(error: Exception | str) -> tuple[str, DnsFailure]:

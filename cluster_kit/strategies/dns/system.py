@@ -31,10 +31,13 @@ _NO_DATA = {getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMI
 class SystemResolver:
     """Asks for A and AAAA, one family at a time: asked for both, it hides that one has failed."""
 
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
+
     async def ask(self, name: str, kind: RecordType) -> DnsReply:
         """Return what the system knows of ``name``."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 found = await resolve(name, family=_FAMILY[kind], canonical=True)
         except TimeoutError:
             return no_answer(f"{WHERE} does not answer", DnsFailure.SILENT)

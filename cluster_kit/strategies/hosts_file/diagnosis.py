@@ -14,10 +14,10 @@ from cluster_kit.strategies.hosts_file.session import READ_S, hanging
 from cluster_kit.strategies.static import examine
 
 
-async def diagnose(path: Path, local: Node) -> AsyncIterator[Finding]:
+async def diagnose(path: Path, local: Node, *, read_s: float = READ_S) -> AsyncIterator[Finding]:
     """Read the file once, and report what is wrong with it or which nodes it lists."""
     place = place_of(path)
-    content = await _read(path)
+    content = await _read(path, read_s)
     if isinstance(content, FileFault):
         yield finding_of(content.in_file(place))
         return
@@ -31,11 +31,11 @@ async def diagnose(path: Path, local: Node) -> AsyncIterator[Finding]:
         yield finding
 
 
-async def _read(path: Path) -> bytes | FileFault:
+async def _read(path: Path, read_s: float) -> bytes | FileFault:
     try:
-        async with asyncio.timeout(READ_S):
+        async with asyncio.timeout(read_s):
             content = await asyncio.to_thread(FileReader(path).read)
     except TimeoutError:
-        return hanging()
+        return hanging(read_s)
     assert content is not None  # a first read always has content
     return content

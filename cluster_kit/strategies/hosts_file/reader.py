@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster_kit.errors import cause_of
@@ -35,8 +36,9 @@ Stamp = tuple[int, ...]
 class FileReader:
     """Reads again only what may have changed since it was last read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._monotonic_s = monotonic_s
         self._stamp: Stamp | None = None
         self._since_s = 0.0
         self._settled = False
@@ -61,7 +63,7 @@ class FileReader:
         # without blocking: it may be a pipe by now
         fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
-            now_s = time.monotonic()
+            now_s = self._monotonic_s()
             found = os.fstat(fd)
             refusal = _refusal(found)
             if refusal is not None:

@@ -25,11 +25,14 @@ _MAX_LOOKS = 20
 
 
 class HostsFileSession:
-    """Looks at the file at ``path`` every ``interval_s`` seconds."""
+    """Looks at the file at ``path`` every ``interval_s`` seconds; gives up after ``read_s``."""
 
-    def __init__(self, path: Path, interval_s: float, ctx: Discovery) -> None:
+    def __init__(
+        self, path: Path, interval_s: float, ctx: Discovery, *, read_s: float = READ_S
+    ) -> None:
         self._place = place_of(path)
         self._interval_s = interval_s
+        self._read_s = read_s
         self._reader = FileReader(path)
         self._reading: asyncio.Future[bytes | FileFault | None] | None = None
         self._last = Found(ctx.found)
@@ -93,14 +96,14 @@ class HostsFileSession:
         """Read in a thread, one at a time: a file that hangs must not use up all threads."""
         if self._reading is None:
             self._reading = asyncio.get_running_loop().run_in_executor(None, self._reader.read)
-        done, _ = await asyncio.wait([self._reading], timeout=READ_S)
+        done, _ = await asyncio.wait([self._reading], timeout=self._read_s)
         if not done:
-            return hanging()
+            return hanging(self._read_s)
         reading, self._reading = self._reading, None
         return reading.result()
 
 
-def hanging() -> FileFault:
-    """Return the fault of a file that can't be read in time."""
+def hanging(read_s: float) -> FileFault:
+    """Return the fault of a file that can't be read in ``read_s``."""
     cure = "its file system hangs: see whether its server can be reached"
-    return FileFault(f"cannot be read: no answer within {READ_S:g} s", cure)
+    return FileFault(f"cannot be read: no answer within {read_s:g} s", cure)

@@ -38,14 +38,14 @@ ECHO_S = 3.0  # an announcement is heard back within milliseconds, unless this m
 
 
 class MdnsSession:
-    """Registers and browses as ``options`` say."""
+    """Registers and browses as ``options`` say; checks the interfaces every ``look_s`` seconds."""
 
-    def __init__(self, options: MdnsOptions, ctx: Discovery) -> None:
+    def __init__(self, options: MdnsOptions, ctx: Discovery, *, look_s: float = LOOK_S) -> None:
         assert ctx.local.boot_id is not None
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
-        self._clock = AttendedClock(self._loop.time, 2 * LOOK_S)
+        self._clock = AttendedClock(self._loop.time, 2 * look_s)
         self._browser = Browser(
             ctx.local.boot_id, ctx.fence, addresses_of=self._addresses_of, random=ctx.random
         )
@@ -55,6 +55,7 @@ class MdnsSession:
         self._addresses: list[str] = []
         self._throttle = Throttle()
         self._reporter = Reporter(ctx.announced)
+        self._look_s = look_s
         self._look_at_s = self._clock.now_s()
         self._echo_by_s = inf  # unless an announcement is to be heard back
         self._revision = 0
@@ -104,7 +105,7 @@ class MdnsSession:
         self._clock.tick()
         now_s = self._clock.now_s()
         if now_s >= self._look_at_s:
-            self._look_at_s = now_s + LOOK_S
+            self._look_at_s = now_s + self._look_s
             await self._check_interfaces()
         if self._responder is not None and now_s >= self._announce_at_s:
             await self._announce(self._responder)

@@ -196,19 +196,29 @@ def test_channel_of_another_process_cannot_be_read(layer):
         asyncio.run(layer().receive("specific.0123456789abcdef.01234567!x"))
 
 
+class Clock:
+    now_s = 1000.0
+
+    def turned_by_hand(self, layer):
+        """Return ``layer``, which goes by this clock from now on."""
+        layer._monotonic_s = lambda: self.now_s
+        return layer
+
+
 def test_message_that_nobody_reads_expires(layer):
     async def scenario(ours):
         channel = await ours.new_channel()
         for each in ("a", channel):
             await ours.send(each, {"n": 1})
-        await asyncio.sleep(0.6)
+        clock.now_s += 60
         for each in ("a", channel):
             assert await is_empty(ours, each)
             for _ in range(3):
                 await ours.send(each, {"n": 2})
             assert await read(ours, each) == {"n": 2}
 
-    asyncio.run(scenario(layer(expiry=0.5, capacity=3)))
+    clock = Clock()
+    asyncio.run(scenario(clock.turned_by_hand(layer(expiry=60, capacity=3))))
 
 
 # -- groups and flush ------------------------------------------------------------------------------
@@ -234,13 +244,14 @@ def test_membership_ends_unless_it_is_renewed(layer):
         a, b = [await ours.new_channel() for _ in range(2)]
         for channel in (a, b):
             await ours.group_add("g", channel)
-        await asyncio.sleep(0.6)
+        clock.now_s += 36
         await ours.group_add("g", a)
-        await asyncio.sleep(0.6)
+        clock.now_s += 36
         await ours.group_send("g", {"n": 1})
         assert [await read_all(ours, channel) for channel in (a, b)] == [[1], []]
 
-    asyncio.run(scenario(layer(group_expiry=1)))
+    clock = Clock()
+    asyncio.run(scenario(clock.turned_by_hand(layer(group_expiry=60))))
 
 
 def test_flush_leaves_nothing(layer):

@@ -85,6 +85,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         self.extensions = ["groups", "flush"]
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
         self.group_expiry = group_expiry
+        self._monotonic_s = time.monotonic  # tests turn the clock by hand
         self._mail = Mailbox(self.get_capacity, expiry)
         self._groups: dict[str, dict[str, float]] = {}  # when each channel was added
         self._readers: dict[str, AsyncTopic] = {}  # of channels without an owner
@@ -140,7 +141,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
             raise ChannelFull(channel)
 
     def _keep(self, name: str, channels: list[str], message: dict[str, Any]) -> bool:
-        return self._mail.put(name, channels, message, time.monotonic())
+        return self._mail.put(name, channels, message, self._monotonic_s())
 
     async def _send_to_owner(self, channel: str, record: list[Any], timeout_s: float = 0) -> bool:
         """Send to the node that owns ``channel``, if linked; return whether there was room."""
@@ -204,7 +205,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         try:
             if "!" not in channel:
                 self._read(channel)
-            while (message := self._mail.take(channel, time.monotonic())) is None:
+            while (message := self._mail.take(channel, self._monotonic_s())) is None:
                 await ready.wait()
                 ready.clear()
             is_read = True
@@ -232,7 +233,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         for channel in self._mail.names:
             topic = self._station.topic_of(channel)
             while channel not in self._readers and (nodes := await topic.nodes(answering=True)):
-                message = self._mail.take(channel, time.monotonic())
+                message = self._mail.take(channel, self._monotonic_s())
                 if message is None:
                     break
                 if not await self._hand_over(topic, random.choice(nodes), message):
@@ -285,7 +286,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
     def _members(self, group: str) -> list[str]:
         with self._changed:
             members = self._groups.get(group, {})
-            since_s = time.monotonic() - self.group_expiry
+            since_s = self._monotonic_s() - self.group_expiry
             for channel in [channel for channel, added_s in members.items() if added_s <= since_s]:
                 del members[channel]
             return list(members)
@@ -326,7 +327,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
             case ["add", list(members)]:
                 with self._changed:
                     for group, channel, age_s in members:
-                        self._groups.setdefault(group, {})[channel] = time.monotonic() - age_s
+                        self._groups.setdefault(group, {})[channel] = self._monotonic_s() - age_s
             case ["discard", str(group), str(channel)]:
                 with self._changed:
                     self._groups.get(group, {}).pop(channel, None)
@@ -348,7 +349,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
 
     async def _greet(self, node: Node) -> None:
         """Send a newly linked node the channels in groups that belong to no process."""
-        now_s = time.monotonic()
+        now_s = self._monotonic_s()
         with self._changed:
             members = [
                 [group, channel, now_s - added_s]

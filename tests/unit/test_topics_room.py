@@ -1,0 +1,203 @@
+"""The room that a reader leaves for a stream: who waits for it, and what there was none for."""
+
+from message_ends import WIDE, Pair, lost, narrow
+
+from cluster_kit.errors import NotLinkedError, NotSentError
+from cluster_kit.topics import link
+from cluster_kit.topics.outcomes import (
+    Arrived,
+    LocalInterest,
+    Missing,
+    OperationFailed,
+    Sent,
+)
+from cluster_kit.wire import topics as wire
+
+
+def test_who_publishes_does_not_wait_and_the_gap_is_told_once_there_is_room():
+    pair = narrow()
+    assert [pair.ann.messenger.publish("t", b"%d" % n) for n in range(5)] == [1, 1, 0, 0, 0]
+    pair.pump()
+    arrived = pair.bob.told()
+    assert [each.data for each in arrived] == [b"0", b"1"]
+    pair.read(arrived)
+    pair.pump()
+    assert lost(pair.bob.told()) == [3]
+
+
+def test_a_gap_comes_before_what_follows_it():
+    pair = narrow()
+    for n in range(3):
+        pair.ann.messenger.publish("t", b"%d" % n)
+    pair.pump()
+    pair.read(pair.bob.told())
+    for payload in pair.bob.said():
+        pair.ann.messenger.receive(1, payload)
+    pair.ann.messenger.publish("t", b"later")
+    pair.pump()
+    outcomes = pair.bob.told()
+    assert [type(each) for each in outcomes] == [Missing, Arrived]
+    assert lost(outcomes) == [1]
+
+
+def test_who_sends_waits_for_room_in_turn():
+    pair = narrow()
+    told = [pair.ann.messenger.send("bob@h", "t", b"%d" % n, n) for n in range(5)]
+    assert told == [[Sent(0)], [Sent(1)], [], [], []]
+    assert pair.ann.messenger.publish("t", b"who does not wait goes without") == 0
+    pair.pump()
+    arrived = pair.bob.told()
+    pair.read(arrived[:1])
+    pair.pump()
+    assert pair.ann.told() == [Sent(2)]
+    while arrived:
+        pair.read(arrived)
+        pair.pump()
+        arrived = pair.bob.told()
+    assert pair.ann.told() == [Sent(3), Sent(4)]
+
+
+def test_who_waits_is_not_overtaken_by_who_needs_less_room():
+    pair = narrow(messages=100, size=1000)
+    assert [pair.ann.messenger.send("bob@h", "t", bytes(600), ticket) for ticket in (1, 2)] == [
+        [Sent(1)],
+        [],
+    ]
+    assert pair.ann.messenger.publish("t", b"short") == 0
+    assert pair.ann.messenger.send("bob@h", "t", b"short", 3) == []
+
+
+def test_bytes_are_room_as_well():
+    pair = narrow(messages=100, size=1000)
+    assert [pair.ann.messenger.publish("t", b"x" * 400) for _ in range(3)] == [1, 1, 0]
+
+
+def test_a_message_larger_than_the_window_passes_by_itself():
+    pair = narrow(messages=100, size=1000)
+    assert pair.ann.messenger.send("bob@h", "t", b"x" * 5000, 1) == [Sent(1)]
+    assert pair.ann.messenger.send("bob@h", "t", b"x" * 5000, 2) == []
+    pair.pump()
+    pair.read(pair.bob.told())
+    pair.pump()
+    assert pair.ann.told() == [Sent(2)]
+
+
+def test_a_wider_window_is_room():
+    pair = narrow()
+    assert [pair.ann.messenger.send("bob@h", "t", b"", n) for n in range(3)][-1] == []
+    pair.bob.messenger.listen("t", LocalInterest(messages=10, bytes=1000))
+    pair.pump()
+    assert pair.ann.told() == [Sent(2)]
+
+
+def test_a_narrower_window_keeps_nobody_waiting_for_what_is_read():
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10**7))
+    for _ in range(10):
+        pair.ann.messenger.publish("t", b"")
+    pair.pump()
+    pair.read(pair.bob.told())
+    pair.bob.messenger.listen("t", LocalInterest(messages=5, bytes=10**7))
+    pair.pump()
+    assert pair.ann.messenger.publish("t", b"") == 1
+
+
+def test_reading_is_told_seldom_and_at_the_next_tick():
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10**7))
+    for _ in range(30):
+        pair.ann.messenger.publish("t", b"")
+    pair.pump()
+    arrived = pair.bob.told()
+    pair.bob.messenger.listen("u", WIDE)
+    pair.pump()
+    pair.read(arrived[:24])
+    assert not pair.bob.messenger.ready()
+    pair.read(arrived[24:25])
+    assert pair.bob.records() == [wire.Credit(1, 25)]
+    pair.read(arrived[25:])
+    assert not pair.bob.messenger.ready()
+    pair.bob.messenger.tick(1.0)
+    assert pair.bob.records() == [wire.Credit(1, 30)]
+    pair.bob.messenger.tick(2.0)
+    assert not pair.bob.messenger.ready()
+
+
+def test_reading_is_told_in_time_however_wide_the_window_is(monkeypatch):
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 5000)
+    pair = Pair(interest=LocalInterest(messages=10**9, bytes=10**9))
+    for _ in range(10):
+        assert sum(pair.ann.messenger.publish("t", b"") for _ in range(3000)) == 3000
+        pair.pump()
+        pair.read(pair.bob.told())
+        pair.pump()
+
+
+def test_room_for_the_longest_message_is_told_at_once():
+    pair = Pair(interest=LocalInterest(messages=1000, bytes=10**6), max_message_bytes=10**6)
+    pair.ann.messenger.publish("t", b"x")
+    pair.pump()
+    pair.read(pair.bob.told())
+    assert pair.bob.records()[-1] == wire.Credit(1, 1)
+
+
+def test_who_is_withdrawn_is_not_sent():
+    pair = narrow(messages=1)
+    for ticket in (1, 2, 3):
+        pair.ann.messenger.send("bob@h", "t", b"%d" % ticket, ticket)
+    assert pair.ann.messenger.withdraw(2)
+    assert not pair.ann.messenger.withdraw(2)
+    assert not pair.ann.messenger.withdraw(1)
+    assert not pair.ann.messenger.withdraw(99)
+    pair.pump()
+    pair.read(pair.bob.told())
+    pair.pump()
+    assert pair.bob.data() == [b"3"]
+
+
+def test_who_waits_fails_with_the_link_and_with_the_interest():
+    pair = narrow(messages=1)
+    for ticket in (1, 2):
+        pair.ann.messenger.send("bob@h", "t", b"", ticket)
+    pair.cut()
+    [failed] = pair.ann.told(OperationFailed)
+    assert (failed.ticket, type(failed.error)) == (2, NotLinkedError)
+    pair.connect()
+    pair.ann.messenger.send("bob@h", "t", b"", 3)
+    pair.bob.messenger.listen("t", None)
+    pair.pump()
+    [failed] = pair.ann.told(OperationFailed)
+    assert (failed.ticket, type(failed.error)) == (3, NotSentError)
+
+
+def test_who_waits_goes_on_where_the_peer_listens_anew():
+    pair = narrow(messages=1)
+    for ticket in (1, 2):
+        pair.ann.messenger.send("bob@h", "t", b"%d" % ticket, ticket)
+    pair.bob.messenger.listen("t", None)
+    pair.bob.messenger.listen("t", WIDE)
+    pair.pump()
+    assert pair.ann.told(Sent) == [Sent(2)]
+    assert pair.bob.data() == [b"2"]
+
+
+def test_few_messages_may_be_unread_whatever_room_there_is(monkeypatch):
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 3)
+    pair = Pair()
+    assert [pair.ann.messenger.publish("t", b"") for _ in range(4)] == [1, 1, 1, 0]
+    pair.bob.messenger.listen("t", None)
+    pair.bob.messenger.listen("t", WIDE)
+    pair.pump()
+    assert pair.ann.messenger.publish("t", b"") == 1
+
+
+def test_who_waits_where_too_many_are_unread_is_served_when_others_are_read(monkeypatch):
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 2)
+    pair = Pair(interest=LocalInterest(messages=4, bytes=10_000))
+    pair.bob.messenger.listen("u", WIDE)
+    pair.pump()
+    for _ in range(2):
+        pair.ann.messenger.publish("t", b"")
+    assert pair.ann.messenger.send("bob@h", "u", b"", 1) == []
+    pair.pump()
+    pair.read(pair.bob.told())
+    pair.pump()
+    assert pair.ann.told() == [Sent(1)]
