@@ -1,5 +1,6 @@
 """What every test must do: leave nothing behind, and name what it cannot run without."""
 
+import logging
 import os
 import shutil
 import sys
@@ -35,6 +36,15 @@ def _leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if getrusage(RUSAGE_CHILDREN) != reaped:
         left += _orphans(mark)
     assert not left, "left behind: " + "; ".join(left)
+
+
+@pytest.fixture(autouse=True)
+def _restores_log_level() -> Iterator[None]:
+    """Undo that the command line, run in this process, silences what it shows itself."""
+    logger = logging.getLogger("cluster_kit.plugins")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 def _orphans(mark: str) -> list[str]:

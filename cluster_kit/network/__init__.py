@@ -26,7 +26,7 @@ class Endpoint(NamedTuple):
         host: An IP address as text. A link-local IPv6 address names its interface, as in
             ``fe80::1%eth0``. An IPv4 address has its own form, even if a socket serves both
             protocols.
-        port: 0 to 65535; to use another number fails as ``failed``.
+        port: A port is 0 to 65535; to use another number fails as ``failed``.
     """
 
     host: str

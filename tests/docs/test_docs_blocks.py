@@ -2,7 +2,6 @@
 
 import configparser
 import json
-import logging
 import re
 import shlex
 import tomllib
@@ -60,15 +59,6 @@ OTHERS = {  # programs of others, whose options are theirs to check
     ),
     *("mv", "mypy", "nft", "rsync", "ruff", "set", "systemctl", "twine", "ufw", "umask", "useradd"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _logger_is_left_as_it_was():
-    """The command line silences what it shows itself, for the rest of its process."""
-    logger = logging.getLogger("cluster_kit.plugins")
-    level = logger.level
-    yield
-    logger.setLevel(level)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)

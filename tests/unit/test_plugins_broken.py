@@ -44,8 +44,8 @@ class TestBrokenPlugins:
             (
                 "def cluster_kit_node_up(peer): pass",
                 (
-                    "TypeError: cluster_kit_node_up has the argument 'peer', which it is not "
-                    "given: it may take topology, node"
+                    "TypeError: cluster_kit_node_up has the argument 'peer', which the "
+                    "hook does not pass: it may take topology, node"
                 ),
             ),
             (
@@ -65,8 +65,8 @@ class TestBrokenPlugins:
             (
                 "def cluster_kit_strategies(config): return {}",
                 (
-                    "TypeError: cluster_kit_strategies has the argument 'config', which it is not "
-                    "given: it may take no arguments"
+                    "TypeError: cluster_kit_strategies has the argument 'config', which the "
+                    "hook does not pass: it may take no arguments"
                 ),
             ),
             (
