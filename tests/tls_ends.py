@@ -22,7 +22,7 @@ class End:
                 pieces, reply = self.tls.receive(memoryview(data)[start : start + step])
             except RemoteProtocolError as error:
                 self.error = error
-                return replies + self.tls.last_words()
+                return replies + self.tls.closing_bytes()
             self.heard += b"".join(pieces)
             replies += reply
         return replies

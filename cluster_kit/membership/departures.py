@@ -80,7 +80,7 @@ class Departures:
             return False
         return (node.key, node.boot_id) in self._ended
 
-    def expire(self, now_s: float) -> None:
+    def forget_goodbyes(self, now_s: float) -> None:
         """Forget the goodbyes that no longer count."""
         for key in self._ends_until_s.pop_due(now_s):
             ended = self._peers[key].ended_runs
@@ -96,7 +96,7 @@ class Departures:
         else:
             self._ends_until_s.discard(key)
 
-    def lapse(self, now_s: float) -> list[Peer]:
+    def drop_hearsay(self, now_s: float) -> list[Peer]:
         """Remove the hearsay that no source has renewed, and return its peers."""
         lapsed = [self._peers[key] for key in self._hearsay_until_s.pop_due(now_s)]
         for peer in lapsed:
@@ -104,10 +104,10 @@ class Departures:
         return lapsed
 
     def next_s(self) -> float | None:
-        """Return when ``lapse`` next has something to do."""
+        """Return when ``drop_hearsay`` next has something to do."""
         return self._hearsay_until_s.next_s()
 
-    def returned(self, peer: Peer) -> None:
+    def clear_mark_without_boot(self, peer: Peer) -> None:
         """Remove a mark without a boot id; something else shows that another run is there."""
         if peer.leaving is not None and peer.leaving.boot_id is None:
             self._unmark(peer)

@@ -86,9 +86,9 @@ class Membership:
         return frozenset(peer.key for peer in self._peers.values() if peer.leaving)
 
     @property
-    def full_of(self) -> str | None:
+    def overflowing_source(self) -> str | None:
         """The source of the first node that was ignored because of ``max_nodes``, if any was."""
-        return self._sources.full_of
+        return self._sources.overflowing_source
 
     @property
     def finds_only_itself(self) -> bool:
@@ -96,7 +96,7 @@ class Membership:
         peers = self._peers.values()
         if any(peer.up or peer.known for peer in peers):
             return False
-        return self._sources.saw_itself or any(peer.mirror for peer in peers)
+        return self._sources.saw_itself or any(peer.set_aside for peer in peers)
 
     def vouches_for(self, node: Node) -> bool:
         """Whether a source vouches for a node, or it is missed; hearsay doesn't count."""

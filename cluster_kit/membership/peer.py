@@ -18,7 +18,7 @@ Discovery (``roster.py``, ``claims.py``, ``addresses.py``): fields from ``claims
 
     unknown    no source claims it, or it is an address at which a named peer answers
     known      ``known`` is the node that the claims add up to
-    set aside  ``mirror`` is that node, but a dial to it led back to this node
+    set aside  ``set_aside`` is that node, but a dial to it led back to this node
 
     unknown -> known      Observed, Inherited: Seen or Found, unless max_nodes are known
     unknown -> known      Connected: it answers at an address that a source gives without a name
@@ -204,7 +204,7 @@ class CommandKind(StrEnum):
 
     HOPEFUL = "hopeful"  # dial a peer that seems to be there
     DOUBTFUL = "doubtful"  # dial a peer that seems not to be there
-    FAREWELL = "farewell"  # withdraw the request for a link
+    DISCONNECT = "farewell"  # withdraw the request for a link
 
 
 @dataclass(slots=True, eq=False)
@@ -265,7 +265,7 @@ class Peer:
         deadlines: Its deadlines, by the ``Deadlines`` that each belongs to.
         claims: What sources say, by source.
         known: The node that these claims add up to, if any.
-        mirror: The same, if a dial to it led back to this node.
+        set_aside: The same, if a dial to it led back to this node.
         claimed_addresses: Those that sources give for this name.
         proven_addresses: Those at which a dial reached this name.
         answered_by: The name that a dial to this address reached.
@@ -302,7 +302,7 @@ class Peer:
 
     claims: dict[str, Claim] = field(default_factory=dict)
     known: Node | None = None
-    mirror: Node | None = None
+    set_aside: Node | None = None
     claimed_addresses: tuple[str, ...] = ()
     proven_addresses: tuple[str, ...] = ()
     answered_by: str | None = None

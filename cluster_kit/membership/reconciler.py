@@ -45,7 +45,7 @@ RENEW_S = 1.0  # a lost SYN is repeated after this time, then ever more slowly (
 LIVELY_S = 60.0  # a peer that was alive this recently may well answer, though it just did not
 MAX_HOPEFUL = 512  # dials in flight; each takes a file descriptor
 MAX_DOUBTFUL = 64  # dials in flight to peers that don't answer
-MAX_FAREWELLS = 64  # withdrawals in flight
+MAX_DISCONNECTS = 64  # withdrawals in flight
 
 _BACKOFF = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
 
@@ -87,7 +87,7 @@ class Reconciler:
         self._queues = {
             CommandKind.HOPEFUL: CommandQueue(peers, MAX_HOPEFUL, PROMPT_S),
             CommandKind.DOUBTFUL: CommandQueue(peers, MAX_DOUBTFUL, RENEW_S),
-            CommandKind.FAREWELL: CommandQueue(peers, MAX_FAREWELLS),
+            CommandKind.DISCONNECT: CommandQueue(peers, MAX_DISCONNECTS),
         }
 
     def drain(self) -> None:
@@ -110,7 +110,7 @@ class Reconciler:
         """Return the commands to start now; each is in flight until its end is reported."""
         started = {kind: queue.start(now_s) for kind, queue in self._queues.items()}
         due = [*started[CommandKind.HOPEFUL], *started[CommandKind.DOUBTFUL]]
-        parting = started[CommandKind.FAREWELL]
+        parting = started[CommandKind.DISCONNECT]
         dials = [Connect(_dialled(peer)) for peer in due]
         farewells = [Disconnect(node) for peer in parting if (node := peer.requested)]
         queues = self._queues.values()
@@ -212,7 +212,7 @@ class Reconciler:
         if peer.dials and not peer.up:
             peer.dials.lively_until_s = now_s + LIVELY_S
 
-    def encourage(self, peer: Peer, now_s: float) -> None:
+    def dial_soon(self, peer: Peer, now_s: float) -> None:
         """Dial a peer soon that has just shown up.
 
         The shortest back-off is kept, because the claim to have seen the peer may be false. A dial
@@ -265,7 +265,7 @@ class Reconciler:
         at_s = max(now_s, dials.until_s) if dials else now_s
         if not peer.wanted:
             if peer.requested:
-                self._queue(peer, CommandKind.FAREWELL, at_s)
+                self._queue(peer, CommandKind.DISCONNECT, at_s)
         elif not peer.settled and not self.is_draining:
             is_doubtful = dials and dials.unanswered and at_s >= dials.lively_until_s
             kind = CommandKind.DOUBTFUL if is_doubtful else CommandKind.HOPEFUL

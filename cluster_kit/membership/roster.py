@@ -136,15 +136,15 @@ class Roster:
         The address is not ours for good. A DNS name may resolve to others as well, and a load
         balancer may lead to another node the next time.
         """
-        self._peers[node.key].mirror = node
+        self._peers[node.key].set_aside = node
         return self._update({node.key: False}, Reason.GONE)
 
     def release(self, key: str) -> list[Change]:
         """Handle a link to a node that was set aside: it is known again."""
         peer = self._peers.get(key)
-        if peer is None or peer.mirror is None:
+        if peer is None or peer.set_aside is None:
             return []
-        peer.mirror = None
+        peer.set_aside = None
         return self._update({key: False}, Reason.REPLACED)
 
     # -- from the keys that sources use to the nodes that are known --------------------------------
@@ -202,7 +202,7 @@ class Roster:
     def _change(self, key: str, reason: Reason, fresh: bool) -> Change | None:
         node, peer = self._merged(key), self._peers[key]
         before = peer.known
-        if peer.mirror is not None:
+        if peer.set_aside is not None:
             return self._update_mirror(peer, node, reason)
         peer.known = node
         if node is not None:
@@ -214,9 +214,9 @@ class Roster:
     def _update_mirror(self, peer: Peer, node: Node | None, reason: Reason) -> Change | None:
         """Update a node that is set aside: it stays so, or is forgotten."""
         before, peer.known = peer.known, None
-        if node == peer.mirror and before is None:
+        if node == peer.set_aside and before is None:
             return None
-        peer.mirror = node
+        peer.set_aside = node
         return Change(peer.key, None, before, reason, False)
 
     def _merged(self, key: str) -> Node | None:

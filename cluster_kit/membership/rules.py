@@ -67,7 +67,7 @@ class Rules:
         self.notifier = Notifier(peers, settings.name, burst=_BURST + 2 * max_nodes)
         self._keeps_links = settings.keeps_links
         self._introduces = settings.introduces
-        self._links_say_goodbye = settings.keeps_links and settings.introduces
+        self._links_announce_departure = settings.keeps_links and settings.introduces
         self._stopping = False
         self._change_local(local, 0.0)
 
@@ -105,8 +105,8 @@ class Rules:
     def tick(self, now_s: float) -> None:
         """Apply the deadlines that have passed."""
         self.peers.sweep(now_s)
-        self.departures.expire(now_s)
-        for peer in self.departures.lapse(now_s):
+        self.departures.forget_goodbyes(now_s)
+        for peer in self.departures.drop_hearsay(now_s):
             self._review(peer, Reason.GONE, now_s)
         self.doubts.forget_goodbyes(now_s)
         for node, is_leaving in self.doubts.pop_lasting(now_s):
@@ -187,7 +187,7 @@ class Rules:
         name, boot_id, is_goodbye = gone.name, gone.boot_id, gone.reason is Reason.LEFT
         linked = self.peers[self.roster.key_of(name)]
         is_of_linked = boot_id in (None, linked.last_boot_id)
-        if is_goodbye and is_of_linked and self._would_say_goodbye(linked):
+        if is_goodbye and is_of_linked and self._would_announce_departure(linked):
             self.doubts.hold_goodbye(linked, source, gone, now_s)
             return
         changes = self.roster.observe(source, gone, now_s)
@@ -221,7 +221,7 @@ class Rules:
         self.doubts.settle_link(peer)
         if peer.up:
             self.notifier.down(peer, Reason.REPLACED, now_s)
-            self.departures.returned(peer)
+            self.departures.clear_mark_without_boot(peer)
             peer.up_since_s = None
             self._apply_held_goodbyes(peer, now_s)
         peer.met, peer.up_since_s = node, now_s
@@ -244,7 +244,8 @@ class Rules:
         elif self._keeps_links and (peer.known or peer.remembered):
             self.memory.lose(peer, now_s)
         if peer.last_boot_id is None:
-            self.departures.returned(peer)  # without boot ids, nothing else can clear the mark
+            # without boot ids, nothing else can tell that a mark is of an earlier run
+            self.departures.clear_mark_without_boot(peer)
         if reason is Reason.LEFT:
             self._observe(EXCHANGE, Gone(peer.key, reason, node.boot_id), now_s)
             self._part(peer, now_s)
@@ -294,9 +295,9 @@ class Rules:
         peer = self.peers[node.key]
         return peer.up and peer.met is not None and may_be_same_run(node, peer.met)
 
-    def _would_say_goodbye(self, peer: Peer) -> bool:
+    def _would_announce_departure(self, peer: Peer) -> bool:
         """Whether the peer is linked and would announce its departure over the link."""
-        return self._links_say_goodbye and peer.up
+        return self._links_announce_departure and peer.up
 
     # -- ends of commands --------------------------------------------------------------------------
 
@@ -329,10 +330,10 @@ class Rules:
             if change.node is None:
                 self._lose(peer, reason)
             elif change.before is None:
-                self.departures.returned(peer)
+                self.departures.clear_mark_without_boot(peer)
             self._review(peer, reason, now_s, lost=change.before)
             if change.fresh:
-                self.reconciler.encourage(peer, now_s)
+                self.reconciler.dial_soon(peer, now_s)
 
     def _lose(self, peer: Peer, reason: Reason) -> None:
         """Handle that discovery has lost a node.
@@ -341,7 +342,10 @@ class Rules:
         the peer would announce its departure over the link, even a goodbye from a source is not
         enough.
         """
-        stays_linked = {Reason.SILENT: self._keeps_links, Reason.LEFT: self._links_say_goodbye}
+        stays_linked = {
+            Reason.SILENT: self._keeps_links,
+            Reason.LEFT: self._links_announce_departure,
+        }
         if stays_linked.get(reason) and peer.up:
             self.memory.keep(peer)
         elif reason is not Reason.SILENT:
@@ -377,10 +381,10 @@ class Rules:
             lost=lost,
         )
         # While the link is up, this end wants it unless the peer itself says that it leaves.
-        ignored = self._would_say_goodbye(peer) and self.departures.is_hearsay(peer)
+        ignored = self._would_announce_departure(peer) and self.departures.is_hearsay(peer)
         departs = peer.departs and not ignored
         staying = None if departs else node
         # A peer that is set aside is redialled like a missed one: another node may answer next.
-        missing = staying if missed or departs else peer.mirror
+        missing = staying if missed or departs else peer.set_aside
         offered = staying if known else None
         self.selection.offer(peer, now_s, known=offered, missed=None if known else missing)

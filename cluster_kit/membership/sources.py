@@ -33,12 +33,12 @@ class Sources:
     Accepts claims for ``max_nodes`` keys at most; more are ignored until others have ended.
 
     Attributes:
-        full_of: The source of the first node that was ignored for lack of room, if any was.
+        overflowing_source: The source of the first node that was ignored for lack of room, if any.
         saw_itself: Whether a source has listed this node itself.
     """
 
     def __init__(self, peers: Peers, *, prune: bool, max_nodes: int) -> None:
-        self.full_of: str | None = None
+        self.overflowing_source: str | None = None
         self.saw_itself = False
         self._peers = peers
         self._prune = prune
@@ -177,7 +177,7 @@ class Sources:
         peer = self._peers.get(node.key)
         if peer is not None and peer.claims:
             return True
-        self.full_of = self.full_of or source
+        self.overflowing_source = self.overflowing_source or source
         return False
 
     def _is_own(self, node: Node) -> bool:

@@ -126,7 +126,7 @@ class ProtectedStream(Stream):
         """Close now."""
         self._is_closing = True
         self._early.clear()
-        self._tls.last_words()
+        self._tls.closing_bytes()
         self._stream.abort()
 
     # -- what the stream below calls -------------------------------------------------------------
@@ -164,7 +164,7 @@ class ProtectedStream(Stream):
     def lost(self) -> None:
         """Report that the stream has ended."""
         self._is_closing = self._has_ended = True
-        self._tls.last_words()
+        self._tls.closing_bytes()
         self.distrust = self.distrust or self._stream.distrust
         # break a reference cycle, so that the memory of TLS is freed at once
         reader, self._reader = self._reader, None
@@ -213,7 +213,7 @@ class ProtectedStream(Stream):
         if not self._tls.is_mutual:
             self.distrust = copy.copy(error)  # without its traceback, which refers to this stream
         self._is_closing = True
-        if words := self._tls.last_words():
+        if words := self._tls.closing_bytes():
             self._stream.send(words)
             self._stream.close()
         else:

@@ -30,7 +30,7 @@ from cluster_kit.errors import ClusterKitError
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor import reaper  # noqa: F401 - must run before we have workers
 from cluster_kit.supervisor.recursion_guard import refuse_in_worker
-from cluster_kit.worker.__main__ import GREETING, SUMMONS
+from cluster_kit.worker.__main__ import GREETING, SUPERVISOR_GREETING
 from cluster_kit.worker.environment import worker_environment
 
 _UNKNOWN_EXIT = 255
@@ -143,7 +143,7 @@ class WorkerProcess:
                 return
         do()
 
-    def disproof(self, fault: str | None = None) -> ClusterKitError:
+    def not_a_worker_error(self, fault: str | None = None) -> ClusterKitError:
         """Return the error for a started process that did not become a worker.
 
         Args:
@@ -237,7 +237,7 @@ def _import_path() -> bytes:
     # Entries that are neither text nor bytes are skipped by the import system, too.
     entries = (os.fsdecode(entry) for entry in sys.path if isinstance(entry, str | bytes))
     path = "\0".join(entries).encode(errors="surrogateescape")
-    return SUMMONS + len(path).to_bytes(4, "big") + path
+    return SUPERVISOR_GREETING + len(path).to_bytes(4, "big") + path
 
 
 class SpareWorker:

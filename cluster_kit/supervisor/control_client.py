@@ -29,14 +29,16 @@ ASK_S = 5.0  # for a question and its answer, which may wait a second for a work
 MAX_ANSWER_BYTES = 2**26  # ten thousand nodes with as much metadata as they may have
 
 
-def ask_all(mute: list[int], wanted: Wanted = ANY, within_s: float = ASK_S) -> Iterator[Answer]:
+def ask_all(
+    unresponsive: list[int], wanted: Wanted = ANY, within_s: float = ASK_S
+) -> Iterator[Answer]:
     """Ask the supervisors of this user; yield their answers as they arrive.
 
     All are asked at the same time, so that one that does not answer holds up no other. Those that
     have ended are left out.
 
     Args:
-        mute: Receives the ids of processes that do not answer in time.
+        unresponsive: Receives the ids of processes that do not answer in time.
         wanted: Which supervisors to ask.
         within_s: How long to wait for the answers, in seconds.
 
@@ -45,9 +47,9 @@ def ask_all(mute: list[int], wanted: Wanted = ANY, within_s: float = ASK_S) -> I
     """
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         for path in filter(wanted.may_be, _sockets()):
-            _ask(path, mute, stack, selector)
+            _ask(path, unresponsive, stack, selector)
         yield from filter(wanted.includes, _answers(selector, within_s))
-        mute += [pid_of(key.data.path) for key in selector.get_map().values()]
+        unresponsive += [pid_of(key.data.path) for key in selector.get_map().values()]
 
 
 class _PendingAnswer:
@@ -76,7 +78,9 @@ def _sockets() -> Iterator[Path]:
         raise faults[0]
 
 
-def _ask(path: Path, mute: list[int], stack: ExitStack, selector: selectors.BaseSelector) -> None:
+def _ask(
+    path: Path, unresponsive: list[int], stack: ExitStack, selector: selectors.BaseSelector
+) -> None:
     """Send the question, and register the socket to wait for the answer."""
     sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     sock.setblocking(False)
@@ -86,7 +90,7 @@ def _ask(path: Path, mute: list[int], stack: ExitStack, selector: selectors.Base
     except ConnectionRefusedError:
         remove_if_dead(path)
     except BlockingIOError:  # its backlog is full
-        mute.append(pid_of(path))
+        unresponsive.append(pid_of(path))
     except OSError:
         return  # it is ending
     else:

@@ -24,7 +24,7 @@ class WorkerLine:
         channel: The channel to the worker.
         selector: What the supervising thread waits on.
         ready: Called on that thread with the selector's events when the channel is ready.
-        pend: Called on any thread; has to make the supervising thread call ``watch``.
+        request_watch: Called on any thread; has to make the supervising thread call ``watch``.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class WorkerLine:
         channel: SocketChannel,
         selector: selectors.BaseSelector,
         ready: Callable[[int], None],
-        pend: Callable[[], None],
+        request_watch: Callable[[], None],
     ) -> None:
         self._channel = channel
         self._selector = selector
         self._ready = ready
-        self._pend = pend
+        self._request_watch = request_watch
         self._lock = threading.Lock()  # for sending; only the supervising thread receives
         self._watched: int | None = _READ
         self._hung_up = False
@@ -61,7 +61,7 @@ class WorkerLine:
                 self._channel.send_parcel(link, payload)
             is_first = self._channel.pending_bytes > 0 and not was_pending
         if is_first:
-            self._pend()
+            self._request_watch()
 
     def receive(self, mask: int) -> list[Any]:
         """Send and receive as far as the selector's events allow; return the messages.

@@ -140,8 +140,8 @@ class WorkerSupervisor:
         self._tracker.pid = process.pid
         self._start_is_sent = False
         process.when_ended(partial(self._submit, partial(self._process_ended, process)))
-        pend = partial(self._submit, self._watch)
-        self._line = WorkerLine(process.channel, self._selector, self._channel_ready, pend)
+        request_watch = partial(self._submit, self._watch)
+        self._line = WorkerLine(process.channel, self._selector, self._channel_ready, request_watch)
         self._board.attach(self._line, greet=partial(self._submit, self._greet))
         # ``Start`` holds keys that may still be being derived. Waiting for them only after all
         # processes were started lets the two overlap.
@@ -262,9 +262,9 @@ class WorkerSupervisor:
         death, self._death = self._death, None
         error = death or f"worker {process.ending}"
         if not (process.heard or self._lifecycle.phase is Phase.LEAVING):
-            disproof = process.disproof(death)
-            self._note_start_error(disproof)
-            error = str(disproof)
+            not_a_worker_error = process.not_a_worker_error(death)
+            self._note_start_error(not_a_worker_error)
+            error = str(not_a_worker_error)
         self._worker_ended(error, normal=process.ended_normally)
 
     def _note_start_error(self, exc: ClusterKitError) -> None:

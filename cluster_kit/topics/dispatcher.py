@@ -15,7 +15,7 @@ from cluster_kit.errors import (
 from cluster_kit.topics import outcomes
 from cluster_kit.topics.incoming import IncomingStream
 from cluster_kit.topics.link import TopicLink
-from cluster_kit.topics.local import Local
+from cluster_kit.topics.local import LocalApplication
 from cluster_kit.topics.peers import TopicPeer
 from cluster_kit.topics.questions import MAX_OPEN
 from cluster_kit.wire import topics as wire
@@ -28,7 +28,7 @@ _OVERHEAD_BYTES = wire.RECORD_BYTES + wire.MAX_TOPIC_BYTES  # of a record, besid
 class Dispatcher:
     """Handles the payloads of all links of an application."""
 
-    def __init__(self, local: Local) -> None:
+    def __init__(self, local: LocalApplication) -> None:
         self._local = local
         self._handlers: dict[type[wire.Record], Callable[[TopicLink, Any], None]] = {
             wire.Opening: self._on_opening,

@@ -19,7 +19,7 @@ from cluster_kit.errors import (
 from cluster_kit.node import Node
 from cluster_kit.topics.control import Control
 from cluster_kit.topics.lanes import Lane, Lanes
-from cluster_kit.topics.local import Local, Pending
+from cluster_kit.topics.local import LocalApplication, Pending
 from cluster_kit.topics.outcomes import OperationFailed, Sent
 from cluster_kit.topics.outgoing import OutgoingStream
 from cluster_kit.topics.peers import TopicPeer
@@ -42,7 +42,7 @@ class TopicLink:
         peer_has_closed: Whether the peer has said ``Closing``.
     """
 
-    def __init__(self, local: Local, number: int, node: Node) -> None:
+    def __init__(self, local: LocalApplication, number: int, node: Node) -> None:
         assert node.name is not None
         self.number = number
         self.node = node

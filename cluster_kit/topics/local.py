@@ -19,7 +19,7 @@ class Pending(NamedTuple):
     topic: str | None
 
 
-class Local:
+class LocalApplication:
     """This application.
 
     Attributes:

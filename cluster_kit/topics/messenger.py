@@ -11,7 +11,7 @@ from cluster_kit.node import Node, canonical_key
 from cluster_kit.topics.dispatcher import Dispatcher
 from cluster_kit.topics.incoming import IncomingStream, LocalInterest
 from cluster_kit.topics.link import TopicLink
-from cluster_kit.topics.local import Local
+from cluster_kit.topics.local import LocalApplication
 from cluster_kit.topics.outcomes import OperationFailed, Outcome
 from cluster_kit.topics.questions import Question
 from cluster_kit.wire import topics as wire
@@ -32,7 +32,7 @@ class Messenger:
     def __init__(self, run: bytes, *, max_message_bytes: int = 1024 * 1024) -> None:
         if len(run) != wire.RUN_BYTES:
             raise ValueError(f"messenger: run of {len(run)} bytes: expected {wire.RUN_BYTES}")
-        self._local = Local(run, max_message_bytes)
+        self._local = LocalApplication(run, max_message_bytes)
         self._dispatcher = Dispatcher(self._local)
         self._links: dict[int, TopicLink] = {}
         self._by_name: dict[str, TopicLink] = {}

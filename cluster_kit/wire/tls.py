@@ -121,7 +121,7 @@ class Tls(Generic[_Proof]):
     def receive(self, data: memoryview) -> tuple[list[bytes], bytes]:
         """Return the plaintext that came in, in pieces, and what to send in turn.
 
-        After an error, ``last_words`` are to be sent.
+        After an error, ``closing_bytes`` are to be sent.
 
         Raises:
             UntrustedError: The other end has not proved what it must, or doesn't believe this one.
@@ -225,9 +225,9 @@ class Tls(Generic[_Proof]):
         if self.proof is not None:
             with suppress(ssl.SSLError):
                 self._tls.unwrap()
-        return self.last_words()
+        return self.closing_bytes()
 
-    def last_words(self) -> bytes:
+    def closing_bytes(self) -> bytes:
         """Return what to send after ``receive`` has raised, such as an alert; drop what waits."""
         self._take_waiting()
         return self._outgoing.read()

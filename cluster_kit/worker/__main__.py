@@ -16,7 +16,7 @@ GREETING = f"cluster-kit worker {sys.implementation.cache_tag}{sys.abiflags}\n".
 The version and build of Python are part of it: another one can't load this one's extension modules.
 """
 
-SUMMONS = b"cluster-kit supervisor\n"
+SUPERVISOR_GREETING = b"cluster-kit supervisor\n"
 """What a supervisor sends first."""
 
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,7 +36,7 @@ def main(channel_fd: int) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # what a plugin prints appears at once, like its errors
         sys.stdout.reconfigure(line_buffering=True)
-    if _read(channel_fd, len(SUMMONS)) != SUMMONS:
+    if _read(channel_fd, len(SUPERVISOR_GREETING)) != SUPERVISOR_GREETING:
         sys.exit(64)  # EX_USAGE: nobody but a supervisor starts a worker
     size = int.from_bytes(_read(channel_fd, 4), "big")
     sys.path[:] = _read(channel_fd, size).decode(errors="surrogateescape").split("\0")

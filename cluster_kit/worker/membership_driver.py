@@ -107,10 +107,10 @@ class MembershipDriver:
             log.exception("the topology raised", exc_info=exc.__cause__)
             self._outbox.send_last(CannotServe(as_config_error(exc.__cause__ or exc, "topology")))
             self._process.end(EXIT_BROKEN)
-        if self._membership.full_of and not self._warned_of_max_nodes:
+        if self._membership.overflowing_source and not self._warned_of_max_nodes:
             self._warned_of_max_nodes = True
             text = "%s: more than max_nodes %d nodes found: the others are ignored; raise max_nodes"
-            log.warning(text, self._membership.full_of, self._max_nodes)
+            log.warning(text, self._membership.overflowing_source, self._max_nodes)
         return effects
 
     def _wake_up_at(self, time_s: float | None) -> None:

@@ -199,7 +199,7 @@ def heard_by(end: Tls, data: bytes, size: int) -> tuple[bytes, type[Exception] |
         try:
             pieces, reply = end.receive(memoryview(piece))
         except RemoteProtocolError as exc:
-            said += end.last_words()
+            said += end.closing_bytes()
             assert SECRET not in said
             return heard, type(exc)
         heard += b"".join(pieces)

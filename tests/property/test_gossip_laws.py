@@ -80,7 +80,7 @@ def test_of_packets_in_any_order_the_first_goodbye_is_the_last_word(arriving, si
     peers, left = HeardPeers(silent_s=silent_s, ttl_s=TTL_S), False
     for is_goodbye, at_s in sorted(arriving, key=lambda packet: packet[1]):
         if is_goodbye:
-            assert peers.bury(ANN.name, ANN.boot_id, at_s) is not left
+            assert peers.record_goodbye(ANN.name, ANN.boot_id, at_s) is not left
             left = True
         else:
             assert (peers.hear(Statement(ANN, FENCE, leaving=False), at_s) is Novelty.LATE) is left

@@ -22,7 +22,7 @@ def take(end, data):
     try:
         pieces, reply = end.receive(memoryview(data))
     except RemoteProtocolError:
-        return None, end.last_words()
+        return None, end.closing_bytes()
     return b"".join(pieces), reply
 
 
@@ -115,7 +115,7 @@ def test_handshake_that_is_changed_on_the_way_is_not_reported_as_another_secret(
         try:
             _, said = end.receive(memoryview(said))
         except RemoteProtocolError as error:
-            said = end.last_words()
+            said = end.closing_bytes()
             told.append(
                 f"{error}: {error.cure}" if isinstance(error, UntrustedError) else str(error)
             )

@@ -72,7 +72,7 @@ def gone_only_who_left(name, reason, boot_id=None):
 
 
 def take_any_run(self, said, now_s):
-    if now_s < self._buried.get(said.node.boot_id, -inf):
+    if now_s < self._goodbyes.get(said.node.boot_id, -inf):
         return Novelty.LATE
     before = self._statements.get(said.node.key)
     return Novelty.KNOWN if before and said.says_the_same_as(before) else Novelty.NEW
@@ -164,7 +164,7 @@ SAFEGUARDS = [
     # forged packets
     Safeguard(
         name="a goodbye by gossip counts once the link is down",
-        off={"membership.rules:Rules._would_say_goodbye": always(False)},
+        off={"membership.rules:Rules._would_announce_departure": always(False)},
         family=Family(
             make=families.during_forgery,
             topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}},
@@ -230,7 +230,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="a peer that shows up is dialled soon",
-        off={"membership.reconciler:Reconciler.encourage": nothing},
+        off={"membership.reconciler:Reconciler.dial_soon": nothing},
         family=Family(make=families.halves, within_s=3.0),
         finds=SLOW,
     ),

@@ -21,7 +21,7 @@ def found(changes):
 
 
 def mirrors(known):
-    return {key: peer.mirror for key, peer in known._peers.items() if peer.mirror}
+    return {key: peer.set_aside for key, peer in known._peers.items() if peer.set_aside}
 
 
 def fresh(changes):

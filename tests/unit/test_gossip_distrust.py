@@ -1,4 +1,4 @@
-"""Warnings about those whose secret differs: each once a minute, and no more than a log can
+"""DistrustThrottle about those whose secret differs: each once a minute, and no more than a log can
 bear.
 """
 
@@ -8,7 +8,7 @@ from cluster_kit.strategies.gossip.distrust import (
     MOST_AT_ONCE,
     WE_ALONE,
     Distrusted,
-    Warnings,
+    DistrustThrottle,
 )
 
 
@@ -27,18 +27,18 @@ def test_it_names_the_sender_its_address_and_what_to_do():
 
 
 def test_each_sender_is_warned_about_once_a_minute():
-    warnings = Warnings()
+    warnings = DistrustThrottle()
     passed_s = [second for second in range(180) if warnings.passes(distrusted(), float(second))]
     assert passed_s == [0, 60, 120]
 
 
 def test_several_senders_are_warned_about_at_once():
-    warnings = Warnings()
+    warnings = DistrustThrottle()
     assert all(warnings.passes(distrusted(number), 0.0) for number in range(3))
     assert not warnings.passes(distrusted(0), 1.0)
 
 
 def test_made_up_senders_are_warned_about_no_more_than_a_log_can_bear():
-    warnings = Warnings()
+    warnings = DistrustThrottle()
     passed = sum(warnings.passes(distrusted(number), number / 1000) for number in range(600_000))
     assert passed <= MOST_AT_ONCE * 11

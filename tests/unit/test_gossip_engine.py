@@ -450,7 +450,7 @@ def test_who_only_looks_says_nothing():
 @pytest.mark.parametrize("kind", Kind)
 def test_endless_names_and_boots_do_not_fill_memory(kind, monkeypatch):
     monkeypatch.setattr(table, "MAX_PEERS", 100)
-    monkeypatch.setattr(table, "MAX_BURIED", 100)
+    monkeypatch.setattr(table, "MAX_GOODBYES", 100)
     lan = Lan()
     peer = lan.start("member")
     # of no other test, whose boots may still be in a cache of this process

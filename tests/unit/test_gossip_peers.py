@@ -22,10 +22,10 @@ def test_peers_are_bounded(monkeypatch):
 
 
 def test_remembered_goodbyes_are_bounded(monkeypatch):
-    monkeypatch.setattr(table, "MAX_BURIED", 10)
+    monkeypatch.setattr(table, "MAX_GOODBYES", 10)
     peers = HeardPeers(silent_s=1, ttl_s=10)
     for number in range(100):
-        peers.bury(stranger(number).name, stranger(number).boot_id, 0)
+        peers.record_goodbye(stranger(number).name, stranger(number).boot_id, 0)
     assert peers.hear(says(stranger(99)), 0) is Novelty.LATE
     assert peers.hear(says(stranger(0)), 0) is Novelty.NEW
 

@@ -10,9 +10,9 @@ from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.mdns.browser import (
-    BURIED_S,
     COMPLETE_AT_S,
     COMPLETE_S,
+    GOODBYE_KEPT_S,
     MAX_ASKED,
     MAX_BROWSE_S,
     MAX_INSTANCES,
@@ -230,7 +230,7 @@ def test_belated_answer_after_a_goodbye_is_not_believed():
     network = Network()
     network.announce(BOB)
     network.hear(goodbye(BOB))
-    network.now_s += BURIED_S / 2
+    network.now_s += GOODBYE_KEPT_S / 2
     assert network.announce(BOB) == []
 
 
@@ -238,7 +238,7 @@ def test_service_that_is_published_again_is_seen_again():
     network = Network()
     network.announce(BOB)
     network.hear(goodbye(BOB))
-    network.run(BURIED_S + 1)
+    network.run(GOODBYE_KEPT_S + 1)
     assert told(network.announce(BOB)) == ["Seen"]
 
 

@@ -131,9 +131,9 @@ def test_failed_lookup_changes_nothing():
 def test_full_roster_says_so():
     cluster = Driver(max_nodes=1)
     cluster.observe(Seen(B, 5))
-    assert not cluster.membership.full_of
+    assert not cluster.membership.overflowing_source
     cluster.observe(Seen(C, 5))
-    assert cluster.membership.full_of
+    assert cluster.membership.overflowing_source
 
 
 def test_topology_is_asked_again_when_this_node_changes():

@@ -51,7 +51,9 @@ def command_of(peer):
 
 
 STATE_OF = {
-    "Discovery": lambda peer: "set aside" if peer.mirror else "known" if peer.known else "unknown",
+    "Discovery": lambda peer: (
+        "set aside" if peer.set_aside else "known" if peer.known else "unknown"
+    ),
     "Link": lambda peer: "up" if peer.up else "missed" if peer.remembered else "strange",
     "Doubt": lambda peer: "doubted" if peer.doubted else "undoubted",
     "Departure": lambda peer: "left" if peer.left else "leaving" if peer.leaving else "staying",

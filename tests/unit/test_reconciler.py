@@ -300,17 +300,17 @@ def test_success_without_a_link_is_not_repeated_at_once():
 def test_encouragement_ends_the_wait_but_for_the_shortest():
     reconciler = wanting(B)
     fail(reconciler, "name", now_s=0)
-    reconciler.encourage(peer_of(reconciler, B), 0.01)
+    reconciler.dial_soon(peer_of(reconciler, B), 0.01)
     assert reconciler.next_s() == FIRST_RETRY_S
     fail(reconciler, "name", now_s=1)
-    reconciler.encourage(peer_of(reconciler, B), 5)
+    reconciler.dial_soon(peer_of(reconciler, B), 5)
     assert reconciler.plan(5) == [Connect(B)]
 
 
 def test_encouragement_never_makes_it_later():
     reconciler = wanting(B)
     fail(reconciler, now_s=0, jitter=0.0)
-    reconciler.encourage(peer_of(reconciler, B), 0)
+    reconciler.dial_soon(peer_of(reconciler, B), 0)
     assert reconciler.plan(0) == [Connect(B)]
 
 
@@ -411,7 +411,7 @@ def test_peer_that_was_lately_alive_is_dialled_before_all_black_holes():
 def test_peer_that_shows_up_is_dialled_at_once_beside_black_holes():
     network = BlackHoles(*black_holes(1000), B)
     network.run(120)
-    network.reconciler.encourage(peer_of(network.reconciler, B), network.now_s)
+    network.reconciler.dial_soon(peer_of(network.reconciler, B), network.now_s)
     since_s = network.now_s
     dialled = [at_s - since_s for at_s, key in network.run(2) if key == B.key]
     assert dialled[0] <= PROMPT_S
@@ -420,9 +420,9 @@ def test_peer_that_shows_up_is_dialled_at_once_beside_black_holes():
 def test_dial_begun_before_the_peer_showed_up_starts_anew():
     reconciler = wanting(B)
     reconciler.plan(0)
-    reconciler.encourage(peer_of(reconciler, B), RENEW_S / 2)
+    reconciler.dial_soon(peer_of(reconciler, B), RENEW_S / 2)
     assert reconciler.plan(RENEW_S / 2) == []
-    reconciler.encourage(peer_of(reconciler, B), RENEW_S)
+    reconciler.dial_soon(peer_of(reconciler, B), RENEW_S)
     assert reconciler.plan(RENEW_S) == [GiveUp(B.key)]
     assert reconciler.plan(RENEW_S) == []
     reconciler.failed(peer_of(reconciler, B), error("timeout"), RENEW_S, 0.0)
@@ -432,7 +432,7 @@ def test_dial_begun_before_the_peer_showed_up_starts_anew():
 def test_dial_that_ended_meanwhile_is_not_given_up():
     reconciler = wanting(B)
     reconciler.plan(0)
-    reconciler.encourage(peer_of(reconciler, B), RENEW_S)
+    reconciler.dial_soon(peer_of(reconciler, B), RENEW_S)
     reconciler.failed(peer_of(reconciler, B), error("refused"), RENEW_S, 0.0)
     assert reconciler.plan(RENEW_S) == [Connect(B)]
 

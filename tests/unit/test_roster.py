@@ -285,9 +285,9 @@ def test_full_roster_ignores_the_new_and_refreshes_the_old():
     known = roster(max_nodes=2)
     known.observe("gossip", Seen(B, 5), 0)
     known.observe("gossip", Seen(C, 5), 0)
-    assert not known.sources.full_of
+    assert not known.sources.overflowing_source
     assert known.observe("gossip", Seen(D, 5), 1) == []
-    assert known.sources.full_of
+    assert known.sources.overflowing_source
     known.observe("gossip", Seen(B, 5), 4)
     known.expire(5)
     assert known.known.keys() == {"b@there"}
@@ -305,7 +305,7 @@ def test_complete_answer_makes_room_for_itself():
     known.observe("dns", Found([B, C]), 0)
     known.observe("dns", Found([C, D]), 1)
     assert known.known.keys() == {"c@there", "d@there"}
-    assert not known.sources.full_of
+    assert not known.sources.overflowing_source
 
 
 # -- ourselves -------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_we_never_enter_by_name_or_address():
     by_address = [Node(None, LOCAL.address), Node("old@here", LOCAL.address)]
     assert known.observe("gossip", Seen(by_name, 5), 0) == []
     assert known.observe("dns", Found(by_address), 0) == []
-    assert not known.sources.full_of
+    assert not known.sources.overflowing_source
 
 
 def test_what_we_listen_on_is_ours_for_good():

@@ -24,7 +24,9 @@ class Ends:
         self.channel, self.worker = SocketChannel(ours), SocketChannel(theirs)
         self.selector = selectors.DefaultSelector()
         self.pended = threading.Semaphore(0)
-        self.line = WorkerLine(self.channel, self.selector, ready=print, pend=self.pended.release)
+        self.line = WorkerLine(
+            self.channel, self.selector, ready=print, request_watch=self.pended.release
+        )
 
     def close(self):
         self.line.hang_up()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster_kit.connectors.tcp.dial import STAGGER_S, OwnEnds, Route
+from cluster_kit.connectors.tcp.dial import STAGGER_S, OwnEndpoints, Route
 from cluster_kit.connectors.tcp.faults import network_fault
 from cluster_kit.errors import ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network import Endpoint, Stream
@@ -192,7 +192,7 @@ def test_reasons_of_all_faults_are_tried():
 class TestOwnEnds:
     def test_end_is_ours_for_a_minute(self):
         now_s = 0.0
-        ends = OwnEnds(lambda: now_s)
+        ends = OwnEndpoints(lambda: now_s)
         ends.add(A)
         assert ends.include(A)
         assert not ends.include(B)

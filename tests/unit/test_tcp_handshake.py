@@ -6,10 +6,10 @@ from cluster_kit.connectors.tcp.faults import CAUSES, DialFault, NameTaken, untr
 from cluster_kit.connectors.tcp.handshake import (
     MAX_DIALLED,
     PATIENCE,
-    HangUps,
+    ClosedAfterHello,
     Presence,
-    not_itself,
     undiallable,
+    unproved_name_fault,
 )
 from cluster_kit.errors import ConnectReason, NameConflict, UntrustedError
 from cluster_kit.node import BootId, Fence, Node
@@ -186,17 +186,17 @@ class TestCertificates:
         "introduced", [hello, Welcome, lambda identity: refusal("leaving", identity=identity)]
     )
     def test_name_counts_once_it_is_proved(self, introduced):
-        assert not_itself(Certificate(), introduced(identity(ANN))) is None
-        lie = not_itself(Certificate(), introduced(identity(BOB)))
+        assert unproved_name_fault(Certificate(), introduced(identity(ANN))) is None
+        lie = unproved_name_fault(Certificate(), introduced(identity(BOB)))
         assert lie == "it calls itself 'bob@h', and has proved to be 'ann@h'"
 
     @pytest.mark.parametrize("frame", [Confirm(), refusal("foreign"), hello(None)])
     def test_frame_without_a_name_claims_none(self, frame):
-        assert not_itself(Certificate(), frame) is None
+        assert unproved_name_fault(Certificate(), frame) is None
 
 
 def test_hang_ups_of_so_many_nodes_are_counted_and_no_more():
-    hang_ups = HangUps()
+    hang_ups = ClosedAfterHello()
     assert not any(hang_ups.again("ann") for _ in range(PATIENCE))
     assert not any(hang_ups.again(f"n{number}") for number in range(MAX_DIALLED - 1))
     assert hang_ups.again("ann")

@@ -34,7 +34,7 @@ from cluster_kit.connectors.tcp.arbitration import (
 )
 from cluster_kit.connectors.tcp.connection import MESSAGES
 from cluster_kit.connectors.tcp.faults import DialFault
-from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
+from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, ClosedAfterHello
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, NameConflict, RemoteProtocolError
 from cluster_kit.events import Reason
@@ -779,7 +779,7 @@ class TestHangingUp:
         assert hang_up() is ConnectReason.RESET
 
     def test_who_has_not_hung_up_for_long_is_forgotten(self):
-        hang_ups = HangUps()
+        hang_ups = ClosedAfterHello()
         for _ in range(PATIENCE):
             hang_ups.again("ann")
         for number in range(MAX_DIALLED):

@@ -25,7 +25,7 @@ class Ended(BaseException):
 class Membership:
     """Answers each step with one command and one event, which name the reports."""
 
-    full_of = None
+    overflowing_source = None
 
     def __init__(self):
         self.steps = []

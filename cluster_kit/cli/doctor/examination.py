@@ -79,7 +79,7 @@ class Examination:
         if not self._process.heard:
             ended = self._process.exitcode is not None
             silent = f"sent nothing for {SILENT_S:g} s"
-            raise self._process.disproof(None if ended else fault or silent)
+            raise self._process.not_a_worker_error(None if ended else fault or silent)
         blocked = f"blocks the event loop of its process for more than {SILENT_S:g} s"
         yield self._broken(fault or blocked)
 

@@ -12,7 +12,7 @@ import asyncio
 from cluster_kit.abc import Discovery
 from cluster_kit.connectors.tcp.dial import Route
 from cluster_kit.connectors.tcp.faults import GIVE_PORT, DialFault, network_fault, untrusted
-from cluster_kit.connectors.tcp.handshake import Presence, not_itself, undiallable
+from cluster_kit.connectors.tcp.handshake import Presence, undiallable, unproved_name_fault
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import ConnectReason, NetworkError, RemoteProtocolError, UntrustedError
 from cluster_kit.network import Network, Stream, StreamReader
@@ -85,7 +85,7 @@ async def _introduced(
         return untrusted(exc)
     except RemoteProtocolError as exc:
         return DialFault.of(ConnectReason.PROTOCOL, str(exc))
-    if reply and stream.certified and (lie := not_itself(stream.certified, reply)):
+    if reply and stream.certified and (lie := unproved_name_fault(stream.certified, reply)):
         return DialFault.of(ConnectReason.NAME, lie)
     if isinstance(reply, Refusal):
         return us.explain(node, reply)

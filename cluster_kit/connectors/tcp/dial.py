@@ -2,7 +2,7 @@
 
 An address is ``host:port``. Its host name may resolve to several IP addresses, so it has several
 endpoints, and each of them may be another node, or this one. ``Dialler`` serves each ``connect``,
-``Route`` tries the endpoints of one address, and ``OwnEnds`` remembers which lead back to this
+``Route`` tries the endpoints of one address, and ``OwnEndpoints`` remembers which lead back to this
 node.
 """
 
@@ -54,7 +54,7 @@ class Dialler:
         self._outcomes: dict[int, asyncio.Future[Linked | AttemptFailed]] = {}
         self._routes: dict[int, Route] = {}  # of those attempts that have an address
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._own_ends = OwnEnds(self._loop.time)
+        self._own_ends = OwnEndpoints(self._loop.time)
         self._throttle = Throttle()
         self._is_stopped = False
 
@@ -247,7 +247,7 @@ def _abort(dial: asyncio.Task[Stream]) -> None:
         dial.result().abort()
 
 
-class OwnEnds:
+class OwnEndpoints:
     """Remembers for ``OURS_S`` seconds at which endpoints our own hello arrived. Pure.
 
     Nothing else makes an endpoint ours: what a peer says about an address proves nothing.

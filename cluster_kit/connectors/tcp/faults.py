@@ -122,7 +122,7 @@ class NameTaken(DialFault, frozen=True):
 
 
 _CLAIM = "it claims to be this process, but our own hello never arrived here"
-PRETENDER = DialFault(ConnectReason.FAILED, f"{_CLAIM}; check what runs at that address")
+CLAIMS_OUR_BOOT = DialFault(ConnectReason.FAILED, f"{_CLAIM}; check what runs at that address")
 """The peer claims our boot, although nothing that we sent came back to us."""
 
 GIVE_PORT = "in its strategy's options, set the port that nodes listen on"

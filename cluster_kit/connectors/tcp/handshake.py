@@ -5,7 +5,7 @@ of several connections to one peer is kept is decided afterwards, by ``arbitrati
 
 What an end says about itself is believed only as far as it can be checked:
 
-- Where streams are protected, a name counts only if the certificate proves it (``not_itself``).
+- On protected streams, a name counts only if a certificate proves it: ``unproved_name_fault``.
 - An address is ours only if our own hello arrived there. A peer that claims to be this very process
   is a pretender unless that happened: otherwise anybody could make us give up an address.
 - A refusal in plaintext, to a node that has a secret, never gets here: TLS ends the connection.
@@ -18,9 +18,9 @@ from collections import OrderedDict
 from msgspec import Struct
 
 from cluster_kit.connectors.tcp.faults import (
+    CLAIMS_OUR_BOOT,
     NO_ADDRESS,
     NOT_FOR_TCP,
-    PRETENDER,
     DialFault,
     NameTaken,
     wrong_name,
@@ -101,7 +101,7 @@ class Presence(Struct, frozen=True):
         """Return why not to link to the peer that answered our dial to ``target``, if so."""
         peer = identity.node()
         if peer.boot_id == self.local.boot_id:
-            return PRETENDER
+            return CLAIMS_OUR_BOOT
         if identity.fence != self.fence:
             return DialFault.of(ConnectReason.FOREIGN)
         if peer.name == self.local.name:
@@ -117,7 +117,7 @@ class Presence(Struct, frozen=True):
             echoed: Whether our own hello has arrived here in the meantime.
         """
         if refusal.reason == ConnectReason.SELF:
-            return DialFault.of(ConnectReason.SELF, retryable=True) if echoed else PRETENDER
+            return DialFault.of(ConnectReason.SELF, retryable=True) if echoed else CLAIMS_OUR_BOOT
         if refusal.reason == ConnectReason.CONFLICT:
             return NameTaken.by(read_boot(refusal.rival), self.local)
         if refusal.reason == ConnectReason.PROTOCOL:
@@ -131,7 +131,7 @@ class Presence(Struct, frozen=True):
         return DialFault.of(ConnectReason.FAILED, detail)
 
 
-class HangUps:
+class ClosedAfterHello:
     """Counts how often in a row each node closed the connection after our hello.
 
     A node that is overloaded or stopping hangs up now and then. A server of some other protocol
@@ -160,7 +160,7 @@ def undiallable(target: Node) -> DialFault | None:
     return NOT_FOR_TCP if host_and_port(target.address) is None else None
 
 
-def not_itself(certified: Certified, frame: Frame) -> str | None:
+def unproved_name_fault(certified: Certified, frame: Frame) -> str | None:
     """Return what is wrong if a peer introduces itself by a name that it hasn't proved."""
     identity = frame.identity if isinstance(frame, Hello | Welcome | Refusal) else None
     if identity is None or not (objection := certified.objection_to(identity.name)):

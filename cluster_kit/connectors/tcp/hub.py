@@ -51,7 +51,7 @@ from cluster_kit.connectors.tcp.connection import MESSAGES
 from cluster_kit.connectors.tcp.dial import Dialler
 from cluster_kit.connectors.tcp.exchange import FEATURE, Exchanger
 from cluster_kit.connectors.tcp.faults import DialFault, untrusted
-from cluster_kit.connectors.tcp.handshake import not_itself
+from cluster_kit.connectors.tcp.handshake import unproved_name_fault
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.connectors.tcp.incidents import Incidents
 from cluster_kit.connectors.tcp.pulse import Pulse
@@ -215,7 +215,7 @@ class TcpHub:
             self._admission.proved(session.conn)
         try:
             for frame in session.protocol.receive(data):
-                if certified is not None and (lie := not_itself(certified, frame)):
+                if certified is not None and (lie := unproved_name_fault(certified, frame)):
                     self._impostor(session, lie)
                     return
                 self._handle(session, frame, now_s)

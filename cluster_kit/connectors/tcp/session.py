@@ -16,7 +16,7 @@ MAX_UNSENT_BYTES = 128 * 1024  # beyond this messages wait, so little is ahead o
 MAX_OUTGOING_BYTES = 1024 * 1024  # unsent: a peer that leaves more than this does not read
 
 
-class Owner(Protocol):
+class SessionHandler(Protocol):
     """The hub, as its sessions see it."""
 
     def received(self, session: Session, data: memoryview) -> None:
@@ -46,7 +46,7 @@ class Session(StreamReader):
 
     def __init__(
         self,
-        owner: Owner,
+        owner: SessionHandler,
         conn: int,
         stream: Stream,
         *,

@@ -34,7 +34,7 @@ from cluster_kit.connectors.tcp.actions import (
 from cluster_kit.connectors.tcp.arbitration import Sign
 from cluster_kit.connectors.tcp.connection import Connection
 from cluster_kit.connectors.tcp.faults import DialFault
-from cluster_kit.connectors.tcp.handshake import HangUps, Presence, undiallable
+from cluster_kit.connectors.tcp.handshake import ClosedAfterHello, Presence, undiallable
 from cluster_kit.connectors.tcp.steps import LinkSteps
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
@@ -88,7 +88,7 @@ class LinkTable:
         self._steps = LinkSteps(us, greeting)
         self._connections = self._steps.connections
         self._attempts = self._steps.attempts
-        self._hang_ups = HangUps()
+        self._hang_ups = ClosedAfterHello()
         self._numbers = itertools.count(1)
 
     @property

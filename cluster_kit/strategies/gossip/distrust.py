@@ -36,7 +36,7 @@ class Distrusted(Struct, frozen=True):
         return f"gossip: {self.name or 'a node'} at {self.source.host}: {self.why}; {cure}"
 
 
-class Warnings:
+class DistrustThrottle:
     """Passes a warning about each sender once a minute, and a limited number in total."""
 
     def __init__(self) -> None:

@@ -239,7 +239,7 @@ class GossipEngine:
             return []
         if packet.fence != self._fence:
             return [_foreign(packet.fence, heard)]
-        news = self._peers.bury(packet.name, packet.boot_id, now_s)
+        news = self._peers.record_goodbye(packet.name, packet.boot_id, now_s)
         return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if news else []
 
     def _receive_news(self, statement: Statement, now_s: float) -> tuple[Novelty, list[Action]]:

@@ -16,7 +16,7 @@ from math import inf
 from cluster_kit.node import BootId, Fence, Node
 
 MAX_PEERS = 20_000
-MAX_BURIED = 1024  # goodbyes to remember
+MAX_GOODBYES = 1024  # goodbyes to remember
 BELATED_S = 3.0  # within this time, a packet may have been overtaken by its sender's goodbye
 
 
@@ -66,7 +66,7 @@ class HeardPeers:
         self._rivalled_since_s: dict[str, float] = {}  # since when an older run speaks, too
         self._lapsing: set[Statement] = set()  # peers for which ``renew`` may be too late
         self._renewed_at_s = -inf
-        self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, oldest first
+        self._goodbyes: OrderedDict[BootId, float] = OrderedDict()  # until when, oldest first
         self._all_late_until_s = -inf  # the last of these times
 
     def __len__(self) -> int:
@@ -134,7 +134,7 @@ class HeardPeers:
     def _judge(self, statement: Statement, now_s: float) -> Novelty:
         boot_id = statement.node.boot_id
         assert boot_id is not None
-        if now_s < self._buried.get(boot_id, -inf):
+        if now_s < self._goodbyes.get(boot_id, -inf):
             return Novelty.LATE
         before = self._statements.get(statement.node.key)
         if before is None or before.node.boot_id is None:
@@ -170,18 +170,18 @@ class HeardPeers:
         self._renewed_at_s = now_s
         return renewed
 
-    def bury(self, name: str, boot_id: BootId, now_s: float) -> bool:
+    def record_goodbye(self, name: str, boot_id: BootId, now_s: float) -> bool:
         """Record a goodbye, whatever was heard before; return whether it is new.
 
         It counts only for a while: anybody can send one in another node's name, and that node is
         heard again.
         """
-        if now_s < self._buried.get(boot_id, -inf):
+        if now_s < self._goodbyes.get(boot_id, -inf):
             return False
-        self._buried[boot_id] = self._all_late_until_s = now_s + BELATED_S
-        self._buried.move_to_end(boot_id)
-        if len(self._buried) > MAX_BURIED:
-            self._buried.popitem(last=False)
+        self._goodbyes[boot_id] = self._all_late_until_s = now_s + BELATED_S
+        self._goodbyes.move_to_end(boot_id)
+        if len(self._goodbyes) > MAX_GOODBYES:
+            self._goodbyes.popitem(last=False)
         if self.current(name) == boot_id:
             self._drop(self._statements[name])
         return True

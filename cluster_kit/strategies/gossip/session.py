@@ -20,7 +20,7 @@ from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError, Net
 from cluster_kit.fault import Fault
 from cluster_kit.network import Datagram, Datagrams, Group
 from cluster_kit.reporter import Reporter
-from cluster_kit.strategies.gossip.distrust import Distrusted, Warnings
+from cluster_kit.strategies.gossip.distrust import Distrusted, DistrustThrottle
 from cluster_kit.strategies.gossip.engine import (
     ANNOUNCE_BYTES,
     Action,
@@ -56,7 +56,7 @@ class GossipSession:
         sealing = ctx.security.sealing
         self._sealed = None if sealing is None else _sealed(options, ctx, sealing)
         self._engine = self._sealed or _plain(options, ctx)
-        self._warnings = Warnings()
+        self._warnings = DistrustThrottle()
         self._throttle = Throttle()
         self._reporter = Reporter(ctx.announced)
         self._group: Group | None = None

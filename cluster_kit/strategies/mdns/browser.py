@@ -39,7 +39,7 @@ MAX_BROWSE_S = 3600.0
 RENEW = ((0.5, 0.8), (0.82, 0.86), (0.88, 0.91), (0.93, 0.96))
 COMPLETE_AT_S = (0.1, 1.0, 3.0)  # when to ask for what is missing of a new instance
 COMPLETE_S = 7.0  # how long to wait for it
-BURIED_S = 3.0  # after a goodbye, while an earlier answer may still be under way
+GOODBYE_KEPT_S = 3.0  # after a goodbye, while an earlier answer may still be under way
 
 _SAME_FENCE = "give both the same cluster and group, or leave them out"
 _SAME_RELEASE = "run the same release everywhere"
@@ -171,7 +171,7 @@ class Browser:
         instance = self._instances.get(key)
         if isinstance(record, GoodbyeRecord):
             if instance is not None and not instance.left:
-                self._bury(key, instance, now_s)
+                self._record_goodbye(key, instance, now_s)
             return
         if instance is None:
             instance = self._admit(key, record.instance, now_s)
@@ -205,10 +205,10 @@ class Browser:
         self._ask_at_s = min(self._ask_at_s, instance.ask_at_s[0])
         return instance
 
-    def _bury(self, key: str, instance: _Instance, now_s: float) -> None:
+    def _record_goodbye(self, key: str, instance: _Instance, now_s: float) -> None:
         instance.left = True
         instance.ask_at_s.clear()
-        instance.until_s = now_s + BURIED_S
+        instance.until_s = now_s + GOODBYE_KEPT_S
         self._ask_at_s = min(self._ask_at_s, instance.until_s)
         self._news[key] = None
 

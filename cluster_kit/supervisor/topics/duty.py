@@ -201,7 +201,7 @@ class Duty:
             candidate.end()
             raise
         if not has_come or candidate.end_reason is not None:
-            why = not_had(candidate, self._timeout_s)
+            why = not_acquired_error(candidate, self._timeout_s)
             candidate.end()
             raise why
         return self
@@ -210,7 +210,7 @@ class Duty:
         self._candidate.end()
 
 
-def not_had(candidate: Candidate, timeout_s: float | None) -> ClusterKitError:
+def not_acquired_error(candidate: Candidate, timeout_s: float | None) -> ClusterKitError:
     """Return the error that says why a candidate has not got the duty."""
     if candidate.end_reason is not None or timeout_s is None:
         return ClusterKitError(f"{candidate.name}: {candidate.end_reason}")
@@ -270,7 +270,7 @@ class AsyncDuty:
             candidate.end()
             raise
         if not has_come or candidate.end_reason is not None:
-            why = not_had(candidate, self._timeout_s)
+            why = not_acquired_error(candidate, self._timeout_s)
             candidate.end()
             raise why
         return self

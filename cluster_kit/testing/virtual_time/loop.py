@@ -102,7 +102,7 @@ class VirtualLoop(NoRealWorld):
         if self._is_gone:
             return
         tasks, generators = self._live_tasks(), list(self._generators.values())
-        self.timeline._remains.append(partial(_bury, self, tasks, generators))
+        self.timeline._remains.append(partial(_record_goodbye, self, tasks, generators))
         self._end()
 
     def on_end(self, callback: Callable[[], object]) -> None:
@@ -374,7 +374,7 @@ class VirtualLoop(NoRealWorld):
         raise error
 
 
-def _bury(
+def _record_goodbye(
     loop: VirtualLoop, tasks: set[asyncio.Task[Any]], generators: list[AsyncGenerator[Any, Any]]
 ) -> None:
     """Close what a killed process left, before the garbage collector complains about it."""
