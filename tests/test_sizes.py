@@ -22,7 +22,6 @@ LONG_TESTS = {
     "tests/integration/test_topics_live.py",
     "tests/kubernetes_api.py",
     "tests/unit/test_membership.py",
-    "tests/unit/test_tcp_table.py",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
