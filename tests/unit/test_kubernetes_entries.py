@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from kubernetes_api import endpoint, endpoint_slice, endpoints, pod
+from kubernetes_objects import endpoint, endpoint_slice, endpoints, pod
 from msgspec import DecodeError
 from msgspec.json import decode
 
