@@ -136,7 +136,7 @@ def test_without_a_host_there_is_an_authority_alone(pki):
     assert set(content(pki)) == {"ca.crt", "ca.key"}
 
 
-def test_nodes_run_with_them_and_take_in_renewed_ones(pki, tmp_path):
+def test_nodes_run_with_them_and_load_renewed_ones(pki, tmp_path):
     made(pki, "127.0.0.1,localhost")
     with Cluster(tmp_path) as cluster:
         file = cluster.write(

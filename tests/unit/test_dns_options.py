@@ -181,7 +181,7 @@ def test_presets_name_the_option_that_is_wrong(strategy, option, value):
         ),
     ],
 )
-def test_all_options_that_are_wrong_are_told_at_once(build, options):
+def test_all_options_that_are_wrong_are_reported_at_once(build, options):
     wrong = {"query": "a b/c", "service": "a b", "resolver": "dns"}
     with pytest.raises(ConfigError) as caught:
         build(**{option: wrong.get(option, 0) for option in options})

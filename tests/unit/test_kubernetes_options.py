@@ -52,7 +52,7 @@ def test_defaults_are_those_of_libcluster():
     assert str(strategy.service_account_path) == "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
-def test_all_options_that_are_wrong_are_told_at_once():
+def test_all_options_that_are_wrong_are_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         KubernetesStrategy(mode="hostname", node_basename="a@b", port=0, polling_interval_s=0)
     assert [error.path for error in caught.value.errors] == [

@@ -40,7 +40,7 @@ def hears(links, *nodes, teller=ANN, nearby=False, now_s=0.0):
     )
 
 
-class TestTelling:
+class TestUpdates:
     def test_newcomer_is_told_of_everybody_and_everybody_of_the_newcomer(self):
         links = linked(ANN, BOB)
         links.up(3, CAT, wants_hints=True)

@@ -39,14 +39,14 @@ def test_dialler_greets_before_it_confirms():
     assert up(actions) == (b"I am ann", b"now")
 
 
-def test_long_greeting_is_said_in_pieces():
+def test_long_greeting_is_sent_in_pieces():
     greeting = bytes(range(200)) * 50
     greeted = frames_in(greeting_table(greeting).receive(IN, hello(ANN, features=[MESSAGES])))[:-1]
     assert [len(piece.data) for piece in greeted] == [GREETING_BYTES, GREETING_BYTES, 2000]
     assert b"".join(piece.data for piece in greeted) == greeting
 
 
-def test_empty_greeting_takes_no_word():
+def test_empty_greeting_takes_no_frame():
     table = greeting_table(b"")
     (answered,) = frames_in(table.receive(IN, hello(ANN, features=[MESSAGES])))
     assert isinstance(answered, Welcome)

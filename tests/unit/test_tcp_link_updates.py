@@ -20,8 +20,8 @@ from cluster_kit.events import Reason
 from cluster_kit.wire.frames import Confirm, Goodbye, Update, Want
 
 
-class TestWishes:
-    def test_peer_is_told_when_the_link_is_no_longer_wanted(self, table):
+class TestWantedLinks:
+    def test_peer_is_notified_when_the_link_is_no_longer_wanted(self, table):
         link_by_dial(table, ANN)
         assert table.disconnect(ANN) == [Write(DIAL, Want(wanted=False))]
         assert table.disconnect(ANN) == []
@@ -45,7 +45,7 @@ class TestWishes:
         actions = table.receive(DIAL, answer(ANN, wanted=False))
         assert actions == [Write(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
 
-    def test_link_that_nobody_wants_is_closed_by_who_hears_it(self, table):
+    def test_link_that_nobody_wants_is_closed_by_the_end_that_learns_it_last(self, table):
         link_by_accepting(table, ANN)
         assert table.receive(IN, Want(wanted=False)) == [
             Write(IN, Goodbye(reason="unwanted")),
@@ -74,8 +74,8 @@ class TestWishes:
         assert table.disconnect(ANN) == []
 
 
-class TestTelling:
-    def test_every_peer_is_told_what_changed(self, table):
+class TestUpdates:
+    def test_every_peer_is_sent_what_changed(self, table):
         link_by_dial(table, ANN)
         link_by_accepting(table, CAT)
         news = Update(metadata={"zone": "b"}, leaving=False)
@@ -84,7 +84,7 @@ class TestTelling:
             Write(IN, news),
         ]
 
-    def test_nobody_is_told_what_has_not_changed(self, table):
+    def test_nobody_is_sent_what_has_not_changed(self, table):
         link_by_dial(table, ANN)
         assert table.update(BOB, leaving=False) == []
 

@@ -96,7 +96,7 @@ class TestComingUp:
         assert actions[0] == Write(DIAL, Confirm())
         assert Write(DIAL, Update(metadata={"zone": "b"}, leaving=True)) in actions
 
-    def test_secrets_are_told_when_the_link_is_up_and_when_they_change(self):
+    def test_secrets_are_sent_when_the_link_is_up_and_when_they_change(self):
         table = Table(secrets=(b"new", b"old"))
         dial(table, ANN)
         assert Write(DIAL, Secrets([b"new", b"old"])) in table.receive(DIAL, answer(ANN))
@@ -109,7 +109,7 @@ class TestComingUp:
         link_by_accepting(table, ANN)
         assert table.receive(IN, Secrets([b"new", b"old"])) == [Rekeyed(ANN, (b"new", b"old"))]
 
-    def test_hello_tells_the_metadata_of_that_moment(self, table):
+    def test_hello_has_the_metadata_of_that_moment(self, table):
         table.connect(DIAL, ANN)
         table.update(BOB.evolve(metadata={"zone": "b"}), leaving=False)
         assert only_frame(table.established(DIAL)).identity.metadata == {"zone": "b"}
@@ -227,7 +227,7 @@ class TestOurName:
         assert isinstance(failure(actions), NameConflict)
         assert Conflict("bob@h", twin.boot_id) in actions
 
-    def test_refusal_for_an_older_process_tells_both_boots(self, table):
+    def test_refusal_for_an_older_process_names_both_boots(self, table):
         dial(table, ANN)
         actions = table.receive(DIAL, refusal("conflict", ANN, rival=(7, 9)))
         error = failure(actions)

@@ -223,7 +223,7 @@ class TestSecondConnectionUnderALinkedName:
         assert table.heard(DIAL) == []
 
     @pytest.mark.parametrize("other", [younger, older])
-    def test_other_process_that_we_dialled_is_told_of_the_conflict(self, table, other):
+    def test_other_process_that_we_dialled_learns_of_the_conflict(self, table, other):
         link_by_accepting(table, ANN)
         twin = other(ANN)
         dial(table, Node(address="twin:1"))
