@@ -92,7 +92,7 @@ def test_addresses_need_a_port_unless_nodes_are_dialled_by_name():
         lambda: KubernetesDnsStrategy(service="web", port=1, resolver="10.0.0.2"),
     ],
 )
-def test_a_missing_extra_is_told_with_the_cure(build, monkeypatch):
+def test_a_missing_extra_is_reported_with_the_cure(build, monkeypatch):
     monkeypatch.setattr("cluster_kit.strategies.dns.options.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'cluster-kit\[dns\]'"):
         build()

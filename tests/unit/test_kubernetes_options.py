@@ -154,7 +154,7 @@ def test_cluster_domain_wins_over_the_cluster_name(environ, domain):
 
 
 @pytest.mark.parametrize("found", [None, "old"])
-def test_missing_extra_is_told_with_its_cure(found, monkeypatch, tmp_path):
+def test_missing_extra_is_reported_with_its_cure(found, monkeypatch, tmp_path):
     spec = (
         importlib.util.spec_from_loader("kubernetes", loader=None, is_package=True)
         if found
