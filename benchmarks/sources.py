@@ -24,7 +24,8 @@ from cluster_kit import Event, NodeFound, Supervisor, TopologyReady
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from dns_named import ZONE, Named
-from kubernetes_api import SLICES, KubernetesApi, endpoint_slice, in_thread
+from kubernetes_api import SLICES, KubernetesApi, in_thread
+from kubernetes_objects import endpoint_slice
 
 ROUNDS = 20
 ENDPOINTS = 5_000

@@ -1,8 +1,7 @@
 """A Kubernetes API server for discovery: paged lists, watches, selectors, RBAC, tokens, faults.
 
-It keeps a history as etcd does, so that a list is of one version and a watch goes on from any
-version that is not compacted. What it answers, down to the wording, is what kube-apiserver 1.31
-answers.
+It keeps a history as etcd does, so that a list shows one version, and a watch can start at any
+version that is not compacted. It answers what kube-apiserver 1.31 answers, down to the wording.
 """
 
 import asyncio
@@ -10,11 +9,12 @@ import base64
 import json
 import threading
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
 from kubernetes_replies import CONTINUE_EXPIRED, failure, forbidden, not_found, selecting, too_large
+from kubernetes_watches import Watch
 
 TOKEN = "first-token"
 USER = "system:serviceaccount:default:default"
@@ -25,7 +25,7 @@ POSITION = "metadata.name=cluster-kit"
 
 @dataclass
 class Asked:
-    """A request as it came in."""
+    """A request that was received."""
 
     verb: str
     path: str
@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass
 class Stored:
-    """An object as it was at one version; ``now`` is None where that deleted it."""
+    """One change of an object; ``now`` is None if that deleted it."""
 
     version: int
     key: tuple
@@ -47,7 +47,7 @@ class Stored:
 
 @dataclass
 class Answer:
-    """What to answer instead, to requests of one verb."""
+    """An answer that requests of one verb get instead of the usual one."""
 
     verb: str
     status: int
@@ -77,9 +77,9 @@ class KubernetesApi:
         self.compacted = 0
         self.port = 0
         self._objects = {}
-        self._history = []
+        self.history = []
         self._watches = set()
-        self._changed = asyncio.Condition()
+        self.changed = asyncio.Condition()
         self._runner = None
         self._listening = None
 
@@ -89,12 +89,12 @@ class KubernetesApi:
         """Create or replace objects, each at a version of its own."""
         for each in objects:
             self._store((plural, each["metadata"]["namespace"], each["metadata"]["name"]), each)
-        await self._tell()
+        await self.notify()
 
     async def delete(self, plural, *names, namespace="default"):
         for name in names:
             self._store((plural, namespace, name), None)
-        await self._tell()
+        await self.notify()
 
     def _store(self, key, now):
         self.version += 1
@@ -103,30 +103,30 @@ class KubernetesApi:
             now = json.loads(json.dumps(now))
             now["metadata"]["resourceVersion"] = str(self.version)
             self._objects[key] = now
-        self._history.append(Stored(self.version, key, before, now))
+        self.history.append(Stored(self.version, key, before, now))
 
     def forget(self):
-        """Lose every object without anybody hearing of it, as a store does that is wiped."""
+        """Lose every object without notifying a watch, as a store does that is wiped."""
         self._objects.clear()
 
     def restore(self, version):
-        """Return to a backup made at ``version``, as an etcd that knows nothing later."""
+        """Return to a backup made at ``version``: nothing that happened later is known any more."""
         self._objects = self.at(version)
-        self._history = [stored for stored in self._history if stored.version <= version]
+        self.history = [stored for stored in self.history if stored.version <= version]
         self.version = version
 
     async def compact(self):
-        """Forget all versions but the newest."""
+        """Forget all versions but the latest."""
         self.compacted = self.version
 
-    async def _tell(self):
-        async with self._changed:
-            self._changed.notify_all()
+    async def notify(self):
+        async with self.changed:
+            self.changed.notify_all()
 
     def at(self, version):
-        """Return the objects as they were."""
+        """Return the objects as they were at ``version``."""
         objects = dict(self._objects)
-        for stored in reversed(self._history):
+        for stored in reversed(self.history):
             if stored.version <= version:
                 break
             objects.pop(stored.key, None)
@@ -149,10 +149,10 @@ class KubernetesApi:
         self.port = self._listening.getsockname()[1]
 
     async def stop(self):
-        """Go as if killed: connections break, new ones are refused."""
+        """Stop as if killed: connections break, and new ones are refused."""
         if self._runner is not None:
             asyncio.get_running_loop().remove_reader(self._listening)
-            # asyncio loses sight of a connection that it is just taking in when a server closes
+            # when a server closes, asyncio loses a connection that it is just accepting
             for _ in range(3):
                 await asyncio.sleep(0)
         for watch in list(self._watches):
@@ -194,7 +194,7 @@ class KubernetesApi:
         )
         return path
 
-    # -- what to watch, and to break ---------------------------------------------------------------
+    # -- what was asked, and faults ----------------------------------------------------------------
 
     @property
     def watches(self):
@@ -202,7 +202,7 @@ class KubernetesApi:
         return list(self._watches)
 
     def requests(self, verb, plural=SLICES):
-        """Return what was asked of a collection."""
+        """Return the requests for a collection."""
         return [
             each
             for each in self.asked
@@ -221,15 +221,15 @@ class KubernetesApi:
         ]
 
     async def until(self, condition, what, deadline_s=20.0):
-        """Wait for something that requests bring about."""
+        """Wait until requests have made ``condition`` true."""
         try:
-            async with asyncio.timeout(deadline_s), self._changed:
-                await self._changed.wait_for(condition)
+            async with asyncio.timeout(deadline_s), self.changed:
+                await self.changed.wait_for(condition)
         except TimeoutError:
             raise AssertionError(f"not seen: {what}; asked: {self.asked[-8:]}") from None
 
     async def until_watched(self, times=1):
-        """Wait until a watch is under way that is the ``times``-th."""
+        """Wait until the ``times``-th watch is under way."""
         await self.until(
             lambda: len(self.watched) >= times and self._watches, f"watch number {times}"
         )
@@ -271,7 +271,7 @@ class KubernetesApi:
             response = await self._answer(request, parts, asked)
             asked.answered = asked.answered or response.status
         finally:
-            await self._tell()
+            await self.notify()
         return response
 
     async def _answer(self, request, parts, asked):
@@ -377,7 +377,7 @@ class KubernetesApi:
         asked.answered = 200
         watch = Watch(self, response, request, fits)
         self._watches.add(watch)
-        await self._tell()
+        await self.notify()
         try:
             await watch.run(
                 int(request.query.get("resourceVersion") or 0),
@@ -388,94 +388,9 @@ class KubernetesApi:
         return response
 
 
-class Watch:
-    """One watch that is under way, and what a test does to it."""
-
-    def __init__(self, api, response, request, fits):
-        self._api = api
-        self._response = response
-        self._request = request
-        self._fits = fits
-        self._held = asyncio.Event()
-        self._held.set()
-        self._over = False
-
-    async def run(self, version, timeout_s):
-        if version < self._api.compacted:
-            await self.error(
-                410, "Expired", f"too old resource version: {version} ({self._api.compacted})"
-            )
-            return
-        with suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(timeout_s):
-                while not self._over:
-                    version = await self._tell_since(version)
-                    async with self._api._changed:
-                        await self._api._changed.wait_for(
-                            lambda at=version: self._over or self._api.version > at
-                        )
-                    await self._held.wait()
-
-    async def _tell_since(self, version):
-        lines = []
-        history = self._api._history
-        first = len(history)
-        while first and history[first - 1].version > version:
-            first -= 1
-        for stored in history[first:]:
-            before = stored.before is not None and self._fits(stored.key, stored.before)
-            now = stored.now is not None and self._fits(stored.key, stored.now)
-            if before or now:
-                kind = "ADDED" if not before else "MODIFIED" if now else "DELETED"
-                found = stored.now if now else stored.before
-                found = {
-                    **found,
-                    "metadata": {**found["metadata"], "resourceVersion": str(stored.version)},
-                }
-                lines.append(_line(kind, found))
-            version = stored.version
-        if lines:
-            await self._response.write(b"".join(lines))
-        return version
-
-    async def bookmark(self, version=None):
-        metadata = {"resourceVersion": str(version or self._api.version), "creationTimestamp": None}
-        await self._response.write(
-            _line("BOOKMARK", {"kind": "EndpointSlice", "metadata": metadata, "endpoints": None})
-        )
-
-    async def error(self, code, reason, message):
-        """Say in the watch that something is wrong, and end it."""
-        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-        await self._response.write(
-            _line("ERROR", {**status, "message": message, "reason": reason, "code": code})
-        )
-        await self.end()
-
-    async def write(self, data):
-        """Say anything."""
-        await self._response.write(data)
-
-    async def end(self):
-        """End the watch in good order, as when its time is over."""
-        self._over = True
-        await self._api._tell()
-
-    def stall(self):
-        """Say nothing more."""
-        self._held.clear()
-
-    async def cut(self):
-        """Break the connection."""
-        if self._request.transport is not None:
-            self._request.transport.abort()
-        self._held.set()
-        await self.end()
-
-
 @contextmanager
 def in_thread(api):
-    """Serve ``api`` in a thread, for other processes; yield what runs a coroutine there."""
+    """Serve ``api`` in a thread; yield a function that runs a coroutine there."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -486,7 +401,7 @@ def in_thread(api):
     async def end():
         await api.stop()
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        # one may just be taking in a connection, which would be left open if it were cancelled
+        # a task may be accepting a connection, which would stay open if the task were cancelled
         if left:
             _, left = await asyncio.wait(left, timeout=1.0)
         for task in left:
@@ -501,79 +416,3 @@ def in_thread(api):
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-# -- objects ---------------------------------------------------------------------------------------
-
-
-def endpoint(ip, *, pod=None, ready=True, terminating=False, hostname=None):
-    pod = pod or f"pod-{ip}"
-    conditions = {"ready": ready and not terminating, "serving": ready, "terminating": terminating}
-    target = {"kind": "Pod", "namespace": "default", "name": pod, "uid": f"uid-{pod}"}
-    return {"addresses": [ip], "conditions": conditions, "targetRef": target} | (
-        {"hostname": hostname} if hostname else {}
-    )
-
-
-def endpoint_slice(
-    name, *endpoints, service="web", ports=(("cluster", 4000),), family="IPv4", labels=()
-):
-    return {
-        "metadata": {
-            "name": name,
-            "namespace": "default",
-            "uid": f"uid-{name}",
-            "labels": {"kubernetes.io/service-name": service, **dict(labels)},
-        },
-        "addressType": family,
-        "endpoints": [endpoint(each) if isinstance(each, str) else each for each in endpoints]
-        or None,
-        "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports] or None,
-    }
-
-
-def endpoints(name, ready=(), unready=(), ports=(("cluster", 4000),)):
-    subset = {
-        "addresses": [
-            {"ip": ip, "targetRef": {"kind": "Pod", "name": f"pod-{ip}", "uid": f"uid-{ip}"}}
-            for ip in ready
-        ],
-        "notReadyAddresses": [{"ip": ip} for ip in unready],
-        "ports": [{"name": name, "port": port} for name, port in ports],
-    }
-    return {"metadata": {"name": name, "namespace": "default"}, "subsets": [subset]}
-
-
-def pod(
-    name,
-    ip,
-    *,
-    ready=True,
-    phase="Running",
-    deleted=False,
-    labels=(("app", "web"),),
-    ports=(("cluster", 4000),),
-):
-    metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "labels": dict(labels)}
-    if deleted:
-        metadata |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
-    containers = [
-        {"name": "app", "ports": [{"name": name, "containerPort": port} for name, port in ports]}
-    ]
-    status = {"phase": phase, "conditions": [{"type": "Ready", "status": str(ready)}]} | (
-        {"podIP": ip} if ip else {}
-    )
-    return {
-        "metadata": metadata,
-        "spec": {"containers": containers, "hostname": name},
-        "status": status,
-    }
-
-
-def service(name, selector=None, labels=()):
-    metadata = {"name": name, "namespace": "default", "labels": dict(labels)}
-    return {"metadata": metadata, "spec": {"selector": dict(selector)} if selector else {}}
-
-
-def _line(kind, found):
-    return json.dumps({"type": kind, "object": found}).encode() + b"\n"

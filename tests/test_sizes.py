@@ -17,12 +17,7 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "core", "
 
 # Split these by subject; add none.
 LONG_TESTS = {
-    "tests/integration/test_cli_certs.py",
-    "tests/integration/test_cli_status.py",
-    "tests/integration/test_topics_live.py",
-    "tests/kubernetes_api.py",
     "tests/unit/test_membership.py",
-    "tests/unit/test_tcp_table.py",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

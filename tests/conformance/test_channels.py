@@ -188,7 +188,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_the_end_is_told_once_after_the_last_message(self, ends):
+    def test_the_end_is_reported_once_after_the_last_message(self, ends):
         async def scenario():
             one, other = ends
             listener = Listener(other)

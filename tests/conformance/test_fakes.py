@@ -37,7 +37,7 @@ def test_change_wakes_who_waits_for_it():
     asyncio.run(scenario())
 
 
-def test_listener_tells_what_came_instead():
+def test_listener_reports_what_came_instead():
     async def scenario():
         async with Listener(Counting(), FakeDiscovery(ANN), deadline_s=0.1) as heard:
             with pytest.raises(
@@ -81,7 +81,7 @@ def test_expect_waits_for_a_report_to_come():
     asyncio.run(scenario())
 
 
-def test_expect_tells_what_came_instead():
+def test_expect_reports_what_came_instead():
     async def scenario():
         links = RecordingLinks(deadline_s=0.1)
         links.up(BOB)

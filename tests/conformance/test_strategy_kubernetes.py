@@ -3,16 +3,8 @@
 from typing import ClassVar
 
 import pytest
-from kubernetes_api import (
-    ENDPOINTS,
-    PODS,
-    SLICES,
-    KubernetesApi,
-    endpoint_slice,
-    endpoints,
-    in_thread,
-    pod,
-)
+from kubernetes_api import ENDPOINTS, PODS, SLICES, KubernetesApi, in_thread
+from kubernetes_objects import endpoint_slice, endpoints, pod
 
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.testing import StrategyConformance

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cli_process import COMMAND, Cluster, cluster_kit
+from cli_process import COMMAND, cluster_kit
 
 from cluster_kit.cli import COMMANDS
 from cluster_kit.cli.configuration import read_configuration
@@ -20,12 +20,6 @@ topologies:
     strategy: gossip
     config: {port: 45893}
 """
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""``cluster-kit watch`` on a terminal: it scrolls, sums up, and keeps for a while who went."""
+"""``cluster-kit watch`` on a terminal: it scrolls, sums up, and shows for a while who went."""
 
 import contextlib
 import fcntl
@@ -11,30 +11,17 @@ import termios
 import time
 
 import pytest
-from cli_process import COMMAND, Cluster, Process
+from cli_process import COMMAND, Process, cluster_kit
 from waiting import until
 
 from cluster_kit import Supervisor
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("control_folder")]
 
 NODES = [f"n{number:02}@127.0.0.1:{4000 + number}" for number in range(40)]
 STATIC = {
     "lan": {"strategy": "static", "config": {"nodes": [each.partition("@")[2] for each in NODES]}}
 }
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 class Terminal:
@@ -60,7 +47,7 @@ class Terminal:
 
     @property
     def screen(self):
-        """The lines of the last whole view."""
+        """The lines of the last complete view."""
         views = self.raw.replace("\x1b[K", "").split("\x1b[H")
         whole = [view.partition("\x1b[J")[0] for view in views if "\x1b[J" in view]
         return re.split("\r+\n", whole[-1]) if whole else []
@@ -157,3 +144,44 @@ def test_stopped_node_holds_up_neither_view_nor_keys(cluster, many):
     assert any("x@127.0.0.1: process" in line for line in terminal.screen)
     terminal.type("q")
     assert terminal.close() == 0
+
+
+def test_watch_needs_a_terminal():
+    done = cluster_kit("watch")
+    assert done.returncode == 1
+    assert "use 'cluster-kit status'" in done.stderr
+
+
+def test_watch_shows_who_comes_until_ctrl_c(cluster):
+    ours, its = pty.openpty()
+    watch = cluster.keep(Process(COMMAND, "watch", "--interval", "0.1", stdout=its))
+    os.close(its)
+    seen = Screen(ours)
+    seen.until("no supervisor of yours runs")
+    cluster.run("a").wait_for("ready")
+    seen.until("a@127.0.0.1: process")
+    watch.signal(signal.SIGINT)
+    seen.close()
+    assert watch.wait() == 0
+
+
+class Screen:
+    """What ``watch`` prints to a terminal from which it reads no keys."""
+
+    def __init__(self, fd):
+        self._fd = fd
+        self._text = ""
+
+    def until(self, text, timeout_s=30.0):
+        deadline_s = time.monotonic() + timeout_s
+        while text not in self._text:
+            assert time.monotonic() < deadline_s, f"not seen: {text!r} in {self._text[-500:]!r}"
+            self._text += os.read(self._fd, 65536).decode(errors="replace")
+
+    def close(self):
+        """Read to the end, so that the printing process is not held up."""
+        try:
+            while os.read(self._fd, 65536):
+                pass
+        except OSError:
+            os.close(self._fd)

@@ -4,7 +4,6 @@ import signal
 import socket
 
 import pytest
-from cli_process import Cluster
 from gossip_process import options
 from msgspec.structs import replace
 
@@ -46,12 +45,6 @@ class Mallory:
 
     def say(self, packet):
         self._socket.sendto(encode(packet), self._group)
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 NAMES = ("ann@127.0.0.1", "bob@127.0.0.1", "cid@127.0.0.1")

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 from cli_process import COMMAND, Process
-from kubernetes_api import SLICES, KubernetesApi, endpoint_slice, in_thread
+from kubernetes_api import SLICES, KubernetesApi, in_thread
+from kubernetes_objects import endpoint_slice
 
 pytestmark = pytest.mark.once
 

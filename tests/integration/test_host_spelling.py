@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cli_process import Cluster, cluster_kit
+from cli_process import cluster_kit
 from epmd_server import EpmdServer, free_port
 
 pytestmark = pytest.mark.once
@@ -14,12 +14,6 @@ SPELLINGS = [
     ("::1", "0:0:0:0:0:0:0:1"),
     ("::ffff:127.0.0.1", "127.0.0.1"),
 ]
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 def topology(nodes, port):

@@ -6,7 +6,8 @@ import json
 import tempfile
 
 import pytest
-from kubernetes_api import SLICES, TOKEN, USER, KubernetesApi, endpoint_slice
+from kubernetes_api import SLICES, TOKEN, USER, KubernetesApi
+from kubernetes_objects import endpoint_slice
 from kubernetes_stage import encoded, failed, found, issued, listening, secured_api
 from made_up_certificates import Authority
 

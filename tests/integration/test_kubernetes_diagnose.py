@@ -3,16 +3,8 @@
 import asyncio
 
 import pytest
-from kubernetes_api import (
-    PODS,
-    SERVICES,
-    SLICES,
-    KubernetesApi,
-    endpoint,
-    endpoint_slice,
-    pod,
-    service,
-)
+from kubernetes_api import PODS, SERVICES, SLICES, KubernetesApi
+from kubernetes_objects import endpoint, endpoint_slice, pod, service
 
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import Node

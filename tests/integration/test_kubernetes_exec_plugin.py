@@ -7,7 +7,8 @@ import time
 
 import psutil
 import pytest
-from kubernetes_api import SLICES, USER, KubernetesApi, endpoint_slice
+from kubernetes_api import SLICES, USER, KubernetesApi
+from kubernetes_objects import endpoint_slice
 
 from cluster_kit.abc import Found
 from cluster_kit.node import Node

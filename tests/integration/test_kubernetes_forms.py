@@ -4,16 +4,8 @@ import logging
 from functools import partial
 
 import pytest
-from kubernetes_api import (
-    ENDPOINTS,
-    PODS,
-    SLICES,
-    KubernetesApi,
-    endpoint,
-    endpoint_slice,
-    endpoints,
-    pod,
-)
+from kubernetes_api import ENDPOINTS, PODS, SLICES, KubernetesApi
+from kubernetes_objects import endpoint, endpoint_slice, endpoints, pod
 from kubernetes_stage import address, run_scenario
 
 from cluster_kit.abc import Leaving

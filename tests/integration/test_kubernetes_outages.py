@@ -4,7 +4,8 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from kubernetes_api import SLICES, KubernetesApi, endpoint_slice
+from kubernetes_api import SLICES, KubernetesApi
+from kubernetes_objects import endpoint_slice
 from kubernetes_stage import IN_TIME, address, run_scenario
 
 from cluster_kit.node import Node

@@ -4,7 +4,8 @@ import socket
 
 import pytest
 from cli_process import Cluster
-from kubernetes_api import SLICES, KubernetesApi, endpoint, endpoint_slice, in_thread
+from kubernetes_api import SLICES, KubernetesApi, in_thread
+from kubernetes_objects import endpoint, endpoint_slice
 
 pytestmark = pytest.mark.once
 

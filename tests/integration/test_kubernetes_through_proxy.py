@@ -7,7 +7,8 @@ import asyncio
 from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
-from kubernetes_api import SLICES, endpoint_slice
+from kubernetes_api import SLICES
+from kubernetes_objects import endpoint_slice
 from kubernetes_stage import encoded, failed, found, secured_api
 from made_up_certificates import Authority
 

@@ -3,7 +3,8 @@
 from functools import partial
 
 import pytest
-from kubernetes_api import PODS, SLICES, KubernetesApi, endpoint_slice, pod
+from kubernetes_api import PODS, SLICES, KubernetesApi
+from kubernetes_objects import endpoint_slice, pod
 from kubernetes_stage import IN_TIME, address, run_scenario
 
 from cluster_kit.strategies.kubernetes.client import MAX_LINE_BYTES

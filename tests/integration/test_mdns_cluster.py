@@ -3,16 +3,9 @@
 import signal
 
 import pytest
-from cli_process import Cluster
 from mdns_process import a_type
 
 pytestmark = pytest.mark.once
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 def start(cluster, names, **topology):

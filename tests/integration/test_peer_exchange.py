@@ -4,7 +4,6 @@ import asyncio
 import signal
 
 import pytest
-from cli_process import Cluster
 from tcp_stage import DEADLINE_S, Local
 
 from cluster_kit import Node
@@ -18,12 +17,6 @@ NAMES = [f"n{number}" for number in range(1, 8)]
 
 def full(name):
     return f"{name}@127.0.0.1"
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 @pytest.fixture

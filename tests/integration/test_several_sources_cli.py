@@ -3,13 +3,7 @@
 import json
 
 import pytest
-from cli_process import Cluster, cluster_kit
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    with Cluster(tmp_path) as cluster:
-        yield cluster
+from cli_process import cluster_kit
 
 
 @pytest.fixture

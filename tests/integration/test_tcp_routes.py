@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from cli_process import Cluster, Hosted
+from cli_process import Hosted
 from netns_lab import Lab
 from tcp_stage import Local
 from waiting import run
@@ -238,12 +238,6 @@ def test_address_that_a_peer_claims_is_dialled_all_the_same():
 
 
 # -- as hosts meet it ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -1,71 +1,25 @@
-"""Messages between real supervisors, over real workers and links."""
+"""Messages and questions between real supervisors, over real workers and links."""
 
 import asyncio
 import itertools
 import os
-import secrets
 import signal
 import threading
-from contextlib import ExitStack
 
 import pytest
+from topic_nodes import DEADLINE_S, read
 from waiting import next_of, until
 
 from cluster_kit import (
     AsyncSupervisor,
-    ClusterKitError,
-    ConfigError,
     Gap,
     Message,
     NodeUp,
     NotLinkedError,
     NotSentError,
     RemoteError,
-    Supervisor,
     UnansweredError,
 )
-
-DEADLINE_S = 30
-
-
-class Nodes:
-    """Nodes of a cluster of their own, unstarted, so that topics exist from the first moment."""
-
-    def __init__(self, running):
-        self._running = running
-        self._cluster = f"test-{secrets.token_hex(6)}"
-        self._secret = secrets.token_hex(32)
-
-    def config(self, name, **topologies):
-        gossip = {"lan": {"strategy": "gossip"}}
-        return {
-            "node": f"{name}@127.0.0.1",
-            "cluster": self._cluster,
-            "secret": self._secret,
-            "topologies": topologies or gossip,
-        }
-
-    def make(self, name, **topologies):
-        supervisor = Supervisor(self.config(name, **topologies))
-        self._running.callback(supervisor.stop)
-        return supervisor
-
-    def start(self, *supervisors):
-        for each in supervisors:
-            each.start()
-        for each in supervisors:
-            each.wait_for(len(supervisors), timeout_s=DEADLINE_S)
-        return supervisors
-
-
-@pytest.fixture
-def nodes():
-    with ExitStack() as running:
-        yield Nodes(running)
-
-
-def read(subscription, count):
-    return [subscription.get(DEADLINE_S) for _ in range(count)]
 
 
 def test_what_is_published_after_the_wait_reaches(nodes):
@@ -101,14 +55,14 @@ def test_what_is_published_on_a_join_reaches(nodes):
 
 
 def _greeted(supervisor):
-    """Have a node greet others as they come up; return what it receives itself."""
+    """Make a node greet others as they come up; return its own subscription to the greetings."""
     topic = supervisor.topic("hello")
     supervisor.subscribe(lambda event: isinstance(event, NodeUp) and topic.publish(event.node.name))
     return topic.subscribe()
 
 
 def _senders(subscription, supervisor, count):
-    """Return who has greeted a node, once so many have."""
+    """Wait until ``count`` nodes have greeted a node, and return their names."""
     senders = set()
     while len(senders) < count:
         item = subscription.get(DEADLINE_S)
@@ -360,174 +314,3 @@ def test_asyncio(nodes):
         assert [item.data for item in called] == list(range(101))
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
-
-
-# -- which topology --------------------------------------------------------------------------------
-
-
-def test_links_that_carry_nothing_have_no_topics(nodes):
-    bare = nodes.make("ann", lan={"strategy": "gossip", "connector": "none"})
-    with pytest.raises(
-        ConfigError, match=r"no topology carries messages, .* \('none'\): use connector 'tcp'"
-    ):
-        bare.topic("cache")
-    with pytest.raises(
-        ConfigError,
-        match="'lan' carries no messages, as its connector 'none' doesn't: use connector 'tcp'",
-    ):
-        bare.topic("cache", topology="lan")
-    with pytest.raises(ClusterKitError, match="topology 'wan': not configured"):
-        bare.topic("cache", topology="wan")
-
-
-def test_callback_connector_has_no_topics(nodes):
-    called = nodes.make(
-        "ann",
-        lan={"strategy": "gossip", "connect": "builtins:print", "disconnect": "builtins:print"},
-    )
-    with pytest.raises(ConfigError, match=r"'callback'.*use connector 'tcp'"):
-        called.topic("cache")
-
-
-def test_the_one_topology_that_carries_is_found_and_of_several_one_is_named(nodes):
-    none = {"strategy": "gossip", "connector": "none"}
-    assert nodes.make("ann", lan={"strategy": "gossip"}, far=none).topic("cache").topology == "lan"
-    both = nodes.make("bob", lan={"strategy": "gossip"}, wan={"strategy": "gossip"})
-    with pytest.raises(
-        ConfigError,
-        match="several topologies carry messages: name one of them as topology=: lan, wan",
-    ):
-        both.topic("cache")
-    assert repr(both.topic("cache", topology="wan")) == "<Topic 'cache' of topology 'wan'>"
-
-
-def test_observer_has_no_topics(nodes):
-    with pytest.raises(ClusterKitError, match="an observer has no links"):
-        Supervisor(nodes.config("ann"), observe=True).topic("cache")
-
-
-@pytest.mark.parametrize("name", ["", "x" * 256, 7])
-def test_what_is_no_name_is_refused(nodes, name):
-    with pytest.raises((ValueError, TypeError), match=r"^topic"):
-        nodes.make("ann").topic(name)
-
-
-# -- before, after and amid ------------------------------------------------------------------------
-
-
-def test_before_the_start_and_after_the_stop(nodes):
-    ann = nodes.make("ann")
-    cache = ann.topic("cache")
-    heard = cache.subscribe()
-    for call in (
-        lambda: cache.publish(1),
-        lambda: cache.send("b@h", 1),
-        lambda: cache.ask("b@h", 1),
-        cache.nodes,
-    ):
-        with pytest.raises(ClusterKitError, match="not started"):
-            call()
-    ann.start()
-    assert cache.publish(1) == 0
-    ann.stop()
-    assert list(heard) == []
-    for call in (
-        lambda: cache.publish(1),
-        lambda: cache.send("b@h", 1),
-        cache.subscribe,
-        lambda: cache.answer(print),
-    ):
-        with pytest.raises(ClusterKitError, match="the supervisor has stopped"):
-            call()
-
-
-def test_topology_that_is_replaced_keeps_its_topics(nodes):
-    ann, bob = nodes.make("ann"), nodes.make("bob")
-    heard = bob.topic("cache").subscribe()
-    bob.topic("stock").answer(lambda message: message.data)
-    nodes.start(ann, bob)
-    ann.topic("cache").publish(1)
-    assert heard.get(DEADLINE_S).data == 1
-    bob.replace_topology(
-        "lan", {"strategy": "gossip", "connector": {"name": "tcp", "max_message_bytes": 2000}}
-    )
-    ann.wait_for(2, timeout_s=DEADLINE_S)
-    until(ann.topic("cache").nodes, "bob is linked anew")
-    assert ann.topic("stock").nodes() == ()
-    assert ann.topic("stock").nodes(answering=True) == ann.nodes()
-    assert ann.topic("cache").publish(2) == 1
-    assert [item.data for item in read(heard, 1)] == [2]
-    assert ann.topic("stock").ask("bob@127.0.0.1", 3) == 3
-    with pytest.raises(NotSentError, match="at most 2000"):
-        ann.topic("cache").send("bob@127.0.0.1", "x" * 3000)
-
-
-def test_topology_that_is_removed_ends_its_topics(nodes):
-    ann = nodes.make(
-        "ann", lan={"strategy": "gossip"}, far={"strategy": "gossip", "connector": "none"}
-    )
-    cache = ann.topic("cache")
-    heard = cache.subscribe()
-    ann.start()
-    ann.remove_topology("lan")
-    assert heard.get(DEADLINE_S) is None
-    with pytest.raises(ClusterKitError, match="topology 'lan' was removed"):
-        cache.publish(1)
-
-
-def test_supervisor_that_was_made_before_a_fork_has_topics_in_the_child(nodes):
-    ann = nodes.make("ann")
-    cache = ann.topic("cache")
-    heard = cache.subscribe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            ann.start()
-            assert cache.publish(1) == 0
-            ann.stop()
-            assert heard.get(0) is None
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
-
-
-@pytest.mark.parametrize("how", ["callback", "answer", "coroutine"])
-def test_stop_by_what_messages_call(nodes, how):
-    ann, bob = nodes.make("ann"), nodes.make("bob")
-
-    async def stop(_):
-        bob.stop()
-
-    if how == "callback":
-        bob.topic("end").subscribe(lambda _: bob.stop())
-    else:
-        bob.topic("end").answer(stop if how == "coroutine" else lambda _: bob.stop())
-    nodes.start(ann, bob)
-    if how == "callback":
-        ann.topic("end").publish(None)
-    else:
-        with pytest.raises(UnansweredError):
-            ann.topic("end").ask("bob@127.0.0.1", None, timeout_s=DEADLINE_S)
-    assert bob.join(DEADLINE_S)
-
-
-def test_stop_in_a_signal_handler_amid_a_call(nodes):
-    ann, bob = nodes.make("ann"), nodes.make("bob")
-    bob.topic("cache").subscribe(max_messages=10)
-    nodes.start(ann, bob)
-    cache = ann.topic("cache")
-    before = signal.signal(signal.SIGALRM, lambda *_: ann.stop())
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        with pytest.raises(ClusterKitError, match="the supervisor has stopped"):
-            _publish_for_ever(cache)
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    ann.stop()
-
-
-def _publish_for_ever(topic):
-    while True:
-        topic.publish(1)

@@ -6,7 +6,6 @@ import socket
 import time
 
 import pytest
-from cli_process import Cluster
 
 from cluster_kit import ConfigError, Node, Supervisor, WaitTimeoutError
 from cluster_kit.topologies.k_regular import KRegularTopology
@@ -17,12 +16,6 @@ pytestmark = pytest.mark.once
 
 NAMES = [f"n{number}" for number in range(1, 9)]
 DEADLINE_S = 30.0
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 def full(name):

@@ -1,9 +1,10 @@
-"""Fixtures that several files share: two applications or their messengers, and plugins."""
+"""Fixtures that several files share: applications, their messengers, a link table, plugins."""
 
 import pytest
 from installed_plugins import install
 from joined_boards import Application
 from message_ends import Pair
+from tcp_tables import Table
 
 __all__ = ["install"]
 
@@ -30,3 +31,9 @@ def bob():
 def pair():
     """Return two linked messengers."""
     return Pair()
+
+
+@pytest.fixture
+def table():
+    """Return a link table without links."""
+    return Table()

@@ -64,7 +64,7 @@ def test_fault_names_the_secret():
     )
 
 
-def test_node_of_several_topologies_counts_by_the_link_that_tells_of_secrets():
+def test_node_of_several_topologies_counts_by_the_link_that_reports_secrets():
     answer = told([("a@h", [])])
     answer["topologies"]["wan"] = told([("a@h", [NEW])])["topologies"]["lan"]
     assert readiness(answer, [NEW]) == {"a@h": Readiness.READY}

@@ -37,7 +37,7 @@ class Options:
         (FINE, "more than 0 and at most 1"),
     ],
 )
-def test_bounds_are_told_in_words(bounds, text):
+def test_bounds_are_written_out(bounds, text):
     assert str(bounds) == text
 
 

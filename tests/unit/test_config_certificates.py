@@ -128,15 +128,15 @@ class TestKeys:
             ),
         ],
     )
-    def test_faults_are_told(self, keys, expected):
+    def test_faults_are_reported(self, keys, expected):
         assert fault(**keys).startswith(expected)
 
-    def test_trust_domain_is_told_without_its_scheme(self):
+    def test_trust_domain_is_reported_without_its_scheme(self):
         assert fault(certs="/x", trust_domain="spiffe://example.org/a").endswith(
             "; write example.org"
         )
 
-    def test_every_fault_is_told_at_once_with_its_line(self, tmp_path, folder, monkeypatch):
+    def test_every_fault_is_reported_at_once_with_its_line(self, tmp_path, folder, monkeypatch):
         (folder / "tls.key").unlink()
         path = tmp_path / "cluster.yaml"
         path.write_text(
@@ -334,7 +334,7 @@ class TestContent:
     def test_certificate_that_others_would_refuse_is_refused(self, fault_of, options, why):
         assert fault_of(AUTHORITY.certificates(HOST, **options)).startswith(f"tls.crt': {why}")
 
-    def test_cert_manager_is_told_the_usages(self, fault_of):
+    def test_error_lists_the_usages_for_cert_manager(self, fault_of):
         assert (
             "in cert-manager, 'usages: [digital signature, server auth, client auth]'"
             in fault_of(AUTHORITY.certificates(HOST, purposes=SERVER))

@@ -272,7 +272,7 @@ class TestModulesThatFail:
             ("x =", "SyntaxError: invalid syntax (failing.py, line 1)"),
         ],
     )
-    def test_cause_is_told_in_one_line(self, module, source, cause):
+    def test_cause_is_reported_in_one_line(self, module, source, cause):
         module(source)
         [fault] = faults(strategy="failing:X")
         assert fault.startswith(f"lan.strategy: cannot import 'failing:X': {cause}")

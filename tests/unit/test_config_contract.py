@@ -76,7 +76,7 @@ def test_select_is_refused_that_is_async_or_takes_too_little():
     ]
 
 
-def test_everything_that_is_wrong_is_told_at_once():
+def test_everything_that_is_wrong_is_reported_at_once():
     class Wrong(Links):
         stop = 3
 

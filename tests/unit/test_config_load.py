@@ -31,7 +31,7 @@ def fault(loader, **keys):
 
 
 @pytest.mark.parametrize("node", ["web@${POD_IP}", "${NAME}@10.0.0.5"])
-def test_reference_in_a_dict_is_not_told_to_be_written_as_it_is(node):
+def test_error_for_a_reference_in_a_dict_says_where_references_are_expanded(node):
     message = fault(load, node=node)
     assert message.endswith(
         "is only expanded in configuration files, with one '$'; in Python, pass the value itself"
@@ -286,7 +286,7 @@ def test_loading_needs_yaml_for_files_only_and_no_event_loop():
     )
 
 
-def test_every_fault_of_a_parts_options_is_told_at_its_own_place(tmp_path):
+def test_every_fault_of_a_parts_options_is_reported_at_its_own_place(tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text(
         "topologies:\n"

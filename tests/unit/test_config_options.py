@@ -201,7 +201,7 @@ class TestAliases:
             "port": 1,
         }
 
-    def test_a_wrong_value_is_told_by_the_name_that_was_used(self):
+    def test_a_wrong_value_is_reported_under_the_name_that_was_used(self):
         assert faults({"selector": "x", "old_port": "x"}, Renamed) == [
             "old_port: invalid value 'x': expected int, got str"
         ]

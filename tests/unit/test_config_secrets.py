@@ -124,7 +124,7 @@ class TestKeys:
             ),
         ],
     )
-    def test_faults_are_told_without_the_secret(self, keys, expected):
+    def test_faults_are_reported_without_the_secret(self, keys, expected):
         message = fault(**keys)
         assert message.startswith(expected)
         assert CANARY not in message
@@ -292,7 +292,7 @@ class TestStrength:
     def test_random_secrets_of_128_bits_and_more_are_strong(self, make):
         assert all(bits_of(make(size)) >= 128 for size in (17, 24, 32) for _ in range(50))
 
-    def test_weak_ones_are_told_by_number_and_not_shown(self):
+    def test_weak_ones_are_reported_by_number_and_not_shown(self):
         told = list(advice(load(secret=CANARY, previous_secrets=[STRONG, "also-weak"])))
         assert told[0].startswith("the secret has at most 87 bits of entropy and could be guessed")
         assert told[1].startswith("previous secret 2 has at most ")

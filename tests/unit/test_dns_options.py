@@ -92,7 +92,7 @@ def test_addresses_need_a_port_unless_nodes_are_dialled_by_name():
         lambda: KubernetesDnsStrategy(service="web", port=1, resolver="10.0.0.2"),
     ],
 )
-def test_a_missing_extra_is_told_with_the_cure(build, monkeypatch):
+def test_a_missing_extra_is_reported_with_the_cure(build, monkeypatch):
     monkeypatch.setattr("cluster_kit.strategies.dns.options.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'cluster-kit\[dns\]'"):
         build()
@@ -181,7 +181,7 @@ def test_presets_name_the_option_that_is_wrong(strategy, option, value):
         ),
     ],
 )
-def test_all_options_that_are_wrong_are_told_at_once(build, options):
+def test_all_options_that_are_wrong_are_reported_at_once(build, options):
     wrong = {"query": "a b/c", "service": "a b", "resolver": "dns"}
     with pytest.raises(ConfigError) as caught:
         build(**{option: wrong.get(option, 0) for option in options})

@@ -176,7 +176,7 @@ def test_each_failure_has_its_cause():
     assert len(set(causes.values())) == len(DnsFailure) - 1  # a referral is as good as REFUSED
 
 
-def test_the_cause_of_the_first_server_that_says_most_is_told():
+def test_the_cause_of_the_first_server_that_says_most_is_reported():
     both = no_answer("one is silent, one fails", DnsFailure.SILENT, DnsFailure.SERVER_FAILURE)
     assert why_failed(both) == why_failed(no_answer("it fails", DnsFailure.SERVER_FAILURE))
 

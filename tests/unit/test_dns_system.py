@@ -47,7 +47,7 @@ def answer_or_hang(may_answer):
         (socket.EAI_MEMORY, ReplyStatus.FAILED),
     ],
 )
-def test_codes_are_told_apart(code, status, monkeypatch):
+def test_codes_are_distinguished(code, status, monkeypatch):
     def fail(*_, **__):
         raise socket.gaierror(code, "Some Reason")
 

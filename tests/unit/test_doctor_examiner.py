@@ -368,7 +368,7 @@ class BobHangs(Links):
         return Finding(asked=node.key, got="answers")
 
 
-def test_a_node_that_answers_is_told_before_one_that_does_not():
+def test_a_node_that_answers_is_reported_before_one_that_does_not():
     found = of("node", examine(TwoNodes, BobHangs, connect_timeout_s=0.5))
     expected = [(CAT.name, "answers"), (BOB.name, "no answer within 0.5 s")]
     assert [(finding.asked, finding.got) for finding in found] == expected

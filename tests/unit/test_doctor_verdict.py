@@ -19,7 +19,7 @@ def test_linkable_nodes_are_healthy():
     )
 
 
-def test_one_node_is_told_in_the_singular():
+def test_one_node_is_reported_in_the_singular():
     assert verdict_of([*OK, entry("node")]).sentence == "1 node can be linked to"
 
 
@@ -27,7 +27,7 @@ def test_nodes_of_a_connector_that_tries_nobody_are_healthy():
     assert verdict_of(OK).outcome is Outcome.OK
 
 
-def test_nobody_found_is_to_be_alone_for_the_first_cause_told():
+def test_nobody_found_is_to_be_alone_for_the_first_cause_reported():
     entries = [
         entry("source", Outcome.EMPTY, got="no data"),
         entry("source", Outcome.EMPTY, cause="wrong namespace"),
@@ -81,7 +81,7 @@ def test_empty_answer_that_discovery_counts_as_a_failure_is_to_be_alone():
     )
 
 
-def test_nodes_that_fail_are_counted_and_the_first_is_told():
+def test_nodes_that_fail_are_counted_and_the_first_is_reported():
     entries = [
         *OK,
         entry("node"),

@@ -94,7 +94,7 @@ def test_marker_that_cannot_be_read_is_not_for_us(extra):
     )
 
 
-def test_people_are_told_what_an_entry_is():
+def test_entry_is_described_in_words():
     assert describe(entry()) == "a node of cluster 'shop', group 'lan', port 4711"
     assert describe(Registration(name="b", port=5)) == "an Erlang node, port 5"
     assert "another version" in describe(Registration(name="b", port=5, extra=MAGIC + b"\x09"))

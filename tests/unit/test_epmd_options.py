@@ -80,7 +80,7 @@ def test_empty_list_of_hosts_is_refused():
         EpmdStrategy(hosts=())
 
 
-def test_all_options_that_are_wrong_are_told_at_once():
+def test_all_options_that_are_wrong_are_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         EpmdStrategy(hosts=("host", "a@127.0.0.1:4370"), epmd_port=0, interval_s=0)
     assert [error.path for error in caught.value.errors] == [

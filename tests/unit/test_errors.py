@@ -38,7 +38,7 @@ from cluster_kit.fault import Fault
         (TimeoutError(), ""),
     ],
 )
-def test_causes_are_told_in_the_system_s_words(error, cause):
+def test_causes_are_reported_in_the_system_s_words(error, cause):
     assert cause_of(error) == cause
 
 

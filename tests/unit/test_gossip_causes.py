@@ -53,7 +53,7 @@ def test_group_that_can_not_be_sent_to(group, fault, cure):
     assert f"on '10.0.0.1': {cure}" in str(not_sent(group, error(fault)))
 
 
-def test_interface_of_an_address_is_not_told_twice():
+def test_interface_of_an_address_is_not_named_twice():
     group = Group("ff12::1", 45892, via="fe80::1%eth0", heard_on="fe80::1%eth0")
     assert "cannot use [ff12::1]:45892 on 'fe80::1': " in str(
         not_joined(group, error(NetworkFault.IN_USE))

@@ -77,7 +77,7 @@ def test_steady_state_is_one_jittered_heartbeat_per_interval():
     assert lan.count()[Kind.ANSWER] == 2
 
 
-def test_seen_carries_all_that_is_told():
+def test_seen_carries_all_that_is_announced():
     lan = Lan()
     ann = lan.start("ann", metadata={"zone": "a"})
     bob = lan.start("bob")
@@ -214,7 +214,7 @@ def test_forged_heartbeats_bring_our_own_forward_once_per_interval():
 # -- change and leave ------------------------------------------------------------------------------
 
 
-def test_change_is_told_at_once():
+def test_change_is_announced_at_once():
     lan = Lan()
     ann, bob = lan.start("ann"), lan.start("bob")
     lan.run(5)
@@ -224,7 +224,7 @@ def test_change_is_told_at_once():
     assert bob.sees()[ann.name].metadata == {"zone": "b"}
 
 
-def test_leaving_is_told_at_once_and_with_every_renewal():
+def test_leaving_is_announced_at_once_and_with_every_renewal():
     lan = Lan()
     ann, bob = lan.start("ann"), lan.start("bob")
     lan.run(5)
@@ -309,7 +309,7 @@ def test_late_packet_of_an_old_run_is_dropped():
     assert peer.sees() == {NEW.name: NEW}
 
 
-def test_old_run_that_goes_on_is_told_of_beside_the_new_one():
+def test_old_run_that_goes_on_is_reported_beside_the_new_one():
     """One of the two is forged, and nobody here can know which."""
     lan = Lan()
     peer = lan.start("member")
@@ -406,7 +406,7 @@ def test_healing_a_large_cluster_makes_no_storm():
     assert lan.count(healed_s)[Kind.ANSWER] == 0
 
 
-def test_network_that_comes_back_is_told_at_once():
+def test_network_that_comes_back_gets_an_announcement_at_once():
     lan = Lan()
     ann, bob = lan.start("ann"), lan.start("bob")
     lan.run(20)

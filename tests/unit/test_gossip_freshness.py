@@ -60,7 +60,7 @@ def test_after_a_long_silence_a_run_is_unproved(silent_s, word):
 
 
 @pytest.mark.parametrize("start_s", [0.0, 1e9], ids=["its clock behind", "its clock ahead"])
-def test_stamps_of_any_start_tell_how_late_a_datagram_is(start_s):
+def test_stamps_of_any_start_show_how_late_a_datagram_is(start_s):
     known = fresh()
     prove(known, ANN, 100.0, stamp=int(start_s * US))
     for later_s in range(1, 50):

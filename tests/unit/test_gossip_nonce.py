@@ -41,7 +41,7 @@ def test_the_question_goes_where_the_member_says_that_it_is():
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:4000", None])
-def test_the_source_is_not_believed_where_a_node_tells_no_host_of_its_own(address):
+def test_the_source_is_not_believed_where_a_node_names_no_host_of_its_own(address):
     lan = sealed_lan()
     peer = lan.start("peer")
     lan.run(0)

@@ -44,13 +44,13 @@ def test_path_must_be_given():
         ({"interval_s": 1e6}, "expected 0.05 to 86400 seconds"),
     ],
 )
-def test_faults_are_told_at_their_option(options, fault):
+def test_faults_are_reported_at_their_option(options, fault):
     with pytest.raises(ConfigError) as caught:
         loaded(**{"path": "/etc/shop/hosts"} | options)
     assert fault in str(caught.value)
 
 
-def test_all_faults_are_told_at_once():
+def test_faults_are_reported_together():
     with pytest.raises(ConfigError) as caught:
         loaded(path="a\0b", interval_s=0)
     assert len(caught.value.errors) == 2

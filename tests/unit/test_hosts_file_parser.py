@@ -71,7 +71,7 @@ def test_other_encoding_is_named():
     assert "0xff, is not UTF-8" in parse("a@h:1\n".encode("utf-16")).faults[0].what
 
 
-def test_every_faulty_line_is_told():
+def test_every_faulty_line_is_reported():
     assert [fault.line for fault in parse(b"web\na@h:1\n:\nb@h:x").faults] == [1, 3, 4]
 
 
@@ -84,7 +84,7 @@ def test_number_and_length_of_faults_are_bounded():
 @pytest.mark.parametrize(
     "line", [b"a@h:1, b@h:2", b"a@h:1,", b"10.0.0.7:4000,10.0.0.8:4000", b"[fd00::1]:1,[fd00::2]:1"]
 )
-def test_line_with_commas_is_told_about_commas(line):
+def test_error_for_a_line_with_commas_mentions_commas(line):
     (fault,) = parse(line + b"\n").faults
     assert "a comma does not separate nodes; write one" in fault.what
     assert "bracket" not in fault.what

@@ -83,7 +83,7 @@ def test_what_has_nothing_to_do_with_us_is_left_alone(site, content):
     "value",
     [b"", b"acme plugin", b"acme_plugin:", b"acme-plugin", b"../acme", b"acme:a:b", b"acme;x"],
 )
-def test_odd_value_is_told(site, value):
+def test_odd_value_is_reported(site, value):
     site(**{"entry_points.txt": b"[cluster_kit]\nacme = " + value + b"\n"})
     [info] = [info for info in PluginRegistry.load({}).plugins if info.name == "acme"]
     assert info.error.startswith("ValueError: its entry point is ")
@@ -93,7 +93,7 @@ def test_odd_value_is_told(site, value):
 @pytest.mark.parametrize(
     "value", [b"acme_plugin.hooks", b"acme_plugin : thing", b"acme_plugin [extra]"]
 )
-def test_missing_module_is_told(site, value):
+def test_missing_module_is_reported(site, value):
     site(**{"entry_points.txt": b"[cluster_kit]\nacme = " + value + b"\n"})
     [info] = [info for info in PluginRegistry.load({}).plugins if info.name == "acme"]
     assert info.error.startswith(

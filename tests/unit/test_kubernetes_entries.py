@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from kubernetes_api import endpoint, endpoint_slice, endpoints, pod
+from kubernetes_objects import endpoint, endpoint_slice, endpoints, pod
 from msgspec import DecodeError
 from msgspec.json import decode
 
@@ -37,7 +37,7 @@ class TestSlices:
         assert first == entry(owner="uid-a", hostname="a-0")
         assert (second.ip, second.ready, second.terminating) == ("10.0.0.2", False, False)
 
-    def test_conditions_that_are_not_told_count_as_ready(self):
+    def test_conditions_that_are_missing_count_as_ready(self):
         found = endpoint_slice("s")
         found["endpoints"] = [
             {"addresses": ["10.0.0.1"]},
@@ -47,7 +47,7 @@ class TestSlices:
             (each.ready, each.terminating) for each in read(SLICES["v1beta1"], found).entries
         ] == [(True, False)] * 2
 
-    def test_terminating_endpoints_are_told(self):
+    def test_terminating_endpoints_are_reported(self):
         [only] = read(
             SLICES["v1"], endpoint_slice("s", endpoint("10.0.0.1", terminating=True))
         ).entries
@@ -96,7 +96,7 @@ class TestPorts:
         ]:
             assert [each.port for each in read(resource, found, wanted).entries] == [port]
 
-    def test_what_there_is_to_choose_from_is_told(self):
+    def test_error_lists_what_there_is_to_choose_from(self):
         many = [("http", 80), (None, 4000)]
         assert read(SLICES["v1"], endpoint_slice("s", "10.0.0.1", ports=many)).problem == (
             "EndpointSlice 's' has the ports 80 ('http'), 4000"
@@ -171,7 +171,7 @@ class TestNaming:
         naming = Naming(basename="web", mode=mode, service="peers", domain="cluster.local")
         assert naming.node_of(entry(**given)).name == name
 
-    def test_without_a_basename_peers_tell_their_names(self):
+    def test_without_a_basename_names_come_from_the_peers(self):
         naming = Naming(basename=None, mode="ip", service=None, domain="cluster.local")
         assert naming.node_of(entry()) == Node(name=None, address="10.0.0.1:4000")
         assert naming.node_of(entry(ip="fd00::1")).address == "[fd00::1]:4000"

@@ -52,7 +52,7 @@ def test_defaults_are_those_of_libcluster():
     assert str(strategy.service_account_path) == "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
-def test_all_options_that_are_wrong_are_told_at_once():
+def test_all_options_that_are_wrong_are_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         KubernetesStrategy(mode="hostname", node_basename="a@b", port=0, polling_interval_s=0)
     assert [error.path for error in caught.value.errors] == [
@@ -154,7 +154,7 @@ def test_cluster_domain_wins_over_the_cluster_name(environ, domain):
 
 
 @pytest.mark.parametrize("found", [None, "old"])
-def test_missing_extra_is_told_with_its_cure(found, monkeypatch, tmp_path):
+def test_missing_extra_is_reported_with_its_cure(found, monkeypatch, tmp_path):
     spec = (
         importlib.util.spec_from_loader("kubernetes", loader=None, is_package=True)
         if found

@@ -290,7 +290,7 @@ class TestWaiting:
         reflector.failed(error(ErrorKind.UNREACHABLE))
         assert ask(reflector)[2] < 1.0
 
-    def test_watches_that_tell_something_and_end_at_once_are_asked_for_less_and_less_often(self):
+    def test_watches_that_report_something_and_end_at_once_are_asked_for_less_and_less_often(self):
         reflector = watching()
         delays_s = []
         for version in range(8, 14):

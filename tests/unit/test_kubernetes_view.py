@@ -68,7 +68,7 @@ class TestNews:
         put(view, "a", entry("10.0.0.2", ready=False), entry("10.0.0.1"))
         assert view.observe() == []
 
-    def test_it_can_be_told_again(self):
+    def test_it_can_be_reported_again(self):
         view = make()
         put(view, "a", entry("10.0.0.1"))
         view.observe()
@@ -127,7 +127,7 @@ class TestMerging:
         put(view, "a", entry("10.0.0.1", "old", terminating=True), entry("10.0.0.1", "new"))
         assert keys(view.observe()) == [["web@10.0.0.1"]]
 
-    def test_endpoints_without_a_pod_are_told_apart_by_their_ports(self):
+    def test_endpoints_without_a_pod_are_distinguished_by_their_ports(self):
         view = make(basename=None)
         put(view, "a", entry("127.0.0.1", "", port=4000))
         put(view, "b", entry("127.0.0.1", "", port=4001))

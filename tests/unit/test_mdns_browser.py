@@ -149,7 +149,7 @@ def test_belated_text_is_ignored_and_the_node_lives_on():
     assert network.hear(service(BOB))[0].node.metadata == {"zone": "b"}
 
 
-def test_leaving_is_told_of_a_node_that_is_seen():
+def test_leaving_is_reported_of_a_node_that_is_seen():
     assert told(Network().announce(BOB, leaving=True)) == ["Seen", "Leaving"]
     assert Network().announce(BOB, leaving=True)[1] == Leaving(BOB.name)
 
@@ -175,7 +175,7 @@ def test_time_to_live_is_bounded(heard, counted):
 # Who is of no use
 
 
-def test_own_announcement_is_noted_and_not_told():
+def test_own_announcement_is_noted_and_not_reported():
     network = Network()
     assert network.announce(Node(name="ann@10.0.0.1", boot_id=OWN)) == []
     assert network.browser.heard_itself
@@ -215,14 +215,14 @@ def test_loopback_is_of_use_on_loopback():
 # Goodbyes
 
 
-def test_goodbye_is_told_once_with_its_boot():
+def test_goodbye_is_reported_once_with_its_boot():
     network = Network()
     network.announce(BOB)
     assert network.hear(goodbye(BOB)) == [Gone(BOB.name, Reason.LEFT, BOB.boot_id)]
     assert network.hear(goodbye(BOB)) == []
 
 
-def test_goodbye_of_a_stranger_is_not_told():
+def test_goodbye_of_a_stranger_is_not_reported():
     assert Network().hear(goodbye(BOB)) == []
 
 
@@ -255,7 +255,7 @@ def test_life_is_renewed_by_one_question_in_its_last_half():
     assert network.run(0.5 * TTL_S) == []
 
 
-def test_node_that_answers_nothing_is_asked_four_times_and_forgotten_untold():
+def test_node_that_answers_nothing_is_asked_four_times_and_forgotten_unreported():
     network = Network()
     network.announce(BOB)
     asked = network.run(TTL_S + 0.5)

@@ -41,7 +41,7 @@ def test_an_address_is_used_as_given_and_a_name_by_its_first():
 @pytest.mark.parametrize(
     ("scope", "found"), [("", "eth0"), ("%eth0", "eth0"), ("%eth1", "eth1"), ("%4", "eth1")]
 )
-def test_scope_tells_which_of_two_interfaces_with_one_address_is_meant(scope, found):
+def test_scope_says_which_of_two_interfaces_with_one_address_is_meant(scope, found):
     other = NetDevice("eth1", 4, ("10.1.0.1", "fe80::1"))
     assert ways(f"fe80::1{scope}", known=[LO, ETH, other], ip_version="v6") == [
         f"fe80::1 ({found})"

@@ -32,7 +32,7 @@ def test_unusable_option_is_refused(options, says):
         MdnsStrategy(**options)
 
 
-def test_all_options_that_are_wrong_are_told_at_once():
+def test_all_options_that_are_wrong_are_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         MdnsStrategy(interfaces=("",), ip_version="v5", ttl_s=1)
     assert [error.path for error in caught.value.errors] == ["interfaces[0]", "ip_version", "ttl_s"]

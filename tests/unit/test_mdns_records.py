@@ -68,7 +68,7 @@ tags = st.dictionaries(texts, texts, max_size=8).filter(
     True,
     0,
 )
-def test_what_is_told_comes_back(metadata, cluster, group, leaving, revision):
+def test_what_is_announced_is_read_back(metadata, cluster, group, leaving, revision):
     given = told(
         ANN.evolve(metadata=metadata), Fence(cluster, group), leaving=leaving, revision=revision
     )
@@ -101,7 +101,7 @@ def damaged(draw):
 
 @given(damaged())
 @example(record())
-def test_whatever_is_read_can_be_told_again(text):
+def test_whatever_is_read_can_be_announced_again(text):
     with suppress(RemoteProtocolError):
         read = decode(text)
         assert decode(encode(read)) == read
@@ -222,7 +222,7 @@ def test_loopback_is_dialled_from_loopback_only():
 
 
 @given(st.lists(st.ip_addresses().map(str), max_size=5), st.booleans())
-def test_address_to_dial_is_one_of_those_told(addresses, loopback):
+def test_address_to_dial_is_one_of_those_announced(addresses, loopback):
     found = address_to_dial(addresses, 1, loopback=loopback)
     if found is not None:
         address = ipaddress.ip_address(found.rpartition(":")[0].strip("[]"))

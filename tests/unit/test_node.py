@@ -85,7 +85,7 @@ def test_address_that_is_no_host_and_port_is_kept_as_it_is(address):
     assert pickle.loads(pickle.dumps(node)) == node
 
 
-def test_host_and_port_are_told_where_an_address_has_them():
+def test_host_and_port_are_read_where_an_address_has_them():
     assert host_and_port(Node(address="[::1]:080").address) == ("::1", 80)
     assert host_and_port(None) is None
 

@@ -134,7 +134,7 @@ class TestBrokenPlugins:
         with pytest.raises(KeyboardInterrupt):
             PluginRegistry.load({})
 
-    def test_unknown_name_tells_which_plugins_are_missing(self, install):
+    def test_error_for_an_unknown_name_says_which_plugins_are_missing(self, install):
         install("acme", "1 / 0")
         install("other", OFFER)
         registry = PluginRegistry.load({"CLUSTER_KIT_BLOCK_PLUGINS": "other"})

@@ -94,7 +94,7 @@ class TestReadyMadeTopologies:
             9,
         )
 
-    def test_name_that_nobody_offers_is_told_in_its_place(self, install):
+    def test_name_that_nobody_offers_is_reported_in_its_place(self, install):
         install("acme", SPEC)
         with pytest.raises(
             ConfigError, match=r"topologies\.lan\.use: unknown spec 'ofice': did you mean 'office'"
@@ -104,7 +104,7 @@ class TestReadyMadeTopologies:
     @pytest.mark.parametrize(
         "spec", ['{"strategy": "gosip"}', '{"use": "office"}', '{"strategi": "gossip"}']
     )
-    def test_one_that_is_faulty_is_told_when_it_is_used(self, install, spec):
+    def test_one_that_is_faulty_is_reported_when_it_is_used(self, install, spec):
         install(
             "acme",
             SPEC.replace(
@@ -182,5 +182,5 @@ class TestCommands:
     def test_a_built_in_keeps_its_name(self):
         assert "Run the topologies of FILE" in self.invoke("run", "--help").output
 
-    def test_unknown_command_is_told(self):
+    def test_unknown_command_is_reported(self):
         assert self.invoke("hale").exit_code == 2

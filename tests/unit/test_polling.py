@@ -69,7 +69,7 @@ FAILED = Answer(error=DOWN, complete=False)
 EMPTY = Answer(error=NOBODY)
 
 
-def test_an_answer_is_told():
+def test_an_answer_is_observed():
     assert said(nodes(BOB, CAT)) == [["bob", "cat"]]
 
 
@@ -144,13 +144,13 @@ def test_a_failing_part_keeps_what_it_vouched_for_and_the_others_go_on():
     ]
 
 
-def test_what_hasn_t_changed_is_not_told_beside_an_error():
+def test_what_hasn_t_changed_is_not_reported_beside_an_error():
     """It would look as if the source worked again, each time."""
     partial = {"one": FAILED, "two": ok(CAT)}
     assert said(partial, partial, partial) == [["cat"], *[str(DOWN)] * 3]
 
 
-def test_recovery_is_told_though_nobody_changed():
+def test_recovery_is_reported_though_nobody_changed():
     assert said({"one": ok(BOB)}, {"one": FAILED}, {"one": ok(BOB)}) == [
         ["bob"],
         str(DOWN),
@@ -204,7 +204,7 @@ def test_after_a_restart_a_part_that_fails_at_once_keeps_what_it_had_vouched_for
     assert said(*answers, earlier=[ANN, BOB]) == [str(DOWN)] * 3 + [["ann", "bob"], ["ann"]]
 
 
-def test_after_a_restart_a_node_belongs_to_the_part_that_tells_it():
+def test_after_a_restart_a_node_belongs_to_the_part_that_reports_it():
     down = Answer(error=DOWN, complete=False)
     answers = [{"x": ok(ANN), "y": down}] + [{"x": ok(), "y": down}] * 2
     assert said(*answers, earlier=[ANN, BOB]) == [str(DOWN), str(DOWN), ["bob"], str(DOWN)]
@@ -228,7 +228,7 @@ def test_everything_fails_when_poll_raises():
     assert said({"one": ok(BOB)}, DOWN, {"one": ok(BOB)}) == [["bob"], str(DOWN), ["bob"]]
 
 
-def test_errors_of_several_parts_are_one_and_each_is_told_once():
+def test_errors_of_several_parts_are_one_and_each_is_reported_once():
     told = said({"one": FAILED, "two": EMPTY, "three": FAILED})
     assert told[-1] == f"{DOWN}; {NOBODY}"
 
@@ -306,13 +306,13 @@ def raised_by(strategy):
 @pytest.mark.parametrize(
     "answer", [0, "ann@h", {"ann@h"}, {ANN, None}, {"dns": nodes(ANN)}, {"dns": None}, nodes]
 )
-def test_an_answer_that_breaks_the_contract_is_told(answer):
+def test_an_answer_that_breaks_the_contract_is_reported(answer):
     assert "expected a frozenset of Node, empty only where nobody is there" in raised_by(
         Scripted(answer)
     )
 
 
-def test_poll_that_returns_nothing_is_told():
+def test_poll_that_returns_nothing_is_reported():
     class Nothing(PollingStrategy):
         async def poll(self, ctx):
             pass
@@ -320,7 +320,7 @@ def test_poll_that_returns_nothing_is_told():
     assert raised_by(Nothing()).startswith("poll returned None: expected a frozenset of Node")
 
 
-def test_poll_that_is_not_async_is_told():
+def test_poll_that_is_not_async_is_reported():
     class Plain(PollingStrategy):
         def poll(self, ctx):
             return frozenset()

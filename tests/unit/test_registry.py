@@ -187,7 +187,7 @@ def test_of_two_runs_the_newer_one_is_seen():
         ("hangs", "shelf: cannot use the store: no answer within 0.1 s"),
     ],
 )
-def test_store_that_fails_is_told_and_works_again(error, told):
+def test_store_that_fails_is_reported_and_works_again(error, told):
     shelf = Shelf()
 
     async def script(heard, ctx):

@@ -101,7 +101,7 @@ def test_end_and_much_data_go_through_both():
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
-def test_end_before_the_proof_is_told(end):
+def test_end_before_the_proof_is_reported(end):
     async def scenario():
         async with plain_pair() as ends:
             ann, bob = protected(*ends, both(ANNS, 1), both(BOBS, 1))

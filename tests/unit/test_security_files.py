@@ -138,7 +138,7 @@ def assert_untrusted(end, why):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_dialler_that_is_not_believed_is_told_apart_at_both_ends(fault):
+def test_both_ends_say_why_a_dialler_is_not_believed(fault):
     make, why = FAULTS[fault]
     ann, bob = ends(make(ANN, purposes=SERVER), ROOT.certificates(BOB))
     assert_untrusted(bob, why)
@@ -147,7 +147,7 @@ def test_dialler_that_is_not_believed_is_told_apart_at_both_ends(fault):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_acceptor_that_is_not_believed_is_told_apart_at_both_ends(fault):
+def test_both_ends_say_why_an_acceptor_is_not_believed(fault):
     make, why = FAULTS[fault]
     ann, bob = ends(ROOT.certificates(ANN), make(BOB, purposes=CLIENT))
     assert_untrusted(ann, why)
@@ -229,7 +229,7 @@ def test_who_is_of_no_such_trust_domain_is_refused(others, whom):
 
 
 @pytest.mark.parametrize("dialled", [True, False])
-def test_who_speaks_without_tls_is_told_so(dialled):
+def test_who_speaks_without_tls_learns_what_it_lacks(dialled):
     end = End(FileTrust(ROOT.certificates(ANN)), dialled=dialled)
     end.tls.start()
     assert end.take(encode(Hello(magic=MAGIC, version=1, identity=None))).hex() == "15030300020274"

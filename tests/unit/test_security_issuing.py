@@ -185,7 +185,7 @@ def encoded(key, encryption):
     ],
     ids=["empty", "bytes", "cut", "certificate", "encrypted", "for key exchange", "dsa"],
 )
-def test_what_is_no_key_is_told(pem, why):
+def test_what_is_no_key_is_reported(pem, why):
     with pytest.raises(ValueError, match=why):
         load_key(pem)
 
@@ -193,7 +193,7 @@ def test_what_is_no_key_is_told(pem, why):
 @pytest.mark.parametrize(
     "pem", [b"", b"\x00\xff", self_signed(new_key(), NOW).public_bytes(Encoding.PEM)[:200]]
 )
-def test_what_is_no_certificate_is_told(pem):
+def test_what_is_no_certificate_is_reported(pem):
     with pytest.raises(ValueError, match="no certificate in PEM"):
         load_certificates(pem)
 

@@ -55,7 +55,7 @@ def test_what_waits_is_forgotten_once_the_stream_is_lost():
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
-def test_end_before_start_is_told_after_it(end):
+def test_end_before_start_is_reported_after_it(end):
     async def scenario():
         async with plain_pair() as ends:
             ann, bob = protected(*ends)

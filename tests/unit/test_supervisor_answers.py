@@ -9,7 +9,7 @@ from cluster_kit.supervisor.control_client import read_answer
 ANSWER = {"node": "ann@10.0.0.1", "pid": 7, "cluster": "shop"}
 
 
-def test_answer_may_tell_more():
+def test_answer_may_have_more_fields():
     assert read_answer(json.dumps(ANSWER | {"later": 1}).encode()) == ANSWER | {"later": 1}
 
 

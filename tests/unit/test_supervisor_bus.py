@@ -91,7 +91,7 @@ def test_get_times_out_with_the_time_in_the_message(bus):
         events.get(0.01)
 
 
-def test_subscribing_to_a_closed_bus_tells_how_it_ended(bus):
+def test_subscribing_to_a_closed_bus_says_how_it_ended(bus):
     bus.publish(found(1))
     bus.close()
     assert [event.seq for event in bus.subscribe("lan")] == [1]

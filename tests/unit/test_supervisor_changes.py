@@ -23,7 +23,7 @@ def test_the_same_configuration_changes_nothing():
     assert str(changes) == "changed nothing"
 
 
-def test_topologies_are_told_apart_by_name_and_by_every_option():
+def test_topologies_are_compared_by_name_and_by_every_option():
     old = config(topologies={"a": GOSSIP, "b": GOSSIP, "c": GOSSIP})
     new = config(topologies={"c": GOSSIP, "b": GOSSIP | {"prune": False}, "d": GOSSIP})
     changes = changes_between(old, new)

@@ -63,7 +63,7 @@ def test_nothing_is_said_without_certificates_or_while_there_is_time(stage):
     assert stage.look(0) == stage.look(62) == []
 
 
-def test_end_that_is_near_is_told_once_then_once_a_day(stage):
+def test_end_that_is_near_is_reported_once_then_once_a_day(stage):
     [warning] = stage.look(64)
     expected = (
         "in '/certs/tls.crt' expires on 2026-04-01 00:00 UTC, and has not been renewed: renew it"
@@ -74,7 +74,7 @@ def test_end_that_is_near_is_told_once_then_once_a_day(stage):
     assert stage.look(65.9) == []
 
 
-def test_end_is_told_at_once(stage):
+def test_end_is_reported_at_once(stage):
     assert len(stage.look(89.99)) == 1
     [warning] = stage.look(90.01)
     assert (
@@ -84,7 +84,7 @@ def test_end_is_told_at_once(stage):
     assert len(stage.look(91.1)) == 1
 
 
-def test_another_certificate_is_told_of_anew(stage):
+def test_another_certificate_is_reported_anew(stage):
     assert stage.look(64)
     stage.config = ClusterConfig(certificates=files(91, b"two"), topologies={})
     assert stage.look(64.1)

@@ -57,7 +57,7 @@ def test_nothing_leads_out_of_the_end(trigger):
 
 
 @pytest.mark.parametrize("trigger", sorted(set(Trigger) - {Trigger.END}, key=str))
-def test_whoever_is_told_to_stop_stays_told(trigger):
+def test_order_to_stop_lasts(trigger):
     assert after(*TO[Phase.LEAVING], trigger).phase is Phase.LEAVING
 
 

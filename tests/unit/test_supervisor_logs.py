@@ -57,7 +57,7 @@ def test_warning_that_repeats_is_counted(caplog):
     ]
 
 
-def test_what_was_held_back_is_told_when_it_is_time(caplog):
+def test_what_was_held_back_is_reported_when_it_is_time(caplog):
     relay = LogRelay(repeat_s=0.5)
     for _ in range(3):
         relay.log(logging.WARNING, "no route")

@@ -25,7 +25,7 @@ def test_events_are_numbered_without_a_gap():
     assert [event.seq for event in events] == [1, 2, 3]
 
 
-def test_snapshot_tells_what_the_events_added_up_to():
+def test_snapshot_is_what_the_events_add_up_to():
     view, _ = applied(
         NodeFound(topology="lan", node=B),
         NodeFound(topology="lan", node=A),

@@ -123,7 +123,7 @@ def test_next_dial_goes_on_with_what_was_not_tried():
     assert not route.has_more
 
 
-def test_last_failure_is_told():
+def test_last_failure_is_reported():
     script = Script((A, fails(NetworkFault.TIMEOUT)), (B, fails(NetworkFault.UNREACHABLE)))
     assert dial(script)[1] == [NetworkFault.UNREACHABLE]
 

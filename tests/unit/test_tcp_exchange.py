@@ -40,8 +40,8 @@ def hears(links, *nodes, teller=ANN, nearby=False, now_s=0.0):
     )
 
 
-class TestTelling:
-    def test_newcomer_is_told_of_everybody_and_everybody_of_the_newcomer(self):
+class TestUpdates:
+    def test_newcomer_learns_of_everybody_and_everybody_of_the_newcomer(self):
         links = linked(ANN, BOB)
         links.up(3, CAT, wants_hints=True)
         assert links.owes
@@ -53,19 +53,19 @@ class TestTelling:
         links.up(2, BOB, wants_hints=True)
         assert (2, Hints([Hint("ann@h", "10.0.0.1:4000", (1, 0))])) in links.take()
 
-    def test_who_does_not_listen_is_told_nothing(self):
+    def test_who_does_not_want_hints_gets_none(self):
         links = linked(ANN, wants_hints=False)
         links.up(2, BOB, wants_hints=True)
         links.repeat()
         assert told(links) == {2: ["ann"]}
 
-    def test_who_is_gone_before_anybody_was_told_is_not_told_of(self):
+    def test_who_is_gone_before_the_first_hint_is_in_none(self):
         links = linked(ANN)
         links.up(2, BOB, wants_hints=True)
         links.down(BOB, left=False)
         assert told(links) == {}
 
-    def test_who_takes_no_dials_is_not_told_of(self):
+    def test_who_takes_no_dials_is_in_no_hint(self):
         links = linked(ANN)
         links.up(2, BOB.evolve(address=None), wants_hints=True)
         assert told(links) == {2: ["ann"]}
@@ -96,7 +96,7 @@ class TestHearing:
     def test_a_hint_gives_a_node(self):
         assert hears(linked(ANN), BOB) == [BOB]
 
-    def test_nobody_need_tell_us_of_ourselves(self):
+    def test_hints_about_ourselves_are_ignored(self):
         ours_of_yesterday, at_our_address = (
             US.evolve(boot_id=BootId(0, 0)),
             CAT.evolve(address=US.address),

@@ -43,7 +43,7 @@ class TestIntroducing:
         assert us.hello().identity == us.introduction(wanted=True)
 
     @pytest.mark.parametrize("reason", ["foreign", "protocol", "self"])
-    def test_these_are_not_told_who_refuses_them(self, reason):
+    def test_these_do_not_learn_who_refuses_them(self, reason):
         assert US.refusal(ConnectReason(reason)) == refusal(reason)
 
     def test_others_are(self):
@@ -154,7 +154,7 @@ class TestFaults:
         assert DialFault.of(ConnectReason.SELF, retryable=True).error(ANN).retryable
         assert not DialFault.of(ConnectReason.FAILED, retryable=False).error(ANN).retryable
 
-    def test_name_that_is_taken_is_told_with_both_boots(self):
+    def test_name_that_is_taken_is_reported_with_both_boots(self):
         error = NameTaken.by(TWIN.boot_id, BOB).error(ANN)
         assert isinstance(error, NameConflict)
         assert error.node == "ann@h"

@@ -44,7 +44,7 @@ class TestSilence:
 
 class TestRoundTrip:
     @pytest.mark.parametrize("start_s", [0.0, 12.5, 2**32 / 1e6 - 0.0001, 1e6])
-    def test_dialler_measures_and_acceptor_is_told(self, start_s):
+    def test_dialler_measures_and_acceptor_gets_the_result(self, start_s):
         dialler, acceptor = Heartbeat(start_s, 3.5), Heartbeat(start_s, 3.5)
         ping = dialler.ping(start_s)
         assert acceptor.rtt_reported(ping) is None

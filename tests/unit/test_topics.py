@@ -33,7 +33,7 @@ def test_what_is_published_arrives_in_order(ann, bob):
     ]
 
 
-def test_who_does_not_listen_is_not_told(ann, bob):
+def test_who_does_not_subscribe_gets_nothing(ann, bob):
     heard = bob.topic("cache").subscribe()
     ann.link(bob)
     assert ann.topic("else").publish(1) == 0
@@ -48,7 +48,7 @@ def test_what_is_published_as_soon_as_the_link_is_up_arrives(ann, bob):
     assert heard.get(10).data == "first"
 
 
-def test_topics_made_after_the_link_are_told_over_it(ann, bob):
+def test_topics_made_after_the_link_are_announced_over_it(ann, bob):
     ann.link(bob)
     cache = ann.topic("cache")
     assert cache.nodes() == ()
@@ -59,7 +59,7 @@ def test_topics_made_after_the_link_are_told_over_it(ann, bob):
     listening(cache)
 
 
-def test_a_topic_that_the_worker_does_not_know_of_yet_is_told_over_the_link(ann, bob):
+def test_a_topic_that_the_worker_does_not_know_of_yet_is_announced_over_the_link(ann, bob):
     bob.greets = False
     heard = bob.topic("cache").subscribe()
     ann.link(bob)  # the handshake says nothing of it, and the worker knows nothing else
@@ -86,7 +86,7 @@ def test_each_subscription_hears_everything(ann, bob):
     assert [one.get(10).data, other.get(10).data] == [1, 1]
 
 
-def test_worker_is_told_once_of_many_changes_in_a_row():
+def test_worker_is_notified_once_of_many_changes_in_a_row():
     bob = Application("bob")  # whose supervising thread has no time yet
     subscriptions = [bob.topic(f"topic{number}").subscribe() for number in range(100)]
     assert bob.asked_to_greet == 1
@@ -132,7 +132,7 @@ def test_send_waits_for_room_and_no_longer_than_it_may(ann, bob):
     assert heard.get(10).data == 3
 
 
-def test_who_waits_for_room_in_the_link_is_told_as_soon_as_there_is_some(ann, bob):
+def test_who_waits_for_room_in_the_link_is_notified_as_soon_as_there_is_some(ann, bob):
     bob.topic("cache").subscribe(max_bytes=1 << 30)
     ann.link(bob)
     ann.settle()

@@ -25,7 +25,7 @@ def test_what_was_on_its_way_is_counted_when_the_link_is_back(pair):
     assert not lost(pair.bob.told())
 
 
-def test_nothing_is_told_where_nothing_was_lost(pair):
+def test_nothing_is_reported_where_nothing_was_lost(pair):
     pair.ann.messenger.publish("t", b"here")
     pair.pump()
     pair.bob.told()
@@ -40,7 +40,7 @@ def test_nothing_is_told_where_nothing_was_lost(pair):
     assert not pair.bob.told()
 
 
-def test_what_nobody_can_count_is_told_after_a_while(pair):
+def test_what_nobody_can_count_is_reported_after_a_while(pair):
     pair.cut(now_s=100.0)
     assert pair.bob.messenger.tick(100.0 + DOUBT_S - 0.1) == []
     [missing] = pair.bob.messenger.tick(100.0 + DOUBT_S)
@@ -48,7 +48,7 @@ def test_what_nobody_can_count_is_told_after_a_while(pair):
     assert pair.bob.messenger.tick(100.0 + DOUBT_S * 2) == []
 
 
-def test_what_was_told_is_not_told_again_when_the_link_is_back(pair):
+def test_what_was_reported_is_not_reported_again_when_the_link_is_back(pair):
     pair.pump()
     pair.ann.messenger.publish("t", b"lost")
     pair.cut()
@@ -112,7 +112,7 @@ def test_who_closes_says_all_that_waits_for_the_link_first():
     assert pair.bob.messenger._links[1].peer_has_closed
 
 
-def test_who_closes_tells_what_there_was_no_room_for():
+def test_who_closes_reports_what_there_was_no_room_for():
     pair = narrow(messages=1)
     for _ in range(3):
         pair.ann.messenger.publish("t", b"")
@@ -214,7 +214,7 @@ def test_the_loss_of_a_link_is_read_before_there_is_room_again():
     assert pair.ann.messenger.publish("t", b"x" * 2000) == 1
 
 
-def test_room_is_told_again_on_the_next_link():
+def test_room_is_granted_again_on_the_next_link():
     pair = narrow(messages=1)
     pair.ann.messenger.publish("t", b"1")
     pair.pump()
@@ -225,7 +225,7 @@ def test_room_is_told_again_on_the_next_link():
     assert pair.ann.messenger.publish("t", b"2") == 1
 
 
-def test_what_is_read_after_its_link_is_told_on_the_next_one():
+def test_what_is_read_after_its_link_is_reported_on_the_next_one():
     pair = narrow(messages=1)
     pair.ann.messenger.publish("t", b"1")
     pair.pump()

@@ -40,7 +40,7 @@ def test_question_is_answered(pair):
     assert ends(pair) == [(7, b"so")]
 
 
-def test_exception_is_told_as_text(pair):
+def test_exception_is_reported_as_text(pair):
     ask(pair, 7)
     pair.bob.messenger.fail(asked(pair)[0].question, "ValueError: no such sku")
     pair.pump()
@@ -174,7 +174,7 @@ def test_answers_on_a_link_that_is_down_are_dropped(pair):
     assert [type(each) for each in pair.ann.told()] == [OperationFailed]
 
 
-def test_an_answer_that_is_too_long_is_told_as_an_error():
+def test_an_answer_that_is_too_long_is_reported_as_an_error():
     pair = Pair(linked=False)
     pair.ann.messenger.max_message_bytes = 10
     pair.connect()
@@ -205,7 +205,7 @@ def test_an_answer_longer_than_anybody_may_send_is_refused(pair):
     assert ends(pair) == [(1, RemoteError)]
 
 
-def test_where_answers_pile_up_the_rest_is_told_as_an_error(pair, monkeypatch):
+def test_where_answers_pile_up_the_rest_is_reported_as_an_error(pair, monkeypatch):
     monkeypatch.setattr(lanes, "MAX_REPLY_BYTES", 1000)
     for ticket in (1, 2):
         ask(pair, ticket)

@@ -14,7 +14,7 @@ from cluster_kit.topics.outcomes import (
 from cluster_kit.wire import topics as wire
 
 
-def test_who_publishes_does_not_wait_and_the_gap_is_told_once_there_is_room():
+def test_who_publishes_does_not_wait_and_the_gap_is_reported_once_there_is_room():
     pair = narrow()
     assert [pair.ann.messenger.publish("t", b"%d" % n) for n in range(5)] == [1, 1, 0, 0, 0]
     pair.pump()
@@ -101,7 +101,7 @@ def test_a_narrower_window_keeps_nobody_waiting_for_what_is_read():
     assert pair.ann.messenger.publish("t", b"") == 1
 
 
-def test_reading_is_told_seldom_and_at_the_next_tick():
+def test_reading_is_reported_seldom_and_at_the_next_tick():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10**7))
     for _ in range(30):
         pair.ann.messenger.publish("t", b"")
@@ -121,7 +121,7 @@ def test_reading_is_told_seldom_and_at_the_next_tick():
     assert not pair.bob.messenger.ready()
 
 
-def test_reading_is_told_in_time_however_wide_the_window_is(monkeypatch):
+def test_reading_is_reported_in_time_however_wide_the_window_is(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 5000)
     pair = Pair(interest=LocalInterest(messages=10**9, bytes=10**9))
     for _ in range(10):
@@ -131,7 +131,7 @@ def test_reading_is_told_in_time_however_wide_the_window_is(monkeypatch):
         pair.pump()
 
 
-def test_room_for_the_longest_message_is_told_at_once():
+def test_room_for_the_longest_message_is_granted_at_once():
     pair = Pair(interest=LocalInterest(messages=1000, bytes=10**6), max_message_bytes=10**6)
     pair.ann.messenger.publish("t", b"x")
     pair.pump()

@@ -34,7 +34,7 @@ def test_whoever_is_up_is_reached(pair):
     assert pair.bob.data() == [b"at once"]
 
 
-def test_nobody_is_told_who_does_not_listen(pair):
+def test_nothing_is_sent_to_who_does_not_listen(pair):
     assert pair.ann.messenger.publish("u", b"") == 0
     assert pair.bob.messenger.publish("t", b"") == 0
     pair.pump()
@@ -87,7 +87,7 @@ def test_peer_without_a_greeting_listens_to_nothing_until_it_says_so():
     assert bob.data() == [b"x"]
 
 
-def test_peer_that_was_told_an_outdated_greeting_is_told_all(pair):
+def test_peer_that_was_sent_an_outdated_greeting_is_sent_everything(pair):
     pair.cut()
     greetings = pair.ann.messenger.greeting, pair.bob.messenger.greeting
     pair.bob.messenger.listen("t", None)

@@ -175,7 +175,7 @@ def test_frame_for_applications_carries_anything():
     assert msgpack.unpackb(bytes(frame.payload)) == {"any": [1, 2.5, None]}
 
 
-def test_hello_of_another_version_is_told_from_garbage():
+def test_hello_of_another_version_is_distinguished_from_garbage():
     assert decode(packed(1, "cluster_kit", 2, "what a version 2 has here")) == Hello(
         magic="cluster_kit", version=2, identity=None
     )
@@ -338,7 +338,7 @@ ALERT = b"\x15\x03\x03\x00\x02\x02t"
 
 
 @pytest.mark.parametrize("head", [RECORD, ALERT, RECORD[:2]])
-def test_peer_that_speaks_tls_is_told_apart_by_its_length(head):
+def test_peer_that_speaks_tls_is_recognised_by_its_length(head):
     assert is_tls(head)
     reader = FrameReader()
     reader.feed(head + bytes(4))
@@ -391,5 +391,5 @@ def test_first_record_of_tls_counts_once_it_is_whole(first, begins):
         (RECORD[:5], False),
     ],
 )
-def test_frame_in_plaintext_is_told_from_whatever_else_is_not_tls(head, plain):
+def test_frame_in_plaintext_is_distinguished_from_whatever_else_is_not_tls(head, plain):
     assert is_plain(head) is plain

@@ -59,7 +59,7 @@ def test_we_read_what_another_implementation_writes():
     assert decode(foreign(PLAIN)) == HEARTBEAT
 
 
-def test_packet_tells_the_node_and_its_fence():
+def test_packet_carries_the_node_and_its_fence():
     packet = decode(CAPTURED)
     assert packet.node(SOURCE) == WEB
     assert packet.fence == FENCE
@@ -194,7 +194,7 @@ def test_malformed_datagram_is_refused(datagram):
         ("fe80.example:4000", ("fe80::1%lan7", 50000), "fe80.example:4000"),
     ],
 )
-def test_address_of_the_link_is_told_with_the_hearer_s_interface(told, source, dialled):
+def test_address_of_the_link_is_reported_with_the_receiver_s_interface(told, source, dialled):
     packet = Packet.of(
         Node(name="ann@h", address=told, boot_id=BootId(1, 2)),
         Fence("c", "g"),

@@ -151,7 +151,7 @@ def test_why_a_datagram_does_not_open(datagram, fault):
 @pytest.mark.parametrize(
     ("name", "told"), [(NAME, NAME), ("a\x1b[2J@h", ""), ("", ""), ("é@h", "")]
 )
-def test_a_stranger_s_name_is_told_if_it_can_be_shown(name, told):
+def test_a_stranger_s_name_is_reported_if_it_can_be_shown(name, told):
     clear = CAPTURED[:46] + bytes([len(name.encode())]) + name.encode() + bytes(16)
     with pytest.raises(NotOpened) as caught:
         sealing(Keyring(OTHER)).open(clear, FENCE)

@@ -68,7 +68,7 @@ def test_any_amount_goes_through(size):
     assert ann.heard == data[:size]
 
 
-def test_end_is_told():
+def test_end_is_reported():
     ann, bob = linked()
     rest = bob.tls.send(b"last") + bob.tls.close()
     ann.take(rest)
@@ -149,7 +149,9 @@ def test_ends_prove_themselves_in_each_step_of_a_rotation_and_from_one_to_the_ne
     ids=["hello", "refusal", "http", "zeros", "ones"],
 )
 @pytest.mark.parametrize("step", [1, 65536])
-def test_what_is_no_tls_is_told_from_peers_without_a_secret(dialled, said, why, answer, step):
+def test_what_is_no_tls_is_distinguished_from_peers_without_a_secret(
+    dialled, said, why, answer, step
+):
     end = End(SecretTrust("ann@10.0.0.1", keyring(1)), dialled=dialled)
     end.tls.start()
     assert end.take(said, step).hex() == answer
