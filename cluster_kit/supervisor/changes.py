@@ -136,7 +136,7 @@ def carry_out(
     """
     with loop.held():
         leaving = [loop.retire(name) for name in (*changes.removed, *changes.replaced)]
-        wait_until(bus, lambda: all(worker.finished for worker in leaving))
+        wait_until(bus, lambda: all(worker.retired for worker in leaving))
         for name in changes.removed:
             loop.forget(name)
             bus.remove(name)

@@ -117,7 +117,7 @@ class SupervisingLoop:
             self._wakeup.wake()
 
     def retire(self, name: str) -> WorkerSupervisor:
-        """Stop a topology for good; return its supervisor, which is ``finished`` once it has."""
+        """Stop a topology for good; return its supervisor, which is ``retired`` once it has."""
         worker = self.workers[name]
         self._submit(worker.retire)
         return worker
@@ -146,7 +146,7 @@ class SupervisingLoop:
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread's end; return whether it has ended."""
-        return self._started and self._thread.join(timeout_s)
+        return self._thread.join(timeout_s if self._started else 0.0)
 
     def _run(self) -> None:
         try:

@@ -76,6 +76,7 @@ class WorkerSupervisor:
     Attributes:
         proven: Whether any of its processes has proved to be a worker.
         served: Whether any of its workers has served.
+        retired: Whether it has ended after ``retire``, and forgotten its nodes.
         start_error: Why the last process could not be started, or could not serve.
     """
 
@@ -96,6 +97,7 @@ class WorkerSupervisor:
         self.name = config.name
         self.proven = False
         self.served = False
+        self.retired = False
         self.start_error: ClusterKitError | None = None
         self._config = config
         self._bus = bus
@@ -113,7 +115,7 @@ class WorkerSupervisor:
         self._calls = PendingCalls(config.name)
         self._process: WorkerProcess | None = None
         self._line: WorkerLine | None = None
-        self._is_retired = False
+        self._is_retiring = False
         self._start_is_sent = False  # to this process
         self._death: str | None = None  # why it ended, where its exit code does not say
 
@@ -185,7 +187,7 @@ class WorkerSupervisor:
 
     def retire(self) -> None:
         """Stop, and forget all nodes: the topology is no longer configured."""
-        self._is_retired = True
+        self._is_retiring = True
         self.stop()
 
     # -- what the supervising loop calls -----------------------------------------------------------
@@ -382,9 +384,10 @@ class WorkerSupervisor:
             self._finish()
 
     def _finish(self) -> None:
-        if self._is_retired:
+        if self._is_retiring and not self.retired:
             view = self._bus.views[self.name]
             self._bus.publish(*view.all_lost(Reason.SHUTDOWN, time.time()))
+            self.retired = True
         self._lifecycle.advance(Trigger.END, self._clock.now_s())
         self._bus.notify()
 
