@@ -80,7 +80,7 @@ def run(file: str, name: str | None, form: str, log_level: str, *, until_eof: bo
     error.
     """
     ending: Ending = SimpleQueue()
-    signal.signal(signal.SIGTERM, lambda *_: ending.put(None))
+    _leave_on_sigterm(ending)
     sighup = SighupHandler()
     see_modules_beside(file)
     from cluster_kit.supervisor.child import SpareWorker
@@ -139,6 +139,17 @@ def _leave_on_request(supervisor: Supervisor, ending: Ending, cause: Ending) -> 
     """Stop the supervisor, even while it is starting."""
     cause.put(ending.get())
     supervisor.stop()
+
+
+def _leave_on_sigterm(ending: Ending) -> None:
+    """Make SIGTERM request to leave; a second one is ignored."""
+
+    def leave(*_: object) -> None:
+        # not by a handler: Python drops handlers at its very end, and a late SIGTERM would kill it
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ending.put(None)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def _leave_on_interrupt(ending: Ending) -> None:

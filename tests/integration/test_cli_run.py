@@ -174,7 +174,8 @@ def test_repeated_sigterm_is_no_hurry(cluster):
     a = cluster.run("a")
     a.wait_for("ready")
     a.signal(signal.SIGTERM)
-    a.signal(signal.SIGTERM)
+    while a.process.poll() is None:  # until the very end of the interpreter
+        a.signal(signal.SIGTERM)
     assert a.wait() == 0
 
 
@@ -310,8 +311,8 @@ def test_second_process_of_a_name_is_reported_once_with_the_cure(cluster):
     second = cluster.run("a")
     second.wait_for("topology_event", kind="name_conflict")
     text = (
-        "name conflict: two live processes use the name 'a@127.0.0.1': give each process a name of "
-        "its own, by 'node' in its configuration or by 'cluster-kit run --name'"
+        "name conflict: two live processes use the name 'a@127.0.0.1': give each process a unique "
+        "name, by 'node' in its configuration or by 'cluster-kit run --name'"
     )
     second.until(lambda: [line for line in second.errors if line.endswith(text)], "the warning")
     second.signal(signal.SIGTERM)
