@@ -7,7 +7,15 @@ from membership_parts import LOCAL, Driver, FirstOnly, bare, boot, error, node
 from cluster_kit.abc import Failed, Found, Gone, Seen, Topology
 from cluster_kit.events import Reason
 from cluster_kit.membership.notifier import BURST, INTERVAL_S
-from cluster_kit.membership.reports import Draining, Inherited, LinkDown, LocalChanged, Stopping
+from cluster_kit.membership.reports import (
+    Draining,
+    Inherited,
+    LinkDown,
+    LocalChanged,
+    SourceFails,
+    SourceWorks,
+    Stopping,
+)
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -103,6 +111,17 @@ def test_failed_lookup_changes_nothing():
     cluster.observe(Failed(error("failed")))
     assert cluster.events() == []
     assert cluster.planned() == []
+
+
+def test_node_lapses_only_when_its_source_works_again():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.report(SourceFails("s"))
+    cluster.wait(100)
+    assert cluster.events() == ["found b@there"]
+    cluster.report(SourceWorks("s"))
+    cluster.wait(5)
+    assert cluster.events() == ["lost b@there silent"]
 
 
 def test_full_roster_says_so():
@@ -230,6 +249,15 @@ def test_node_that_stops_starts_nothing_but_reports_what_it_learns():
     cluster.report(Stopping(), LinkDown(B, Reason.CLOSED))
     assert cluster.planned() == []
     assert cluster.events() == ["down b@there closed"]
+
+
+def test_node_that_stops_withdraws_no_request():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.carry_out()
+    cluster.report(Stopping())
+    cluster.observe(Found([]))
+    assert cluster.planned() == []
 
 
 def test_wakes_for_whatever_comes_first():

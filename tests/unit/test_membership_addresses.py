@@ -45,6 +45,13 @@ def test_node_that_has_found_another_does_not_find_only_itself():
     assert not cluster.membership.finds_only_itself
 
 
+def test_node_that_has_found_itself_and_no_other_finds_only_itself():
+    cluster = Driver()
+    assert not cluster.membership.finds_only_itself
+    cluster.observe(Found([LOCAL]))
+    assert cluster.membership.finds_only_itself
+
+
 def test_address_that_led_back_to_us_is_dialled_no_more_when_no_source_vouches_for_it():
     cluster = Driver()
     cluster.observe(Found([bare()]))

@@ -4,7 +4,8 @@ from membership_parts import B_ADDRESS, Driver, bare, boot, error, node
 
 from cluster_kit.abc import Found, Gone, Leaving, Seen
 from cluster_kit.events import Reason
-from cluster_kit.membership.departures import BELATED_S, MAX_ENDED
+from cluster_kit.membership.departures import BELATED_S, MAX_ENDED, Departures
+from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.reconciler import FINAL_RETRY_S
 from cluster_kit.membership.reports import ConnectFailed, LinkLeaving, LinkUpdated
 from cluster_kit.membership.sources import EXCHANGE
@@ -125,6 +126,14 @@ def test_leaving_ends_when_a_source_without_boots_finds_the_node_again():
     assert cluster.membership.leaving == frozenset()
     cluster.wait(10)
     assert cluster.planned() == ["connect b@there"]
+
+
+def test_leaving_ends_when_a_source_without_boots_loses_and_finds_a_linked_node():
+    cluster = leaving_without_a_boot()
+    cluster.observe(Found([]))
+    assert cluster.membership.leaving == {"b@there"}
+    cluster.observe(Found([node("b")]))
+    assert cluster.membership.leaving == frozenset()
 
 
 def test_leaving_ends_when_a_link_to_another_boot_takes_over():
@@ -345,6 +354,25 @@ def test_only_so_many_goodbyes_are_remembered():
     cluster.wait(BELATED_S)
     cluster.plan()
     assert cluster.wake_at_s is None
+
+
+def test_each_goodbye_of_a_peer_counts_for_its_own_time():
+    departures = Departures(Peers())
+    for number, now_s in (1, 0.0), (2, 1.0):
+        departures.note_goodbye(B.key, boot(number), now_s, is_proven=False)
+    departures.forget_goodbyes(BELATED_S)
+    assert not departures.has_ended(B)
+    assert departures.has_ended(node("b", 2))
+    departures.forget_goodbyes(BELATED_S + 1)
+    assert not departures.has_ended(node("b", 2))
+
+
+def test_goodbye_that_has_not_been_repeated_for_longest_is_forgotten_first():
+    departures = Departures(Peers())
+    for number in [*range(1, MAX_ENDED + 1), 1, MAX_ENDED + 1]:
+        departures.note_goodbye(B.key, boot(number), 0.0, is_proven=False)
+    assert departures.has_ended(B)
+    assert not departures.has_ended(node("b", 2))
 
 
 def test_newer_boot_known_before_the_goodbye_is_dialled_at_once():

@@ -1,11 +1,11 @@
 """Links that come and go, and what is known of the peers at their other ends."""
 
 import pytest
-from membership_parts import Driver, boot, error, node
+from membership_parts import Driver, bare, boot, error, node
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
-from cluster_kit.membership.reconciler import Connect
+from cluster_kit.membership.reconciler import LIVELY_S, Connect
 from cluster_kit.membership.reports import Connected, ConnectFailed, LinkUpdated
 from cluster_kit.membership.sources import EXCHANGE
 
@@ -69,6 +69,15 @@ def test_failed_dials_are_counted_until_the_link_is_up():
     assert (why.reason, why.tries) == (None, 0)
 
 
+def test_node_to_which_no_dial_has_failed_is_unlinked_but_not_failing():
+    cluster = linked(Seen(node("c"), 60))
+    cluster.wait(10)
+    cluster.link_down(node("c"), Reason.CLOSED)
+    cluster.observe(Seen(B, 60))
+    assert [why.key for why in cluster.membership.unlinked(cluster.now_s)] == [B.key, "c@there"]
+    assert cluster.membership.failing(cluster.now_s) == []
+
+
 @pytest.mark.parametrize(("source", "is_lively"), [("gossip", True), (EXCHANGE, False)])
 def test_sighting_is_a_sign_of_life_but_hearsay_is_not(source, is_lively):
     cluster = Driver()
@@ -77,6 +86,18 @@ def test_sighting_is_a_sign_of_life_but_hearsay_is_not(source, is_lively):
     cluster.observe(Seen(B, 60), source)
     dials = cluster.membership._rules.peers[B.key].dials
     assert (dials.lively_until_s > cluster.now_s) is is_lively
+
+
+def test_sighting_of_an_address_is_a_sign_of_life_of_the_node_that_answers_there():
+    cluster = Driver()
+    cluster.observe(Seen(bare(), 600))
+    cluster.carry_out(B)
+    cluster.wait(100)
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.wait(10)
+    cluster.observe(Seen(bare(), 600))
+    dials = cluster.membership._rules.peers[B.key].dials
+    assert dials.lively_until_s == cluster.now_s + LIVELY_S
 
 
 def test_link_reported_up_twice_is_up_once():
@@ -296,6 +317,21 @@ def test_another_run_that_is_found_while_the_link_is_up_is_shown_as_found():
     cluster.observe(Seen(node("b", 2), 5))
     assert cluster.membership.known == (node("b", 2),)
     assert cluster.membership.up == (node("b", 1),)
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        (node("b"), node("b", zone="a")),
+        (node("b", address="10.0.0.9:1"), node("b", address="10.0.0.9:1")),
+    ],
+    ids=["same run", "another run"],
+)
+def test_link_completes_the_node_that_is_found_unless_that_is_another_run(found, shown):
+    cluster = Driver(introduces=False)
+    cluster.link_up(node("b", zone="a"))
+    cluster.observe(Found([found]))
+    assert cluster.membership.known == (shown,)
 
 
 def test_metadata_that_discovery_clears_is_cleared_where_it_is_all_there_is():

@@ -4,7 +4,8 @@ from membership_parts import Driver, FirstOnly, boot, error, node
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
-from cluster_kit.membership.reports import ConnectFailed, Disconnected
+from cluster_kit.membership.reconciler import Connect
+from cluster_kit.membership.reports import Connected, ConnectFailed, Disconnected
 
 B, C = node("b", 1), node("c", 1)
 
@@ -185,6 +186,41 @@ def test_lost_peer_is_redialled_at_its_last_address():
     cluster.wait(10)
     cluster.link_down(moved, Reason.CLOSED)
     assert [command.node for command in cluster.plan()] == [moved]
+
+
+def test_known_peer_without_an_address_is_redialled_where_it_was_linked():
+    cluster = Driver()
+    cluster.observe(Seen(node("b", 1, address=None), 600))
+    cluster.link_up(B)
+    cluster.carry_out()
+    cluster.wait(100)
+    cluster.link_down(B, Reason.CLOSED)
+    assert cluster.plan() == [Connect(B)]
+
+
+def test_second_dial_to_a_known_peer_goes_where_it_was_linked():
+    cluster = Driver()
+    moved = B.evolve(address="10.5.5.5:1")
+    cluster.observe(Seen(B, 600))
+    cluster.plan()
+    cluster.link_up(moved)
+    cluster.report(Connected(B, moved))
+    cluster.wait(100)
+    cluster.link_down(moved, Reason.CLOSED)
+    assert cluster.plan() == [Connect(B)]
+    cluster.report(ConnectFailed(B, error("refused"), 0.5))
+    cluster.wait(5)
+    assert cluster.plan() == [Connect(moved)]
+
+
+def test_missed_peer_is_vouched_for_but_one_that_only_dialled_us_is_not():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.link_up(C)
+    cluster.wait(10)
+    assert cluster.membership.vouches_for(B)
+    assert not cluster.membership.vouches_for(C)
 
 
 def test_topology_decides_about_remembered_peers_too():

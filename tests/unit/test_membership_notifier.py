@@ -123,10 +123,11 @@ def test_link_that_breaks_while_events_are_held_back_is_reported():
     assert clock.events()[-1] == "up b@there"
     clock.show(B, None, Reason.SILENT)
     clock.show(node("b", 2), node("b", 2))
+    clock.show(*2 * [node("b", 2, zone="a")])
     assert clock.events() == []
     clock.wait(INTERVAL_S)
     assert clock.events() == ["down b@there silent", "up b@there"]
-    assert clock.up == {"b@there": node("b", 2)}
+    assert clock.up == {"b@there": node("b", 2, zone="a")}
 
 
 def test_reason_of_a_loss_that_is_held_back_is_that_of_the_loss():
