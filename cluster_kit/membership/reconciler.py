@@ -157,7 +157,7 @@ class Reconciler:
         reached.requested = node
         for peer in [reached] if reached is dialled else [reached, dialled]:
             if peer.up:
-                peer.settled = peer.settled or not peer.outdated
+                peer.settled = not peer.outdated
                 self._requeue(peer, now_s)
             else:
                 self._back_off(peer, now_s, jitter=1.0)

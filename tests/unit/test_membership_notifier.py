@@ -232,3 +232,12 @@ def test_nothing_is_kept_of_nodes_that_are_gone():
     clock.peers.sweep(clock.now_s)
     assert len(clock.peers) < 100
     assert not any(peer.held for peer in clock.peers.values())
+
+
+def test_record_of_a_node_that_is_gone_is_kept_until_its_events_are_paid_for():
+    clock = Clock()
+    clock.show(B)
+    clock.show(None)
+    paid_s = clock.now_s + 2 * INTERVAL_S
+    assert not clock.peers[B.key].is_idle(paid_s - 0.01)
+    assert clock.peers[B.key].is_idle(paid_s)
