@@ -15,11 +15,6 @@ MAX_FUNCTION_LINES = 40
 MAX_POSITIONAL = 5
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "core", "misc"}
 
-# Split these by subject; add none.
-LONG_TESTS = {
-    "tests/unit/test_membership.py",
-}
-
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 each_module = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -48,13 +43,9 @@ def test_module_is_small(path):
     assert len(path.read_text().splitlines()) <= MAX_MODULE_LINES
 
 
-def test_modules_of_tests_are_small_but_for_those_that_once_were_not():
-    long = {
-        str(path.relative_to(ROOT))
-        for path in TESTS
-        if len(path.read_text().splitlines()) > MAX_TEST_LINES
-    }
-    assert long == LONG_TESTS
+def test_modules_of_tests_are_small():
+    long = [path for path in TESTS if len(path.read_text().splitlines()) > MAX_TEST_LINES]
+    assert long == []
 
 
 @each_module

@@ -57,19 +57,16 @@ class SourceClaims:
     def renew(self, key: str, term_s: float, now_s: float) -> bool:
         """Begin a new term of a claim that still holds; return False if it needs ``put``."""
         claim = self.get(key)
-        if claim is None or term_s == inf or not self.holds(key, now_s):
+        if claim is None or not self.holds(key, now_s):
             return False
         self._begin_term(key, claim, term_s, self._clock_s(now_s))
         return True
 
-    def withdraw(self, key: str) -> bool:
-        """Remove the claim for ``key``; return whether there was one."""
-        if key not in self._keys:
-            return False
+    def withdraw(self, key: str) -> None:
+        """Remove the claim for ``key``."""
         del self._keys[key]
         del self._peers[key].claims[self._source]
         self._ends_s.discard(key)
-        return True
 
     def holds(self, key: str, now_s: float) -> bool:
         """Whether there is a claim for ``key`` whose term has not ended."""

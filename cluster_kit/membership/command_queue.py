@@ -46,8 +46,6 @@ class CommandQueue:
             peer = self._peers[key]
             peer.waiting_since_s = now_s
             self._waiting[peer] = None
-        if not self._waiting:
-            return []
         started = list(islice(self._waiting, max(0, self._width - len(self._in_flight))))
         for peer in started:
             self._stop_waiting(peer)
@@ -76,8 +74,6 @@ class CommandQueue:
         These are the dismissed ones and, for each command that waits for room, the oldest one that
         has had its time.
         """
-        if not (self._waiting or self._dismissed):
-            return []
         oldest = islice(self._staying(), max(0, self._shortage))
         slow = [peer for peer in oldest if self._evictable_at_s(peer) <= now_s]
         evicted, self._dismissed = [*self._dismissed, *slow], {}

@@ -56,10 +56,10 @@ class Deadlines:
             at_s = self.at_s(key)
             if at_s == queued_s:
                 return at_s
-            if at_s is not None and at_s > queued_s:
-                heapreplace(self._heap, (at_s, key))
-            else:
+            if at_s is None:
                 heappop(self._heap)
+            else:
+                heapreplace(self._heap, (at_s, key))
         return None
 
     def pop_due(self, now_s: float, limit: int | None = None) -> list[str]:

@@ -76,9 +76,8 @@ class Departures:
 
     def has_ended(self, node: Node) -> bool:
         """Whether this run of ``node`` has said goodbye, and that still counts."""
-        if not self._ended or node.boot_id is None:  # as nearly always
-            return False
-        return (node.key, node.boot_id) in self._ended
+        # nearly always, none has
+        return bool(self._ended) and (node.key, node.boot_id) in self._ended
 
     def forget_goodbyes(self, now_s: float) -> None:
         """Forget the goodbyes that no longer count."""

@@ -63,7 +63,7 @@ def views(
         keeps_links: False if being known is all there is to a link.
     """
     if known is None or met is None or known == met:  # as nearly always, and making a node is dear
-        return met or known, met or known
+        return met or known, met
     if up and introduces:
         node = linked = _completed(met, by=known, address=known.address or met.address)
     else:

@@ -168,7 +168,7 @@ def _is_outdated(peer: Peer, status: PeerStatus) -> bool:
     one update follows then.
     """
     shown = status.shown
-    if shown is None or status.known not in (None, shown):
+    if status.known not in (None, shown):
         return False
     reported = peer.reported_known or shown, peer.reported_up or shown
     return reported != (shown, shown)  # by pairs, as these compare an object with itself at once

@@ -252,7 +252,7 @@ class PeerStatus:
         of, even if the link is up again, and the first reason of a loss is the true one.
         """
         broke = held.broke if self.up or held.up is None else self.broke
-        lost = held.lost if self.known is None and held.known is None else self.lost
+        lost = held.lost if held.known is None else self.lost
         return PeerStatus(self.known, self.up, lost, broke, self.leaving)
 
 

@@ -157,7 +157,7 @@ class Reconciler:
         reached.requested = node
         for peer in [reached] if reached is dialled else [reached, dialled]:
             if peer.up:
-                peer.settled = peer.settled or not peer.outdated
+                peer.settled = not peer.outdated
                 self._requeue(peer, now_s)
             else:
                 self._back_off(peer, now_s, jitter=1.0)
@@ -222,7 +222,6 @@ class Reconciler:
         if dials := peer.dials:
             dials.failures = 0
             dials.until_s = min(dials.until_s, max(now_s, dials.since_s + FIRST_RETRY_S))
-            dials.unanswered = False
             dials.lively_until_s = now_s + LIVELY_S
             self._requeue(peer, now_s)
         if peer.command in (CommandKind.HOPEFUL, CommandKind.DOUBTFUL):

@@ -173,8 +173,8 @@ class Roster:
     def _start_relating(self) -> None:
         """Relate names and addresses, because there is an address without a name now."""
         self._has_bare = True
-        for key, peer in list(self._peers.items()):
-            if peer.claims and not is_bare(key):
+        for key in list(self._peers):
+            if not is_bare(key):
                 self._book.set_claimed(key, self._claimed_addresses(key))
 
     def _affected_by(self, claimed: str) -> set[str]:

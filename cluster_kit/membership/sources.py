@@ -151,9 +151,9 @@ class Sources:
     def _remove(self, ended: Iterable[tuple[str, str]]) -> Touched:
         touched: Touched = {}
         for key, source in ended:
-            if self._claims(source).withdraw(key):
-                touched[key] = False
-                self._size -= not self._peers[key].claims
+            self._claims(source).withdraw(key)
+            touched[key] = False
+            self._size -= not self._peers[key].claims
         return touched
 
     def _revoked(self, source: str, key: str, boot_id: BootId | None) -> list[tuple[str, str]]:

@@ -34,6 +34,7 @@ def test_they_are_a_sorted_dictionary(history):
                     del plain[key]
         assert deadlines.next_s() == min(plain.values(), default=None)
         assert {key for key in "abcdef" if key in deadlines} == plain.keys()
+        assert deadlines._count == len(plain)  # the bound of the heap depends on it
 
 
 @settings(deadline=None)

@@ -1,5 +1,6 @@
 """Nodes, errors and a driver for the tests of ``cluster_kit.membership``."""
 
+from cluster_kit.abc import Topology
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Connect
@@ -41,6 +42,16 @@ def shown(event):
     """Write an event as ``up b@there`` or ``down b@there closed``."""
     words = [type(event).__name__.removeprefix("Node").lower(), event.node.key]
     return " ".join([*words, event.reason] if hasattr(event, "reason") else words)
+
+
+class FirstOnly(Topology):
+    """Links to the first other node by name, known or not."""
+
+    def select(self, local, known):
+        return frozenset(sorted(known, key=lambda node: node.key)[:1]) | {
+            Node("stranger@there"),
+            local,
+        }
 
 
 class Driver:

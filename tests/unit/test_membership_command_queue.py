@@ -67,6 +67,24 @@ def test_each_makes_way_for_one_and_only_once():
     assert commands.evict(100) == []
 
 
+def test_none_is_left_to_make_way_for_one_that_is_due_later():
+    commands = Commands("a", "b", width=1)
+    commands.start(0)
+    assert commands.evict(PATIENCE_S) == ["a"]
+    commands.queue("c", 10)
+    assert commands.next_s() is None
+
+
+def test_one_that_takes_the_place_of_another_makes_way_in_turn():
+    commands = Commands("a", "b", "c", width=1)
+    commands.start(0)
+    assert commands.evict(PATIENCE_S) == ["a"]
+    commands.end("a")
+    assert commands.start(PATIENCE_S) == ["b"]
+    assert commands.next_s() == 2 * PATIENCE_S
+    assert commands.evict(2 * PATIENCE_S) == ["b"]
+
+
 def test_next_time_is_when_one_that_is_due_later_may_need_room():
     commands = Commands("a", "b")
     commands.start(0)

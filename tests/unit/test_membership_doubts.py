@@ -6,7 +6,8 @@ from membership_parts import Driver, boot, node
 from cluster_kit.abc import Found, Gone, Leaving, Seen
 from cluster_kit.events import Reason
 from cluster_kit.membership.departures import BELATED_S, MAX_ENDED
-from cluster_kit.membership.doubts import HELD_S
+from cluster_kit.membership.doubts import HELD_S, Doubts
+from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.reports import LinkLeaving
 
 B = node("b", 1)
@@ -67,6 +68,14 @@ def test_word_that_a_peer_is_leaving_lapses_where_it_is_not_said_again(found):
 def test_word_of_a_link_that_its_peer_is_leaving_does_not_lapse(linked):
     linked.report(LinkLeaving(B))
     linked.observe(Leaving("b@there"))
+    linked.wait(TTL_S + 1)
+    linked.observe(Seen(B, TTL_S))
+    assert linked.membership.leaving == {"b@there"}
+
+
+def test_word_of_a_link_does_not_lapse_with_the_hearsay_that_it_confirms(linked):
+    linked.observe(Leaving("b@there"))
+    linked.report(LinkLeaving(B))
     linked.wait(TTL_S + 1)
     linked.observe(Seen(B, TTL_S))
     assert linked.membership.leaving == {"b@there"}
@@ -142,6 +151,7 @@ def test_peer_linked_and_not_known_is_wanted_no_more_than_before_because_it_is_s
     cluster = Driver()
     cluster.link_up(B)
     cluster.observe(Leaving("b@there"))
+    assert cluster.events() == ["up b@there", "leaving b@there"]
     assert cluster.planned() == []
 
 
@@ -153,6 +163,14 @@ def test_hearsay_that_a_later_run_is_leaving_parts_no_link(linked):
     linked.wait(60)
     linked.observe(Seen(node("b", 2), TTL_S))
     linked.observe(Leaving("b@there"))
+    assert linked.planned() == ["disconnect b@there"]
+
+
+def test_later_run_that_is_leaving_is_not_dialled_once_the_link_of_the_earlier_one_is_down(linked):
+    linked.observe(Seen(node("b", 2), TTL_S))
+    linked.observe(Leaving("b@there"))
+    linked.link_down(B, Reason.CLOSED)
+    linked.wait(TTL_S / 2)
     assert linked.planned() == ["disconnect b@there"]
 
 
@@ -180,6 +198,23 @@ def test_what_one_run_said_over_a_doubted_link_is_none_of_the_next_one():
     cluster.report(LinkLeaving(B))
     cluster.wait(BELATED_S)
     assert cluster.events() == ["up b@there"]
+
+
+def test_nothing_is_kept_of_a_doubted_link_that_is_down():
+    peers = Peers()
+    doubts = Doubts(peers)
+    doubts.doubt_link(B, 0.0)
+    doubts.mark_leaving(B)
+    doubts.drop_link(B)
+    assert peers[B.key].is_idle(0.0)
+
+
+def test_nothing_is_kept_of_goodbyes_that_have_been_counted():
+    peers = Peers()
+    doubts = Doubts(peers)
+    doubts.hold_goodbye(peers[B.key], "s", Gone(B.key, Reason.LEFT), 0.0)
+    assert doubts.pop_goodbyes(peers[B.key], 1.0)
+    assert peers[B.key].is_idle(1.0)
 
 
 def test_goodbyes_of_all_sources_count_once_the_link_is_down(linked):

@@ -1,8 +1,11 @@
+"""Links that come and go, and what is known of the peers at their other ends."""
+
 import pytest
-from membership_parts import Driver, boot, error, node
+from membership_parts import Driver, bare, boot, error, node
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
+from cluster_kit.membership.reconciler import LIVELY_S, Connect
 from cluster_kit.membership.reports import Connected, ConnectFailed, LinkUpdated
 from cluster_kit.membership.sources import EXCHANGE
 
@@ -66,6 +69,15 @@ def test_failed_dials_are_counted_until_the_link_is_up():
     assert (why.reason, why.tries) == (None, 0)
 
 
+def test_node_to_which_no_dial_has_failed_is_unlinked_but_not_failing():
+    cluster = linked(Seen(node("c"), 60))
+    cluster.wait(10)
+    cluster.link_down(node("c"), Reason.CLOSED)
+    cluster.observe(Seen(B, 60))
+    assert [why.key for why in cluster.membership.unlinked(cluster.now_s)] == [B.key, "c@there"]
+    assert cluster.membership.failing(cluster.now_s) == []
+
+
 @pytest.mark.parametrize(("source", "is_lively"), [("gossip", True), (EXCHANGE, False)])
 def test_sighting_is_a_sign_of_life_but_hearsay_is_not(source, is_lively):
     cluster = Driver()
@@ -74,6 +86,18 @@ def test_sighting_is_a_sign_of_life_but_hearsay_is_not(source, is_lively):
     cluster.observe(Seen(B, 60), source)
     dials = cluster.membership._rules.peers[B.key].dials
     assert (dials.lively_until_s > cluster.now_s) is is_lively
+
+
+def test_sighting_of_an_address_is_a_sign_of_life_of_the_node_that_answers_there():
+    cluster = Driver()
+    cluster.observe(Seen(bare(), 600))
+    cluster.carry_out(B)
+    cluster.wait(100)
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.wait(10)
+    cluster.observe(Seen(bare(), 600))
+    dials = cluster.membership._rules.peers[B.key].dials
+    assert dials.lively_until_s == cluster.now_s + LIVELY_S
 
 
 def test_link_reported_up_twice_is_up_once():
@@ -245,3 +269,91 @@ def test_another_address_that_leads_back_to_us_says_nothing_of_the_node():
     cluster.report(ConnectFailed(B.evolve(address="10.0.0.99:1"), error("self"), 0.0))
     assert cluster.membership.known == (B,)
     assert cluster.events() == []
+
+
+# -- links that say nothing about the peer ---------------------------------------------------------
+
+
+def test_change_that_discovery_shows_reaches_the_application_and_the_connector():
+    cluster = Driver(introduces=False)
+    cluster.observe(Seen(node("b", 1, zone="a"), 5))
+    cluster.carry_out()
+    cluster.quiet()
+    now = node("b", 1, zone="b")
+    cluster.observe(Seen(now, 5))
+    assert cluster.plan() == [Connect(now)]
+    cluster.report(LinkUpdated(now))
+    cluster.report(Connected(now, now))
+    assert cluster.events() == ["updated b@there"]
+    assert cluster.membership.up == (now,)
+    assert cluster.planned() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(node("b", 1), node("b", 2)), (node("b"), node("b", address="10.0.0.9:1"))],
+    ids=["boot", "address"],
+)
+def test_another_run_that_discovery_shows_replaces_the_link(before, after):
+    cluster = Driver(introduces=False)
+    cluster.observe(Found([before]))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.observe(Found([after]))
+    assert cluster.membership.up == (before,)
+    assert cluster.plan() == [Connect(after)]
+    cluster.link_down(before, Reason.REPLACED)
+    cluster.link_up(after)
+    cluster.report(Connected(after, after))
+    events = [event for event in cluster.events() if not event.startswith("updated")]
+    assert events == ["down b@there replaced", "up b@there"]
+    assert cluster.membership.up == cluster.membership.known == (after,)
+    assert cluster.planned() == []
+
+
+def test_another_run_that_is_found_while_the_link_is_up_is_shown_as_found():
+    cluster = Driver(introduces=False)
+    cluster.link_up(node("b", 1))
+    cluster.observe(Seen(node("b", 2), 5))
+    assert cluster.membership.known == (node("b", 2),)
+    assert cluster.membership.up == (node("b", 1),)
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        (node("b"), node("b", zone="a")),
+        (node("b", address="10.0.0.9:1"), node("b", address="10.0.0.9:1")),
+    ],
+    ids=["same run", "another run"],
+)
+def test_link_completes_the_node_that_is_found_unless_that_is_another_run(found, shown):
+    cluster = Driver(introduces=False)
+    cluster.link_up(node("b", zone="a"))
+    cluster.observe(Found([found]))
+    assert cluster.membership.known == (shown,)
+
+
+def test_metadata_that_discovery_clears_is_cleared_where_it_is_all_there_is():
+    cluster = Driver(introduces=False, keeps_links=False)
+    cluster.observe(Seen(node("b", 1, zone="a"), 5))
+    cluster.carry_out()
+    cluster.quiet()
+    now = node("b", 1)
+    cluster.observe(Seen(now, 5))
+    assert cluster.plan() == [Connect(now)]
+    cluster.report(LinkUpdated(now))
+    cluster.report(Connected(now, now))
+    assert cluster.events() == ["updated b@there"]
+    assert cluster.membership.up == cluster.membership.known == (now,)
+
+
+def test_change_during_the_connect_reaches_the_connector_after_it():
+    cluster = Driver(introduces=False)
+    cluster.observe(Seen(node("b", 1), 5))
+    [command] = cluster.plan()
+    cluster.link_up(command.node)
+    cluster.observe(Seen(node("b", 1, zone="a"), 5))
+    assert cluster.plan() == []
+    cluster.report(Connected(command.node, command.node))
+    assert cluster.plan() == [Connect(node("b", 1, zone="a"))]

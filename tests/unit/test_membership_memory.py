@@ -40,3 +40,13 @@ def test_memory_is_bounded():
     assert not third.remembered
     memory.lose(first, 30)
     assert memory.next_s() == 90
+
+
+def test_peer_that_comes_and_goes_takes_the_room_of_one():
+    memory, first, second = memory_of("b", "c", max_nodes=1)
+    for now_s in range(3):
+        memory.keep(first)
+        memory.lose(first, now_s)
+    memory.forget(first)
+    memory.keep(second)
+    assert second.remembered

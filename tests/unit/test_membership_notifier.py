@@ -123,10 +123,11 @@ def test_link_that_breaks_while_events_are_held_back_is_reported():
     assert clock.events()[-1] == "up b@there"
     clock.show(B, None, Reason.SILENT)
     clock.show(node("b", 2), node("b", 2))
+    clock.show(*2 * [node("b", 2, zone="a")])
     assert clock.events() == []
     clock.wait(INTERVAL_S)
     assert clock.events() == ["down b@there silent", "up b@there"]
-    assert clock.up == {"b@there": node("b", 2)}
+    assert clock.up == {"b@there": node("b", 2, zone="a")}
 
 
 def test_reason_of_a_loss_that_is_held_back_is_that_of_the_loss():
@@ -231,3 +232,12 @@ def test_nothing_is_kept_of_nodes_that_are_gone():
     clock.peers.sweep(clock.now_s)
     assert len(clock.peers) < 100
     assert not any(peer.held for peer in clock.peers.values())
+
+
+def test_record_of_a_node_that_is_gone_is_kept_until_its_events_are_paid_for():
+    clock = Clock()
+    clock.show(B)
+    clock.show(None)
+    paid_s = clock.now_s + 2 * INTERVAL_S
+    assert not clock.peers[B.key].is_idle(paid_s - 0.01)
+    assert clock.peers[B.key].is_idle(paid_s)

@@ -2,9 +2,10 @@
 
 from math import inf
 
+import pytest
 from membership_parts import Driver, boot
 
-from cluster_kit.abc import Found, Gone, Seen
+from cluster_kit.abc import Found, Gone, Seen, Topology
 from cluster_kit.events import Reason
 from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.reconciler import Connect
@@ -131,3 +132,39 @@ def test_node_that_changes_all_the_time_changes_its_offer_at_a_steady_rate():
     assert peers["b@there"].offer.known.boot_id == boot(9)
     selection.tick(now_s + 2 * INTERVAL_S)
     assert peers["b@there"].offer.known.boot_id == boot(10)
+
+
+def test_change_that_waits_and_is_taken_back_needs_no_wake_up():
+    peers, now_s = Peers(), 100.0
+    selection = Selection(peers, FullMeshTopology())
+    runs = [Node("b@there", boot_id=boot(run)) for run in range(BURST + 2)]
+    for run in runs:
+        selection.offer(peers["b@there"], now_s, known=run, missed=None)
+    selection.update(Node("me@here"), now_s)
+    assert selection.next_s() == now_s + INTERVAL_S
+    selection.offer(peers["b@there"], now_s, known=runs[BURST], missed=None)
+    assert selection.next_s() is None
+
+
+class AllIf(Topology):
+    """Selects all of so many nodes, and only the first one otherwise."""
+
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+    def select(self, local, known):
+        if len(known) in self.sizes:
+            return known
+        return frozenset([min(known, key=lambda node: node.key)])
+
+
+@pytest.mark.parametrize(("sizes", "wanted"), [((2,), "bd"), ((3,), "bc"), ((2, 3), "bcd")])
+def test_known_peers_are_selected_among_themselves_and_missed_ones_among_all(sizes, wanted):
+    peers = Peers()
+    selection = Selection(peers, AllIf(*sizes))
+    b, c, d = (Node(f"{name}@there") for name in "bcd")
+    for known in (b, d):
+        selection.offer(peers[known.key], 100.0, known=known, missed=None)
+    selection.offer(peers[c.key], 100.0, known=None, missed=c)
+    changed = selection.update(Node("me@here"), 100.0)
+    assert [peer.key for peer in changed] == [f"{name}@there" for name in wanted]

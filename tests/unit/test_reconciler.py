@@ -4,7 +4,7 @@ import pytest
 from membership_parts import error, node
 
 from cluster_kit.errors import ConnectError, ConnectReason
-from cluster_kit.membership.peer import NO_OFFER, Offer, Peers
+from cluster_kit.membership.peer import NO_OFFER, CommandKind, Offer, Peers
 from cluster_kit.membership.reconciler import (
     CROSSED_RETRY_S,
     FINAL_RETRY_S,
@@ -191,6 +191,14 @@ def test_draining_node_dials_no_more_but_still_disconnects():
     assert reconciler.plan(LONG_S) == [Disconnect(B)]
 
 
+def test_dial_in_flight_when_draining_begins_may_end():
+    reconciler = wanting(B)
+    reconciler.plan(0)
+    reconciler.drain()
+    reconciler.connected(peer_of(reconciler, B), B, 0)
+    assert reconciler.plan(LONG_S) == []
+
+
 # -- patience --------------------------------------------------------------------------------------
 
 
@@ -294,6 +302,7 @@ def test_success_without_a_link_is_not_repeated_at_once():
     reconciler.plan(0)
     reconciler.connected(peer_of(reconciler, B), B, 0)
     assert reconciler.plan(0) == []
+    assert peer_of(reconciler, B).command is CommandKind.HOPEFUL  # it did answer
     assert reconciler.plan(FIRST_RETRY_S) == [Connect(B)]
 
 

@@ -154,6 +154,13 @@ def test_sources_that_agree_complete_each_other():
     assert known.known["b@there"] == node("b", 2, zone="a")
 
 
+def test_metadata_comes_from_the_source_that_knows_most():
+    known = roster()
+    known.observe("dns", Found([node("b", address=None, zone="a")]), 0)
+    known.observe("mdns", Seen(node("b", zone="b"), 5), 0)
+    assert known.known["b@there"] == node("b", zone="b")
+
+
 # -- sources that fail -----------------------------------------------------------------------------
 
 
@@ -294,6 +301,13 @@ def test_full_roster_ignores_the_new_and_refreshes_the_old():
     assert found(known.observe("gossip", Seen(D, 5), 6)) == {"d@there"}
 
 
+def test_full_roster_follows_the_changes_of_known_nodes():
+    known = roster(max_nodes=1)
+    known.observe("gossip", Seen(B, 5), 0)
+    assert found(known.observe("gossip", Seen(node("b", zone="a"), 5), 1)) == {"b@there"}
+    assert not known.sources.overflowing_source
+
+
 def test_answer_that_is_too_large_is_cut_at_the_same_place_each_time():
     known = roster(max_nodes=2)
     known.observe("dns", Found([D, C, B]), 0)
@@ -321,6 +335,18 @@ def test_we_never_enter_by_name_or_address():
     assert not known.sources.overflowing_source
 
 
+def test_own_node_in_an_answer_does_not_hide_those_after_it():
+    known = roster()
+    known.disown(LOCAL.name, LOCAL.address)
+    assert found(known.observe("dns", Found([LOCAL, node("z")]), 0)) == {"z@there"}
+
+
+def test_addresses_without_names_are_not_ours_if_we_have_no_address():
+    known = roster()
+    known.disown(LOCAL.name, None)
+    assert found(known.observe("dns", Found([bare()]), 0)) == {B_ADDRESS}
+
+
 def test_what_we_listen_on_is_ours_for_good():
     known = roster(prune=False)
     known.observe("dns", Found([bare()]), 0)
@@ -338,7 +364,9 @@ def test_node_that_led_back_to_us_is_set_aside_until_a_link_proves_otherwise(pru
     assert known.observe("dns", Found([bare()]), 1) == []
     assert known.known == {}
     assert mirrors(known) == {B_ADDRESS: bare()}
-    assert found(known.release(B_ADDRESS)) == {B_ADDRESS}
+    released = known.release(B_ADDRESS)
+    assert found(released) == {B_ADDRESS}
+    assert fresh(released) == []
     assert mirrors(known) == {}
     assert known.release(B_ADDRESS) == []
 
@@ -359,6 +387,13 @@ def test_node_set_aside_is_kept_as_sources_describe_it_now():
     moved = B.evolve(address="10.1.1.1:1")
     assert fresh(known.observe("gossip", Seen(moved, 5), 1)) == []
     assert mirrors(known) == {B.key: moved}
+
+
+def test_node_set_aside_does_not_change_when_another_source_agrees():
+    known = roster()
+    known.observe("dns", Found([B]), 0)
+    known.set_aside(B)
+    assert known.observe("mdns", Found([B]), 1) == []
 
 
 def test_hearsay_gives_no_address_a_name():

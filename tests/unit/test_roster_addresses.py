@@ -1,10 +1,11 @@
 """Nodes of which only the address is known, and other addresses at which a node may be."""
 
 from membership_parts import B_ADDRESS, bare, boot, node
-from roster_parts import B, C, found, fresh, lost, roster
+from roster_parts import B, C, D, found, fresh, lost, roster
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
+from cluster_kit.membership.sources import EXCHANGE
 
 # -- nodes of which only the address is known ------------------------------------------------------
 
@@ -29,6 +30,7 @@ def test_address_vouches_for_the_name_that_a_link_has_proved():
     known.observe("dns", Found([bare()]), 0)
     changes = known.meet(node("b", 1, address="192.168.0.2:1"), B_ADDRESS)
     assert lost(changes) == {B_ADDRESS: Reason.REPLACED}
+    assert fresh(changes) == []
     assert known.known == {"b@there": B}
     assert lost(known.observe("dns", Found([]), 1)) == {"b@there": Reason.GONE}
 
@@ -56,6 +58,46 @@ def test_address_seen_alive_is_evidence_of_the_name():
     known.observe("dns", Found([bare()]), 0)
     known.meet(B, B_ADDRESS)
     assert fresh(known.observe("mdns", Seen(bare(), 5), 1)) == ["b@there"]
+
+
+def test_address_that_two_names_claim_counts_for_the_first_of_them():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.observe("gossip", Seen(B, 5), 0)
+    known.observe("gossip", Seen(C.evolve(address=B_ADDRESS), 5), 0)
+    assert known.is_listed(B.key)
+    assert not known.is_listed(C.key)
+
+
+def test_address_that_two_names_claim_is_that_of_the_second_when_the_first_is_gone():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.observe("gossip", Seen(B, 5), 0)
+    known.observe("gossip", Seen(C.evolve(address=B_ADDRESS), 5), 0)
+    known.observe("gossip", Gone(B.key), 1)
+    assert known.known.keys() == {C.key}
+    assert known.is_listed(C.key)
+
+
+def test_proof_that_is_repeated_changes_nothing():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.meet(B, B_ADDRESS)
+    assert known.meet(B, B_ADDRESS) == []
+
+
+def test_link_to_an_address_that_no_source_gives_proves_nothing():
+    known = roster()
+    known.meet(B, B_ADDRESS)
+    assert found(known.observe("dns", Found([bare()]), 0)) == {B_ADDRESS}
+
+
+def test_sources_vouch_for_names_and_addresses_but_hearsay_does_not():
+    known = roster()
+    known.observe("gossip", Seen(B, 5), 0)
+    known.observe("dns", Found([bare(C.address)]), 0)
+    known.observe(EXCHANGE, Seen(D, 5), 0)
+    assert [known.vouches_for(each) for each in (B, C, D)] == [True, True, False]
 
 
 def test_nothing_is_kept_of_an_address_that_is_gone():
