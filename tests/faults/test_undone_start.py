@@ -105,6 +105,24 @@ def test_thread_that_cannot_be_started_is_undone(monkeypatch, number, begun):
         starting.stop()
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["refused", "interrupted"])
+def test_start_without_a_thread_for_a_subscriber_is_undone(monkeypatch, begun):
+    start = threading.Thread.start
+
+    def limited(thread):
+        if begun or thread.name != "cluster-kit-topic":
+            start(thread)
+        if thread.name == "cluster-kit-topic":
+            raise KeyboardInterrupt if begun else RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    starting = Supervisor(TWO)
+    starting.topic("prices", topology="one").subscribe(print)
+    with pytest.raises((KeyboardInterrupt, ClusterKitError)):
+        starting.start()
+    assert starting._loop.join(0)
+
+
 @pytest.mark.parametrize("step", ["socketpair", "Popen"])
 def test_worker_that_cannot_be_had_undoes_the_other(monkeypatch, step):
     owner = {"socketpair": child.socket, "Popen": child.subprocess}[step]

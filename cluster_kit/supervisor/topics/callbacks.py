@@ -35,7 +35,11 @@ class CallbackReader:
     def start(self) -> None:
         """Start the thread; raises ``RuntimeError`` if the system has none."""
         self._thread = CancellableThread(self._run, "cluster-kit-topic")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._thread.undo_start()  # else ``join`` would wait for it
+            raise
 
     @property
     def ended(self) -> bool:
