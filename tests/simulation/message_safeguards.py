@@ -40,7 +40,7 @@ def repeat_messages(records):
 
 
 def take_whatever_comes(self, link, said):
-    stream = self._stream(link, said.stream)
+    stream = self._opened_peer(link).incoming.stream(said.stream)
     if stream is not None:
         if said.number > stream.last + 1:
             self._record_loss(link, stream, said.number - 1)

@@ -179,7 +179,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="a peer is leaving only as long as that is announced",
-        off={"membership.departures:Departures.lapse": always([])},
+        off={"membership.departures:Departures.drop_hearsay": always([])},
         family=Family(make=families.partition_after_forgery, topology=FORGED_LEAVING),
         finds=Law.AGREEMENT,
     ),
