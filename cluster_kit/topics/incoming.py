@@ -72,8 +72,7 @@ class LocalTopics:
         """Begin, change or end listening; return the topic whose streams have ended, if any."""
         local_topic = self.by_name.get(topic)
         if local_topic is not None:
-            had_window = local_topic.interest.messages > 0
-            if interest is not None and (interest.messages > 0 or not had_window):
+            if interest is not None and interest.messages > 0:
                 local_topic.interest = interest
                 local_topic.most = max(local_topic.most, interest.messages)
                 return None

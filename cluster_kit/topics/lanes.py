@@ -142,7 +142,7 @@ class Lanes:
         It needs no room, as two adjacent ones become one.
         """
         if lane.items and type(lane.items[-1][0]) is wire.Missed:
-            lane.items[-1] = (missed, lane.items[-1][1])
+            lane.items[-1] = (missed, wire.RECORD_BYTES)
         else:
             self.put(lane, missed, wire.RECORD_BYTES)
 

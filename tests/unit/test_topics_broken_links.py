@@ -225,6 +225,23 @@ def test_room_is_granted_again_on_the_next_link():
     assert pair.ann.messenger.publish("t", b"2") == 1
 
 
+def test_after_a_long_absence_there_is_room_once_everything_is_read():
+    pair = narrow(messages=3)
+    for _ in range(3):
+        pair.ann.messenger.publish("t", b"")
+    pair.pump()
+    arrived = pair.bob.told()
+    pair.cut()
+    pair.ann.messenger.tick(DOUBT_S)
+    pair.read(arrived[:2])
+    pair.connect()
+    pair.pump()
+    assert pair.ann.messenger.publish("t", b"") == 0
+    pair.read(arrived[2:])
+    pair.pump()
+    assert pair.ann.messenger.publish("t", b"") == 1
+
+
 def test_what_is_read_after_its_link_is_reported_on_the_next_one():
     pair = narrow(messages=1)
     pair.ann.messenger.publish("t", b"1")

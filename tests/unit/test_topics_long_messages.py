@@ -81,6 +81,17 @@ def test_what_goes_in_parts_arrives_as_it_was(size: int) -> None:
     assert arrived.data == data[:size]
 
 
+@pytest.mark.parametrize("size", [64_952, 64_961])
+def test_a_message_about_as_long_as_a_payload_takes_at_most_two(size: int) -> None:
+    ann, bob = linked()
+    exchange(ann, bob)
+    ann.publish("long", b"x" * size)
+    payloads = [payload for _ in range(2) if (payload := ann.next_payload(1)) is not None]
+    [arrived] = [each for payload in payloads for each in bob.receive(1, payload)]
+    assert isinstance(arrived, Arrived)
+    assert arrived.data == b"x" * size
+
+
 @pytest.mark.parametrize(
     "held", [b"x" * (2 << 20), "x" * (2 << 20), {"a": [b"\xde\x01" * (1 << 20), 1]}]
 )

@@ -119,6 +119,24 @@ def test_who_asks_more_than_may_be_open_finds_the_other_end_busy(pair):
     assert "busy" in declined.reason
 
 
+def test_who_has_too_many_answers_waiting_for_the_link_is_busy(pair):
+    questions = [wire.Asked(number, "t", 0, b"") for number in range(MAX_OPEN)]
+    for each in pair.bob.hear(wire.Opening(b"\1" * 16, 0), *questions):
+        pair.bob.messenger.reply(each.question, b"")
+    assert pair.bob.hear(wire.Asked(MAX_OPEN, "t", 0, b"")) == []
+    assert "busy" in pair.bob.records()[-1].reason
+    assert len(pair.bob.hear(wire.Asked(MAX_OPEN + 1, "t", 0, b""))) == 1
+
+
+def test_a_question_longer_than_the_limit_is_declined(pair):
+    ask(pair, 7, b"x" * 11)
+    pair.bob.messenger.max_message_bytes = 10
+    assert asked(pair) == []
+    [failed] = pair.ann.told()
+    assert type(failed.error) is NotSentError
+    assert "at most 10 bytes" in str(failed.error)
+
+
 def test_withdrawn_while_it_waits_it_was_not_asked(pair):
     for ticket in range(MAX_OPEN + 2):
         ask(pair, ticket)

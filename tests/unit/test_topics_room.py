@@ -121,6 +121,32 @@ def test_reading_is_reported_seldom_and_at_the_next_tick():
     assert not pair.bob.messenger.ready()
 
 
+def test_reading_is_reported_once():
+    pair = narrow()
+    pair.ann.messenger.publish("t", b"")
+    pair.pump()
+    pair.read(pair.bob.told())
+    assert pair.bob.records()[-1] == wire.Credit(1, 1)
+    pair.bob.messenger.tick(1.0)
+    assert not pair.bob.messenger.ready()
+    assert not pair.bob.messenger._local.owed_credit
+
+
+def test_no_credit_is_given_where_nothing_was_read():
+    pair = narrow()
+    pair.pump()
+    pair.bob.hear(wire.Missed(1, 0))
+    assert not pair.bob.messenger.ready()
+
+
+def test_adjacent_gaps_take_the_room_of_one():
+    pair = narrow()
+    pair.pump()
+    pair.bob.hear(wire.Data(1, 1, b""), *(wire.Missed(1, number) for number in range(2, 10)))
+    [arrived] = pair.bob.hear(wire.Data(1, 10, b""))
+    assert arrived.number == 10
+
+
 def test_reading_is_reported_in_time_however_wide_the_window_is(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 5000)
     pair = Pair(interest=LocalInterest(messages=10**9, bytes=10**9))

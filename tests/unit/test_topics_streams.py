@@ -153,6 +153,13 @@ def test_listeners_are_sorted_and_may_only_answer(pair):
     assert pair.ann.messenger.publish("t", b"") == 1
 
 
+def test_changes_of_interests_are_counted(pair):
+    before = pair.ann.messenger.changes
+    pair.bob.messenger.listen("u", WIDE)
+    pair.pump()
+    assert pair.ann.messenger.changes > before
+
+
 def test_a_message_longer_than_a_payload_comes_in_parts_with_others_in_between(pair):
     pair.bob.messenger.listen("small", WIDE)
     pair.pump()
@@ -213,6 +220,15 @@ def test_a_message_too_long_for_the_receiver_is_lost_by_itself():
     assert "at most 10" in str(failed.error)
     pair.pump()
     assert lost(pair.bob.told()) == [1]
+
+
+def test_adjacent_losses_are_announced_as_one():
+    pair = Pair(linked=False)
+    pair.bob.messenger.max_message_bytes = 10
+    pair.connect()
+    for size in (1, 11, 11):
+        pair.ann.messenger.publish("t", b"x" * size)
+    assert pair.ann.records()[1:] == [wire.Data(1, 1, b"x"), wire.Missed(1, 3)]
 
 
 @pytest.mark.parametrize("size", [11, 200_000])

@@ -266,3 +266,10 @@ def test_tags_of_fences_differ_where_their_texts_run_together():
     ]
     assert len({fence_tag(fence) for fence in fences}) == len(fences)
     assert fence_tag(FENCE) == hashlib.sha256(b"\0\x04shop\0\x03lan").digest()[:8]
+
+
+@pytest.mark.parametrize("missing_bytes", [0, 255, 256, 257])
+def test_padding_never_exceeds_the_size_that_is_wanted(missing_bytes):
+    bare = Envelope(host=None, port=7000)
+    size_bytes = len(envelope.encode(bare)) + missing_bytes
+    assert len(envelope.encode(bare.padded(size_bytes))) in (size_bytes - 1, size_bytes)
