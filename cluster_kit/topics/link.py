@@ -28,7 +28,7 @@ from cluster_kit.wire import topics as wire
 
 MAX_OUTSTANDING = 128 * 1024  # unread messages per peer, however wide its windows are
 
-_MOST_BEFORE_CLOSING_BYTES = MAX_PAYLOAD_BYTES - 8  # leaves room for ``Closing``
+_MOST_BEFORE_CLOSING_BYTES = MAX_PAYLOAD_BYTES - wire.ARRAY_BYTES - 8  # leaves room for ``Closing``
 
 
 class TopicLink:
@@ -385,7 +385,7 @@ class TopicLink:
         if not self.is_ready:
             return None
         records: list[wire.Record] = []
-        used = wire.ARRAY_BYTES + self.control.open(records)
+        used = self.control.open(records)
         used = self.control.fill(records, used)
         if not self.control.is_due:
             if self.lanes.can_send:

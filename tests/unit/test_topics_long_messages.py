@@ -4,10 +4,13 @@ arrives as it was.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from cluster_kit.node import BootId, Node
+from cluster_kit.payloads import MAX_PAYLOAD_BYTES
 from cluster_kit.topics import lanes
 from cluster_kit.topics.data import decode, encode
 from cluster_kit.topics.messenger import Messenger
@@ -81,7 +84,7 @@ def test_what_goes_in_parts_arrives_as_it_was(size: int) -> None:
     assert arrived.data == data[:size]
 
 
-@pytest.mark.parametrize("size", [64_952, 64_961])
+@pytest.mark.parametrize("size", [64_952, 64_953, 64_960, 64_961])
 def test_a_message_about_as_long_as_a_payload_takes_at_most_two(size: int) -> None:
     ann, bob = linked()
     exchange(ann, bob)
@@ -119,6 +122,33 @@ def carry(one: Messenger, other: Messenger) -> list[Outcome]:
         while (payload := other.next_payload(1)) is not None:
             one.receive(1, payload)
     return outcomes
+
+
+# a question's topic and numbers take up to 300 bytes more
+@pytest.mark.parametrize("size", range(MAX_PAYLOAD_BYTES - 350, MAX_PAYLOAD_BYTES + 10))
+def test_data_of_any_length_about_that_of_a_payload_arrives(size: int) -> None:
+    ann, bob = linked()
+    bob.listen("long", LocalInterest(messages=1000, bytes=LIMIT, answers=True))
+    exchange(ann, bob)
+    data = b"x" * size
+    ann.publish("long", data)
+    assert [each.data for each in within_few_payloads(ann, bob)] == [data]
+    ann.ask("bob@h", "long", data, 1, 60.0)
+    [asked] = within_few_payloads(ann, bob)
+    assert asked.data == data
+    bob.reply(asked.question, data)
+    assert [each.data for each in within_few_payloads(bob, ann)] == [data]
+
+
+def within_few_payloads(one: Messenger, other: Messenger) -> list[Any]:
+    """Bring a handful of payloads to the second; return the data that comes of them."""
+    outcomes: list[Outcome] = []
+    for _ in range(5):
+        if (payload := one.next_payload(1)) is not None:
+            outcomes += other.receive(1, payload)
+        if (payload := other.next_payload(1)) is not None:
+            one.receive(1, payload)
+    return [each for each in outcomes if hasattr(each, "data")]
 
 
 def test_a_long_question_is_passed_by_short_ones() -> None:
