@@ -31,7 +31,7 @@ NOT_DECODERS = {
     "connectors.tcp.connection:Connection.add_greeting": "pieces that frames have bounded",
     "connectors.tcp.hub:TcpHub.received": "hands on to Link.receive",
     "connectors.tcp.hub:TcpHub.send": "sends",
-    "connectors.tcp.session:Owner.received": "a contract",
+    "connectors.tcp.session:SessionHandler.received": "a contract",
     "connectors.tcp.session:Session.carry": "sends",
     "connectors.tcp.session:Session.received": "hands on to TcpHub.received",
     "connectors.tcp.session:Session.write": "sends",

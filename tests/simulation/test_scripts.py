@@ -202,7 +202,7 @@ def test_nodes_are_numbers_ranges_lists_or_all(written, nodes, read):
             "{at_s: 3, crash: 1, thaw: 2}",
             (
                 "3:23: steps[0].thaw: a step does one thing, and 'crash' is given too: make it a "
-                "step of its own"
+                "separate step"
             ),
         ),
     ],
