@@ -30,7 +30,7 @@ _NOTHING = "-"
     example="cluster-kit rotate --check secret.next && mv secret.next secret",
     exit_codes={
         0: "the step is safe; without --check, the secrets were shown",
-        1: "the step would cut off the listed nodes, or a supervisor is missing or mute",
+        1: "the step would cut off the listed nodes, or a supervisor is missing or does not answer",
         2: "FILE has faults",
         _UNSURE: "the step is safe for all linked nodes, but absent ones may be unable to return",
         INTERRUPTED: "interrupted",
