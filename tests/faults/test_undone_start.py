@@ -105,19 +105,30 @@ def test_thread_that_cannot_be_started_is_undone(monkeypatch, number, begun):
         starting.stop()
 
 
+async def stock(message):
+    return 7
+
+
+FUNCTIONS = {
+    "subscriber": ("cluster-kit-topic", lambda topic: topic.subscribe(print)),
+    "answering coroutine": ("cluster-kit-answers-loop", lambda topic: topic.answer(stock)),
+}
+
+
 @pytest.mark.parametrize("begun", [False, True], ids=["refused", "interrupted"])
-def test_start_without_a_thread_for_a_subscriber_is_undone(monkeypatch, begun):
+@pytest.mark.parametrize(("name", "register"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_start_without_a_thread_for_a_function_is_undone(monkeypatch, name, register, begun):
     start = threading.Thread.start
 
     def limited(thread):
-        if begun or thread.name != "cluster-kit-topic":
+        if begun or thread.name != name:
             start(thread)
-        if thread.name == "cluster-kit-topic":
+        if thread.name == name:
             raise KeyboardInterrupt if begun else RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", limited)
     starting = Supervisor(TWO)
-    starting.topic("prices", topology="one").subscribe(print)
+    register(starting.topic("prices", topology="one"))
     with pytest.raises((KeyboardInterrupt, ClusterKitError)):
         starting.start()
     assert starting._loop.join(0)

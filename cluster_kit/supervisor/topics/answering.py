@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster_kit.errors import described
 from cluster_kit.supervisor.application_calls import name_of
+from cluster_kit.supervisor.threads import CancellableThread
 from cluster_kit.supervisor.topics.items import Message
 from cluster_kit.topics.data import decode, encode
 from cluster_kit.topics.outcomes import QuestionArrived
@@ -203,34 +204,38 @@ class _OpenQuestion:
 
 
 class BackgroundLoop:
-    """An event loop in a separate thread, running from construction until ``close``."""
+    """An event loop in a separate thread, from ``start`` until ``close``.
+
+    Attributes:
+        loop: Accepts calls from construction on, and runs them in its thread.
+    """
 
     def __init__(self) -> None:
         import asyncio
 
+        self.loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
-        up: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(up)), name="cluster-kit-answers-loop", daemon=True
-        )
-        self._thread.start()
-        self.loop = up.get()
+        self._thread = CancellableThread(self._run, "cluster-kit-answers-loop")
 
-    async def _run(self, up: SimpleQueue[asyncio.AbstractEventLoop]) -> None:
+    def start(self) -> None:
+        """Start the thread; raises ``RuntimeError`` if the system refuses."""
+        self._thread.start()
+
+    def _run(self) -> None:
         import asyncio
 
-        up.put(asyncio.get_running_loop())
-        await self._over.wait()
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            runner.run(self._over.wait())
 
     def close(self) -> None:
-        """Cancel the loop's tasks, and end it."""
+        """Cancel the loop's tasks, and end it, even if it never ran. Idempotent."""
+        self._thread.undo_start(self.loop.close)
         with suppress(RuntimeError):  # it is closed already
             self.loop.call_soon_threadsafe(self._over.set)
 
     def join(self) -> None:
         """Wait until the thread has ended, up to a limit."""
-        if self._thread is not threading.current_thread():
-            self._thread.join(_JOIN_S)
+        self._thread.join(_JOIN_S)
 
 
 def is_async(function: Callable[..., Any]) -> bool:

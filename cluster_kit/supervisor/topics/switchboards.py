@@ -132,6 +132,12 @@ class Switchboards:
             from cluster_kit.supervisor.topics.answering import BackgroundLoop
 
             self._background = BackgroundLoop()
+            try:
+                self._background.start()
+            except RuntimeError:
+                self._background.close()
+                self._background = None
+                raise
 
     def _answering_loop(self) -> asyncio.AbstractEventLoop:
         if self.loop is not None:
