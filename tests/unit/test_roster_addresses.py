@@ -135,6 +135,13 @@ def test_name_given_in_place_of_its_address_is_the_same_node():
     assert known.known == {"b@there": B}
 
 
+def test_name_given_beside_another_address_is_the_node_at_its_own():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.observe("etcd", Found([B, bare(C.address)]), 1)
+    assert known.known.keys() == {"b@there", C.address}
+
+
 def test_address_that_moved_from_one_name_to_another_follows_the_link():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
