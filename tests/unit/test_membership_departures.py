@@ -338,6 +338,14 @@ def test_who_goes_on_after_a_forged_goodbye_is_found_again():
     assert cluster.events() == ["found b@there"]
 
 
+def test_node_without_a_boot_is_found_again_at_once_after_a_goodbye():
+    cluster = Driver()
+    cluster.observe(Seen(node("b"), 60))
+    cluster.observe(Gone(B.name, Reason.LEFT))
+    cluster.observe(Seen(node("b"), 60))
+    assert cluster.events() == ["found b@there", "lost b@there left", "found b@there"]
+
+
 def test_crash_is_no_goodbye():
     cluster = Driver()
     cluster.observe(Seen(B, 60))

@@ -204,6 +204,12 @@ def test_address_that_discovery_knows_stays_that_of_the_peer():
     assert cluster.membership.known == cluster.membership.up == (B,)
 
 
+def test_another_run_that_is_found_says_nothing_about_the_linked_one():
+    cluster = linked(Seen(B, 5))
+    cluster.observe(Seen(node("b", 2, zone="a"), 5))
+    assert cluster.membership.up == (B,)
+
+
 def test_update_of_one_who_is_not_linked_is_ignored():
     cluster = Driver()
     cluster.report(LinkUpdated(B))
