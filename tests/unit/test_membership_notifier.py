@@ -200,7 +200,7 @@ def test_departure_that_is_repeated_holds_back_no_event():
     clock = Clock()
     for _ in range(100):
         clock.show(B, B, leaving=True)
-    clock.events()
+    assert clock.events() == ["found b@there", "up b@there", "leaving b@there"]
     clock.show(None)
     assert clock.events() == ["down b@there closed", "lost b@there closed"]
 

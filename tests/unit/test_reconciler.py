@@ -226,6 +226,13 @@ def test_final_errors_count_for_the_wait_after_others():
     assert reconciler.next_s() == pytest.approx(LONG_S + 2 * FIRST_RETRY_S)
 
 
+@pytest.mark.parametrize("reason", ["refused", "name", "crossed"])
+def test_peer_that_answers_is_dialled_again_as_one_that_is_there(reason):
+    reconciler = wanting(B)
+    fail(reconciler, reason, now_s=0)
+    assert peer_of(reconciler, B).command is CommandKind.HOPEFUL
+
+
 @pytest.mark.parametrize("reason", ["refused", "name"])
 def test_every_other_dial_goes_elsewhere_in_turns_and_soon(reason):
     """Where the address may be forged, an answer by another node is as good as no answer."""
