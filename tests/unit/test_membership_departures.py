@@ -383,6 +383,13 @@ def test_goodbye_that_has_not_been_repeated_for_longest_is_forgotten_first():
     assert not departures.has_ended(node("b", 2))
 
 
+def test_nothing_is_kept_of_a_goodbye_that_is_forgotten_for_others():
+    departures = Departures(peers := Peers())
+    for number in range(MAX_ENDED + 1):
+        departures.note_goodbye(f"n{number}@there", boot(1), 0.0, is_proven=False)
+    assert peers["n0@there"].is_idle(0.0)
+
+
 def test_newer_boot_known_before_the_goodbye_is_dialled_at_once():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
