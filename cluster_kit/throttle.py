@@ -13,7 +13,7 @@ _MAX_KEYS = 256  # strangers must not be able to fill memory with keys
 @dataclass(slots=True)
 class _Passed:
     at_s: float
-    before: int = 0  # how often it was held back before it passed
+    before: int  # how often it was held back before it passed
     since: int = 0  # how often it has been held back since
 
 

@@ -102,13 +102,12 @@ class SourceClaims:
         lapsed = []
         for key in self._ends_s.pop_due(self._clock_s(now_s)):
             claim = self._peers[key].claims[self._source]
-            extended_end_s = self._interrupted_s + claim.term_s
-            if claim.extended or extended_end_s <= claim.made_s + claim.term_s:
+            if claim.extended or self._interrupted_s <= claim.made_s:
                 claim.lapsed = True
                 lapsed.append(key)
             else:
                 claim.extended = True
-                self._ends_s.set(key, extended_end_s)
+                self._ends_s.set(key, self._interrupted_s + claim.term_s)
         return lapsed
 
     def next_s(self) -> float | None:

@@ -42,13 +42,10 @@ class Departures:
         """Whether only discovery says that a peer is about to leave."""
         return peer.leaving is not None and peer.leaving.hearsay
 
-    def mark(self, peer: Peer, boot_id: BootId | None) -> bool:
-        """Mark a peer that has said itself that it is leaving; return whether that is new."""
-        if peer.leaving is not None and not peer.leaving.hearsay:
-            return False
+    def mark(self, peer: Peer, boot_id: BootId | None) -> None:
+        """Mark a peer that has said itself that it is leaving."""
         self._hearsay_until_s.discard(peer.key)
         peer.leaving = LeavingMark(boot_id, hearsay=False)
-        return True
 
     def mark_hearsay(self, peer: Peer, boot_id: BootId | None, until_s: float) -> bool:
         """Mark a peer that is leaving according to discovery; return whether that is new."""

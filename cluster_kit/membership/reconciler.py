@@ -92,8 +92,6 @@ class Reconciler:
 
     def drain(self) -> None:
         """Stop dialling; links that are up stay."""
-        if self.is_draining:
-            return
         self.is_draining = True
         for peer in self._peers.values():
             if peer.wanted:
@@ -209,7 +207,7 @@ class Reconciler:
 
     def alive(self, peer: Peer, now_s: float) -> None:
         """Record a sign of life of a peer."""
-        if peer.dials and not peer.up:
+        if peer.dials:
             peer.dials.lively_until_s = now_s + LIVELY_S
 
     def dial_soon(self, peer: Peer, now_s: float) -> None:

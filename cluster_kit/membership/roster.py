@@ -116,7 +116,7 @@ class Roster:
             if is_earlier_run(peer, claim.node):  # its clock was set back
                 claim.node = claim.node.evolve(boot_id=peer.boot_id)
                 touched.add(peer.name)
-        if dialled is not None and self._claims_for(dialled):
+        if dialled is not None:
             touched |= self._book.set_proven(dialled, peer.name)
         return self._update(dict.fromkeys(touched, False), Reason.REPLACED)
 

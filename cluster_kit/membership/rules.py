@@ -279,8 +279,9 @@ class Rules:
 
     def _link_leaving(self, node: Node, now_s: float) -> None:
         self.doubts.mark_leaving(node)
-        peer = self.peers[node.key]
-        if self._is_current(node) and self.departures.mark(peer, peer.last_boot_id):
+        if self._is_current(node):
+            peer = self.peers[node.key]
+            self.departures.mark(peer, peer.last_boot_id)
             self._review(peer, Reason.GONE, now_s)
 
     def _has_ended(self, node: Node) -> bool:

@@ -95,6 +95,14 @@ def test_selection_is_never_more_than_was_offered():
     assert cluster.planned() == ["connect b@there"]
 
 
+def test_nodes_that_are_gone_are_not_offered_for_selection():
+    cluster = Driver(FirstOnly())
+    cluster.observe(Found([B, C]))
+    cluster.carry_out()
+    cluster.observe(Found([C]))
+    assert cluster.planned() == ["disconnect b@there", "connect c@there"]
+
+
 def test_metadata_from_discovery_is_an_update():
     cluster = Driver()
     cluster.observe(Seen(B, 5))

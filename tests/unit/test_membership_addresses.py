@@ -45,6 +45,13 @@ def test_node_that_has_found_another_does_not_find_only_itself():
     assert not cluster.membership.finds_only_itself
 
 
+def test_node_that_another_has_found_does_not_find_only_itself():
+    cluster = Driver()
+    cluster.observe(Found([LOCAL]))
+    cluster.link_up(B)
+    assert not cluster.membership.finds_only_itself
+
+
 def test_node_that_has_found_itself_and_no_other_finds_only_itself():
     cluster = Driver()
     assert not cluster.membership.finds_only_itself

@@ -1,5 +1,7 @@
 from math import inf
 
+import pytest
+
 from cluster_kit.membership.command_queue import CommandQueue
 from cluster_kit.membership.peer import Peers
 
@@ -120,3 +122,11 @@ def test_dismissed_command_makes_way_though_none_waits():
     assert commands.evict(1) == ["a"]
     commands.dismiss("a", since_s=1)
     assert commands.evict(1) == []
+
+
+@pytest.mark.parametrize(("waiting", "evicted"), [("c", "a"), ("cd", "ab")])
+def test_dismissed_command_makes_way_for_one_of_those_that_wait(waiting, evicted):
+    commands = Commands("a", "b", *waiting)
+    commands.start(0)
+    commands.dismiss("a", since_s=0)
+    assert commands.evict(PATIENCE_S) == [*evicted]

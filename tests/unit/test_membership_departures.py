@@ -338,6 +338,14 @@ def test_who_goes_on_after_a_forged_goodbye_is_found_again():
     assert cluster.events() == ["found b@there"]
 
 
+def test_node_without_a_boot_is_found_again_at_once_after_a_goodbye():
+    cluster = Driver()
+    cluster.observe(Seen(node("b"), 60))
+    cluster.observe(Gone(B.name, Reason.LEFT))
+    cluster.observe(Seen(node("b"), 60))
+    assert cluster.events() == ["found b@there", "lost b@there left", "found b@there"]
+
+
 def test_crash_is_no_goodbye():
     cluster = Driver()
     cluster.observe(Seen(B, 60))
@@ -373,6 +381,13 @@ def test_goodbye_that_has_not_been_repeated_for_longest_is_forgotten_first():
         departures.note_goodbye(B.key, boot(number), 0.0, is_proven=False)
     assert departures.has_ended(B)
     assert not departures.has_ended(node("b", 2))
+
+
+def test_nothing_is_kept_of_a_goodbye_that_is_forgotten_for_others():
+    departures = Departures(peers := Peers())
+    for number in range(MAX_ENDED + 1):
+        departures.note_goodbye(f"n{number}@there", boot(1), 0.0, is_proven=False)
+    assert peers["n0@there"].is_idle(0.0)
 
 
 def test_newer_boot_known_before_the_goodbye_is_dialled_at_once():

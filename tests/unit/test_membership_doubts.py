@@ -5,7 +5,7 @@ from membership_parts import Driver, boot, node
 
 from cluster_kit.abc import Found, Gone, Leaving, Seen
 from cluster_kit.events import Reason
-from cluster_kit.membership.departures import BELATED_S, MAX_ENDED
+from cluster_kit.membership.departures import BELATED_S, LINGER_S, MAX_ENDED
 from cluster_kit.membership.doubts import HELD_S, Doubts
 from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.reports import LinkLeaving
@@ -60,6 +60,7 @@ def test_word_that_a_peer_is_leaving_lapses_where_it_is_not_said_again(found):
     found.wait(TTL_S - 1)
     found.observe(Seen(B, TTL_S))
     assert found.planned() == []
+    assert found.wake_at_s == pytest.approx(found.now_s + 1 + LINGER_S)
     found.wait(2)
     assert found.membership.leaving == frozenset()
     assert found.planned() == ["connect b@there"]
@@ -87,6 +88,15 @@ def test_leaving_holds_without_a_limit_where_a_source_vouches_without_one():
     cluster.observe(Leaving("b@there"))
     cluster.wait(1000)
     assert cluster.planned() == []
+    assert cluster.wake_at_s is None
+
+
+def test_word_that_a_run_is_leaving_does_not_lapse_with_that_of_an_earlier_run(found):
+    found.observe(Leaving("b@there"))
+    found.observe(Found([node("b", 2)]), source="dns")
+    found.observe(Leaving("b@there"), source="dns")
+    found.wait(TTL_S + 1)
+    assert found.membership.leaving == {"b@there"}
 
 
 def test_where_links_say_nothing_about_peers_hearsay_counts():

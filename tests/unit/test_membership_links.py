@@ -1,7 +1,7 @@
 """Links that come and go, and what is known of the peers at their other ends."""
 
 import pytest
-from membership_parts import Driver, bare, boot, error, node
+from membership_parts import Driver, FirstOnly, bare, boot, error, node
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
@@ -76,6 +76,20 @@ def test_node_to_which_no_dial_has_failed_is_unlinked_but_not_failing():
     cluster.observe(Seen(B, 60))
     assert [why.key for why in cluster.membership.unlinked(cluster.now_s)] == [B.key, "c@there"]
     assert cluster.membership.failing(cluster.now_s) == []
+
+
+def test_node_that_discovery_does_not_know_is_not_unlinked():
+    cluster = linked()
+    cluster.link_up(B)
+    cluster.link_down(B, Reason.CLOSED)
+    assert cluster.membership.unlinked(cluster.now_s) == []
+
+
+def test_dial_is_due_only_to_nodes_that_are_wanted():
+    cluster = Driver(FirstOnly())
+    cluster.observe(Found([B, node("c")]))
+    due = [(why.key, why.next_s) for why in cluster.membership.unlinked(cluster.now_s)]
+    assert due == [(B.key, 0.0), ("c@there", None)]
 
 
 @pytest.mark.parametrize(("source", "is_lively"), [("gossip", True), (EXCHANGE, False)])
@@ -188,6 +202,12 @@ def test_address_that_discovery_knows_stays_that_of_the_peer():
     cluster.observe(Found([node("b")]))
     cluster.link_up(node("b", 1, address="192.168.0.2:1"))
     assert cluster.membership.known == cluster.membership.up == (B,)
+
+
+def test_another_run_that_is_found_says_nothing_about_the_linked_one():
+    cluster = linked(Seen(B, 5))
+    cluster.observe(Seen(node("b", 2, zone="a"), 5))
+    assert cluster.membership.up == (B,)
 
 
 def test_update_of_one_who_is_not_linked_is_ignored():

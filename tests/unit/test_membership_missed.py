@@ -223,6 +223,18 @@ def test_missed_peer_is_vouched_for_but_one_that_only_dialled_us_is_not():
     assert not cluster.membership.vouches_for(C)
 
 
+def test_stranger_is_neither_missed_nor_vouched_for():
+    membership = Driver().membership
+    assert not membership.vouches_for(B)
+    assert not membership.is_missed(B.key)
+
+
+def test_node_that_a_source_knows_is_vouched_for_before_it_is_linked():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    assert cluster.membership.vouches_for(B)
+
+
 def test_topology_decides_about_remembered_peers_too():
     cluster = Driver(FirstOnly())
     cluster.observe(Seen(B, 5))

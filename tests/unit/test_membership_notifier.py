@@ -145,6 +145,17 @@ def test_reason_of_a_loss_that_is_held_back_is_that_of_the_loss():
     assert losses == ["lost b@there silent"]
 
 
+def test_reason_of_a_break_that_is_held_back_is_that_of_the_break():
+    clock = Clock()
+    clock.show(B)
+    clock.flap(BURST // 2 - 1)
+    clock.show(B, B)
+    clock.show(B, None, Reason.SILENT)
+    clock.show(None, None, Reason.GONE)
+    clock.wait(10 * INTERVAL_S)
+    assert clock.events()[-2:] == ["down b@there silent", "lost b@there gone"]
+
+
 def test_node_that_is_leaving_while_events_are_held_back_is_reported_after_them():
     clock = Clock()
     clock.flap(100)
@@ -175,6 +186,31 @@ def test_departure_is_reported_once_for_each_run():
         clock.show(run, leaving=True)
     departures = [event for event in clock.events() if event.startswith("leaving")]
     assert departures == ["leaving b@there", "leaving b@there"]
+
+
+def test_departure_is_not_reported_again_with_an_update():
+    clock = Clock()
+    clock.show(B, B, leaving=True)
+    clock.events()
+    clock.show(*2 * [node("b", 1, zone="a")], leaving=True)
+    assert clock.events() == ["updated b@there"]
+
+
+def test_departure_that_is_repeated_holds_back_no_event():
+    clock = Clock()
+    for _ in range(100):
+        clock.show(B, B, leaving=True)
+    assert clock.events() == ["found b@there", "up b@there", "leaving b@there"]
+    clock.show(None)
+    assert clock.events() == ["down b@there closed", "lost b@there closed"]
+
+
+def test_node_that_is_lost_before_it_was_shown_is_not_reported():
+    clock = Clock(burst=0)
+    clock.show(B)
+    clock.show(None, lost=B)
+    clock.wait(1)
+    assert clock.events() == []
 
 
 def test_loss_of_a_run_that_was_never_shown_is_the_replacement_of_the_one_that_was():

@@ -109,6 +109,12 @@ def test_who_goes_meanwhile_is_not_dialled_any_more():
     assert cluster.planned() == [f"disconnect {one.name}"]
 
 
+def test_who_comes_and_goes_meanwhile_is_not_dialled_at_all():
+    cluster, newcomer = busy_cluster()
+    cluster.observe(Gone(newcomer.name))
+    assert cluster.planned() == []
+
+
 def test_who_moves_meanwhile_is_dialled_where_it_is_now():
     cluster, _ = busy_cluster()
     one, moved = numbered(0), numbered(0, run=2, port=2)
@@ -132,6 +138,28 @@ def test_node_that_changes_all_the_time_changes_its_offer_at_a_steady_rate():
     assert peers["b@there"].offer.known.boot_id == boot(9)
     selection.tick(now_s + 2 * INTERVAL_S)
     assert peers["b@there"].offer.known.boot_id == boot(10)
+
+
+def test_node_that_changes_all_the_time_is_dialled_where_it_is_in_the_end():
+    cluster = Driver()
+    for port in range(1, BURST + 3):
+        cluster.observe(Seen(numbered(1, port=port), inf))
+    cluster.wait(INTERVAL_S)
+    cluster.refuse()
+    cluster.wait(1)
+    assert cluster.plan() == [Connect(numbered(1, port=BURST + 2))]
+
+
+def test_nothing_is_kept_of_a_node_that_goes_while_its_change_waits():
+    peers, now_s = Peers(), 100.0
+    selection = Selection(peers, FullMeshTopology())
+    for run in range(BURST + 2):
+        known = Node("b@there", boot_id=boot(run))
+        selection.offer(peers["b@there"], now_s, known=known, missed=None)
+    selection.offer(peers["b@there"], now_s, known=None, missed=None)
+    selection.update(Node("me@here"), now_s)
+    assert selection.next_s() is None
+    assert peers["b@there"].is_idle(now_s + BURST * INTERVAL_S)
 
 
 def test_change_that_waits_and_is_taken_back_needs_no_wake_up():
@@ -168,3 +196,33 @@ def test_known_peers_are_selected_among_themselves_and_missed_ones_among_all(siz
     selection.offer(peers[c.key], 100.0, known=None, missed=c)
     changed = selection.update(Node("me@here"), 100.0)
     assert [peer.key for peer in changed] == [f"{name}@there" for name in wanted]
+
+
+def test_all_are_wanted_where_the_topology_has_selected_few_of_them_before():
+    peers = Peers()
+    selection = Selection(peers, AllIf(3))
+    b, c, d = (Node(f"{name}@there") for name in "bcd")
+    changed = []
+    for newcomers in ([b, c], [d]):
+        for known in newcomers:
+            selection.offer(peers[known.key], 100.0, known=known, missed=None)
+        changed.append([peer.key for peer in selection.update(Node("me@here"), 100.0)])
+    assert changed == [[b.key], [c.key, d.key]]
+
+
+class Clinging(Topology):
+    """Selects all nodes that it has ever been offered."""
+
+    offered = frozenset()
+
+    def select(self, local, known):
+        self.offered |= known
+        return self.offered
+
+
+def test_node_that_is_gone_is_wanted_no_longer_even_if_the_topology_selects_it():
+    cluster = Driver(Clinging())
+    cluster.observe(Found([numbered(1)]))
+    cluster.carry_out()
+    cluster.observe(Found([]))
+    assert cluster.planned() == [f"disconnect {numbered(1).name}"]

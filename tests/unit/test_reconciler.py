@@ -212,10 +212,25 @@ def test_failed_dials_are_spaced_up_to_a_bound():
     assert max(gaps) == pytest.approx(LAST_RETRY_S)
 
 
-def test_final_errors_are_retried_seldom():
+@pytest.mark.parametrize(("jitter", "wait_s"), [(0.0, FINAL_RETRY_S / 2), (1.0, FINAL_RETRY_S)])
+def test_final_errors_are_retried_seldom(jitter, wait_s):
     reconciler = wanting(B)
-    fail(reconciler, "name", now_s=0, jitter=0.0)
-    assert reconciler.next_s() == FINAL_RETRY_S / 2
+    fail(reconciler, "name", now_s=0, jitter=jitter)
+    assert reconciler.next_s() == wait_s
+
+
+def test_final_errors_count_for_the_wait_after_others():
+    reconciler = wanting(B)
+    fail(reconciler, "name", now_s=0)
+    fail(reconciler, now_s=LONG_S, jitter=1.0)
+    assert reconciler.next_s() == pytest.approx(LONG_S + 2 * FIRST_RETRY_S)
+
+
+@pytest.mark.parametrize("reason", ["refused", "name", "crossed"])
+def test_peer_that_answers_is_dialled_again_as_one_that_is_there(reason):
+    reconciler = wanting(B)
+    fail(reconciler, reason, now_s=0)
+    assert peer_of(reconciler, B).command is CommandKind.HOPEFUL
 
 
 @pytest.mark.parametrize("reason", ["refused", "name"])
@@ -314,6 +329,15 @@ def test_encouragement_ends_the_wait_but_for_the_shortest():
     fail(reconciler, "name", now_s=1)
     reconciler.dial_soon(peer_of(reconciler, B), 5)
     assert reconciler.plan(5) == [Connect(B)]
+
+
+def test_encouragement_ends_the_row_of_failures():
+    reconciler = wanting(B)
+    for now_s in (0, 10, 20):
+        fail(reconciler, now_s=now_s)
+    reconciler.dial_soon(peer_of(reconciler, B), 30)
+    fail(reconciler, now_s=30, jitter=1.0)
+    assert reconciler.next_s() == pytest.approx(30 + FIRST_RETRY_S)
 
 
 def test_encouragement_never_makes_it_later():

@@ -114,6 +114,13 @@ def test_without_pruning_nothing_is_ever_removed():
     assert known.sources.next_s() is None
 
 
+def test_node_whose_time_is_over_is_not_listed_though_never_pruned():
+    known = roster(prune=False)
+    known.observe("gossip", Seen(B, 5), 0)
+    known.expire(5)
+    assert not known.is_listed(B.key)
+
+
 # -- several sources -------------------------------------------------------------------------------
 
 
@@ -301,6 +308,20 @@ def test_full_roster_ignores_the_new_and_refreshes_the_old():
     assert found(known.observe("gossip", Seen(D, 5), 6)) == {"d@there"}
 
 
+def test_roster_names_the_source_that_overflowed_it_first():
+    known = roster(max_nodes=1)
+    for source, each in ("gossip", B), ("dns", C), ("mdns", D):
+        known.observe(source, Seen(each, 5), 0)
+    assert known.sources.overflowing_source == "dns"
+
+
+def test_node_that_several_sources_know_takes_one_place():
+    known = roster(max_nodes=2)
+    for source in "dns", "gossip":
+        known.observe(source, Found([B]), 0)
+    assert found(known.observe("gossip", Found([B, C]), 1)) == {"c@there"}
+
+
 def test_full_roster_follows_the_changes_of_known_nodes():
     known = roster(max_nodes=1)
     known.observe("gossip", Seen(B, 5), 0)
@@ -417,6 +438,13 @@ def test_predecessors_word_ends_when_a_source_speaks_of_the_node():
     known.observe(PREDECESSOR, Seen(B, 30), 0)
     assert not found(known.observe("gossip", Seen(B, 5), 1)) - {"b@there"}
     assert lost(known.expire(6)) == {"b@there": Reason.SILENT}
+
+
+def test_predecessors_word_ends_when_a_source_repeats_what_it_said_before():
+    known = roster()
+    for source, ttl_s in ("gossip", 5), (PREDECESSOR, 30), ("gossip", 5):
+        known.observe(source, Seen(B, ttl_s), 0)
+    assert lost(known.expire(5)) == {"b@there": Reason.SILENT}
 
 
 def test_predecessors_word_ends_with_a_goodbye():

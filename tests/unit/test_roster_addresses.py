@@ -60,6 +60,15 @@ def test_address_seen_alive_is_evidence_of_the_name():
     assert fresh(known.observe("mdns", Seen(bare(), 5), 1)) == ["b@there"]
 
 
+def test_address_given_with_a_name_comes_before_one_where_the_name_was_met():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.meet(B, B_ADDRESS)
+    named = B.evolve(address="10.0.0.9:1")
+    known.observe("etcd", Found([named]), 1)
+    assert known.known == {"b@there": named}
+
+
 def test_address_that_two_names_claim_counts_for_the_first_of_them():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
@@ -133,6 +142,13 @@ def test_name_given_in_place_of_its_address_is_the_same_node():
     known.meet(B, B_ADDRESS)
     assert not lost(known.observe("dns", Found([B]), 1))
     assert known.known == {"b@there": B}
+
+
+def test_name_given_beside_another_address_is_the_node_at_its_own():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.observe("etcd", Found([B, bare(C.address)]), 1)
+    assert known.known.keys() == {"b@there", C.address}
 
 
 def test_address_that_moved_from_one_name_to_another_follows_the_link():

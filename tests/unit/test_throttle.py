@@ -47,3 +47,15 @@ def test_held_back_keys_are_reported_before_the_next_passes():
     assert list(throttle.rest(60.0)) == [("a", 2)]
     assert list(throttle.rest(61.0)) == []
     assert not throttle.passes("a", 62.0)
+
+
+def test_key_that_passed_longest_ago_is_forgotten_first():
+    throttle = Throttle(60.0)
+    for key, now_s in ("a", 0.0), ("b", 1.0), ("a", 60.0):
+        assert throttle.passes(key, now_s)
+    others = map(str, range(10_000))
+    while "b" in throttle:
+        newest = next(others)
+        throttle.passes(newest, 60.0)
+    assert "a" in throttle
+    assert newest in throttle
