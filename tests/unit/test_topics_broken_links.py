@@ -214,6 +214,18 @@ def test_the_loss_of_a_link_is_read_before_there_is_room_again():
     assert pair.ann.messenger.publish("t", b"x" * 2000) == 1
 
 
+def test_there_is_room_again_where_the_loss_was_read_before_it_could_be_counted():
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10_000), max_message_bytes=2000)
+    pair.pump()
+    for _ in range(5):
+        pair.ann.messenger.publish("t", b"x" * 2000)
+    pair.cut()
+    pair.read(pair.bob.messenger.tick(DOUBT_S))
+    pair.connect()
+    pair.pump()
+    assert pair.ann.messenger.publish("t", b"x" * 2000) == 1
+
+
 def test_room_is_granted_again_on_the_next_link():
     pair = narrow(messages=1)
     pair.ann.messenger.publish("t", b"1")
