@@ -1,5 +1,6 @@
 """The room that a reader leaves for a stream: who waits for it, and what there was none for."""
 
+import pytest
 from message_ends import WIDE, Pair, lost, narrow
 
 from cluster_kit.errors import NotLinkedError, NotSentError
@@ -225,5 +226,23 @@ def test_who_waits_where_too_many_are_unread_is_served_when_others_are_read(monk
     assert pair.ann.messenger.send("bob@h", "u", b"", 1) == []
     pair.pump()
     pair.read(pair.bob.told())
+    pair.pump()
+    assert pair.ann.told() == [Sent(1)]
+
+
+@pytest.mark.parametrize("again", [None, WIDE], ids=["for good", "listens anew"])
+def test_who_waits_where_too_many_are_unread_is_served_when_nobody_listens_to_others(
+    monkeypatch, again
+):
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 2)
+    pair = Pair()
+    pair.bob.messenger.listen("u", WIDE)
+    pair.pump()
+    for _ in range(2):
+        pair.ann.messenger.publish("t", b"")
+    assert pair.ann.messenger.send("bob@h", "u", b"", 1) == []
+    pair.pump()
+    pair.bob.messenger.listen("t", None)
+    pair.bob.messenger.listen("t", again)
     pair.pump()
     assert pair.ann.told() == [Sent(1)]
