@@ -81,7 +81,7 @@ class Dispatcher:
         """Continue the peer's streams where they were left, if its epoch is the known one."""
         peers, incoming = self._local.peers, peer.incoming
         if incoming.epoch != epoch:
-            if incoming.epoch is not None or epoch > 0:  # messages of an older epoch may be lost
+            if epoch > 0:  # messages of an older epoch may be lost
                 peers.resolve_doubt(peer)
             incoming.begin_epoch(epoch)
             link.control.drop_credit()
@@ -89,8 +89,6 @@ class Dispatcher:
         link.control.peer_has_opened = True
         for stream in incoming.streams.values():
             stream.resend_credit()
-            if stream.owes_credit:
-                link.control.give_credit(stream)
 
     def _on_interests(self, link: TopicLink, record: wire.Interests) -> None:
         link.partial_interests.update(record.interests)

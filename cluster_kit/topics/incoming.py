@@ -131,7 +131,6 @@ class IncomingStream:
     def record_loss(self, number: int) -> None:
         """Note that everything up to ``number`` is lost; the application has to read that, too."""
         self.last = number
-        self.loss_reported = False
         if self._unread and self._unread[-1][1] == _GAP:
             self._unread.pop()  # adjacent gaps are one
         self._unread.append((number, _GAP))

@@ -74,8 +74,6 @@ class TopicLink:
         self.control.epoch = peer.epoch
         if greeting is not None:
             peer.max_message_bytes = greeting.max_message_bytes
-        for stream in peer.streams.values():
-            stream.lane, stream.skipped_bytes = Lane(), None
         interests: dict[str, wire.Interest] = {} if greeting is None else greeting.interests
         self.set_interests(interests)
         self.control.must_open = bool(interests)
@@ -170,13 +168,10 @@ class TopicLink:
             self._fail(ticket, self._refusal(topic, data, peer))
         else:
             stream = peer.streams.get(topic) or self._begin_stream(peer, topic)
-            if not stream.parked and self._has_room(peer, stream, len(data)):
-                self._enqueue(peer, stream, data)
-                self._local.outcomes.append(Sent(ticket))
-                return
             stream.parked[ticket] = data
             self._local.pending[ticket] = Pending(self, topic)
             self._blocked[topic] = stream
+            self._unblock(topic, stream)
 
     def _begin_stream(self, peer: TopicPeer, topic: str) -> OutgoingStream:
         stream = peer.streams[topic] = OutgoingStream(topic, peer.interests[topic])
@@ -314,7 +309,6 @@ class TopicLink:
             self._unblock(topic, stream)
             return True
         if self.questions.parked.pop(ticket, None) is not None:
-            self._send_questions()
             return True
         was_waiting = self.lanes.take_back(self.questions.withdraw(ticket))
         self._unblock_all()
@@ -332,7 +326,7 @@ class TopicLink:
         if self.peer is not None:
             for stream in self.peer.streams.values():
                 self._fail_parked(stream, gone)
-                stream.lane = Lane()
+                stream.lane, stream.skipped_bytes = Lane(), None
             for topic in self.peer.interests:
                 self._local.remove_listener(topic, self.name)
             self.peer.link = None
