@@ -89,6 +89,8 @@ class Dispatcher:
         link.control.peer_has_opened = True
         for stream in incoming.streams.values():
             stream.resend_credit()
+            if stream.owes_credit:
+                link.control.give_credit(stream)
 
     def _on_interests(self, link: TopicLink, record: wire.Interests) -> None:
         link.partial_interests.update(record.interests)
