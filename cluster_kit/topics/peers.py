@@ -61,9 +61,6 @@ class TopicPeers:
     def __iter__(self) -> Iterator[TopicPeer]:
         return iter(self._known.values())
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     def link_up(self, node: Node, run: bytes) -> tuple[TopicPeer, bool]:
         """Return the peer that is linked now, and whether it was known before."""
         assert node.name is not None

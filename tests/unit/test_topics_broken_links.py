@@ -286,7 +286,8 @@ def test_who_has_forgotten_others_counts_what_is_counted_anew(forgetful):
 
 
 def test_what_was_read_of_who_was_forgotten_is_no_room_on_what_is_counted_anew(pair, monkeypatch):
-    pair.ann.messenger.publish("t", b"1")
+    for data in (b"1", b"2"):
+        pair.ann.messenger.publish("t", data)
     pair.pump()
     arrived = pair.bob.told()
     monkeypatch.setattr(peers, "MAX_AWAY", 0)
@@ -296,9 +297,9 @@ def test_what_was_read_of_who_was_forgotten_is_no_room_on_what_is_counted_anew(p
     pair.connect()
     pair.read(arrived)
     pair.bob.messenger.tick(1.0)
-    pair.ann.messenger.publish("t", b"2")
+    pair.ann.messenger.publish("t", b"3")
     pair.pump()
-    assert pair.bob.data() == [b"2"]
+    assert pair.bob.data() == [b"3"]
 
 
 def test_what_was_skipped_counts_as_read_with_what_came_before():

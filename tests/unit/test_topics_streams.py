@@ -123,6 +123,14 @@ def test_who_pauses_to_answer_only_hears_everything_afterwards(pair):
     assert pair.bob.data() == [b"3"]
 
 
+def test_who_answered_only_misses_nothing_when_it_listens():
+    pair = Pair(interest=LocalInterest(messages=0, bytes=0, answers=True))
+    assert pair.ann.messenger.publish("t", b"not for bob") == 0
+    pair.bob.messenger.listen("t", WIDE)
+    pair.pump()
+    assert pair.bob.told() == []
+
+
 def test_who_leaves_room_for_one_message_goes_on_listening(pair):
     pair.ann.messenger.publish("t", b"1")
     pair.bob.messenger.listen("t", LocalInterest(messages=1, bytes=1000))
