@@ -77,6 +77,17 @@ def test_bytes_are_room_as_well():
     assert not pair.ann.messenger.ready()
 
 
+def test_what_is_read_is_room_for_as_many_bytes():
+    pair = narrow(messages=100, size=1000)
+    for data in (bytes(400), bytes(600)):
+        pair.ann.messenger.publish("t", data)
+    pair.pump()
+    pair.read(pair.bob.told()[:1])
+    pair.bob.messenger.tick(1.0)
+    pair.pump()
+    assert [pair.ann.messenger.publish("t", bytes(size)) for size in (401, 400)] == [0, 1]
+
+
 def test_what_is_too_long_for_the_receiver_needs_no_room_to_be_reported():
     pair = Pair(interest=LocalInterest(messages=10, bytes=10), linked=False)
     pair.bob.messenger.max_message_bytes = 10
@@ -289,6 +300,11 @@ def test_few_messages_may_be_unread_whatever_room_there_is(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 3)
     pair = Pair()
     assert [pair.ann.messenger.publish("t", b"") for _ in range(4)] == [1, 1, 1, 0]
+    pair.pump()
+    pair.read(pair.bob.told()[:1])
+    pair.bob.messenger.tick(1.0)
+    pair.pump()
+    assert [pair.ann.messenger.publish("t", b"") for _ in range(2)] == [1, 0]
     pair.bob.messenger.listen("t", None)
     pair.bob.messenger.listen("t", WIDE)
     pair.pump()
