@@ -72,6 +72,7 @@ class TopicLink:
         peer, is_known = self._local.peers.link_up(self.node, run)
         self.peer, peer.link = peer, self
         self.control.epoch = peer.epoch
+        peer.numbers = {number: each.number for number, each in peer.by_number.items()}
         if greeting is not None:
             peer.max_message_bytes = greeting.max_message_bytes
         interests: dict[str, wire.Interest] = {} if greeting is None else greeting.interests
@@ -176,6 +177,7 @@ class TopicLink:
     def _begin_stream(self, peer: TopicPeer, topic: str) -> OutgoingStream:
         stream = peer.streams[topic] = OutgoingStream(topic, peer.interests[topic])
         peer.by_number[stream.stream_number] = stream
+        stream.number = peer.numbers.pop(stream.stream_number, 0)
         return stream
 
     def _has_room(self, peer: TopicPeer, stream: OutgoingStream, size: int) -> bool:

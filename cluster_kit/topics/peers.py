@@ -27,6 +27,8 @@ class TopicPeer:
         interests: What it listens to, as it last advertised.
         streams: Our streams to it, by topic.
         by_number: The same, by the stream numbers that it has chosen.
+        numbers: The last numbers of the streams of the link before, by stream number. A greeting
+            from before a stream began ends it, and the peer begins it again.
         outstanding: How many messages it has not read, in all of them.
     """
 
@@ -39,6 +41,7 @@ class TopicPeer:
         self.interests: dict[str, Interest] = {}
         self.streams: dict[str, OutgoingStream] = {}
         self.by_number: dict[int, OutgoingStream] = {}
+        self.numbers: dict[int, int] = {}
         self.outstanding = 0
         self.link: TopicLink | None = None
 

@@ -1,7 +1,7 @@
 """Streams whose links break: what is counted as lost, and what goes on with the next link."""
 
 import pytest
-from message_ends import ANN, WIDE, End, Pair, lost, narrow
+from message_ends import ANN, BOB, WIDE, End, Pair, lost, narrow
 
 from cluster_kit.errors import NotSentError
 from cluster_kit.node import BootId, Node
@@ -183,6 +183,27 @@ def test_a_link_replaces_another_one_of_its_name(pair):
     outcomes = pair.bob.told()
     assert lost(outcomes) == [1]
     assert pair.ann.messenger.ready() == ()
+
+
+@pytest.mark.parametrize("has_greeted", [True, False])
+def test_a_stream_goes_on_where_the_greeting_is_from_before_it_began(has_greeted):
+    pair = Pair(interest=WIDE if has_greeted else None)
+    outdated = pair.bob.messenger.greeting if has_greeted else b""
+    pair.bob.messenger.listen("u", WIDE)
+    pair.pump()
+    for data in (b"1", b"2"):
+        pair.ann.messenger.publish("u", data)
+    pair.pump()
+    pair.read(pair.bob.told())
+    pair.cut()
+    pair.ann.link = pair.bob.link = 2
+    pair.ann.messenger.up(2, BOB, outdated, outdated=False)
+    pair.bob.messenger.up(2, ANN, pair.ann.messenger.greeting, outdated=True)
+    pair.pump()
+    for data in (b"3", b"4"):
+        pair.ann.messenger.publish("u", data)
+    pair.pump()
+    assert [(each.number, each.data) for each in pair.bob.told()] == [(3, b"3"), (4, b"4")]
 
 
 def test_a_stream_goes_on_where_the_other_end_was_restarted_in_between(pair):
