@@ -27,8 +27,8 @@ class TopicPeer:
         interests: What it listens to, as it last advertised.
         streams: Our streams to it, by topic.
         by_number: The same, by the stream numbers that it has chosen.
-        numbers: The last numbers of the streams of the link before, by stream number. A greeting
-            from before a stream began ends it, and the peer begins it again.
+        numbers: The last numbers of its streams when the link came up, by stream number. A stream
+            that is not in the greeting ends, but goes on if the greeting was out of date.
         outstanding: How many messages it has not read, in all of them.
     """
 
