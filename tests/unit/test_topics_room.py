@@ -296,6 +296,19 @@ def test_who_waits_goes_on_where_the_peer_listens_anew():
     assert pair.bob.data() == [b"2"]
 
 
+def test_who_waits_where_too_many_are_unread_goes_on_where_the_peer_listens_anew(monkeypatch):
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 2)
+    pair = Pair()
+    for _ in range(2):
+        pair.ann.messenger.publish("t", b"unread")
+    assert pair.ann.messenger.send("bob@h", "t", b"waits", 1) == []
+    pair.bob.messenger.listen("t", None)
+    pair.bob.messenger.listen("t", WIDE)
+    pair.pump()
+    assert pair.ann.told(Sent) == [Sent(1)]
+    assert pair.bob.data() == [b"waits"]
+
+
 def test_few_messages_may_be_unread_whatever_room_there_is(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 3)
     pair = Pair()
