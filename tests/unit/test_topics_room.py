@@ -41,6 +41,18 @@ def test_a_gap_comes_before_what_follows_it():
     assert lost(outcomes) == [1]
 
 
+def test_a_gap_that_a_shorter_message_shows_is_not_reported_again():
+    pair = narrow(messages=100, size=1000)
+    handed = [pair.ann.messenger.publish("t", bytes(size)) for size in (400, 400, 400, 100)]
+    assert handed == [1, 1, 0, 1]
+    pair.pump()
+    outcomes = pair.bob.told()
+    assert lost(outcomes) == [1]
+    pair.read(outcomes)
+    pair.ann.hear(*pair.bob.records())
+    assert not pair.ann.messenger.ready()
+
+
 def test_who_sends_waits_for_room_in_turn():
     pair = narrow()
     told = [pair.ann.messenger.send("bob@h", "t", b"%d" % n, n) for n in range(5)]
