@@ -375,6 +375,16 @@ def test_room_is_granted_again_on_the_next_link():
     assert pair.ann.messenger.publish("t", b"2") == 1
 
 
+def test_what_is_unread_leaves_no_room_on_the_next_link():
+    pair = narrow(messages=1)
+    pair.ann.messenger.publish("t", b"1")
+    pair.pump()
+    pair.cut()
+    pair.connect()
+    pair.pump()
+    assert pair.ann.messenger.publish("t", b"2") == 0
+
+
 def test_room_is_granted_again_before_the_loss_of_the_link_is_read():
     pair = narrow(messages=3)
     for data in (b"read", b"unread"):

@@ -303,11 +303,9 @@ def test_what_waits_is_not_said_once_the_application_closes():
 def test_nothing_is_answered_once_the_application_closes(pair):
     ask(pair, 1)
     [question] = asked(pair)
-    pair.bob.records()
     pair.bob.messenger.close()
     pair.bob.messenger.reply(question.question, b"")
-    assert [type(record) for record in pair.bob.records()][-1:] == [wire.Closing]
-    assert ends(pair) == []
+    assert [type(record) for record in pair.bob.records()] == [wire.Opening, wire.Closing]
 
 
 def test_nobody_is_asked_once_the_application_closes(pair):

@@ -295,6 +295,7 @@ def test_who_waits_fails_with_the_link_and_with_the_interest():
     pair.pump()
     [failed] = pair.ann.told(OperationFailed)
     assert (failed.ticket, type(failed.error)) == (3, NotSentError)
+    assert not any(pair.ann.messenger.withdraw(ticket) for ticket in (1, 2, 3))
 
 
 def test_who_waits_goes_on_where_the_peer_listens_anew():
