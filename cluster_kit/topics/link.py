@@ -119,6 +119,8 @@ class TopicLink:
     def _set_window(self, peer: TopicPeer, topic: str, interest: wire.Interest) -> None:
         stream = peer.streams.get(topic)
         if stream is None:
+            if interest.stream in peer.numbers:  # it goes on, though the greeting lacked it
+                self._announce_skipped(self._begin_stream(peer, topic))
             return
         if stream.stream_number == interest.stream:
             stream.window = interest
