@@ -81,7 +81,7 @@ class Dispatcher:
         """Continue the peer's streams where they were left, if its epoch is the known one."""
         peers, incoming = self._local.peers, peer.incoming
         if incoming.epoch != epoch:
-            if incoming.epoch is not None or epoch > 0:  # messages of an older epoch may be lost
+            if epoch > 0:  # messages of an older epoch may be lost
                 peers.resolve_doubt(peer)
             incoming.begin_epoch(epoch)
             link.control.drop_credit()
@@ -133,7 +133,8 @@ class Dispatcher:
         lost = stream.owner.lost_before(stream, number + 1)
         if lost == 0:
             stream.skip(number)
-            self._give_due_credit(link, stream)
+            if stream.owes_credit:  # nothing may be left to be read, which would give it
+                link.control.give_credit(stream)
         else:
             stream.record_loss(number)
             missing = outcomes.Missing(stream, link.node, stream.topic, number, lost)
@@ -143,10 +144,6 @@ class Dispatcher:
         stream = self._opened_peer(link).incoming.stream(missed.stream)
         if stream is not None and missed.number >= stream.last:
             self._record_loss(link, stream, missed.number)
-
-    def _give_due_credit(self, link: TopicLink, stream: IncomingStream) -> None:
-        if stream.is_credit_due(self._local.max_message_bytes):
-            link.control.give_credit(stream)
 
     def _on_fragment(self, link: TopicLink, fragment: wire.Fragment) -> None:
         body = link.fragments.setdefault(fragment.lane, bytearray())

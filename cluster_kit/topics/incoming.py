@@ -18,7 +18,7 @@ from cluster_kit.wire import topics as wire
 
 MAX_UNCREDITED = 1024  # messages read without credit given, however wide the window is
 
-_GAP = -1  # in the place of a message's size
+_GAP = -1  # in the place of a message's size; the sender gets credit as soon as it is read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,21 +131,18 @@ class IncomingStream:
     def record_loss(self, number: int) -> None:
         """Note that everything up to ``number`` is lost; the application has to read that, too."""
         self.last = number
-        self.loss_reported = False
         if self._unread and self._unread[-1][1] == _GAP:
             self._unread.pop()  # adjacent gaps are one
         self._unread.append((number, _GAP))
 
     def compact(self) -> None:
         """Shrink to one entry, as the sender may be away for long: credit is then all or none."""
-        if len(self._unread) > 1:
-            self._gap_read = self._gap_read or any(size == _GAP for _, size in self._unread)
-            size = sum(size for _, size in self._unread if size != _GAP)
-            self._unread = deque([(self._unread[-1][0], size)])
+        if self._unread:
+            self._unread = deque([(self._unread[-1][0], _GAP)])
 
     def skip(self, number: int) -> None:
         """Move ``last`` to ``number``; the application gets nothing to read for it."""
-        self.last = max(self.last, number)
+        self.last = number
         self.loss_reported = False
         self._settle()
 

@@ -2,8 +2,8 @@
 
 A message needs room in three places: in the window of its stream, within ``MAX_OUTSTANDING`` of its
 peer, and in the queue of the link. Without room, ``publish`` skips a number and ``send`` parks the
-data. Such a stream is *blocked*. It is tried again when its peer gives credit or a wider window,
-and all of them are when a queue that was full has been sent from. Questions need the queue only.
+data. Such a stream is *blocked*. It is tried again when its peer gives credit or a wider window;
+all are when a used up queue or ``MAX_OUTSTANDING`` has room again. Questions need the queue only.
 """
 
 from __future__ import annotations
@@ -72,10 +72,9 @@ class TopicLink:
         peer, is_known = self._local.peers.link_up(self.node, run)
         self.peer, peer.link = peer, self
         self.control.epoch = peer.epoch
+        peer.numbers = {number: each.number for number, each in peer.by_number.items()}
         if greeting is not None:
             peer.max_message_bytes = greeting.max_message_bytes
-        for stream in peer.streams.values():
-            stream.lane, stream.skipped_bytes = Lane(), None
         interests: dict[str, wire.Interest] = {} if greeting is None else greeting.interests
         self.set_interests(interests)
         self.control.must_open = bool(interests)
@@ -88,8 +87,7 @@ class TopicLink:
 
     def set_interests(self, interests: dict[str, wire.Interest]) -> None:
         """Replace all interests of the peer."""
-        before = self._identified_peer().interests
-        for topic in [topic for topic in before if topic not in interests]:
+        for topic in [each for each in self._identified_peer().interests if each not in interests]:
             self.set_interest(topic, None)
         for topic, interest in interests.items():
             self.set_interest(topic, interest)
@@ -101,7 +99,7 @@ class TopicLink:
             RemoteProtocolError: It listens to too many topics.
         """
         peer = self._identified_peer()
-        before = peer.interests.pop(topic, None)
+        peer.interests.pop(topic, None)
         self._local.changes += 1
         if interest is not None:
             peer.interests[topic] = interest
@@ -115,12 +113,14 @@ class TopicLink:
         else:
             self._local.add_listener(topic, self.name, self)
             self._set_window(peer, topic, interest)
-        if before is not None and before.answers and (interest is None or not interest.answers):
+        if interest is None or not interest.answers:
             self._fail_questions(topic)
 
     def _set_window(self, peer: TopicPeer, topic: str, interest: wire.Interest) -> None:
         stream = peer.streams.get(topic)
         if stream is None:
+            if interest.stream in peer.numbers:  # it goes on, though the greeting lacked it
+                self._announce_skipped(self._begin_stream(peer, topic))
             return
         if stream.stream_number == interest.stream:
             stream.window = interest
@@ -136,8 +136,8 @@ class TopicLink:
         stream = peer.streams.pop(topic, None)
         if stream is not None:
             peer.by_number.pop(stream.stream_number, None)
-            peer.outstanding -= stream.count
             self._blocked.pop(topic, None)
+            self._release(peer, stream.count)
         return stream
 
     def _identified_peer(self) -> TopicPeer:
@@ -171,10 +171,6 @@ class TopicLink:
             self._fail(ticket, self._refusal(topic, data, peer))
         else:
             stream = peer.streams.get(topic) or self._begin_stream(peer, topic)
-            if not stream.parked and self._has_room(peer, stream, len(data)):
-                self._enqueue(peer, stream, data)
-                self._local.outcomes.append(Sent(ticket))
-                return
             stream.parked[ticket] = data
             self._local.pending[ticket] = Pending(self, topic)
             self._blocked[topic] = stream
@@ -183,6 +179,7 @@ class TopicLink:
     def _begin_stream(self, peer: TopicPeer, topic: str) -> OutgoingStream:
         stream = peer.streams[topic] = OutgoingStream(topic, peer.interests[topic])
         peer.by_number[stream.stream_number] = stream
+        stream.number = peer.numbers.pop(stream.stream_number, 0)
         return stream
 
     def _has_room(self, peer: TopicPeer, stream: OutgoingStream, size: int) -> bool:
@@ -209,9 +206,13 @@ class TopicLink:
         if number > stream.number:
             text = f"messages: topic {stream.topic!r}: the peer claims to have read {number}"
             raise RemoteProtocolError(f"{text}: {stream.number} were sent")
-        was_full = peer.outstanding >= MAX_OUTSTANDING
-        peer.outstanding -= stream.release(number)
+        self._release(peer, stream.release(number))
         self._unblock(stream.topic, stream)
+
+    def _release(self, peer: TopicPeer, messages: int) -> None:
+        """Note that so many messages are not outstanding any more."""
+        was_full = peer.outstanding >= MAX_OUTSTANDING
+        peer.outstanding -= messages
         if was_full:
             self._unblock_all()
 
@@ -227,11 +228,11 @@ class TopicLink:
             del stream.parked[ticket], self._local.pending[ticket]
             self._enqueue(peer, stream, data)
             self._local.outcomes.append(Sent(ticket))
-        if stream.skipped_bytes is None:
-            del self._blocked[topic]
-        elif self._has_room(peer, stream, stream.skipped_bytes):
+        if stream.skipped_bytes is not None:
+            if not self._has_room(peer, stream, stream.skipped_bytes):
+                return
             self._announce_skipped(stream)
-            del self._blocked[topic]
+        del self._blocked[topic]
 
     def _announce_skipped(self, stream: OutgoingStream) -> None:
         stream.skipped_bytes = None
@@ -312,11 +313,8 @@ class TopicLink:
             self._unblock(topic, stream)
             return True
         if self.questions.parked.pop(ticket, None) is not None:
-            self._send_questions()
             return True
-        number = self.questions.number_of(ticket)
-        assert number is not None
-        was_waiting = self.lanes.take_back(self.questions.asked.pop(number).record)
+        was_waiting = self.lanes.take_back(self.questions.withdraw(ticket))
         self._unblock_all()
         return was_waiting
 
@@ -332,7 +330,7 @@ class TopicLink:
         if self.peer is not None:
             for stream in self.peer.streams.values():
                 self._fail_parked(stream, gone)
-                stream.lane = Lane()
+                stream.lane, stream.skipped_bytes = Lane(), None
             for topic in self.peer.interests:
                 self._local.remove_listener(topic, self.name)
             self.peer.link = None

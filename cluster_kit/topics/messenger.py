@@ -299,7 +299,6 @@ class Messenger:
     def _close_link(self, link: TopicLink, now_s: float) -> None:
         del self._links[link.number], self._by_name[link.name]
         self._local.changes += 1
-        self._local.ready.discard(link.number)
         link.down(now_s)
 
     def _link_to(self, to: Node | str, topic: str, ticket: int) -> TopicLink | None:

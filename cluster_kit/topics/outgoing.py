@@ -87,6 +87,6 @@ class OutgoingStream:
 
     def compact(self) -> None:
         """Shrink to one entry, as the peer may be away for long: credit is then all or none."""
-        if len(self._outstanding) > 1:
+        if self._outstanding:
             last = self._outstanding[-1][0]
             self._outstanding = deque([(last, self.outstanding_bytes, self.count)])

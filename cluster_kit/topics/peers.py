@@ -27,6 +27,8 @@ class TopicPeer:
         interests: What it listens to, as it last advertised.
         streams: Our streams to it, by topic.
         by_number: The same, by the stream numbers that it has chosen.
+        numbers: The last numbers of its streams when the link came up, by stream number. A stream
+            that is not in the greeting ends, but goes on if the greeting was out of date.
         outstanding: How many messages it has not read, in all of them.
     """
 
@@ -39,6 +41,7 @@ class TopicPeer:
         self.interests: dict[str, Interest] = {}
         self.streams: dict[str, OutgoingStream] = {}
         self.by_number: dict[int, OutgoingStream] = {}
+        self.numbers: dict[int, int] = {}
         self.outstanding = 0
         self.link: TopicLink | None = None
 
@@ -60,9 +63,6 @@ class TopicPeers:
 
     def __iter__(self) -> Iterator[TopicPeer]:
         return iter(self._known.values())
-
-    def __len__(self) -> int:
-        return len(self._known)
 
     def link_up(self, node: Node, run: bytes) -> tuple[TopicPeer, bool]:
         """Return the peer that is linked now, and whether it was known before."""

@@ -73,9 +73,10 @@ class Questions:
         self.asked[self._last] = SentQuestion(ticket, record)
         return record
 
-    def number_of(self, ticket: int) -> int | None:
-        """Return the number of the open question that has ``ticket``, if there is one."""
-        return next((number for number, sent in self.asked.items() if sent.ticket == ticket), None)
+    def withdraw(self, ticket: int) -> wire.Asked:
+        """End a question of ours that is queued or sent; return its record."""
+        number = next(number for number, sent in self.asked.items() if sent.ticket == ticket)
+        return self.asked.pop(number).record
 
     def accept(self, number: int) -> Question:
         """Open a question of theirs, for which there is room."""

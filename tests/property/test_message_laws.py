@@ -77,11 +77,11 @@ class Victim:
         self.outcomes = 0
         self.connect()
 
-    def connect(self, run=HOSTILE_RUN, interests=None):
+    def connect(self, run=HOSTILE_RUN, interests=None, name="h@h"):
         self.link += 1
         interests = interests or {"t": wire.Interest(1, 2**60, 2**60, True)}
         greeting = wire.encode_greeting(wire.TopicGreeting(run, 2**60, interests))
-        self.messenger.up(self.link, Node("h@h", boot_id=BootId(1, 1)), greeting, outdated=False)
+        self.messenger.up(self.link, Node(name, boot_id=BootId(1, 1)), greeting, outdated=False)
         self.hear(wire.Opening(run, self.link))
 
     def hear(self, *records):
@@ -173,6 +173,18 @@ def test_what_is_not_read_of_runs_that_are_gone_is_a_number(victim, grown):
         for start in range(1, 10_001, 1000):
             victim.hear(*(wire.Data(1, n, b"") for n in range(start, start + 1000)))
     assert victim.outcomes > 30 * 9000
+    assert grown() < 4 * MIB
+
+
+def test_what_is_not_read_of_nodes_that_have_left_is_a_number(victim, grown):
+    victim.messenger.listen("t", LocalInterest(messages=10_000, bytes=MIB))
+    for number in range(8):
+        victim.connect(run=number.to_bytes(wire.RUN_BYTES), name=f"h{number}@h")
+        for start in range(1, 10_001, 1000):
+            victim.hear(*(wire.Data(1, n, b"") for n in range(start, start + 1000)))
+        victim.hear(wire.Closing())
+        victim.messenger.down(victim.link, 0.0)
+    assert victim.outcomes > 8 * 9000
     assert grown() < 4 * MIB
 
 

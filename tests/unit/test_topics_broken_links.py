@@ -1,8 +1,10 @@
 """Streams whose links break: what is counted as lost, and what goes on with the next link."""
 
-from message_ends import WIDE, Pair, lost, narrow
+import pytest
+from message_ends import ANN, BOB, WIDE, End, Pair, lost, narrow
 
 from cluster_kit.errors import NotSentError
+from cluster_kit.node import BootId, Node
 from cluster_kit.topics import peers
 from cluster_kit.topics.outcomes import (
     Arrived,
@@ -48,6 +50,50 @@ def test_what_nobody_can_count_is_reported_after_a_while(pair):
     assert pair.bob.messenger.tick(100.0 + DOUBT_S * 2) == []
 
 
+def test_it_is_reported_on_topics_that_are_listened_to_and_once():
+    pair = Pair(interest=LocalInterest(messages=1, bytes=1000))
+    pair.bob.messenger.listen("u", LocalInterest(messages=0, bytes=0, answers=True))
+    for now_s in (0.0, 100.0):
+        pair.bob.messenger.down(pair.bob.link, now_s)
+        outcomes = pair.bob.messenger.tick(now_s + DOUBT_S)
+        assert [each.topic for each in outcomes] == (["t"] if now_s == 0.0 else [])
+        pair.connect()  # and nothing is said
+
+
+def test_the_links_of_others_do_not_end_the_wait(pair):
+    pair.cut()
+    cat = End(Node("cat@h", boot_id=BootId(3, 3)), 3)
+    assert pair.bob.messenger.up(9, cat.node, cat.messenger.greeting, outdated=False) == []
+
+
+def test_who_came_and_went_without_a_word_is_waited_for_anew(pair):
+    """Also where another one has been waited for in between."""
+    cat = End(Node("cat@h", boot_id=BootId(3, 3)), 3)
+    pair.bob.messenger.up(9, cat.node, cat.messenger.greeting, outdated=False)
+    pair.bob.messenger.down(pair.bob.link, 0.0)
+    pair.bob.messenger.down(9, 5.0)
+    pair.connect()
+    pair.bob.messenger.down(pair.bob.link, 9.0)
+    assert [each.sender for each in pair.bob.messenger.tick(5.0 + DOUBT_S)] == [cat.node]
+    assert [each.sender for each in pair.bob.messenger.tick(9.0 + DOUBT_S)] == [ANN]
+
+
+def test_who_is_replaced_by_nobody_knows_whom_is_waited_for_from_then_on(pair):
+    pair.bob.messenger.tick(100.0)
+    pair.bob.messenger.up(9, ANN, b"", outdated=False)
+    assert pair.bob.messenger.tick(99.0 + DOUBT_S) == []
+    assert lost(pair.bob.messenger.tick(100.0 + DOUBT_S)) == [None]
+
+
+def test_a_loss_is_of_who_was_linked_last(pair):
+    moved = ANN.evolve(address="h:9")
+    pair.cut()
+    pair.bob.messenger.up(9, moved, pair.ann.messenger.greeting, outdated=False)
+    pair.bob.messenger.down(9, 0.0)
+    [missing] = pair.bob.messenger.tick(DOUBT_S)
+    assert missing.sender.address == "h:9"
+
+
 def test_what_was_reported_is_not_reported_again_when_the_link_is_back(pair):
     pair.pump()
     pair.ann.messenger.publish("t", b"lost")
@@ -91,6 +137,7 @@ def test_who_closes_leaves_no_doubt(pair):
     assert pair.ann.messenger.publish("t", b"late") == 0
     [failed] = pair.ann.messenger.send("bob@h", "t", b"late", 1)
     assert type(failed.error) is NotSentError
+    assert "about to stop" in str(failed.error)
     pair.pump()
     assert len(pair.bob.data()) == 1
     pair.cut()
@@ -112,6 +159,13 @@ def test_who_closes_says_all_that_waits_for_the_link_first():
     assert pair.bob.messenger._links[1].peer_has_closed
 
 
+def test_who_has_closed_says_so_on_every_further_link():
+    pair = Pair(linked=False)
+    pair.ann.messenger.close()
+    pair.connect()
+    assert [type(record) for record in pair.ann.records()][-1] is wire.Closing
+
+
 def test_who_closes_reports_what_there_was_no_room_for():
     pair = narrow(messages=1)
     for _ in range(3):
@@ -129,6 +183,28 @@ def test_a_link_replaces_another_one_of_its_name(pair):
     outcomes = pair.bob.told()
     assert lost(outcomes) == [1]
     assert pair.ann.messenger.ready() == ()
+
+
+@pytest.mark.parametrize("has_greeted", [True, False])
+def test_a_stream_goes_on_where_the_greeting_is_from_before_it_began(has_greeted):
+    pair = Pair(interest=WIDE if has_greeted else None)
+    outdated = pair.bob.messenger.greeting if has_greeted else b""
+    pair.bob.messenger.listen("u", WIDE)
+    pair.pump()
+    for data in (b"1", b"2"):
+        pair.ann.messenger.publish("u", data)
+    pair.pump()
+    pair.read(pair.bob.told())
+    pair.ann.messenger.publish("u", b"lost")
+    pair.cut()
+    pair.ann.link = pair.bob.link = 2
+    pair.ann.messenger.up(2, BOB, outdated, outdated=False)
+    pair.bob.messenger.up(2, ANN, pair.ann.messenger.greeting, outdated=True)
+    pair.pump()
+    assert lost(pair.bob.told()) == [1]
+    pair.ann.messenger.publish("u", b"4")
+    pair.pump()
+    assert [(each.number, each.data) for each in pair.bob.told()] == [(4, b"4")]
 
 
 def test_a_stream_goes_on_where_the_other_end_was_restarted_in_between(pair):
@@ -201,6 +277,69 @@ def test_what_was_heard_before_it_was_forgotten_is_not_counted_as_lost(pair, mon
     assert lost(pair.bob.told()) == [None]
 
 
+@pytest.fixture
+def forgetful(pair, monkeypatch):
+    """Return a pair of which bob has forgotten whom he heard before."""
+    monkeypatch.setattr(peers, "MAX_AWAY", 0)
+    pair.cut()
+    monkeypatch.undo()
+    pair.bob.told()
+    pair.restart("ann")
+    pair.connect()
+    return pair
+
+
+def test_who_has_forgotten_others_misses_nothing_where_nothing_was_said(forgetful):
+    assert forgetful.bob.hear(wire.Opening(b"\x0b" * 16, 0), wire.Missed(1, 0)) == []
+
+
+def test_who_has_forgotten_others_counts_all_but_the_first_loss(forgetful):
+    outcomes = forgetful.bob.hear(
+        wire.Opening(b"\x0b" * 16, 0), wire.Missed(1, 1), wire.Data(1, 5, b"")
+    )
+    assert lost(outcomes) == [None, 3]
+
+
+def test_who_has_forgotten_others_counts_what_is_counted_anew(forgetful):
+    forgetful.bob.hear(wire.Opening(b"\x0b" * 16, 5))
+    forgetful.connect()
+    outcomes = forgetful.bob.hear(wire.Opening(b"\x0b" * 16, 6), wire.Missed(1, 2))
+    assert lost(outcomes) == [None, 2]
+
+
+def test_what_was_read_of_who_was_forgotten_is_no_room_on_what_is_counted_anew(pair, monkeypatch):
+    for data in (b"1", b"2"):
+        pair.ann.messenger.publish("t", data)
+    pair.pump()
+    arrived = pair.bob.told()
+    monkeypatch.setattr(peers, "MAX_AWAY", 0)
+    pair.ann.messenger.down(pair.ann.link, 0.0)
+    monkeypatch.undo()
+    pair.bob.messenger.down(pair.bob.link, 0.0)
+    pair.connect()
+    pair.read(arrived)
+    pair.bob.messenger.tick(1.0)
+    pair.ann.messenger.publish("t", b"3")
+    pair.pump()
+    assert pair.bob.data() == [b"3"]
+
+
+def test_what_was_skipped_counts_as_read_with_what_came_before():
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10_000))
+    pair.ann.messenger.publish("t", b"here")
+    pair.pump()
+    arrived = pair.bob.told()
+    for _ in range(2):
+        pair.ann.messenger.publish("t", b"lost")
+    pair.cut()
+    pair.bob.messenger.tick(DOUBT_S)
+    pair.connect()
+    pair.pump()
+    pair.read(arrived)
+    pair.bob.messenger.tick(DOUBT_S + 1)
+    assert pair.bob.records()[-1] == wire.Credit(1, 3)
+
+
 def test_the_loss_of_a_link_is_read_before_there_is_room_again():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10_000), max_message_bytes=2000)
     for _ in range(5):
@@ -210,6 +349,18 @@ def test_the_loss_of_a_link_is_read_before_there_is_room_again():
     pair.pump()
     assert pair.ann.messenger.publish("t", b"x" * 2000) == 0
     pair.read(pair.bob.told())
+    pair.pump()
+    assert pair.ann.messenger.publish("t", b"x" * 2000) == 1
+
+
+def test_there_is_room_again_where_the_loss_was_read_before_it_could_be_counted():
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10_000), max_message_bytes=2000)
+    pair.pump()
+    for _ in range(5):
+        pair.ann.messenger.publish("t", b"x" * 2000)
+    pair.cut()
+    pair.read(pair.bob.messenger.tick(DOUBT_S))
+    pair.connect()
     pair.pump()
     assert pair.ann.messenger.publish("t", b"x" * 2000) == 1
 
@@ -225,6 +376,29 @@ def test_room_is_granted_again_on_the_next_link():
     assert pair.ann.messenger.publish("t", b"2") == 1
 
 
+def test_what_is_unread_leaves_no_room_on_the_next_link():
+    pair = narrow(messages=1)
+    pair.ann.messenger.publish("t", b"1")
+    pair.pump()
+    pair.cut()
+    pair.connect()
+    pair.pump()
+    assert pair.ann.messenger.publish("t", b"2") == 0
+
+
+def test_room_is_granted_again_before_the_loss_of_the_link_is_read():
+    pair = narrow(messages=3)
+    for data in (b"read", b"unread"):
+        pair.ann.messenger.publish("t", data)
+    pair.pump()
+    pair.read(pair.bob.told()[:1])
+    pair.ann.messenger.publish("t", b"lost")
+    pair.cut()
+    pair.connect()
+    pair.pump()
+    assert [pair.ann.messenger.publish("t", b"") for _ in range(2)] == [1, 0]
+
+
 def test_after_a_long_absence_there_is_room_once_everything_is_read():
     pair = narrow(messages=3)
     for _ in range(3):
@@ -232,7 +406,8 @@ def test_after_a_long_absence_there_is_room_once_everything_is_read():
     pair.pump()
     arrived = pair.bob.told()
     pair.cut()
-    pair.ann.messenger.tick(DOUBT_S)
+    for end in (pair.ann, pair.bob):
+        end.messenger.tick(DOUBT_S)
     pair.read(arrived[:2])
     pair.connect()
     pair.pump()
@@ -240,6 +415,26 @@ def test_after_a_long_absence_there_is_room_once_everything_is_read():
     pair.read(arrived[2:])
     pair.pump()
     assert pair.ann.messenger.publish("t", b"") == 1
+
+
+def test_after_a_long_absence_a_gap_is_room_as_soon_as_it_is_read():
+    pair = Pair(interest=LocalInterest(messages=100, bytes=10_000), max_message_bytes=2000)
+    for number in range(5):
+        pair.ann.messenger.publish("t", b"x" * 2000)
+        if number == 0:
+            pair.pump()
+    pair.cut()
+    pair.connect()
+    pair.pump()
+    arrived = pair.bob.told()
+    pair.cut()
+    for end in (pair.ann, pair.bob):
+        end.messenger.tick(DOUBT_S)
+    pair.connect()
+    pair.pump()
+    pair.read(arrived)
+    pair.pump()
+    assert pair.ann.messenger.publish("t", b"x" * 2000) == 1
 
 
 def test_what_is_read_after_its_link_is_reported_on_the_next_one():
@@ -252,6 +447,15 @@ def test_what_is_read_after_its_link_is_reported_on_the_next_one():
     pair.connect()
     pair.pump()
     assert pair.ann.messenger.publish("t", b"2") == 1
+
+
+def test_a_loss_after_what_followed_a_reported_one_is_counted(pair):
+    pair.bob.hear(wire.Opening(b"\1" * 16, 0))
+    pair.bob.messenger.down(pair.bob.link, 0.0)
+    assert lost(pair.bob.messenger.tick(DOUBT_S)) == [None]
+    pair.connect()
+    pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Data(1, 1, b""))
+    assert lost(pair.bob.hear(wire.Data(1, 3, b""))) == [1]
 
 
 def test_a_message_that_is_repeated_is_taken_once(pair):

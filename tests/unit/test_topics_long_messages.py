@@ -15,6 +15,7 @@ from cluster_kit.topics import lanes
 from cluster_kit.topics.data import decode, encode
 from cluster_kit.topics.messenger import Messenger
 from cluster_kit.topics.outcomes import Arrived, LocalInterest, Outcome, QuestionArrived, Replied
+from cluster_kit.wire.topics import MAX_TOPIC_BYTES
 
 LONG = lanes.MAX_QUEUED_BYTES + 1
 LIMIT = 2 * LONG
@@ -128,12 +129,13 @@ def carry(one: Messenger, other: Messenger) -> list[Outcome]:
 @pytest.mark.parametrize("size", range(MAX_PAYLOAD_BYTES - 350, MAX_PAYLOAD_BYTES + 10))
 def test_data_of_any_length_about_that_of_a_payload_arrives(size: int) -> None:
     ann, bob = linked()
-    bob.listen("long", LocalInterest(messages=1000, bytes=LIMIT, answers=True))
+    topic = "x" * MAX_TOPIC_BYTES
+    bob.listen(topic, LocalInterest(messages=1000, bytes=LIMIT, answers=True))
     exchange(ann, bob)
     data = b"x" * size
-    ann.publish("long", data)
+    ann.publish(topic, data)
     assert [each.data for each in within_few_payloads(ann, bob)] == [data]
-    ann.ask("bob@h", "long", data, 1, 60.0)
+    ann.ask("bob@h", topic, data, 1, 60.0)
     [asked] = within_few_payloads(ann, bob)
     assert asked.data == data
     bob.reply(asked.question, data)

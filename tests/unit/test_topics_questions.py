@@ -1,11 +1,17 @@
 """Questions and their four ends: an answer, an exception, certainly not asked, and nobody knows."""
 
 import pytest
-from message_ends import BOB, Pair
+from message_ends import BOB, WIDE, Pair
 
 from cluster_kit.errors import NotLinkedError, NotSentError, RemoteError, UnansweredError
 from cluster_kit.topics import lanes
-from cluster_kit.topics.outcomes import LocalInterest, OperationFailed, QuestionArrived, Replied
+from cluster_kit.topics.outcomes import (
+    Arrived,
+    LocalInterest,
+    OperationFailed,
+    QuestionArrived,
+    Replied,
+)
 from cluster_kit.topics.questions import MAX_OPEN
 from cluster_kit.wire import topics as wire
 
@@ -73,13 +79,34 @@ def test_each_question_ends_once(pair):
     pair.bob.messenger.reply(question, b"1")
     pair.bob.messenger.reply(question, b"2")
     pair.bob.messenger.fail(question, "3")
+    said = [record for record in pair.bob.records() if isinstance(record, wire.QuestionEnd)]
+    assert said == [wire.Answered(1, b"1")]
+    pair.ann.outcomes += pair.ann.hear(*said)
     assert ends(pair) == [(7, b"1")]
+    assert not pair.ann.messenger.withdraw(7)
 
 
-def test_who_does_not_answer_is_not_asked():
-    pair = Pair(interest=LocalInterest(messages=10, bytes=10))
+@pytest.mark.parametrize("interest", [None, LocalInterest(messages=10, bytes=10)])
+def test_who_does_not_answer_is_not_asked(interest):
+    pair = Pair(interest=interest)
     ask(pair, 1)
-    assert ends(pair) == [(1, NotSentError)]
+    assert type(pair.ann.told()[0].error) is NotSentError
+    assert not pair.ann.messenger.withdraw(1)
+
+
+def test_who_has_not_said_anything_yet_is_not_asked():
+    pair = Pair(linked=False)
+    pair.ann.messenger.up(1, BOB, b"", outdated=False)
+    ask(pair, 1)
+    assert type(pair.ann.told()[0].error) is NotSentError
+
+
+def test_who_takes_no_question_of_this_length_is_not_asked():
+    pair = Pair(linked=False)
+    pair.bob.messenger.max_message_bytes = 10
+    pair.connect()
+    ask(pair, 1, b"x" * 11)
+    assert type(pair.ann.told()[0].error) is NotSentError
 
 
 def test_who_has_stopped_answering_declines(pair):
@@ -95,6 +122,16 @@ def test_who_waits_fails_where_nobody_answers_any_more(pair):
     pair.pump()
     pair.bob.messenger.listen("t", LocalInterest(messages=10, bytes=10))
     assert ends(pair) == [(MAX_OPEN, NotSentError)]
+
+
+def test_who_waits_goes_on_waiting_where_something_else_changes(pair):
+    pair.bob.messenger.listen("u", WIDE)
+    for ticket in range(MAX_OPEN + 1):
+        ask(pair, ticket)
+    pair.pump()
+    pair.bob.messenger.listen("t", LocalInterest(messages=10, bytes=10, answers=True))
+    pair.bob.messenger.listen("u", None)
+    assert ends(pair) == []
 
 
 def test_so_many_may_be_open_and_the_rest_waits(pair):
@@ -244,6 +281,31 @@ def test_questions_wait_while_much_is_queued(pair, monkeypatch):
         ask(pair, ticket, b"x" * 600)
     assert len(pair.ann.messenger._links[1].questions.parked) == 1
     assert len(asked(pair)) == 2
+
+
+def test_what_waits_is_not_said_once_the_application_closes():
+    pair = Pair(interest=LocalInterest(messages=1, bytes=1000, answers=True))
+    for ticket in range(MAX_OPEN + 1):
+        ask(pair, ticket)
+    for ticket in (1000, 1001):
+        pair.ann.outcomes += pair.ann.messenger.send("bob@h", "t", b"", ticket)
+    pair.pump()
+    pair.ann.messenger.close()
+    pair.read(pair.bob.told(Arrived))
+    pair.ann.hear(*pair.bob.records(), wire.Answered(1, b""))
+    assert [type(record) for record in pair.ann.records()] == [wire.Closing]
+    pair.ann.told()
+    pair.cut()
+    gone = {each.ticket: type(each.error) for each in pair.ann.told(OperationFailed)}
+    assert (gone[MAX_OPEN], gone[1001]) == (NotLinkedError, NotLinkedError)
+
+
+def test_nothing_is_answered_once_the_application_closes(pair):
+    ask(pair, 1)
+    [question] = asked(pair)
+    pair.bob.messenger.close()
+    pair.bob.messenger.reply(question.question, b"")
+    assert [type(record) for record in pair.bob.records()] == [wire.Opening, wire.Closing]
 
 
 def test_nobody_is_asked_once_the_application_closes(pair):

@@ -8,6 +8,8 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.topics.outcomes import (
     LocalInterest,
     OperationFailed,
+    QuestionArrived,
+    Replied,
     Sent,
     SyncDone,
 )
@@ -101,6 +103,42 @@ def test_peer_that_was_sent_an_outdated_greeting_is_sent_everything(pair):
     assert all(pair.ann.messenger.listeners(f"{'x' * 200}{number}") for number in range(300))
 
 
+def test_ending_what_was_never_begun_says_nothing(pair):
+    pair.pump()
+    pair.bob.messenger.listen("u", None)
+    assert not pair.bob.messenger.ready()
+
+
+def test_who_pauses_to_answer_only_hears_everything_afterwards(pair):
+    for data in (b"1", b"2"):
+        pair.ann.messenger.publish("t", data)
+    pair.pump()
+    pair.bob.told()
+    pair.bob.messenger.listen("t", LocalInterest(messages=0, bytes=0, answers=True))
+    pair.pump()
+    pair.bob.messenger.listen("t", WIDE)
+    pair.pump()
+    pair.ann.messenger.publish("t", b"3")
+    pair.pump()
+    assert pair.bob.data() == [b"3"]
+
+
+def test_who_answered_only_misses_nothing_when_it_listens():
+    pair = Pair(interest=LocalInterest(messages=0, bytes=0, answers=True))
+    assert pair.ann.messenger.publish("t", b"not for bob") == 0
+    pair.bob.messenger.listen("t", WIDE)
+    pair.pump()
+    assert pair.bob.told() == []
+
+
+def test_who_leaves_room_for_one_message_goes_on_listening(pair):
+    pair.ann.messenger.publish("t", b"1")
+    pair.bob.messenger.listen("t", LocalInterest(messages=1, bytes=1000))
+    pair.pump()
+    assert pair.ann.messenger.listeners("t") == (BOB,)
+    assert pair.bob.data() == [b"1"]
+
+
 def test_nobody_is_linked_to_himself(pair):
     with pytest.raises(RemoteProtocolError, match="leads back"):
         pair.bob.messenger.up(9, Node("bob2@h"), pair.bob.messenger.greeting, outdated=False)
@@ -132,6 +170,29 @@ def test_nothing_is_said_before_who_it_is(pair):
             pair.bob.hear(record)
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        wire.Interested("t", wire.Interest(1, 1, 1)),
+        wire.Uninterested("t"),
+        wire.Interests({}, True),
+        wire.Credit(1, 0),
+    ],
+    ids=lambda record: type(record).__name__,
+)
+def test_nothing_is_wanted_before_who_it_is(record):
+    bob = End(BOB, 2)
+    bob.messenger.up(1, ANN, b"", outdated=False)
+    bob.link = 1
+    with pytest.raises(RemoteProtocolError, match="before its opening"):
+        bob.hear(record)
+
+
+def test_nobody_is_one_run_in_the_greeting_and_another_on_the_link(pair):
+    with pytest.raises(RemoteProtocolError, match="two runs"):
+        pair.bob.hear(wire.Opening(b"\3" * 16, 0))
+
+
 def test_many_topics_fit_into_many_payloads(pair):
     for number in range(1000):
         pair.bob.messenger.listen(f"{'x' * 250}{number}", WIDE)
@@ -151,6 +212,28 @@ def test_listeners_are_sorted_and_may_only_answer(pair):
     ]
     assert pair.ann.messenger.listeners("t") == (BOB,)
     assert pair.ann.messenger.publish("t", b"") == 1
+
+
+def test_it_is_known_who_answers_at_the_end_of_each_link(pair):
+    heard = End(Node("cat@h", boot_id=BootId(3, 3)), 3)
+    heard.messenger.listen("t", LocalInterest(messages=1, bytes=1))
+    unheard = Node("dan@h", boot_id=BootId(4, 4))
+    pair.ann.messenger.up(2, heard.node, heard.messenger.greeting, outdated=False)
+    pair.ann.messenger.up(3, unheard, b"", outdated=False)
+    assert pair.ann.messenger.linked("t") == {
+        1: (BOB, True),
+        2: (heard.node, False),
+        3: (unheard, False),
+    }
+    assert not any(answers for _, answers in pair.ann.messenger.linked("u").values())
+
+
+def test_links_that_come_and_go_are_counted(pair):
+    before = pair.ann.messenger.changes
+    pair.ann.messenger.up(2, Node("cat@h"), b"", outdated=False)
+    between = pair.ann.messenger.changes
+    pair.ann.messenger.down(2, 0.0)
+    assert before < between < pair.ann.messenger.changes
 
 
 def test_changes_of_interests_are_counted(pair):
@@ -197,6 +280,35 @@ def test_who_does_not_listen_is_not_sent_to(pair):
     assert type(failed.error) is NotSentError
     assert "'u'" in str(failed.error)
     assert failed.error.node == "bob@h"
+
+
+def test_who_only_answers_is_not_sent_to():
+    pair = Pair(interest=LocalInterest(messages=0, bytes=0, answers=True))
+    [failed] = pair.ann.messenger.send("bob@h", "t", b"x", 7)
+    assert type(failed.error) is NotSentError
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_data_may_be_as_long_as_the_limit(size):
+    pair = Pair(max_message_bytes=size)
+    data = bytes(size)
+    assert pair.ann.messenger.publish("t", data) == 1
+    assert pair.ann.messenger.send("bob@h", "t", data, 1) == [Sent(1)]
+    pair.ann.messenger.ask("bob@h", "t", data, 2, 1.0)
+    pair.pump()
+    outcomes = pair.bob.told()
+    assert [each.data for each in outcomes] == [data] * 3
+    [asked] = [each for each in outcomes if type(each) is QuestionArrived]
+    pair.bob.messenger.reply(asked.question, data)
+    pair.pump()
+    assert pair.ann.told() == [Replied(2, data)]
+
+
+def test_a_new_limit_is_in_the_next_greeting(pair):
+    assert wire.decode_greeting(pair.bob.messenger.greeting).max_message_bytes == 1024 * 1024
+    pair.bob.messenger.max_message_bytes = 10
+    assert wire.decode_greeting(pair.bob.messenger.greeting).max_message_bytes == 10
+    assert pair.bob.messenger.max_message_bytes == 10
 
 
 def test_too_long_a_message_is_refused():
@@ -258,6 +370,22 @@ def test_the_number_of_topics_is_bounded(pair):
     pair.bob.messenger.listen("0", WIDE)
     with pytest.raises(ValueError, match="1024"):
         pair.bob.messenger.listen("one more", WIDE)
+    pair.bob.messenger.listen("one more", None)
+    pair.pump()
+    assert pair.ann.messenger.listeners("0") == (BOB,)
+
+
+def test_the_number_of_topics_of_a_peer_is_bounded(pair):
+    wanted = wire.Interest(2, 1, 1)
+    most = {str(number): wanted for number in range(wire.MAX_TOPICS)}
+    pair.ann.hear(wire.Interests(most, True))
+    assert pair.ann.messenger.listeners("0") == (BOB,)
+    for more in (
+        [wire.Interests(most, False), wire.Interests({"one more": wanted}, False)],
+        [wire.Interested("one more", wanted)],
+    ):
+        with pytest.raises(RemoteProtocolError, match="1024 topics"):
+            pair.ann.hear(*more)
 
 
 # -- agreement -------------------------------------------------------------------------------------
@@ -277,6 +405,7 @@ def test_a_peer_says_that_it_has_heard_what_came_before(pair):
 
 def test_a_peer_that_listens_to_nothing_says_it_too():
     pair = Pair(interest=None)
+    pair.pump()
     pair.ann.messenger.sync(pair.ann.link, 1)
     pair.ann.messenger.sync(pair.ann.link, 2)
     pair.pump()
