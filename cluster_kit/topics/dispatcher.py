@@ -13,7 +13,7 @@ from cluster_kit.errors import (
     UnansweredError,
 )
 from cluster_kit.topics import outcomes
-from cluster_kit.topics.incoming import IncomingStream
+from cluster_kit.topics.incoming import IncomingStream, PartialRecord
 from cluster_kit.topics.link import TopicLink
 from cluster_kit.topics.local import LocalApplication
 from cluster_kit.topics.peers import TopicPeer
@@ -21,8 +21,6 @@ from cluster_kit.topics.questions import MAX_OPEN
 from cluster_kit.wire import topics as wire
 
 MAX_DECLINED = 1024  # records that may wait for one link; beyond that, questions get none
-
-_OVERHEAD_BYTES = wire.RECORD_BYTES + wire.MAX_TOPIC_BYTES  # of a record, besides its data
 
 
 class Dispatcher:
@@ -120,7 +118,10 @@ class Dispatcher:
         if stream is None:
             return
         number, size = data.number, len(data.data)
-        if number <= stream.last or size > self._local.max_message_bytes or stream.is_full:
+        if size > self._local.max_message_bytes:
+            self._on_too_long(link, data)
+            return
+        if number <= stream.last or stream.is_full:
             return  # a repetition; or dropped, which shows as a gap
         if number != stream.last + 1:
             self._record_loss(link, stream, number - 1)
@@ -146,16 +147,28 @@ class Dispatcher:
             self._record_loss(link, stream, missed.number)
 
     def _on_fragment(self, link: TopicLink, fragment: wire.Fragment) -> None:
-        body = link.fragments.setdefault(fragment.lane, bytearray())
-        if body is not None:
-            body += fragment.data
-            if len(body) > self._local.max_message_bytes + _OVERHEAD_BYTES:
-                body = link.fragments[fragment.lane] = None  # drop the fragments to come as well
-        if fragment.last:
-            del link.fragments[fragment.lane]
-            if body is not None:
-                record = wire.decode_sliced(body)
-                self._handlers[type(record)](link, record)
+        partial = link.fragments.setdefault(fragment.lane, PartialRecord())
+        partial.add(fragment.data, self._local.max_message_bytes + wire.HEAD_BYTES)
+        if not fragment.last:
+            return
+        del link.fragments[fragment.lane]
+        if partial.is_whole:
+            record = wire.decode_sliced(partial.body)
+            self._handlers[type(record)](link, record)
+        else:
+            self._on_too_long(link, wire.decode_cut(bytes(partial.body), partial.size))
+
+    def _on_too_long(self, link: TopicLink, record: wire.Record) -> None:
+        """Drop a record whose sender may not know our limit, and tell those who wait for it."""
+        limit = self._local.max_message_bytes
+        match record:
+            case wire.Data(stream, number):
+                self._on_missed(link, wire.Missed(stream, number))
+            case wire.Asked(question):
+                self._decline(link, question, f"it takes at most {limit} bytes")
+            case wire.Answered(question):
+                text = f"{link.name}: the answer is too long: this node takes at most {limit} bytes"
+                self._end_question(link, question, UnansweredError(text, node=link.name))
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -163,6 +176,9 @@ class Dispatcher:
         self._opened_peer(link)
         if asked.question in link.questions.open:
             raise RemoteProtocolError("messages: the peer used one number for two open questions")
+        if len(asked.data) > self._local.max_message_bytes:
+            self._on_too_long(link, asked)
+            return
         reason = self._why_declined(link, asked)
         if reason is None:
             question = link.questions.accept(asked.question)
@@ -170,39 +186,36 @@ class Dispatcher:
             self._local.outcomes.append(
                 outcomes.QuestionArrived(question, link.node, asked.topic, asked.data, patience_s)
             )
-        elif link.lanes.replies < MAX_DECLINED:
-            link.put_reply(wire.Declined(asked.question, reason))
+        else:
+            self._decline(link, asked.question, reason)
+
+    def _decline(self, link: TopicLink, question: int, reason: str) -> None:
+        if link.lanes.replies < MAX_DECLINED:
+            link.put_reply(wire.Declined(question, reason))
 
     def _why_declined(self, link: TopicLink, asked: wire.Asked) -> str | None:
         local_topic = self._local.topics.by_name.get(asked.topic)
         if local_topic is None or not local_topic.interest.answers:
             return "no function answers in this topic"
-        if len(asked.data) > self._local.max_message_bytes:
-            return f"it takes at most {self._local.max_message_bytes} bytes"
         if link.lanes.replies >= MAX_OPEN or not link.questions.has_room_for_theirs:
             return "it is busy: too many questions are open"
         return None
 
     def _on_answered(self, link: TopicLink, answered: wire.Answered) -> None:
-        ticket = link.end_question(answered.question)
-        if ticket is None:
-            return
         if len(answered.data) > self._local.max_message_bytes:
-            text = f"{link.name}: the answer is too long: {len(answered.data)} bytes"
-            self._fail(ticket, UnansweredError(text, node=link.name))
-        else:
+            self._on_too_long(link, answered)
+        elif (ticket := link.end_question(answered.question)) is not None:
             self._local.outcomes.append(outcomes.Replied(ticket, answered.data))
 
     def _on_raised(self, link: TopicLink, raised: wire.Raised) -> None:
-        ticket = link.end_question(raised.question)
-        if ticket is not None:
-            self._fail(ticket, RemoteError(f"{link.name}: {raised.text}", node=link.name))
+        error = RemoteError(f"{link.name}: {raised.text}", node=link.name)
+        self._end_question(link, raised.question, error)
 
     def _on_declined(self, link: TopicLink, declined: wire.Declined) -> None:
-        ticket = link.end_question(declined.question)
-        if ticket is not None:
-            text = f"{link.name}: the question was not answered: {declined.reason}"
-            self._fail(ticket, NotSentError(text, node=link.name))
+        text = f"{link.name}: the question was not answered: {declined.reason}"
+        self._end_question(link, declined.question, NotSentError(text, node=link.name))
 
-    def _fail(self, ticket: int, error: ClusterKitError) -> None:
-        self._local.outcomes.append(outcomes.OperationFailed(ticket, error))
+    def _end_question(self, link: TopicLink, question: int, error: ClusterKitError) -> None:
+        ticket = link.end_question(question)
+        if ticket is not None:
+            self._local.outcomes.append(outcomes.OperationFailed(ticket, error))

@@ -192,6 +192,27 @@ class IncomingStream:
         return self._read
 
 
+class PartialRecord:
+    """A record that is arriving in fragments; of one that is too long, only the head is kept."""
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+        self.size = 0
+
+    def add(self, fragment: bytes, most: int) -> None:
+        """Append ``fragment`` to a record of up to ``most`` bytes."""
+        self.size += len(fragment)
+        kept = most if self.size <= most else wire.HEAD_BYTES
+        if len(self.body) < kept:
+            self.body += fragment
+        del self.body[kept:]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it was dropped."""
+        return len(self.body) == self.size
+
+
 class IncomingStreams:
     """All streams of one sender's application.
 

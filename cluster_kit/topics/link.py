@@ -18,6 +18,7 @@ from cluster_kit.errors import (
 )
 from cluster_kit.node import Node
 from cluster_kit.topics.control import Control
+from cluster_kit.topics.incoming import PartialRecord
 from cluster_kit.topics.lanes import Lane, Lanes
 from cluster_kit.topics.local import LocalApplication, Pending
 from cluster_kit.topics.outcomes import OperationFailed, Sent
@@ -37,7 +38,7 @@ class TopicLink:
     Attributes:
         node: The peer.
         peer: What is remembered of its application; ``None`` until its run is known.
-        fragments: Records that have arrived in part, by lane; ``None`` for one that is too long.
+        fragments: Records that have arrived in part, by lane.
         partial_interests: The pieces of the peer's ``Interests`` that have arrived so far.
         peer_has_closed: Whether the peer has said ``Closing``.
     """
@@ -51,7 +52,7 @@ class TopicLink:
         self.lanes = Lanes()
         self.control = Control(local.run, local.topics)
         self.questions = Questions(number)
-        self.fragments: dict[int, bytearray | None] = {}
+        self.fragments: dict[int, PartialRecord] = {}
         self.partial_interests: dict[str, wire.Interest] = {}
         self.peer_has_closed = False
         self._local = local

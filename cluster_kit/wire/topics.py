@@ -8,6 +8,7 @@ Which record may follow which is decided in ``cluster_kit.topics``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -27,6 +28,7 @@ MAX_NUMBER = 2**63 - 1
 # Upper bounds of encoded sizes.
 ARRAY_BYTES = 8  # of a payload, besides its records
 RECORD_BYTES = 32  # of a record, besides topic, text and data
+HEAD_BYTES = RECORD_BYTES + MAX_TOPIC_BYTES  # of a record, besides text and data
 INTEREST_BYTES = 40  # of an interest, besides its topic
 
 Topic = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TOPIC_BYTES)]
@@ -351,6 +353,20 @@ def decode_sliced(body: bytes | bytearray) -> Data | Asked | Answered:
     if isinstance(record, _AskedInPlace):
         return Asked(record.question, record.topic, record.patience_ms, data)
     return Answered(record.question, data)
+
+
+def decode_cut(head: bytes, size: int) -> Data | Asked | Answered:
+    """Return a record of ``size`` bytes in fragments, of which only ``head`` is left, without data.
+
+    Raises:
+        RemoteProtocolError: It is malformed, or of a type that is never sent in fragments.
+    """
+    for at in range(len(head)):  # the data is last, so its length says where it begins
+        for left in (size - at - 3, size - at - 5):
+            if 256 <= left < 1 << 32 and head.startswith(bin_head(left), at):
+                with suppress(RemoteProtocolError):
+                    return decode_sliced(head[:at] + _NO_DATA)
+    raise RemoteProtocolError(f"messages: malformed fragments of {size} bytes")
 
 
 def copied(view: memoryview) -> bytes:

@@ -1,5 +1,7 @@
 """Targets: what two applications say to each other over a link."""
 
+from contextlib import suppress
+
 from fuzz_target import MSGPACK, Form, Target, framed
 
 from cluster_kit.errors import RemoteProtocolError
@@ -55,7 +57,10 @@ def check_records(payload: bytes) -> bool:
 
 
 def check_sliced(body: bytes) -> bool:
-    """What came in parts is one of three."""
+    """What came in parts is one of three, and so is one too long, of which the head is left."""
+    with suppress(RemoteProtocolError):
+        cut = wire.decode_cut(body[: wire.HEAD_BYTES], max(len(body), 2 * wire.HEAD_BYTES))
+        assert not cut.data
     try:
         record = wire.decode_sliced(body)
     except RemoteProtocolError:
@@ -147,7 +152,7 @@ TARGETS = (
     ),
     Target(
         name="message-parts",
-        of=("cluster_kit.wire.topics:decode_sliced",),
+        of=("cluster_kit.wire.topics:decode_sliced", "cluster_kit.wire.topics:decode_cut"),
         check=check_sliced,
         seeds=tuple(
             map(

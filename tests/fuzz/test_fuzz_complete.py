@@ -64,6 +64,7 @@ NOT_DECODERS = {
     "strategies.gossip.freshness:Freshness.judge": "a nonce of an envelope",
     "strategies.gossip.freshness:Freshness.must_echo": "a nonce of an envelope",
     "supervisor.control:describe": "ids of our own",
+    "topics.incoming:PartialRecord.add": "collects, and cuts off what is too long",
     "topics.link:TopicLink.ask": "sends",
     "topics.link:TopicLink.identify": "a run that was told, which records have bounded",
     "topics.link:TopicLink.publish": "sends",

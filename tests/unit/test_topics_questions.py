@@ -165,8 +165,9 @@ def test_who_has_too_many_answers_waiting_for_the_link_is_busy(pair):
     assert len(pair.bob.hear(wire.Asked(MAX_OPEN + 1, "t", 0, b""))) == 1
 
 
-def test_a_question_longer_than_the_limit_is_declined(pair):
-    ask(pair, 7, b"x" * 11)
+@pytest.mark.parametrize("size", [11, 200_000])
+def test_a_question_longer_than_the_limit_is_declined(pair, size):
+    ask(pair, 7, b"x" * size)
     pair.bob.messenger.max_message_bytes = 10
     assert asked(pair) == []
     [failed] = pair.ann.told()
@@ -242,11 +243,12 @@ def test_an_answer_that_is_too_long_is_reported_as_an_error():
     assert "11 bytes" in str(failed.error)
 
 
-def test_an_answer_that_is_too_long_all_the_same_is_no_answer(pair):
+@pytest.mark.parametrize("size", [11, 200_000])
+def test_an_answer_that_is_too_long_all_the_same_is_no_answer(pair, size):
     ask(pair, 1)
     question = asked(pair)[0].question
     pair.ann.messenger.max_message_bytes = 10
-    pair.bob.messenger.reply(question, b"x" * 11)
+    pair.bob.messenger.reply(question, b"x" * size)
     assert ends(pair) == [(1, UnansweredError)]
 
 

@@ -1,7 +1,7 @@
 """What the streams between two applications bring, to whom and in which order."""
 
 import pytest
-from message_ends import ANN, BOB, WIDE, End, Pair, lost
+from message_ends import ANN, BOB, WIDE, End, Pair, lost, narrow
 
 from cluster_kit.errors import NotLinkedError, NotSentError, RemoteProtocolError
 from cluster_kit.node import BootId, Node
@@ -351,6 +351,36 @@ def test_a_message_that_is_too_long_all_the_same_shows_as_a_gap(pair, size):
     pair.pump()
     missing, arrived = pair.bob.told()
     assert (missing.lost, missing.number, arrived.number, arrived.data) == (1, 1, 2, b"y")
+
+
+@pytest.mark.parametrize("size", [11, 200_000])
+def test_a_gap_for_what_is_too_long_needs_no_other_message_and_makes_room(size):
+    pair = narrow(messages=1, size=size)
+    pair.bob.messenger.max_message_bytes = 10
+    pair.ann.messenger.publish("t", b"x" * size)
+    pair.pump()
+    outcomes = pair.bob.told()
+    assert lost(outcomes) == [1]
+    pair.read(outcomes)
+    pair.pump()
+    pair.ann.messenger.publish("t", b"y")
+    pair.pump()
+    assert pair.bob.data() == [b"y"]
+
+
+def test_of_a_record_that_is_too_long_no_more_is_kept_than_its_head(pair):
+    pair.bob.messenger.max_message_bytes = 10**5
+    pair.bob.hear(wire.Opening(b"\1" * 16, 0))
+    head, data = wire.cut_record(wire.Data(1, 1, bytes(10**6)))
+    pieces = [head, *(bytes(data[at : at + 10**4]) for at in range(0, len(data), 10**4))]
+    kept = 0
+    for piece in pieces[:-1]:
+        assert pair.bob.hear(wire.Fragment(0, False, piece)) == []
+        [partial] = pair.bob.messenger._links[1].fragments.values()
+        kept = max(kept, len(partial.body))
+    assert 90_000 < kept <= 10**5 + wire.HEAD_BYTES
+    assert len(partial.body) <= wire.HEAD_BYTES
+    assert lost(pair.bob.hear(wire.Fragment(0, True, pieces[-1]))) == [1]
 
 
 @pytest.mark.parametrize("topic", ["", "x" * 256, "ü" * 128, "\ud800"])

@@ -3,12 +3,14 @@ MessagePack.
 """
 
 import msgpack
+import msgspec
 import pytest
 
 from cluster_kit.abc import MAX_GREETING_BYTES, MAX_PAYLOAD_BYTES
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.wire.topics import (
     ARRAY_BYTES,
+    HEAD_BYTES,
     INTEREST_BYTES,
     MAX_LANES,
     MAX_NUMBER,
@@ -37,8 +39,10 @@ from cluster_kit.wire.topics import (
     Synced,
     TopicGreeting,
     Uninterested,
+    bin_head,
     check_topic,
     decode,
+    decode_cut,
     decode_greeting,
     decode_sliced,
     encode,
@@ -188,6 +192,39 @@ def test_only_what_may_be_large_comes_in_parts():
         else:
             with pytest.raises(RemoteProtocolError):
                 decode_sliced(encode_record(record))
+
+
+CUT = [
+    Data(1, 1, b""),
+    Data(MAX_NUMBER, MAX_NUMBER, b""),
+    Asked(7, "t", 1, b""),
+    Asked(MAX_NUMBER, "x" * MAX_TOPIC_BYTES, MAX_NUMBER, b""),
+    Answered(7, b""),
+]
+
+
+@pytest.mark.parametrize("size", [256, 65_535, 65_536, 200_000])
+@pytest.mark.parametrize("record", CUT)
+def test_head_of_a_record_in_parts_says_what_it_was(record, size):
+    whole = encode_record(msgspec.structs.replace(record, data=b"\xc5\xff" * (size // 2)))
+    assert decode_cut(whole[:HEAD_BYTES], len(whole)) == record
+
+
+def test_head_of_the_data_is_not_mistaken_within_a_topic():
+    topic = "\u0140A"  # C5 80 41, as 0x8041 bytes of data begin, which would end where these do
+    record = Asked(7, topic, 1, bytes(0x8041 - 4))
+    whole = encode_record(record)
+    assert whole[4:7] == bin_head(len(whole) - 7)
+    assert decode_cut(whole[:HEAD_BYTES], len(whole)) == Asked(7, topic, 1, b"")
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"\xc1" * HEAD_BYTES, encode_record(Closing()), b"\x94\x05\x01\x01\xc6\0\0\1\0"]
+)
+@pytest.mark.parametrize("size", [300, 2**16, 2**32 + 9, 2**40])
+def test_head_that_begins_no_record_in_parts_is_malformed(head, size):
+    with pytest.raises(RemoteProtocolError):
+        decode_cut(head, size)
 
 
 def test_bounds_that_packing_relies_on_hold():
