@@ -97,11 +97,12 @@ class TestHearing:
         assert hears(linked(ANN), BOB) == [BOB]
 
     def test_hints_about_ourselves_are_ignored(self):
-        ours_of_yesterday, at_our_address = (
+        ours_of_yesterday, at_our_address, of_our_name = (
             US.evolve(boot_id=BootId(0, 0)),
             CAT.evolve(address=US.address),
+            US.evolve(address=CAT.address),
         )
-        assert hears(linked(ANN), US, ours_of_yesterday, at_our_address) == []
+        assert hears(linked(ANN), US, ours_of_yesterday, at_our_address, of_our_name) == []
 
     @pytest.mark.parametrize(("nearby", "believed"), [(True, True), (False, False)])
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
@@ -143,6 +144,7 @@ class TestHearing:
             hears(links, *crowd)
         assert len(links._hinted) == exchange._MAX_HINTED
         assert hears(links, BOB) == []
+        assert hears(links, node("x0-0")) == [node("x0-0")]  # is known already
         assert hears(links, BOB, now_s=HINT_TTL_S + 1) == [BOB]
 
     def test_runs_that_left_are_remembered_within_bounds(self):

@@ -2,6 +2,7 @@
 
 import msgpack
 import pytest
+from msgspec.structs import replace
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.host import MAX_HOST_CHARS
@@ -116,8 +117,18 @@ def test_padding_leaves_a_larger_datagram_alone():
 
 
 def test_too_large_a_packet_is_not_sent():
-    with pytest.raises(LocalProtocolError, match=f"at most {MAX_DATAGRAM_BYTES}"):
-        encode(HEARTBEAT.padded(MAX_DATAGRAM_BYTES + 1))
+    largest = HEARTBEAT.padded(4095)
+    assert len(encode(largest)) == 4096
+    with pytest.raises(LocalProtocolError, match="at most 4096"):
+        encode(replace(largest, padding=largest.padding + b"x"))
+
+
+def test_too_large_a_datagram_is_not_read():
+    padding = bytes(4096 - len(CAPTURED) - 1)
+    assert len(foreign(changed(f9=padding))) == 4096
+    assert decode(foreign(changed(f9=padding))).node(SOURCE) == WEB
+    with pytest.raises(RemoteProtocolError, match="more than 4096"):
+        decode(foreign(changed(f9=padding + b"x")))
 
 
 def test_the_largest_node_there_can_be_fits():

@@ -37,7 +37,9 @@ from cluster_kit.wire.topics import (
     Synced,
     TopicGreeting,
     Uninterested,
+    bin_head,
     check_topic,
+    copied,
     decode,
     decode_greeting,
     decode_sliced,
@@ -188,6 +190,17 @@ def test_only_what_may_be_large_comes_in_parts():
         else:
             with pytest.raises(RemoteProtocolError):
                 decode_sliced(encode_record(record))
+
+
+@pytest.mark.parametrize("size", [256, 65535, 65536])
+def test_head_of_data_is_that_of_messagepack(size):
+    assert bin_head(size) + bytes(size) == msgpack.packb(bytes(size))
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 3 << 20])
+def test_view_is_copied_whole(size):
+    data = bytes(range(256)) * (size // 256 + 1)
+    assert copied(memoryview(data)[:size]) == data[:size]
 
 
 def test_bounds_that_packing_relies_on_hold():

@@ -137,7 +137,7 @@ class LinkSteps:
         link = self.connections.links.get(peer.key)
         if link and link.peer.boot_id == peer.boot_id:
             self.settle(dial.number, link)
-        elif peer.key in self.connections.answered and dial.number in self.attempts:
+        elif peer.key in self.connections.answered:
             self.attempts[dial.number] = peer
         else:
             self.fail(dial.number, fault)
@@ -206,7 +206,7 @@ class LinkSteps:
             self.do(Down(lost.peer, self._down_reason(lost, reason)))
         self.reconsider(lost, Sign.NONE)
         if self.connections.incumbent(lost.name) is None:  # else they wait for the new one
-            may_cross = not was_link and self.connections.has_unrecognized_dial
+            may_cross = self.connections.has_unrecognized_dial
             fault = DialFault.of(ConnectReason.CROSSED if may_cross else ConnectReason.RESET)
             for attempt in self._waiting_for(lost):
                 self.fail(attempt, fault)
