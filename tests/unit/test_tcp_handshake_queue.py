@@ -32,11 +32,14 @@ class Reader(StreamReader):
 
     def __init__(self):
         self.got = b""
-        self.begun_s = self.ended_s = None
+        self.begun_s = self.relieved_s = self.ended_s = None
 
     def received(self, data):
         self.begun_s = self.begun_s or now()
         self.got += bytes(data)
+
+    def relieved(self):
+        self.relieved_s = now()
 
     def lost(self):
         self.ended_s = now()
@@ -213,6 +216,18 @@ def test_one_who_says_too_much_before_its_turn_is_hung_up_on():
             assert not reader.got
         node.queue.release(0)
         assert patient.got == most
+
+    play(scenario)
+
+
+def test_reader_is_told_when_what_it_said_is_sent():
+    async def scenario(node):
+        [reader] = await node.say(RECORD)
+        node.streams[0].send(bytes(1_000_000))
+        assert node.streams[0].unsent_bytes
+        await asyncio.sleep(ARRIVAL_S)
+        assert reader.relieved_s is not None
+        assert not node.streams[0].unsent_bytes
 
     play(scenario)
 

@@ -47,6 +47,7 @@ class TestRoundTrip:
     def test_dialler_measures_and_acceptor_gets_the_result(self, start_s):
         dialler, acceptor = Heartbeat(start_s, 3.5), Heartbeat(start_s, 3.5)
         ping = dialler.ping(start_s)
+        assert ping.token < 2**32
         assert acceptor.rtt_reported(ping) is None
         assert dialler.rtt_measured(Pong(token=ping.token), start_s + 0.0123) == pytest.approx(
             0.0123, abs=1e-5
@@ -66,6 +67,9 @@ class TestRoundTrip:
         heartbeat = Heartbeat(5.0, 3.5)
         heartbeat.rtt_measured(Pong(token=heartbeat.ping(5.0).token), 5.0)
         assert heartbeat.ping(6.0).rtt_us == 1
+
+    def test_round_trip_is_reported_in_microseconds(self):
+        assert Heartbeat(0.0, 3.5).rtt_reported(Ping(token=0, rtt_us=1500)) == 0.0015
 
     def test_unknown_round_trip_is_none(self):
         assert Heartbeat(0.0, 3.5).rtt_reported(Ping(token=0, rtt_us=0)) is None

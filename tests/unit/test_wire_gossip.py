@@ -83,6 +83,11 @@ def test_what_an_address_leaves_open_is_taken_from_the_source(address, told):
     assert decode(encode(packet)).node(SOURCE).address == told
 
 
+@pytest.mark.parametrize("port", [1, 65535])
+def test_any_port_may_be_announced(port):
+    assert decode(foreign(changed(f6=port))).node(SOURCE).address == f"10.0.0.7:{port}"
+
+
 def test_unspecified_host_is_not_announced():
     assert b"0.0.0.0" not in encode(
         Packet.of(WEB.evolve(address="0.0.0.0:4000"), FENCE, Kind.ANNOUNCE, leaving=False)

@@ -91,6 +91,12 @@ def test_what_another_implementation_sealed_opens():
     assert sealing().open(other, FENCE) == Opened((7, 8), 9, b"", OLD.id)
 
 
+def test_a_run_recognises_what_it_has_sent_itself():
+    own, earlier = sealing(), sealing(boot=BootId(BOOT.started_ms - 1, BOOT.nonce))
+    assert own.is_own(own.seal(PLAIN, FENCE, NOW_S))
+    assert not own.is_own(earlier.seal(PLAIN, FENCE, NOW_S))
+
+
 def test_no_stamp_is_used_twice_whatever_the_clock_says():
     sender = sealing()
     stamps = [

@@ -59,6 +59,7 @@ RECORDS = [
     (Interested("cache", WANTED), [3, "cache", PLAIN]),
     (Uninterested("cache"), [4, "cache"]),
     (Data(1, 3, b"\xa1x"), [5, 1, 3, b"\xa1x"]),
+    (Data(2**63 - 1, 0, b""), [5, 2**63 - 1, 0, b""]),
     (Missed(1, 7), [6, 1, 7]),
     (Credit(1, 7), [7, 1, 7]),
     (Received(131_072), [8, 131_072]),
@@ -138,7 +139,7 @@ def test_payload_has_not_changed():
         [3, "ü" * 128, PLAIN],
         [3, "cache", [1, -1, 0, False]],
         [2, {"ü" * 128: PLAIN}, True],
-        [5, 1, MAX_NUMBER + 1, b""],
+        [5, 1, 2**63, b""],
         [5, 1, 3, "text"],
         [5, 1],
         [9, MAX_LANES, True, b""],
@@ -239,6 +240,11 @@ def test_greeting():
     assert (
         decode_greeting(packed(RUN, 1_048_576, {"cache": [*PLAIN, "later"]}, "later")) == greeting
     )
+
+
+def test_who_does_not_say_whether_it_answers_does_not():
+    greeting = decode_greeting(packed(RUN, 1, {"cache": PLAIN[:3]}))
+    assert greeting.interests == {"cache": Interest(*PLAIN[:3], False)}
 
 
 def test_empty_greeting_listens_to_nothing():
