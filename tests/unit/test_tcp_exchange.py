@@ -251,7 +251,7 @@ class TestRunning:
     def test_nothing_is_sent_or_reported_after_the_stop(self):
         async def scenario():
             running = Running()
-            running.link(ANN, BOB)
+            running.link(ANN, BOB, CAT)
             running.reported.clear()
             running.exchanger.stop()
             await asyncio.sleep(3 * REPEAT_S)

@@ -77,6 +77,14 @@ def test_end_is_reported():
     assert not bob.tls.has_ended
 
 
+def test_end_is_reported_to_an_end_that_has_closed_as_well():
+    ann, bob = linked()
+    bob.tls.close()
+    bob.take(ann.tls.close())
+    assert bob.tls.has_ended
+    assert not bob.error
+
+
 @pytest.mark.parametrize("more", [b"x", bytes(100_000)], ids=len)
 def test_what_follows_the_end_is_not_listened_to(more):
     ann, bob = linked()
