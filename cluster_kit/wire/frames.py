@@ -330,7 +330,7 @@ class FrameReader:
         if end is not None:
             self._fill_up(end)
         if end is None or len(self._pending) < end:
-            self._data = _NOTHING
+            self._data = _NOTHING  # releases what was fed
             return None
         frame, self._pending = self._pending, bytearray()
         return memoryview(frame)[HEADER_BYTES:]

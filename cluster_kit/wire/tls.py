@@ -195,7 +195,6 @@ class Tls(Generic[_Proof]):
 
     def _without_tls(self) -> RemoteProtocolError:
         """Return the error for a peer that speaks no TLS; one of our kind gets an alert."""
-        self._outgoing.read()
         if is_plain(self._head):
             self._outgoing.write(_NO_CERTIFICATE)
             return self._trust.distrust(None)

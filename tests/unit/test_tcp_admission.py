@@ -166,6 +166,14 @@ class TestIncidents:
         incidents.untrusted("10.2.0.0", "why")
         assert "refused the node at 10.2.0.0" in caplog.text
 
+    def test_another_host_is_named_once_the_first_was_a_minute_ago(self, caplog, clock, incidents):
+        seconds = [*range(100, 100 + MOST_HOSTS), 159, 160, 160]
+        for number, second in enumerate(seconds):
+            clock.now_s = float(second)
+            incidents.untrusted(f"10.1.0.{number}", "why")
+        named = [record.args[0] for record in caplog.records if record.args]
+        assert named == [f"10.1.0.{number}" for number in (*range(MOST_HOSTS), MOST_HOSTS + 1)]
+
     def test_each_kind_is_reported_once_in_a_while(self, caplog, incidents):
         for _ in range(3):
             incidents.no_room(HOST, peer(1))

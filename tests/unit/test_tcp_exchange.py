@@ -1,10 +1,21 @@
 """Which hints each peer is sent, and which hints of peers are believed."""
 
+import asyncio
+
 import pytest
 
 from cluster_kit.connectors.tcp import exchange
-from cluster_kit.connectors.tcp.exchange import HINT_TTL_S, Exchange
+from cluster_kit.connectors.tcp.exchange import (
+    BATCH_S,
+    HINT_TTL_S,
+    LOST_TTL_S,
+    REPEAT_S,
+    Exchange,
+    Exchanger,
+)
+from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
+from cluster_kit.testing import run_virtually
 from cluster_kit.wire.frames import MAX_HINTS, Hint, Hints
 
 
@@ -97,11 +108,12 @@ class TestHearing:
         assert hears(linked(ANN), BOB) == [BOB]
 
     def test_hints_about_ourselves_are_ignored(self):
-        ours_of_yesterday, at_our_address = (
+        ours_of_yesterday, at_our_address, of_our_name = (
             US.evolve(boot_id=BootId(0, 0)),
             CAT.evolve(address=US.address),
+            US.evolve(address=CAT.address),
         )
-        assert hears(linked(ANN), US, ours_of_yesterday, at_our_address) == []
+        assert hears(linked(ANN), US, ours_of_yesterday, at_our_address, of_our_name) == []
 
     @pytest.mark.parametrize(("nearby", "believed"), [(True, True), (False, False)])
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
@@ -143,6 +155,7 @@ class TestHearing:
             hears(links, *crowd)
         assert len(links._hinted) == exchange._MAX_HINTED
         assert hears(links, BOB) == []
+        assert hears(links, node("x0-0")) == [node("x0-0")]  # is known already
         assert hears(links, BOB, now_s=HINT_TTL_S + 1) == [BOB]
 
     def test_runs_that_left_are_remembered_within_bounds(self):
@@ -155,3 +168,93 @@ class TestHearing:
 def test_address_of_another_connector_is_of_no_use():
     stranger = Node(name="eve@h", address="unix:/run/eve.sock", boot_id=BootId(1, 0))
     assert hears(linked(ANN), stranger, nearby=True) == []
+
+
+class Running:
+    """An exchange that runs, with what it sends and the hints that it reports, each with its time.
+
+    It is a worker, as far as the exchange goes.
+    """
+
+    def __init__(self):
+        self._now_s = asyncio.get_running_loop().time
+        self.sent, self.reported = [], []
+        self.exchanger = Exchanger(US, self, self._send)
+
+    def _send(self, conn, frame):
+        self.sent.append((self._now_s(), conn, [hint.node() for hint in frame.hints]))
+
+    def hint(self, node, ttl_s):
+        self.reported.append((self._now_s(), node, ttl_s))
+
+    def link(self, *peers):
+        for conn, peer in enumerate(peers, len(self.reported) + 1):
+            self.exchanger.up(conn, peer, wants_hints=True)
+
+
+class TestRunning:
+    def test_hints_are_sent_at_once_and_the_next_ones_together(self):
+        async def scenario():
+            running = Running()
+            running.link(ANN, BOB)
+            await asyncio.sleep(BATCH_S / 3)
+            assert running.sent == [(0.0, 1, [BOB]), (0.0, 2, [ANN])]
+            running.sent.clear()
+            running.link(CAT)
+            await asyncio.sleep(BATCH_S / 3)
+            running.link(node("dan"))
+            await asyncio.sleep(BATCH_S)
+            assert {at_s for at_s, _, _ in running.sent} == {BATCH_S}
+            assert [conn for _, conn, _ in running.sent] == [1, 2, 3, 4]
+
+        run_virtually(scenario())
+
+    def test_each_round_repeats_the_links_to_the_worker_and_to_peers(self):
+        async def scenario():
+            running = Running()
+            running.link(ANN, BOB)
+            await asyncio.sleep(2.5 * REPEAT_S)
+            rounds = (0.0, REPEAT_S, 2 * REPEAT_S)
+            assert running.sent == [
+                (at_s, *each) for at_s in rounds for each in ((1, [BOB]), (2, [ANN]))
+            ]
+            assert running.reported == [
+                (at_s, peer, HINT_TTL_S) for at_s in rounds for peer in (ANN, BOB)
+            ]
+
+        run_virtually(scenario())
+
+    @pytest.mark.parametrize(
+        ("reason", "is_hint", "is_believed"),
+        [
+            (Reason.CLOSED, True, True),
+            (Reason.SILENT, True, True),
+            (Reason.UNWANTED, False, True),
+            (Reason.LEFT, False, False),
+        ],
+    )
+    def test_peer_whose_link_broke_stays_a_hint(self, reason, is_hint, is_believed):
+        async def scenario():
+            running = Running()
+            running.link(ANN, BOB)
+            running.reported.clear()
+            running.exchanger.down(BOB, reason)
+            assert running.reported == [(0.0, BOB, LOST_TTL_S)] * is_hint
+            running.reported.clear()
+            running.exchanger.receive(ANN, Hints([Hint.of(BOB)]), nearby=False)
+            assert running.reported == [(0.0, BOB, HINT_TTL_S)] * is_believed
+            await asyncio.sleep(REPEAT_S)
+            assert running.sent == []
+
+        run_virtually(scenario())
+
+    def test_nothing_is_sent_or_reported_after_the_stop(self):
+        async def scenario():
+            running = Running()
+            running.link(ANN, BOB, CAT)
+            running.reported.clear()
+            running.exchanger.stop()
+            await asyncio.sleep(3 * REPEAT_S)
+            assert running.sent == running.reported == []
+
+        run_virtually(scenario())

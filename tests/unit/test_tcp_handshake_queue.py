@@ -32,22 +32,17 @@ class Reader(StreamReader):
 
     def __init__(self):
         self.got = b""
-        self.begun_s = self.ended_s = None
+        self.begun_s = self.relieved_s = self.ended_s = None
 
     def received(self, data):
         self.begun_s = self.begun_s or now()
         self.got += bytes(data)
 
+    def relieved(self):
+        self.relieved_s = now()
+
     def lost(self):
         self.ended_s = now()
-
-
-class Mute(StreamReader):
-    def received(self, data):
-        pass
-
-    def lost(self):
-        pass
 
 
 class Node:
@@ -55,11 +50,15 @@ class Node:
 
     Attributes:
         readers: Those of the streams that came in, in order.
+        streams: These streams.
+        diallers: The readers at their other ends.
     """
 
     def __init__(self, hosts):
         self.queue = HandshakeQueue()
         self.readers = []
+        self.streams = []
+        self.diallers = []
         self._hosts = hosts
         self._dialled = []
 
@@ -71,14 +70,16 @@ class Node:
         conn = len(self.readers)
         reader = Reader()
         self.readers.append(reader)
-        self.queue.enqueue(conn, stream).start(reader)
+        self.streams.append(self.queue.enqueue(conn, stream))
+        self.streams[-1].start(reader)
 
     async def say(self, words, host=1, times=1):
         """Dial, and say ``words``; return the readers at this node when it has heard them."""
         since = len(self.readers)
         for _ in range(times):
             stream = await self._hosts[host].dial(Endpoint(self._hosts[0].addresses[0], PORT))
-            stream.start(Mute())
+            self.diallers.append(Reader())
+            stream.start(self.diallers[-1])
             self._dialled.append(stream)
             if words:
                 stream.send(words)
@@ -196,7 +197,8 @@ def test_what_is_not_tls_takes_no_turn():
     async def scenario(node):
         await node.say(RECORD, times=MAX_AT_ONCE)
         [plain] = await node.say(PLAIN + bytes(2 * MAX_FIRST_BYTES))
-        assert plain.got == PLAIN + bytes(2 * MAX_FIRST_BYTES)
+        await node.go_on(RECORD)
+        assert plain.got == PLAIN + bytes(2 * MAX_FIRST_BYTES) + RECORD
 
     play(scenario)
 
@@ -204,12 +206,42 @@ def test_what_is_not_tls_takes_no_turn():
 def test_one_who_says_too_much_before_its_turn_is_hung_up_on():
     async def scenario(node):
         await node.say(RECORD, times=MAX_AT_ONCE)
+        most = RECORD + bytes(MAX_FIRST_BYTES - len(RECORD))
+        [patient] = await node.say(most)
         [much] = await node.say(RECORD + bytes(MAX_FIRST_BYTES))
         [piecemeal] = await node.say(RECORD)
         await node.go_on(bytes(MAX_FIRST_BYTES))
         for reader in (much, piecemeal):
             assert reader.ended_s is not None
             assert not reader.got
+        node.queue.release(0)
+        assert patient.got == most
+
+    play(scenario)
+
+
+def test_reader_is_told_when_what_it_said_is_sent():
+    async def scenario(node):
+        [reader] = await node.say(RECORD)
+        node.streams[0].send(bytes(1_000_000))
+        assert node.streams[0].unsent_bytes
+        await asyncio.sleep(ARRIVAL_S)
+        assert reader.relieved_s is not None
+        assert not node.streams[0].unsent_bytes
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_one_that_is_hung_up_on_before_its_turn_is_not_heard_any_more(end):
+    async def scenario(node):
+        await node.say(RECORD, times=MAX_AT_ONCE)
+        [reader] = await node.say(RECORD)
+        getattr(node.streams[-1], end)()
+        node.queue.release(0)
+        await asyncio.sleep(ARRIVAL_S)
+        assert not reader.got
+        assert node.diallers[-1].ended_s is not None
 
     play(scenario)
 

@@ -51,7 +51,9 @@ class TestRoundTrip:
         assert dialler.rtt_measured(Pong(token=ping.token), start_s + 0.0123) == pytest.approx(
             0.0123, abs=1e-5
         )
-        assert acceptor.rtt_reported(dialler.ping(start_s + 1)) == pytest.approx(0.0123, abs=1e-5)
+        again = dialler.ping(start_s + 1)
+        assert acceptor.rtt_reported(again) == pytest.approx(0.0123, abs=1e-5)
+        assert max(ping.token, again.token) < 2**32
 
     def test_made_up_token_measures_nothing(self):
         heartbeat = Heartbeat(1000.0, 3.5)
@@ -66,6 +68,9 @@ class TestRoundTrip:
         heartbeat = Heartbeat(5.0, 3.5)
         heartbeat.rtt_measured(Pong(token=heartbeat.ping(5.0).token), 5.0)
         assert heartbeat.ping(6.0).rtt_us == 1
+
+    def test_round_trip_is_reported_in_microseconds(self):
+        assert Heartbeat(0.0, 3.5).rtt_reported(Ping(token=0, rtt_us=1500)) == 0.0015
 
     def test_unknown_round_trip_is_none(self):
         assert Heartbeat(0.0, 3.5).rtt_reported(Ping(token=0, rtt_us=0)) is None
@@ -113,9 +118,27 @@ class TestPulse:
     def test_dialler_asks_once_each_heartbeat_and_the_acceptor_never(self):
         async def scenario():
             dialled, accepted = FakeSession(Role.DIALLER), FakeSession(Role.ACCEPTOR)
-            await Beating(dialled=dialled, accepted=accepted).beat(3.2)
+            slow = FakeSession(Role.ACCEPTOR, LinkState.GREETED, deadline_s=1.25)  # is judged then
+            await Beating(dialled=dialled, accepted=accepted, slow=slow).beat(3.2)
             assert dialled.asked_at_s == [0.0, 1.0, 2.0, 3.0]
             assert accepted.asked_at_s == []
+
+        run_virtually(scenario())
+
+    def test_dialler_asks_nothing_before_the_link_is_up(self):
+        async def scenario():
+            greeted = FakeSession(Role.DIALLER, LinkState.GREETED, deadline_s=9.0)
+            await Beating(greeted=greeted).beat(3.2)
+            assert greeted.asked_at_s == []
+
+        run_virtually(scenario())
+
+    def test_nobody_is_asked_after_the_stop(self):
+        async def scenario():
+            dialled = FakeSession(Role.DIALLER)
+            await Beating(dialled=dialled).beat(0.5)
+            await asyncio.sleep(5.0)
+            assert dialled.asked_at_s == [0.0]
 
         run_virtually(scenario())
 
@@ -129,14 +152,20 @@ class TestPulse:
 
         run_virtually(scenario())
 
-    def test_late_beat_judges_nobody_and_grants_what_it_was_late(self):
+    @pytest.mark.parametrize(
+        ("from_s", "to_s", "given_up_s"),
+        [
+            (2.5, 20.0, 20.5),  # 17 s late, which don't count, and 3.5 s that do
+            (3.2, 5.0, 5.5),  # 1 s late; the peer is overdue, but may have been heard meanwhile
+        ],
+    )
+    def test_late_beat_judges_nobody_and_grants_what_it_was_late(self, from_s, to_s, given_up_s):
         async def scenario():
             beating = Beating(silent=FakeSession(Role.ACCEPTOR))
             loop = asyncio.get_running_loop()
-            loop.call_at(2.5, loop.pause)
-            loop.timeline.call_at(20.0, loop.resume)
+            loop.call_at(from_s, loop.pause)
+            loop.timeline.call_at(to_s, loop.resume)
             await beating.beat(30.0)
-            # 17 s late, which don't count, and 3.5 s that do
-            assert beating.given_up["silent"] == pytest.approx(20.5)
+            assert beating.given_up["silent"] == pytest.approx(given_up_s)
 
         run_virtually(scenario())

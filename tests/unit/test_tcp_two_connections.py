@@ -73,6 +73,7 @@ class TestCrossedDials:
         ]
 
     def test_connect_that_waits_fails_with_what_it_waits_for(self, table):
+        dial(table, CAT, attempt=2)
         table.receive(IN, hello(ANN))
         table.connect(DIAL, ANN)
         error = failure(table.closed(IN))
@@ -215,6 +216,11 @@ class TestSecondConnectionUnderALinkedName:
         table.receive(IN2, hello(ANN))
         assert table.heard(IN) == table.heard(IN2) == table.heard(99) == []
         assert only_frame(table.closed(IN)) == answer(BOB, wanted=False)
+
+    def test_sign_of_life_of_the_newcomer_says_nothing_of_the_link(self, table):
+        link_by_dial(table, ANN)
+        table.receive(IN, hello(younger(ANN)))
+        assert table.heard(IN) == []
 
     def test_newcomer_that_gives_up_is_forgotten(self, table):
         link_by_dial(table, ANN)

@@ -66,6 +66,14 @@ def test_names_are_utf_8():
     assert port_request("é") == b"\x00\x03z\xc3\xa9"
 
 
+def test_longest_name_and_extra_fit():
+    longest = Registration(name="x" * 1020, port=1, extra=bytes(2048))
+    request = register_request(longest)
+    assert request[:5] == b"\x0c\x09x\x00\x01"
+    assert read_port(b"w\x00" + request[3:]) == longest
+    assert port_request("x" * 1020) == b"\x03\xfdz" + b"x" * 1020
+
+
 @pytest.mark.parametrize("name", ["", "a\0b", "x" * (MAX_NAME_BYTES + 1)])
 def test_name_that_no_node_can_have_is_our_fault(name):
     with pytest.raises(LocalProtocolError, match="name"):
@@ -188,7 +196,7 @@ def test_names_cut_off_in_a_line_are_refused():
     "odd",
     [
         b"x",
-        b"a b at port 70000",
+        b"name c at port 65536",
         b"name \xff at port 1",
         b"name " + b"n" * 1021 + b" at port 1",
         b"",
@@ -213,15 +221,34 @@ def test_name_may_look_like_a_line():
         b"\x00\x00",
         b"HTTP/1.1 200 OK\r\n",
         b"\x00\x00\x00\x00",
-        NO_NAMES + bytes(MAX_LISTING_BYTES),
+        b"\x00\x01\x00\x00",
     ],
-    ids=["nothing", "too little", "http", "port 0", "too much"],
+    ids=["nothing", "too little", "http", "port 0", "port 65536"],
 )
 def test_other_than_a_listing_is_refused(read, answer):
     with pytest.raises(RemoteProtocolError):
         read(answer)
 
 
+@pytest.mark.parametrize("port", [1, 65535])
+def test_any_port_may_be_that_of_epmd_and_of_a_node(port):
+    assert read_names(port.to_bytes(4) + b"name a at port %d\n" % port) == {"a": port}
+
+
+def test_listing_is_read_up_to_its_longest():
+    last = b"name a at port 1\n"
+    odd = bytes(MAX_LISTING_BYTES - len(NO_NAMES) - len(last) - 1) + b"\n"
+    assert read_names(NO_NAMES + odd + last) == {"a": 1}
+    with pytest.raises(RemoteProtocolError, match="listing of more than 262144 bytes"):
+        read_names(NO_NAMES + b"x" + odd + last)
+
+
+def test_longest_name_is_listed():
+    assert read_names(NO_NAMES + b"name " + b"n" * 1020 + b" at port 1\n") == {"n" * 1020: 1}
+
+
 def test_more_names_than_epmd_can_hold_are_refused():
+    names = b"".join(b"name n%d at port 1\n" % number for number in range(MAX_NAMES))
+    assert len(read_names(NO_NAMES + names)) == MAX_NAMES
     with pytest.raises(RemoteProtocolError, match=str(MAX_NAMES)):
         read_names(NO_NAMES + b"name a at port 1\n" * (MAX_NAMES + 1))

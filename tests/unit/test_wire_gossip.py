@@ -2,6 +2,7 @@
 
 import msgpack
 import pytest
+from msgspec.structs import replace
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.host import MAX_HOST_CHARS
@@ -82,6 +83,11 @@ def test_what_an_address_leaves_open_is_taken_from_the_source(address, told):
     assert decode(encode(packet)).node(SOURCE).address == told
 
 
+@pytest.mark.parametrize("port", [1, 65535])
+def test_any_port_may_be_announced(port):
+    assert decode(foreign(changed(f6=port))).node(SOURCE).address == f"10.0.0.7:{port}"
+
+
 def test_unspecified_host_is_not_announced():
     assert b"0.0.0.0" not in encode(
         Packet.of(WEB.evolve(address="0.0.0.0:4000"), FENCE, Kind.ANNOUNCE, leaving=False)
@@ -116,8 +122,18 @@ def test_padding_leaves_a_larger_datagram_alone():
 
 
 def test_too_large_a_packet_is_not_sent():
-    with pytest.raises(LocalProtocolError, match=f"at most {MAX_DATAGRAM_BYTES}"):
-        encode(HEARTBEAT.padded(MAX_DATAGRAM_BYTES + 1))
+    largest = HEARTBEAT.padded(4095)
+    assert len(encode(largest)) == 4096
+    with pytest.raises(LocalProtocolError, match="at most 4096"):
+        encode(replace(largest, padding=largest.padding + b"x"))
+
+
+def test_too_large_a_datagram_is_not_read():
+    padding = bytes(4096 - len(CAPTURED) - 1)
+    assert len(foreign(changed(f9=padding))) == 4096
+    assert decode(foreign(changed(f9=padding))).node(SOURCE) == WEB
+    with pytest.raises(RemoteProtocolError, match="more than 4096"):
+        decode(foreign(changed(f9=padding + b"x")))
 
 
 def test_the_largest_node_there_can_be_fits():

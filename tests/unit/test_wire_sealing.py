@@ -3,13 +3,15 @@
 import hashlib
 import struct
 
+import msgpack
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from cluster_kit.errors import LocalProtocolError
+from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.host import MAX_HOST_CHARS
+from cluster_kit.network import Endpoint
 from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
 from cluster_kit.security.keys import Keyring, SecretKeys
 from cluster_kit.wire import envelope
@@ -89,6 +91,12 @@ def test_what_another_implementation_sealed_opens():
     assert sealing().open(other, FENCE) == Opened((7, 8), 9, b"", OLD.id)
 
 
+def test_a_run_recognises_what_it_has_sent_itself():
+    own, earlier = sealing(), sealing(boot=BootId(BOOT.started_ms - 1, BOOT.nonce))
+    assert own.is_own(own.seal(PLAIN, FENCE, NOW_S))
+    assert not own.is_own(earlier.seal(PLAIN, FENCE, NOW_S))
+
+
 def test_no_stamp_is_used_twice_whatever_the_clock_says():
     sender = sealing()
     stamps = [
@@ -139,7 +147,10 @@ def test_truncated_datagram_does_not_open(size_bytes):
         (b"ckgo\x02\x01" + CAPTURED[6:], SealFault.UNSEALED),
         (CAPTURED + bytes(MAX_DATAGRAM_BYTES), SealFault.MALFORMED),
         (CAPTURED[:46] + b"\xff" + CAPTURED[47:], SealFault.MALFORMED),  # no place for such a name
-        (CAPTURED[:22] + b"\xff" + CAPTURED[23:], SealFault.MALFORMED),  # no time that there can be
+        (CAPTURED[:46] + b"\x13" + CAPTURED[47:], SealFault.FORGED),  # just place for the tag
+        (CAPTURED[:46] + b"\x14" + CAPTURED[47:], SealFault.MALFORMED),
+        (CAPTURED[:22] + b"\x7f" + CAPTURED[23:], SealFault.FORGED),
+        (CAPTURED[:22] + b"\x80" + bytes(7) + CAPTURED[30:], SealFault.MALFORMED),  # no such time
         (sealed_elsewhere(OTHER), SealFault.OTHER_KEY),
         (sealed_elsewhere(SecretKeys(OLD.id, OTHER.authority, OTHER.datagrams)), SealFault.FORGED),
     ],
@@ -156,6 +167,7 @@ def test_a_stranger_s_name_is_reported_if_it_can_be_shown(name, told):
     with pytest.raises(NotOpened) as caught:
         sealing(Keyring(OTHER)).open(clear, FENCE)
     assert caught.value.name == told
+    assert caught.value.fault is SealFault.OTHER_KEY
 
 
 def test_too_large_a_datagram_is_not_sealed():
@@ -192,6 +204,30 @@ def test_the_largest_node_there_can_be_fits():
     )
     datagram = sealing(name=node.name, boot=node.boot_id).seal(plain, fence, NOW_S)
     assert envelope.decode(sealing().open(datagram, fence).plain).packet == packet
+
+
+# -- what is in a sealed datagram ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "source", "reply_to"),
+    [
+        (None, "10.0.0.9", ("10.0.0.9", 7000)),
+        ("10.0.0.7", "10.0.0.9", ("10.0.0.7", 7000)),
+        ("fe80::7%eth0", "fe80::9%lan1", ("fe80::7%lan1", 7000)),
+    ],
+)
+def test_sender_is_reached_where_it_says_rather_than_where_the_datagram_came_from(
+    host, source, reply_to
+):
+    said = envelope.decode(envelope.encode(Envelope(host=host, port=7000)))
+    assert said.reply_to(Endpoint(source, 9)) == reply_to
+
+
+@pytest.mark.parametrize("host", ["web.example", "", "10.0.0.256", "x" * 300])
+def test_host_that_is_no_address_is_malformed(host):
+    with pytest.raises(RemoteProtocolError, match="malformed sealed datagram"):
+        envelope.decode(msgpack.packb([host, 7000]))
 
 
 # -- rotation --------------------------------------------------------------------------------------

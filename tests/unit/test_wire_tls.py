@@ -77,6 +77,28 @@ def test_end_is_reported():
     assert not bob.tls.has_ended
 
 
+def test_end_is_reported_to_an_end_that_has_closed_as_well():
+    ann, bob = linked()
+    bob.tls.close()
+    bob.take(ann.tls.close())
+    assert bob.tls.has_ended
+    assert not bob.error
+
+
+@pytest.mark.parametrize("more", [b"x", bytes(100_000)], ids=len)
+def test_what_follows_the_end_is_not_listened_to(more):
+    ann, bob = linked()
+    ann.take(bob.tls.send(b"last") + bob.tls.close() + more, step=1_000_000)
+    assert ann.heard == b"last"
+    assert ann.tls.has_ended
+    assert not ann.error
+
+
+def test_acceptor_knows_that_it_is_believed_although_nothing_was_said_yet():
+    ann, bob = linked(say=b"")
+    assert (ann.tls.is_mutual, bob.tls.is_mutual) == (False, True)
+
+
 def test_close_before_the_handshake_is_over_says_nothing_of_what_waits():
     ann, _ = ends(keyring(1), keyring(1))
     ann.tls.start()
@@ -148,7 +170,7 @@ def test_ends_prove_themselves_in_each_step_of_a_rotation_and_from_one_to_the_ne
     ],
     ids=["hello", "refusal", "http", "zeros", "ones"],
 )
-@pytest.mark.parametrize("step", [1, 65536])
+@pytest.mark.parametrize("step", [1, 3, 65536])
 def test_what_is_no_tls_is_distinguished_from_peers_without_a_secret(
     dialled, said, why, answer, step
 ):
@@ -161,12 +183,12 @@ def test_what_is_no_tls_is_distinguished_from_peers_without_a_secret(
 
 def test_handshake_that_never_ends_is_not_listened_to():
     end = End(SecretTrust("bob@10.0.0.2", keyring(1)), dialled=False)
-    record = bytes.fromhex("16 0301 4000") + bytes.fromhex("01 7fffff") + bytes(16380)
-    taken = 0
-    while not end.error:
-        end.take(record, step=1000)
-        taken += len(record)
-        assert taken <= 2 * MAX_HANDSHAKE_BYTES
+    record = bytes.fromhex("16 0301 4000")
+    endless = record + bytes.fromhex("01 01ffff") + bytes(16380) + 4 * (record + bytes(16384))
+    end.take(endless[:MAX_HANDSHAKE_BYTES], step=1000)
+    assert not end.error
+    end.take(endless[MAX_HANDSHAKE_BYTES:][:1])
+    assert str(end.error) == "tls: handshake of more than 65536 bytes"
 
 
 def test_older_tls_is_not_spoken():

@@ -41,6 +41,7 @@ from cluster_kit.wire.topics import (
     Uninterested,
     bin_head,
     check_topic,
+    copied,
     decode,
     decode_cut,
     decode_greeting,
@@ -61,6 +62,7 @@ RECORDS = [
     (Interested("cache", WANTED), [3, "cache", PLAIN]),
     (Uninterested("cache"), [4, "cache"]),
     (Data(1, 3, b"\xa1x"), [5, 1, 3, b"\xa1x"]),
+    (Data(2**63 - 1, 0, b""), [5, 2**63 - 1, 0, b""]),
     (Missed(1, 7), [6, 1, 7]),
     (Credit(1, 7), [7, 1, 7]),
     (Received(131_072), [8, 131_072]),
@@ -140,7 +142,7 @@ def test_payload_has_not_changed():
         [3, "ü" * 128, PLAIN],
         [3, "cache", [1, -1, 0, False]],
         [2, {"ü" * 128: PLAIN}, True],
-        [5, 1, MAX_NUMBER + 1, b""],
+        [5, 1, 2**63, b""],
         [5, 1, 3, "text"],
         [5, 1],
         [9, MAX_LANES, True, b""],
@@ -227,6 +229,17 @@ def test_head_that_begins_no_record_in_parts_is_malformed(head, size):
         decode_cut(head, size)
 
 
+@pytest.mark.parametrize("size", [256, 65535, 65536])
+def test_head_of_data_is_that_of_messagepack(size):
+    assert bin_head(size) + bytes(size) == msgpack.packb(bytes(size))
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, 3 << 20])
+def test_view_is_copied_whole(size):
+    data = bytes(range(256)) * (size // 256 + 1)
+    assert copied(memoryview(data)[:size]) == data[:size]
+
+
 def test_bounds_that_packing_relies_on_hold():
     long, most = "x" * MAX_TOPIC_BYTES, Interest(MAX_NUMBER, MAX_NUMBER, MAX_NUMBER, True)
     data, text = bytes(40_000), "\U0001f600" * MAX_TEXT_CHARS
@@ -263,6 +276,11 @@ def test_greeting():
     assert (
         decode_greeting(packed(RUN, 1_048_576, {"cache": [*PLAIN, "later"]}, "later")) == greeting
     )
+
+
+def test_who_does_not_say_whether_it_answers_does_not():
+    greeting = decode_greeting(packed(RUN, 1, {"cache": PLAIN[:3]}))
+    assert greeting.interests == {"cache": Interest(*PLAIN[:3], False)}
 
 
 def test_empty_greeting_listens_to_nothing():

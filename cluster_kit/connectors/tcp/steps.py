@@ -206,7 +206,7 @@ class LinkSteps:
             self.do(Down(lost.peer, self._down_reason(lost, reason)))
         self.reconsider(lost, Sign.NONE)
         if self.connections.incumbent(lost.name) is None:  # else they wait for the new one
-            may_cross = not was_link and self.connections.has_unrecognized_dial
+            may_cross = self.connections.has_unrecognized_dial
             fault = DialFault.of(ConnectReason.CROSSED if may_cross else ConnectReason.RESET)
             for attempt in self._waiting_for(lost):
                 self.fail(attempt, fault)

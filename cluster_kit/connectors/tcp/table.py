@@ -240,9 +240,10 @@ class LinkTable:
             self._steps.do(Echo(conn))
         elif reason is ConnectReason.CONFLICT and identity:
             self._steps.do(Conflict(self.local.key, BootId(*identity.boot)))
-        if reason or identity is None:
-            self._steps.refuse(conn, reason or ConnectReason.PROTOCOL)
+        if reason:
+            self._steps.refuse(conn, reason)
             return
+        assert identity is not None  # otherwise there is a reason
         sent = self._steps.us.introduction(wanted=False)
         self._steps.decide(self._connections.introduced(conn, identity, sent))
 
