@@ -1,19 +1,20 @@
 """What strangers get from a node: little time and few key exchanges, measured in virtual time."""
 
 import asyncio
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 from made_up_secrets import keyring
 from tcp_stage import Local
-from tcp_strangers import StrangerInMemory, hello, hello_of_a_client
+from tcp_strangers import MALLORY, StrangerInMemory, hello, hello_of_a_client
 
 from cluster_kit.connectors.tcp.admission import KEY_EXCHANGES_PER_S, MAX_HALF_OPEN_PER_HOST
 from cluster_kit.connectors.tcp.hub import FLUSH_S, HANDSHAKE_S
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.network import Endpoint
-from cluster_kit.node import Node
-from cluster_kit.testing import MemoryNetwork, run_virtually
-from cluster_kit.wire.frames import Welcome, encode
+from cluster_kit.node import Fence, Node
+from cluster_kit.testing import Drop, MemoryNetwork, run_virtually
+from cluster_kit.wire.frames import Refusal, Welcome, encode
 
 IN_TIME_S = pytest.approx(HANDSHAKE_S, abs=1.0)
 
@@ -26,6 +27,13 @@ class Lan:
         self.elsewhere = self._network.host("10.0.1.1")
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
+
+    @contextmanager
+    def losing_what_goes_elsewhere(self, host):
+        """Deliver nothing of what ``host`` sends to that host."""
+        loss = self._network.add(Drop(1.0), host, self.elsewhere)
+        yield
+        self._network.remove(loss)
 
     @property
     def now_s(self):
@@ -112,6 +120,59 @@ def test_who_says_hello_and_no_more_is_hung_up_on():
                 await stranger.shut_out()
             assert lan.now_s == IN_TIME_S
             assert ann.history(bob) == ["up"]
+
+    run_virtually(scenario())
+
+
+def test_refusal_has_a_moment_to_arrive():
+    async def scenario():
+        lan = Lan()
+        async with (
+            lan.node("ann", heartbeat_s=0.1, silent_s=1.0) as ann,
+            lan.stranger(ann) as stranger,
+        ):
+            with lan.losing_what_goes_elsewhere(ann.links.network):
+                stranger.say(hello(fence=Fence("elsewhere", "web")))
+                await asyncio.sleep(FLUSH_S / 2)
+            assert await stranger.hear() == Refusal(reason="foreign")
+
+    run_virtually(scenario())
+
+
+def test_refused_stranger_that_takes_nothing_in_is_gone_soon():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann", heartbeat_s=0.1) as ann, lan.stranger(ann) as stranger:
+            with lan.losing_what_goes_elsewhere(ann.links.network):
+                stranger.say(hello(fence=Fence("elsewhere", "web")))
+                await asyncio.sleep(2 * FLUSH_S)
+                assert not ann.connector._hub._sessions
+
+    run_virtually(scenario())
+
+
+def test_links_take_no_place_of_those_that_are_not_links_yet():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, AsyncExitStack() as stack:
+            for number in range(MAX_HALF_OPEN_PER_HOST + 1):
+                stranger = await stack.enter_async_context(lan.stranger(ann))
+                await stranger.link(MALLORY.evolve(name=f"n{number}@10.0.1.1"))
+                await ann.links.expect("up", f"n{number}@10.0.1.1")
+
+    run_virtually(scenario())
+
+
+def test_connections_are_not_delayed_where_there_is_no_key_exchange():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann:
+            for _ in range(2 * MAX_HALF_OPEN_PER_HOST):
+                async with lan.stranger(ann) as stranger:
+                    stranger.say(hello(fence=Fence("elsewhere", "web")))
+                    assert await stranger.hear() == Refusal(reason="foreign")
+                    assert await stranger.hear() is None
+            assert lan.now_s < 1.0
 
     run_virtually(scenario())
 

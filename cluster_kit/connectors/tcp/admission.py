@@ -208,6 +208,6 @@ class StrangerLinks:
     def _is_crowded(self, host: str) -> bool:
         if len(self._strangers) >= self._most // 2:
             return True
-        if len(self._strangers) < MAX_STRANGERS_PER_HOST or is_loopback(host):
+        if is_loopback(host):
             return False
         return sum(each == host for each, _ in self._strangers.values()) >= MAX_STRANGERS_PER_HOST
