@@ -251,6 +251,21 @@ def test_endless_dials_fill_no_memory():
     run_virtually(scenario())
 
 
+def test_sender_that_waits_for_room_learns_that_the_link_is_lost():
+    async def scenario():
+        lan = Lan()
+        ann, bob = await mesh(lan, 2)
+        lan.network.add(Cut())
+        with pytest.raises(ConnectError, match="it is lost"):
+            while True:
+                await ann.connector.send(bob.node, bytes(MAX_PAYLOAD_BYTES))
+        assert await ann.down(bob) is Reason.SILENT
+        for node in (ann, bob):
+            await node.connector.stop()
+
+    run_virtually(scenario())
+
+
 def test_senders_that_give_up_waiting_for_room_leave_the_link_alone():
     async def scenario():
         lan = Lan()

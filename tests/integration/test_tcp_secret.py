@@ -247,6 +247,22 @@ def test_links_stay_when_secrets_change_and_new_ones_use_the_new():
     run(scenario)
 
 
+def test_peers_are_told_which_secrets_a_node_holds_by_now():
+    async def scenario():
+        async with node("ann", keyring(1)) as ann, node("bob", keyring(1)) as bob:
+            await ann.link(bob)
+            bob.links.security.renew(keyring(1, 2))
+            await bob.connector.update(bob.node, leaving=False)
+            held = bob.links.security.secret_ids
+            assert len(held) == 2
+            await ann.links.until(
+                lambda: held in [report.data for report in ann.links.of("secrets", bob.name)],
+                "both secrets",
+            )
+
+    run(scenario)
+
+
 def test_flood_of_strangers_leaves_links_and_descriptors_alone():
     async def scenario():
         async with node("ann", keyring(1)) as ann, node("bob", keyring(1)) as bob:

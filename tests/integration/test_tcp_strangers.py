@@ -9,6 +9,7 @@ from tcp_stage import Local
 from tcp_strangers import MALLORY, StrangerInMemory, hello, hello_of_a_client
 
 from cluster_kit.connectors.tcp.admission import KEY_EXCHANGES_PER_S, MAX_HALF_OPEN_PER_HOST
+from cluster_kit.connectors.tcp.handshake_queue import MAX_AT_ONCE, TURN_S
 from cluster_kit.connectors.tcp.hub import FLUSH_S, HANDSHAKE_S
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.network import Endpoint
@@ -173,6 +174,23 @@ def test_connections_are_not_delayed_where_there_is_no_key_exchange():
                     assert await stranger.hear() == Refusal(reason="foreign")
                     assert await stranger.hear() is None
             assert lan.now_s < 1.0
+
+    run_virtually(scenario())
+
+
+def test_handshakes_of_those_who_hang_up_hold_up_nobody():
+    async def scenario():
+        lan = Lan()
+        async with (
+            lan.node("ann", keyring=keyring(1)) as ann,
+            lan.node("bob", "10.0.0.2", keyring=keyring(1)) as bob,
+        ):
+            for _ in range(MAX_AT_ONCE):
+                async with lan.stranger(ann) as stranger:
+                    stranger.send(hello_of_a_client())
+                    await stranger.reader.readexactly(100)
+            await bob.connect(ann)
+            assert lan.now_s < TURN_S / 2
 
     run_virtually(scenario())
 

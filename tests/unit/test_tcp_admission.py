@@ -116,6 +116,7 @@ def test_address_vouches_for_a_peer_that_dials_from_its_host():
         assert all(has_room(conn) for conn in range(MAX_STRANGERS_PER_HOST))
         assert not has_room(5000)
         assert not has_room(5001, f"{OTHER_HOST}:1")
+        assert not has_room(5001, "of-another-connector")
         assert has_room(5002, f"{HOST}:1")
         admission.release(0)
         assert has_room(5000)

@@ -79,7 +79,7 @@ class Admission:
             open_streams: How many connections are open, links or not yet.
         """
         peer = identity.node()
-        if peer.address and (host_and_port(peer.address) or ("",))[0] != host:
+        if (host_and_port(peer.address) or ("",))[0] != host:
             peer = peer.evolve(address=None)  # another host's address proves nothing
         return self._strangers.admit(conn, host, peer, open_streams)
 
