@@ -11,7 +11,7 @@ from waiting import run
 
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.diagnosis import Outcome
-from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.node import MAX_NAME_CHARS, BootId, Fence, Node
 from cluster_kit.testing import FakeDiscovery
 from cluster_kit.wire.frames import Goodbye
 from cluster_kit.wire.link import Farewell, LinkProtocol, Role
@@ -76,6 +76,13 @@ def test_node_that_could_be_linked_to_is_ok_and_reports_nothing(caplog):
 def test_name_is_learned_where_only_an_address_was_known():
     finding, _ = tried_bob(change=lambda bob: Node(address=bob.address))
     assert finding.got.startswith("answers as bob@127.0.0.1 in ")
+
+
+def test_node_with_the_longest_name_can_try_others():
+    host = ".".join(["h" * 61] * 4)
+    name = f"{'a' * (MAX_NAME_CHARS - len(host) - 1)}@{host}"
+    finding, _ = tried_bob(local=Node(name=name, boot_id=BootId(7, 7)))
+    assert finding.outcome is Outcome.OK
 
 
 def test_trying_as_the_namesake_of_a_node_is_no_name_conflict(caplog):

@@ -177,6 +177,7 @@ def test_connect_under_way_when_the_connector_stops_fails_and_dials_no_more():
             connecting = asyncio.create_task(ann.connect(bob))
             await asyncio.sleep(0.2)
             await ann.connector.stop()
+            assert asyncio.all_tasks() <= {asyncio.current_task(), connecting}
             with pytest.raises(ConnectError, match="we are stopping"):
                 await connecting
             await asyncio.sleep(60)
@@ -256,9 +257,13 @@ def test_sender_that_waits_for_room_learns_that_the_link_is_lost():
         lan = Lan()
         ann, bob = await mesh(lan, 2)
         lan.network.add(Cut())
-        with pytest.raises(ConnectError, match="it is lost"):
+
+        async def send():
             while True:
                 await ann.connector.send(bob.node, bytes(MAX_PAYLOAD_BYTES))
+
+        with pytest.raises(ConnectError, match="it is lost"):
+            await send()
         assert await ann.down(bob) is Reason.SILENT
         for node in (ann, bob):
             await node.connector.stop()

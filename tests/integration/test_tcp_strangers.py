@@ -8,6 +8,7 @@ from made_up_secrets import keyring
 from tcp_stage import Local
 from tcp_strangers import MALLORY, StrangerInMemory, hello, hello_of_a_client
 
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.connectors.tcp.admission import KEY_EXCHANGES_PER_S, MAX_HALF_OPEN_PER_HOST
 from cluster_kit.connectors.tcp.handshake_queue import MAX_AT_ONCE, TURN_S
 from cluster_kit.connectors.tcp.hub import FLUSH_S, HANDSHAKE_S
@@ -125,29 +126,42 @@ def test_who_says_hello_and_no_more_is_hung_up_on():
     run_virtually(scenario())
 
 
-def test_refusal_has_a_moment_to_arrive():
-    async def scenario():
-        lan = Lan()
-        async with (
-            lan.node("ann", heartbeat_s=0.1, silent_s=1.0) as ann,
-            lan.stranger(ann) as stranger,
-        ):
-            with lan.losing_what_goes_elsewhere(ann.links.network):
-                stranger.say(hello(fence=Fence("elsewhere", "web")))
-                await asyncio.sleep(FLUSH_S / 2)
-            assert await stranger.hear() == Refusal(reason="foreign")
-
-    run_virtually(scenario())
-
-
-def test_refused_stranger_that_takes_nothing_in_is_gone_soon():
+def test_refused_stranger_that_takes_nothing_in_is_waited_for_a_moment():
     async def scenario():
         lan = Lan()
         async with lan.node("ann", heartbeat_s=0.1) as ann, lan.stranger(ann) as stranger:
             with lan.losing_what_goes_elsewhere(ann.links.network):
                 stranger.say(hello(fence=Fence("elsewhere", "web")))
-                await asyncio.sleep(2 * FLUSH_S)
+                await asyncio.sleep(FLUSH_S / 2)
+                assert ann.connector._hub._sessions
+                await asyncio.sleep(FLUSH_S)
                 assert not ann.connector._hub._sessions
+
+    run_virtually(scenario())
+
+
+def test_sender_that_waits_for_a_peer_learns_that_it_is_gone():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
+            await stranger.link(features=["messages"])
+            await ann.links.expect("up", MALLORY.name)
+
+            sent = []
+
+            async def send():
+                while True:
+                    await ann.connector.send(MALLORY, bytes(MAX_PAYLOAD_BYTES))
+                    sent.append(lan.now_s)
+
+            with lan.losing_what_goes_elsewhere(ann.links.network):
+                sending = asyncio.create_task(send())
+                await asyncio.sleep(1.0)
+                stranger.writer.abort()
+                since_s = lan.now_s
+                with pytest.raises(ConnectError, match="it is lost"):
+                    await asyncio.wait_for(sending, 1.0)
+            assert max(sent) < since_s
 
     run_virtually(scenario())
 
@@ -208,14 +222,32 @@ def test_key_exchanges_with_one_host_are_spread():
     run_virtually(scenario())
 
 
+def delay_strangers(ann):
+    """Let the key exchanges of strangers wait for a long time; return for how long."""
+    exchanges = ann.connector._hub._admission._key_exchanges
+    for _ in range(1000):
+        wait_s = exchanges.wait_s("10.0.1.1", asyncio.get_running_loop().time())
+    return wait_s
+
+
+def test_who_is_delayed_for_too_long_is_hung_up_on():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann", keyring=keyring(1)) as ann:
+            assert delay_strangers(ann) > 2 * HANDSHAKE_S
+            async with lan.stranger(ann) as stranger:
+                assert await stranger.shut_out() == b""
+                assert lan.now_s == IN_TIME_S
+                assert not ann.connector._hub._sessions
+
+    run_virtually(scenario())
+
+
 def test_connector_that_stops_waits_for_nobody_s_turn():
     async def scenario():
         lan = Lan()
         async with lan.node("ann", keyring=keyring(1)) as ann:
-            exchanges = ann.connector._hub._admission._key_exchanges
-            for _ in range(1000):
-                wait_s = exchanges.wait_s("10.0.1.1", asyncio.get_running_loop().time())
-            assert wait_s > 10 * FLUSH_S
+            assert delay_strangers(ann) > 10 * FLUSH_S
             async with lan.stranger(ann) as stranger:
                 await asyncio.sleep(FLUSH_S)
                 since_s = lan.now_s
