@@ -257,13 +257,17 @@ def test_sender_that_waits_for_room_learns_that_the_link_is_lost():
         lan = Lan()
         ann, bob = await mesh(lan, 2)
         lan.network.add(Cut())
+        now_s = asyncio.get_running_loop().time
+        since_s, sent_s = now_s(), []
 
         async def send():
             while True:
                 await ann.connector.send(bob.node, bytes(MAX_PAYLOAD_BYTES))
+                sent_s.append(now_s())
 
         with pytest.raises(ConnectError, match="it is lost"):
             await send()
+        assert max(sent_s) < since_s + 1.0, "the message that waited is lost too"
         assert await ann.down(bob) is Reason.SILENT
         for node in (ann, bob):
             await node.connector.stop()

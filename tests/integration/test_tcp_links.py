@@ -309,6 +309,8 @@ class TestFailure:
             ann = Local("ann")
             with pytest.raises(ConnectError, match="not running"):
                 await ann.connector.connect(Node(address="127.0.0.1:1"))
+            with pytest.raises(ConnectError, match="not running"):
+                await ann.connector.send(Node(name="bob@127.0.0.1"), b"payload")
             await ann.connector.disconnect(Node(address="127.0.0.1:1"))
 
         run(scenario)
