@@ -100,6 +100,12 @@ def test_other_name_failed_with_both_names():
     assert reports == []
 
 
+def test_another_node_at_our_own_address_failed():
+    finding, reports = tried_bob(change=lambda bob: bob.evolve(name=ANN.name))
+    assert (finding.outcome, finding.got) == (Outcome.FAILED, "name")
+    assert reports == []
+
+
 @pytest.mark.parametrize("fence", [Fence("other", "web"), Fence("shop", "other")])
 def test_foreign_cluster_or_group_failed(fence, caplog):
     finding, reports = tried_bob(fence=fence)
