@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from tcp_stage import FENCE, Local, at
@@ -13,7 +13,7 @@ from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import MAX_NAME_CHARS, BootId, Fence, Node
 from cluster_kit.testing import FakeDiscovery
-from cluster_kit.wire.frames import Goodbye
+from cluster_kit.wire.frames import Goodbye, Refusal, encode
 from cluster_kit.wire.link import Farewell, LinkProtocol, Role
 
 DEADLINE_S = 30.0
@@ -179,9 +179,20 @@ async def says_goodbye_out_of_order(reader, writer):
     writer.write(link.send(Goodbye(reason=Farewell.LEAVING)))
 
 
+async def refuses_and_waits(reader, writer):
+    await reader.read(1)
+    writer.write(encode(Refusal(reason="full")))
+    await reader.read()
+
+
 @pytest.mark.parametrize(
     ("answer", "got"),
-    [(hangs_up, "reset"), (speaks_http, "protocol"), (says_goodbye_out_of_order, "protocol")],
+    [
+        (hangs_up, "reset"),
+        (speaks_http, "protocol"),
+        (says_goodbye_out_of_order, "protocol"),
+        (refuses_and_waits, "full"),
+    ],
 )
 def test_stranger_at_the_address_failed(answer, got):
     async def scenario():
@@ -191,3 +202,24 @@ def test_stranger_at_the_address_failed(answer, got):
     finding = run(scenario)
     assert (finding.outcome, finding.got) == (Outcome.FAILED, got)
     assert "\n" not in finding.cause
+
+
+def test_connection_is_closed_if_nobody_waits_for_the_answer_any_more():
+    async def scenario():
+        hello, end = asyncio.Event(), asyncio.Event()
+
+        async def listen(reader, writer):
+            await reader.read(1)
+            hello.set()
+            with suppress(ConnectionError):
+                await reader.read()
+            end.set()
+
+        async with asyncio.timeout(DEADLINE_S), acceptor(listen) as node:
+            trial = asyncio.create_task(tried(node))
+            await hello.wait()
+            trial.cancel()
+            await end.wait()
+            assert trial.cancelled()
+
+    run(scenario)

@@ -8,9 +8,10 @@ from weakref import ref
 
 import pytest
 from made_up_secrets import keyring
-from tcp_stage import Local
+from tcp_stage import FENCE, Local
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
+from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.connectors.tcp.dial import Route
 from cluster_kit.connectors.tcp.session import MAX_OUTGOING_BYTES
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -21,6 +22,7 @@ from cluster_kit.testing import (
     Cut,
     Delay,
     Drop,
+    FakeDiscovery,
     MemoryNetwork,
     SlowReader,
     run_virtually,
@@ -151,6 +153,19 @@ def test_address_that_swallows_dials_does_not_hold_up_the_next():
             since_s = asyncio.get_running_loop().time()
             assert (await ann.connector.connect(Node(address="seed:4370"))).name == bob.name
             assert asyncio.get_running_loop().time() - since_s < 0.3
+
+    run_virtually(scenario())
+
+
+def test_diagnosis_says_how_long_the_answer_took():
+    async def scenario():
+        lan = Lan()
+        lan.network.add(Delay(0.1))
+        us = Node(name="ann@10.0.1.1", boot_id=BootId(7, 7))
+        ctx = FakeDiscovery(us, fence=FENCE, announce=False, network=lan.network.host("10.0.1.1"))
+        async with lan.node("bob") as bob:
+            finding = await TcpConnector().diagnose(bob.node, ctx)
+            assert float(finding.got.split()[-2]) == pytest.approx(400.0, abs=20.0), finding.got
 
     run_virtually(scenario())
 
