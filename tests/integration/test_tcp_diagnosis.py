@@ -75,6 +75,7 @@ def test_node_that_could_be_linked_to_is_ok_and_reports_nothing(caplog):
 
 def test_name_is_learned_where_only_an_address_was_known():
     finding, _ = tried_bob(change=lambda bob: Node(address=bob.address))
+    assert finding.asked.startswith("127.0.0.1:")
     assert finding.got.startswith("answers as bob@127.0.0.1 in ")
 
 
@@ -154,6 +155,11 @@ def test_own_address_with_nobody_listening_is_this_node(closed_port, name):
 
 def test_unresolvable_host_failed():
     finding = run(lambda: tried(Node(address="no-such-host.invalid:4000")))
+    assert (finding.outcome, finding.got) == (Outcome.FAILED, "unreachable")
+
+
+def test_address_of_another_connector_failed():
+    finding = run(lambda: tried(Node(address="unix:/run/bob")))
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "unreachable")
 
 

@@ -13,6 +13,7 @@ from tcp_stage import FENCE, Local
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.connectors.tcp.dial import Route
+from cluster_kit.connectors.tcp.hub import FLUSH_S
 from cluster_kit.connectors.tcp.session import MAX_OUTGOING_BYTES
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
@@ -164,6 +165,7 @@ def test_diagnosis_says_how_long_the_answer_took():
         us = Node(name="ann@10.0.1.1", boot_id=BootId(7, 7))
         ctx = FakeDiscovery(us, fence=FENCE, announce=False, network=lan.network.host("10.0.1.1"))
         async with lan.node("bob") as bob:
+            await asyncio.sleep(60)
             finding = await TcpConnector().diagnose(bob.node, ctx)
             assert float(finding.got.split()[-2]) == pytest.approx(400.0, abs=20.0), finding.got
 
@@ -213,6 +215,19 @@ def test_connect_that_is_cancelled_as_the_connector_stops_is_cancelled():
             await ann.connector.stop()
             with pytest.raises(asyncio.CancelledError):
                 await connecting
+
+    run_virtually(scenario())
+
+
+def test_connector_that_stops_waits_but_a_moment_for_peers_that_are_out_of_reach():
+    async def scenario():
+        lan = Lan()
+        ann, bob = await mesh(lan, 2)
+        lan.network.add(Cut())
+        since_s = asyncio.get_running_loop().time()
+        for node in (ann, bob):
+            await asyncio.wait_for(node.connector.stop(), 60)
+        assert asyncio.get_running_loop().time() - since_s == pytest.approx(2 * FLUSH_S)
 
     run_virtually(scenario())
 

@@ -98,6 +98,19 @@ def test_serves_on_its_host_else_on_that_of_the_name():
 
 
 @pytest.mark.parametrize(
+    ("options", "host"),
+    [
+        ({}, "10.0.0.1"),
+        ({"host": "0.0.0.0"}, "10.0.0.1"),
+        ({"host": "10.0.0.2"}, "10.0.0.2"),
+        ({"host": "10.0.0.2", "advertise": "node.example.org:4000"}, "node.example.org"),
+    ],
+)
+def test_others_dial_the_host_that_it_announces(options, host):
+    assert TcpConnector(**options).dialled_at("10.0.0.1") == host
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"port": 65536}, "port: invalid value 65536: expected 0 to 65535"),

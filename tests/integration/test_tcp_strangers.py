@@ -58,6 +58,20 @@ def test_port_scanner_learns_nothing():
     run_virtually(scenario())
 
 
+@pytest.mark.parametrize(
+    "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x04abcd"], ids=["http", "tls"]
+)
+def test_who_speaks_another_protocol_is_hung_up_on_at_once(garbage):
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
+            stranger.send(garbage)
+            assert await stranger.shut_out() == b""
+            assert lan.now_s < 0.1
+
+    run_virtually(scenario())
+
+
 def test_slow_handshake_is_cut_off_however_busy_it_looks():
     async def scenario():
         lan = Lan()
