@@ -165,7 +165,7 @@ def test_member_can_speak_for_itself_only(lied_to, caplog):
         liar.links.security = Security(Node(name="eve@127.0.0.1", boot_id=BOOT), keyring(1))
         async with liar, honest:
             if lied_to == "acceptor":
-                await refusal(liar, honest)
+                assert (await refusal(liar, honest)).reason is ConnectReason.RESET
             else:
                 error = await refusal(honest, liar)
                 assert error.reason is ConnectReason.NAME
