@@ -16,7 +16,7 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.network import Endpoint
 from cluster_kit.node import Fence, Node
 from cluster_kit.testing import Drop, MemoryNetwork, run_virtually
-from cluster_kit.wire.frames import Refusal, Welcome, encode
+from cluster_kit.wire.frames import PROTOCOL, Refusal, Welcome, encode
 
 IN_TIME_S = pytest.approx(HANDSHAKE_S, abs=1.0)
 
@@ -67,6 +67,18 @@ def test_who_speaks_another_protocol_is_hung_up_on_at_once(garbage):
         async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
             stranger.send(garbage)
             assert await stranger.shut_out() == b""
+            assert lan.now_s < 0.1
+
+    run_virtually(scenario())
+
+
+def test_node_under_tls_is_told_why_and_hung_up_on_at_once():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
+            stranger.send(b"\x16\x03\x01\x00\x40" + PROTOCOL)
+            assert await stranger.hear() == Refusal(reason="auth")
+            assert await stranger.hear() is None
             assert lan.now_s < 0.1
 
     run_virtually(scenario())
