@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from tcp_stage import FENCE, Local, at
@@ -11,9 +11,9 @@ from waiting import run
 
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.diagnosis import Outcome
-from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.node import MAX_NAME_CHARS, BootId, Fence, Node
 from cluster_kit.testing import FakeDiscovery
-from cluster_kit.wire.frames import Goodbye
+from cluster_kit.wire.frames import Goodbye, Refusal, encode
 from cluster_kit.wire.link import Farewell, LinkProtocol, Role
 
 DEADLINE_S = 30.0
@@ -75,7 +75,15 @@ def test_node_that_could_be_linked_to_is_ok_and_reports_nothing(caplog):
 
 def test_name_is_learned_where_only_an_address_was_known():
     finding, _ = tried_bob(change=lambda bob: Node(address=bob.address))
+    assert finding.asked.startswith("127.0.0.1:")
     assert finding.got.startswith("answers as bob@127.0.0.1 in ")
+
+
+def test_node_with_the_longest_name_can_try_others():
+    host = ".".join(["h" * 61] * 4)
+    name = f"{'a' * (MAX_NAME_CHARS - len(host) - 1)}@{host}"
+    finding, _ = tried_bob(local=Node(name=name, boot_id=BootId(7, 7)))
+    assert finding.outcome is Outcome.OK
 
 
 def test_trying_as_the_namesake_of_a_node_is_no_name_conflict(caplog):
@@ -90,6 +98,12 @@ def test_other_name_failed_with_both_names():
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "name")
     assert "'bob@127.0.0.1' answers" in finding.cause
     assert "expected 'dan@127.0.0.1'" in finding.cause
+    assert reports == []
+
+
+def test_another_node_at_our_own_address_failed():
+    finding, reports = tried_bob(change=lambda bob: bob.evolve(name=ANN.name))
+    assert (finding.outcome, finding.got) == (Outcome.FAILED, "name")
     assert reports == []
 
 
@@ -144,6 +158,11 @@ def test_unresolvable_host_failed():
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "unreachable")
 
 
+def test_address_of_another_connector_failed():
+    finding = run(lambda: tried(Node(address="unix:/run/bob")))
+    assert (finding.outcome, finding.got) == (Outcome.FAILED, "unreachable")
+
+
 def test_node_without_address_failed():
     finding = run(lambda: tried(Node(name="bob@127.0.0.1")))
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "unreachable")
@@ -166,9 +185,20 @@ async def says_goodbye_out_of_order(reader, writer):
     writer.write(link.send(Goodbye(reason=Farewell.LEAVING)))
 
 
+async def refuses_and_waits(reader, writer):
+    await reader.read(1)
+    writer.write(encode(Refusal(reason="full")))
+    await reader.read()
+
+
 @pytest.mark.parametrize(
     ("answer", "got"),
-    [(hangs_up, "reset"), (speaks_http, "protocol"), (says_goodbye_out_of_order, "protocol")],
+    [
+        (hangs_up, "reset"),
+        (speaks_http, "protocol"),
+        (says_goodbye_out_of_order, "protocol"),
+        (refuses_and_waits, "full"),
+    ],
 )
 def test_stranger_at_the_address_failed(answer, got):
     async def scenario():
@@ -178,3 +208,24 @@ def test_stranger_at_the_address_failed(answer, got):
     finding = run(scenario)
     assert (finding.outcome, finding.got) == (Outcome.FAILED, got)
     assert "\n" not in finding.cause
+
+
+def test_connection_is_closed_if_nobody_waits_for_the_answer_any_more():
+    async def scenario():
+        hello, end = asyncio.Event(), asyncio.Event()
+
+        async def listen(reader, writer):
+            await reader.read(1)
+            hello.set()
+            with suppress(ConnectionError):
+                await reader.read()
+            end.set()
+
+        async with asyncio.timeout(DEADLINE_S), acceptor(listen) as node:
+            trial = asyncio.create_task(tried(node))
+            await hello.wait()
+            trial.cancel()
+            await end.wait()
+            assert trial.cancelled()
+
+    run(scenario)

@@ -18,7 +18,7 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node, split_address
-from cluster_kit.wire.frames import Confirm, Hello, Ping, Refusal, Welcome, encode
+from cluster_kit.wire.frames import Confirm, Hello, Hint, Hints, Ping, Refusal, Welcome, encode
 
 
 async def forgotten(*kinds):
@@ -187,6 +187,19 @@ def test_unknown_frames_are_skipped_on_a_link():
                 b"\x00\x00\x00\x04\x92\xcc\xc8\xc0" + encode(Ping(token=77, rtt_us=0))
             )
             assert (await stranger.hear()).token == 77
+            assert ann.links.ups_and_downs(MALLORY.name) == ["up"]
+
+    run(scenario)
+
+
+def test_hints_for_a_node_that_wants_none_are_ignored():
+    async def scenario():
+        async with Local("ann") as ann, Stranger(ann.node) as stranger:
+            await stranger.link()
+            other = Node(name="bob@10.0.0.2", address="10.0.0.2:4370", boot_id=BootId(6, 6))
+            stranger.say(Hints([Hint.of(other)]), Ping(token=77, rtt_us=0))
+            assert (await stranger.hear()).token == 77
+            assert ann.links.of("hint") == []
             assert ann.links.ups_and_downs(MALLORY.name) == ["up"]
 
     run(scenario)

@@ -1,13 +1,20 @@
 """The whole connector in memory and virtual time: what takes long or needs exact timing."""
 
 import asyncio
+import gc
+from contextlib import suppress
 from itertools import permutations
+from weakref import ref
 
 import pytest
 from made_up_secrets import keyring
-from tcp_stage import Local
+from tcp_stage import FENCE, Local
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
+from cluster_kit.connectors.tcp import TcpConnector
+from cluster_kit.connectors.tcp.dial import Route
+from cluster_kit.connectors.tcp.hub import FLUSH_S
+from cluster_kit.connectors.tcp.session import MAX_OUTGOING_BYTES
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
@@ -16,6 +23,7 @@ from cluster_kit.testing import (
     Cut,
     Delay,
     Drop,
+    FakeDiscovery,
     MemoryNetwork,
     SlowReader,
     run_virtually,
@@ -150,6 +158,20 @@ def test_address_that_swallows_dials_does_not_hold_up_the_next():
     run_virtually(scenario())
 
 
+def test_diagnosis_says_how_long_the_answer_took():
+    async def scenario():
+        lan = Lan()
+        lan.network.add(Delay(0.1))
+        us = Node(name="ann@10.0.1.1", boot_id=BootId(7, 7))
+        ctx = FakeDiscovery(us, fence=FENCE, announce=False, network=lan.network.host("10.0.1.1"))
+        async with lan.node("bob") as bob:
+            await asyncio.sleep(60)
+            finding = await TcpConnector().diagnose(bob.node, ctx)
+            assert float(finding.got.split()[-2]) == pytest.approx(400.0, abs=20.0), finding.got
+
+    run_virtually(scenario())
+
+
 def test_host_that_never_answers_is_a_timeout():
     async def scenario():
         lan = Lan()
@@ -172,10 +194,132 @@ def test_connect_under_way_when_the_connector_stops_fails_and_dials_no_more():
             connecting = asyncio.create_task(ann.connect(bob))
             await asyncio.sleep(0.2)
             await ann.connector.stop()
+            assert asyncio.all_tasks() <= {asyncio.current_task(), connecting}
             with pytest.raises(ConnectError, match="we are stopping"):
                 await connecting
             await asyncio.sleep(60)
             assert ann.history(bob) == bob.history(ann) == []
+
+    run_virtually(scenario())
+
+
+def test_connect_that_is_cancelled_as_the_connector_stops_is_cancelled():
+    async def scenario():
+        lan = Lan()
+        lan.network.add(Delay(0.5))
+        ann, bob = lan.node("ann"), lan.node("bob")
+        async with ann, bob:
+            connecting = asyncio.create_task(ann.connect(bob))
+            await asyncio.sleep(0.2)
+            connecting.cancel()
+            await ann.connector.stop()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+
+    run_virtually(scenario())
+
+
+def test_connector_that_stops_waits_but_a_moment_for_peers_that_are_out_of_reach():
+    async def scenario():
+        lan = Lan()
+        ann, bob = await mesh(lan, 2)
+        lan.network.add(Cut())
+        since_s = asyncio.get_running_loop().time()
+        for node in (ann, bob):
+            await asyncio.wait_for(node.connector.stop(), 60)
+        assert asyncio.get_running_loop().time() - since_s == pytest.approx(2 * FLUSH_S)
+
+    run_virtually(scenario())
+
+
+def test_connector_that_is_stopped_is_forgotten():
+    async def scenario():
+        lan = Lan()
+        nodes = await mesh(lan, 2, exchange=True)
+        hubs = [ref(node.connector._hub) for node in nodes]
+        for node in nodes:
+            await node.connector.stop()
+        await asyncio.sleep(60)
+        gc.collect()
+        assert [hub() for hub in hubs] == [None, None]
+
+    run_virtually(scenario())
+
+
+def test_peer_that_is_gone_is_no_hint_for_newcomers():
+    async def scenario():
+        lan = Lan()
+        ann, bob, cat = await mesh(lan, 3, exchange=True)
+        await cat.connector.stop()
+        await ann.down(cat)
+        async with lan.node("dan", exchange=True) as dan:
+            await dan.link(ann)
+            await dan.links.expect("hint", bob.name)
+            await asyncio.sleep(60)
+            assert not dan.links.of("hint", cat.name)
+        for node in (ann, bob):
+            await node.connector.stop()
+
+    run_virtually(scenario())
+
+
+def test_endless_dials_fill_no_memory():
+    def dials():
+        gc.collect()
+        return sum(isinstance(each, Route | asyncio.Future) for each in gc.get_objects())
+
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.node("bob") as bob:
+            counts = []
+            for number in range(20):
+                with pytest.raises(ConnectError, match="refused"):
+                    await ann.connector.connect(Node(address=f"10.0.0.2:{number + 1}"))
+                await ann.connect(bob)
+                counts.append(dials())
+            assert counts[10:] == counts[9:-1]
+
+    run_virtually(scenario())
+
+
+def test_sender_that_waits_for_room_learns_that_the_link_is_lost():
+    async def scenario():
+        lan = Lan()
+        ann, bob = await mesh(lan, 2)
+        lan.network.add(Cut())
+        now_s = asyncio.get_running_loop().time
+        since_s, sent_s = now_s(), []
+
+        async def send():
+            while True:
+                await ann.connector.send(bob.node, bytes(MAX_PAYLOAD_BYTES))
+                sent_s.append(now_s())
+
+        with pytest.raises(ConnectError, match="it is lost"):
+            await send()
+        assert max(sent_s) < since_s + 1.0, "the message that waited is lost too"
+        assert await ann.down(bob) is Reason.SILENT
+        for node in (ann, bob):
+            await node.connector.stop()
+
+    run_virtually(scenario())
+
+
+def test_senders_that_give_up_waiting_for_room_leave_the_link_alone():
+    async def scenario():
+        lan = Lan()
+        ann, bob = await mesh(lan, 2, silent_s=3600.0)
+        cut = lan.network.add(Cut())
+        for _ in range(2 * MAX_OUTGOING_BYTES // MAX_PAYLOAD_BYTES):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await ann.connector.send(bob.node, bytes(MAX_PAYLOAD_BYTES))
+        lan.network.remove(cut)
+        await asyncio.sleep(60)
+        assert bob.links.of("message", ann.name)
+        assert ann.history(bob) == bob.history(ann) == ["up"]
+        for node in (ann, bob):
+            await node.connector.stop()
 
     run_virtually(scenario())
 

@@ -139,6 +139,21 @@ def test_metadata_that_changes_during_the_handshake_is_sent():
             assert told.node.metadata == {"zone": "z"}
             told_of = (told.node.name, told.node.address, told.node.boot_id)
             assert told_of == (ann.name, ann.node.address, ann.links.boot_id)
+            await ann.connector.send(bob.node, b"from me as I am now")
+            said = await bob.links.expect("message", ann.name)
+            assert said.node.metadata == {"zone": "z"}
+
+    run(scenario)
+
+
+def test_message_for_a_node_without_a_link_goes_to_nobody():
+    async def scenario():
+        async with Local("ann") as ann, Local("bob") as bob:
+            await ann.link(bob)
+            with pytest.raises(ConnectError, match="cannot send to 'cat@"):
+                await ann.connector.send(Node(name="cat@127.0.0.1"), b"for cat")
+            await ann.connector.send(bob.node, b"for bob")
+            assert (await bob.links.expect("message", ann.name)).data == b"for bob"
 
     run(scenario)
 
@@ -294,6 +309,8 @@ class TestFailure:
             ann = Local("ann")
             with pytest.raises(ConnectError, match="not running"):
                 await ann.connector.connect(Node(address="127.0.0.1:1"))
+            with pytest.raises(ConnectError, match="not running"):
+                await ann.connector.send(Node(name="bob@127.0.0.1"), b"payload")
             await ann.connector.disconnect(Node(address="127.0.0.1:1"))
 
         run(scenario)

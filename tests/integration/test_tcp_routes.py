@@ -13,7 +13,7 @@ from waiting import run
 
 from cluster_kit.errors import ConnectError, ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network.system import SystemNetwork
-from cluster_kit.node import Fence, Node, split_address
+from cluster_kit.node import BootId, Fence, Node, split_address
 from cluster_kit.testing.leaks import close_server
 from cluster_kit.wire.frames import FrameReader, Refusal, encode
 
@@ -183,6 +183,22 @@ def test_of_several_reasons_the_one_that_may_pass_is_given(names):
             assert (await refusal_of(ann, seed(foreign.node))).reason is ConnectReason.REFUSED
             names[SEED] = ["127.0.0.2"]
             assert (await refusal_of(ann, seed(foreign.node))).reason is ConnectReason.FOREIGN
+
+    run(scenario)
+
+
+def test_process_whose_name_is_taken_does_not_try_the_next(names):
+    async def scenario():
+        async with (
+            Local("bob", host="127.0.0.2") as bob,
+            Local("cat", host="127.0.0.3", port=split_address(bob.node.address)[1]) as cat,
+            Local("ann", boot_id=BootId(1, 0)) as older,
+            Local("ann", boot_id=BootId(2, 0)) as newer,
+        ):
+            await older.connect(bob)
+            names[SEED] = ["127.0.0.2", "127.0.0.3"]
+            assert (await refusal_of(newer, seed(bob.node))).reason is ConnectReason.CONFLICT
+            assert cat.links.reports == []
 
     run(scenario)
 

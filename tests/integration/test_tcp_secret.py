@@ -165,7 +165,7 @@ def test_member_can_speak_for_itself_only(lied_to, caplog):
         liar.links.security = Security(Node(name="eve@127.0.0.1", boot_id=BOOT), keyring(1))
         async with liar, honest:
             if lied_to == "acceptor":
-                await refusal(liar, honest)
+                assert (await refusal(liar, honest)).reason is ConnectReason.RESET
             else:
                 error = await refusal(honest, liar)
                 assert error.reason is ConnectReason.NAME
@@ -232,6 +232,20 @@ def test_node_is_tried_under_its_secret():
     run(scenario)
 
 
+def test_node_that_speaks_for_another_is_found_out_when_it_is_tried():
+    async def scenario():
+        liar = node("mallory", keyring(1))
+        liar.links.security = Security(Node(name="eve@127.0.0.1", boot_id=BOOT), keyring(1))
+        async with liar:
+            ann = Node(name="ann@127.0.0.1", boot_id=BOOT)
+            ctx = FakeDiscovery(ann, fence=FENCE, announce=False, keyring=keyring(1))
+            finding = await TcpConnector().diagnose(liar.node, ctx)
+            assert (finding.outcome, finding.got) == (Outcome.FAILED, "name")
+            assert "has proved to be 'eve@127.0.0.1'" in finding.cause
+
+    run(scenario)
+
+
 def test_links_stay_when_secrets_change_and_new_ones_use_the_new():
     async def scenario():
         async with node("ann", keyring(1)) as ann, node("bob", keyring(1)) as bob:
@@ -243,6 +257,22 @@ def test_links_stay_when_secrets_change_and_new_ones_use_the_new():
                 await cat.link(ann)
                 await bob.link(cat)
             assert ann.history(bob) == ["up"]
+
+    run(scenario)
+
+
+def test_peers_are_told_which_secrets_a_node_holds_by_now():
+    async def scenario():
+        async with node("ann", keyring(1)) as ann, node("bob", keyring(1)) as bob:
+            await ann.link(bob)
+            bob.links.security.renew(keyring(1, 2))
+            await bob.connector.update(bob.node, leaving=False)
+            held = bob.links.security.secret_ids
+            assert len(held) == 2
+            await ann.links.until(
+                lambda: held in [report.data for report in ann.links.of("secrets", bob.name)],
+                "both secrets",
+            )
 
     run(scenario)
 

@@ -98,6 +98,19 @@ def test_serves_on_its_host_else_on_that_of_the_name():
 
 
 @pytest.mark.parametrize(
+    ("options", "host"),
+    [
+        ({}, "10.0.0.1"),
+        ({"host": "0.0.0.0"}, "10.0.0.1"),
+        ({"host": "10.0.0.2"}, "10.0.0.2"),
+        ({"host": "10.0.0.2", "advertise": "node.example.org:4000"}, "node.example.org"),
+    ],
+)
+def test_others_dial_the_host_that_it_announces(options, host):
+    assert TcpConnector(**options).dialled_at("10.0.0.1") == host
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"port": 65536}, "port: invalid value 65536: expected 0 to 65535"),
@@ -123,7 +136,8 @@ def test_serves_on_its_host_else_on_that_of_the_name():
         ({"advertise": "a b"}, "advertise: invalid value 'a b'"),
         ({"advertise": ""}, "advertise: invalid value ''"),
         ({"heartbeat_s": 0}, "heartbeat_s: invalid value 0: expected more than 0 seconds"),
-        ({"silent_s": 1.5}, "silent_s: invalid value 1.5: expected more than two heartbeats"),
+        ({"silent_s": 2}, "silent_s: invalid value 2: expected more than two heartbeats"),
+        ({"heartbeat_s": 0.5, "silent_s": 0.9}, "expected more than two heartbeats"),
         ({"max_message_bytes": 0}, "max_message_bytes: invalid value 0: expected at least 1"),
     ],
 )
@@ -131,6 +145,10 @@ def test_options_that_make_no_sense(options, message):
     with pytest.raises(ConfigError) as caught:
         TcpConnector(**options)
     assert message in str(caught.value)
+
+
+def test_peer_may_be_silent_for_little_more_than_two_heartbeats():
+    assert TcpConnector(silent_s=2.1).silent_s == 2.1
 
 
 def test_no_permission_for_a_low_port(monkeypatch):
@@ -147,7 +165,8 @@ def test_no_permission_for_a_low_port(monkeypatch):
 
 def test_node_without_an_address_is_reported_once(caplog):
     async def scenario():
-        async with Local("a") as a:
+        async with Local("a") as a, Local("b") as b:
+            await a.connect(b)
             for _ in range(3):
                 with pytest.raises(ConnectError, match="no address known"):
                     await a.connector.connect(Node(name="web@10.0.0.1"))

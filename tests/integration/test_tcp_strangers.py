@@ -1,19 +1,22 @@
 """What strangers get from a node: little time and few key exchanges, measured in virtual time."""
 
 import asyncio
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 from made_up_secrets import keyring
 from tcp_stage import Local
-from tcp_strangers import StrangerInMemory, hello, hello_of_a_client
+from tcp_strangers import MALLORY, StrangerInMemory, hello, hello_of_a_client
 
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.connectors.tcp.admission import KEY_EXCHANGES_PER_S, MAX_HALF_OPEN_PER_HOST
+from cluster_kit.connectors.tcp.handshake_queue import MAX_AT_ONCE, TURN_S
 from cluster_kit.connectors.tcp.hub import FLUSH_S, HANDSHAKE_S
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.network import Endpoint
-from cluster_kit.node import Node
-from cluster_kit.testing import MemoryNetwork, run_virtually
-from cluster_kit.wire.frames import Welcome, encode
+from cluster_kit.node import Fence, Node
+from cluster_kit.testing import Drop, MemoryNetwork, run_virtually
+from cluster_kit.wire.frames import PROTOCOL, Refusal, Welcome, encode
 
 IN_TIME_S = pytest.approx(HANDSHAKE_S, abs=1.0)
 
@@ -26,6 +29,13 @@ class Lan:
         self.elsewhere = self._network.host("10.0.1.1")
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
+
+    @contextmanager
+    def losing_what_goes_elsewhere(self, host):
+        """Deliver nothing of what ``host`` sends to that host."""
+        loss = self._network.add(Drop(1.0), host, self.elsewhere)
+        yield
+        self._network.remove(loss)
 
     @property
     def now_s(self):
@@ -44,6 +54,32 @@ def test_port_scanner_learns_nothing():
         async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
             assert await stranger.shut_out() == b""
             assert lan.now_s == IN_TIME_S
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x04abcd"], ids=["http", "tls"]
+)
+def test_who_speaks_another_protocol_is_hung_up_on_at_once(garbage):
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
+            stranger.send(garbage)
+            assert await stranger.shut_out() == b""
+            assert lan.now_s < 0.1
+
+    run_virtually(scenario())
+
+
+def test_node_under_tls_is_told_why_and_hung_up_on_at_once():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
+            stranger.send(b"\x16\x03\x01\x00\x40" + PROTOCOL)
+            assert await stranger.hear() == Refusal(reason="auth")
+            assert await stranger.hear() is None
+            assert lan.now_s < 0.1
 
     run_virtually(scenario())
 
@@ -116,6 +152,89 @@ def test_who_says_hello_and_no_more_is_hung_up_on():
     run_virtually(scenario())
 
 
+def test_refused_stranger_that_takes_nothing_in_is_waited_for_a_moment():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann", heartbeat_s=0.1) as ann, lan.stranger(ann) as stranger:
+            with lan.losing_what_goes_elsewhere(ann.links.network):
+                stranger.say(hello(fence=Fence("elsewhere", "web")))
+                await asyncio.sleep(FLUSH_S / 2)
+                assert ann.connector._hub._sessions
+                await asyncio.sleep(FLUSH_S)
+                assert not ann.connector._hub._sessions
+
+    run_virtually(scenario())
+
+
+def test_sender_that_waits_for_a_peer_learns_that_it_is_gone():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
+            await stranger.link(features=["messages"])
+            await ann.links.expect("up", MALLORY.name)
+
+            sent_s = []
+
+            async def send():
+                while True:
+                    await ann.connector.send(MALLORY, bytes(MAX_PAYLOAD_BYTES))
+                    sent_s.append(lan.now_s)
+
+            with lan.losing_what_goes_elsewhere(ann.links.network):
+                sending = asyncio.create_task(send())
+                await asyncio.sleep(1.0)
+                stranger.writer.abort()
+                since_s = lan.now_s
+                with pytest.raises(ConnectError, match="it is lost"):
+                    await asyncio.wait_for(sending, 1.0)
+            assert max(sent_s) < since_s, "the message that waited is lost too"
+
+    run_virtually(scenario())
+
+
+def test_links_take_no_place_of_those_that_are_not_links_yet():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann, AsyncExitStack() as stack:
+            for number in range(MAX_HALF_OPEN_PER_HOST + 1):
+                stranger = await stack.enter_async_context(lan.stranger(ann))
+                await stranger.link(MALLORY.evolve(name=f"n{number}@10.0.1.1"))
+                await ann.links.expect("up", f"n{number}@10.0.1.1")
+
+    run_virtually(scenario())
+
+
+def test_connections_are_not_delayed_where_there_is_no_key_exchange():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann") as ann:
+            for _ in range(2 * MAX_HALF_OPEN_PER_HOST):
+                async with lan.stranger(ann) as stranger:
+                    stranger.say(hello(fence=Fence("elsewhere", "web")))
+                    assert await stranger.hear() == Refusal(reason="foreign")
+                    assert await stranger.hear() is None
+            assert lan.now_s < 1.0
+
+    run_virtually(scenario())
+
+
+def test_handshakes_of_those_who_hang_up_hold_up_nobody():
+    async def scenario():
+        lan = Lan()
+        async with (
+            lan.node("ann", keyring=keyring(1)) as ann,
+            lan.node("bob", "10.0.0.2", keyring=keyring(1)) as bob,
+        ):
+            for _ in range(MAX_AT_ONCE):
+                async with lan.stranger(ann) as stranger:
+                    stranger.send(hello_of_a_client())
+                    await stranger.reader.readexactly(100)
+            await bob.connect(ann)
+            assert lan.now_s < TURN_S / 2
+
+    run_virtually(scenario())
+
+
 def test_key_exchanges_with_one_host_are_spread():
     async def scenario():
         lan = Lan()
@@ -129,14 +248,32 @@ def test_key_exchanges_with_one_host_are_spread():
     run_virtually(scenario())
 
 
+def delay_strangers(ann):
+    """Let the key exchanges of strangers wait for a long time; return for how long."""
+    exchanges = ann.connector._hub._admission._key_exchanges
+    for _ in range(1000):
+        wait_s = exchanges.wait_s("10.0.1.1", asyncio.get_running_loop().time())
+    return wait_s
+
+
+def test_who_is_delayed_for_too_long_is_hung_up_on():
+    async def scenario():
+        lan = Lan()
+        async with lan.node("ann", keyring=keyring(1)) as ann:
+            assert delay_strangers(ann) > 2 * HANDSHAKE_S
+            async with lan.stranger(ann) as stranger:
+                assert await stranger.shut_out() == b""
+                assert lan.now_s == IN_TIME_S
+                assert not ann.connector._hub._sessions
+
+    run_virtually(scenario())
+
+
 def test_connector_that_stops_waits_for_nobody_s_turn():
     async def scenario():
         lan = Lan()
         async with lan.node("ann", keyring=keyring(1)) as ann:
-            exchanges = ann.connector._hub._admission._key_exchanges
-            for _ in range(1000):
-                wait_s = exchanges.wait_s("10.0.1.1", asyncio.get_running_loop().time())
-            assert wait_s > 10 * FLUSH_S
+            assert delay_strangers(ann) > 10 * FLUSH_S
             async with lan.stranger(ann) as stranger:
                 await asyncio.sleep(FLUSH_S)
                 since_s = lan.now_s

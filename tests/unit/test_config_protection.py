@@ -66,6 +66,12 @@ class TestOffLoopback:
         assert "or set 'insecure: true'" in why
         assert ": Bare doesn't use the secret" in fault(**keys, certs=certs, secret="s")
 
+    def test_tcp_uses_both(self, certs):
+        connector = "cluster_kit.connectors.tcp:TcpConnector"
+        topologies = {"lan": {"strategy": "silent", "connector": connector}}
+        assert load(node="a@10.0.0.1", topologies=topologies, certs=certs)
+        assert load(node="a@10.0.0.1", topologies=topologies, secret="s")
+
     def test_faulty_ones_are_the_only_fault(self):
         assert fault(node="a@10.0.0.1", certs="/none").startswith(
             "certs: cannot use '/none/tls.crt': there is no such file"

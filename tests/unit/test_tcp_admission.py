@@ -4,18 +4,26 @@ import pytest
 
 from cluster_kit.connectors.tcp.admission import (
     KEY_EXCHANGES_PER_S,
+    LEAST,
     MAX_HALF_OPEN,
     MAX_HALF_OPEN_PER_HOST,
     MAX_HOSTS,
     MAX_STRANGERS_PER_HOST,
+    SPARE,
+    Admission,
     HalfOpen,
     KeyExchanges,
     StrangerLinks,
+    max_links,
 )
 from cluster_kit.connectors.tcp.incidents import MOST_HOSTS, Incidents
-from cluster_kit.node import Node
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.testing import MemoryNetwork, run_virtually
+from cluster_kit.testing.fakes import RecordingLinks
+from cluster_kit.wire.frames import Identity
 
 HOST, OTHER_HOST = "203.0.113.7", "203.0.113.8"
+FENCE = Fence("shop", "web")
 
 
 class Clock:
@@ -44,6 +52,11 @@ def test_strangers_have_half_of_the_room_at_most():
     strangers = StrangerLinks(100, lambda _: False)
     assert crowd(strangers, "127.0.0.1") == 50
     assert not strangers.admit(5000, OTHER_HOST, peer(5000), open_streams=0)
+
+
+def test_strangers_on_this_machine_may_have_all_of_that_half():
+    strangers = StrangerLinks(1000, lambda _: False)
+    assert crowd(strangers, "127.0.0.1") == 500
 
 
 def test_peers_that_somebody_vouches_for_have_all_of_the_room():
@@ -81,6 +94,41 @@ def test_address_that_discovery_knows_lets_in_one_peer_at_a_time():
     assert strangers.admit(5002, HOST, claims[2], open_streams=0)
 
 
+def test_address_that_nobody_knows_vouches_for_nobody():
+    strangers = StrangerLinks(1000, lambda _: False)
+    crowd(strangers)
+    assert not strangers.admit(5000, HOST, peer(5000).evolve(address=f"{HOST}:1"), open_streams=0)
+
+
+def test_address_vouches_for_a_peer_that_dials_from_its_host():
+    """Which others can only pretend to be."""
+
+    async def scenario():
+        links = RecordingLinks(fence=FENCE, network=MemoryNetwork().host(HOST))
+        links.known = {f"{HOST}:1", f"{OTHER_HOST}:1"}
+        admission = Admission(links)
+
+        def has_room(conn, claimed=None):
+            node = peer(conn).evolve(address=claimed, boot_id=BootId(conn, 0))
+            identity = Identity.of(node, FENCE, leaving=False, wanted=True)
+            return admission.has_room(conn, HOST, identity, open_streams=0)
+
+        assert all(has_room(conn) for conn in range(MAX_STRANGERS_PER_HOST))
+        assert not has_room(5000)
+        assert not has_room(5001, f"{OTHER_HOST}:1")
+        assert not has_room(5001, "of-another-connector")
+        assert has_room(5002, f"{HOST}:1")
+        admission.release(0)
+        assert has_room(5000)
+
+    run_virtually(scenario())
+
+
+def test_links_leave_streams_for_everything_else_but_there_are_always_a_few():
+    assert max_links(SPARE + LEAST + 1) == LEAST + 1
+    assert max_links(SPARE + LEAST - 1) == LEAST
+
+
 class TestHalfOpen:
     def test_one_host_cannot_take_all_places(self):
         half_open = HalfOpen()
@@ -102,6 +150,15 @@ class TestHalfOpen:
         half_open.release(5)
         assert half_open.admit(1000, "203.0.113.7")
         assert not half_open.admit(1001, "203.0.113.7")
+
+    def test_host_without_connections_is_forgotten(self):
+        half_open = HalfOpen()
+        for conn in range(2):
+            half_open.admit(conn, HOST)
+        half_open.release(0)
+        assert half_open._count == {HOST: 1}
+        half_open.release(1)
+        assert half_open._count == {}
 
 
 def test_key_exchanges_of_one_host_come_at_a_bounded_rate():

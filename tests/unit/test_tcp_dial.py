@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster_kit.connectors.tcp.dial import STAGGER_S, OwnEndpoints, Route
+from cluster_kit.connectors.tcp.dial import MAX_ENDS, STAGGER_S, OwnEndpoints, Route
 from cluster_kit.connectors.tcp.faults import network_fault
 from cluster_kit.errors import ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network import Endpoint, Stream
@@ -109,11 +109,22 @@ def test_first_address_may_still_win_when_the_next_is_under_way():
     assert script.given_up == [B]
 
 
+def test_address_that_is_under_way_may_still_win_when_the_last_is_refused():
+    script = Script((A, answers(1.0)), (B, fails()))
+    assert dial(script)[1:] == ([A], 1.0)
+
+
 def test_of_two_that_answer_at_once_the_one_that_was_tried_first_is_taken_and_the_other_closed():
     for _ in range(20):  # tasks lie in memory in another order each time
         script = Script((A, answers(2 * STAGGER_S)), (B, answers(STAGGER_S)))
         assert dial(script)[1] == [A]
         assert {stream.there: stream.aborted for stream in script.streams} == {A: False, B: True}
+
+
+def test_address_that_fails_as_another_answers_is_nothing_to_speak_of(caplog):
+    script = Script((A, answers(2 * STAGGER_S)), (B, fails(after_s=STAGGER_S)))
+    assert dial(script)[1] == [A]
+    assert caplog.messages == []
 
 
 def test_next_dial_goes_on_with_what_was_not_tried():
@@ -199,3 +210,14 @@ class TestOwnEnds:
         assert not ends.include(None)
         now_s = 61.0
         assert not ends.include(A)
+
+    def test_few_are_remembered_at_a_time(self):
+        now_s = 0.0
+        ends = OwnEndpoints(lambda: now_s)
+        for port in range(MAX_ENDS + 1):
+            ends.add(Endpoint(A.host, port))
+        assert ends.include(Endpoint(A.host, MAX_ENDS - 1))
+        assert not ends.include(Endpoint(A.host, MAX_ENDS))
+        now_s = 61.0
+        ends.add(B)
+        assert ends.include(B)

@@ -154,7 +154,7 @@ def _faults(options: TcpConnector) -> Iterator[Fault]:
     if options.host is not None:
         yield from _faults_of_host(options.host)
     yield from faults_of_bounds(options)
-    if options.heartbeat_s > 0 and not options.heartbeat_s < options.silent_s / 2:
+    if not options.heartbeat_s < options.silent_s / 2:
         what = f"invalid value {options.silent_s:g}: expected more than two heartbeats"
         yield Fault(("silent_s",), f"{what}, and heartbeat_s is {options.heartbeat_s:g}")
     if options.advertise is not None:

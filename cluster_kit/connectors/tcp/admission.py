@@ -79,7 +79,7 @@ class Admission:
             open_streams: How many connections are open, links or not yet.
         """
         peer = identity.node()
-        if peer.address and (host_and_port(peer.address) or ("",))[0] != host:
+        if (host_and_port(peer.address) or ("",))[0] != host:
             peer = peer.evolve(address=None)  # another host's address proves nothing
         return self._strangers.admit(conn, host, peer, open_streams)
 
@@ -208,6 +208,6 @@ class StrangerLinks:
     def _is_crowded(self, host: str) -> bool:
         if len(self._strangers) >= self._most // 2:
             return True
-        if len(self._strangers) < MAX_STRANGERS_PER_HOST or is_loopback(host):
+        if is_loopback(host):
             return False
         return sum(each == host for each, _ in self._strangers.values()) >= MAX_STRANGERS_PER_HOST

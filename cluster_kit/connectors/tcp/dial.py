@@ -120,8 +120,8 @@ class Dialler:
 
     def settle(self, outcome: Linked | AttemptFailed) -> None:
         """Give a waiting ``connect`` its outcome."""
-        waiting = self._outcomes.get(outcome.attempt)
-        if waiting is not None and not waiting.done():
+        waiting = self._outcomes[outcome.attempt]
+        if not waiting.done():  # else its caller has just been cancelled
             waiting.set_result(outcome)
 
     def reached_ourselves(self, end: Endpoint) -> None:
@@ -158,7 +158,6 @@ class Route:
         self._address = address
         self._avoid = avoid
         self._untried: list[Endpoint] | None = None  # None before the look-up
-        self._avoided = False
 
     @property
     def has_more(self) -> bool:
@@ -168,7 +167,7 @@ class Route:
     @property
     def is_avoided(self) -> bool:
         """Whether there are no endpoints but those to avoid."""
-        return self._avoided and self._untried == [] and self.at is None
+        return self._untried == [] and self.at is None
 
     async def look_up(self) -> None:
         """Look up the endpoints, unless they are known already.
@@ -180,7 +179,6 @@ class Route:
             host, port = split_address(self._address)
             endpoints = [Endpoint(address, port) for address in await self._network.resolve(host)]
             self._untried = [each for each in endpoints if not self._avoid(each)]
-            self._avoided = len(self._untried) < len(endpoints)
 
     async def dial(self) -> Stream:
         """Return a stream to the first endpoint that answers, of those not tried yet.

@@ -119,7 +119,6 @@ class TcpHub:
         self._dialler = Dialler(report.network, self._table, self._apply, self._dialled)
         self._admission = Admission(report)
         self._incidents = Incidents(self._clock.now_s)
-        self._stopped = False
         self._session_ended = asyncio.Event()
         listener.start(self._accept)
         self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
@@ -149,14 +148,11 @@ class TcpHub:
 
     async def stop(self) -> None:
         """Say goodbye, close everything, and wait until it is closed."""
-        self._stopped = True
         self._pulse.stop()
         self._dialler.stop()
         if self._exchanger:
             self._exchanger.stop()
         self._apply(self._table.stop())
-        for session in self._sessions.values():
-            session.close(self._clock.now_s())
         patience = asyncio.get_running_loop().call_later(FLUSH_S, self._abort)
         await self._listener.close()
         await self._dialler.ended()
@@ -174,9 +170,6 @@ class TcpHub:
     def _accept(self, stream: Stream) -> None:
         """Serve a connection that a peer opened, unless too many are not links yet."""
         conn, host = self._table.next_number(), stream.there.host
-        if self._stopped:
-            stream.abort()
-            return
         if not self._admission.admit(conn, host):
             self._incidents.never_up(host, "too many connections that are not links yet")
             stream.abort()
