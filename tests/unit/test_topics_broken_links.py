@@ -254,6 +254,27 @@ def test_what_is_read_after_its_link_is_reported_on_the_next_one():
     assert pair.ann.messenger.publish("t", b"2") == 1
 
 
+def test_what_is_read_is_not_told_to_who_counts_anew(monkeypatch):
+    pair = narrow(messages=5)
+    for _ in range(5):
+        pair.ann.messenger.publish("t", b"")
+    pair.pump()
+    arrived = pair.bob.told()
+    with monkeypatch.context() as patch:
+        patch.setattr(peers, "MAX_AWAY", 0)
+        pair.ann.messenger.down(1, 0.0)  # and bob is forgotten
+    pair.bob.messenger.down(1, 0.0)
+    pair.connect()
+    pair.read(arrived)
+    pair.bob.messenger.listen("u", WIDE)
+    said = pair.bob.records()
+    assert wire.Credit not in map(type, said)
+    pair.ann.hear(*said)
+    pair.ann.messenger.publish("t", b"new")
+    pair.pump()
+    assert pair.bob.data() == [b"new"]
+
+
 def test_a_message_that_is_repeated_is_taken_once(pair):
     pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Data(1, 1, b"x"), wire.Data(1, 2, b"y"))
     assert (

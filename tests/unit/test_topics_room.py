@@ -1,9 +1,10 @@
 """The room that a reader leaves for a stream: who waits for it, and what there was none for."""
 
+import pytest
 from message_ends import WIDE, Pair, lost, narrow
 
 from cluster_kit.errors import NotLinkedError, NotSentError
-from cluster_kit.topics import link
+from cluster_kit.topics import lanes, link
 from cluster_kit.topics.outcomes import (
     Arrived,
     LocalInterest,
@@ -80,6 +81,22 @@ def test_a_message_larger_than_the_window_passes_by_itself():
     pair.read(pair.bob.told())
     pair.pump()
     assert pair.ann.told() == [Sent(2)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "handed"),
+    [([500, 500, 32], [1, 1, 0]), ([1000, 32], [1, 0]), ([1001, 32], [1, 1]), ([32, 1001], [1, 0])],
+    ids=str,
+)
+def test_so_many_bytes_may_wait_for_a_link_and_one_message_that_is_longer(
+    monkeypatch, sizes, handed
+):
+    monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 1000)
+    pair = Pair()
+    for _ in range(2):
+        messages = [bytes(size - wire.RECORD_BYTES) for size in sizes]
+        assert [pair.ann.messenger.publish("t", message) for message in messages] == handed
+        pair.pump()
 
 
 def test_a_wider_window_is_room():
