@@ -17,6 +17,7 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.topics import data as topics_data
 from cluster_kit.topics.data import MAX_DEPTH, decode, encode
 
+NONE_YET = []
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 KEYS = (
     st.text(st.characters(exclude_categories=["Cs"]))
@@ -137,6 +138,7 @@ def test_datetime_comes_back_in_utc():
         ),
         (nested(MAX_DEPTH + 1), ValueError, "lists and dicts nested more than 64 deep"),
         ((-(2**63), 2**64 - 1, {1}), TypeError, r"publish: data\[2\] is of type set"),
+        ([NONE_YET, NONE_YET, {1}], TypeError, r"publish: data\[2\] is of type set"),
     ],
     ids=lambda value: value if type(value) is str else "",
 )
