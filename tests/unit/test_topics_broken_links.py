@@ -25,6 +25,19 @@ def test_what_was_on_its_way_is_counted_when_the_link_is_back(pair):
     assert not lost(pair.bob.told())
 
 
+def test_what_was_on_its_way_is_counted_on_more_topics_than_one_payload_names(pair):
+    topics = [str(number) for number in range(500)]
+    for topic in topics:
+        pair.bob.messenger.listen(topic, WIDE)
+    pair.pump()
+    for topic in topics:
+        pair.ann.messenger.publish(topic, b"lost")
+    pair.cut()
+    pair.connect()
+    pair.pump()
+    assert lost(pair.bob.told()) == [1] * len(topics)
+
+
 def test_nothing_is_reported_where_nothing_was_lost(pair):
     pair.ann.messenger.publish("t", b"here")
     pair.pump()
