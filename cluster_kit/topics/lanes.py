@@ -180,10 +180,8 @@ class Lanes:
     def fill(self, records: list[wire.Record], used: int) -> None:
         """Append what goes next to ``records``, which take ``used`` bytes of a payload."""
         turns = self._turns
-        held_up = 0  # adjacent lanes that wait for a slot
-        while held_up < len(turns):
+        while turns:  # who waits for a slot is passed by those that hold them all
             lane = turns[0]
-            before = used
             used, is_over = self._take_turn(lane, records, used)
             if not lane.items:
                 lane.is_queued = False
@@ -192,7 +190,6 @@ class Lanes:
                 return  # this lane has the first turn in the next payload
             else:
                 turns.rotate(-1)
-            held_up = held_up + 1 if used == before else 0
 
     def _take_turn(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
         """Append records of one lane; return the bytes in use, and whether the payload is full."""

@@ -246,6 +246,15 @@ def test_reading_what_was_never_said_ends_the_link(victim):
     assert victim.hear(wire.Credit(1, 2))
 
 
+def test_having_received_what_was_never_sent_ends_the_link(victim):
+    assert victim.hear(wire.Received(1))
+    victim.messenger.publish("t", b"x")
+    sent = len(victim.messenger.next_payload(victim.link))
+    for total in (0, sent, sent):
+        assert not victim.hear(wire.Received(total))
+    assert victim.hear(wire.Received(sent - 1))
+
+
 def test_answers_to_questions_that_nobody_asked_are_ignored(victim):
     for number in range(1000):
         assert not victim.hear(

@@ -5,7 +5,6 @@ from message_ends import ANN, BOB, WIDE, End, Pair, lost, narrow
 
 from cluster_kit.errors import NotSentError
 from cluster_kit.node import BootId, Node
-from cluster_kit.topics import peers
 from cluster_kit.topics.outcomes import (
     Arrived,
     LocalInterest,
@@ -25,6 +24,19 @@ def test_what_was_on_its_way_is_counted_when_the_link_is_back(pair):
     assert lost(pair.bob.told()) == [3]
     pair.bob.messenger.tick(DOUBT_S * 2)
     assert not lost(pair.bob.told())
+
+
+def test_what_was_on_its_way_is_counted_on_more_topics_than_one_payload_names(pair):
+    topics = [str(number) for number in range(500)]
+    for topic in topics:
+        pair.bob.messenger.listen(topic, WIDE)
+    pair.pump()
+    for topic in topics:
+        pair.ann.messenger.publish(topic, b"lost")
+    pair.cut()
+    pair.connect()
+    pair.pump()
+    assert lost(pair.bob.told()) == [1] * len(topics)
 
 
 def test_nothing_is_reported_where_nothing_was_lost(pair):
@@ -225,103 +237,6 @@ def test_a_stream_goes_on_where_the_other_end_was_restarted_in_between(pair):
     pair.ann.messenger.publish("t", b"2")
     pair.pump()
     assert [each.number for each in first.told(Arrived)] == [1, 2]
-
-
-def test_who_was_forgotten_counts_anew(pair, monkeypatch):
-    monkeypatch.setattr(peers, "MAX_AWAY", 0)
-    pair.ann.messenger.publish("t", b"1")
-    pair.pump()
-    pair.bob.told()
-    pair.ann.messenger.publish("t", b"lost")
-    pair.cut()
-    assert lost(pair.bob.told()) == [None]
-    pair.connect()
-    pair.ann.messenger.publish("t", b"2")
-    pair.pump()
-    assert [(type(each), each.number) for each in pair.bob.told()] == [(Arrived, 1)]
-
-
-def test_who_was_forgotten_by_the_other_end_alone_is_counted_for_anew(pair, monkeypatch):
-    for _ in range(3):
-        pair.ann.messenger.publish("t", b"1")
-    pair.pump()
-    pair.bob.told()
-    pair.ann.messenger.publish("t", b"lost")
-    pair.cut()
-    monkeypatch.setattr(peers, "MAX_AWAY", 0)
-    pair.connect()
-    pair.ann.said()
-    pair.ann.messenger.down(pair.ann.link, 0.0)
-    monkeypatch.undo()
-    pair.bob.messenger.down(pair.bob.link, 0.0)
-    pair.connect()
-    pair.ann.messenger.publish("t", b"2")
-    pair.pump()
-    outcomes = pair.bob.told()
-    assert lost(outcomes) == [None]
-    assert [(each.number, each.data) for each in outcomes if type(each) is Arrived] == [(1, b"2")]
-
-
-def test_what_was_heard_before_it_was_forgotten_is_not_counted_as_lost(pair, monkeypatch):
-    pair.ann.messenger.publish("t", b"1")
-    pair.pump()
-    assert pair.bob.data() == [b"1"]
-    pair.ann.messenger.publish("t", b"lost")
-    pair.ann.said()
-    pair.ann.messenger.down(pair.ann.link, 0.0)
-    monkeypatch.setattr(peers, "MAX_AWAY", 0)
-    assert lost(pair.bob.messenger.down(pair.bob.link, 0.0)) == [None]
-    monkeypatch.undo()
-    pair.connect()
-    pair.pump()
-    assert lost(pair.bob.told()) == [None]
-
-
-@pytest.fixture
-def forgetful(pair, monkeypatch):
-    """Return a pair of which bob has forgotten whom he heard before."""
-    monkeypatch.setattr(peers, "MAX_AWAY", 0)
-    pair.cut()
-    monkeypatch.undo()
-    pair.bob.told()
-    pair.restart("ann")
-    pair.connect()
-    return pair
-
-
-def test_who_has_forgotten_others_misses_nothing_where_nothing_was_said(forgetful):
-    assert forgetful.bob.hear(wire.Opening(b"\x0b" * 16, 0), wire.Missed(1, 0)) == []
-
-
-def test_who_has_forgotten_others_counts_all_but_the_first_loss(forgetful):
-    outcomes = forgetful.bob.hear(
-        wire.Opening(b"\x0b" * 16, 0), wire.Missed(1, 1), wire.Data(1, 5, b"")
-    )
-    assert lost(outcomes) == [None, 3]
-
-
-def test_who_has_forgotten_others_counts_what_is_counted_anew(forgetful):
-    forgetful.bob.hear(wire.Opening(b"\x0b" * 16, 5))
-    forgetful.connect()
-    outcomes = forgetful.bob.hear(wire.Opening(b"\x0b" * 16, 6), wire.Missed(1, 2))
-    assert lost(outcomes) == [None, 2]
-
-
-def test_what_was_read_of_who_was_forgotten_is_no_room_on_what_is_counted_anew(pair, monkeypatch):
-    for data in (b"1", b"2"):
-        pair.ann.messenger.publish("t", data)
-    pair.pump()
-    arrived = pair.bob.told()
-    monkeypatch.setattr(peers, "MAX_AWAY", 0)
-    pair.ann.messenger.down(pair.ann.link, 0.0)
-    monkeypatch.undo()
-    pair.bob.messenger.down(pair.bob.link, 0.0)
-    pair.connect()
-    pair.read(arrived)
-    pair.bob.messenger.tick(1.0)
-    pair.ann.messenger.publish("t", b"3")
-    pair.pump()
-    assert pair.bob.data() == [b"3"]
 
 
 def test_what_was_skipped_counts_as_read_with_what_came_before():

@@ -17,6 +17,7 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.topics import data as topics_data
 from cluster_kit.topics.data import MAX_DEPTH, decode, encode
 
+NONE_YET = []
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 KEYS = (
     st.text(st.characters(exclude_categories=["Cs"]))
@@ -136,6 +137,8 @@ def test_datetime_comes_back_in_utc():
             "out of range in UTC",
         ),
         (nested(MAX_DEPTH + 1), ValueError, "lists and dicts nested more than 64 deep"),
+        ((-(2**63), 2**64 - 1, {1}), TypeError, r"publish: data\[2\] is of type set"),
+        ([NONE_YET, NONE_YET, {1}], TypeError, r"publish: data\[2\] is of type set"),
     ],
     ids=lambda value: value if type(value) is str else "",
 )
@@ -218,6 +221,44 @@ def test_all_lengths_are_stepped_over(data):
         {"k": data},
         NOON,
     ]
+
+
+def shortest(head):
+    """Return the shortest value that begins with the byte ``head``, as zeros may follow it."""
+    for zeros in range(32):
+        value = bytes([head]) + bytes(zeros)
+        try:
+            msgpack.unpackb(value, ext_hook=lambda *_: None, strict_map_key=False)
+        except ValueError:  # incomplete
+            continue
+        return value
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(shortest(head) for head in range(256) if head != 0xC1),
+        *(msgpack.packb(msgpack.ExtType(5, bytes(size))) for size in (3, 300, 70_000)),
+        *(msgpack.packb([0] * size) for size in (20, 70_000)),
+        *(msgpack.packb(b"x" * size) for size in (1, 300, 70_000)),
+    ],
+    ids=lambda value: f"{value[:5].hex()} {len(value)}",
+)
+def test_no_value_hides_the_key_that_follows_it(monkeypatch, value):
+    body = large(0)[:-1] + b"\x92" + value + b"\x81\x90\x00"
+    monkeypatch.setattr(topics_data, "_DECODER", None)  # the key is not to get there
+    with pytest.raises(RemoteProtocolError, match="a key is an array"):
+        decode(body)
+
+
+@pytest.mark.parametrize("head", [b"", b"\x92\xc4\x00"], ids=["alone", "after bytes"])
+@pytest.mark.parametrize("many", [b"\xde\x07\xd0", b"\xdf\x00\x00\x07\xd0"], ids=["de", "df"])
+@pytest.mark.parametrize("key", [b"\x80", b"\x90", b"\x91\x00"], ids=["map", "array", "of one"])
+def test_keys_of_many_entries_are_looked_at_before_they_are_in_a_dict(monkeypatch, head, many, key):
+    monkeypatch.setattr(topics_data, "_DECODER", None)
+    with pytest.raises(RemoteProtocolError, match="a key is an array or a map"):
+        decode(head + many + (key + b"\x00") * 2000 + bytes(2000))
 
 
 def colliding(keys):

@@ -157,12 +157,13 @@ def test_who_asks_more_than_may_be_open_finds_the_other_end_busy(pair):
 
 
 def test_who_has_too_many_answers_waiting_for_the_link_is_busy(pair):
-    questions = [wire.Asked(number, "t", 0, b"") for number in range(MAX_OPEN)]
-    for each in pair.bob.hear(wire.Opening(b"\1" * 16, 0), *questions):
-        pair.bob.messenger.reply(each.question, b"")
-    assert pair.bob.hear(wire.Asked(MAX_OPEN, "t", 0, b"")) == []
-    assert "busy" in pair.bob.records()[-1].reason
-    assert len(pair.bob.hear(wire.Asked(MAX_OPEN + 1, "t", 0, b""))) == 1
+    pair.bob.hear(wire.Opening(b"\1" * 16, 0))
+    for _ in range(2):
+        for number in range(MAX_OPEN):
+            [each] = pair.bob.hear(wire.Asked(number, "t", 0, b""))
+            pair.bob.messenger.reply(each.question, b"")
+        assert pair.bob.hear(wire.Asked(MAX_OPEN, "t", 0, b"")) == []
+        assert "busy" in pair.bob.records()[-1].reason
 
 
 @pytest.mark.parametrize("size", [11, 200_000])
@@ -271,6 +272,18 @@ def test_where_answers_pile_up_the_rest_is_reported_as_an_error(pair, monkeypatc
     assert ends(pair) == [(1, b"x" * 900), (2, RemoteError)]
 
 
+@pytest.mark.parametrize("sizes", [[500, 500, 32], [1000, 32], [1001, 32], [70_000, 32]], ids=str)
+def test_so_many_bytes_of_answers_may_wait_or_one_that_is_longer(pair, monkeypatch, sizes):
+    monkeypatch.setattr(lanes, "MAX_REPLY_BYTES", 1000)
+    answers = [bytes(size - wire.RECORD_BYTES) for size in sizes]
+    for _ in range(2):
+        for ticket in range(len(sizes)):
+            ask(pair, ticket)
+        for each, answer in zip(asked(pair), answers, strict=True):
+            pair.bob.messenger.reply(each.question, answer)
+        assert dict(ends(pair)) == dict(enumerate([*answers[:-1], RemoteError]))
+
+
 def test_patience_is_bounded_and_never_negative(pair):
     for ticket, patience_s in enumerate((-1.0, 1e300, float("inf"))):
         pair.ann.messenger.ask(BOB, "t", b"", ticket, patience_s)
@@ -308,6 +321,16 @@ def test_nothing_is_answered_once_the_application_closes(pair):
     pair.bob.messenger.close()
     pair.bob.messenger.reply(question.question, b"")
     assert [type(record) for record in pair.bob.records()] == [wire.Opening, wire.Closing]
+
+
+def test_what_is_withdrawn_leaves_exactly_the_room_that_it_took(pair, monkeypatch):
+    monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 1000)
+    for ticket in range(5):
+        ask(pair, ticket, b"x" * 100)
+        assert pair.ann.messenger.withdraw(ticket)
+    for ticket in range(3):
+        ask(pair, ticket, b"x" * 100)
+    assert list(pair.ann.messenger._links[1].questions.parked) == [2]
 
 
 def test_nobody_is_asked_once_the_application_closes(pair):

@@ -122,6 +122,22 @@ def test_a_message_larger_than_the_window_passes_by_itself():
     assert pair.ann.told() == [Sent(2)]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "handed"),
+    [([500, 500, 32], [1, 1, 0]), ([1000, 32], [1, 0]), ([1001, 32], [1, 1]), ([32, 1001], [1, 0])],
+    ids=str,
+)
+def test_so_many_bytes_may_wait_for_a_link_and_one_message_that_is_longer(
+    monkeypatch, sizes, handed
+):
+    monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 1000)
+    pair = Pair()
+    for _ in range(2):
+        messages = [bytes(size - wire.RECORD_BYTES) for size in sizes]
+        assert [pair.ann.messenger.publish("t", message) for message in messages] == handed
+        pair.pump()
+
+
 def test_a_wider_window_is_room():
     pair = narrow()
     assert [pair.ann.messenger.send("bob@h", "t", b"", n) for n in range(3)][-1] == []

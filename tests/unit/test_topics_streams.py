@@ -93,14 +93,27 @@ def test_peer_that_was_sent_an_outdated_greeting_is_sent_everything(pair):
     pair.cut()
     greetings = pair.ann.messenger.greeting, pair.bob.messenger.greeting
     pair.bob.messenger.listen("t", None)
-    for number in range(300):
-        pair.bob.messenger.listen(f"{'x' * 200}{number}", WIDE)
+    topics = [f"{number}".rjust(wire.MAX_TOPIC_BYTES, "x") for number in range(1000)]
+    for topic in topics:
+        pair.bob.messenger.listen(topic, WIDE)
     pair.ann.link = pair.bob.link = 2
     pair.ann.messenger.up(2, BOB, greetings[1], outdated=False)
     pair.bob.messenger.up(2, pair.ann.node, greetings[0], outdated=True)
     pair.pump()
     assert pair.ann.messenger.listeners("t") == ()
-    assert all(pair.ann.messenger.listeners(f"{'x' * 200}{number}") for number in range(300))
+    assert all(map(pair.ann.messenger.listeners, topics))
+
+
+def test_an_application_says_who_it_is_once_and_again_when_it_knows_the_other_end():
+    pair = Pair(linked=False)
+    pair.bob.link = 1
+    pair.bob.messenger.up(1, pair.ann.node, b"", outdated=True)
+    assert pair.bob.records()[0] == wire.Opening(b"\2" * 16, None)
+    pair.bob.messenger.listen("u", WIDE)
+    assert [type(each) for each in pair.bob.records()] == [wire.Interested]
+    pair.bob.hear(wire.Opening(b"\1" * 16, 0))
+    pair.bob.messenger.listen("v", WIDE)
+    assert pair.bob.records()[0] == wire.Opening(b"\2" * 16, 0)
 
 
 def test_ending_what_was_never_begun_says_nothing(pair):
@@ -334,13 +347,15 @@ def test_a_message_too_long_for_the_receiver_is_lost_by_itself():
     assert lost(pair.bob.told()) == [1]
 
 
-def test_adjacent_losses_are_announced_as_one():
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_adjacent_losses_are_announced_as_one(before):
     pair = Pair(linked=False)
     pair.bob.messenger.max_message_bytes = 10
     pair.connect()
-    for size in (1, 11, 11):
+    for size in (*[1] * before, 11, 11):
         pair.ann.messenger.publish("t", b"x" * size)
-    assert pair.ann.records()[1:] == [wire.Data(1, 1, b"x"), wire.Missed(1, 3)]
+    messages = [wire.Data(1, number + 1, b"x") for number in range(before)]
+    assert pair.ann.records()[1:] == [*messages, wire.Missed(1, before + 2)]
 
 
 @pytest.mark.parametrize("size", [11, 200_000])
@@ -440,6 +455,17 @@ def test_a_peer_that_listens_to_nothing_says_it_too():
     pair.ann.messenger.sync(pair.ann.link, 2)
     pair.pump()
     assert pair.ann.told() == [SyncDone(1), SyncDone(2)]
+
+
+def test_what_is_confirmed_says_nothing_of_what_was_said_later(pair):
+    numbers = []
+    for ticket in (1, 2):
+        pair.ann.messenger.sync(pair.ann.link, ticket)
+        numbers += [each.number for each in pair.ann.records() if isinstance(each, wire.Sync)]
+    assert [pair.ann.hear(wire.Synced(number)) for number in numbers] == [
+        [SyncDone(1)],
+        [SyncDone(2)],
+    ]
 
 
 def test_what_a_peer_has_begun_to_say_comes_before_that(pair):
