@@ -84,7 +84,7 @@ class ChannelConformance:
     def run(self, scenario):
         asyncio.run(scenario)
 
-    def test_messages_arrive_in_order_also_those_from_before(self, ends):
+    def test_messages_arrive_in_order_including_those_sent_before_attaching(self, ends):
         async def scenario():
             one, other = ends
             for number in range(5):
@@ -98,7 +98,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_both_ends_speak(self, ends):
+    def test_both_ends_can_send(self, ends):
         async def scenario():
             listeners = [Listener(end) for end in ends]
             for number, end in enumerate(ends):
@@ -109,7 +109,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_parcels_arrive_as_they_are_in_their_turn(self, ends):
+    def test_parcels_arrive_intact_and_in_order_with_messages(self, ends):
         async def scenario():
             one, other = ends
             Listener(one)
@@ -126,7 +126,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_parcels_that_are_not_taken_wait(self, ends):
+    def test_unread_parcels_stay_pending_until_the_receiver_attaches(self, ends):
         async def scenario():
             one, other = ends
             sender = Listener(one)
@@ -145,7 +145,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_sending_never_hears(self, ends):
+    def test_send_never_delivers_synchronously(self, ends):
         async def scenario():
             one, other = ends
             listener = Listener(other)
@@ -155,7 +155,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_what_is_not_taken_waits_and_whoever_waits_is_relieved_in_the_end(self, ends):
+    def test_unread_messages_stay_pending_and_the_sender_is_relieved_once(self, ends):
         async def scenario():
             one, other = ends
             sender = Listener(one)
@@ -174,7 +174,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_draining_leaves_nothing_to_wait_while_the_other_end_takes_something(self, ends):
+    def test_drain_leaves_nothing_pending_and_messages_arrive_after_close(self, ends):
         async def scenario():
             one, other = ends
             for number in range(10):
@@ -188,7 +188,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_the_end_is_reported_once_after_the_last_message(self, ends):
+    def test_end_is_reported_once_after_the_last_message(self, ends):
         async def scenario():
             one, other = ends
             listener = Listener(other)
@@ -202,7 +202,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_who_closes_hears_nothing_more(self, ends):
+    def test_closed_end_receives_nothing_more(self, ends):
         async def scenario():
             one, other = ends
             listener, sender = Listener(other), Listener(one)
@@ -214,7 +214,7 @@ class ChannelConformance:
 
         self.run(scenario())
 
-    def test_sending_to_the_gone_is_an_os_error(self, ends):
+    def test_sending_to_a_closed_end_raises_os_error(self, ends):
         one, other = ends
         other.close()
         with pytest.raises(OSError):
@@ -226,7 +226,7 @@ class ChannelConformance:
 class Pickles(ChannelConformance):
     """What a pickling channel tells besides."""
 
-    def test_what_cannot_be_pickled_raises_and_harms_nothing(self, ends):
+    def test_unpicklable_message_raises_and_leaves_the_channel_usable(self, ends):
         async def scenario():
             one, other = ends
             with pytest.raises(KeyError):
@@ -238,7 +238,7 @@ class Pickles(ChannelConformance):
 
         self.run(scenario())
 
-    def test_what_cannot_be_read_is_the_end(self, ends):
+    def test_unreadable_message_ends_the_channel(self, ends):
         async def scenario():
             one, other = ends
             for message in ("before", Explodes(), "after"):

@@ -10,7 +10,7 @@ from waiting import until
 from cluster_kit import ClusterKitError, ConfigError, NotSentError, Supervisor, UnansweredError
 
 
-def test_links_that_carry_nothing_have_no_topics(nodes):
+def test_topology_that_carries_no_messages_has_no_topics(nodes):
     bare = nodes.make("ann", lan={"strategy": "gossip", "connector": "none"})
     with pytest.raises(
         ConfigError, match=r"no topology carries messages, .* \('none'\): use connector 'tcp'"
@@ -34,7 +34,7 @@ def test_callback_connector_has_no_topics(nodes):
         called.topic("cache")
 
 
-def test_the_one_topology_that_carries_is_found_and_of_several_one_is_named(nodes):
+def test_topology_is_optional_unless_several_carry_messages(nodes):
     none = {"strategy": "gossip", "connector": "none"}
     assert nodes.make("ann", lan={"strategy": "gossip"}, far=none).topic("cache").topology == "lan"
     both = nodes.make("bob", lan={"strategy": "gossip"}, wan={"strategy": "gossip"})
@@ -52,7 +52,7 @@ def test_observer_has_no_topics(nodes):
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256, 7])
-def test_what_is_no_name_is_refused(nodes, name):
+def test_invalid_topic_name_is_refused(nodes, name):
     with pytest.raises((ValueError, TypeError), match=r"^topic"):
         nodes.make("ann").topic(name)
 
@@ -60,7 +60,7 @@ def test_what_is_no_name_is_refused(nodes, name):
 # -- before, during and after a run ----------------------------------------------------------------
 
 
-def test_before_the_start_and_after_the_stop(nodes):
+def test_calls_raise_before_the_start_and_after_the_stop(nodes):
     ann = nodes.make("ann")
     cache = ann.topic("cache")
     heard = cache.subscribe()
@@ -86,7 +86,7 @@ def test_before_the_start_and_after_the_stop(nodes):
             call()
 
 
-def test_topology_that_is_replaced_keeps_its_topics(nodes):
+def test_replaced_topology_keeps_its_topics(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     heard = bob.topic("cache").subscribe()
     bob.topic("stock").answer(lambda message: message.data)
@@ -107,7 +107,7 @@ def test_topology_that_is_replaced_keeps_its_topics(nodes):
         ann.topic("cache").send("bob@127.0.0.1", "x" * 3000)
 
 
-def test_topology_that_is_removed_ends_its_topics(nodes):
+def test_removed_topology_ends_its_topics(nodes):
     ann = nodes.make(
         "ann", lan={"strategy": "gossip"}, far={"strategy": "gossip", "connector": "none"}
     )
@@ -120,7 +120,7 @@ def test_topology_that_is_removed_ends_its_topics(nodes):
         cache.publish(1)
 
 
-def test_supervisor_that_was_made_before_a_fork_has_topics_in_the_child(nodes):
+def test_supervisor_made_before_a_fork_has_topics_in_the_child(nodes):
     ann = nodes.make("ann")
     cache = ann.topic("cache")
     heard = cache.subscribe()
@@ -139,7 +139,7 @@ def test_supervisor_that_was_made_before_a_fork_has_topics_in_the_child(nodes):
 
 
 @pytest.mark.parametrize("how", ["callback", "answer", "coroutine"])
-def test_stop_by_what_messages_call(nodes, how):
+def test_callback_or_answer_may_stop_the_supervisor(nodes, how):
     ann, bob = nodes.make("ann"), nodes.make("bob")
 
     async def stop(_):
@@ -158,7 +158,7 @@ def test_stop_by_what_messages_call(nodes, how):
     assert bob.join(DEADLINE_S)
 
 
-def test_stop_in_a_signal_handler_amid_a_call(nodes):
+def test_signal_handler_may_stop_the_supervisor_during_a_call(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     bob.topic("cache").subscribe(max_messages=10)
     nodes.start(ann, bob)

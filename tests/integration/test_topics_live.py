@@ -22,7 +22,7 @@ from cluster_kit import (
 )
 
 
-def test_what_is_published_after_the_wait_reaches(nodes):
+def test_message_published_after_wait_for_arrives(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     heard = bob.topic("cache").subscribe()
     nodes.start(ann, bob)
@@ -30,7 +30,7 @@ def test_what_is_published_after_the_wait_reaches(nodes):
     assert heard.get(DEADLINE_S) == Message(sender=bob.nodes()[0], data={"user": 7}, topic="cache")
 
 
-def test_what_is_published_on_a_join_reaches(nodes):
+def test_message_published_on_node_up_arrives(nodes):
     """Twenty nodes join one, five at a time: sixty links, each greeted by both ends at once."""
     ann = nodes.make("ann")
     at_ann = _greeted(ann)
@@ -71,7 +71,7 @@ def _senders(subscription, supervisor, count):
     return senders
 
 
-def test_each_receives_each_other_in_order(nodes):
+def test_each_node_receives_messages_of_every_other_node_in_order(nodes):
     three = [nodes.make(name) for name in ("ann", "bob", "eve")]
     heard = [each.topic("cache").subscribe() for each in three]
     nodes.start(*three)
@@ -96,7 +96,7 @@ def _publish_many(topic, name):
         assert topic.publish([name, number]) == 2
 
 
-def test_to_one_by_its_name_or_to_this_very_run(nodes):
+def test_send_reaches_a_node_by_name_or_one_run_of_it(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     heard = bob.topic("cache").subscribe()
     nodes.start(ann, bob)
@@ -125,7 +125,7 @@ def test_to_one_by_its_name_or_to_this_very_run(nodes):
     assert heard.get(DEADLINE_S).data == 4
 
 
-def test_a_reader_that_does_not_read_costs_its_own_messages_only(nodes):
+def test_stalled_reader_loses_only_its_own_messages(nodes):
     ann, bob, eve = nodes.make("ann"), nodes.make("bob"), nodes.make("eve")
     idle = bob.topic("cache").subscribe(max_messages=100)
     at_eve, other = eve.topic("cache").subscribe(), bob.topic("other").subscribe()
@@ -148,7 +148,7 @@ def idle_sender(supervisor):
     return next(node for node in supervisor.nodes() if node.name == "ann@127.0.0.1")
 
 
-def test_a_question_has_four_ends(nodes):
+def test_question_ends_in_one_of_four_ways(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     let_go, asked = threading.Event(), threading.Event()
 
@@ -183,7 +183,7 @@ def _kill_worker_when(supervisor, event):
     os.kill(supervisor.status()["lan"].pid, signal.SIGKILL)
 
 
-def test_partial_answers_are_answers(nodes):
+def test_ask_all_returns_partial_answers(nodes):
     ann, bob, eve = nodes.make("ann"), nodes.make("bob"), nodes.make("eve")
     let_go = threading.Event()
     bob.topic("stock").answer(lambda message: message.data)
@@ -197,7 +197,7 @@ def test_partial_answers_are_answers(nodes):
 
 
 @pytest.mark.parametrize("whose", ["sender's", "reader's"])
-def test_worker_that_is_killed_loses_what_gaps_say_and_doubles_nothing(nodes, whose):
+def test_killed_worker_loses_only_what_gaps_report_and_repeats_nothing(nodes, whose):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     heard = bob.topic("cache").subscribe(max_messages=100_000)
     nodes.start(ann, bob)
@@ -242,7 +242,7 @@ def _check_accounted_for(items, handed_over):
         expected, gap = index + 1, None
 
 
-def test_what_was_published_before_the_end_arrives(nodes):
+def test_messages_published_before_stop_arrive(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     heard = bob.topic("cache").subscribe()
     nodes.start(ann, bob)
@@ -254,7 +254,7 @@ def test_what_was_published_before_the_end_arrives(nodes):
     assert heard.queued == 0
 
 
-def test_a_large_message_arrives_whole(nodes):
+def test_large_message_arrives_whole(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     heard = bob.topic("cache").subscribe()
     nodes.start(ann, bob)
@@ -266,7 +266,7 @@ def test_a_large_message_arrives_whole(nodes):
         ann.topic("cache").publish(bytes(1_048_576))
 
 
-def test_callback_runs_in_a_thread_of_its_own(nodes):
+def test_callback_runs_in_its_own_thread(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     heard, let_go = [], threading.Event()
 
@@ -288,7 +288,7 @@ def test_callback_runs_in_a_thread_of_its_own(nodes):
     let_go.set()
 
 
-def test_asyncio(nodes):
+def test_async_supervisors_exchange_messages_and_questions(nodes):
     async def scenario():
         ann, bob = AsyncSupervisor(nodes.config("ann")), AsyncSupervisor(nodes.config("bob"))
         items, called = bob.topic("cache").subscribe(), []

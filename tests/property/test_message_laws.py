@@ -47,7 +47,7 @@ def test_laws_hold_in_long_runs(first):
 
 
 @pytest.mark.parametrize("first", range(0, 80, 20))
-def test_laws_hold_where_peers_are_forgotten(monkeypatch, first):
+def test_laws_hold_when_peers_are_forgotten(monkeypatch, first):
     monkeypatch.setattr(peers, "MAX_AWAY", 2)
     for seed in range(first, first + 20):
         world = World()
@@ -56,7 +56,7 @@ def test_laws_hold_where_peers_are_forgotten(monkeypatch, first):
 
 
 @pytest.mark.parametrize("first", range(0, 40, 20))
-def test_laws_hold_where_few_may_be_unread(monkeypatch, first):
+def test_laws_hold_when_few_messages_may_be_unread(monkeypatch, first):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 4)
     for seed in range(first, first + 20):
         world = World()
@@ -117,7 +117,7 @@ def names(number):
     return f"{number}".rjust(200, "x")
 
 
-def test_a_million_topics_are_not_kept(victim, grown):
+def test_endless_topics_take_bounded_memory(victim, grown):
     wanted = wire.Interest(2, 1, 1)
     broken = [
         victim.hear(*(wire.Interested(names(n), wanted) for n in range(start, start + 200)))
@@ -137,7 +137,7 @@ def test_a_million_topics_are_not_kept(victim, grown):
     assert grown() < 2 * MIB
 
 
-def test_questions_that_nobody_reads_the_answers_of_are_not_kept(victim, grown):
+def test_questions_with_unread_answers_take_bounded_memory(victim, grown):
     for start in range(0, 100_000, 1000):
         victim.hear(*(wire.Asked(n, "t", 1, b"x" * 20) for n in range(start, start + 1000)))
         victim.drain()
@@ -147,7 +147,7 @@ def test_questions_that_nobody_reads_the_answers_of_are_not_kept(victim, grown):
 
 
 @pytest.mark.parametrize("end", ["reply", "fail"])
-def test_answers_that_are_not_taken_are_not_kept(victim, grown, end):
+def test_unread_answers_take_bounded_memory(victim, grown, end):
     """Each question ends with its answer, so that there is room for the next one."""
     said = {"reply": b"x" * 100, "fail": "x" * wire.MAX_TEXT_CHARS}[end]
     for start in range(0, 20_000, 100):
@@ -159,14 +159,14 @@ def test_answers_that_are_not_taken_are_not_kept(victim, grown, end):
     assert grown() < 4 * MIB
 
 
-def test_what_runs_listen_to_that_are_gone_is_not_kept(victim, grown):
+def test_interests_of_past_runs_take_bounded_memory(victim, grown):
     wanted = {names(n): wire.Interest(2, 1, 1) for n in range(wire.MAX_TOPICS)}
     for run in range(30):
         victim.connect(run=run.to_bytes(wire.RUN_BYTES), interests=wanted)
     assert grown() < 2 * MIB
 
 
-def test_what_is_not_read_of_runs_that_are_gone_is_a_number(victim, grown):
+def test_unread_messages_of_past_runs_take_bounded_memory(victim, grown):
     victim.messenger.listen("t", LocalInterest(messages=10_000, bytes=MIB))
     for run in range(30):
         victim.connect(run=run.to_bytes(wire.RUN_BYTES))
@@ -176,7 +176,7 @@ def test_what_is_not_read_of_runs_that_are_gone_is_a_number(victim, grown):
     assert grown() < 4 * MIB
 
 
-def test_what_is_not_read_of_nodes_that_have_left_is_a_number(victim, grown):
+def test_unread_messages_of_departed_nodes_take_bounded_memory(victim, grown):
     victim.messenger.listen("t", LocalInterest(messages=10_000, bytes=MIB))
     for number in range(8):
         victim.connect(run=number.to_bytes(wire.RUN_BYTES), name=f"h{number}@h")
@@ -188,14 +188,14 @@ def test_what_is_not_read_of_nodes_that_have_left_is_a_number(victim, grown):
     assert grown() < 4 * MIB
 
 
-def test_messages_that_never_end_are_not_kept(victim, grown):
+def test_endless_fragments_take_bounded_memory(victim, grown):
     for _ in range(200):
         for lane in range(wire.MAX_LANES):
             victim.hear(wire.Fragment(lane, False, bytes(wire.FRAGMENT_BYTES)))
     assert grown() < wire.MAX_LANES * MAX_BYTES * 1.5 + MIB
 
 
-def test_nothing_is_kept_for_who_never_reads(victim, grown):
+def test_messages_to_a_peer_that_never_reads_take_bounded_memory(victim, grown):
     handed = sum(victim.messenger.publish("t", bytes(1000)) for _ in range(50_000))
     victim.drain()
     assert handed < 300
@@ -204,7 +204,7 @@ def test_nothing_is_kept_for_who_never_reads(victim, grown):
     assert grown() < 12 * MIB
 
 
-def test_little_is_kept_of_what_is_received_and_never_read(victim, grown):
+def test_messages_received_but_never_read_take_bounded_memory(victim, grown):
     victim.messenger.publish("t", b"")
     sent = sum(map(len, iter(lambda: victim.messenger.next_payload(victim.link), None)))
     handed = 0
@@ -236,17 +236,17 @@ def test_messages_beyond_the_window_are_dropped(victim):
     ],
     ids=lambda lie: " ".join(type(record).__name__ for record in lie),
 )
-def test_lie_ends_the_link(victim, lie):
+def test_protocol_violation_ends_the_link(victim, lie):
     assert victim.hear(*lie)
 
 
-def test_reading_what_was_never_said_ends_the_link(victim):
+def test_credit_for_unsent_messages_ends_the_link(victim):
     victim.messenger.publish("t", b"x")
     assert not victim.hear(wire.Credit(1, 1))
     assert victim.hear(wire.Credit(1, 2))
 
 
-def test_having_received_what_was_never_sent_ends_the_link(victim):
+def test_wrong_count_of_received_bytes_ends_the_link(victim):
     assert victim.hear(wire.Received(1))
     victim.messenger.publish("t", b"x")
     sent = len(victim.messenger.next_payload(victim.link))
@@ -255,7 +255,7 @@ def test_having_received_what_was_never_sent_ends_the_link(victim):
     assert victim.hear(wire.Received(sent - 1))
 
 
-def test_answers_to_questions_that_nobody_asked_are_ignored(victim):
+def test_answers_to_unknown_questions_are_ignored(victim):
     for number in range(1000):
         assert not victim.hear(
             wire.Answered(number, b""), wire.Raised(number, "no"), wire.Declined(number, "no")
@@ -297,7 +297,7 @@ RECORDS = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(payloads=st.lists(st.lists(RECORDS, max_size=5), max_size=20), data=st.data())
-def test_whatever_a_peer_says_is_handled_or_ends_its_link(payloads, data):
+def test_arbitrary_records_are_handled_or_end_the_link(payloads, data):
     victim = Victim()
     tickets, ended = 0, 0
     for payload in payloads:

@@ -46,7 +46,7 @@ def received(lines, number):
 
 
 @pytest.mark.parametrize("secret", [False, True])
-def test_a_published_message_reaches_all_others(secret):
+def test_published_message_reaches_all_other_nodes(secret):
     lines = traced(Publish(at_s=2, nodes=(1,), times=3), secret=secret)
     for number in (2, 3):
         assert received(lines, number) == [
@@ -55,12 +55,12 @@ def test_a_published_message_reaches_all_others(secret):
     assert received(lines, 1) == []
 
 
-def test_a_sent_message_reaches_one_node():
+def test_sent_message_reaches_one_node():
     lines = traced(Send(at_s=2, nodes=(1,), to=(3,)))
     assert (len(received(lines, 2)), len(received(lines, 3))) == (0, 1)
 
 
-def test_messages_arrive_while_a_topic_is_listened_to():
+def test_messages_arrive_only_while_the_node_listens_to_the_topic():
     listen, unlisten = (
         Listen(at_s=2, nodes=(2,), topic="extra"),
         Unlisten(at_s=4, nodes=(2,), topic="extra"),
@@ -71,7 +71,7 @@ def test_messages_arrive_while_a_topic_is_listened_to():
     assert received(lines, 2) == [f"hears {serial} of n0001@10.0.0.2 on extra" for serial in (2, 3)]
 
 
-def test_stalled_reader_loses_what_there_is_no_room_for():
+def test_stalled_reader_loses_messages_beyond_its_window():
     steps = (Listen(at_s=2, nodes=(2,), messages=10), Stall(at_s=2, nodes=(2,), for_s=3))
     lines = traced(*steps, Publish(at_s=2.5, nodes=(1,), times=30))
     assert [line.partition(" of ")[0] for line in received(lines, 2)][-2:] == [
@@ -81,14 +81,14 @@ def test_stalled_reader_loses_what_there_is_no_room_for():
     assert len(received(lines, 3)) == 30
 
 
-def test_slow_reader_loses_nothing_that_there_is_room_for():
+def test_slow_reader_loses_nothing_within_its_window():
     lines = traced(
         Read(at_s=2, nodes=(2,), late_s=0.5, for_s=2), Publish(at_s=2, nodes=(1,), times=80)
     )
     assert len(received(lines, 2)) == 80
 
 
-def test_application_survives_its_worker():
+def test_application_survives_a_killed_worker():
     lines = traced(
         Publish(at_s=2, nodes=(1,), times=100, every_s=0.02), KillWorker(at_s=3, nodes=(2,))
     )
@@ -100,7 +100,7 @@ def test_application_survives_its_worker():
     assert received(lines, 2)[-1] == "hears 100 of n0001@10.0.0.2 on news"
 
 
-def test_loss_by_a_cut_is_counted_when_the_link_is_back():
+def test_loss_from_a_cut_is_counted_once_the_link_is_back():
     cut = Cut(at_s=2.5, nodes=(2,), for_s=6)
     lines = traced(Publish(at_s=2, nodes=(1,), times=2000, every_s=0.01), cut)
     missed = [line for line in received(lines, 2) if line.startswith("misses")]
@@ -108,7 +108,7 @@ def test_loss_by_a_cut_is_counted_when_the_link_is_back():
     assert "some" not in missed[0]
 
 
-def test_loss_by_a_crash_is_of_unknown_size():
+def test_loss_from_a_crash_has_unknown_size():
     lines = traced(
         Publish(at_s=2, nodes=(1,), times=50),
         Crash(at_s=2.2, nodes=(1,)),
@@ -117,7 +117,7 @@ def test_loss_by_a_crash_is_of_unknown_size():
     assert received(lines, 2)[-1] == "misses some of n0001@10.0.0.2 on news"
 
 
-def test_a_goodbye_leaves_no_gap():
+def test_leaving_node_causes_no_gap():
     lines = traced(Publish(at_s=2, nodes=(1,), times=50), Leave(at_s=2.2, nodes=(1,)))
     assert not any(line.startswith("misses") for line in received(lines, 2))
 
@@ -142,13 +142,13 @@ def test_every_question_ends():
     )
 
 
-def test_faults_of_random_scripts_are_the_same_with_messages():
+def test_random_script_has_the_same_faults_with_messages():
     quiet, talking = random_script(7), random_script(7, messages=6)
     assert [step for step in talking.steps if step in quiet.steps] == list(quiet.steps)
     assert len(talking.steps) == len(quiet.steps) + 6
 
 
-def test_connector_that_carries_no_messages_is_refused():
+def test_script_with_messages_refuses_a_connector_that_carries_none():
     script = Script(nodes=2, steps=(Publish(at_s=1),))
     with pytest.raises(
         ConfigError, match="the script has messages, and connector 'none' carries none: take tcp"
@@ -174,26 +174,26 @@ def checker(findings):
     return MessageChecker(report, lambda: 0.0)
 
 
-def test_question_that_runs_twice_is_found(checker, findings):
+def test_question_run_twice_is_reported(checker, findings):
     run = checker.application_started(1)
     checker.questions.ran(run, 7)
     checker.questions.ran(run, 7)
     assert list(findings.counts) == [Law.QUESTIONS]
 
 
-def test_question_that_runs_after_all_is_found(checker, findings):
+def test_withdrawn_question_that_still_runs_is_reported(checker, findings):
     run = checker.application_started(1)
     checker.questions.ended(run, 7, "withdrawn", ran=False)
     checker.questions.ran(run, 7)
     assert list(findings.counts) == [Law.QUESTIONS]
 
 
-def test_question_that_is_answered_without_running_is_found(checker, findings):
+def test_question_answered_without_running_is_reported(checker, findings):
     checker.questions.ended(checker.application_started(1), 7, "answered", ran=True)
     assert list(findings.counts) == [Law.QUESTIONS]
 
 
-def test_answer_to_another_question_is_found(checker, findings):
+def test_answer_to_another_question_is_reported(checker, findings):
     run = checker.application_started(1)
     data, serial = checker.new_message(run, 0)
     checker.questions.ran(run, serial + 1)

@@ -23,7 +23,7 @@ def lost(items):
     return [item.lost if isinstance(item, Gap) else item.data for item in items]
 
 
-def test_what_is_published_arrives_in_order(ann, bob):
+def test_published_messages_arrive_in_order(ann, bob):
     heard = bob.topic("cache").subscribe()
     ann.link(bob)
     cache = ann.topic("cache")
@@ -33,7 +33,7 @@ def test_what_is_published_arrives_in_order(ann, bob):
     ]
 
 
-def test_who_does_not_subscribe_gets_nothing(ann, bob):
+def test_publish_reaches_only_subscribers_of_the_topic(ann, bob):
     heard = bob.topic("cache").subscribe()
     ann.link(bob)
     assert ann.topic("else").publish(1) == 0
@@ -41,14 +41,14 @@ def test_who_does_not_subscribe_gets_nothing(ann, bob):
     assert heard.get(10).data == 2
 
 
-def test_what_is_published_as_soon_as_the_link_is_up_arrives(ann, bob):
+def test_message_published_as_soon_as_the_link_is_up_arrives(ann, bob):
     heard = bob.topic("cache").subscribe()
     ann.link(bob)
     assert ann.topic("cache").publish("first") == 1
     assert heard.get(10).data == "first"
 
 
-def test_topics_made_after_the_link_are_announced_over_it(ann, bob):
+def test_topic_subscribed_after_linking_is_advertised_over_the_link(ann, bob):
     ann.link(bob)
     cache = ann.topic("cache")
     assert cache.nodes() == ()
@@ -59,7 +59,7 @@ def test_topics_made_after_the_link_are_announced_over_it(ann, bob):
     listening(cache)
 
 
-def test_a_topic_that_the_worker_does_not_know_of_yet_is_announced_over_the_link(ann, bob):
+def test_topic_missing_from_the_handshake_is_advertised_over_the_link(ann, bob):
     bob.greets = False
     heard = bob.topic("cache").subscribe()
     ann.link(bob)  # the handshake says nothing of it, and the worker knows nothing else
@@ -70,7 +70,7 @@ def test_a_topic_that_the_worker_does_not_know_of_yet_is_announced_over_the_link
     assert heard.get(10).data == 1
 
 
-def test_a_peer_that_speaks_first_is_understood_by_who_had_no_topic_yet(ann, bob):
+def test_interest_received_before_the_first_topic_is_made_is_kept(ann, bob):
     ann.link(bob)
     heard = bob.topic("cache").subscribe()
     bob.settle()
@@ -79,7 +79,7 @@ def test_a_peer_that_speaks_first_is_understood_by_who_had_no_topic_yet(ann, bob
     assert heard.get(10).data == 1
 
 
-def test_each_subscription_hears_everything(ann, bob):
+def test_each_subscription_receives_every_message(ann, bob):
     one, other = bob.topic("cache").subscribe(), bob.topic("cache").subscribe()
     ann.link(bob)
     ann.topic("cache").publish(1)
@@ -100,7 +100,7 @@ def test_worker_is_notified_once_of_many_changes_in_a_row():
 # -- to one ----------------------------------------------------------------------------------------
 
 
-def test_send_goes_to_one_by_its_name_or_to_this_very_run(ann, bob):
+def test_send_reaches_a_node_by_name_or_one_run_of_it(ann, bob):
     heard = bob.topic("cache").subscribe()
     ann.link(bob)
     cache = ann.topic("cache")
@@ -114,7 +114,7 @@ def test_send_goes_to_one_by_its_name_or_to_this_very_run(ann, bob):
         cache.send("eve@h", 5)
 
 
-def test_send_waits_for_room_and_no_longer_than_it_may(ann, bob):
+def test_send_waits_for_room_until_its_timeout(ann, bob):
     heard = bob.topic("cache").subscribe(max_messages=1)
     ann.link(bob)
     cache = ann.topic("cache")
@@ -132,7 +132,7 @@ def test_send_waits_for_room_and_no_longer_than_it_may(ann, bob):
     assert heard.get(10).data == 3
 
 
-def test_who_waits_for_room_in_the_link_is_notified_as_soon_as_there_is_some(ann, bob):
+def test_send_waiting_for_the_link_resumes_as_soon_as_there_is_room(ann, bob):
     bob.topic("cache").subscribe(max_bytes=1 << 30)
     ann.link(bob)
     ann.settle()
@@ -156,17 +156,17 @@ def test_who_waits_for_room_in_the_link_is_notified_as_soon_as_there_is_some(ann
     ("to", "data", "timeout_s"),
     [(7, 1, 1), ("b@h", {1, 2}, 1), ("b@h", 1, "soon"), ("b@h", 1, None)],
 )
-def test_what_cannot_be_sent_is_an_error_at_once(ann, to, data, timeout_s):
+def test_send_rejects_arguments_of_the_wrong_type(ann, to, data, timeout_s):
     with pytest.raises(TypeError, match=r"^send: "):
         ann.topic("cache").send(to, data, timeout_s=timeout_s)
 
 
-def test_path_of_what_cannot_be_sent_is_in_the_error(ann):
+def test_error_gives_the_path_of_unsuitable_data(ann):
     with pytest.raises(TypeError, match=r"^publish: data\['user'\]\[1\]"):
         ann.topic("cache").publish({"user": [1, object()]})
 
 
-def test_no_longer_message_than_may_be(ann, bob):
+def test_message_over_the_size_limit_is_refused(ann, bob):
     bob.topic("cache").subscribe()
     ann.board.limit(1000)
     ann.link(bob)
@@ -178,7 +178,7 @@ def test_no_longer_message_than_may_be(ann, bob):
 # -- what is lost ----------------------------------------------------------------------------------
 
 
-def test_full_queue_becomes_a_gap_at_its_place(ann, bob):
+def test_messages_lost_to_a_full_queue_show_as_a_gap_in_order(ann, bob):
     heard = bob.topic("cache").subscribe(max_messages=10)
     ann.link(bob)
     cache = ann.topic("cache")
@@ -193,7 +193,7 @@ def test_full_queue_becomes_a_gap_at_its_place(ann, bob):
     assert items[1].data == "after"
 
 
-def test_several_senders_share_a_queue_and_each_hears_of_its_own_gap(bob):
+def test_senders_sharing_a_queue_each_get_their_own_gap(bob):
     senders = [Application(f"sender{number}").start() for number in range(3)]
     heard = bob.topic("cache").subscribe(max_messages=10)
     for sender in senders:
@@ -212,7 +212,7 @@ def test_several_senders_share_a_queue_and_each_hears_of_its_own_gap(bob):
         sender.stop()
 
 
-def test_bytes_are_bounded_too(ann, bob):
+def test_queue_is_bounded_in_bytes_too(ann, bob):
     heard = bob.topic("cache").subscribe(max_bytes=1000)
     carl = Application("carl").start()
     for sender in (ann, carl):
@@ -224,7 +224,7 @@ def test_bytes_are_bounded_too(ann, bob):
     carl.stop()
 
 
-def test_a_slow_subscription_loses_its_own_messages_only(ann, bob):
+def test_slow_subscription_loses_only_its_own_messages(ann, bob):
     slow, fast = (
         bob.topic("cache").subscribe(max_messages=5),
         bob.topic("cache").subscribe(max_messages=100),
@@ -236,7 +236,7 @@ def test_a_slow_subscription_loses_its_own_messages_only(ann, bob):
     assert lost(read(slow, 6)) == [0, 1, 2, 3, 4, 45]
 
 
-def test_link_that_breaks_loses_a_number_or_nothing_and_doubles_nothing(ann, bob):
+def test_broken_link_loses_a_counted_number_and_repeats_nothing(ann, bob):
     heard = bob.topic("cache").subscribe()
     cache = ann.topic("cache")
     here, _ = ann.link(bob)
@@ -252,7 +252,7 @@ def test_link_that_breaks_loses_a_number_or_nothing_and_doubles_nothing(ann, bob
     assert lost(read(heard, 2)) == [3, 5]
 
 
-def test_worker_that_is_replaced_loses_what_it_had_and_doubles_nothing(ann, bob):
+def test_replaced_worker_loses_only_what_it_held_and_repeats_nothing(ann, bob):
     heard = bob.topic("cache").subscribe()
     cache = ann.topic("cache")
     here, _ = ann.link(bob)
@@ -271,7 +271,7 @@ def test_worker_that_is_replaced_loses_what_it_had_and_doubles_nothing(ann, bob)
     assert lost(read(heard, 2)) == [1, 3]
 
 
-def test_another_run_of_the_sender_loses_what_nobody_can_count(ann, bob):
+def test_new_run_of_the_sender_leaves_a_gap_of_unknown_size(ann, bob):
     heard = bob.topic("cache").subscribe()
     here, _ = ann.link(bob)
     ann.topic("cache").publish(1)
@@ -286,7 +286,7 @@ def test_another_run_of_the_sender_loses_what_nobody_can_count(ann, bob):
     again.stop()
 
 
-def test_sender_that_stays_away_is_a_gap_after_a_while(ann, bob):
+def test_sender_that_stays_away_leaves_a_gap_of_unknown_size(ann, bob):
     heard = bob.topic("cache").subscribe()
     here, _ = ann.link(bob)
     ann.topic("cache").publish(1)
@@ -299,7 +299,7 @@ def test_sender_that_stays_away_is_a_gap_after_a_while(ann, bob):
     assert heard.get(10) == Gap(sender=ann.node, lost=None, topic="cache")
 
 
-def test_goodbye_comes_after_all_that_was_said(ann, bob):
+def test_leaving_node_delivers_everything_first_and_leaves_no_gap(ann, bob):
     heard = bob.topic("cache").subscribe()
     here, _ = ann.link(bob)
     ann.forwards = False
@@ -316,7 +316,7 @@ def test_goodbye_comes_after_all_that_was_said(ann, bob):
     assert heard.queued == 0
 
 
-def test_what_cannot_be_read_costs_its_own_link_only(ann, bob):
+def test_unreadable_payload_costs_only_its_own_link(ann, bob):
     heard = bob.topic("cache").subscribe()
     _, there = ann.link(bob)
     carl = Application("carl").start()
@@ -333,7 +333,7 @@ def test_what_cannot_be_read_costs_its_own_link_only(ann, bob):
 # -- what is in the worker's hands -----------------------------------------------------------------
 
 
-def test_worker_gets_four_parcels_and_small_messages_share_the_next(ann, bob):
+def test_worker_holds_four_parcels_and_small_messages_share_the_next(ann, bob):
     heard = bob.topic("cache").subscribe()
     here, _ = ann.link(bob)
     ann.forwards, ann.parcels = False, 0
@@ -350,7 +350,7 @@ def test_worker_gets_four_parcels_and_small_messages_share_the_next(ann, bob):
     assert here
 
 
-def test_what_the_worker_says_of_links_that_are_gone_is_nothing(ann, bob):
+def test_late_reports_about_a_lost_link_are_ignored(ann, bob):
     here, _ = ann.link(bob)
     ann.cut(here)
     ann.hear(Forwarded(here, 1))

@@ -22,7 +22,7 @@ from cluster_kit.topics.data import encode
 from cluster_kit.topics.questions import MAX_OPEN
 
 
-def test_answer_is_what_the_function_returns(ann, bob):
+def test_answer_is_the_return_value_of_the_function(ann, bob):
     asked = []
 
     @bob.topic("stock").answer
@@ -39,7 +39,7 @@ def test_answer_is_what_the_function_returns(ann, bob):
     assert asked[0][1] is not threading.main_thread()
 
 
-def test_answer_of_a_coroutine_function(ann, bob):
+def test_coroutine_function_answers(ann, bob):
     @bob.topic("stock").answer
     async def stock(message):
         await asyncio.sleep(0)
@@ -50,7 +50,7 @@ def test_answer_of_a_coroutine_function(ann, bob):
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_what_the_function_raises_is_raised_where_it_was_asked(ann, bob, is_async):
+def test_exception_of_the_function_is_raised_at_the_asker(ann, bob, is_async):
     def stock(message):
         raise LookupError(f"no shelf {message.data}")
 
@@ -64,7 +64,7 @@ def test_what_the_function_raises_is_raised_where_it_was_asked(ann, bob, is_asyn
     assert caught.value.node == "bob@h"
 
 
-def test_answer_that_cannot_be_sent_is_raised_where_it_was_asked(ann, bob):
+def test_unsendable_answer_is_raised_at_the_asker(ann, bob):
     bob.topic("stock").answer(lambda _: {"shelf": {1, 2}})
     bob.topic("all").answer(lambda _: "x" * 2000)
     for each in (ann, bob):
@@ -76,7 +76,7 @@ def test_answer_that_cannot_be_sent_is_raised_where_it_was_asked(ann, bob):
         ann.topic("all").ask("bob@h", 7)
 
 
-def test_nobody_answers(ann, bob):
+def test_ask_raises_and_ask_all_is_empty_without_an_answering_node(ann, bob):
     bob.topic("stock").subscribe()
     ann.link(bob)
     with pytest.raises(NotSentError):
@@ -86,7 +86,7 @@ def test_nobody_answers(ann, bob):
     assert ann.topic("stock").ask_all(7) == {}
 
 
-def test_no_answer_in_time_may_mean_that_it_was_acted_on(ann, bob):
+def test_timed_out_question_may_still_be_acted_on(ann, bob):
     let_go, asked = threading.Event(), []
 
     @bob.topic("stock").answer
@@ -104,7 +104,7 @@ def test_no_answer_in_time_may_mean_that_it_was_acted_on(ann, bob):
     let_go.set()
 
 
-def test_link_that_breaks_ends_the_wait(ann, bob):
+def test_broken_link_ends_the_wait_for_an_answer(ann, bob):
     let_go, asked = threading.Event(), threading.Event()
 
     @bob.topic("stock").answer
@@ -131,7 +131,7 @@ def test_link_that_breaks_ends_the_wait(ann, bob):
     let_go.set()
 
 
-def test_end_of_the_supervisor_ends_the_wait(ann, bob):
+def test_stopping_supervisor_ends_the_wait_for_an_answer(ann, bob):
     let_go, asked = threading.Event(), threading.Event()
 
     @bob.topic("stock").answer
@@ -159,7 +159,7 @@ def test_end_of_the_supervisor_ends_the_wait(ann, bob):
     let_go.set()
 
 
-def test_ask_all_gives_what_each_answered_or_why_it_did_not(ann, bob):
+def test_ask_all_returns_an_answer_or_an_error_for_each_node(ann, bob):
     carl, dora = Application("carl").start(), Application("dora").start()
     let_go = threading.Event()
     bob.topic("stock").answer(lambda message: message.data)
@@ -177,7 +177,7 @@ def test_ask_all_gives_what_each_answered_or_why_it_did_not(ann, bob):
         each.stop()
 
 
-def test_one_function_answers(ann, bob):
+def test_only_one_function_answers_a_topic(ann, bob):
     stock = bob.topic("stock")
     stock.answer(lambda _: 1)
     with pytest.raises(
@@ -195,7 +195,7 @@ def test_one_function_answers(ann, bob):
     assert ann.topic("stock").ask("bob@h", None) == 2
 
 
-def test_no_more_threads_than_may_be(ann, bob):
+def test_number_of_answering_threads_is_bounded(ann, bob):
     let_go, threads = threading.Event(), set()
 
     @bob.topic("stock").answer
@@ -225,7 +225,7 @@ def test_no_more_threads_than_may_be(ann, bob):
     assert len(threads) == MOST_THREADS
 
 
-def test_question_that_waited_for_too_long_is_not_acted_on(ann, bob):
+def test_queued_question_past_its_timeout_is_never_acted_on(ann, bob):
     let_go, asked = threading.Event(), []
 
     @bob.topic("stock").answer
@@ -244,7 +244,7 @@ def test_question_that_waited_for_too_long_is_not_acted_on(ann, bob):
     assert len(asked) == MOST_THREADS
 
 
-def test_threads_end_with_the_supervisor_also_where_a_function_asks_and_waits(ann, bob):
+def test_answering_threads_end_with_the_supervisor(ann, bob):
     @bob.topic("stock").answer
     def stock(message):
         return message.data
@@ -258,7 +258,7 @@ def test_threads_end_with_the_supervisor_also_where_a_function_asks_and_waits(an
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_questions_of_links_that_are_gone_count_while_they_are_not_answered(ann, bob, is_async):
+def test_unanswered_questions_of_lost_links_still_count_as_open(ann, bob, is_async):
     let_go, asked = threading.Event(), []
 
     def wait(message):

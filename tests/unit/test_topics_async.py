@@ -32,7 +32,7 @@ def test_messages_arrive_in_order(ann, bob):
     run(scenario())
 
 
-def test_reader_that_waits_is_woken_from_another_thread(ann, bob):
+def test_waiting_reader_is_woken_from_another_thread(ann, bob):
     async def scenario():
         heard = AsyncTopic(bob.topic("cache")).subscribe()
         ann.link(bob)
@@ -67,7 +67,7 @@ def test_callback_runs_in_the_loop(ann, bob, caplog):
     assert "LookupError: no such shelf" in caplog.text
 
 
-def test_full_queue_becomes_a_gap(ann, bob):
+def test_messages_lost_to_a_full_queue_show_as_a_gap(ann, bob):
     async def scenario():
         heard = AsyncTopic(bob.topic("cache")).subscribe(max_messages=2)
         ann.link(bob)
@@ -79,7 +79,7 @@ def test_full_queue_becomes_a_gap(ann, bob):
     run(scenario())
 
 
-def test_questions_and_their_ends(ann, bob):
+def test_question_ends_in_one_of_four_ways(ann, bob):
     async def scenario():
         bob.boards.loop = asyncio.get_running_loop()
         stock = AsyncTopic(bob.topic("stock"))
@@ -121,7 +121,7 @@ def test_plain_function_answers_in_a_thread(ann, bob):
     run(scenario())
 
 
-def test_question_that_is_cancelled_leaves_nothing(ann, bob):
+def test_cancelled_question_leaves_no_ticket(ann, bob):
     async def scenario():
         let_go = threading.Event()
         bob.topic("stock").answer(lambda _: let_go.wait(30))

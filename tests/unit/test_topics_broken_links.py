@@ -13,7 +13,7 @@ from cluster_kit.topics.peers import DOUBT_S
 from cluster_kit.wire import topics as wire
 
 
-def test_what_was_on_its_way_is_counted_when_the_link_is_back(pair):
+def test_messages_in_flight_are_counted_as_lost_once_the_link_is_back(pair):
     pair.ann.messenger.publish("t", b"here")
     pair.pump()
     for _ in range(3):
@@ -26,7 +26,7 @@ def test_what_was_on_its_way_is_counted_when_the_link_is_back(pair):
     assert not lost(pair.bob.told())
 
 
-def test_what_was_on_its_way_is_counted_on_more_topics_than_one_payload_names(pair):
+def test_losses_on_more_topics_than_fit_one_payload_are_all_counted(pair):
     topics = [str(number) for number in range(500)]
     for topic in topics:
         pair.bob.messenger.listen(topic, WIDE)
@@ -39,7 +39,7 @@ def test_what_was_on_its_way_is_counted_on_more_topics_than_one_payload_names(pa
     assert lost(pair.bob.told()) == [1] * len(topics)
 
 
-def test_nothing_is_reported_where_nothing_was_lost(pair):
+def test_no_gap_is_reported_if_nothing_was_lost(pair):
     pair.ann.messenger.publish("t", b"here")
     pair.pump()
     pair.bob.told()
@@ -54,7 +54,7 @@ def test_nothing_is_reported_where_nothing_was_lost(pair):
     assert not pair.bob.told()
 
 
-def test_what_nobody_can_count_is_reported_after_a_while(pair):
+def test_gap_of_unknown_size_is_reported_once_the_wait_is_over(pair):
     pair.cut(now_s=100.0)
     assert pair.bob.messenger.tick(100.0 + DOUBT_S - 0.1) == []
     [missing] = pair.bob.messenger.tick(100.0 + DOUBT_S)
@@ -62,7 +62,7 @@ def test_what_nobody_can_count_is_reported_after_a_while(pair):
     assert pair.bob.messenger.tick(100.0 + DOUBT_S * 2) == []
 
 
-def test_it_is_reported_on_topics_that_are_listened_to_and_once():
+def test_gap_of_unknown_size_is_reported_once_and_only_on_subscribed_topics():
     pair = Pair(interest=LocalInterest(messages=1, bytes=1000))
     pair.bob.messenger.listen("u", LocalInterest(messages=0, bytes=0, answers=True))
     for now_s in (0.0, 100.0):
@@ -72,13 +72,13 @@ def test_it_is_reported_on_topics_that_are_listened_to_and_once():
         pair.connect()  # and nothing is said
 
 
-def test_the_links_of_others_do_not_end_the_wait(pair):
+def test_link_to_another_peer_does_not_end_the_wait_for_a_lost_one(pair):
     pair.cut()
     cat = End(Node("cat@h", boot_id=BootId(3, 3)), 3)
     assert pair.bob.messenger.up(9, cat.node, cat.messenger.greeting, outdated=False) == []
 
 
-def test_who_came_and_went_without_a_word_is_waited_for_anew(pair):
+def test_peer_that_relinks_and_sends_nothing_restarts_the_wait(pair):
     """Also where another one has been waited for in between."""
     cat = End(Node("cat@h", boot_id=BootId(3, 3)), 3)
     pair.bob.messenger.up(9, cat.node, cat.messenger.greeting, outdated=False)
@@ -90,14 +90,14 @@ def test_who_came_and_went_without_a_word_is_waited_for_anew(pair):
     assert [each.sender for each in pair.bob.messenger.tick(9.0 + DOUBT_S)] == [ANN]
 
 
-def test_who_is_replaced_by_nobody_knows_whom_is_waited_for_from_then_on(pair):
+def test_peer_replaced_by_an_unknown_run_is_waited_for_from_then_on(pair):
     pair.bob.messenger.tick(100.0)
     pair.bob.messenger.up(9, ANN, b"", outdated=False)
     assert pair.bob.messenger.tick(99.0 + DOUBT_S) == []
     assert lost(pair.bob.messenger.tick(100.0 + DOUBT_S)) == [None]
 
 
-def test_a_loss_is_of_who_was_linked_last(pair):
+def test_gap_carries_the_sender_address_of_the_last_link(pair):
     moved = ANN.evolve(address="h:9")
     pair.cut()
     pair.bob.messenger.up(9, moved, pair.ann.messenger.greeting, outdated=False)
@@ -106,7 +106,7 @@ def test_a_loss_is_of_who_was_linked_last(pair):
     assert missing.sender.address == "h:9"
 
 
-def test_what_was_reported_is_not_reported_again_when_the_link_is_back(pair):
+def test_reported_loss_is_not_reported_again_once_the_link_is_back(pair):
     pair.pump()
     pair.ann.messenger.publish("t", b"lost")
     pair.cut()
@@ -118,7 +118,7 @@ def test_what_was_reported_is_not_reported_again_when_the_link_is_back(pair):
     assert [(type(each), each.number) for each in outcomes] == [(Arrived, 2)]
 
 
-def test_what_is_lost_after_that_is_counted(pair):
+def test_loss_right_after_a_reported_one_is_counted(pair):
     """Also where nothing was ever said before: the sender tells that, too."""
     pair.pump()
     pair.cut()
@@ -132,7 +132,7 @@ def test_what_is_lost_after_that_is_counted(pair):
     assert lost(pair.bob.told()) == [1]
 
 
-def test_another_run_of_the_name_ends_all_doubt(pair):
+def test_new_run_of_the_peer_ends_the_wait_with_a_gap(pair):
     pair.ann.messenger.publish("t", b"lost")
     pair.cut()
     pair.restart("ann")
@@ -143,7 +143,7 @@ def test_another_run_of_the_name_ends_all_doubt(pair):
     assert [(each.number, each.data) for each in pair.bob.told()] == [(1, b"here")]
 
 
-def test_who_closes_leaves_no_doubt(pair):
+def test_clean_close_leaves_nothing_in_doubt(pair):
     pair.ann.messenger.publish("t", b"x" * 200_000)
     pair.ann.messenger.close()
     assert pair.ann.messenger.publish("t", b"late") == 0
@@ -156,7 +156,7 @@ def test_who_closes_leaves_no_doubt(pair):
     assert pair.bob.messenger.tick(DOUBT_S * 2) == []
 
 
-def test_who_closes_says_all_that_waits_for_the_link_first():
+def test_closing_node_sends_all_queued_messages_before_its_closing_record():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10**8))
     for _ in range(6):
         pair.ann.messenger.publish("t", bytes(500_000))
@@ -171,14 +171,14 @@ def test_who_closes_says_all_that_waits_for_the_link_first():
     assert pair.bob.messenger._links[1].peer_has_closed
 
 
-def test_who_has_closed_says_so_on_every_further_link():
+def test_closed_node_sends_closing_on_every_further_link():
     pair = Pair(linked=False)
     pair.ann.messenger.close()
     pair.connect()
     assert [type(record) for record in pair.ann.records()][-1] is wire.Closing
 
 
-def test_who_closes_reports_what_there_was_no_room_for():
+def test_closing_node_reports_messages_that_had_no_room():
     pair = narrow(messages=1)
     for _ in range(3):
         pair.ann.messenger.publish("t", b"")
@@ -187,7 +187,7 @@ def test_who_closes_reports_what_there_was_no_room_for():
     assert lost(pair.bob.told()) == [2]
 
 
-def test_a_link_replaces_another_one_of_its_name(pair):
+def test_new_link_replaces_the_previous_one_of_the_same_peer(pair):
     pair.ann.messenger.publish("t", b"lost")
     pair.connect()
     pair.ann.messenger.publish("t", b"here")
@@ -198,7 +198,7 @@ def test_a_link_replaces_another_one_of_its_name(pair):
 
 
 @pytest.mark.parametrize("has_greeted", [True, False])
-def test_a_stream_goes_on_where_the_greeting_is_from_before_it_began(has_greeted):
+def test_stream_resumes_if_the_greeting_is_older_than_the_stream(has_greeted):
     pair = Pair(interest=WIDE if has_greeted else None)
     outdated = pair.bob.messenger.greeting if has_greeted else b""
     pair.bob.messenger.listen("u", WIDE)
@@ -219,7 +219,7 @@ def test_a_stream_goes_on_where_the_greeting_is_from_before_it_began(has_greeted
     assert [(each.number, each.data) for each in pair.bob.told()] == [(4, b"4")]
 
 
-def test_a_stream_goes_on_where_the_other_end_was_restarted_in_between(pair):
+def test_stream_resumes_if_another_run_was_linked_in_between(pair):
     """Two runs that take turns at one name are two peers."""
     first = pair.bob
     pair.ann.messenger.publish("t", b"1")
@@ -239,7 +239,7 @@ def test_a_stream_goes_on_where_the_other_end_was_restarted_in_between(pair):
     assert [each.number for each in first.told(Arrived)] == [1, 2]
 
 
-def test_what_was_skipped_counts_as_read_with_what_came_before():
+def test_skipped_messages_count_as_read_with_the_message_before_them():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10_000))
     pair.ann.messenger.publish("t", b"here")
     pair.pump()
@@ -255,7 +255,7 @@ def test_what_was_skipped_counts_as_read_with_what_came_before():
     assert pair.bob.records()[-1] == wire.Credit(1, 3)
 
 
-def test_the_loss_of_a_link_is_read_before_there_is_room_again():
+def test_gap_from_a_broken_link_must_be_read_before_there_is_room():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10_000), max_message_bytes=2000)
     for _ in range(5):
         pair.ann.messenger.publish("t", b"x" * 2000)
@@ -268,7 +268,7 @@ def test_the_loss_of_a_link_is_read_before_there_is_room_again():
     assert pair.ann.messenger.publish("t", b"x" * 2000) == 1
 
 
-def test_there_is_room_again_where_the_loss_was_read_before_it_could_be_counted():
+def test_room_returns_if_the_gap_was_read_before_it_could_be_counted():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10_000), max_message_bytes=2000)
     pair.pump()
     for _ in range(5):
@@ -280,7 +280,7 @@ def test_there_is_room_again_where_the_loss_was_read_before_it_could_be_counted(
     assert pair.ann.messenger.publish("t", b"x" * 2000) == 1
 
 
-def test_room_is_granted_again_on_the_next_link():
+def test_credit_lost_with_the_link_is_granted_again_on_the_next_one():
     pair = narrow(messages=1)
     pair.ann.messenger.publish("t", b"1")
     pair.pump()
@@ -291,7 +291,7 @@ def test_room_is_granted_again_on_the_next_link():
     assert pair.ann.messenger.publish("t", b"2") == 1
 
 
-def test_what_is_unread_leaves_no_room_on_the_next_link():
+def test_unread_messages_still_fill_the_window_on_the_next_link():
     pair = narrow(messages=1)
     pair.ann.messenger.publish("t", b"1")
     pair.pump()
@@ -301,7 +301,7 @@ def test_what_is_unread_leaves_no_room_on_the_next_link():
     assert pair.ann.messenger.publish("t", b"2") == 0
 
 
-def test_room_is_granted_again_before_the_loss_of_the_link_is_read():
+def test_credit_is_granted_again_before_the_gap_of_the_link_is_read():
     pair = narrow(messages=3)
     for data in (b"read", b"unread"):
         pair.ann.messenger.publish("t", data)
@@ -314,7 +314,7 @@ def test_room_is_granted_again_before_the_loss_of_the_link_is_read():
     assert [pair.ann.messenger.publish("t", b"") for _ in range(2)] == [1, 0]
 
 
-def test_after_a_long_absence_there_is_room_once_everything_is_read():
+def test_room_returns_after_a_long_absence_once_everything_is_read():
     pair = narrow(messages=3)
     for _ in range(3):
         pair.ann.messenger.publish("t", b"")
@@ -332,7 +332,7 @@ def test_after_a_long_absence_there_is_room_once_everything_is_read():
     assert pair.ann.messenger.publish("t", b"") == 1
 
 
-def test_after_a_long_absence_a_gap_is_room_as_soon_as_it_is_read():
+def test_room_returns_after_a_long_absence_once_the_gap_is_read():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10_000), max_message_bytes=2000)
     for number in range(5):
         pair.ann.messenger.publish("t", b"x" * 2000)
@@ -352,7 +352,7 @@ def test_after_a_long_absence_a_gap_is_room_as_soon_as_it_is_read():
     assert pair.ann.messenger.publish("t", b"x" * 2000) == 1
 
 
-def test_what_is_read_after_its_link_is_reported_on_the_next_one():
+def test_messages_read_after_their_link_broke_are_credited_on_the_next_one():
     pair = narrow(messages=1)
     pair.ann.messenger.publish("t", b"1")
     pair.pump()
@@ -364,7 +364,7 @@ def test_what_is_read_after_its_link_is_reported_on_the_next_one():
     assert pair.ann.messenger.publish("t", b"2") == 1
 
 
-def test_a_loss_after_what_followed_a_reported_one_is_counted(pair):
+def test_loss_after_a_message_that_follows_a_reported_loss_is_counted(pair):
     pair.bob.hear(wire.Opening(b"\1" * 16, 0))
     pair.bob.messenger.down(pair.bob.link, 0.0)
     assert lost(pair.bob.messenger.tick(DOUBT_S)) == [None]
@@ -373,7 +373,7 @@ def test_a_loss_after_what_followed_a_reported_one_is_counted(pair):
     assert lost(pair.bob.hear(wire.Data(1, 3, b""))) == [1]
 
 
-def test_a_message_that_is_repeated_is_taken_once(pair):
+def test_repeated_message_is_delivered_once(pair):
     pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Data(1, 1, b"x"), wire.Data(1, 2, b"y"))
     assert (
         pair.bob.hear(

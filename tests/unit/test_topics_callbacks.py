@@ -11,7 +11,7 @@ from cluster_kit.errors import ClusterKitError
 # -- callbacks -------------------------------------------------------------------------------------
 
 
-def test_callback_hears_messages_also_after_it_raised(ann, bob, caplog):
+def test_callback_is_called_again_after_it_raised(ann, bob, caplog):
     heard = []
 
     def hear(item):
@@ -25,12 +25,11 @@ def test_callback_hears_messages_also_after_it_raised(ann, bob, caplog):
         ann.topic("cache").publish(number)
     until(lambda: heard == [0, 1, 2], "all were heard")
     assert (
-        "callback test_callback_hears_messages_also_after_it_raised.<locals>.hear raised"
-        in caplog.text
+        "callback test_callback_is_called_again_after_it_raised.<locals>.hear raised" in caplog.text
     )
 
 
-def test_slow_callback_holds_up_no_other(ann, bob):
+def test_slow_callback_does_not_hold_up_others(ann, bob):
     let_go = threading.Event()
     heard = []
     bob.topic("slow").subscribe(lambda _: let_go.wait(30))
@@ -47,12 +46,12 @@ async def coroutine(item):
 
 
 @pytest.mark.parametrize("callback", [7, "print", coroutine])
-def test_what_is_no_callback_is_refused(ann, callback):
+def test_invalid_callback_is_refused(ann, callback):
     with pytest.raises(TypeError, match=r"^subscribe: .*expected a plain function"):
         ann.topic("cache").subscribe(callback)
 
 
-def test_callback_that_does_not_return_is_left_behind(ann, bob, monkeypatch, caplog):
+def test_callback_that_never_returns_is_abandoned(ann, bob, monkeypatch, caplog):
     monkeypatch.setattr("cluster_kit.supervisor.application_calls.LIMIT_S", 0.1)
     let_go, called = threading.Event(), threading.Event()
 
@@ -73,7 +72,7 @@ def test_callback_that_does_not_return_is_left_behind(ann, bob, monkeypatch, cap
 @pytest.mark.parametrize(
     "bounds", [{"max_messages": 0}, {"max_bytes": 0}, {"max_messages": 1.5}, {"max_messages": True}]
 )
-def test_bounds_are_numbers_from_one_up(ann, bounds):
+def test_queue_bounds_must_be_positive_integers(ann, bounds):
     with pytest.raises(ValueError, match="expected a number, at least 1"):
         ann.topic("cache").subscribe(**bounds)
 
@@ -81,7 +80,7 @@ def test_bounds_are_numbers_from_one_up(ann, bounds):
 # -- the end ---------------------------------------------------------------------------------------
 
 
-def test_end_of_the_supervisor_ends_subscriptions_behind_what_is_queued(ann, bob):
+def test_stopping_supervisor_ends_subscriptions_after_queued_messages(ann, bob):
     heard = bob.topic("cache").subscribe()
     ann.link(bob)
     ann.topic("cache").publish(1)
@@ -99,7 +98,7 @@ def test_end_of_the_supervisor_ends_subscriptions_behind_what_is_queued(ann, bob
     heard.close()
 
 
-def test_topology_that_is_removed_ends_its_topics(bob):
+def test_removed_topology_ends_its_topics(bob):
     cache = bob.topic("cache")
     heard = cache.subscribe()
     bob.boards.remove("lan")
@@ -108,7 +107,7 @@ def test_topology_that_is_removed_ends_its_topics(bob):
         cache.publish(1)
 
 
-def test_who_waits_is_woken_by_the_end(bob):
+def test_waiting_reader_is_woken_when_the_subscription_closes(bob):
     heard = bob.topic("cache").subscribe()
     items = []
     reader = threading.Thread(target=lambda: items.extend(heard))
@@ -119,7 +118,7 @@ def test_who_waits_is_woken_by_the_end(bob):
     assert items == []
 
 
-def test_get_waits_no_longer_than_it_may(bob):
+def test_get_waits_no_longer_than_its_timeout(bob):
     heard = bob.topic("cache").subscribe()
     with pytest.raises(TimeoutError, match=r"topic 'cache': nothing came within 0.01 s"):
         heard.get(0.01)
@@ -127,7 +126,7 @@ def test_get_waits_no_longer_than_it_may(bob):
         heard.get("soon")
 
 
-def test_signal_handler_amid_a_call_gets_an_error_and_no_deadlock(ann):
+def test_signal_handler_during_a_call_gets_an_error_instead_of_a_deadlock(ann):
     cache = ann.topic("cache")
     with ann.board.lock:  # as the handler finds it
         for call in (
@@ -141,7 +140,7 @@ def test_signal_handler_amid_a_call_gets_an_error_and_no_deadlock(ann):
     assert cache.publish(1) == 0
 
 
-def test_interrupts_amid_calls_cost_messages_and_not_the_link(ann, bob, monkeypatch):
+def test_interrupted_calls_lose_messages_but_keep_the_link(ann, bob, monkeypatch):
     """As Ctrl-C in a notebook, where the cluster goes on."""
     heard = bob.topic("cache").subscribe()
     ann.link(bob)
@@ -161,7 +160,7 @@ def test_interrupts_amid_calls_cost_messages_and_not_the_link(ann, bob, monkeypa
     assert [getattr(item, "data", None) or item.lost for item in items] == ["first", 10, "last"]
 
 
-def test_child_after_a_fork_gets_an_error_and_no_deadlock(bob):
+def test_forked_child_gets_an_error_instead_of_a_deadlock(bob):
     cache = bob.topic("cache")
     heard = cache.subscribe()
     child = os.fork()

@@ -43,7 +43,7 @@ def nested(depth):
 
 
 @given(DATA)
-def test_data_comes_back(data):
+def test_data_round_trips(data):
     assert decode(encode(data)) == data
 
 
@@ -78,18 +78,18 @@ def test_plain_messagepack_reads_as_data(data):
     ],
     ids=lambda data: repr(data)[:30],
 )
-def test_suitable_data(data):
+def test_suitable_data_round_trips(data):
     assert decode(encode(data)) == data
 
 
-def test_kinds_are_kept():
+def test_scalar_types_are_preserved_and_tuples_become_lists():
     assert decode(encode([True, 1, 1.0])) == [True, 1, 1.0]
     assert [type(each) for each in decode(encode([True, 1, 1.0]))] == [bool, int, float]
     assert str(decode(encode(nan))) == "nan"
     assert decode(encode((1, (2,)))) == [1, [2]]
 
 
-def test_datetime_comes_back_in_utc():
+def test_datetime_is_decoded_in_utc():
     there = NOON.astimezone(timezone(timedelta(hours=5)))
     assert decode(encode(there)) == NOON
     assert decode(encode(there)).tzinfo == UTC
@@ -174,13 +174,13 @@ def test_data_that_contains_itself_is_refused():
     ],
     ids=lambda body: repr(body)[:30],
 )
-def test_what_encode_never_makes_is_refused(body):
+def test_bytes_that_encode_never_produces_are_refused(body):
     with pytest.raises(RemoteProtocolError):
         decode(body)
 
 
 @given(st.binary(max_size=200))
-def test_whatever_decodes_is_suitable(body):
+def test_decoded_data_can_be_encoded_again(body):
     try:
         data = decode(body)
     except RemoteProtocolError:
@@ -195,7 +195,7 @@ def large(data):
 
 
 @given(DATA)
-def test_large_data_comes_back(data):
+def test_large_data_round_trips(data):
     body = large(data)
     assert decode(body)[1] == data
 
@@ -215,7 +215,7 @@ def test_large_data_comes_back(data):
         b"x" * 70_000,
     ],
 )
-def test_all_lengths_are_stepped_over(data):
+def test_key_check_steps_over_values_of_every_length(data):
     assert decode(large([data, {"k": data}, NOON, [None] * 20, [None] * 70_000]))[1][:3] == [
         data,
         {"k": data},
@@ -245,7 +245,7 @@ def shortest(head):
     ],
     ids=lambda value: f"{value[:5].hex()} {len(value)}",
 )
-def test_no_value_hides_the_key_that_follows_it(monkeypatch, value):
+def test_key_check_finds_a_bad_key_after_any_value(monkeypatch, value):
     body = large(0)[:-1] + b"\x92" + value + b"\x81\x90\x00"
     monkeypatch.setattr(topics_data, "_DECODER", None)  # the key is not to get there
     with pytest.raises(RemoteProtocolError, match="a key is an array"):
@@ -255,7 +255,7 @@ def test_no_value_hides_the_key_that_follows_it(monkeypatch, value):
 @pytest.mark.parametrize("head", [b"", b"\x92\xc4\x00"], ids=["alone", "after bytes"])
 @pytest.mark.parametrize("many", [b"\xde\x07\xd0", b"\xdf\x00\x00\x07\xd0"], ids=["de", "df"])
 @pytest.mark.parametrize("key", [b"\x80", b"\x90", b"\x91\x00"], ids=["map", "array", "of one"])
-def test_keys_of_many_entries_are_looked_at_before_they_are_in_a_dict(monkeypatch, head, many, key):
+def test_keys_of_large_maps_are_checked_before_a_dict_is_built(monkeypatch, head, many, key):
     monkeypatch.setattr(topics_data, "_DECODER", None)
     with pytest.raises(RemoteProtocolError, match="a key is an array or a map"):
         decode(head + many + (key + b"\x00") * 2000 + bytes(2000))
@@ -282,7 +282,7 @@ def colliding(keys):
             yield first, second
 
 
-def test_keys_of_one_hash_are_refused_before_they_are_in_a_dict(monkeypatch):
+def test_colliding_keys_are_refused_before_a_dict_is_built(monkeypatch):
     pairs = list(colliding(1_000))
     assert len({hash(pair) for pair in pairs}) == 1
     entries = b"".join(msgpack.packb(pair) + b"\x00" for pair in pairs)

@@ -8,7 +8,7 @@ from cluster_kit.topics.outcomes import Arrived
 from cluster_kit.wire import topics as wire
 
 
-def test_who_was_forgotten_counts_anew(pair, monkeypatch):
+def test_stream_restarts_if_both_ends_forgot_each_other(pair, monkeypatch):
     monkeypatch.setattr(peers, "MAX_AWAY", 0)
     pair.ann.messenger.publish("t", b"1")
     pair.pump()
@@ -22,7 +22,7 @@ def test_who_was_forgotten_counts_anew(pair, monkeypatch):
     assert [(type(each), each.number) for each in pair.bob.told()] == [(Arrived, 1)]
 
 
-def test_who_was_forgotten_by_the_other_end_alone_is_counted_for_anew(pair, monkeypatch):
+def test_stream_restarts_with_a_gap_if_only_the_sender_forgot_the_peer(pair, monkeypatch):
     for _ in range(3):
         pair.ann.messenger.publish("t", b"1")
     pair.pump()
@@ -43,7 +43,7 @@ def test_who_was_forgotten_by_the_other_end_alone_is_counted_for_anew(pair, monk
     assert [(each.number, each.data) for each in outcomes if type(each) is Arrived] == [(1, b"2")]
 
 
-def test_what_was_heard_before_it_was_forgotten_is_not_counted_as_lost(pair, monkeypatch):
+def test_message_received_before_the_sender_was_forgotten_is_not_counted_lost(pair, monkeypatch):
     pair.ann.messenger.publish("t", b"1")
     pair.pump()
     assert pair.bob.data() == [b"1"]
@@ -70,25 +70,25 @@ def forgetful(pair, monkeypatch):
     return pair
 
 
-def test_who_has_forgotten_others_misses_nothing_where_nothing_was_said(forgetful):
+def test_forgetful_receiver_reports_no_gap_if_nothing_was_sent(forgetful):
     assert forgetful.bob.hear(wire.Opening(b"\x0b" * 16, 0), wire.Missed(1, 0)) == []
 
 
-def test_who_has_forgotten_others_counts_all_but_the_first_loss(forgetful):
+def test_forgetful_receiver_counts_every_loss_but_the_first(forgetful):
     outcomes = forgetful.bob.hear(
         wire.Opening(b"\x0b" * 16, 0), wire.Missed(1, 1), wire.Data(1, 5, b"")
     )
     assert lost(outcomes) == [None, 3]
 
 
-def test_who_has_forgotten_others_counts_what_is_counted_anew(forgetful):
+def test_forgetful_receiver_counts_losses_of_a_new_epoch(forgetful):
     forgetful.bob.hear(wire.Opening(b"\x0b" * 16, 5))
     forgetful.connect()
     outcomes = forgetful.bob.hear(wire.Opening(b"\x0b" * 16, 6), wire.Missed(1, 2))
     assert lost(outcomes) == [None, 2]
 
 
-def test_what_was_read_of_who_was_forgotten_is_no_room_on_what_is_counted_anew(pair, monkeypatch):
+def test_reading_messages_of_an_earlier_epoch_does_not_disturb_the_new_one(pair, monkeypatch):
     for data in (b"1", b"2"):
         pair.ann.messenger.publish("t", data)
     pair.pump()
@@ -105,7 +105,7 @@ def test_what_was_read_of_who_was_forgotten_is_no_room_on_what_is_counted_anew(p
     assert pair.bob.data() == [b"3"]
 
 
-def test_what_is_read_is_not_told_to_who_counts_anew(monkeypatch):
+def test_reading_messages_of_an_earlier_epoch_sends_no_credit(monkeypatch):
     pair = narrow(messages=5)
     for _ in range(5):
         pair.ann.messenger.publish("t", b"")

@@ -49,7 +49,7 @@ def exchange(ann: Messenger, bob: Messenger) -> list[Arrived]:
     return arrived
 
 
-def test_a_long_message_takes_no_room_from_those_of_other_topics_and_is_passed_by_them() -> None:
+def test_long_message_leaves_room_for_short_ones_and_is_overtaken_by_them() -> None:
     ann, bob = linked()
     assert ann.publish("long", b"x" * LONG) == 1
     assert [ann.publish("short", bytes([number])) for number in range(100)] == [1] * 100
@@ -60,7 +60,7 @@ def test_a_long_message_takes_no_room_from_those_of_other_topics_and_is_passed_b
     ]
 
 
-def test_one_long_message_waits_at_a_time() -> None:
+def test_only_one_long_message_is_queued_at_a_time() -> None:
     ann, bob = linked()
     assert [ann.publish(topic, b"x" * LONG) for topic in ("long", "short", "long")] == [1, 0, 0]
     assert len(exchange(ann, bob)) == 1
@@ -70,14 +70,14 @@ def test_one_long_message_waits_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 255, 256, 65_535, 65_536, (1 << 20) + 1])
-def test_bytes_of_any_length_are_encoded_as_messagepack_has_it(size: int) -> None:
+def test_bytes_of_any_length_are_encoded_as_messagepack(size: int) -> None:
     data = bytes(size)
     assert encode(data) == msgspec.msgpack.encode(data)
     assert decode(encode(data)) == data
 
 
 @pytest.mark.parametrize("size", [64_900, 65_000, 65_535, 65_536, 300_000])
-def test_what_goes_in_parts_arrives_as_it_was(size: int) -> None:
+def test_fragmented_message_arrives_intact(size: int) -> None:
     ann, bob = linked()
     data = bytes(range(256)) * (size // 256 + 1)
     ann.publish("long", data[:size])
@@ -86,7 +86,7 @@ def test_what_goes_in_parts_arrives_as_it_was(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [64_952, 64_953, 64_960, 64_961])
-def test_a_message_about_as_long_as_a_payload_takes_at_most_two(size: int) -> None:
+def test_message_about_as_long_as_a_payload_takes_at_most_two_payloads(size: int) -> None:
     ann, bob = linked()
     exchange(ann, bob)
     ann.publish("long", b"x" * size)
@@ -99,7 +99,7 @@ def test_a_message_about_as_long_as_a_payload_takes_at_most_two(size: int) -> No
 @pytest.mark.parametrize(
     "held", [b"x" * (2 << 20), "x" * (2 << 20), {"a": [b"\xde\x01" * (1 << 20), 1]}]
 )
-def test_long_data_of_any_kind_is_read_as_it_was(held: object) -> None:
+def test_long_data_of_any_type_arrives_intact(held: object) -> None:
     ann, bob = linked()
     ann.publish("long", encode(held))
     [arrived] = exchange(ann, bob)
@@ -127,7 +127,7 @@ def carry(one: Messenger, other: Messenger) -> list[Outcome]:
 
 # a question's topic and numbers take up to 300 bytes more
 @pytest.mark.parametrize("size", range(MAX_PAYLOAD_BYTES - 350, MAX_PAYLOAD_BYTES + 10))
-def test_data_of_any_length_about_that_of_a_payload_arrives(size: int) -> None:
+def test_data_about_as_long_as_a_payload_arrives_within_few_payloads(size: int) -> None:
     ann, bob = linked()
     topic = "x" * MAX_TOPIC_BYTES
     bob.listen(topic, LocalInterest(messages=1000, bytes=LIMIT, answers=True))
@@ -153,7 +153,7 @@ def within_few_payloads(one: Messenger, other: Messenger) -> list[Any]:
     return [each for each in outcomes if hasattr(each, "data")]
 
 
-def test_a_long_question_is_passed_by_short_ones() -> None:
+def test_short_question_overtakes_a_long_one() -> None:
     ann, bob = inquiring()
     ann.ask("bob@h", "long", b"x" * LONG, 1, 60.0)
     ann.ask("bob@h", "short", b"?", 2, 60.0)
@@ -161,7 +161,7 @@ def test_a_long_question_is_passed_by_short_ones() -> None:
     assert [each.data for each in asked] == [b"?", b"x" * LONG]
 
 
-def test_a_long_answer_is_passed_by_short_ones() -> None:
+def test_short_answer_overtakes_a_long_one() -> None:
     ann, bob = inquiring()
     for ticket in (1, 2):
         ann.ask("bob@h", "short", b"?", ticket, 60.0)
@@ -172,7 +172,7 @@ def test_a_long_answer_is_passed_by_short_ones() -> None:
     assert [(each.ticket, len(each.data)) for each in replied] == [(2, 1), (1, LONG)]
 
 
-def test_a_long_question_is_taken_back_as_long_as_nothing_of_it_is_gone() -> None:
+def test_long_question_can_be_withdrawn_until_its_first_fragment_is_sent() -> None:
     ann, bob = inquiring()
     ann.ask("bob@h", "short", b"?", 1, 60.0)
     ann.ask("bob@h", "long", b"x" * 100_000, 2, 60.0)

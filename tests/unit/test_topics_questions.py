@@ -56,7 +56,7 @@ def test_exception_is_reported_as_text(pair):
     assert failed.error.node == "bob@h"
 
 
-def test_text_of_an_exception_is_made_fit(pair):
+def test_exception_text_is_made_encodable_and_short(pair):
     ask(pair, 7)
     pair.bob.messenger.fail(asked(pair)[0].question, "\ud800" + "x" * 100_000)
     pair.pump()
@@ -64,7 +64,7 @@ def test_text_of_an_exception_is_made_fit(pair):
     assert len(str(failed.error)) < 5000
 
 
-def test_declined_question_was_not_answered(pair):
+def test_declined_question_ends_as_not_sent(pair):
     ask(pair, 7)
     pair.bob.messenger.decline(asked(pair)[0].question, "the answerer has left")
     pair.pump()
@@ -87,21 +87,21 @@ def test_each_question_ends_once(pair):
 
 
 @pytest.mark.parametrize("interest", [None, LocalInterest(messages=10, bytes=10)])
-def test_who_does_not_answer_is_not_asked(interest):
+def test_peer_that_does_not_answer_the_topic_is_not_asked(interest):
     pair = Pair(interest=interest)
     ask(pair, 1)
     assert type(pair.ann.told()[0].error) is NotSentError
     assert not pair.ann.messenger.withdraw(1)
 
 
-def test_who_has_not_said_anything_yet_is_not_asked():
+def test_peer_without_a_greeting_is_not_asked():
     pair = Pair(linked=False)
     pair.ann.messenger.up(1, BOB, b"", outdated=False)
     ask(pair, 1)
     assert type(pair.ann.told()[0].error) is NotSentError
 
 
-def test_who_takes_no_question_of_this_length_is_not_asked():
+def test_question_over_the_limit_of_the_peer_is_not_asked():
     pair = Pair(linked=False)
     pair.bob.messenger.max_message_bytes = 10
     pair.connect()
@@ -109,14 +109,14 @@ def test_who_takes_no_question_of_this_length_is_not_asked():
     assert type(pair.ann.told()[0].error) is NotSentError
 
 
-def test_who_has_stopped_answering_declines(pair):
+def test_peer_that_stopped_answering_declines(pair):
     ask(pair, 1)
     pair.bob.messenger.listen("t", LocalInterest(messages=10, bytes=10))
     assert asked(pair) == []
     assert ends(pair) == [(1, NotSentError)]
 
 
-def test_who_waits_fails_where_nobody_answers_any_more(pair):
+def test_parked_question_fails_when_the_peer_stops_answering(pair):
     for ticket in range(MAX_OPEN + 1):
         ask(pair, ticket)
     pair.pump()
@@ -124,7 +124,7 @@ def test_who_waits_fails_where_nobody_answers_any_more(pair):
     assert ends(pair) == [(MAX_OPEN, NotSentError)]
 
 
-def test_who_waits_goes_on_waiting_where_something_else_changes(pair):
+def test_parked_question_stays_parked_when_other_interests_change(pair):
     pair.bob.messenger.listen("u", WIDE)
     for ticket in range(MAX_OPEN + 1):
         ask(pair, ticket)
@@ -134,7 +134,7 @@ def test_who_waits_goes_on_waiting_where_something_else_changes(pair):
     assert ends(pair) == []
 
 
-def test_so_many_may_be_open_and_the_rest_waits(pair):
+def test_questions_over_the_open_limit_wait(pair):
     for ticket in range(MAX_OPEN + 2):
         ask(pair, ticket)
     questions = asked(pair)
@@ -145,7 +145,7 @@ def test_so_many_may_be_open_and_the_rest_waits(pair):
     assert len(asked(pair)) == 1
 
 
-def test_who_asks_more_than_may_be_open_finds_the_other_end_busy(pair):
+def test_question_over_the_open_limit_is_declined_as_busy(pair):
     pair.bob.hear(
         wire.Opening(b"\1" * 16, 0),
         *(wire.Asked(number, "t", 0, b"") for number in range(MAX_OPEN)),
@@ -156,7 +156,7 @@ def test_who_asks_more_than_may_be_open_finds_the_other_end_busy(pair):
     assert "busy" in declined.reason
 
 
-def test_who_has_too_many_answers_waiting_for_the_link_is_busy(pair):
+def test_question_is_declined_as_busy_while_too_many_answers_wait(pair):
     pair.bob.hear(wire.Opening(b"\1" * 16, 0))
     for _ in range(2):
         for number in range(MAX_OPEN):
@@ -167,7 +167,7 @@ def test_who_has_too_many_answers_waiting_for_the_link_is_busy(pair):
 
 
 @pytest.mark.parametrize("size", [11, 200_000])
-def test_a_question_longer_than_the_limit_is_declined(pair, size):
+def test_question_longer_than_the_limit_is_declined(pair, size):
     ask(pair, 7, b"x" * size)
     pair.bob.messenger.max_message_bytes = 10
     assert asked(pair) == []
@@ -176,7 +176,7 @@ def test_a_question_longer_than_the_limit_is_declined(pair, size):
     assert "at most 10 bytes" in str(failed.error)
 
 
-def test_withdrawn_while_it_waits_it_was_not_asked(pair):
+def test_question_withdrawn_while_waiting_is_not_asked(pair):
     for ticket in range(MAX_OPEN + 2):
         ask(pair, ticket)
     assert pair.ann.messenger.withdraw(MAX_OPEN)  # it waits for its turn
@@ -185,7 +185,7 @@ def test_withdrawn_while_it_waits_it_was_not_asked(pair):
     assert not pair.ann.messenger.withdraw(3)
 
 
-def test_withdrawn_later_it_may_have_been_asked_and_makes_room(pair):
+def test_question_already_sent_cannot_be_withdrawn_but_makes_room(pair):
     for ticket in range(MAX_OPEN + 1):
         ask(pair, ticket)
     questions = asked(pair)
@@ -195,20 +195,20 @@ def test_withdrawn_later_it_may_have_been_asked_and_makes_room(pair):
     assert ends(pair) == []
 
 
-def test_a_long_question_that_has_begun_is_not_taken_back(pair):
+def test_long_question_cannot_be_withdrawn_after_its_first_fragment(pair):
     ask(pair, 1, b"x" * 100_000)
     pair.ann.messenger.next_payload(1)
     assert not pair.ann.messenger.withdraw(1)
 
 
-def test_long_questions_and_answers_come_in_parts(pair):
+def test_long_question_and_answer_arrive_whole(pair):
     ask(pair, 1, b"x" * 100_000)
     [question] = asked(pair)
     pair.bob.messenger.reply(question.question, question.data * 2)
     assert ends(pair) == [(1, b"x" * 200_000)]
 
 
-def test_with_the_link_some_were_not_asked_and_of_some_nobody_knows(pair):
+def test_broken_link_leaves_sent_questions_unanswered_and_others_not_linked(pair):
     ask(pair, 1)
     pair.pump()
     for ticket in range(2, MAX_OPEN + 2):
@@ -220,7 +220,7 @@ def test_with_the_link_some_were_not_asked_and_of_some_nobody_knows(pair):
     assert len(found) == MAX_OPEN
 
 
-def test_answers_on_a_link_that_is_down_are_dropped(pair):
+def test_answers_to_questions_of_a_broken_link_are_dropped(pair):
     ask(pair, 1)
     question = asked(pair)[0].question
     pair.cut()
@@ -231,7 +231,7 @@ def test_answers_on_a_link_that_is_down_are_dropped(pair):
     assert [type(each) for each in pair.ann.told()] == [OperationFailed]
 
 
-def test_an_answer_that_is_too_long_is_reported_as_an_error():
+def test_answer_over_the_limit_of_the_asker_becomes_an_error():
     pair = Pair(linked=False)
     pair.ann.messenger.max_message_bytes = 10
     pair.connect()
@@ -245,7 +245,7 @@ def test_an_answer_that_is_too_long_is_reported_as_an_error():
 
 
 @pytest.mark.parametrize("size", [11, 200_000])
-def test_an_answer_that_is_too_long_all_the_same_is_no_answer(pair, size):
+def test_answer_over_a_newly_lowered_limit_leaves_the_question_unanswered(pair, size):
     ask(pair, 1)
     question = asked(pair)[0].question
     pair.ann.messenger.max_message_bytes = 10
@@ -253,7 +253,7 @@ def test_an_answer_that_is_too_long_all_the_same_is_no_answer(pair, size):
     assert ends(pair) == [(1, UnansweredError)]
 
 
-def test_an_answer_longer_than_anybody_may_send_is_refused(pair):
+def test_answer_over_the_limit_of_the_answerer_is_refused(pair):
     ask(pair, 1)
     question = asked(pair)[0].question
     pair.bob.messenger.max_message_bytes = 10
@@ -263,7 +263,7 @@ def test_an_answer_longer_than_anybody_may_send_is_refused(pair):
     assert ends(pair) == [(1, RemoteError)]
 
 
-def test_where_answers_pile_up_the_rest_is_reported_as_an_error(pair, monkeypatch):
+def test_answers_over_the_queue_limit_become_errors(pair, monkeypatch):
     monkeypatch.setattr(lanes, "MAX_REPLY_BYTES", 1000)
     for ticket in (1, 2):
         ask(pair, ticket)
@@ -273,7 +273,7 @@ def test_where_answers_pile_up_the_rest_is_reported_as_an_error(pair, monkeypatc
 
 
 @pytest.mark.parametrize("sizes", [[500, 500, 32], [1000, 32], [1001, 32], [70_000, 32]], ids=str)
-def test_so_many_bytes_of_answers_may_wait_or_one_that_is_longer(pair, monkeypatch, sizes):
+def test_answer_queue_holds_its_limit_of_bytes_or_one_longer_answer(pair, monkeypatch, sizes):
     monkeypatch.setattr(lanes, "MAX_REPLY_BYTES", 1000)
     answers = [bytes(size - wire.RECORD_BYTES) for size in sizes]
     for _ in range(2):
@@ -290,7 +290,7 @@ def test_patience_is_bounded_and_never_negative(pair):
     assert next(each.patience_s for each in asked(pair)) == 0.0
 
 
-def test_questions_wait_while_much_is_queued(pair, monkeypatch):
+def test_question_waits_while_the_queue_is_full(pair, monkeypatch):
     monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 1000)
     for ticket in (1, 2):
         ask(pair, ticket, b"x" * 600)
@@ -298,7 +298,7 @@ def test_questions_wait_while_much_is_queued(pair, monkeypatch):
     assert len(asked(pair)) == 2
 
 
-def test_what_waits_is_not_said_once_the_application_closes():
+def test_waiting_messages_and_questions_are_not_sent_after_close():
     pair = Pair(interest=LocalInterest(messages=1, bytes=1000, answers=True))
     for ticket in range(MAX_OPEN + 1):
         ask(pair, ticket)
@@ -315,7 +315,7 @@ def test_what_waits_is_not_said_once_the_application_closes():
     assert (gone[MAX_OPEN], gone[1001]) == (NotLinkedError, NotLinkedError)
 
 
-def test_nothing_is_answered_once_the_application_closes(pair):
+def test_no_answer_is_sent_after_close(pair):
     ask(pair, 1)
     [question] = asked(pair)
     pair.bob.messenger.close()
@@ -323,7 +323,7 @@ def test_nothing_is_answered_once_the_application_closes(pair):
     assert [type(record) for record in pair.bob.records()] == [wire.Opening, wire.Closing]
 
 
-def test_what_is_withdrawn_leaves_exactly_the_room_that_it_took(pair, monkeypatch):
+def test_withdrawn_question_frees_exactly_the_room_it_took(pair, monkeypatch):
     monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 1000)
     for ticket in range(5):
         ask(pair, ticket, b"x" * 100)
@@ -333,7 +333,7 @@ def test_what_is_withdrawn_leaves_exactly_the_room_that_it_took(pair, monkeypatc
     assert list(pair.ann.messenger._links[1].questions.parked) == [2]
 
 
-def test_nobody_is_asked_once_the_application_closes(pair):
+def test_question_after_close_is_not_sent(pair):
     pair.ann.messenger.close()
     ask(pair, 1)
     assert ends(pair) == [(1, NotSentError)]

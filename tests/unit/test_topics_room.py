@@ -15,7 +15,7 @@ from cluster_kit.topics.outcomes import (
 from cluster_kit.wire import topics as wire
 
 
-def test_who_publishes_does_not_wait_and_the_gap_is_reported_once_there_is_room():
+def test_publish_never_waits_and_the_gap_is_reported_once_there_is_room():
     pair = narrow()
     assert [pair.ann.messenger.publish("t", b"%d" % n) for n in range(5)] == [1, 1, 0, 0, 0]
     pair.pump()
@@ -26,7 +26,7 @@ def test_who_publishes_does_not_wait_and_the_gap_is_reported_once_there_is_room(
     assert lost(pair.bob.told()) == [3]
 
 
-def test_a_gap_comes_before_what_follows_it():
+def test_gap_arrives_before_the_message_after_it():
     pair = narrow()
     for n in range(3):
         pair.ann.messenger.publish("t", b"%d" % n)
@@ -41,7 +41,7 @@ def test_a_gap_comes_before_what_follows_it():
     assert lost(outcomes) == [1]
 
 
-def test_a_gap_that_a_shorter_message_shows_is_not_reported_again():
+def test_gap_shown_by_a_shorter_message_is_not_reported_again():
     pair = narrow(messages=100, size=1000)
     handed = [pair.ann.messenger.publish("t", bytes(size)) for size in (400, 400, 400, 100)]
     assert handed == [1, 1, 0, 1]
@@ -53,7 +53,7 @@ def test_a_gap_that_a_shorter_message_shows_is_not_reported_again():
     assert not pair.ann.messenger.ready()
 
 
-def test_who_sends_waits_for_room_in_turn():
+def test_senders_wait_for_room_in_turn():
     pair = narrow()
     told = [pair.ann.messenger.send("bob@h", "t", b"%d" % n, n) for n in range(5)]
     assert told == [[Sent(0)], [Sent(1)], [], [], []]
@@ -70,7 +70,7 @@ def test_who_sends_waits_for_room_in_turn():
     assert pair.ann.told() == [Sent(3), Sent(4)]
 
 
-def test_who_waits_is_not_overtaken_by_who_needs_less_room():
+def test_waiting_message_is_not_overtaken_by_a_shorter_one():
     pair = narrow(messages=100, size=1000)
     assert [pair.ann.messenger.send("bob@h", "t", bytes(600), ticket) for ticket in (1, 2)] == [
         [Sent(1)],
@@ -80,7 +80,7 @@ def test_who_waits_is_not_overtaken_by_who_needs_less_room():
     assert pair.ann.messenger.send("bob@h", "t", b"short", 3) == []
 
 
-def test_bytes_are_room_as_well():
+def test_window_is_bounded_in_bytes_too():
     pair = narrow(messages=100, size=1000)
     assert [pair.ann.messenger.publish("t", b"x" * 500) for _ in range(3)] == [1, 1, 0]
     pair.pump()
@@ -89,7 +89,7 @@ def test_bytes_are_room_as_well():
     assert not pair.ann.messenger.ready()
 
 
-def test_what_is_read_is_room_for_as_many_bytes():
+def test_reading_a_message_frees_its_bytes_in_the_window():
     pair = narrow(messages=100, size=1000)
     for data in (bytes(400), bytes(600)):
         pair.ann.messenger.publish("t", data)
@@ -100,7 +100,7 @@ def test_what_is_read_is_room_for_as_many_bytes():
     assert [pair.ann.messenger.publish("t", bytes(size)) for size in (401, 400)] == [0, 1]
 
 
-def test_what_is_too_long_for_the_receiver_needs_no_room_to_be_reported():
+def test_message_over_the_limit_of_the_receiver_is_reported_without_room():
     pair = Pair(interest=LocalInterest(messages=10, bytes=10), linked=False)
     pair.bob.messenger.max_message_bytes = 10
     pair.connect()
@@ -112,7 +112,7 @@ def test_what_is_too_long_for_the_receiver_needs_no_room_to_be_reported():
     assert lost(pair.bob.told()) == [1]
 
 
-def test_a_message_larger_than_the_window_passes_by_itself():
+def test_message_larger_than_the_window_is_sent_alone():
     pair = narrow(messages=100, size=1000)
     assert pair.ann.messenger.send("bob@h", "t", b"x" * 5000, 1) == [Sent(1)]
     assert pair.ann.messenger.send("bob@h", "t", b"x" * 5000, 2) == []
@@ -127,9 +127,7 @@ def test_a_message_larger_than_the_window_passes_by_itself():
     [([500, 500, 32], [1, 1, 0]), ([1000, 32], [1, 0]), ([1001, 32], [1, 1]), ([32, 1001], [1, 0])],
     ids=str,
 )
-def test_so_many_bytes_may_wait_for_a_link_and_one_message_that_is_longer(
-    monkeypatch, sizes, handed
-):
+def test_link_queue_holds_its_limit_of_bytes_and_one_longer_message(monkeypatch, sizes, handed):
     monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 1000)
     pair = Pair()
     for _ in range(2):
@@ -138,7 +136,7 @@ def test_so_many_bytes_may_wait_for_a_link_and_one_message_that_is_longer(
         pair.pump()
 
 
-def test_a_wider_window_is_room():
+def test_wider_window_makes_room():
     pair = narrow()
     assert [pair.ann.messenger.send("bob@h", "t", b"", n) for n in range(3)][-1] == []
     pair.bob.messenger.listen("t", LocalInterest(messages=10, bytes=1000))
@@ -146,7 +144,7 @@ def test_a_wider_window_is_room():
     assert pair.ann.told() == [Sent(2)]
 
 
-def test_a_narrower_window_keeps_nobody_waiting_for_what_is_read():
+def test_narrower_window_still_credits_messages_already_read():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10**7))
     for _ in range(10):
         pair.ann.messenger.publish("t", b"")
@@ -157,7 +155,7 @@ def test_a_narrower_window_keeps_nobody_waiting_for_what_is_read():
     assert pair.ann.messenger.publish("t", b"") == 1
 
 
-def test_reading_is_reported_seldom_and_at_the_next_tick():
+def test_credit_is_sent_per_quarter_window_and_at_the_next_tick():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10**7))
     for _ in range(30):
         pair.ann.messenger.publish("t", b"")
@@ -177,7 +175,7 @@ def test_reading_is_reported_seldom_and_at_the_next_tick():
     assert not pair.bob.messenger.ready()
 
 
-def test_reading_is_reported_where_a_quarter_of_the_bytes_was_read():
+def test_credit_is_sent_once_a_quarter_of_the_bytes_is_read():
     pair = Pair(interest=LocalInterest(messages=1000, bytes=4000), max_message_bytes=2000)
     for _ in range(8):
         pair.ann.messenger.publish("t", bytes(500))
@@ -191,7 +189,7 @@ def test_reading_is_reported_where_a_quarter_of_the_bytes_was_read():
         assert pair.bob.records()[-1] == wire.Credit(1, number)
 
 
-def test_reading_a_gap_is_reported_at_once_and_what_follows_seldom():
+def test_reading_a_gap_is_credited_at_once_and_the_next_message_is_not():
     pair = Pair(interest=LocalInterest(messages=100, bytes=10**7))
     pair.pump()
     one, gap, *others = pair.bob.hear(*(wire.Data(1, number, b"") for number in (1, 4, 5)))
@@ -203,7 +201,7 @@ def test_reading_a_gap_is_reported_at_once_and_what_follows_seldom():
     assert not pair.bob.messenger.ready()
 
 
-def test_what_came_before_a_gap_is_read_by_itself():
+def test_message_before_a_gap_is_credited_without_the_gap():
     pair = narrow()
     pair.pump()
     outcomes = pair.bob.hear(wire.Data(1, 1, b""), wire.Missed(1, 5))
@@ -211,7 +209,7 @@ def test_what_came_before_a_gap_is_read_by_itself():
     assert pair.bob.records()[-1] == wire.Credit(1, 1)
 
 
-def test_reading_is_reported_once():
+def test_credit_is_sent_once():
     pair = narrow()
     pair.ann.messenger.publish("t", b"")
     pair.pump()
@@ -222,7 +220,7 @@ def test_reading_is_reported_once():
     assert not pair.bob.messenger._local.owed_credit
 
 
-def test_no_credit_is_given_where_nothing_was_read():
+def test_no_credit_is_sent_if_nothing_was_read():
     pair = narrow()
     pair.pump()
     pair.bob.hear(wire.Missed(1, 0))
@@ -237,14 +235,14 @@ def test_adjacent_gaps_take_the_room_of_one():
     assert arrived.number == 10
 
 
-def test_who_takes_no_notice_of_the_room_is_not_heard():
+def test_messages_beyond_the_window_are_dropped():
     """A gap may precede each message, and takes as much room."""
     pair = narrow(messages=2)
     pair.pump()
     assert len(pair.bob.hear(*(wire.Data(1, number, b"") for number in range(1, 10)))) == 4
 
 
-def test_reading_is_reported_in_time_however_wide_the_window_is(monkeypatch):
+def test_credit_is_sent_in_time_however_wide_the_window(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 5000)
     pair = Pair(interest=LocalInterest(messages=10**9, bytes=10**9))
     for _ in range(10):
@@ -254,7 +252,7 @@ def test_reading_is_reported_in_time_however_wide_the_window_is(monkeypatch):
         pair.pump()
 
 
-def test_room_for_the_longest_message_is_granted_at_once():
+def test_credit_is_sent_at_once_if_the_window_holds_one_longest_message():
     pair = Pair(interest=LocalInterest(messages=1000, bytes=10**6), max_message_bytes=10**6)
     pair.ann.messenger.publish("t", b"x")
     pair.pump()
@@ -262,7 +260,7 @@ def test_room_for_the_longest_message_is_granted_at_once():
     assert pair.bob.records()[-1] == wire.Credit(1, 1)
 
 
-def test_who_is_withdrawn_is_not_sent():
+def test_withdrawn_message_is_not_sent():
     pair = narrow(messages=1)
     for ticket in (1, 2, 3):
         pair.ann.messenger.send("bob@h", "t", b"%d" % ticket, ticket)
@@ -276,7 +274,7 @@ def test_who_is_withdrawn_is_not_sent():
     assert pair.bob.data() == [b"3"]
 
 
-def test_who_is_withdrawn_makes_way_for_who_needs_less_room():
+def test_withdrawn_message_makes_way_for_a_shorter_one():
     pair = narrow(messages=100, size=1000)
     for ticket, size in ((1, 600), (2, 600), (3, 100)):
         pair.ann.outcomes += pair.ann.messenger.send("bob@h", "t", bytes(size), ticket)
@@ -285,7 +283,7 @@ def test_who_is_withdrawn_makes_way_for_who_needs_less_room():
     assert pair.ann.told() == [Sent(3)]
 
 
-def test_who_waits_for_a_reader_keeps_nobody_waiting_for_the_link(monkeypatch):
+def test_message_waiting_for_its_reader_does_not_hold_up_other_topics(monkeypatch):
     monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 1000)
     pair = narrow(messages=1)
     for topic in ("u", "v"):
@@ -298,7 +296,7 @@ def test_who_waits_for_a_reader_keeps_nobody_waiting_for_the_link(monkeypatch):
     assert pair.ann.told() == [Sent(1), Sent(2)]
 
 
-def test_who_waits_fails_with_the_link_and_with_the_interest():
+def test_waiting_message_fails_when_the_link_or_the_interest_ends():
     pair = narrow(messages=1)
     for ticket in (1, 2):
         pair.ann.messenger.send("bob@h", "t", b"", ticket)
@@ -314,7 +312,7 @@ def test_who_waits_fails_with_the_link_and_with_the_interest():
     assert not any(pair.ann.messenger.withdraw(ticket) for ticket in (1, 2, 3))
 
 
-def test_who_waits_goes_on_where_the_peer_listens_anew():
+def test_waiting_message_is_sent_if_the_peer_listens_anew():
     pair = narrow(messages=1)
     for ticket in (1, 2):
         pair.ann.messenger.send("bob@h", "t", b"%d" % ticket, ticket)
@@ -325,7 +323,7 @@ def test_who_waits_goes_on_where_the_peer_listens_anew():
     assert pair.bob.data() == [b"2"]
 
 
-def test_who_waits_where_too_many_are_unread_goes_on_where_the_peer_listens_anew(monkeypatch):
+def test_message_parked_by_the_unread_limit_is_sent_if_the_peer_listens_anew(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 2)
     pair = Pair()
     for _ in range(2):
@@ -338,7 +336,7 @@ def test_who_waits_where_too_many_are_unread_goes_on_where_the_peer_listens_anew
     assert pair.bob.data() == [b"waits"]
 
 
-def test_few_messages_may_be_unread_whatever_room_there_is(monkeypatch):
+def test_unread_messages_are_bounded_however_wide_the_window(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 3)
     pair = Pair()
     assert [pair.ann.messenger.publish("t", b"") for _ in range(4)] == [1, 1, 1, 0]
@@ -353,7 +351,7 @@ def test_few_messages_may_be_unread_whatever_room_there_is(monkeypatch):
     assert pair.ann.messenger.publish("t", b"") == 1
 
 
-def test_what_is_read_of_a_stream_that_has_ended_counts_once(monkeypatch):
+def test_credit_for_an_ended_stream_counts_once(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 3)
     pair = Pair()
     pair.bob.messenger.listen("u", WIDE)
@@ -364,7 +362,7 @@ def test_what_is_read_of_a_stream_that_has_ended_counts_once(monkeypatch):
     assert [pair.ann.messenger.publish("u", b"") for _ in range(4)] == [1, 1, 1, 0]
 
 
-def test_who_waits_where_too_many_are_unread_is_served_when_others_are_read(monkeypatch):
+def test_message_parked_by_the_unread_limit_is_sent_once_others_are_read(monkeypatch):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 2)
     pair = Pair(interest=LocalInterest(messages=4, bytes=10_000))
     pair.bob.messenger.listen("u", WIDE)
@@ -379,9 +377,7 @@ def test_who_waits_where_too_many_are_unread_is_served_when_others_are_read(monk
 
 
 @pytest.mark.parametrize("again", [None, WIDE], ids=["for good", "listens anew"])
-def test_who_waits_where_too_many_are_unread_is_served_when_nobody_listens_to_others(
-    monkeypatch, again
-):
+def test_message_parked_by_the_unread_limit_is_sent_when_another_stream_ends(monkeypatch, again):
     monkeypatch.setattr(link, "MAX_OUTSTANDING", 2)
     pair = Pair()
     pair.bob.messenger.listen("u", WIDE)

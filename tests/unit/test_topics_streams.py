@@ -18,7 +18,7 @@ from cluster_kit.wire import topics as wire
 # -- reaching --------------------------------------------------------------------------------------
 
 
-def test_what_is_published_comes_in_order(pair):
+def test_published_messages_arrive_in_order(pair):
     assert [pair.ann.messenger.publish("t", data) for data in (b"1", b"2", b"3")] == [1, 1, 1]
     pair.pump()
     outcomes = pair.bob.told()
@@ -29,14 +29,14 @@ def test_what_is_published_comes_in_order(pair):
     ]
 
 
-def test_whoever_is_up_is_reached(pair):
+def test_peer_is_reached_as_soon_as_its_link_is_up(pair):
     assert pair.ann.messenger.listeners("t") == (BOB,)
     assert pair.ann.messenger.publish("t", b"at once") == 1
     pair.pump()
     assert pair.bob.data() == [b"at once"]
 
 
-def test_nothing_is_sent_to_who_does_not_listen(pair):
+def test_nothing_is_sent_to_a_peer_that_does_not_listen(pair):
     assert pair.ann.messenger.publish("u", b"") == 0
     assert pair.bob.messenger.publish("t", b"") == 0
     pair.pump()
@@ -44,7 +44,7 @@ def test_nothing_is_sent_to_who_does_not_listen(pair):
     assert not pair.bob.told()
 
 
-def test_who_listens_later_is_reached_from_then_on(pair):
+def test_late_listener_receives_messages_from_then_on(pair):
     pair.bob.messenger.listen("u", WIDE)
     assert pair.ann.messenger.publish("u", b"early") == 0
     pair.pump()
@@ -53,7 +53,7 @@ def test_who_listens_later_is_reached_from_then_on(pair):
     assert pair.bob.data() == [b"late"]
 
 
-def test_who_does_not_listen_any_more_hears_nothing(pair):
+def test_peer_that_stops_listening_receives_nothing_more(pair):
     pair.ann.messenger.publish("t", b"on its way")
     pair.bob.messenger.listen("t", None)
     pair.pump()
@@ -61,7 +61,7 @@ def test_who_does_not_listen_any_more_hears_nothing(pair):
     assert not pair.bob.data()
 
 
-def test_what_was_said_to_an_earlier_listener_is_not_for_the_next_one(pair):
+def test_message_for_an_ended_interest_is_not_delivered_to_the_next_one(pair):
     pair.ann.messenger.publish("t", b"for the first")
     on_its_way = pair.ann.said()
     pair.bob.messenger.listen("t", None)
@@ -74,7 +74,7 @@ def test_what_was_said_to_an_earlier_listener_is_not_for_the_next_one(pair):
     assert [(each.number, each.data) for each in pair.bob.told()] == [(1, b"for the second")]
 
 
-def test_peer_without_a_greeting_listens_to_nothing_until_it_says_so():
+def test_peer_without_a_greeting_listens_to_nothing_until_it_advertises_a_topic():
     ann, bob = End(Node("ann@h", boot_id=BootId(1, 1)), 1), End(BOB, 2)
     pair = Pair(linked=False)
     pair.ann, pair.bob = ann, bob
@@ -89,7 +89,7 @@ def test_peer_without_a_greeting_listens_to_nothing_until_it_says_so():
     assert bob.data() == [b"x"]
 
 
-def test_peer_that_was_sent_an_outdated_greeting_is_sent_everything(pair):
+def test_peer_that_received_an_outdated_greeting_is_sent_all_interests(pair):
     pair.cut()
     greetings = pair.ann.messenger.greeting, pair.bob.messenger.greeting
     pair.bob.messenger.listen("t", None)
@@ -104,7 +104,7 @@ def test_peer_that_was_sent_an_outdated_greeting_is_sent_everything(pair):
     assert all(map(pair.ann.messenger.listeners, topics))
 
 
-def test_an_application_says_who_it_is_once_and_again_when_it_knows_the_other_end():
+def test_opening_is_sent_once_and_again_once_the_peer_is_known():
     pair = Pair(linked=False)
     pair.bob.link = 1
     pair.bob.messenger.up(1, pair.ann.node, b"", outdated=True)
@@ -116,13 +116,13 @@ def test_an_application_says_who_it_is_once_and_again_when_it_knows_the_other_en
     assert pair.bob.records()[0] == wire.Opening(b"\2" * 16, 0)
 
 
-def test_ending_what_was_never_begun_says_nothing(pair):
+def test_ending_an_unadvertised_interest_sends_nothing(pair):
     pair.pump()
     pair.bob.messenger.listen("u", None)
     assert not pair.bob.messenger.ready()
 
 
-def test_who_pauses_to_answer_only_hears_everything_afterwards(pair):
+def test_peer_that_only_answered_for_a_while_receives_messages_again(pair):
     for data in (b"1", b"2"):
         pair.ann.messenger.publish("t", data)
     pair.pump()
@@ -136,7 +136,7 @@ def test_who_pauses_to_answer_only_hears_everything_afterwards(pair):
     assert pair.bob.data() == [b"3"]
 
 
-def test_who_answered_only_misses_nothing_when_it_listens():
+def test_peer_that_only_answered_reports_no_gap_when_it_starts_listening():
     pair = Pair(interest=LocalInterest(messages=0, bytes=0, answers=True))
     assert pair.ann.messenger.publish("t", b"not for bob") == 0
     pair.bob.messenger.listen("t", WIDE)
@@ -144,7 +144,7 @@ def test_who_answered_only_misses_nothing_when_it_listens():
     assert pair.bob.told() == []
 
 
-def test_who_leaves_room_for_one_message_goes_on_listening(pair):
+def test_peer_keeps_listening_with_a_window_of_one_message(pair):
     pair.ann.messenger.publish("t", b"1")
     pair.bob.messenger.listen("t", LocalInterest(messages=1, bytes=1000))
     pair.pump()
@@ -152,7 +152,7 @@ def test_who_leaves_room_for_one_message_goes_on_listening(pair):
     assert pair.bob.data() == [b"1"]
 
 
-def test_nobody_is_linked_to_himself(pair):
+def test_link_to_itself_is_refused(pair):
     with pytest.raises(RemoteProtocolError, match="leads back"):
         pair.bob.messenger.up(9, Node("bob2@h"), pair.bob.messenger.greeting, outdated=False)
     pair.bob.messenger.down(9, 0.0)
@@ -164,20 +164,20 @@ def test_nobody_is_linked_to_himself(pair):
 
 
 @pytest.mark.parametrize("greeting", [b"\xc1", b"\x90"])
-def test_greeting_that_cannot_be_read_is_the_peers_fault(pair, greeting):
+def test_unreadable_greeting_is_a_remote_protocol_error(pair, greeting):
     with pytest.raises(RemoteProtocolError, match="greeting"):
         pair.bob.messenger.up(9, Node("cat@h"), greeting, outdated=False)
     assert pair.bob.messenger.down(9, 0.0) == []
 
 
-def test_what_comes_before_a_breach_is_not_lost(pair):
+def test_messages_before_a_protocol_violation_are_not_lost(pair):
     with pytest.raises(RemoteProtocolError):
         pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Data(1, 1, b"x"), wire.Received(10**6))
     assert [each.data for each in pair.bob.messenger.down(1, 0.0)] == [b"x"]
     assert pair.bob.messenger.receive(1, b"whatever still comes") == []
 
 
-def test_nothing_is_said_before_who_it_is(pair):
+def test_messages_and_questions_before_the_opening_are_refused(pair):
     for record in (wire.Data(1, 1, b""), wire.Missed(1, 1), wire.Asked(1, "t", 1, b"")):
         with pytest.raises(RemoteProtocolError, match="before its opening"):
             pair.bob.hear(record)
@@ -193,7 +193,7 @@ def test_nothing_is_said_before_who_it_is(pair):
     ],
     ids=lambda record: type(record).__name__,
 )
-def test_nothing_is_wanted_before_who_it_is(record):
+def test_interests_and_credit_before_the_opening_are_refused(record):
     bob = End(BOB, 2)
     bob.messenger.up(1, ANN, b"", outdated=False)
     bob.link = 1
@@ -201,19 +201,19 @@ def test_nothing_is_wanted_before_who_it_is(record):
         bob.hear(record)
 
 
-def test_nobody_is_one_run_in_the_greeting_and_another_on_the_link(pair):
+def test_opening_must_name_the_run_of_the_greeting(pair):
     with pytest.raises(RemoteProtocolError, match="two runs"):
         pair.bob.hear(wire.Opening(b"\3" * 16, 0))
 
 
-def test_many_topics_fit_into_many_payloads(pair):
+def test_many_topics_are_advertised_over_several_payloads(pair):
     for number in range(1000):
         pair.bob.messenger.listen(f"{'x' * 250}{number}", WIDE)
     pair.pump()
     assert len(pair.ann.messenger._links[1].peer.interests) == 1001
 
 
-def test_listeners_are_sorted_and_may_only_answer(pair):
+def test_listeners_are_sorted_and_exclude_peers_that_only_answer(pair):
     for number in (3, 2):
         other = End(Node(f"a{number}@h", boot_id=BootId(number, 9)), 40 + number)
         other.messenger.listen("t", LocalInterest(messages=0, bytes=0, answers=True))
@@ -227,7 +227,7 @@ def test_listeners_are_sorted_and_may_only_answer(pair):
     assert pair.ann.messenger.publish("t", b"") == 1
 
 
-def test_it_is_known_who_answers_at_the_end_of_each_link(pair):
+def test_linked_reports_for_each_link_whether_its_peer_answers(pair):
     heard = End(Node("cat@h", boot_id=BootId(3, 3)), 3)
     heard.messenger.listen("t", LocalInterest(messages=1, bytes=1))
     unheard = Node("dan@h", boot_id=BootId(4, 4))
@@ -241,7 +241,7 @@ def test_it_is_known_who_answers_at_the_end_of_each_link(pair):
     assert not any(answers for _, answers in pair.ann.messenger.linked("u").values())
 
 
-def test_links_that_come_and_go_are_counted(pair):
+def test_changes_count_links_that_come_and_go(pair):
     before = pair.ann.messenger.changes
     pair.ann.messenger.up(2, Node("cat@h"), b"", outdated=False)
     between = pair.ann.messenger.changes
@@ -249,14 +249,14 @@ def test_links_that_come_and_go_are_counted(pair):
     assert before < between < pair.ann.messenger.changes
 
 
-def test_changes_of_interests_are_counted(pair):
+def test_changes_count_new_interests(pair):
     before = pair.ann.messenger.changes
     pair.bob.messenger.listen("u", WIDE)
     pair.pump()
     assert pair.ann.messenger.changes > before
 
 
-def test_a_message_longer_than_a_payload_comes_in_parts_with_others_in_between(pair):
+def test_message_longer_than_a_payload_is_interleaved_with_others(pair):
     pair.bob.messenger.listen("small", WIDE)
     pair.pump()
     pair.ann.messenger.publish("t", b"x" * 1_000_000)
@@ -275,27 +275,27 @@ def test_a_message_longer_than_a_payload_comes_in_parts_with_others_in_between(p
 @pytest.mark.parametrize(
     "to", ["bob@h", "bob@H", BOB, Node("bob@h"), BOB.evolve(address=None)], ids=str
 )
-def test_one_is_sent_to_by_name_or_run(pair, to):
+def test_send_reaches_a_peer_by_name_or_run(pair, to):
     assert pair.ann.messenger.send(to, "t", b"x", 7) == [Sent(7)]
     pair.pump()
     assert pair.bob.data() == [b"x"]
 
 
 @pytest.mark.parametrize("to", ["cat@h", "h:2", BOB.evolve(boot_id=BootId(9, 9))], ids=str)
-def test_who_is_not_linked_is_not_reached(pair, to):
+def test_send_to_an_unlinked_peer_fails(pair, to):
     [failed] = pair.ann.messenger.send(to, "t", b"x", 7)
     assert type(failed) is OperationFailed
     assert type(failed.error) is NotLinkedError
 
 
-def test_who_does_not_listen_is_not_sent_to(pair):
+def test_send_to_a_peer_that_does_not_listen_fails(pair):
     [failed] = pair.ann.messenger.send("bob@h", "u", b"x", 7)
     assert type(failed.error) is NotSentError
     assert "'u'" in str(failed.error)
     assert failed.error.node == "bob@h"
 
 
-def test_who_only_answers_is_not_sent_to():
+def test_send_to_a_peer_that_only_answers_fails():
     pair = Pair(interest=LocalInterest(messages=0, bytes=0, answers=True))
     [failed] = pair.ann.messenger.send("bob@h", "t", b"x", 7)
     assert type(failed.error) is NotSentError
@@ -317,14 +317,14 @@ def test_data_may_be_as_long_as_the_limit(size):
     assert pair.ann.told() == [Replied(2, data)]
 
 
-def test_a_new_limit_is_in_the_next_greeting(pair):
+def test_new_limit_is_in_the_next_greeting(pair):
     assert wire.decode_greeting(pair.bob.messenger.greeting).max_message_bytes == 1024 * 1024
     pair.bob.messenger.max_message_bytes = 10
     assert wire.decode_greeting(pair.bob.messenger.greeting).max_message_bytes == 10
     assert pair.bob.messenger.max_message_bytes == 10
 
 
-def test_too_long_a_message_is_refused():
+def test_message_over_the_limit_of_the_sender_is_refused():
     pair = Pair(max_message_bytes=10)
     for call in (
         lambda: pair.ann.messenger.publish("t", b"x" * 11),
@@ -335,7 +335,7 @@ def test_too_long_a_message_is_refused():
             call()
 
 
-def test_a_message_too_long_for_the_receiver_is_lost_by_itself():
+def test_message_over_the_limit_of_the_receiver_is_reported_as_lost():
     pair = Pair(linked=False)
     pair.bob.messenger.max_message_bytes = 10
     pair.connect()
@@ -348,7 +348,7 @@ def test_a_message_too_long_for_the_receiver_is_lost_by_itself():
 
 
 @pytest.mark.parametrize("before", [0, 1, 2])
-def test_adjacent_losses_are_announced_as_one(before):
+def test_adjacent_losses_are_reported_as_one(before):
     pair = Pair(linked=False)
     pair.bob.messenger.max_message_bytes = 10
     pair.connect()
@@ -359,7 +359,7 @@ def test_adjacent_losses_are_announced_as_one(before):
 
 
 @pytest.mark.parametrize("size", [11, 200_000])
-def test_a_message_that_is_too_long_all_the_same_shows_as_a_gap(pair, size):
+def test_message_over_a_newly_lowered_limit_shows_as_a_gap(pair, size):
     pair.bob.messenger.max_message_bytes = 10
     pair.ann.messenger.publish("t", b"x" * size)
     pair.ann.messenger.publish("t", b"y")
@@ -369,7 +369,7 @@ def test_a_message_that_is_too_long_all_the_same_shows_as_a_gap(pair, size):
 
 
 @pytest.mark.parametrize("size", [11, 200_000])
-def test_a_gap_for_what_is_too_long_needs_no_other_message_and_makes_room(size):
+def test_gap_of_an_overlong_message_shows_alone_and_makes_room_once_read(size):
     pair = narrow(messages=1, size=size)
     pair.bob.messenger.max_message_bytes = 10
     pair.ann.messenger.publish("t", b"x" * size)
@@ -383,7 +383,7 @@ def test_a_gap_for_what_is_too_long_needs_no_other_message_and_makes_room(size):
     assert pair.bob.data() == [b"y"]
 
 
-def test_of_a_record_that_is_too_long_no_more_is_kept_than_its_head(pair):
+def test_only_the_head_of_an_overlong_record_is_kept(pair):
     pair.bob.messenger.max_message_bytes = 10**5
     pair.bob.hear(wire.Opening(b"\1" * 16, 0))
     head, data = wire.cut_record(wire.Data(1, 1, bytes(10**6)))
@@ -399,7 +399,7 @@ def test_of_a_record_that_is_too_long_no_more_is_kept_than_its_head(pair):
 
 
 @pytest.mark.parametrize("topic", ["", "x" * 256, "ü" * 128, "\ud800"])
-def test_names_of_topics_are_bounded(pair, topic):
+def test_invalid_topic_names_are_refused(pair, topic):
     for call in (
         lambda: pair.ann.messenger.listen(topic, WIDE),
         lambda: pair.ann.messenger.send("bob@h", topic, b"", 1),
@@ -408,7 +408,7 @@ def test_names_of_topics_are_bounded(pair, topic):
             call()
 
 
-def test_the_number_of_topics_is_bounded(pair):
+def test_number_of_topics_is_bounded(pair):
     for number in range(wire.MAX_TOPICS - 1):
         pair.bob.messenger.listen(str(number), WIDE)
     pair.bob.messenger.listen("0", None)
@@ -420,7 +420,7 @@ def test_the_number_of_topics_is_bounded(pair):
     assert pair.ann.messenger.listeners("0") == (BOB,)
 
 
-def test_the_number_of_topics_of_a_peer_is_bounded(pair):
+def test_number_of_topics_of_a_peer_is_bounded(pair):
     wanted = wire.Interest(2, 1, 1)
     most = {str(number): wanted for number in range(wire.MAX_TOPICS)}
     pair.ann.hear(wire.Interests(most, True))
@@ -436,7 +436,7 @@ def test_the_number_of_topics_of_a_peer_is_bounded(pair):
 # -- agreement -------------------------------------------------------------------------------------
 
 
-def test_a_peer_says_that_it_has_heard_what_came_before(pair):
+def test_sync_is_done_once_the_peer_has_received_earlier_interests(pair):
     pair.ann.messenger.listen("duty", LocalInterest(messages=0, bytes=0, answers=True))
     pair.ann.messenger.sync(pair.ann.link, 7)
     records = pair.ann.records()
@@ -448,7 +448,7 @@ def test_a_peer_says_that_it_has_heard_what_came_before(pair):
     assert pair.ann.hear(synced) == []
 
 
-def test_a_peer_that_listens_to_nothing_says_it_too():
+def test_peer_that_listens_to_nothing_confirms_a_sync_too():
     pair = Pair(interest=None)
     pair.pump()
     pair.ann.messenger.sync(pair.ann.link, 1)
@@ -457,7 +457,7 @@ def test_a_peer_that_listens_to_nothing_says_it_too():
     assert pair.ann.told() == [SyncDone(1), SyncDone(2)]
 
 
-def test_what_is_confirmed_says_nothing_of_what_was_said_later(pair):
+def test_each_sync_is_confirmed_by_its_own_number(pair):
     numbers = []
     for ticket in (1, 2):
         pair.ann.messenger.sync(pair.ann.link, ticket)
@@ -468,13 +468,13 @@ def test_what_is_confirmed_says_nothing_of_what_was_said_later(pair):
     ]
 
 
-def test_what_a_peer_has_begun_to_say_comes_before_that(pair):
+def test_pending_interests_are_sent_before_the_confirmation_of_a_sync(pair):
     pair.bob.messenger.listen("late", WIDE)
     pair.bob.hear(wire.Sync(9))
     assert [type(each) for each in pair.bob.records()[-2:]] == [wire.Interested, wire.Synced]
 
 
-def test_nothing_is_known_of_a_peer_whose_link_went_down(pair):
+def test_sync_on_a_broken_or_unknown_link_is_never_done(pair):
     pair.ann.messenger.sync(pair.ann.link, 1)
     pair.cut()
     pair.connect()

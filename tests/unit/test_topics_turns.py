@@ -31,7 +31,7 @@ def ask(pair, topic, sizes):
     return pair.bob.told(QuestionArrived)
 
 
-def test_topics_take_turns_in_the_order_in_which_they_came():
+def test_topics_take_turns_in_order_of_their_first_message():
     pair = listening(*"abc")
     for topic in "abc":
         for _ in range(20):
@@ -42,7 +42,7 @@ def test_topics_take_turns_in_the_order_in_which_they_came():
 
 
 @pytest.mark.parametrize("size", [60_000, 100_000])
-def test_what_does_not_fit_beside_the_messages_of_others_gets_its_turn(size):
+def test_message_too_long_for_the_rest_of_a_payload_still_gets_its_turn(size):
     """So much of them goes first that the rest of each payload is never enough for it."""
     pair = listening(*"abcdef")
     for topic in "abcdef":
@@ -55,7 +55,7 @@ def test_what_does_not_fit_beside_the_messages_of_others_gets_its_turn(size):
     assert arrived.index("t") < 200
 
 
-def test_long_questions_and_answers_do_not_wait_for_each_other(pair):
+def test_long_questions_and_answers_are_interleaved(pair):
     questions = ask(pair, "t", [400_000, 100_000])
     assert [len(each.data) for each in questions] == [100_000, 400_000]
     for each in reversed(questions):
@@ -64,13 +64,13 @@ def test_long_questions_and_answers_do_not_wait_for_each_other(pair):
     assert [len(each.data) for each in pair.ann.told(Replied)] == [100_000, 400_000]
 
 
-def test_however_many_are_too_long_for_a_payload_each_gets_its_turn():
+def test_every_question_longer_than_a_payload_gets_its_turn():
     pair = listening(LONGEST_NAME)
     for _ in range(2):
         assert len(ask(pair, LONGEST_NAME, [70_000] * 3 * wire.MAX_LANES)) == 3 * wire.MAX_LANES
 
 
-def test_what_has_arrived_is_told_once_it_is_enough(pair, monkeypatch):
+def test_received_bytes_are_reported_once_they_reach_the_step(pair, monkeypatch):
     pair.ann.messenger.publish("t", b"x")
     [payload] = pair.ann.said()
     monkeypatch.setattr(control, "RECEIVED_STEP_BYTES", len(payload))
@@ -82,7 +82,7 @@ def test_what_has_arrived_is_told_once_it_is_enough(pair, monkeypatch):
     assert [type(each) for each in pair.bob.records()] == [wire.Interested]
 
 
-def test_text_that_takes_four_bytes_a_character_fits_into_payloads(pair):
+def test_error_texts_of_four_byte_characters_fit_into_payloads(pair):
     for each in ask(pair, "t", [1] * MAX_OPEN):
         pair.bob.messenger.fail(each.question, "\U0001d11e" * 100)
     pair.pump()

@@ -46,23 +46,23 @@ REFUSED_X, REFUSED = b"v\x01\x00\x00\x00c", b"y\x01\x00c"
 # Requests
 
 
-def test_registration_as_documented():
+def test_registration_matches_the_documented_form():
     registration = Registration(name="py", port=4711, node_type=NodeType.HIDDEN, extra=b"xyz")
     body = b"\x78" + b"\x12\x67" + b"\x48" + b"\x00" + b"\x00\x06" + b"\x00\x05"
     body += b"\x00\x02py" + b"\x00\x03xyz"
     assert register_request(registration) == len(body).to_bytes(2) + body
 
 
-def test_question_about_a_name():
+def test_port_request_matches_the_documented_form():
     assert port_request("web") == b"\x00\x04zweb"
 
 
-def test_questions_about_all():
+def test_names_and_dump_requests_match_the_documented_form():
     assert names_request() == b"\x00\x01n"
     assert dump_request() == b"\x00\x01d"
 
 
-def test_names_are_utf_8():
+def test_names_are_encoded_as_utf_8():
     assert port_request("é") == b"\x00\x03z\xc3\xa9"
 
 
@@ -75,7 +75,7 @@ def test_longest_name_and_extra_fit():
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "x" * (MAX_NAME_BYTES + 1)])
-def test_name_that_no_node_can_have_is_our_fault(name):
+def test_impossible_name_is_a_local_protocol_error(name):
     with pytest.raises(LocalProtocolError, match="name"):
         port_request(name)
     with pytest.raises(LocalProtocolError, match="name"):
@@ -85,12 +85,12 @@ def test_name_that_no_node_can_have_is_our_fault(name):
 @pytest.mark.parametrize(
     "wrong", [{"port": 65536}, {"port": -1}, {"node_type": 256}, {"highest_version": 65536}]
 )
-def test_registration_that_does_not_fit_is_our_fault(wrong):
+def test_registration_out_of_range_is_a_local_protocol_error(wrong):
     with pytest.raises(LocalProtocolError, match="cannot register"):
         register_request(Registration(**({"name": "a", "port": 1} | wrong)))
 
 
-def test_registration_with_too_much_extra_is_our_fault():
+def test_registration_with_too_much_extra_is_a_local_protocol_error():
     with pytest.raises(LocalProtocolError, match="extra"):
         register_request(Registration(name="a", port=1, extra=bytes(MAX_EXTRA_BYTES + 1)))
 
@@ -107,17 +107,17 @@ def test_registration_with_too_much_extra_is_our_fault():
         (REFUSED, Registered(1, 99)),
     ],
 )
-def test_answer_to_a_registration(answer, expected):
+def test_registration_answer_is_read(answer, expected):
     assert read_registered(answer) == expected
 
 
 @pytest.mark.parametrize("answer", [ACCEPTED_X, ACCEPTED])
-def test_answer_that_comes_in_pieces_is_waited_for(answer):
+def test_incomplete_registration_answer_is_awaited(answer):
     assert [read_registered(answer[:size]) for size in range(len(answer))] == [None] * len(answer)
 
 
 @pytest.mark.parametrize("answer", [b"w\x00", b"HTTP", ACCEPTED_X + b"!", ACCEPTED + b"!"])
-def test_other_than_an_answer_to_a_registration_is_refused(answer):
+def test_invalid_registration_answer_is_refused(answer):
     with pytest.raises(RemoteProtocolError, match="registration"):
         read_registered(answer)
 
@@ -125,23 +125,23 @@ def test_other_than_an_answer_to_a_registration_is_refused(answer):
 # Answers about a name
 
 
-def test_erlang_node():
+def test_answer_about_an_erlang_node_is_read():
     assert read_port(ERLANG_NODE) == Registration(
         name="b", port=33383, highest_version=6, lowest_version=5
     )
 
 
-def test_hidden_node_with_extra():
+def test_answer_about_a_hidden_node_with_extra_is_read():
     found = read_port(MARKED_NODE)
     assert (found.port, found.node_type, found.extra) == (4711, NodeType.HIDDEN, b"ckx\x00\xff" * 4)
 
 
-def test_name_that_is_not_registered():
+def test_answer_about_an_unregistered_name_is_none():
     assert read_port(NOT_REGISTERED) is None
 
 
 @pytest.mark.parametrize("size", range(len(MARKED_NODE)))
-def test_answer_about_a_name_that_is_cut_off_is_refused(size):
+def test_truncated_answer_about_a_name_is_refused(size):
     with pytest.raises(RemoteProtocolError):
         read_port(MARKED_NODE[:size])
 
@@ -156,7 +156,7 @@ def test_answer_about_a_name_that_is_cut_off_is_refused(size):
     ],
     ids=["http", "long name", "long extra", "not UTF-8"],
 )
-def test_other_than_an_answer_about_a_name_is_refused(answer):
+def test_invalid_answer_about_a_name_is_refused(answer):
     with pytest.raises(RemoteProtocolError):
         read_port(answer)
 
@@ -164,20 +164,20 @@ def test_other_than_an_answer_about_a_name_is_refused(answer):
 # Listings
 
 
-def test_names():
+def test_listing_is_read():
     assert read_names(NAMES) == {"zero": 4713, "old": 4712, "py": 4711, "b": 33383}
 
 
-def test_names_that_can_t_be_asked_for_hide_no_others():
+def test_names_that_cannot_be_asked_for_hide_no_others():
     odd = b"name nul\0 at port 1\nname \x1b[2J at port 2\nname \xff at port 3\n"
     assert read_names(NO_NAMES + odd + b"name py at port 5\n") == {"py": 5}
 
 
-def test_no_names():
+def test_empty_listing_is_read():
     assert read_names(NO_NAMES) == {}
 
 
-def test_dump():
+def test_dump_is_read():
     assert read_dump(DUMP) == (
         Dumped("zero", 4713, active=True),
         Dumped("py", 4711, active=True),
@@ -185,7 +185,7 @@ def test_dump():
     )
 
 
-def test_names_cut_off_in_a_line_are_refused():
+def test_listing_truncated_within_a_line_is_refused():
     with pytest.raises(RemoteProtocolError, match="cut off"):
         read_names(NAMES[:-1])
     with pytest.raises(RemoteProtocolError, match="cut off"):
@@ -202,7 +202,7 @@ def test_names_cut_off_in_a_line_are_refused():
         b"",
     ],
 )
-def test_odd_line_hides_no_other(odd):
+def test_malformed_line_hides_no_others(odd):
     assert read_names(NO_NAMES + b"name a at port 1\n" + odd + b"\nname b at port 2\n") == {
         "a": 1,
         "b": 2,
@@ -225,17 +225,17 @@ def test_name_may_look_like_a_line():
     ],
     ids=["nothing", "too little", "http", "port 0", "port 65536"],
 )
-def test_other_than_a_listing_is_refused(read, answer):
+def test_invalid_listing_is_refused(read, answer):
     with pytest.raises(RemoteProtocolError):
         read(answer)
 
 
 @pytest.mark.parametrize("port", [1, 65535])
-def test_any_port_may_be_that_of_epmd_and_of_a_node(port):
+def test_lowest_and_highest_ports_are_accepted(port):
     assert read_names(port.to_bytes(4) + b"name a at port %d\n" % port) == {"a": port}
 
 
-def test_listing_is_read_up_to_its_longest():
+def test_length_of_a_listing_is_bounded():
     last = b"name a at port 1\n"
     odd = bytes(MAX_LISTING_BYTES - len(NO_NAMES) - len(last) - 1) + b"\n"
     assert read_names(NO_NAMES + odd + last) == {"a": 1}

@@ -133,7 +133,7 @@ def test_fields_of_a_later_version_are_skipped(frame, plain):
     assert decode(msgpack.packb([*grown, {"later": [1, 2]}])) == frame
 
 
-def test_hello_has_not_changed():
+def test_wire_form_of_hello_never_changes():
     assert encode(Hello(magic="cluster_kit", version=1, identity=IDENTITY)).hex() == CAPTURED_HELLO
 
 
@@ -141,13 +141,13 @@ def test_heartbeat_is_small():
     assert len(encode(Ping(token=2**32 - 1, rtt_us=900))) + len(encode(Pong(token=2**32 - 1))) <= 32
 
 
-def test_peer_that_spells_its_host_otherwise_is_known_by_its_canonical_name():
+def test_peer_name_is_canonicalised():
     plain = packed(2, [*PLAIN_IDENTITY[:2], "ann@LocalHost.", *PLAIN_IDENTITY[3:]])
     identity = decode(plain).identity
     assert identity.name == identity.node().name == "ann@localhost"
 
 
-def test_as_many_of_the_longest_hints_as_allowed_fit_into_a_frame():
+def test_maximum_number_of_longest_hints_fits_into_a_frame():
     host = ("h" * 63 + ".") * 3 + "h" * 61
     longest = Hint(f"a@{host}", f"{host}:65535", (2**63 - 1, 2**64 - 1))
     assert len(encode(Hints([longest] * MAX_HINTS))) <= 4 + MAX_FRAME_BYTES
@@ -165,11 +165,11 @@ def test_token_and_round_trip_have_32_bits(number, fits):
                 decode(packed(*fields))
 
 
-def test_unknown_type_is_skipped():
+def test_unknown_frame_type_is_skipped():
     assert decode(packed(200, "whatever")) is None
 
 
-def test_frame_for_applications_carries_anything():
+def test_app_frame_carries_any_payload():
     frame = decode(packed(10, {"any": [1, 2.5, None]}))
     assert isinstance(frame, App)
     assert msgpack.unpackb(bytes(frame.payload)) == {"any": [1, 2.5, None]}
@@ -181,7 +181,7 @@ def test_hello_of_another_version_is_distinguished_from_garbage():
     )
 
 
-def test_identity_gives_the_node_back_and_its_features():
+def test_identity_keeps_the_node_its_fence_and_its_features():
     assert IDENTITY.node() == ANN
     fence = Fence("shop", "web")
     able = Identity.of(ANN, fence, leaving=False, wanted=True, features=("fly",))
@@ -255,13 +255,13 @@ def test_malformed_body_is_a_remote_protocol_error(body):
         decode(body)
 
 
-def test_frame_too_large_to_be_accepted_is_our_own_fault():
+def test_oversized_frame_is_a_local_protocol_error():
     nobody = Identity.of(ANN, Fence("c" * MAX_HANDSHAKE_BYTES, "g"), leaving=False, wanted=True)
     with pytest.raises(LocalProtocolError, match="Welcome of 4"):
         encode(Welcome(identity=nobody))
 
 
-def test_message_longer_than_others_take_is_our_own_fault():
+def test_oversized_payload_is_a_local_protocol_error():
     assert decode(encode(Payload(bytes(MAX_PAYLOAD_BYTES)))[4:]).payload == bytes(MAX_PAYLOAD_BYTES)
     with pytest.raises(LocalProtocolError, match="Payload of 65006 bytes"):
         encode(Payload(bytes(MAX_PAYLOAD_BYTES + 1)))
@@ -272,7 +272,7 @@ def test_message_longer_than_others_take_is_our_own_fault():
     [*(frame for frame, _ in FRAMES), App(payload=msgpack.packb([1, "two"]))],
     ids=lambda frame: type(frame).__name__,
 )
-def test_frame_outlasts_the_bytes_that_it_was_read_from(frame):
+def test_frame_outlives_the_buffer_it_was_read_from(frame):
     received = bytearray(encode(frame))
     reader = FrameReader()
     reader.feed(received)
@@ -282,7 +282,7 @@ def test_frame_outlasts_the_bytes_that_it_was_read_from(frame):
 
 
 class TestReader:
-    def test_frames_are_cut_out_of_a_stream_wherever_it_breaks(self):
+    def test_frames_are_read_from_a_stream_fed_byte_by_byte(self):
         stream = b"".join(encode(frame) for frame, _ in FRAMES)
         reader, bodies = FrameReader(), []
         for position in range(len(stream)):
@@ -291,7 +291,7 @@ class TestReader:
                 bodies.append(body)
         assert [decode(body) for body in bodies] == [frame for frame, _ in FRAMES]
 
-    def test_piece_that_completes_a_frame_may_hold_the_next_ones(self):
+    def test_chunk_that_completes_a_frame_may_hold_the_next_ones(self):
         frames = [Ping(1, 0), Confirm(), Pong(1)]
         stream = b"".join(map(encode, frames))
         for position in range(len(stream)):
@@ -302,20 +302,20 @@ class TestReader:
                     read.append(decode(body))
             assert read == frames
 
-    def test_length_is_believed_only_within_the_limit(self):
+    def test_announced_length_over_the_limit_is_refused(self):
         reader = FrameReader()
         reader.feed((1001).to_bytes(4, "big"))
         with pytest.raises(RemoteProtocolError, match="1001 bytes announced: at most 1000"):
             reader.next(1000)
 
-    def test_incomplete_frame_is_waited_for(self):
+    def test_incomplete_frame_is_awaited(self):
         reader = FrameReader()
         reader.feed((3).to_bytes(4, "big") + b"ab")
         assert reader.next(3) is None
         reader.feed(b"c")
         assert reader.next(3) == b"abc"
 
-    def test_asking_again_before_more_comes_in_changes_nothing(self):
+    def test_calling_next_again_without_new_data_changes_nothing(self):
         reader = FrameReader()
         assert reader.next(3) is None
         for part in (b"\0\0\0", b"\3", b"ab"):
@@ -327,7 +327,7 @@ class TestReader:
         assert reader.next(3) is None
 
 
-def test_frames_are_values():
+def test_frames_are_immutable():
     kinds = {type(frame) for frame, _ in FRAMES} | {Frame, App, Identity, Hint}
     assert kinds >= set(Frame.__subclasses__())
     assert all(kind.__struct_config__.frozen for kind in kinds)
@@ -338,7 +338,7 @@ ALERT = b"\x15\x03\x03\x00\x02\x02t"
 
 
 @pytest.mark.parametrize("head", [RECORD, ALERT, RECORD[:2]])
-def test_peer_that_speaks_tls_is_recognised_by_its_length(head):
+def test_peer_speaking_tls_is_recognised_by_the_frame_length(head):
     assert is_tls(head)
     reader = FrameReader()
     reader.feed(head + bytes(4))
@@ -350,7 +350,7 @@ def test_peer_that_speaks_tls_is_recognised_by_its_length(head):
 
 
 @pytest.mark.parametrize("head", [b"\x17\x03\x03\x00", b"\x14\x03\x03\x00", b"\x16\x02\x01\x00"])
-def test_other_lengths_are_merely_too_long(head):
+def test_other_excessive_lengths_are_not_taken_for_tls(head):
     assert not is_tls(head)
     reader = FrameReader()
     reader.feed(head)
@@ -373,7 +373,7 @@ def test_other_lengths_are_merely_too_long(head):
         (b"GET", None),
     ],
 )
-def test_first_record_of_tls_counts_once_it_is_whole(first, begins):
+def test_first_tls_record_is_recognised_once_it_is_complete(first, begins):
     assert begins_tls(first) is begins
 
 
@@ -391,5 +391,5 @@ def test_first_record_of_tls_counts_once_it_is_whole(first, begins):
         (RECORD[:5], False),
     ],
 )
-def test_frame_in_plaintext_is_distinguished_from_whatever_else_is_not_tls(head, plain):
+def test_plaintext_frame_is_distinguished_from_other_data(head, plain):
     assert is_plain(head) is plain

@@ -52,11 +52,11 @@ def test_wire_form_never_changes():
     assert decode(CAPTURED) == HEARTBEAT
 
 
-def test_another_implementation_reads_what_we_write():
+def test_another_implementation_reads_our_datagrams():
     assert msgpack.unpackb(encode(HEARTBEAT)[len(HEADER) :]) == PLAIN
 
 
-def test_we_read_what_another_implementation_writes():
+def test_datagrams_of_another_implementation_are_read():
     assert decode(foreign(PLAIN)) == HEARTBEAT
 
 
@@ -78,7 +78,7 @@ def test_packet_carries_the_node_and_its_fence():
         (None, "10.9.9.9:50000"),
     ],
 )
-def test_what_an_address_leaves_open_is_taken_from_the_source(address, told):
+def test_missing_address_parts_are_taken_from_the_source(address, told):
     packet = Packet.of(WEB.evolve(address=address), FENCE, Kind.ANNOUNCE, leaving=False)
     assert decode(encode(packet)).node(SOURCE).address == told
 
@@ -94,7 +94,7 @@ def test_unspecified_host_is_not_announced():
     )
 
 
-def test_unspecified_host_of_another_sender_is_not_believed():
+def test_received_unspecified_host_is_replaced_by_that_of_the_source():
     assert decode(foreign(changed(f5="0.0.0.0"))).node(SOURCE).address == "10.9.9.9:4000"
 
 
@@ -111,7 +111,7 @@ def test_kinds_of_later_versions_are_skipped():
 
 
 @pytest.mark.parametrize("size_bytes", [80, 300, 512])
-def test_padding_grows_a_datagram_and_says_nothing(size_bytes):
+def test_padding_grows_a_datagram_without_changing_its_node(size_bytes):
     datagram = encode(HEARTBEAT.padded(size_bytes))
     assert size_bytes <= len(datagram) <= size_bytes + 1
     assert decode(datagram).node(SOURCE) == WEB
@@ -121,14 +121,14 @@ def test_padding_leaves_a_larger_datagram_alone():
     assert encode(HEARTBEAT.padded(10)) == encode(HEARTBEAT)
 
 
-def test_too_large_a_packet_is_not_sent():
+def test_oversized_packet_is_not_encoded():
     largest = HEARTBEAT.padded(4095)
     assert len(encode(largest)) == 4096
     with pytest.raises(LocalProtocolError, match="at most 4096"):
         encode(replace(largest, padding=largest.padding + b"x"))
 
 
-def test_too_large_a_datagram_is_not_read():
+def test_oversized_datagram_is_not_decoded():
     padding = bytes(4096 - len(CAPTURED) - 1)
     assert len(foreign(changed(f9=padding))) == 4096
     assert decode(foreign(changed(f9=padding))).node(SOURCE) == WEB
@@ -136,7 +136,7 @@ def test_too_large_a_datagram_is_not_read():
         decode(foreign(changed(f9=padding + b"x")))
 
 
-def test_the_largest_node_there_can_be_fits():
+def test_largest_possible_node_fits():
     host = ("h" * 63 + ".") * 3 + "h" * (MAX_HOST_CHARS - 192)
     metadata = {
         f"{chr(33 + key // 64)}{chr(33 + key % 64)}": "" for key in range(MAX_METADATA_BYTES // 2)
@@ -210,7 +210,7 @@ def test_malformed_datagram_is_refused(datagram):
         ("fe80.example:4000", ("fe80::1%lan7", 50000), "fe80.example:4000"),
     ],
 )
-def test_address_of_the_link_is_reported_with_the_receiver_s_interface(told, source, dialled):
+def test_link_local_address_gets_the_interface_of_the_receiver(told, source, dialled):
     packet = Packet.of(
         Node(name="ann@h", address=told, boot_id=BootId(1, 2)),
         Fence("c", "g"),
@@ -220,19 +220,19 @@ def test_address_of_the_link_is_reported_with_the_receiver_s_interface(told, sou
     assert packet.node(source).address == dialled
 
 
-def test_sender_that_spells_its_host_otherwise_is_known_by_its_canonical_name():
+def test_sender_name_is_canonicalised():
     packet = decode(foreign(changed(f3="web@Shop.Example.")))
     assert packet.name == packet.node(SOURCE).name == "web@shop.example"
 
 
-def test_address_that_is_no_host_and_port_gets_through():
+def test_address_other_than_host_and_port_round_trips():
     unix = WEB.evolve(address="unix:/run/Web.sock")
     packet = Packet.of(unix, FENCE, Kind.HEARTBEAT, leaving=False)
     assert decode(encode(packet)).node(SOURCE) == unix
     assert len(encode(packet)) < len(encode(HEARTBEAT)) + len(unix.address)
 
 
-def test_port_that_nobody_can_dial_is_no_address():
+def test_address_with_port_zero_is_not_announced():
     assert (
         Packet.of(WEB.evolve(address="10.0.0.7:0"), FENCE, Kind.HEARTBEAT, leaving=False).host
         is None
@@ -240,6 +240,6 @@ def test_port_that_nobody_can_dial_is_no_address():
 
 
 @pytest.mark.parametrize("address", ["unix:/\x1b[2J", "a b", "a@b", "x" * 265])
-def test_address_that_cannot_be_one_is_malformed(address):
+def test_impossible_address_is_malformed(address):
     with pytest.raises(RemoteProtocolError, match="malformed"):
         decode(foreign(changed(f5=address, f6=None)))

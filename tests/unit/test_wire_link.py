@@ -93,7 +93,7 @@ def test_both_ends_agree_on_the_state(state):
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else value.name,
 )
-def test_what_the_table_allows_arrives(state, role, kind):
+def test_frame_allowed_by_the_table_arrives(state, role, kind):
     pair = Pair(state)
     assert pair.say(role, EXAMPLES[kind]) == [EXAMPLES[kind]]
     assert pair.dialler.state is pair.acceptor.state is TRANSITIONS[state, kind][1]
@@ -112,13 +112,13 @@ each_forbidden = pytest.mark.parametrize(
 
 
 @each_forbidden
-def test_what_the_table_forbids_is_not_sent(state, role, kind):
+def test_frame_forbidden_by_the_table_is_not_sent(state, role, kind):
     with pytest.raises(LocalProtocolError, match=kind.__name__):
         Pair(state).end(role).send(EXAMPLES[kind])
 
 
 @each_forbidden
-def test_what_the_table_forbids_is_not_taken(state, role, kind):
+def test_frame_forbidden_by_the_table_is_not_accepted(state, role, kind):
     receiver = Pair(state).end(role.other)
     data = encode(EXAMPLES[kind])
     if state is LinkState.CLOSED:
@@ -128,7 +128,7 @@ def test_what_the_table_forbids_is_not_taken(state, role, kind):
             list(receiver.receive(data))
 
 
-def test_acceptor_may_say_nothing_before_a_hello():
+def test_acceptor_may_send_nothing_before_a_hello():
     assert not [
         kind
         for (state, kind), (roles, _) in TRANSITIONS.items()
@@ -146,7 +146,7 @@ def test_unknown_frame_types_are_skipped_in_any_state():
             assert end.state is state
 
 
-def test_handshake_may_arrive_in_one_piece_with_what_follows():
+def test_handshake_may_arrive_in_one_chunk_with_later_frames():
     acceptor = LinkProtocol(Role.ACCEPTOR)
     stream = b"".join(encode(frame) for frame in (HELLO, Confirm(), Ping(token=1, rtt_us=0)))
     frames = acceptor.receive(stream)
@@ -163,14 +163,14 @@ def test_nothing_is_read_after_closing():
     assert list(frames) == []
 
 
-def test_frames_before_the_link_is_up_are_small():
+def test_frame_size_is_bounded_before_the_link_is_up():
     for state in (LinkState.SILENT, LinkState.GREETED, LinkState.ANSWERED):
         for role in Role:
             with pytest.raises(RemoteProtocolError, match=f"at most {MAX_HANDSHAKE_BYTES}"):
                 list(Pair(state).end(role).receive((MAX_HANDSHAKE_BYTES + 1).to_bytes(4, "big")))
 
 
-def test_frames_on_a_link_are_bounded():
+def test_frame_size_is_bounded_once_the_link_is_up():
     for role in Role:
         end = Pair(LinkState.UP).end(role)
         assert list(end.receive(MAX_FRAME_BYTES.to_bytes(4, "big"))) == []

@@ -82,22 +82,22 @@ def test_sealed_form_never_changes():
     )
 
 
-def test_another_implementation_writes_the_same():
+def test_another_implementation_seals_to_the_same_bytes():
     assert sealed_elsewhere() == CAPTURED
 
 
-def test_what_another_implementation_sealed_opens():
+def test_datagram_sealed_by_another_implementation_opens():
     other = sealed_elsewhere(boot=BootId(7, 8), stamp=9, name="db@h", plain=b"")
     assert sealing().open(other, FENCE) == Opened((7, 8), 9, b"", OLD.id)
 
 
-def test_a_run_recognises_what_it_has_sent_itself():
+def test_run_recognises_its_own_datagrams():
     own, earlier = sealing(), sealing(boot=BootId(BOOT.started_ms - 1, BOOT.nonce))
     assert own.is_own(own.seal(PLAIN, FENCE, NOW_S))
     assert not own.is_own(earlier.seal(PLAIN, FENCE, NOW_S))
 
 
-def test_no_stamp_is_used_twice_whatever_the_clock_says():
+def test_stamps_never_repeat_even_if_the_clock_goes_back():
     sender = sealing()
     stamps = [
         read_clear(sender.seal(PLAIN, FENCE, now_s)).stamp
@@ -106,7 +106,7 @@ def test_no_stamp_is_used_twice_whatever_the_clock_says():
     assert stamps == [5_000_000, 5_000_001, 5_000_002, 5_000_003, 5_100_000, 5_100_001]
 
 
-def test_stamps_go_on_when_the_secret_changes():
+def test_stamps_keep_rising_when_the_secret_changes():
     sender = sealing()
     sender.seal(PLAIN, FENCE, 5.0)
     sender.renew(Keyring(NEW))
@@ -123,7 +123,7 @@ def test_datagram_of_another_group_does_not_open(fence, monkeypatch):
     assert fault_of(sealing(), sealing().seal(PLAIN, fence, NOW_S)) is SealFault.FORGED
 
 
-def test_any_change_of_any_byte_is_noticed():
+def test_change_of_any_byte_is_detected():
     opener = sealing()
     for at in range(len(CAPTURED)):
         changed = bytearray(CAPTURED)
@@ -155,14 +155,14 @@ def test_truncated_datagram_does_not_open(size_bytes):
         (sealed_elsewhere(SecretKeys(OLD.id, OTHER.authority, OTHER.datagrams)), SealFault.FORGED),
     ],
 )
-def test_why_a_datagram_does_not_open(datagram, fault):
+def test_fault_of_an_unopened_datagram_is_reported(datagram, fault):
     assert fault_of(sealing(), datagram) is fault
 
 
 @pytest.mark.parametrize(
     ("name", "told"), [(NAME, NAME), ("a\x1b[2J@h", ""), ("", ""), ("é@h", "")]
 )
-def test_a_stranger_s_name_is_reported_if_it_can_be_shown(name, told):
+def test_name_of_an_unknown_sender_is_reported_if_printable(name, told):
     clear = CAPTURED[:46] + bytes([len(name.encode())]) + name.encode() + bytes(16)
     with pytest.raises(NotOpened) as caught:
         sealing(Keyring(OTHER)).open(clear, FENCE)
@@ -170,14 +170,14 @@ def test_a_stranger_s_name_is_reported_if_it_can_be_shown(name, told):
     assert caught.value.fault is SealFault.OTHER_KEY
 
 
-def test_too_large_a_datagram_is_not_sealed():
+def test_oversized_datagram_is_not_sealed():
     room_bytes = MAX_DATAGRAM_BYTES - sealing().overhead_bytes
     assert len(sealing().seal(bytes(room_bytes), FENCE, NOW_S)) == MAX_DATAGRAM_BYTES
     with pytest.raises(LocalProtocolError, match="at most"):
         sealing().seal(bytes(room_bytes + 1), FENCE, NOW_S)
 
 
-def test_the_largest_datagram_opens_and_a_larger_one_does_not():
+def test_largest_datagram_opens_and_a_larger_one_does_not():
     room_bytes = MAX_DATAGRAM_BYTES - sealing().overhead_bytes
     assert sealing().open(sealed_elsewhere(plain=bytes(room_bytes)), FENCE).plain == bytes(
         room_bytes
@@ -186,7 +186,7 @@ def test_the_largest_datagram_opens_and_a_larger_one_does_not():
     assert fault_of(sealing(), larger) is SealFault.MALFORMED
 
 
-def test_the_largest_node_there_can_be_fits():
+def test_largest_possible_node_fits():
     host = ("h" * 63 + ".") * 3 + "h" * (MAX_HOST_CHARS - 192)
     metadata = {
         f"{chr(33 + key // 64)}{chr(33 + key % 64)}": "" for key in range(MAX_METADATA_BYTES // 2)
@@ -217,15 +217,13 @@ def test_the_largest_node_there_can_be_fits():
         ("fe80::7%eth0", "fe80::9%lan1", ("fe80::7%lan1", 7000)),
     ],
 )
-def test_sender_is_reached_where_it_says_rather_than_where_the_datagram_came_from(
-    host, source, reply_to
-):
+def test_reply_goes_to_the_announced_host_rather_than_the_source(host, source, reply_to):
     said = envelope.decode(envelope.encode(Envelope(host=host, port=7000)))
     assert said.reply_to(Endpoint(source, 9)) == reply_to
 
 
 @pytest.mark.parametrize("host", ["web.example", "", "10.0.0.256", "x" * 300])
-def test_host_that_is_no_address_is_malformed(host):
+def test_host_that_is_not_an_ip_address_is_malformed(host):
     with pytest.raises(RemoteProtocolError, match="malformed sealed datagram"):
         envelope.decode(msgpack.packb([host, 7000]))
 
@@ -244,7 +242,7 @@ def test_host_that_is_no_address_is_malformed(host):
         (Keyring(OLD, (NEW,)), Keyring(NEW), False),
     ],
 )
-def test_what_is_sealed_with_any_secret_that_is_accepted_opens(sender, receiver, opens):
+def test_datagram_opens_only_if_its_secret_is_accepted(sender, receiver, opens):
     one, other = sealing(), sealing(boot=BootId(2, 2))
     one.renew(sender)
     other.renew(receiver)
@@ -255,7 +253,7 @@ def test_what_is_sealed_with_any_secret_that_is_accepted_opens(sender, receiver,
         assert fault_of(other, datagram) is SealFault.OTHER_KEY
 
 
-def test_a_secret_that_is_dropped_opens_nothing_any_more():
+def test_dropped_secret_opens_nothing_more():
     opener = sealing(Keyring(NEW, (OLD,)))
     opened = opener.open(CAPTURED, FENCE)
     opener.expect(opened)
@@ -269,7 +267,7 @@ def test_a_secret_that_is_dropped_opens_nothing_any_more():
 # -- what is remembered ----------------------------------------------------------------------------
 
 
-def test_only_who_is_expected_is_remembered():
+def test_only_expected_senders_are_remembered():
     opener = Sealing(NAME, BOOT, Keyring(OLD), max_senders=10)
     for number in range(100):
         forged = bytearray(sealed_elsewhere(boot=BootId(number, 1)))
@@ -284,7 +282,7 @@ def test_only_who_is_expected_is_remembered():
     assert opener.open(sealed_elsewhere(boot=BootId(99, 1)), FENCE) == opened
 
 
-def test_the_sender_that_was_silent_for_longest_is_forgotten_first():
+def test_longest_silent_sender_is_forgotten_first():
     opener = Sealing(NAME, BOOT, Keyring(OLD), max_senders=2)
     opened = [opener.open(sealed_elsewhere(boot=BootId(n, 1)), FENCE) for n in range(3)]
     for number in (0, 1, 0, 2):
@@ -292,7 +290,7 @@ def test_the_sender_that_was_silent_for_longest_is_forgotten_first():
     assert [boot for _, boot in opener._openers] == [(0, 1), (2, 1)]
 
 
-def test_tags_of_fences_differ_where_their_texts_run_together():
+def test_fence_tags_differ_even_if_the_joined_names_are_equal():
     fences = [
         Fence("ab", "c"),
         Fence("a", "bc"),
@@ -305,7 +303,7 @@ def test_tags_of_fences_differ_where_their_texts_run_together():
 
 
 @pytest.mark.parametrize("missing_bytes", [0, 255, 256, 257])
-def test_padding_never_exceeds_the_size_that_is_wanted(missing_bytes):
+def test_padding_never_exceeds_the_requested_size(missing_bytes):
     bare = Envelope(host=None, port=7000)
     size_bytes = len(envelope.encode(bare)) + missing_bytes
     assert len(envelope.encode(bare.padded(size_bytes))) in (size_bytes - 1, size_bytes)

@@ -34,14 +34,14 @@ def linked(*, step=65536, say=b"hello"):
 
 
 @pytest.mark.parametrize("step", [1, 7, 65536])
-def test_ends_with_one_secret_prove_themselves_however_slowly_it_comes_in(step):
+def test_ends_with_the_same_secret_authenticate_in_chunks_of_any_size(step):
     ann, bob = linked(step=step)
     assert ann.tls.proof == Proof("bob@10.0.0.2", keys(1).id)
     assert bob.tls.proof == Proof("ann@10.0.0.1", keys(1).id)
     assert bob.heard == b"hello"
 
 
-def test_what_is_sent_waits_until_the_other_end_has_proved_itself():
+def test_data_waits_until_the_other_end_is_authenticated():
     ann, bob = ends(keyring(1), keyring(1))
     assert ann.tls.send(b"hel") == bob.tls.send(b"") == ann.tls.send(b"lo") == b""
     assert ann.tls.waiting_bytes == 5
@@ -50,7 +50,7 @@ def test_what_is_sent_waits_until_the_other_end_has_proved_itself():
     assert bob.heard == b"hello"
 
 
-def test_dialler_knows_that_it_is_believed_once_the_acceptor_has_said_something():
+def test_dialler_knows_it_is_trusted_once_the_acceptor_sends_data():
     ann, bob = linked()
     assert (ann.tls.is_mutual, bob.tls.is_mutual) == (False, True)
     ann.take(bob.tls.send(b"answer"))
@@ -59,7 +59,7 @@ def test_dialler_knows_that_it_is_believed_once_the_acceptor_has_said_something(
 
 
 @pytest.mark.parametrize("size", [0, 1, 16384, 16385, 1_000_000])
-def test_any_amount_goes_through(size):
+def test_data_of_any_size_passes(size):
     data = bytes(range(251)) * (size // 251 + 1)
     ann, bob = linked(say=b"")
     bob.take(ann.tls.send(data[:size]), step=65536)
@@ -68,7 +68,7 @@ def test_any_amount_goes_through(size):
     assert ann.heard == data[:size]
 
 
-def test_end_is_reported():
+def test_close_is_reported_after_the_last_data():
     ann, bob = linked()
     rest = bob.tls.send(b"last") + bob.tls.close()
     ann.take(rest)
@@ -77,7 +77,7 @@ def test_end_is_reported():
     assert not bob.tls.has_ended
 
 
-def test_end_is_reported_to_an_end_that_has_closed_as_well():
+def test_close_is_reported_to_a_closed_end_too():
     ann, bob = linked()
     bob.tls.close()
     bob.take(ann.tls.close())
@@ -86,7 +86,7 @@ def test_end_is_reported_to_an_end_that_has_closed_as_well():
 
 
 @pytest.mark.parametrize("more", [b"x", bytes(100_000)], ids=len)
-def test_what_follows_the_end_is_not_listened_to(more):
+def test_data_after_the_close_is_ignored(more):
     ann, bob = linked()
     ann.take(bob.tls.send(b"last") + bob.tls.close() + more, step=1_000_000)
     assert ann.heard == b"last"
@@ -94,12 +94,12 @@ def test_what_follows_the_end_is_not_listened_to(more):
     assert not ann.error
 
 
-def test_acceptor_knows_that_it_is_believed_although_nothing_was_said_yet():
+def test_acceptor_knows_it_is_trusted_before_any_data_is_sent():
     ann, bob = linked(say=b"")
     assert (ann.tls.is_mutual, bob.tls.is_mutual) == (False, True)
 
 
-def test_close_before_the_handshake_is_over_says_nothing_of_what_waits():
+def test_close_during_the_handshake_discards_waiting_data():
     ann, _ = ends(keyring(1), keyring(1))
     ann.tls.start()
     ann.tls.send(b"secret")
@@ -107,7 +107,7 @@ def test_close_before_the_handshake_is_over_says_nothing_of_what_waits():
     assert ann.tls.waiting_bytes == 0
 
 
-def test_ends_with_different_secrets_both_know_why_they_part():
+def test_ends_with_different_secrets_both_learn_the_reason():
     ann, bob = ends(keyring(1), keyring(2))
     ann.tls.send(b"hello")
     talk(ann, bob)
@@ -116,7 +116,7 @@ def test_ends_with_different_secrets_both_know_why_they_part():
     assert bob.heard == b""
 
 
-def test_dialler_that_is_not_believed_learns_so_at_its_first_read():
+def test_untrusted_dialler_learns_of_its_refusal_at_its_first_read():
     ann, bob = ends(keyring(2, 1), keyring(1))  # ann believes bob
     ann.tls.send(b"hello")
     offer = bob.take(ann.tls.start())
@@ -145,7 +145,7 @@ STEPS = [(1,), (1, 2), (2, 1), (2,)]
     ],
     ids=str,
 )
-def test_ends_prove_themselves_in_each_step_of_a_rotation_and_from_one_to_the_next(ann, bob):
+def test_ends_authenticate_within_and_across_adjacent_rotation_steps(ann, bob):
     dialler, acceptor = ends(keyring(*ann), keyring(*bob))
     dialler.tls.send(b"hello")
     talk(dialler, acceptor)
@@ -171,7 +171,7 @@ def test_ends_prove_themselves_in_each_step_of_a_rotation_and_from_one_to_the_ne
     ids=["hello", "refusal", "http", "zeros", "ones"],
 )
 @pytest.mark.parametrize("step", [1, 3, 65536])
-def test_what_is_no_tls_is_distinguished_from_peers_without_a_secret(
+def test_non_tls_data_is_distinguished_from_peers_without_a_secret(
     dialled, said, why, answer, step
 ):
     end = End(SecretTrust("ann@10.0.0.1", keyring(1)), dialled=dialled)
@@ -181,7 +181,7 @@ def test_what_is_no_tls_is_distinguished_from_peers_without_a_secret(
     assert isinstance(end.error, UntrustedError) == bool(answer)
 
 
-def test_handshake_that_never_ends_is_not_listened_to():
+def test_endless_handshake_is_refused():
     end = End(SecretTrust("bob@10.0.0.2", keyring(1)), dialled=False)
     record = bytes.fromhex("16 0301 4000")
     endless = record + bytes.fromhex("01 01ffff") + bytes(16380) + 4 * (record + bytes(16384))
@@ -191,7 +191,7 @@ def test_handshake_that_never_ends_is_not_listened_to():
     assert str(end.error) == "tls: handshake of more than 65536 bytes"
 
 
-def test_older_tls_is_not_spoken():
+def test_older_tls_is_refused():
     trust = SecretTrust("bob@10.0.0.2", keyring(1))
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -205,7 +205,7 @@ def test_older_tls_is_not_spoken():
     assert "unsupported protocol" in str(end.error)
 
 
-def test_what_is_changed_on_the_way_is_noticed_after_the_handshake_as_well():
+def test_tampered_data_is_detected_after_the_handshake():
     ann, bob = linked()
     sealed = bytearray(ann.tls.send(b"again"))
     sealed[-1] ^= 1
@@ -214,7 +214,7 @@ def test_what_is_changed_on_the_way_is_noticed_after_the_handshake_as_well():
     assert bob.heard == b"hello"
 
 
-def test_what_was_said_once_is_not_heard_twice():
+def test_replayed_data_is_refused():
     ann, bob = linked()
     sealed = ann.tls.send(b"again")
     bob.take(sealed)
@@ -223,13 +223,13 @@ def test_what_was_said_once_is_not_heard_twice():
     assert type(bob.error) is RemoteProtocolError
 
 
-def test_no_ticket_lets_anybody_in_without_a_certificate():
+def test_no_session_ticket_is_issued():
     ann, bob = linked()
     ann.take(bob.tls.send(b"x"))
     assert ann.tls._tls.session is None or not ann.tls._tls.session.has_ticket
 
 
-def test_dialler_says_which_protocol_it_speaks():
+def test_dialler_advertises_its_protocol():
     ann, _ = ends(keyring(1), keyring(1))
     assert PROTOCOL in ann.tls.start()
 
@@ -334,7 +334,7 @@ def test_clocks_may_be_years_apart(tmp_path, years):
     ],
     ids=str,
 )
-def test_certificate_that_is_none_of_a_node_is_refused(tmp_path, faults):
+def test_invalid_node_certificate_is_refused(tmp_path, faults):
     bob = admitted(forged(tmp_path, **faults))
     assert isinstance(bob.error, UntrustedError)
     assert bob.tls.proof is None
@@ -352,6 +352,6 @@ def _authority():
     return Authority(keys(1).authority, "cluster_kit " + keys(1).id.hex()).certificate
 
 
-def test_chain_without_end_is_not_listened_to(tmp_path):
+def test_overlong_certificate_chain_is_refused(tmp_path):
     bob = admitted(forged(tmp_path, links=200))
     assert str(bob.error) == "tls: handshake of more than 65536 bytes"

@@ -112,20 +112,20 @@ def test_records_of_a_later_version_are_skipped(record, plain):
 
 
 @each_record
-def test_record_that_is_cut_off_is_malformed(record, plain):
+def test_truncated_record_is_malformed(record, plain):
     whole = packed(plain)
     for length in range(len(whole)):
         with pytest.raises(RemoteProtocolError):
             decode(whole[:length])
 
 
-def test_each_record_is_tried():
+def test_examples_cover_every_record():
     assert {type(record) for record, _ in RECORDS} == set(Record.__subclasses__())
     tags = sorted(cls.__struct_config__.tag for cls in Record.__subclasses__())
     assert tags == list(range(1, len(tags) + 1))
 
 
-def test_payload_has_not_changed():
+def test_wire_form_of_a_payload_never_changes():
     records = [Opening(RUN, 0), Data(1, 3, b"\xa3on"), Missed(1, 256)]
     assert encode(records).hex() == CAPTURED
     assert decode(bytes.fromhex(CAPTURED)) == records
@@ -156,7 +156,7 @@ def test_payload_has_not_changed():
     ],
     ids=lambda plain: repr(plain)[:30],
 )
-def test_malformed_record_is_the_peers_fault(plain):
+def test_malformed_record_is_a_remote_protocol_error(plain):
     with pytest.raises(RemoteProtocolError, match="malformed"):
         decode(packed([4, "fine"], plain))
 
@@ -164,7 +164,7 @@ def test_malformed_record_is_the_peers_fault(plain):
 @pytest.mark.parametrize(
     "payload", [b"", b"\xc0", b"\x91" * 60_000, b"\x91\xc1", b"\x80", bytes(MAX_PAYLOAD_BYTES + 1)]
 )
-def test_garbage_is_the_peers_fault(payload):
+def test_garbage_is_a_remote_protocol_error(payload):
     with pytest.raises(RemoteProtocolError):
         decode(payload)
 
@@ -177,7 +177,7 @@ def test_more_topics_than_allowed_are_malformed():
         decode_greeting(packed(RUN, 1, interests))
 
 
-def test_payload_that_no_link_carries_is_neither_made_nor_read():
+def test_oversized_payload_is_neither_encoded_nor_decoded():
     room = MAX_PAYLOAD_BYTES - len(encode([Data(1, 1, bytes(256))])) + 256
     longest = [Data(1, 1, bytes(room))]
     assert decode(encode(longest)) == longest
@@ -187,7 +187,7 @@ def test_payload_that_no_link_carries_is_neither_made_nor_read():
         decode(packed([5, 1, 1, bytes(room + 1)]))
 
 
-def test_only_what_may_be_large_comes_in_parts():
+def test_only_records_with_data_may_be_fragmented():
     for record, _ in RECORDS:
         if isinstance(record, Data | Asked | Answered):
             assert decode_sliced(bytearray(encode_record(record))) == record
@@ -207,12 +207,12 @@ CUT = [
 
 @pytest.mark.parametrize("size", [256, 65_535, 65_536, 200_000])
 @pytest.mark.parametrize("record", CUT)
-def test_head_of_a_record_in_parts_says_what_it_was(record, size):
+def test_head_of_a_fragmented_record_identifies_the_record(record, size):
     whole = encode_record(msgspec.structs.replace(record, data=b"\xc5\xff" * (size // 2)))
     assert decode_cut(whole[:HEAD_BYTES], len(whole)) == record
 
 
-def test_head_of_the_data_is_not_mistaken_within_a_topic():
+def test_topic_that_looks_like_a_data_head_is_not_mistaken_for_one():
     topic = "\u0140A"  # C5 80 41, as 0x8041 bytes of data begin, which would end where these do
     record = Asked(7, topic, 1, bytes(0x8041 - 4))
     whole = encode_record(record)
@@ -224,13 +224,13 @@ def test_head_of_the_data_is_not_mistaken_within_a_topic():
     "head", [b"", b"\xc1" * HEAD_BYTES, encode_record(Closing()), b"\x94\x05\x01\x01\xc6\0\0\1\0"]
 )
 @pytest.mark.parametrize("size", [300, 2**16, 2**32 + 9, 2**40])
-def test_head_that_begins_no_record_in_parts_is_malformed(head, size):
+def test_invalid_head_of_a_fragmented_record_is_malformed(head, size):
     with pytest.raises(RemoteProtocolError):
         decode_cut(head, size)
 
 
 @pytest.mark.parametrize("size", [256, 65535, 65536])
-def test_head_of_data_is_that_of_messagepack(size):
+def test_head_of_data_matches_messagepack(size):
     assert bin_head(size) + bytes(size) == msgpack.packb(bytes(size))
 
 
@@ -240,7 +240,7 @@ def test_view_is_copied_whole(size):
     assert copied(memoryview(data)[:size]) == data[:size]
 
 
-def test_bounds_that_packing_relies_on_hold():
+def test_record_sizes_stay_within_the_bounds_used_for_packing():
     long, most = "x" * MAX_TOPIC_BYTES, Interest(MAX_NUMBER, MAX_NUMBER, MAX_NUMBER, True)
     data, text = bytes(40_000), "\U0001f600" * MAX_TEXT_CHARS
     sizes = {
@@ -270,7 +270,7 @@ def test_bounds_that_packing_relies_on_hold():
 # -- greetings -------------------------------------------------------------------------------------
 
 
-def test_greeting():
+def test_greeting_is_plain_messagepack_and_later_fields_are_skipped():
     greeting = TopicGreeting(RUN, 1_048_576, {"cache": WANTED})
     assert msgpack.unpackb(encode_greeting(greeting)) == [RUN, 1_048_576, {"cache": PLAIN}]
     assert (
@@ -278,12 +278,12 @@ def test_greeting():
     )
 
 
-def test_who_does_not_say_whether_it_answers_does_not():
+def test_interest_without_an_answers_field_does_not_answer():
     greeting = decode_greeting(packed(RUN, 1, {"cache": PLAIN[:3]}))
     assert greeting.interests == {"cache": Interest(*PLAIN[:3], False)}
 
 
-def test_empty_greeting_listens_to_nothing():
+def test_empty_greeting_decodes_to_none():
     assert decode_greeting(b"") is None
 
 
@@ -304,17 +304,17 @@ def test_greeting_of_the_longest_topics_fits():
         b"\x91" * 5000,
     ],
 )
-def test_malformed_greeting_is_the_peers_fault(greeting):
+def test_malformed_greeting_is_a_remote_protocol_error(greeting):
     with pytest.raises(RemoteProtocolError):
         decode_greeting(greeting)
 
 
 @pytest.mark.parametrize(("topic", "size"), [("a", 1), ("ü", 2), ("x" * 255, 255)])
-def test_names_of_topics(topic, size):
+def test_size_of_a_topic_name_is_in_bytes(topic, size):
     assert check_topic(topic) == size
 
 
 @pytest.mark.parametrize("topic", ["", "x" * 256, "ü" * 128, "\udc80"])
-def test_what_is_no_name_of_a_topic(topic):
+def test_invalid_topic_name_is_refused(topic):
     with pytest.raises(ValueError, match="topic: "):
         check_topic(topic)
