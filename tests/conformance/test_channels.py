@@ -1,4 +1,4 @@
-"""The way between a worker and its supervisor: sockets and memory keep the same contract."""
+"""The channel between a worker and its supervisor: sockets and memory keep the same contract."""
 
 import asyncio
 import socket
@@ -28,7 +28,7 @@ def pickled_memory() -> tuple[Channel, Channel]:
 
 
 class Listener:
-    """Attached to one end; remembers what it is told."""
+    """Attached to one end; records every callback."""
 
     def __init__(self, channel: Channel) -> None:
         self.heard = []
@@ -58,7 +58,7 @@ class Listener:
 
 
 class Explodes:
-    """Can be sent, and not be read."""
+    """Can be pickled, but not unpickled."""
 
     def __reduce__(self):
         return _explode, ()
@@ -74,7 +74,7 @@ class Unpicklable:
 
 
 class ChannelConformance:
-    """What a worker relies on."""
+    """The contract that a worker relies on."""
 
     @pytest.fixture
     def ends(self, make):
@@ -224,7 +224,7 @@ class ChannelConformance:
 
 
 class Pickles(ChannelConformance):
-    """What a pickling channel tells besides."""
+    """What a channel that pickles guarantees in addition."""
 
     def test_unpicklable_message_raises_and_leaves_the_channel_usable(self, ends):
         async def scenario():

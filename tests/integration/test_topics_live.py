@@ -55,7 +55,7 @@ def test_message_published_on_node_up_arrives(nodes):
 
 
 def _greeted(supervisor):
-    """Make a node greet others as they come up; return its own subscription to the greetings."""
+    """Make a node greet others as they come up; return its subscription to their greetings."""
     topic = supervisor.topic("hello")
     supervisor.subscribe(lambda event: isinstance(event, NodeUp) and topic.publish(event.node.name))
     return topic.subscribe()

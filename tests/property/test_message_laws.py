@@ -1,4 +1,4 @@
-"""Messages over links that break and with peers that lie: no law of messages is broken."""
+"""The laws of messages hold over links that break and with peers that lie."""
 
 import tracemalloc
 from random import Random
@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch):
-    """Make everything small, so that little fills it."""
+    """Make all limits small, so that little fills them."""
     monkeypatch.setattr(lanes, "MAX_TRANSIT_BYTES", 200_000)
     monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 300_000)
     monkeypatch.setattr(control, "RECEIVED_STEP_BYTES", 25_000)
@@ -68,7 +68,7 @@ def test_laws_hold_when_few_messages_may_be_unread(monkeypatch, first):
 
 
 class Victim:
-    """An application with one link to somebody who says what it likes."""
+    """An application with one link to a hostile peer."""
 
     def __init__(self):
         self.messenger = Messenger(b"v" * wire.RUN_BYTES, max_message_bytes=MAX_BYTES)
@@ -85,7 +85,7 @@ class Victim:
         self.hear(wire.Opening(run, self.link))
 
     def hear(self, *records):
-        """Hear what is said; return whether it broke the protocol, and there is a new link."""
+        """Receive records; return whether they broke the protocol and the link was replaced."""
         try:
             self.outcomes += len(self.messenger.receive(self.link, wire.encode(records)))
         except RemoteProtocolError:
@@ -95,7 +95,7 @@ class Victim:
         return False
 
     def drain(self):
-        """Send what may be sent; the other end never says that it has arrived."""
+        """Send what may be sent; the peer never acknowledges it."""
         return sum(1 for _ in iter(lambda: self.messenger.next_payload(self.link), None))
 
 
@@ -148,7 +148,7 @@ def test_questions_with_unread_answers_take_bounded_memory(victim, grown):
 
 @pytest.mark.parametrize("end", ["reply", "fail"])
 def test_unread_answers_take_bounded_memory(victim, grown, end):
-    """Each question ends with its answer, so that there is room for the next one."""
+    """Each question ends with its answer, which makes room for the next one."""
     said = {"reply": b"x" * 100, "fail": "x" * wire.MAX_TEXT_CHARS}[end]
     for start in range(0, 20_000, 100):
         asked = wire.encode([wire.Asked(n, "t", 1, b"x") for n in range(start, start + 100)])

@@ -28,7 +28,7 @@ from cluster_kit.testing.simulation.simulation import Simulation
 
 
 def traced(*steps, nodes=3, **options):
-    """Return the trace of a script that breaks no law, without times."""
+    """Run a script that breaks no law; return its trace, without times."""
     lines = []
     outcome = Setting(**options).run(Script(nodes=nodes, steps=steps), show=lines.append)
     assert outcome.is_good, outcome.findings

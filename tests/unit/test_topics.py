@@ -1,5 +1,5 @@
-"""Topics of applications joined in memory: what is said arrives in order, or is told as lost, and
-nobody waits in vain.
+"""Topics of applications joined in memory: messages arrive in order or are reported as lost, and
+no caller waits in vain.
 """
 
 import threading
@@ -62,7 +62,7 @@ def test_topic_subscribed_after_linking_is_advertised_over_the_link(ann, bob):
 def test_topic_missing_from_the_handshake_is_advertised_over_the_link(ann, bob):
     bob.greets = False
     heard = bob.topic("cache").subscribe()
-    ann.link(bob)  # the handshake says nothing of it, and the worker knows nothing else
+    ann.link(bob)  # without the topic in its greeting
     cache = ann.topic("cache")
     listening(cache, bob)
     bob.greet()
@@ -87,7 +87,7 @@ def test_each_subscription_receives_every_message(ann, bob):
 
 
 def test_worker_is_notified_once_of_many_changes_in_a_row():
-    bob = Application("bob")  # whose supervising thread has no time yet
+    bob = Application("bob")  # its supervising thread has not started yet
     subscriptions = [bob.topic(f"topic{number}").subscribe() for number in range(100)]
     assert bob.asked_to_greet == 1
     greeting = bob.board.next_greeting()
@@ -97,7 +97,7 @@ def test_worker_is_notified_once_of_many_changes_in_a_row():
     assert bob.board.next_greeting() != greeting
 
 
-# -- to one ----------------------------------------------------------------------------------------
+# -- sending to one node ---------------------------------------------------------------------------
 
 
 def test_send_reaches_a_node_by_name_or_one_run_of_it(ann, bob):
@@ -175,7 +175,7 @@ def test_message_over_the_size_limit_is_refused(ann, bob):
         ann.topic("cache").publish("x" * 1001)
 
 
-# -- what is lost ----------------------------------------------------------------------------------
+# -- losses ----------------------------------------------------------------------------------------
 
 
 def test_messages_lost_to_a_full_queue_show_as_a_gap_in_order(ann, bob):
@@ -330,7 +330,7 @@ def test_unreadable_payload_costs_only_its_own_link(ann, bob):
     carl.stop()
 
 
-# -- what is in the worker's hands -----------------------------------------------------------------
+# -- parcels held by the worker --------------------------------------------------------------------
 
 
 def test_worker_holds_four_parcels_and_small_messages_share_the_next(ann, bob):

@@ -1,5 +1,5 @@
-"""Questions between applications that are joined in memory, and their four ends; answers from
-threads and event loops.
+"""Questions between applications joined in memory, and their four ends; answers from threads and
+event loops.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Streams whose links break: what is counted as lost, and what goes on with the next link."""
+"""Streams whose links break: which losses are counted, and how streams resume on the next link."""
 
 import pytest
 from message_ends import ANN, BOB, WIDE, End, Pair, lost, narrow
@@ -69,7 +69,7 @@ def test_gap_of_unknown_size_is_reported_once_and_only_on_subscribed_topics():
         pair.bob.messenger.down(pair.bob.link, now_s)
         outcomes = pair.bob.messenger.tick(now_s + DOUBT_S)
         assert [each.topic for each in outcomes] == (["t"] if now_s == 0.0 else [])
-        pair.connect()  # and nothing is said
+        pair.connect()  # and nothing is sent
 
 
 def test_link_to_another_peer_does_not_end_the_wait_for_a_lost_one(pair):
@@ -79,7 +79,7 @@ def test_link_to_another_peer_does_not_end_the_wait_for_a_lost_one(pair):
 
 
 def test_peer_that_relinks_and_sends_nothing_restarts_the_wait(pair):
-    """Also where another one has been waited for in between."""
+    """Even if another peer was waited for in between."""
     cat = End(Node("cat@h", boot_id=BootId(3, 3)), 3)
     pair.bob.messenger.up(9, cat.node, cat.messenger.greeting, outdated=False)
     pair.bob.messenger.down(pair.bob.link, 0.0)
@@ -119,7 +119,7 @@ def test_reported_loss_is_not_reported_again_once_the_link_is_back(pair):
 
 
 def test_loss_right_after_a_reported_one_is_counted(pair):
-    """Also where nothing was ever said before: the sender tells that, too."""
+    """Even if the stream carried nothing before: the sender reports that, too."""
     pair.pump()
     pair.cut()
     assert lost(pair.bob.messenger.tick(DOUBT_S)) == [None]
@@ -220,7 +220,7 @@ def test_stream_resumes_if_the_greeting_is_older_than_the_stream(has_greeted):
 
 
 def test_stream_resumes_if_another_run_was_linked_in_between(pair):
-    """Two runs that take turns at one name are two peers."""
+    """Two runs that take turns under one name are two peers."""
     first = pair.bob
     pair.ann.messenger.publish("t", b"1")
     pair.pump()
@@ -285,7 +285,7 @@ def test_credit_lost_with_the_link_is_granted_again_on_the_next_one():
     pair.ann.messenger.publish("t", b"1")
     pair.pump()
     pair.read(pair.bob.told())
-    pair.cut()  # with it what bob has read
+    pair.cut()  # and with it the credit for what bob has read
     pair.connect()
     pair.pump()
     assert pair.ann.messenger.publish("t", b"2") == 1

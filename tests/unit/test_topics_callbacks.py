@@ -1,4 +1,4 @@
-"""Callbacks of topics, and the end of topics: what hangs or waits holds up nobody else."""
+"""Callbacks of topics, and the end of topics: a call that hangs or waits holds up no other."""
 
 import os
 import threading
@@ -141,7 +141,7 @@ def test_signal_handler_during_a_call_gets_an_error_instead_of_a_deadlock(ann):
 
 
 def test_interrupted_calls_lose_messages_but_keep_the_link(ann, bob, monkeypatch):
-    """As Ctrl-C in a notebook, where the cluster goes on."""
+    """Like Ctrl-C in a notebook, where the cluster goes on."""
     heard = bob.topic("cache").subscribe()
     ann.link(bob)
     cache = ann.topic("cache")

@@ -1,4 +1,4 @@
-"""What messages may hold, checked at both ends, and against another implementation of
+"""Data that messages may hold, checked at both ends, and against another implementation of
 MessagePack.
 """
 
@@ -190,7 +190,7 @@ def test_decoded_data_can_be_encoded_again(body):
 
 
 def large(data):
-    """Return the bytes of ``data`` with enough around them that every key is looked at."""
+    """Encode ``data`` with enough around it that every key is checked."""
     return encode([dict.fromkeys(range(2000)), data])
 
 
@@ -247,7 +247,7 @@ def shortest(head):
 )
 def test_key_check_finds_a_bad_key_after_any_value(monkeypatch, value):
     body = large(0)[:-1] + b"\x92" + value + b"\x81\x90\x00"
-    monkeypatch.setattr(topics_data, "_DECODER", None)  # the key is not to get there
+    monkeypatch.setattr(topics_data, "_DECODER", None)  # the key must not get there
     with pytest.raises(RemoteProtocolError, match="a key is an array"):
         decode(body)
 

@@ -1,4 +1,4 @@
-"""Applications that one end, or both, have forgotten: their streams are counted anew."""
+"""Peers forgotten by one end or both: their streams are numbered from one again."""
 
 import pytest
 from message_ends import WIDE, lost, narrow
@@ -60,7 +60,7 @@ def test_message_received_before_the_sender_was_forgotten_is_not_counted_lost(pa
 
 @pytest.fixture
 def forgetful(pair, monkeypatch):
-    """Return a pair of which bob has forgotten whom he heard before."""
+    """Return a pair whose bob has forgotten an earlier peer."""
     monkeypatch.setattr(peers, "MAX_AWAY", 0)
     pair.cut()
     monkeypatch.undo()
@@ -113,7 +113,7 @@ def test_reading_messages_of_an_earlier_epoch_sends_no_credit(monkeypatch):
     arrived = pair.bob.told()
     with monkeypatch.context() as patch:
         patch.setattr(peers, "MAX_AWAY", 0)
-        pair.ann.messenger.down(1, 0.0)  # and bob is forgotten
+        pair.ann.messenger.down(1, 0.0)  # ann forgets bob
     pair.bob.messenger.down(1, 0.0)
     pair.connect()
     pair.read(arrived)

@@ -1,6 +1,4 @@
-"""A message that is longer than all that may wait for a link: what it costs others, and that it
-arrives as it was.
-"""
+"""A message longer than the whole queue of a link: it arrives intact, and holds up no others."""
 
 from __future__ import annotations
 
@@ -37,8 +35,8 @@ def linked() -> tuple[Messenger, Messenger]:
 
 
 def exchange(ann: Messenger, bob: Messenger) -> list[Arrived]:
-    """Carry what both have to say until that is all; return what has arrived at the second, in
-    order.
+    """Carry payloads both ways until none is left; return the messages that arrived at the second,
+    in order.
     """
     arrived = []
     while ann.ready() or bob.ready():
@@ -116,7 +114,7 @@ def inquiring() -> tuple[Messenger, Messenger]:
 
 
 def carry(one: Messenger, other: Messenger) -> list[Outcome]:
-    """Bring all that the first has to say to the second; return what comes of it there."""
+    """Carry all payloads of the first to the second; return the outcomes there."""
     outcomes: list[Outcome] = []
     while (payload := one.next_payload(1)) is not None:
         outcomes += other.receive(1, payload)
@@ -143,7 +141,7 @@ def test_data_about_as_long_as_a_payload_arrives_within_few_payloads(size: int) 
 
 
 def within_few_payloads(one: Messenger, other: Messenger) -> list[Any]:
-    """Bring a handful of payloads to the second; return the data that comes of them."""
+    """Carry a handful of payloads to the second; return the outcomes there that hold data."""
     outcomes: list[Outcome] = []
     for _ in range(5):
         if (payload := one.next_payload(1)) is not None:

@@ -1,4 +1,4 @@
-"""Questions and their four ends: an answer, an exception, certainly not asked, and nobody knows."""
+"""Questions and their four ends: an answer, an exception, certainly not asked, and unknown."""
 
 import pytest
 from message_ends import BOB, WIDE, Pair

@@ -1,4 +1,4 @@
-"""The room that a reader leaves for a stream: who waits for it, and what there was none for."""
+"""The window of a stream: which messages wait for room in it, and which are lost without."""
 
 import pytest
 from message_ends import WIDE, Pair, lost, narrow
@@ -236,7 +236,7 @@ def test_adjacent_gaps_take_the_room_of_one():
 
 
 def test_messages_beyond_the_window_are_dropped():
-    """A gap may precede each message, and takes as much room."""
+    """A gap may precede each message, and takes the room of one."""
     pair = narrow(messages=2)
     pair.pump()
     assert len(pair.bob.hear(*(wire.Data(1, number, b"") for number in range(1, 10)))) == 4

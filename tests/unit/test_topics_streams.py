@@ -1,4 +1,4 @@
-"""What the streams between two applications bring, to whom and in which order."""
+"""Streams between two applications: which messages arrive, where and in which order."""
 
 import pytest
 from message_ends import ANN, BOB, WIDE, End, Pair, lost, narrow
@@ -15,7 +15,7 @@ from cluster_kit.topics.outcomes import (
 )
 from cluster_kit.wire import topics as wire
 
-# -- reaching --------------------------------------------------------------------------------------
+# -- delivery --------------------------------------------------------------------------------------
 
 
 def test_published_messages_arrive_in_order(pair):
@@ -269,7 +269,7 @@ def test_message_longer_than_a_payload_is_interleaved_with_others(pair):
     assert [len(data) for data in pair.bob.data()] == [1, 1_000_000]
 
 
-# -- sending to one --------------------------------------------------------------------------------
+# -- sending to one peer ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ def test_number_of_topics_of_a_peer_is_bounded(pair):
             pair.ann.hear(*more)
 
 
-# -- agreement -------------------------------------------------------------------------------------
+# -- sync ------------------------------------------------------------------------------------------
 
 
 def test_sync_is_done_once_the_peer_has_received_earlier_interests(pair):

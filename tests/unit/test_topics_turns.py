@@ -1,4 +1,4 @@
-"""Who has the next turn on a link, and what fits into a payload."""
+"""Which record has the next turn on a link, and what fits into a payload."""
 
 from itertools import groupby
 
@@ -15,7 +15,7 @@ LONGEST_NAME = "n" * wire.MAX_TOPIC_BYTES
 
 
 def listening(*topics):
-    """Return a pair of which bob listens to these topics as well."""
+    """Return a pair whose bob listens to these topics as well."""
     pair = Pair()
     for topic in topics:
         pair.bob.messenger.listen(topic, WIDE)
@@ -24,7 +24,7 @@ def listening(*topics):
 
 
 def ask(pair, topic, sizes):
-    """Ask a question of each size, and let bob hear them; return what he hears."""
+    """Ask bob a question of each size; return those that arrive."""
     for ticket, size in enumerate(sizes):
         pair.ann.messenger.ask("bob@h", topic, b"x" * size, ticket, 60.0)
     pair.pump()
@@ -43,7 +43,7 @@ def test_topics_take_turns_in_order_of_their_first_message():
 
 @pytest.mark.parametrize("size", [60_000, 100_000])
 def test_message_too_long_for_the_rest_of_a_payload_still_gets_its_turn(size):
-    """So much of them goes first that the rest of each payload is never enough for it."""
+    """Short messages of other topics always leave too little of a payload for it."""
     pair = listening(*"abcdef")
     for topic in "abcdef":
         for _ in range(60):

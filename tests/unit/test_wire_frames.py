@@ -333,7 +333,7 @@ def test_frames_are_immutable():
     assert all(kind.__struct_config__.frozen for kind in kinds)
 
 
-RECORD = b"\x16\x03\x01\x00\x04abcd"  # a handshake of TLS, as its first record says
+RECORD = b"\x16\x03\x01\x00\x04abcd"  # a TLS handshake record
 ALERT = b"\x15\x03\x03\x00\x02\x02t"
 
 

@@ -1,4 +1,4 @@
-"""The link protocol: what may follow what, seen from both ends in memory."""
+"""The link protocol: which frame may follow which, seen from both ends in memory."""
 
 from itertools import product
 
@@ -57,7 +57,7 @@ EXAMPLES = {
 
 
 class Pair:
-    """A dialler and an acceptor, and the way to bring both into a state."""
+    """A dialler and an acceptor, brought into a state by exchanging frames."""
 
     def __init__(self, state=LinkState.SILENT):
         self.dialler, self.acceptor = LinkProtocol(Role.DIALLER), LinkProtocol(Role.ACCEPTOR)

@@ -146,8 +146,8 @@ def test_truncated_datagram_does_not_open(size_bytes):
         (b"ckgo\x01\x00" + CAPTURED[6:], SealFault.UNSEALED),
         (b"ckgo\x02\x01" + CAPTURED[6:], SealFault.UNSEALED),
         (CAPTURED + bytes(MAX_DATAGRAM_BYTES), SealFault.MALFORMED),
-        (CAPTURED[:46] + b"\xff" + CAPTURED[47:], SealFault.MALFORMED),  # no place for such a name
-        (CAPTURED[:46] + b"\x13" + CAPTURED[47:], SealFault.FORGED),  # just place for the tag
+        (CAPTURED[:46] + b"\xff" + CAPTURED[47:], SealFault.MALFORMED),  # no room for such a name
+        (CAPTURED[:46] + b"\x13" + CAPTURED[47:], SealFault.FORGED),  # just enough room for the tag
         (CAPTURED[:46] + b"\x14" + CAPTURED[47:], SealFault.MALFORMED),
         (CAPTURED[:22] + b"\x7f" + CAPTURED[23:], SealFault.FORGED),
         (CAPTURED[:22] + b"\x80" + bytes(7) + CAPTURED[30:], SealFault.MALFORMED),  # no such time
@@ -206,7 +206,7 @@ def test_largest_possible_node_fits():
     assert envelope.decode(sealing().open(datagram, fence).plain).packet == packet
 
 
-# -- what is in a sealed datagram ------------------------------------------------------------------
+# -- contents of a sealed datagram -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -261,10 +261,10 @@ def test_dropped_secret_opens_nothing_more():
     assert fault_of(opener, CAPTURED) is SealFault.OTHER_KEY
     opener.expect(opened)
     assert fault_of(opener, CAPTURED) is SealFault.OTHER_KEY
-    assert not opener._openers  # nor does a key that was made of it stay in memory
+    assert not opener._openers  # nor does a key derived from it stay in memory
 
 
-# -- what is remembered ----------------------------------------------------------------------------
+# -- remembered senders ----------------------------------------------------------------------------
 
 
 def test_only_expected_senders_are_remembered():

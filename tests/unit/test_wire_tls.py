@@ -1,4 +1,4 @@
-"""One end of TLS against another, in memory: what each comes to know, and when."""
+"""One end of TLS against another, in memory: what each learns, and when."""
 
 import datetime
 import ssl
@@ -131,7 +131,7 @@ def test_untrusted_dialler_learns_of_its_refusal_at_its_first_read():
     assert str(ann.error) == "it does not accept our secret"
 
 
-# of a rotation: the secret that is used, and what is accepted besides
+# steps of a rotation: the secret in use, and another that is accepted
 STEPS = [(1,), (1, 2), (2, 1), (2,)]
 
 
@@ -234,11 +234,11 @@ def test_dialler_advertises_its_protocol():
     assert PROTOCOL in ann.tls.start()
 
 
-# -- certificates of others ------------------------------------------------------------------------
+# -- certificates made elsewhere -------------------------------------------------------------------
 
 
 class Forged:
-    """What somebody made by other means."""
+    """A certificate chain made by other means."""
 
     def __init__(self, leaf, key, trusted, links=1):
         self.trusted = trusted
@@ -308,7 +308,7 @@ def admitted(dialler):
     bob = End(SecretTrust("bob@10.0.0.2", keyring(1)), dialled=False)
     dialler.tls.send(b"hello")
     talk(dialler, bob)
-    assert dialler.tls.proof is not None  # bob's certificate is right
+    assert dialler.tls.proof is not None  # bob's certificate is valid
     assert (bob.tls.proof is None) == (bob.heard == b"")
     return bob
 

@@ -78,7 +78,7 @@ RECORDS = [
 CAPTURED = (
     "93"  # payload of 3
     "9301c410000102030405060708090a0b0c0d0e0f00"  # opening: run, epoch 0
-    "94050103c403a36f6e"  # said: stream 1, number 3, 3 bytes
+    "94050103c403a36f6e"  # data: stream 1, number 3, 3 bytes
     "930601cd0100"  # missed: stream 1, up to 256
 )
 
@@ -213,7 +213,7 @@ def test_head_of_a_fragmented_record_identifies_the_record(record, size):
 
 
 def test_topic_that_looks_like_a_data_head_is_not_mistaken_for_one():
-    topic = "\u0140A"  # C5 80 41, as 0x8041 bytes of data begin, which would end where these do
+    topic = "\u0140A"  # C5 80 41, the head of 0x8041 bytes of data, which would end where these do
     record = Asked(7, topic, 1, bytes(0x8041 - 4))
     whole = encode_record(record)
     assert whole[4:7] == bin_head(len(whole) - 7)
