@@ -27,12 +27,18 @@ from cluster_kit.testing.simulation.scripts.steps import (
 from cluster_kit.testing.simulation.simulation import Simulation
 
 
-def traced(*steps, nodes=3, **options):
-    """Run a script that breaks no law; return its trace, without times."""
+def timed(*steps, nodes=3, **options):
+    """Run a script that breaks no law; return each line of its trace with its time, in seconds."""
     lines = []
     outcome = Setting(**options).run(Script(nodes=nodes, steps=steps), show=lines.append)
     assert outcome.is_good, outcome.findings
-    return [" ".join(line.split()[1:]) for line in lines]
+    parts = [line.split() for line in lines]
+    return [(float(at_s), " ".join(words)) for at_s, *words in parts]
+
+
+def traced(*steps, **options):
+    """Return the lines of ``timed`` alone."""
+    return [line for _, line in timed(*steps, **options)]
 
 
 def received(lines, number):
@@ -123,15 +129,12 @@ def test_leaving_node_causes_no_gap():
 
 
 def test_frozen_application_does_nothing():
-    lines = traced(
+    trace = timed(
         Publish(at_s=2, nodes=(1,), times=3, every_s=0.5), Freeze(at_s=2.1, nodes=(1,), for_s=2)
     )
-    begun, over = (
-        next(at for at, line in enumerate(lines) if word in line)
-        for word in ("freeze: ", "n0001 publishes 2")
-    )
-    assert begun < over
-    assert received(lines, 2)[-1].startswith("hears 3")
+    published = [at_s for at_s, line in trace if line.startswith("n0001 publishes")]
+    assert published == [2.0, 4.5, 5.0]  # the last two would have been at 2.5 and 3
+    assert received([line for _, line in trace], 2)[-1].startswith("hears 3")
 
 
 def test_every_question_ends():

@@ -257,6 +257,28 @@ def test_answering_threads_end_with_the_supervisor(ann, bob):
     assert not thread.is_alive()
 
 
+def test_question_of_an_answering_function_ends_with_the_supervisor(ann, bob):
+    let_go, reached = threading.Event(), threading.Event()
+
+    @ann.topic("price").answer
+    def price(message):
+        reached.set()
+        let_go.wait(30)
+
+    @bob.topic("stock").answer
+    def stock(message):
+        return bob.topic("price").ask("ann@h", message.data, timeout_s=60)
+
+    ann.link(bob)
+    ann.board.submit("bob@h", "stock", encode(1), 60.0, lambda _: None)
+    assert reached.wait(10)
+    threads = [each for each in threading.enumerate() if each.name == "cluster-kit-answers"]
+    bob.boards.close()
+    bob.boards.join()
+    until(lambda: sum(each.is_alive() for each in threads) == 1, "bob's thread has ended")
+    let_go.set()
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_unanswered_questions_of_lost_links_still_count_as_open(ann, bob, is_async):
     let_go, asked = threading.Event(), []
