@@ -26,7 +26,7 @@ class Raising(Strategy):
         raise RuntimeError("boom")
 
 
-def test_change_wakes_who_waits_for_it():
+def test_change_wakes_a_waiting_strategy():
     async def scenario():
         ctx = FakeDiscovery(ANN)
         async with Listener(Counting(), ctx) as heard:

@@ -79,7 +79,7 @@ def leave_socket_file(cleanup):
         leave_socket_file,
     ],
 )
-def test_what_a_block_leaves_behind_is_named(leave):
+def test_each_kind_of_leak_is_named(leave):
     async def scenario():
         cleanup = []
         try:
@@ -114,7 +114,7 @@ def test_files_do_not_count_where_they_are_the_source(tmp_path):
     asyncio.run(scenario())
 
 
-def test_what_was_there_before_is_no_leak():
+def test_resources_opened_earlier_are_not_leaks():
     async def scenario():
         with socket.socket():
             async with leaves_nothing(0.1):

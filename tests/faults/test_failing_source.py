@@ -59,7 +59,7 @@ def assert_nobody_is_lost(events, seconds):
 
 
 @pytest.mark.parametrize("word", ["fails", "raises"])
-def test_nobody_is_forgotten_while_the_source_fails(bench, registry, word):
+def test_no_node_is_forgotten_while_the_source_fails(bench, registry, word):
     ann, events = looking(bench, registry.strategy)
     registry.holds(word)
     until(lambda: faults(ann)[0], "the fault to be told")
@@ -94,7 +94,7 @@ def test_sources_that_work_still_forget(bench, registry, tmp_path):
     assert known(ann) == {BOB, CAT}
 
 
-def test_worker_that_is_replaced_while_the_source_fails_forgets_nobody(bench, registry):
+def test_worker_replaced_while_the_source_fails_forgets_no_node(bench, registry):
     ann, events = looking(bench, registry.strategy, "misbehaving:ForgetsSoon")
     registry.holds("fails")
     until(lambda: faults(ann)[0], "the fault to be told")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.once
 NAMES = ("a", "b", "c", "d", "e")
 
 
-def test_rolling_restart_disturbs_nobody(bench, caplog):
+def test_rolling_restart_does_not_disturb_other_nodes(bench, caplog):
     caplog.set_level(logging.DEBUG, logger="cluster_kit")
     nodes = {name: bench.start(name) for name in NAMES}
     for node in nodes.values():

@@ -139,7 +139,7 @@ def is_safe(file):
     return verdict.startswith("safe for") and verdict.partition("; absent: ")[2] in ("", GUEST)
 
 
-def test_rotation_under_load_loses_no_link_and_who_sleeps_through_its_middle_returns(cluster, old):
+def test_rotation_under_load_loses_no_link_and_a_suspended_node_returns(cluster, old):
     new = secrets.token_hex(32)
     names = set(cluster.nodes)
     sleeper = f"n{NODES}@127.0.0.{NODES}"

@@ -76,7 +76,7 @@ def test_gossip_says_so_at_both_ends_by_name_and_address(watched, caplog):
     assert not watched.nodes[watched.name(4)].nodes(state="known")
 
 
-def test_who_dials_says_so_by_name_and_address_and_who_is_dialled_by_address(watched, caplog):
+def test_dialler_reports_name_and_address_and_dialled_node_the_address(watched, caplog):
     dialled, dialler = watched.name(1), watched.name(2)
     ann = watched.start(1, {"name": "static", "nodes": []})
     until(lambda: watched.addresses()[dialled], "it listens")
@@ -97,7 +97,7 @@ def test_who_dials_says_so_by_name_and_address_and_who_is_dialled_by_address(wat
     assert not ann.nodes()
 
 
-def test_who_dials_several_names_each_of_them(watched, caplog):
+def test_dialler_of_several_nodes_names_each(watched, caplog):
     listed = [watched.name(number) for number in (1, 3, 4)]
     for number in (1, 3, 4):
         watched.start(number, {"name": "static", "nodes": []})

@@ -146,7 +146,7 @@ def test_absent_node_is_named(nodes, tmp_path):
     assert "absent: bob@127.0.0.2" in done.stdout
 
 
-def test_file_with_faults_and_nobody_to_ask_are_reported(nodes, tmp_path):
+def test_missing_file_and_missing_supervisor_are_reported(nodes, tmp_path):
     done = cluster_kit("rotate", "--check", tmp_path / "none")
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no such file" in done.stderr

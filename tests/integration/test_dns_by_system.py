@@ -106,7 +106,7 @@ def test_search_domains_are_honoured(start):
 
 
 @pytest.mark.parametrize("manner", ["silent", "servfail", "refused", "garbage"])
-def test_no_answer_takes_nobody_away(server, start, manner):
+def test_failed_lookup_removes_no_node(server, start, manner):
     process = start(confirmations=1, family="ipv4")
     until_found(process, *TWO)
     server.manner = manner
@@ -119,7 +119,7 @@ def test_no_answer_takes_nobody_away(server, start, manner):
 @pytest.mark.parametrize(
     ("manner", "words"), [("nxdomain", "there is no such name"), ("nodata", "it has no A records")]
 )
-def test_an_answer_with_nobody_is_believed_when_it_repeats(server, start, manner, words):
+def test_empty_answer_is_believed_when_it_repeats(server, start, manner, words):
     process = start(confirmations=1, family="ipv4")
     until_found(process, *TWO)
     server.manner = manner

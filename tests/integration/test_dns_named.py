@@ -77,7 +77,7 @@ def test_a_changed_zone_is_seen(named):
     told(dns(named), scenario)
 
 
-def test_a_name_that_leaves_the_zone_has_nobody_when_that_repeats(named):
+def test_name_removed_from_the_zone_has_no_nodes_once_that_repeats(named):
     async def scenario(heard):
         await found(heard, "127.0.0.2:4370", "127.0.0.3:4370")
         await during(named.rewrite, "other A 127.0.0.3")
@@ -90,7 +90,7 @@ def test_a_name_that_leaves_the_zone_has_nobody_when_that_repeats(named):
     told(dns(named), scenario)
 
 
-def test_a_killed_server_takes_nobody_away_and_is_used_again_when_it_is_back(named):
+def test_killed_server_removes_no_node_and_is_used_again_when_it_is_back(named):
     async def scenario(heard):
         await found(heard, "127.0.0.2:4370", "127.0.0.3:4370")
         named.kill()

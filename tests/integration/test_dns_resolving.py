@@ -102,7 +102,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("manner", "words"), FAULTS.items())
-def test_no_answer_takes_nobody_away_and_says_what_came_instead(server, manner, words):
+def test_failed_lookup_removes_no_node_and_names_the_fault(server, manner, words):
     async def scenario(story):
         await story.found(*TWO)
         server.manner = manner
@@ -138,7 +138,7 @@ def test_a_thousand_addresses_come_in_one_answer(server, manner):
 
 @pytest.mark.parametrize("manner", ["nxdomain", "nodata"])
 @pytest.mark.parametrize("confirmations", [1, 2, 3])
-def test_an_answer_with_nobody_is_believed_when_it_repeats(server, manner, confirmations):
+def test_empty_answer_is_believed_when_it_repeats(server, manner, confirmations):
     async def scenario(story):
         await story.found(*TWO)
         server.asked.clear()
@@ -302,7 +302,7 @@ def test_a_record_that_is_removed_takes_its_node_away(services):
 
 
 @pytest.mark.parametrize("manner", ["silent", "servfail", "refused", "garbage", "cut"])
-def test_no_answer_about_services_takes_nobody_away(services, manner):
+def test_failed_service_lookup_removes_no_node(services, manner):
     async def scenario(story):
         await story.found(*BOTH)
         services.manner = manner

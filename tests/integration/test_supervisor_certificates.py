@@ -144,7 +144,7 @@ class TestFilesThatChange:
     def folder(self, tmp_path):
         return write_folder(tmp_path / "certs", new())
 
-    def test_what_cannot_be_used_leaves_the_last_good_ones_and_is_reported_once(
+    def test_unusable_files_leave_the_last_good_ones_and_are_reported_once(
         self, start, folder, told
     ):
         good = new()
@@ -190,7 +190,7 @@ class TestFilesThatChange:
         )
         assert told.times("RuntimeError: a fault of ours") == 1
 
-    def test_certificate_that_nobody_replaces_is_warned_about(self, start, folder, told):
+    def test_certificate_that_is_not_replaced_is_warned_about(self, start, folder, told):
         write_folder(folder, new(until=timedelta(seconds=6)))
         start(certs=str(folder))
         told(f"certificates: the certificate in '{folder}/tls.crt' expired on ", 20)

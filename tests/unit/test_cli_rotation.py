@@ -40,7 +40,7 @@ def test_linked_node_is_ready_if_each_goes_on_to_accept_what_the_other_uses(held
     assert readiness(told([("a@h", held)]), step) == {"a@h": expected}
 
 
-def test_who_is_known_or_went_just_now_is_absent_unless_it_is_linked():
+def test_known_or_recently_gone_node_is_absent_unless_linked():
     answer = told([("a@h", [OLD, NEW])], known=["a@h", "b@h"], gone=["c@h"])
     assert readiness(answer, [NEW, OLD]) == {
         "a@h": Readiness.READY,

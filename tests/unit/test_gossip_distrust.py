@@ -16,7 +16,7 @@ def distrusted(number=1, why=ANOTHER):
     return Distrusted(f"node{number}@10.0.0.1", Endpoint("10.0.0.1", 40_000 + number), why)
 
 
-def test_it_names_the_sender_its_address_and_what_to_do():
+def test_warning_names_the_sender_its_address_and_the_cure():
     assert str(distrusted()) == (
         "gossip: node1@10.0.0.1 at 10.0.0.1: its secret differs from this node's; give all nodes "
         "of a cluster the same secret"

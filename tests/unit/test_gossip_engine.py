@@ -86,7 +86,7 @@ def test_seen_carries_all_that_is_announced():
 
 
 @pytest.mark.parametrize("ttl_s", [3 * INTERVAL_S, TTL_S, 60.0])
-def test_who_goes_on_is_vouched_for_without_a_gap(ttl_s):
+def test_live_peer_is_vouched_for_without_a_gap(ttl_s):
     lan = Lan()
     ann, bob = lan.start("ann", ttl_s=ttl_s), lan.start("bob", ttl_s=ttl_s)
     for _ in range(1000):
@@ -94,7 +94,7 @@ def test_who_goes_on_is_vouched_for_without_a_gap(ttl_s):
         assert ann.vouches_for(lan.now_s).keys() == {bob.name}
 
 
-def test_who_goes_on_is_not_vouched_for_with_every_packet():
+def test_live_peer_is_not_vouched_for_with_every_packet():
     lan = Lan()
     ann = lan.start("ann")
     lan.start("bob")
@@ -103,7 +103,7 @@ def test_who_goes_on_is_not_vouched_for_with_every_packet():
 
 
 @pytest.mark.parametrize("silent_after_s", [0.5, 5.0, 12.3, 100.0])
-def test_who_falls_silent_is_vouched_for_until_its_time_to_live_is_over(silent_after_s):
+def test_silent_peer_is_vouched_for_until_its_time_to_live_ends(silent_after_s):
     lan = Lan()
     ann, bob = lan.start("ann"), lan.start("bob")
     lan.run(silent_after_s)
@@ -257,7 +257,7 @@ def test_nothing_that_a_goodbye_overtook_is_believed(kind):
     assert lan.deliver(peer, told(stranger(), kind)) == []
 
 
-def test_who_goes_on_after_a_goodbye_in_its_name_is_seen_again_for_good():
+def test_live_peer_is_seen_again_for_good_after_a_forged_goodbye():
     lan = Lan()
     ann, bob = lan.start("ann"), lan.start("bob")
     lan.run(5)
@@ -269,7 +269,7 @@ def test_who_goes_on_after_a_goodbye_in_its_name_is_seen_again_for_good():
         lan.run(1.0)
 
 
-def test_goodbye_of_one_who_went_on_counts_again():
+def test_real_goodbye_counts_after_a_forged_one():
     lan = Lan()
     ann, bob = lan.start("ann"), lan.start("bob")
     lan.deliver(bob, told(ann.node, Kind.GOODBYE))
@@ -437,7 +437,7 @@ def test_garbage_is_ignored():
     assert isinstance(ignored, IgnoredDatagram)
 
 
-def test_who_only_looks_says_nothing():
+def test_observer_sends_nothing():
     lan = Lan()
     looking = lan.start("looking", announce=False)
     member = lan.start("member")

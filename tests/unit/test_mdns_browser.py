@@ -275,9 +275,7 @@ def test_incomplete_instance_is_asked_for_and_given_up():
     ("nodes", "longest_s"),
     [(0, NETWORK_BROWSE_S), (9, 10 * NETWORK_BROWSE_S), (100, MAX_BROWSE_S), (1000, MAX_BROWSE_S)],
 )
-def test_newcomer_asks_who_is_there_at_once_and_then_ever_more_rarely_the_larger_the_network(
-    nodes, longest_s
-):
+def test_browse_interval_doubles_up_to_a_limit_that_grows_with_the_network(nodes, longest_s):
     network = Network()
     for number in range(nodes):
         network.browser.hear(PointerRecord(f"x{number}._clusterkit._tcp.local."), inf)
@@ -308,7 +306,7 @@ def test_goodbye_makes_it_ask_no_more_often():
     assert network.run(100) == []
 
 
-def test_who_is_known_well_needs_not_answer():
+def test_records_with_much_time_left_are_sent_as_known_answers():
     network = Network()
     network.browser.start(network.now_s)
     network.announce(BOB, ttl_s=1000)

@@ -68,7 +68,7 @@ tags = st.dictionaries(texts, texts, max_size=8).filter(
     True,
     0,
 )
-def test_what_is_announced_is_read_back(metadata, cluster, group, leaving, revision):
+def test_announcement_round_trips(metadata, cluster, group, leaving, revision):
     given = told(
         ANN.evolve(metadata=metadata), Fence(cluster, group), leaving=leaving, revision=revision
     )
@@ -111,7 +111,7 @@ def test_whatever_is_read_can_be_announced_again(text):
     "change",
     ["cut", "name", "cluster", "group", "boot", "txtvers", "tag", "utf8", "metadata", "huge"],
 )
-def test_record_that_is_not_that_of_a_node_is_refused(change):
+def test_invalid_record_is_refused(change):
     text = {
         "cut": record()[:-1],
         "name": record(name="a\nb@c"),
@@ -222,7 +222,7 @@ def test_loopback_is_dialled_from_loopback_only():
 
 
 @given(st.lists(st.ip_addresses().map(str), max_size=5), st.booleans())
-def test_address_to_dial_is_one_of_those_announced(addresses, loopback):
+def test_address_to_dial_is_an_announced_one(addresses, loopback):
     found = address_to_dial(addresses, 1, loopback=loopback)
     if found is not None:
         address = ipaddress.ip_address(found.rpartition(":")[0].strip("[]"))

@@ -144,13 +144,13 @@ def test_a_failing_part_keeps_what_it_vouched_for_and_the_others_go_on():
     ]
 
 
-def test_what_hasn_t_changed_is_not_reported_beside_an_error():
+def test_unchanged_nodes_are_not_reported_beside_an_error():
     """It would look as if the source worked again, each time."""
     partial = {"one": FAILED, "two": ok(CAT)}
     assert said(partial, partial, partial) == [["cat"], *[str(DOWN)] * 3]
 
 
-def test_recovery_is_reported_though_nobody_changed():
+def test_recovery_is_reported_even_if_no_node_changed():
     assert said({"one": ok(BOB)}, {"one": FAILED}, {"one": ok(BOB)}) == [
         ["bob"],
         str(DOWN),
@@ -158,7 +158,7 @@ def test_recovery_is_reported_though_nobody_changed():
     ]
 
 
-def test_an_incomplete_answer_adds_and_takes_nobody():
+def test_incomplete_answer_adds_nodes_and_removes_none():
     some = {"one": Answer(nodes=nodes(CAT), error=DOWN, complete=False)}
     assert said({"one": ok(BOB)}, some, some, some) == [
         ["bob"],
@@ -181,7 +181,7 @@ def test_an_empty_answer_that_is_an_error_is_believed_when_it_repeats(confirmati
     assert told == [["bob"], str(NOBODY), [], str(NOBODY), str(NOBODY)]
 
 
-def test_an_empty_answer_that_is_an_error_takes_nobody_away_from_an_earlier_run():
+def test_empty_error_without_known_nodes_is_only_an_error():
     assert said({"one": EMPTY}, {"one": EMPTY}) == [str(NOBODY)] * 2
 
 
@@ -210,7 +210,7 @@ def test_after_a_restart_a_node_belongs_to_the_part_that_reports_it():
     assert said(*answers, earlier=[ANN, BOB]) == [str(DOWN), str(DOWN), ["bob"], str(DOWN)]
 
 
-def test_after_a_restart_an_empty_answer_that_is_an_error_takes_nobody_before_it_repeats():
+def test_empty_error_after_a_restart_removes_no_node_until_it_repeats():
     empty = {"x": Answer(error=NOBODY)}
     assert said(empty, empty, earlier=[ANN], confirmations=1) == [str(NOBODY), [], str(NOBODY)]
 
@@ -274,7 +274,7 @@ def test_waits_longer_after_failures_up_to_a_bound(monkeypatch):
     assert waits(monkeypatch, *[DOWN] * 8, nodes(BOB)) == [2, 4, 8, 16, 32, 60, 60, 60, 1]
 
 
-def test_one_failing_part_makes_nobody_wait(monkeypatch):
+def test_one_failing_part_does_not_lengthen_the_wait(monkeypatch):
     assert waits(monkeypatch, *[{"one": FAILED, "two": ok(BOB)}] * 3) == [1, 1, 1]
 
 
@@ -282,7 +282,7 @@ def test_waits_longer_while_every_part_fails(monkeypatch):
     assert waits(monkeypatch, *[{"one": FAILED, "two": FAILED}] * 2) == [2, 4]
 
 
-def test_an_empty_error_is_an_answer_and_makes_nobody_wait(monkeypatch):
+def test_empty_error_does_not_lengthen_the_wait(monkeypatch):
     assert waits(monkeypatch, *[{"one": EMPTY}] * 3) == [1, 1, 1]
 
 

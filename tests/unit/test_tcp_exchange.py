@@ -64,19 +64,19 @@ class TestUpdates:
         links.up(2, BOB, wants_hints=True)
         assert (2, Hints([Hint("ann@h", "10.0.0.1:4000", (1, 0))])) in links.take()
 
-    def test_who_does_not_want_hints_gets_none(self):
+    def test_peer_that_wants_no_hints_gets_none(self):
         links = linked(ANN, wants_hints=False)
         links.up(2, BOB, wants_hints=True)
         links.repeat()
         assert told(links) == {2: ["ann"]}
 
-    def test_who_is_gone_before_the_first_hint_is_in_none(self):
+    def test_peer_gone_before_the_first_hint_is_never_hinted(self):
         links = linked(ANN)
         links.up(2, BOB, wants_hints=True)
         links.down(BOB, left=False)
         assert told(links) == {}
 
-    def test_who_takes_no_dials_is_in_no_hint(self):
+    def test_peer_that_takes_no_dials_is_never_hinted(self):
         links = linked(ANN)
         links.up(2, BOB.evolve(address=None), wants_hints=True)
         assert told(links) == {2: ["ann"]}
@@ -121,7 +121,7 @@ class TestHearing:
         assert bool(hears(linked(ANN), node("bob", host), nearby=nearby)) is believed
 
     @pytest.mark.parametrize("address", ["0.0.0.0:4000", "[::]:4000", "10.0.0.1:0"])
-    def test_what_cannot_be_dialled_is_of_no_use(self, address):
+    def test_hint_with_an_undiallable_address_is_ignored(self, address):
         assert hears(linked(ANN), BOB.evolve(address=address), nearby=True) == []
 
     def test_a_run_that_left_is_not_believed_to_be_there_but_the_next_one_is(self):
@@ -193,7 +193,7 @@ class Running:
 
 
 class TestRunning:
-    def test_hints_are_sent_at_once_and_the_next_ones_together(self):
+    def test_first_hints_are_sent_at_once_and_later_ones_together(self):
         async def scenario():
             running = Running()
             running.link(ANN, BOB)
@@ -233,7 +233,9 @@ class TestRunning:
             (Reason.LEFT, False, False),
         ],
     )
-    def test_peer_whose_link_broke_stays_a_hint(self, reason, is_hint, is_believed):
+    def test_reason_of_a_break_decides_whether_the_peer_stays_a_hint(
+        self, reason, is_hint, is_believed
+    ):
         async def scenario():
             running = Running()
             running.link(ANN, BOB)

@@ -108,7 +108,7 @@ async def test_a_link_without_room_holds_up_itself_alone_and_goes_on(stage):
 
 
 @staged
-async def test_what_comes_over_links_is_passed_on_in_its_turn(stage):
+async def test_events_of_a_link_are_forwarded_in_order(stage):
     stage.listen()
     stage.forwarding.up(BOB, b"", b"hello")
     stage.forwarding.message(BOB, b"1")
@@ -321,7 +321,7 @@ def test_a_peer_that_sends_what_is_not_taken_loses_its_link_and_no_memory_is_hel
 
 
 @staged
-async def test_what_a_link_brought_before_its_end_is_passed_on_while_it_is_little(stage):
+async def test_small_backlog_of_a_closed_link_is_still_forwarded(stage):
     await stage.fill_pipe()
     stage.forwarding.up(BOB, b"", b"hello")
     for number in range(3):
