@@ -1,4 +1,4 @@
-"""The fixture ``cluster``, as those who install cluster_kit find it in their tests."""
+"""The fixture ``cluster``, as users of cluster_kit get it in their tests."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The stand-ins behave as what they stand for, and say what came instead of what was expected."""
+"""The fakes behave like the real parts, and a failed expectation names what came instead."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""How a rule of a suite is run, and what it says when it fails."""
+"""How a rule of a suite is run, and how its failure is reported."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""An application that is killed, frozen, forked, forgetful or holds its GIL harms nobody else."""
+"""An application that is killed, frozen, forked, forgetful or holds its GIL harms no other."""
 
 import contextlib
 import json

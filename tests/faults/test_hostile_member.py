@@ -1,6 +1,6 @@
 """A member with the secret lies to applications: only its victim pays, and nothing that lasts.
 
-``tox -e attacks`` says a million of each.
+``tox -e attacks`` sends a million of each.
 """
 
 import random
@@ -104,7 +104,7 @@ def test_runs_without_end_that_listen_to_much(talk, ann, victim):
 
 
 def test_memory_is_bounded_when_endless_runs_flood_an_unread_topic(talk, ann, victim):
-    """What is queued is bounded; so must be what is remembered of what was not read."""
+    """The queue is bounded, and so must be the record of unread messages."""
     with unharmed(talk, growth=24 * MIB), Mallory(talk, victim, greeting()) as mallory:
         number_of_topic = mallory.told.interests["hostile"].stream
         for run in range(RUNS):
@@ -264,7 +264,7 @@ def test_links_without_end_while_the_application_is_frozen(talk, ann, victim):
 
 
 def test_subscriber_that_never_grants_credit_costs_bounded_memory(talk, ann, victim):
-    """It listens, and gives all the room there can be, but says nothing of what it has taken."""
+    """It subscribes with the largest window, but never reports what it has taken."""
     with unharmed(talk, growth=32 * MIB), Mallory(talk, victim, greeting(EVERYTHING)) as mallory:
         mallory.say(OPENING)
         until(lambda: ann.do("nodes", topic="hostile"), "it listens")

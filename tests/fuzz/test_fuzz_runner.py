@@ -1,4 +1,4 @@
-"""The command that fuzzes: what it takes, what it keeps, and that nothing is left of it."""
+"""The fuzzing command: its arguments, the inputs it keeps, and that it cleans up."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""``cluster-kit doctor`` beside real nodes, and with plugins that do what they must not."""
+"""``cluster-kit doctor`` beside real nodes, and with plugins that misbehave."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``cluster-kit new``: what it writes works as it is, and it spoils nothing that is there.
+"""``cluster-kit new``: its output works as it is, and it overwrites nothing.
 
 That a new plugin of each kind can be installed, and passes its tests then, is tried by
 ``.ci/test_plugins.py``.

@@ -1,4 +1,4 @@
-"""``cluster-kit watch`` on a terminal: it scrolls, sums up, and shows for a while who went."""
+"""``cluster-kit watch`` on a terminal: it scrolls, sums up, and shows gone nodes for a while."""
 
 import contextlib
 import fcntl

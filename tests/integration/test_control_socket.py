@@ -1,4 +1,4 @@
-"""Control sockets: who has one, who can use it, and what replaces one whose file is lost."""
+"""Control sockets: which supervisors have one, who can use it, and how a lost file is replaced."""
 
 import json
 import os
@@ -142,12 +142,12 @@ def answering():
 def test_starting_socket_is_not_mistaken_for_a_stale_one(folder, monkeypatch):
     listen = socket.socket.listen
 
-    def asked_meanwhile(sock, *backlog):
+    def ask_before_listening(sock, *backlog):
         assert list(ask_all([])) == []
         sweep(folder)
         listen(sock, *backlog)
 
-    monkeypatch.setattr(socket.socket, "listen", asked_meanwhile)
+    monkeypatch.setattr(socket.socket, "listen", ask_before_listening)
     with answering():
         assert list(ask_all([])) == [ANSWER]
 
@@ -187,11 +187,11 @@ def test_socket_that_opens_after_the_order_to_stop_is_closed(folder, monkeypatch
     supervisor = Supervisor(GOSSIP, control=True)
     opening = ControlSocket.open
 
-    def stopped_meanwhile(control):
+    def open_after_stop(control):
         supervisor.stop()
         opening(control)
 
-    monkeypatch.setattr(ControlSocket, "open", stopped_meanwhile)
+    monkeypatch.setattr(ControlSocket, "open", open_after_stop)
     supervisor.start()
     assert list(folder.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Who owns a key, and who has a duty, among real supervisors."""
+"""Owners of keys, and holders of duties, among real supervisors."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""``diagnose`` says of each step what it asked, what came back, and what to do if nothing did."""
+"""``diagnose`` reports each step's question, its answer, and the cure if there was none."""
 
 import asyncio
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""The EPMD strategies with Debian's EPMD: who is found, also while EPMD is down or restarted."""
+"""The EPMD strategies with Debian's EPMD: which nodes they find, also while EPMD is down."""
 
 import asyncio
 import itertools

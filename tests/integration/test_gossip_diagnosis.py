@@ -1,4 +1,4 @@
-"""Gossip diagnosed on real sockets: how each cause of finding nobody is described."""
+"""Gossip diagnosed on real sockets: how each cause of finding no node is described."""
 
 import asyncio
 import json

@@ -297,7 +297,7 @@ def removals(observations):
 
 
 def test_file_written_line_by_line_removes_no_node(path, monkeypatch):
-    """Each line leaves a file that looks whole; the strategy looks after every one of them."""
+    """Each line leaves a file that looks whole; the strategy looks after each of them."""
     text = content(*[node(f"n{number}", 46000 + number) for number in range(20)])
 
     async def scenario(watched):

@@ -107,7 +107,7 @@ def empty(findings):
     return finding.cause
 
 
-class TestNobody:
+class TestNoNodes:
     def test_namespace_that_does_not_exist(self, findings):
         assert empty(findings(namespace="shop")).startswith("there is no namespace 'shop'")
 

@@ -1,4 +1,4 @@
-"""``Supervisor(observe=True)`` only looks: nobody learns of it, and no plugin's hook is called."""
+"""``Supervisor(observe=True)`` only looks: no node notices it, and no plugin's hook is called."""
 
 import asyncio
 import json

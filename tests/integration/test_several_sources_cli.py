@@ -1,4 +1,4 @@
-"""What the commands show of a topology with several strategies: each by a name of its own."""
+"""The commands show each strategy of a topology under a name of its own."""
 
 import json
 

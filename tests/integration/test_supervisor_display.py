@@ -1,4 +1,4 @@
-"""What people see of a supervisor: one line, and a table in notebooks."""
+"""How a supervisor is displayed: as one line, and as a table in notebooks."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A node is tried without a link: each case has its report, and the node notices nothing."""
+"""A node is diagnosed without a link: each case has its report, and the node notices nothing."""
 
 import asyncio
 import logging

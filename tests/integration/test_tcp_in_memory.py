@@ -1,4 +1,4 @@
-"""The whole connector in memory and virtual time: what takes long or needs exact timing."""
+"""The whole connector in memory and virtual time: cases that take long or need exact timing."""
 
 import asyncio
 import gc

@@ -40,8 +40,8 @@ def seed(node):
     return Node(address=f"{SEED}:{split_address(node.address)[1]}")
 
 
-def nobody_at(host, port):
-    """Return a socket that holds a port and listens to nobody: dials are refused."""
+def refusing_at(host, port):
+    """Return a socket that holds a port without listening: dials are refused."""
     sock = socket.socket()
     sock.bind((host, port))
     return sock
@@ -302,7 +302,7 @@ def test_hosts_that_share_a_seed_name_which_is_each_of_them_form_a_cluster(clust
 
 
 def test_seed_that_is_ourselves_alone_is_warned_about(cluster):
-    with nobody_at("127.0.0.1", 0) as sock:
+    with refusing_at("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
     tcp = {"name": "tcp", "host": "0.0.0.0", "port": port}
     lan = {"strategy": {"name": "static", "nodes": [f"127.0.0.2:{port}"]}, "connector": tcp}

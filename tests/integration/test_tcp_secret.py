@@ -1,4 +1,4 @@
-"""Links under a secret: who is let in, what both ends report, and what strangers can do."""
+"""Links under a secret: which peers get in, what both ends report, and what strangers can do."""
 
 import asyncio
 import gc
@@ -288,7 +288,7 @@ def test_flood_of_strangers_leaves_links_and_descriptors_alone():
             async with node("cat", keyring(1)) as cat:
                 await cat.link(ann)
             async with asyncio.timeout(DEADLINE_S):
-                while len(ann.connector._hub._sessions) > 1:  # noqa: ASYNC110 - no event tells of it
+                while len(ann.connector._hub._sessions) > 1:  # noqa: ASYNC110 - no event reports it
                     await asyncio.sleep(0.05)
             assert ann.history(bob) == ["up"]
 
@@ -318,7 +318,7 @@ def test_member_links_amid_a_crowd_that_sends_only_a_hello():
                     sock.send(hello_of_a_client())
                 queue = ann.connector._hub._admission._queue
                 async with asyncio.timeout(DEADLINE_S):
-                    while len(queue._waiting) < admission.MAX_HALF_OPEN - 1 - MAX_AT_ONCE:  # noqa: ASYNC110 - no event tells of it
+                    while len(queue._waiting) < admission.MAX_HALF_OPEN - 1 - MAX_AT_ONCE:  # noqa: ASYNC110 - no event reports it
                         await asyncio.sleep(0)
                 await cat.connect(ann)
                 # one link more has two ends here

@@ -1,4 +1,4 @@
-"""Where a ``tcp`` connector listens, what it advertises, and what it says when it can't."""
+"""Where a ``tcp`` connector listens, what it advertises, and how it reports that it can't."""
 
 import asyncio
 import socket

@@ -31,8 +31,8 @@ class Lan:
         self._began_s = self._loop.time()
 
     @contextmanager
-    def losing_what_goes_elsewhere(self, host):
-        """Deliver nothing of what ``host`` sends to that host."""
+    def dropping_outgoing(self, host):
+        """Drop everything that ``host`` sends to the host of the strangers."""
         loss = self._network.add(Drop(1.0), host, self.elsewhere)
         yield
         self._network.remove(loss)
@@ -156,7 +156,7 @@ def test_refused_stranger_that_receives_nothing_is_waited_for_briefly():
     async def scenario():
         lan = Lan()
         async with lan.node("ann", heartbeat_s=0.1) as ann, lan.stranger(ann) as stranger:
-            with lan.losing_what_goes_elsewhere(ann.links.network):
+            with lan.dropping_outgoing(ann.links.network):
                 stranger.say(hello(fence=Fence("elsewhere", "web")))
                 await asyncio.sleep(FLUSH_S / 2)
                 assert ann.connector._hub._sessions
@@ -180,7 +180,7 @@ def test_waiting_sender_gets_an_error_when_the_peer_is_gone():
                     await ann.connector.send(MALLORY, bytes(MAX_PAYLOAD_BYTES))
                     sent_s.append(lan.now_s)
 
-            with lan.losing_what_goes_elsewhere(ann.links.network):
+            with lan.dropping_outgoing(ann.links.network):
                 sending = asyncio.create_task(send())
                 await asyncio.sleep(1.0)
                 stranger.writer.abort()

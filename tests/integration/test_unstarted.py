@@ -1,4 +1,4 @@
-"""What a supervisor answers before its start and after its stop: never that nobody is there."""
+"""A supervisor's answers before its start and after its stop: never an empty cluster."""
 
 import asyncio
 

@@ -113,7 +113,7 @@ def test_unreadable_message_ends_the_worker_process(gossip):
             assert await node.process.code == EXIT_BROKEN
         await node.until(lambda node: node.heard(CannotServe))
         assert raised == [EndedError]
-        node.stopping.set()  # what the end of a real process would leave to nobody
+        node.stopping.set()  # a real process would have ended with it
         async with asyncio.timeout(DEADLINE_S):
             await node.running
 

@@ -1,4 +1,4 @@
-"""The connector whose links functions of the application hold."""
+"""The connector whose links are held by functions of the application."""
 
 import asyncio
 import logging

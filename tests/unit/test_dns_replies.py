@@ -1,4 +1,4 @@
-"""What replies mean: to the roster, and to whoever looks for the cause."""
+"""What replies mean to the roster, and to a diagnosis."""
 
 import pytest
 

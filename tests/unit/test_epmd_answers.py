@@ -1,4 +1,4 @@
-"""Who counts as there, by what the EPMDs answer and don't answer."""
+"""Which nodes count as present, by the answers that the EPMDs give or fail to give."""
 
 import pytest
 

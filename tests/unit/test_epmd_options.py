@@ -1,4 +1,4 @@
-"""What the three strategies take as options, and whom they then ask."""
+"""The options of the three strategies, and which EPMDs they then ask."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""DistrustThrottle about those whose secret differs: each once a minute, and no more than a log can
-bear.
-"""
+"""DistrustThrottle reports each peer with another secret once a minute, and bounds the log."""
 
 from cluster_kit.network import Endpoint
 from cluster_kit.strategies.gossip.distrust import (

@@ -1,4 +1,4 @@
-"""What is said now and what is a recording, by stamps, nonces and time alone."""
+"""Fresh datagrams are told from recordings by stamps, nonces and time alone."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Who proves by a nonce that its datagrams are not recordings, and who does not."""
+"""Nodes prove by a nonce that their datagrams are not recordings."""
 
 import pytest
 from gossip_lan import FENCE, TTL_S, opened

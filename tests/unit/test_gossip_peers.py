@@ -1,4 +1,4 @@
-"""The peers that a gossip engine has heard: which word is news, and what is forgotten."""
+"""The peers that a gossip engine has heard: which datagram is news, and what is forgotten."""
 
 import pytest
 from gossip_lan import FENCE, stranger

@@ -1,5 +1,5 @@
-"""Sealed gossip: who is believed, and when; engines against each other, and against somebody who
-records and replays.
+"""Sealed gossip: which peers are believed, and when; engines against each other, and against an
+attacker that records and replays.
 """
 
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""When a hosts file is read, and what is said of one that can't be."""
+"""When a hosts file is read, and how one that can't be is reported."""
 
 import os
 import socket

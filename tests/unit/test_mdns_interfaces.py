@@ -1,4 +1,4 @@
-"""Which interfaces are used, and what is said of those that can't be."""
+"""Which interfaces are used, and how unusable ones are reported."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Plugins are found, loaded each by itself, and asked; what one does wrong reaches no other."""
+"""Plugins are found, loaded each by itself, and asked; the faults of one reach no other."""
 
 import subprocess
 import sys

@@ -1,5 +1,5 @@
-"""Ends that hold certificates from files: whom they believe, and what each is told where one
-doesn't believe the other.
+"""Ends that hold certificates from files: which peers they trust, and what each learns if
+one distrusts the other.
 """
 
 import ssl

@@ -1,4 +1,4 @@
-"""Certificates that an authority issues, read by what didn't write them where that is possible."""
+"""Certificates that an authority issues, read by another implementation where possible."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,5 +1,5 @@
-"""When the watch of files reads them again, and when it warns of a certificate that nobody has
-replaced.
+"""When the watch of files reads them again, and when it warns of a certificate that has
+not been replaced.
 """
 
 import logging

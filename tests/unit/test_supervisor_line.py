@@ -1,5 +1,5 @@
-"""The supervisor's end of a worker's pipe: any thread sends, one waits for room, and nobody writes
-to what is closed.
+"""The supervisor's end of a worker's pipe: any thread sends, one waits for room, and none writes
+to a closed pipe.
 """
 
 import selectors

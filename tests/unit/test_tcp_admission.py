@@ -101,7 +101,7 @@ def test_unknown_address_does_not_vouch_for_a_peer():
 
 
 def test_known_address_vouches_for_a_peer_dialling_from_its_host():
-    """Which others can only pretend to be."""
+    """A peer on another host could only claim that address."""
 
     async def scenario():
         links = RecordingLinks(fence=FENCE, network=MemoryNetwork().host(HOST))

@@ -1,4 +1,4 @@
-"""The application's greetings in a handshake: who sends one, when, and how long it may be."""
+"""The application's greetings in a handshake: which end sends one, when, and how long it may be."""
 
 import pytest
 from tcp_tables import ANN, CAT, DIAL, IN, IN2, Table, answer, dial, frames_in, hello

@@ -1,4 +1,4 @@
-"""The link table: how links come up, who may link, and who is refused for its name."""
+"""The link table: how links come up, which peers may link, and which are refused for their name."""
 
 from typing import get_args
 

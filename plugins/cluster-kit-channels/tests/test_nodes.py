@@ -1,4 +1,4 @@
-"""Two nodes in one process, and what goes from one to the other."""
+"""Messages and groups between two nodes in one process."""
 
 import asyncio
 from functools import partial

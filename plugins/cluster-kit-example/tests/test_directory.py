@@ -1,4 +1,4 @@
-"""The strategy ``directory``: the contract, and what is its own."""
+"""The strategy ``directory``: the contract, and its own features."""
 
 import asyncio
 import os
