@@ -241,7 +241,7 @@ def on_the_seam() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", on_the_seam(), ids=str)
-def test_what_is_on_the_seam_reaches_the_outside_by_no_other_way(path):
+def test_module_on_the_seam_reaches_the_outside_only_through_it(path):
     assert not list(leaks(path))
 
 

@@ -1,4 +1,4 @@
-"""The fixture ``cluster``, as those who install cluster_kit find it in their tests."""
+"""The fixture ``cluster``, as users of cluster_kit get it in their tests."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def run_pytest(folder, text, *options):
     )
 
 
-def test_it_starts_nodes_that_are_linked(cluster):
+def test_start_returns_linked_nodes(cluster):
     one, two, three = cluster.start(3, metadata={"zone": "a"})
     assert sorted(node.name for node in one.nodes()) == sorted([two.local.name, three.local.name])
     assert {node.metadata["zone"] for node in three.nodes()} == {"a"}
@@ -29,7 +29,7 @@ def test_it_starts_nodes_that_are_linked(cluster):
     one.wait_for(3, timeout_s=20)
 
 
-def test_a_node_can_be_stopped_twice_and_nobody_started(cluster):
+def test_node_can_be_stopped_twice_and_zero_nodes_started(cluster):
     [node] = cluster.start()
     cluster.stop(node)
     cluster.stop(node)

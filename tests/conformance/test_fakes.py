@@ -1,4 +1,4 @@
-"""The stand-ins behave as what they stand for, and say what came instead of what was expected."""
+"""The fakes behave like the real parts, and a failed expectation names what came instead."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ class Raising(Strategy):
         raise RuntimeError("boom")
 
 
-def test_change_wakes_who_waits_for_it():
+def test_change_wakes_a_waiting_strategy():
     async def scenario():
         ctx = FakeDiscovery(ANN)
         async with Listener(Counting(), ctx) as heard:

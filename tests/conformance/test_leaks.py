@@ -79,7 +79,7 @@ def leave_socket_file(cleanup):
         leave_socket_file,
     ],
 )
-def test_what_a_block_leaves_behind_is_named(leave):
+def test_each_kind_of_leak_is_named(leave):
     async def scenario():
         cleanup = []
         try:
@@ -114,7 +114,7 @@ def test_files_do_not_count_where_they_are_the_source(tmp_path):
     asyncio.run(scenario())
 
 
-def test_what_was_there_before_is_no_leak():
+def test_resources_opened_earlier_are_not_leaks():
     async def scenario():
         with socket.socket():
             async with leaves_nothing(0.1):
@@ -138,7 +138,7 @@ LEAVING_TESTS = {
 
 
 @pytest.fixture(autouse=True)
-def _what_conftest_imports(monkeypatch):
+def _pythonpath_of_conftest(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(CONFTEST.parent), prepend=os.pathsep)
 
 
@@ -165,13 +165,13 @@ def test_server_that_is_closed_while_it_accepts_leaves_no_socket():
         loop = asyncio.get_running_loop()
         closing, create_task = [], loop.create_task
 
-        def close_meanwhile(coroutine, **options):
+        def close_during_accept(coroutine, **options):
             if coroutine.__name__ == "_accept_connection2":
                 closing.append(create_task(close_server(server)))
             return create_task(coroutine, **options)
 
         server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
-        loop.create_task = close_meanwhile
+        loop.create_task = close_during_accept
         async with leaves_nothing(grace_s=1.0):
             _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             writer.close()

@@ -1,4 +1,4 @@
-"""How a rule of a suite is run, and what it says when it fails."""
+"""How a rule of a suite is run, and how its failure is reported."""
 
 import asyncio
 import inspect
@@ -26,7 +26,7 @@ def test_task_that_cannot_be_cancelled_is_not_waited_for():
     assert not kept[0].done()
 
 
-def test_what_the_scenario_raises_comes_out():
+def test_exception_of_the_scenario_propagates():
     async def scenario():
         raise KeyError("x")
 
@@ -49,7 +49,7 @@ def in_a_callback():
 @pytest.mark.parametrize(
     ("lose", "told"), [(in_a_task, "ValueError"), (in_a_callback, "IndexError")]
 )
-def test_exception_that_reaches_nobody_fails_the_scenario(lose, told):
+def test_unhandled_exception_fails_the_scenario(lose, told):
     async def scenario():
         lose()
         await asyncio.sleep(0)

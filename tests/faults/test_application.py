@@ -1,4 +1,4 @@
-"""An application that is killed, frozen, forked, forgetful or holds its GIL harms nobody else."""
+"""An application that is killed, frozen, forked, forgetful or holds its GIL harms no other."""
 
 import contextlib
 import json
@@ -133,7 +133,7 @@ def test_held_interpreter_lock_kills_no_worker_and_no_link(apps):
     assert kinds(a, "NodeDown") == kinds(b, "NodeDown") == []
 
 
-def test_stopped_machine_judges_nobody_dead(apps):
+def test_machine_resumed_after_a_stop_reports_no_node_down(apps):
     members = [apps(name) for name in "abc"]
     for member in members:
         until(lambda member=member: len(kinds(member, "NodeUp")) == 2, "three nodes linked")

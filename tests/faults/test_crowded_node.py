@@ -27,7 +27,7 @@ def cluster(tmp_path):
         yield cluster
 
 
-def test_host_with_hundreds_of_half_open_connections_crowds_out_nobody(cluster):
+def test_hundreds_of_half_open_connections_crowd_out_no_node(cluster):
     with Lab(4) as lab:
         crowded, other, attacker, newcomer = lab.nodes
 

@@ -106,7 +106,7 @@ def test_killed_demo_leaves_nothing(demo, moment):
     assert demo.wait() == -signal.SIGKILL
 
 
-def test_what_was_not_seen_is_named_with_the_cause():
+def test_step_not_seen_is_reported_with_the_cause():
     done = cluster_kit("demo", "--once", env=os.environ | {"CLUSTER_KIT_SECRET": "of two\nlines"})
     assert done.returncode == 1
     first, *rest = done.stderr.splitlines()

@@ -31,7 +31,7 @@ def linked(nodes):
         )
 
 
-def told_by_all(nodes, event, name, *, before):
+def reported_by_all(nodes, event, name, *, before):
     """Check that ``event`` is all the others report after ``before``; return their reasons."""
     for observer, node in nodes.items():
         node.until(
@@ -51,22 +51,22 @@ def test_everything_that_happens_is_reported_exactly_once(cluster):
 
     before = so_far(nodes)
     newcomer = cluster.run("n9")
-    told_by_all(nodes, "node_up", "n9", before=before)
+    reported_by_all(nodes, "node_up", "n9", before=before)
     newcomer.until(lambda: len(newcomer.heard(*LINKS)) >= 8, "the newcomer links to all")
     nodes["n9"] = newcomer
 
     killed = nodes.pop("n8")
     before = so_far(nodes)
     killed.signal_all(signal.SIGKILL)
-    assert told_by_all(nodes, "node_down", "n8", before=before) == {"closed"}
+    assert reported_by_all(nodes, "node_down", "n8", before=before) == {"closed"}
 
     frozen = nodes.pop("n7")
     before = so_far(nodes)
     frozen.signal_all(signal.SIGSTOP)
-    assert told_by_all(nodes, "node_down", "n7", before=before) == {"silent"}
+    assert reported_by_all(nodes, "node_down", "n7", before=before) == {"silent"}
     before = so_far(nodes)
     frozen.signal_all(signal.SIGCONT)
-    told_by_all(nodes, "node_up", "n7", before=before)
+    reported_by_all(nodes, "node_up", "n7", before=before)
     frozen.until(
         lambda: len(frozen.heard("node_up")) == 7 + 1 + 7, "the thawed node links to all again"
     )
@@ -75,7 +75,7 @@ def test_everything_that_happens_is_reported_exactly_once(cluster):
     leaving = nodes.pop("n6")
     before = so_far(nodes)
     leaving.signal(signal.SIGTERM)
-    assert told_by_all(nodes, "node_down", "n6", before=before) == {"left"}
+    assert reported_by_all(nodes, "node_down", "n6", before=before) == {"left"}
     assert leaving.wait() == 0
 
     for name in sorted(nodes):

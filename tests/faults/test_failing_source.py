@@ -1,4 +1,4 @@
-"""A source whose entries expire fails: nobody it vouched for is forgotten until it works again."""
+"""A source whose entries expire fails: no node it vouched for is forgotten until it recovers."""
 
 import os
 import signal
@@ -53,19 +53,19 @@ def faults(supervisor):
     return list(supervisor.status()["lan"].sources.values())
 
 
-def assert_nobody_is_lost(events, seconds):
+def assert_no_node_is_lost(events, seconds):
     with pytest.raises(TimeoutError):
         next_of(events, NodeLost, timeout_s=seconds)
 
 
 @pytest.mark.parametrize("word", ["fails", "raises"])
-def test_nobody_is_forgotten_while_the_source_fails(bench, registry, word):
+def test_no_node_is_forgotten_while_the_source_fails(bench, registry, word):
     ann, events = looking(bench, registry.strategy)
     registry.holds(word)
     until(lambda: faults(ann)[0], "the fault to be told")
     if word == "raises":
         until(lambda: ann.status()["lan"].state is State.DEGRADED, "it to raise too often")
-    assert_nobody_is_lost(events, 3 * REGISTERED_S)
+    assert_no_node_is_lost(events, 3 * REGISTERED_S)
     assert known(ann) == {BOB, CAT}
     registry.holds(BOB)
     lost = next_of(events, NodeLost)
@@ -78,7 +78,7 @@ def test_source_that_raises_each_time_it_has_seen_a_node_keeps_the_others(bench,
     ann, events = looking(bench, registry.strategy)
     registry.holds(BOB, "raises")
     until(lambda: faults(ann)[0], "the fault to be told")
-    assert_nobody_is_lost(events, 3 * REGISTERED_S)
+    assert_no_node_is_lost(events, 3 * REGISTERED_S)
     assert known(ann) == {BOB, CAT}
 
 
@@ -90,18 +90,18 @@ def test_sources_that_work_still_forget(bench, registry, tmp_path):
     until(lambda: faults(ann)[0], "the fault to be told")
     other.holds()
     assert next_of(events, NodeLost, timeout_s=30).node.name == DAN
-    assert_nobody_is_lost(events, 2 * REGISTERED_S)
+    assert_no_node_is_lost(events, 2 * REGISTERED_S)
     assert known(ann) == {BOB, CAT}
 
 
-def test_worker_that_is_replaced_while_the_source_fails_forgets_nobody(bench, registry):
+def test_worker_replaced_while_the_source_fails_forgets_no_node(bench, registry):
     ann, events = looking(bench, registry.strategy, "misbehaving:ForgetsSoon")
     registry.holds("fails")
     until(lambda: faults(ann)[0], "the fault to be told")
     os.kill(ann.status()["lan"].pid, signal.SIGKILL)
     next_of(events, TopologyRestarted)
     until(lambda: faults(ann)[0], "the successor to tell it")
-    assert_nobody_is_lost(events, 2 * FORGETS_S)
+    assert_no_node_is_lost(events, 2 * FORGETS_S)
     registry.holds(BOB, DAN)
     next_of(events, NodeFound, node=DAN)
     assert next_of(events, NodeLost).node.name == CAT

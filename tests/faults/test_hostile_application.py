@@ -252,7 +252,7 @@ def test_supervisor_that_gets_no_thread_says_so_and_leaves_nothing(bench, monkey
         bench.start("a")
 
 
-def test_what_is_ordered_while_a_worker_starts_is_not_lost(bench):
+def test_updates_made_while_a_worker_starts_are_not_lost(bench):
     b = bench.start("b")
     a = bench.start("a")
     a.wait_for(2, timeout_s=DEADLINE_S)

@@ -1,6 +1,6 @@
 """A member with the secret lies to applications: only its victim pays, and nothing that lasts.
 
-``tox -e attacks`` says a million of each.
+``tox -e attacks`` sends a million of each.
 """
 
 import random
@@ -103,8 +103,8 @@ def test_runs_without_end_that_listen_to_much(talk, ann, victim):
             mallory.say(wire.Opening(run.to_bytes(wire.RUN_BYTES), 0))
 
 
-def test_runs_without_end_that_say_much_to_who_does_not_read(talk, ann, victim):
-    """What is queued is bounded; so must be what is remembered of what was not read."""
+def test_memory_is_bounded_when_endless_runs_flood_an_unread_topic(talk, ann, victim):
+    """The queue is bounded, and so must be the record of unread messages."""
     with unharmed(talk, growth=24 * MIB), Mallory(talk, victim, greeting()) as mallory:
         number_of_topic = mallory.told.interests["hostile"].stream
         for run in range(RUNS):
@@ -134,7 +134,7 @@ def test_questions_without_end_whose_answers_are_not_taken(talk, victim, topic):
             )
 
 
-def test_questions_that_nobody_can_answer_as_fast(talk, ann, victim):
+def test_flood_of_questions_is_declined_and_others_are_answered(talk, ann, victim):
     """One member's questions fill its share of the answering threads; others are refused."""
     with Mallory(talk, victim, greeting()) as mallory:
         mallory.say(OPENING)
@@ -167,7 +167,7 @@ def test_chunks_that_never_end(talk, victim):
         assert mallory.is_linked
 
 
-def test_answers_to_what_nobody_asked(talk, victim):
+def test_unsolicited_answers_are_harmless(talk, victim):
     with unharmed(talk), Mallory(talk, victim, greeting()) as mallory:
         mallory.say(OPENING)
         for start in range(0, MANY, 150):
@@ -263,8 +263,8 @@ def test_links_without_end_while_the_application_is_frozen(talk, ann, victim):
         )
 
 
-def test_who_takes_nothing(talk, ann, victim):
-    """It listens, and gives all the room there can be, but says nothing of what it has taken."""
+def test_subscriber_that_never_grants_credit_costs_bounded_memory(talk, ann, victim):
+    """It subscribes with the largest window, but never reports what it has taken."""
     with unharmed(talk, growth=32 * MIB), Mallory(talk, victim, greeting(EVERYTHING)) as mallory:
         mallory.say(OPENING)
         until(lambda: ann.do("nodes", topic="hostile"), "it listens")

@@ -62,7 +62,7 @@ def interrupted(module, *command, **options):
         "cluster_kit.supervisor.supervisor",
     ],
 )
-def test_run_that_still_imports_ends_without_a_word(cluster, tmp_path, module):
+def test_run_interrupted_during_imports_exits_silently(cluster, tmp_path, module):
     done = interrupted(module, "run", cluster.file)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
     assert list(tmp_path.glob("cluster-kit/*")) == []
@@ -84,7 +84,9 @@ def test_run_that_still_imports_ends_without_a_word(cluster, tmp_path, module):
         ("cluster_kit.security.issuing", ["certs", "pki", "10.0.0.1"]),
     ],
 )
-def test_every_command_that_still_imports_ends_without_a_word(cluster, tmp_path, module, command):
+def test_every_command_interrupted_during_imports_exits_silently(
+    cluster, tmp_path, module, command
+):
     done = interrupted(
         module, *(cluster.file if each == "FILE" else each for each in command), cwd=tmp_path
     )

@@ -52,7 +52,7 @@ def test_each_end(ann, bob):
 
 
 @pytest.mark.parametrize("whom", ["application", "worker", "own worker"])
-def test_who_is_killed_amid_an_answer_leaves_it_unanswered_at_once(ann, bob, whom):
+def test_kill_during_an_answer_leaves_the_question_unanswered_at_once(ann, bob, whom):
     bob.begin("ask", to=ann.name, topic="wait", data=7, timeout_s=LONG_S)
     until(lambda: ann.do("asked"), "it is asked")
     if whom == "application":

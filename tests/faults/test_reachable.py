@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.once, pytest.mark.timeout(600 if FULL else 120)]
 JOINS = 50 if FULL else 4
 
 
-def test_who_has_just_joined_is_reached_and_reaches():
+def test_node_that_has_just_joined_can_send_and_receive():
     with Talk() as talk:
         ann = talk.make("ann")
         ann.do("subscribe", topic="hello")

@@ -195,7 +195,7 @@ def links(watched):
     return told
 
 
-def test_relay_links_nobody_but_those_at_its_ends(watched, caplog):
+def test_relay_links_only_the_nodes_at_its_ends(watched, caplog):
     with Relays() as relays:
         dialled = {name: each for name, each in relays.addresses.items() if name != "leads back"}
         watched.start(3, {"name": "static", "nodes": []})

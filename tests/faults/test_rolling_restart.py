@@ -13,7 +13,7 @@ pytestmark = pytest.mark.once
 NAMES = ("a", "b", "c", "d", "e")
 
 
-def test_rolling_restart_disturbs_nobody(bench, caplog):
+def test_rolling_restart_does_not_disturb_other_nodes(bench, caplog):
     caplog.set_level(logging.DEBUG, logger="cluster_kit")
     nodes = {name: bench.start(name) for name in NAMES}
     for node in nodes.values():
@@ -22,11 +22,11 @@ def test_rolling_restart_disturbs_nobody(bench, caplog):
         caplog.clear()
         others = {other: nodes[other].subscribe() for other in NAMES if other != name}
         nodes[name].drain()
-        heard = {other: heard_until(events, NodeLeaving, name) for other, events in others.items()}
+        heard = {other: events_until(events, NodeLeaving, name) for other, events in others.items()}
         nodes[name].stop()
         nodes[name] = bench.start(name)
         for other, events in others.items():
-            heard[other] += heard_until(events, NodeUp, name)
+            heard[other] += events_until(events, NodeUp, name)
         nodes[name].wait_for(5, timeout_s=60)
         for other, events in heard.items():
             changes = [each for each in events if isinstance(each, NodeLeaving | NodeDown | NodeUp)]
@@ -40,7 +40,7 @@ def test_rolling_restart_disturbs_nobody(bench, caplog):
     until(lambda: all(len(node.nodes()) == 4 for node in nodes.values()), "all are linked with all")
 
 
-def heard_until(subscription, kind, name, timeout_s=60.0):
+def events_until(subscription, kind, name, timeout_s=60.0):
     """Return the events up to the one of class ``kind`` about ``name``."""
     events = [subscription.get(timeout_s)]
     while not (isinstance(events[-1], kind) and str(events[-1].node) == f"{name}@127.0.0.1"):

@@ -123,7 +123,7 @@ def links(node, names):
     return sum(name in names for _, name in node.heard("node_up"))
 
 
-def until_told(node, expected, name):
+def until_reported(node, expected, name):
     """Wait until a node has reported this of the link to another one, in order."""
     told = [f"node_{each}" for each in expected]
     node.until(
@@ -139,7 +139,7 @@ def is_safe(file):
     return verdict.startswith("safe for") and verdict.partition("; absent: ")[2] in ("", GUEST)
 
 
-def test_rotation_under_load_loses_no_link_and_who_sleeps_through_its_middle_returns(cluster, old):
+def test_rotation_under_load_loses_no_link_and_a_suspended_node_returns(cluster, old):
     new = secrets.token_hex(32)
     names = set(cluster.nodes)
     sleeper = f"n{NODES}@127.0.0.{NODES}"
@@ -161,7 +161,7 @@ def test_rotation_under_load_loses_no_link_and_who_sleeps_through_its_middle_ret
         cluster.nodes[sleeper].signal_all(signal.SIGSTOP)
         cluster.put(new, old, nodes=awake)
         for name in awake:
-            until_told(cluster.nodes[name], ["up", "down"], sleeper)
+            until_reported(cluster.nodes[name], ["up", "down"], sleeper)
             assert cluster.nodes[name].wait_for("node_down", node=sleeper)["reason"] == "silent"
         before = load.visits
         until(
@@ -171,7 +171,7 @@ def test_rotation_under_load_loses_no_link_and_who_sleeps_through_its_middle_ret
         )
         cluster.nodes[sleeper].signal_all(signal.SIGCONT)
         for name in awake:
-            until_told(cluster.nodes[name], ["up", "down", "up"], sleeper)
+            until_reported(cluster.nodes[name], ["up", "down", "up"], sleeper)
         cluster.put(new, old, nodes=[sleeper])
 
         until_safe(new)

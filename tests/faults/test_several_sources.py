@@ -106,7 +106,7 @@ def test_order_in_which_they_take_it_back_does_not_matter(bench, one, two):
     assert (lost.node.name, lost.reason) == (name_of(BOB), Reason.GONE)
 
 
-def test_broken_source_loses_nobody_and_the_other_goes_on(bench, one, two):
+def test_broken_source_loses_no_node_and_the_other_goes_on(bench, one, two):
     ann, events = looking(bench, one.strategy, two.strategy)
     one.write(f"{CAT}\nbob@127.0.0.1\n")
     until(lambda: sources(ann)["hosts_file"], "the fault to be told")
@@ -121,7 +121,7 @@ def test_broken_source_loses_nobody_and_the_other_goes_on(bench, one, two):
     until(lambda: sources(ann) == {"hosts_file": None, "hosts_file#2": None}, "both to work")
 
 
-def test_all_sources_broken_lose_nobody(bench, one, two):
+def test_no_node_is_lost_when_all_sources_are_broken(bench, one, two):
     ann, events = looking(bench, one.strategy, two.strategy)
     one.path.unlink()
     two.write("")
@@ -171,7 +171,7 @@ def test_never_prune_holds_for_all_sources(bench, one, two):
     assert losses(events) == []
 
 
-def test_worker_that_is_killed_while_a_source_is_broken_loses_nobody(bench, one, two):
+def test_worker_killed_while_a_source_is_broken_loses_no_node(bench, one, two):
     """The successor keeps the inherited nodes as long as a source fails, and no longer."""
     ann, events = looking(bench, one.strategy, two.strategy, "misbehaving:ForgetsSoon")
     one.write("web\n")

@@ -57,7 +57,7 @@ def test_killed_worker_is_replaced_and_links_again(bench):
     assert "signal 9" in status.last_error
 
 
-def test_roster_is_handed_over_so_that_nobody_is_lost_or_found_twice(bench):
+def test_handed_over_roster_loses_no_node_and_finds_none_twice(bench):
     a, b = bench.start("a"), bench.start("b")
     a.wait_for(2, timeout_s=30)
     events = a.subscribe()
@@ -240,7 +240,7 @@ def test_topology_that_has_ended_starts_again_when_it_is_replaced(bench):
     until(lambda: a.status()["sick"].state is State.READY, "ready again")
 
 
-def test_flood_is_capped_reported_once_and_starves_nobody(bench, caplog):
+def test_flood_is_capped_reported_once_and_starves_no_other_topology(bench, caplog):
     b = bench.start("b")
     a = bench.start(
         "a",
@@ -338,7 +338,7 @@ def test_waiting_for_more_than_can_ever_be_is_refused_at_once(bench):
         a.wait_for(5, timeout_s=60)
 
 
-def test_waiting_in_vain_reports_who_is_there(bench):
+def test_wait_timeout_reports_the_nodes_that_are_up(bench):
     a = bench.start("a")
     with pytest.raises(WaitTimeoutError, match=r"1 of 3 nodes are up.*a@127\.0\.0\.1"):
         a.wait_for(3, timeout_s=0.1)

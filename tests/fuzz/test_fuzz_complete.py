@@ -193,5 +193,5 @@ def test_corpus_is_small(name):
     assert sum(sizes) <= MAX_CORPUS_BYTES
 
 
-def test_corpus_is_that_of_the_targets():
+def test_corpus_folders_belong_to_targets():
     assert {folder.name for folder in CORPUS.iterdir()} <= TARGETS.keys()

@@ -1,4 +1,4 @@
-"""The command that fuzzes: what it takes, what it keeps, and that nothing is left of it."""
+"""The fuzzing command: its arguments, the inputs it keeps, and that it cleans up."""
 
 import os
 import signal
@@ -113,7 +113,7 @@ def test_input_that_breaks_a_target_is_kept_and_shown_again(tmp_path, monkeypatc
         command.main(["--replay", str(file)])
 
 
-def test_what_is_new_is_kept(tmp_path, environ, monkeypatch, capsys):
+def test_new_input_is_kept(tmp_path, environ, monkeypatch, capsys):
     monkeypatch.setattr(command, "CORPUS", tmp_path / "corpus")
     monkeypatch.setattr(
         command, "kept", lambda target: sorted((tmp_path / "corpus" / target.name).glob("*"))

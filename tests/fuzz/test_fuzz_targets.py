@@ -19,20 +19,20 @@ def test_some_seeds_are_understood(name):
 
 
 @each_target
-def test_what_was_kept_holds(name):
+def test_promises_hold_for_kept_inputs(name):
     for path in kept(TARGETS[name]):
         TARGETS[name].check(path.read_bytes())
 
 
 @each_target
-def test_what_is_cut_off_holds(name):
+def test_promises_hold_for_truncated_inputs(name):
     for seed in TARGETS[name].seeds:
         for length in range(0, len(seed), 1 + len(seed) // 40):
             TARGETS[name].check(seed[:length])
 
 
 @each_target
-def test_what_is_nested_deeply_holds(name):
+def test_promises_hold_for_deeply_nested_inputs(name):
     target = TARGETS[name]
     head = target.seeds[0][: target.form.head_bytes] if target.form else b""
     for piece in (b"[", b'{"a":', b"\x91", b"\xdc\xff\xff"):

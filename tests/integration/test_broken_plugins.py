@@ -77,7 +77,7 @@ def test_entry_point_that_leads_nowhere_is_reported_with_its_cure(shown, name, t
     assert told in line_of(shown, name)
 
 
-def test_what_works_is_shown_as_working_beside_them(shown):
+def test_working_plugin_is_shown_as_loaded_beside_broken_ones(shown):
     statuses = {
         line.split()[0]: line.split()[3]
         for line in shown
@@ -130,7 +130,7 @@ def test_check_says_which_plugin_failed(tmp_path, bearable):
 
 
 @pytest.mark.parametrize("strategy", ["works", "gossip"])
-def test_what_is_not_broken_can_be_used_beside_them(tmp_path, bearable, strategy):
+def test_working_strategy_can_be_used_beside_broken_ones(tmp_path, bearable, strategy):
     assert check(tmp_path, strategy, bearable).returncode == 0
 
 
@@ -244,7 +244,7 @@ def test_commands_and_ready_made_topologies_are_checked(site):
         ("typed", "topologies.lan.max_nodes: invalid value 0: expected at least 1"),
     ],
 )
-def test_check_says_who_wrote_a_faulty_ready_made_topology(site, tmp_path, name, told):
+def test_check_names_the_plugin_behind_a_faulty_ready_made_topology(site, tmp_path, name, told):
     install(site, "others", OTHERS)
     file = tmp_path / "cluster.yaml"
     file.write_text(
@@ -266,7 +266,7 @@ def test_part_that_ends_the_process_when_it_is_built_hides_nothing(site, fault):
     assert f"builds (builds {VERSION}): strategy 'builds': " in done.stdout
 
 
-def test_what_a_part_says_of_itself_is_checked(site, tmp_path):
+def test_class_attributes_of_a_strategy_are_checked(site, tmp_path):
     install(
         site,
         "says",
@@ -315,7 +315,7 @@ def test_module_that_hangs_hides_nothing(site, monkeypatch):
         assert "its code still ran after 2 s" in examined[name][0]
 
 
-def test_what_plugins_print_is_no_part_of_the_table(site):
+def test_output_of_plugins_stays_out_of_the_table(site):
     install(
         site, "prints", "print('hello')\nimport os\nos.write(1, b'ahoy')\nclass Own(Finder): pass"
     )

@@ -76,7 +76,7 @@ def test_openssl_accepts_the_longest_name(pki):
     assert verified(pki / "ca.crt", pki / name)
 
 
-def test_what_is_in_them(pki):
+def test_certificates_have_the_expected_fields(pki):
     made(pki, HOST)
     leaf = openssl("x509", "-in", pki / HOST / "tls.crt", "-noout", "-text").stdout
     for part in (

@@ -75,7 +75,7 @@ def test_renewal_without_a_host_is_of_all_and_with_some_makes_what_is_not_there(
     assert content(pki).items() > after.items()
 
 
-def test_who_reads_while_it_is_renewed_sees_no_file_in_part(pki):
+def test_reader_during_a_renewal_sees_whole_files(pki):
     made(pki, HOST)
     whole = content(pki / HOST)
     held = {path.name: path.open("rb") for path in (pki / HOST).iterdir()}

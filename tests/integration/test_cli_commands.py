@@ -162,7 +162,7 @@ def test_basename_alone_takes_the_host_of_the_file(file, monkeypatch, name, node
 # -- nodes -----------------------------------------------------------------------------------------
 
 
-def test_nodes_finds_who_is_there_without_being_noticed(cluster):
+def test_nodes_lists_running_nodes_without_being_noticed(cluster):
     file = cluster.write(
         "tagged.yaml", {"lan": {"strategy": "gossip"}}, node="a@127.0.0.1", metadata={"zone": "x"}
     )
@@ -179,7 +179,7 @@ def test_nodes_finds_who_is_there_without_being_noticed(cluster):
     assert done.stderr == ""
 
 
-def test_nodes_says_why_nobody_may_be_there(cluster):
+def test_nodes_fails_with_one_line_when_none_are_found(cluster):
     done = cluster_kit("nodes", cluster.file, "--wait", "0.5")
     assert done.returncode == 1
     [line] = done.stderr.splitlines()

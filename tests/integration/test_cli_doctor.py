@@ -1,4 +1,4 @@
-"""``cluster-kit doctor`` beside real nodes, and with plugins that do what they must not."""
+"""``cluster-kit doctor`` beside real nodes, and with plugins that misbehave."""
 
 import json
 import os
@@ -102,7 +102,7 @@ def test_linked_nodes_are_healthy_and_notice_nothing(cluster):
     assert a.errors == b.errors == []
 
 
-def test_node_of_this_file_is_nobody_else(cluster):
+def test_running_node_of_the_same_file_counts_as_this_node(cluster):
     file = cluster.write("shop.yaml", {"lan": gossip()}, node="a@127.0.0.1")
     cluster.run("a@127.0.0.1", file=file).wait_for("ready")
     code, told = doctor(file)
@@ -124,7 +124,7 @@ def test_foreign_cluster_is_the_likely_cause(cluster):
     assert f"cluster '{cluster.name}', group 'lan' from 127.0.0.1" in because
 
 
-def test_list_of_addresses_shows_who_answers_at_each(cluster):
+def test_list_of_addresses_shows_which_node_answers_at_each(cluster):
     everywhere = cluster.write("nodes.yaml", {"web": {"strategy": "plugin:Quiet"}})
     a = cluster.run("a@127.0.0.1", file=everywhere).wait_for("ready")["address"]
     b = cluster.run("b@127.0.0.1", file=everywhere).wait_for("ready")["address"]
@@ -306,7 +306,7 @@ def test_plugin_that_ends_or_blocks_its_process_is_a_finding_and_its_neighbours_
     assert [each["got"] for each in of("discovery", told)] == ["sick: no answer"]
 
 
-def test_what_a_plugin_prints_is_kept_from_the_findings(cluster):
+def test_output_of_a_plugin_stays_out_of_the_findings(cluster):
     done = cluster_kit(
         "doctor",
         cluster.write("shop.yaml", {"web": {"strategy": "plugin:Prints"}}),

@@ -1,4 +1,4 @@
-"""``cluster-kit new``: what it writes works as it is, and it spoils nothing that is there.
+"""``cluster-kit new``: its output works as it is, and it overwrites nothing.
 
 That a new plugin of each kind can be installed, and passes its tests then, is tried by
 ``.ci/test_plugins.py``.
@@ -88,7 +88,7 @@ def test_name_that_cannot_be_used_is_refused(tmp_path, kind, name, why):
         (None, "YOUR NAME"),
     ],
 )
-def test_licence_names_who_git_knows(tmp_path, git_name, holder):
+def test_licence_names_the_git_user(tmp_path, git_name, holder):
     config = tmp_path / "gitconfig"
     config.write_bytes(b"" if git_name is None else b'[user]\nname = "' + git_name + b'"\n')
     environment = os.environ | {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1"}
@@ -115,7 +115,7 @@ def test_command_has_dashes_where_its_package_has_none(tmp_path):
     assert offered in (folder / "hooks.py").read_text()
 
 
-def test_what_is_there_stays_as_it_is(tmp_path):
+def test_existing_folder_is_left_alone(tmp_path):
     folder = tmp_path / "cluster-kit-acme"
     folder.mkdir()
     (folder / "mine.txt").write_text("mine")
@@ -132,7 +132,7 @@ def test_an_empty_folder_is_used(tmp_path):
 
 
 @pytest.mark.parametrize("at", ["file", "file/below"])
-def test_what_cannot_be_made_is_reported_in_one_line(tmp_path, at):
+def test_folder_that_cannot_be_made_is_reported_in_one_line(tmp_path, at):
     (tmp_path / "file").write_text("a file")
     done = cluster_kit("new", "topology", "acme", "--directory", tmp_path / at)
     assert done.returncode == 1

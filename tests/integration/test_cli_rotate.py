@@ -113,7 +113,7 @@ def test_secret_that_is_dropped_too_early_is_warned_about_by_name_and_no_link_is
 ):
     ann, bob = nodes
 
-    def told():
+    def drop_warnings():
         return [
             (each.node, each.getMessage())
             for each in caplog.records
@@ -127,8 +127,8 @@ def test_secret_that_is_dropped_too_early_is_warned_about_by_name_and_no_link_is
         "all accept the new one",
     )
     ann.put(NEW)
-    until(told, "a warning", 60)
-    [(teller, text)] = told()
+    until(drop_warnings, "a warning", 60)
+    [(teller, text)] = drop_warnings()
     assert teller == "ann@127.0.0.1"
     assert "still use: bob@127.0.0.2: give them one" in text
     assert [node.downs for node in nodes] == [[], []]
@@ -146,7 +146,7 @@ def test_absent_node_is_named(nodes, tmp_path):
     assert "absent: bob@127.0.0.2" in done.stdout
 
 
-def test_file_with_faults_and_nobody_to_ask_are_reported(nodes, tmp_path):
+def test_missing_file_and_missing_supervisor_are_reported(nodes, tmp_path):
     done = cluster_kit("rotate", "--check", tmp_path / "none")
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no such file" in done.stderr

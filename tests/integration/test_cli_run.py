@@ -221,7 +221,7 @@ def test_reader_that_goes_away_ends_it_quietly(cluster):
         assert a.wait(DEADLINE_S) == 0
 
 
-def test_output_that_nobody_reads_does_not_delay_the_leave(cluster, pipe):
+def test_unread_output_does_not_delay_the_leave(cluster, pipe):
     os.write(pipe[1], bytes(fcntl.fcntl(pipe[1], fcntl.F_GETPIPE_SZ)))  # not a byte more fits in
     command = [COMMAND, "run", str(cluster.file), "--name", "a", "--events", "json"]
     with subprocess.Popen(command, stdout=pipe[1], stderr=subprocess.PIPE, text=True) as a:
@@ -233,7 +233,7 @@ def test_output_that_nobody_reads_does_not_delay_the_leave(cluster, pipe):
     assert b.wait_for("node_down", node="a@127.0.0.1")["reason"] == "left"
 
 
-def test_log_that_nobody_reads_delays_nothing(cluster, pipe):
+def test_unread_log_delays_nothing(cluster, pipe):
     os.write(pipe[1], bytes(fcntl.fcntl(pipe[1], fcntl.F_GETPIPE_SZ)))
     command = [COMMAND, "run", str(cluster.file), "--name", "a", "--events", "json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=pipe[1], text=True) as a:

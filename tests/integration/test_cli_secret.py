@@ -35,7 +35,7 @@ def test_file_is_for_its_owner_alone(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])
-def test_what_is_there_is_never_written_over(tmp_path, kind):
+def test_existing_file_is_never_overwritten(tmp_path, kind):
     path = tmp_path / "secret"
     if kind == "file":
         path.write_text("in use")
@@ -48,7 +48,7 @@ def test_what_is_there_is_never_written_over(tmp_path, kind):
     assert kind == "link" or path.read_text() == "in use"
 
 
-def test_what_cannot_be_written_is_reported(tmp_path):
+def test_unwritable_path_is_reported(tmp_path):
     done = cluster_kit("secret", "-o", tmp_path / "none" / "secret")
     assert (done.returncode, done.stdout) == (1, "")
     assert "No such file or directory" in done.stderr

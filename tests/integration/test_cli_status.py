@@ -78,7 +78,7 @@ def test_text_is_for_people(cluster, run):
     assert lines[4].startswith("    b@127.0.0.1  127.0.0.1:")
 
 
-def test_nobody_is_a_failure_with_the_cure():
+def test_no_supervisor_is_a_failure_with_the_cure():
     done = cluster_kit("status")
     assert done.returncode == 1
     assert "start one with 'cluster-kit run'" in done.stderr
@@ -104,7 +104,7 @@ def test_killed_process_leaves_no_socket_for_long(run, control_folder):
     assert len(list(control_folder.iterdir())) == 1
 
 
-def test_one_that_hangs_is_reported_and_hides_no_other(run):
+def test_suspended_supervisor_is_reported_and_hides_no_other(run):
     a, _ = run("a"), run("b")
     a.signal(signal.SIGSTOP)
     done = cluster_kit("status", "--json")
@@ -150,7 +150,7 @@ def test_stopped_node_that_was_asked_for_is_reported_and_is_a_failure(run):
     assert cluster_kit("status", b.process.pid).stderr == ""
 
 
-def test_who_went_is_shown_with_time_and_reason(run):
+def test_gone_node_is_shown_with_time_and_reason(run):
     a, b = run("a"), run("b")
     a.wait_for("node_up", node="b@127.0.0.1")
     b.signal_all(signal.SIGKILL)

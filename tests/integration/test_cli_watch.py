@@ -1,4 +1,4 @@
-"""``cluster-kit watch`` on a terminal: it scrolls, sums up, and shows for a while who went."""
+"""``cluster-kit watch`` on a terminal: it scrolls, sums up, and shows gone nodes for a while."""
 
 import contextlib
 import fcntl
@@ -107,7 +107,7 @@ def test_more_nodes_than_lines_are_reached_by_keys(cluster, many):
     assert terminal.close() == 0
 
 
-def test_who_goes_is_kept_with_time_and_reason(cluster):
+def test_gone_node_is_shown_with_time_and_reason(cluster):
     a = cluster.run("a")
     a.wait_for("ready")
     terminal = Terminal(cluster, "a", lines=40)
@@ -152,7 +152,7 @@ def test_watch_needs_a_terminal():
     assert "use 'cluster-kit status'" in done.stderr
 
 
-def test_watch_shows_who_comes_until_ctrl_c(cluster):
+def test_watch_shows_new_supervisors_until_ctrl_c(cluster):
     ours, its = pty.openpty()
     watch = cluster.keep(Process(COMMAND, "watch", "--interval", "0.1", stdout=its))
     os.close(its)

@@ -1,4 +1,4 @@
-"""Control sockets: who has one, who can use it, and what replaces one whose file is lost."""
+"""Control sockets: which supervisors have one, who can use it, and how a lost file is replaced."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def test_files_of_others_in_the_folder_are_let_be(folder):
     assert sorted(each.name for each in folder.iterdir()) == ["foo.sock", "stray.sock"]
 
 
-def test_who_asks_oddly_or_hangs_holds_up_nobody_for_long(folder):
+def test_odd_and_silent_clients_delay_others_only_briefly(folder):
     with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
         [path] = folder.iterdir()
         asking = [socket.socket(socket.AF_UNIX) for _ in range(4)]
@@ -139,15 +139,15 @@ def answering():
         control.close()
 
 
-def test_one_that_starts_is_not_taken_for_one_that_was_left_behind(folder, monkeypatch):
+def test_starting_socket_is_not_mistaken_for_a_stale_one(folder, monkeypatch):
     listen = socket.socket.listen
 
-    def asked_meanwhile(sock, *backlog):
+    def ask_before_listening(sock, *backlog):
         assert list(ask_all([])) == []
         sweep(folder)
         listen(sock, *backlog)
 
-    monkeypatch.setattr(socket.socket, "listen", asked_meanwhile)
+    monkeypatch.setattr(socket.socket, "listen", ask_before_listening)
     with answering():
         assert list(ask_all([])) == [ANSWER]
 
@@ -187,11 +187,11 @@ def test_socket_that_opens_after_the_order_to_stop_is_closed(folder, monkeypatch
     supervisor = Supervisor(GOSSIP, control=True)
     opening = ControlSocket.open
 
-    def stopped_meanwhile(control):
+    def open_after_stop(control):
         supervisor.stop()
         opening(control)
 
-    monkeypatch.setattr(ControlSocket, "open", stopped_meanwhile)
+    monkeypatch.setattr(ControlSocket, "open", open_after_stop)
     supervisor.start()
     assert list(folder.iterdir()) == []
 
@@ -236,7 +236,7 @@ class StandIn:
         self.path.unlink()
 
 
-def test_nobody_is_asked_who_was_not_asked_for(folder):
+def test_only_matching_supervisors_are_asked(folder):
     with (
         StandIn(folder, "a@h") as a,
         StandIn(folder, "b@h") as b,
@@ -323,7 +323,7 @@ def test_socket_that_cannot_be_replaced_is_reported_once_and_tried_again(folder,
     assert caplog.text.count("won't see this process") == 1
 
 
-def test_lock_that_somebody_holds_holds_up_nobody_for_long(folder):
+def test_held_lock_delays_others_only_briefly(folder):
     folder.mkdir(mode=0o700)
     with locked(folder) as held:
         assert held

@@ -66,19 +66,20 @@ def start(server, tmp_path):
         process.end()
 
 
-def said(process):
+def observed(process):
     return [json.loads(line) for line in process.lines]
 
 
 def until_found(process, *addresses, after=0):
-    process.until(lambda: sorted(addresses) in said(process)[after:], addresses)
+    process.until(lambda: sorted(addresses) in observed(process)[after:], addresses)
 
 
 def until_failed(process, text, times=1):
-    before = len(said(process))
+    before = len(observed(process))
     process.until(
         lambda: (
-            sum(text in each for each in said(process)[before:] if isinstance(each, str)) >= times
+            sum(text in each for each in observed(process)[before:] if isinstance(each, str))
+            >= times
         ),
         text,
     )
@@ -90,7 +91,7 @@ def test_addresses_of_both_families_are_nodes(start):
 
 def test_addresses_of_one_family_are_no_fault(start):
     process = start()
-    process.until(lambda: said(process)[:3] == [TWO] * 3, "three times the same")
+    process.until(lambda: observed(process)[:3] == [TWO] * 3, "three times the same")
 
 
 def test_hosts_file_is_honoured(start):
@@ -106,25 +107,25 @@ def test_search_domains_are_honoured(start):
 
 
 @pytest.mark.parametrize("manner", ["silent", "servfail", "refused", "garbage"])
-def test_no_answer_takes_nobody_away(server, start, manner):
+def test_failed_lookup_removes_no_node(server, start, manner):
     process = start(confirmations=1, family="ipv4")
     until_found(process, *TWO)
     server.manner = manner
     until_failed(process, "cannot look up A of 'web.shop.test': the system's resolver", times=2)
     server.manner = "answer"
     until_found(process, *TWO, after=len(process.lines))
-    assert [] not in said(process)
+    assert [] not in observed(process)
 
 
 @pytest.mark.parametrize(
     ("manner", "words"), [("nxdomain", "there is no such name"), ("nodata", "it has no A records")]
 )
-def test_an_answer_with_nobody_is_believed_when_it_repeats(server, start, manner, words):
+def test_empty_answer_is_believed_when_it_repeats(server, start, manner, words):
     process = start(confirmations=1, family="ipv4")
     until_found(process, *TWO)
     server.manner = manner
     until_found(process)
-    answers = said(process)
+    answers = observed(process)
     assert words in answers[answers.index([]) - 1]  # it counts as failed once
 
 
@@ -168,7 +169,7 @@ SEARCH = "search {}.test\noptions ndots:5"
 def test_a_wildcard_in_a_search_domain_is_no_answer(start, domain):
     process = start("nobody.shop.test", search=SEARCH.format(domain), family="ipv4")
     until_failed(process, f"search domain '{domain}.test' answers for every name")
-    assert not any(isinstance(each, list) and each for each in said(process))
+    assert not any(isinstance(each, list) and each for each in observed(process))
 
 
 @pytest.mark.usefixtures("wildcards")
@@ -177,7 +178,7 @@ def test_a_wildcard_that_rotates_its_addresses_is_no_answer(server, start):
     server.rotating = {"*.corp.test"}
     process = start("nobody.shop.test", search=SEARCH.format("corp"), family="ipv4")
     until_failed(process, "search domain 'corp.test' answers for every name", times=10)
-    assert not any(isinstance(each, list) and each for each in said(process))
+    assert not any(isinstance(each, list) and each for each in observed(process))
 
 
 @pytest.mark.usefixtures("wildcards")
@@ -192,7 +193,7 @@ def test_a_record_that_shares_an_address_with_a_wildcard_is_an_answer(server, st
 def test_a_wildcard_does_not_stand_before_the_name_that_is_meant(start, domain):
     process = start(WEB, search=SEARCH.format(domain), family="ipv4")
     until_found(process, *TWO)
-    assert ["127.0.0.9:4370"] not in said(process)
+    assert ["127.0.0.9:4370"] not in observed(process)
 
 
 @pytest.mark.usefixtures("wildcards")
@@ -212,7 +213,7 @@ def test_a_top_level_domain_does_not_stand_before_a_short_name(server, start, do
     server.records[f"app.{domain}.test", "A"] = ["127.0.0.7"]
     process = start("app", search=f"search {domain}.test", family="ipv4")
     until_found(process, "127.0.0.7:4370")
-    assert said(process)[0] == ["127.0.0.7:4370"]
+    assert observed(process)[0] == ["127.0.0.7:4370"]
 
 
 @pytest.mark.usefixtures("wildcards")
@@ -220,12 +221,12 @@ def test_a_wildcard_does_not_stand_before_a_short_name_either(server, start):
     server.records["app", "A"] = ["127.0.0.6"]
     process = start("app", search="search corp.test", family="ipv4")
     until_found(process, "127.0.0.6:4370")
-    assert ["127.0.0.9:4370"] not in said(process)
+    assert ["127.0.0.9:4370"] not in observed(process)
 
 
 def findings(process):
     assert process.wait() == 0
-    return said(process)
+    return observed(process)
 
 
 def test_the_system_is_diagnosed_with_what_the_servers_add(start, server):
@@ -258,7 +259,7 @@ def test_the_hosts_file_wins_over_a_wildcard(start):
         "other", hosts="127.0.0.9 mine.corp.test other\n", search="search corp.test", family="ipv4"
     )
     until_found(process, "127.0.0.9:4370")
-    assert said(process)[0] == ["127.0.0.9:4370"]
+    assert observed(process)[0] == ["127.0.0.9:4370"]
 
 
 def test_a_search_domain_that_completes_a_name_is_reported_by_the_system_as_well(start):

@@ -101,7 +101,7 @@ def test_no_answer_is_failed(server, manner, cure):
         ("nodata", "it has no A", "its records are of another type or family"),
     ],
 )
-def test_an_answer_with_nobody_is_empty(server, manner, got, cause):
+def test_answer_without_records_is_empty(server, manner, got, cause):
     server.manner = manner
     _, a, aaaa = diagnosed(dns(server))
     for finding in (a, aaaa):
@@ -116,14 +116,14 @@ def test_a_short_name_without_search_domains_is_explained(server, resolv_conf):
     assert "it has no dots, and there are no search domains" in finding.cause
 
 
-def test_one_name_server_of_several_that_is_down_is_a_warning(server):
+def test_one_of_several_name_servers_down_is_a_warning(server):
     # long enough for the second server's turn to come
     whom, a, _ = diagnosed(dns(server, lookup_s=5.0, resolver=f"127.0.0.1:1 {server.resolver}"))
     assert (whom.outcome, a.outcome) == (Outcome.OK, Outcome.OK)
     assert whom.cause.startswith("127.0.0.1:1 does not answer: questions that go there")
 
 
-def test_a_name_server_that_nobody_named_is_the_finding(resolv_conf):
+def test_missing_name_server_is_the_finding(resolv_conf):
     resolv_conf.unlink()
     [whom] = diagnosed(DnsSrvStrategy(query=WEB))
     assert whom.outcome is Outcome.FAILED

@@ -27,7 +27,7 @@ def named(require, tmp_path):
         yield named
 
 
-def told(strategy, scenario):
+def run_strategy(strategy, scenario):
     async def run():
         async with (
             asyncio.timeout(60),
@@ -74,10 +74,10 @@ def test_a_changed_zone_is_seen(named):
         await during(named.rewrite, "web A 127.0.0.3", "web A 127.0.0.4", "web AAAA ::5")
         await found(heard, "127.0.0.3:4370", "127.0.0.4:4370", "[::5]:4370")
 
-    told(dns(named), scenario)
+    run_strategy(dns(named), scenario)
 
 
-def test_a_name_that_leaves_the_zone_has_nobody_when_that_repeats(named):
+def test_name_removed_from_the_zone_has_no_nodes_once_that_repeats(named):
     async def scenario(heard):
         await found(heard, "127.0.0.2:4370", "127.0.0.3:4370")
         await during(named.rewrite, "other A 127.0.0.3")
@@ -87,10 +87,10 @@ def test_a_name_that_leaves_the_zone_has_nobody_when_that_repeats(named):
         await during(named.rewrite, "web A 127.0.0.2")
         await found(heard, "127.0.0.2:4370")
 
-    told(dns(named), scenario)
+    run_strategy(dns(named), scenario)
 
 
-def test_a_killed_server_takes_nobody_away_and_is_used_again_when_it_is_back(named):
+def test_killed_server_removes_no_node_and_is_used_again_when_it_is_back(named):
     async def scenario(heard):
         await found(heard, "127.0.0.2:4370", "127.0.0.3:4370")
         named.kill()
@@ -103,7 +103,7 @@ def test_a_killed_server_takes_nobody_away_and_is_used_again_when_it_is_back(nam
         await during(named.rewrite, "web A 127.0.0.7")
         await found(heard, "127.0.0.7:4370")
 
-    told(dns(named, lookup_s=0.5, confirmations=1), scenario)
+    run_strategy(dns(named, lookup_s=0.5, confirmations=1), scenario)
 
 
 def test_services_come_with_their_addresses(named):
@@ -120,7 +120,7 @@ def test_services_come_with_their_addresses(named):
         await during(named.rewrite, *services[1:])
         await found(heard, "127.0.0.3:4371")
 
-    told(
+    run_strategy(
         DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1),
         scenario,
     )
@@ -138,7 +138,7 @@ def test_a_hundred_services_are_one_answer(named):
         await during(named.rewrite, *records)
         await found(heard, *(f"127.1.0.{n}:4370" for n in numbers))
 
-    told(
+    run_strategy(
         DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1),
         scenario,
     )
@@ -172,7 +172,7 @@ def test_a_wildcard_in_a_search_domain_is_no_answer(named, search):
         await found(heard, "127.0.0.3:4370")
         assert not any(map(is_found("127.0.0.9:4370"), heard.observations))
 
-    told(dns(named, "nobody.shop.test"), scenario)
+    run_strategy(dns(named, "nobody.shop.test"), scenario)
 
 
 def test_a_wildcard_does_not_stand_before_the_name_that_is_meant(named, search):
@@ -183,7 +183,7 @@ def test_a_wildcard_does_not_stand_before_the_name_that_is_meant(named, search):
         await found(heard, "127.0.0.2:4370")
         assert len([each for each in heard.observations if isinstance(each, Found)]) == 1
 
-    told(dns(named), scenario)
+    run_strategy(dns(named), scenario)
 
 
 def test_the_search_domain_that_answers_is_reported(named, search, caplog):
@@ -194,7 +194,7 @@ def test_the_search_domain_that_answers_is_reported(named, search, caplog):
     async def scenario(heard):
         await found(heard, "127.0.0.8:4370")
 
-    told(dns(named, "other"), scenario)
+    run_strategy(dns(named, "other"), scenario)
     assert "dns: 'other' is answered by search domain 'corp.shop.test'" in caplog.text
 
 
@@ -206,7 +206,7 @@ def test_a_wildcard_without_services_does_not_hide_them(named, search):
         await found(heard, "127.0.0.2:4370")
 
     strategy = DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1)
-    told(strategy, scenario)
+    run_strategy(strategy, scenario)
 
 
 def diagnosed(strategy):

@@ -78,7 +78,7 @@ async def listening(strategy):
         yield Story(heard)
 
 
-def told(strategy, scenario):
+def run_strategy(strategy, scenario):
     async def run():
         async with listening(strategy) as story:
             await scenario(story)
@@ -102,7 +102,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("manner", "words"), FAULTS.items())
-def test_no_answer_takes_nobody_away_and_says_what_came_instead(server, manner, words):
+def test_failed_lookup_removes_no_node_and_names_the_fault(server, manner, words):
     async def scenario(story):
         await story.found(*TWO)
         server.manner = manner
@@ -111,7 +111,7 @@ def test_no_answer_takes_nobody_away_and_says_what_came_instead(server, manner, 
         server.manner = "answer"
         await story.found(*TWO)
 
-    told(dns(server, family="ipv4", confirmations=1), scenario)
+    run_strategy(dns(server, family="ipv4", confirmations=1), scenario)
 
 
 def test_truncated_answer_is_asked_for_again_by_tcp(server):
@@ -120,7 +120,7 @@ def test_truncated_answer_is_asked_for_again_by_tcp(server):
     async def scenario(story):
         await story.found(*TWO)
 
-    told(dns(server), scenario)
+    run_strategy(dns(server), scenario)
     assert (WEB, "A", "tcp") in server.asked
 
 
@@ -133,12 +133,12 @@ def test_a_thousand_addresses_come_in_one_answer(server, manner):
     async def scenario(story):
         await story.found(*(f"{address}:4370" for address in many))
 
-    told(dns(server), scenario)
+    run_strategy(dns(server), scenario)
 
 
 @pytest.mark.parametrize("manner", ["nxdomain", "nodata"])
 @pytest.mark.parametrize("confirmations", [1, 2, 3])
-def test_an_answer_with_nobody_is_believed_when_it_repeats(server, manner, confirmations):
+def test_empty_answer_is_believed_when_it_repeats(server, manner, confirmations):
     async def scenario(story):
         await story.found(*TWO)
         server.asked.clear()
@@ -147,7 +147,7 @@ def test_an_answer_with_nobody_is_believed_when_it_repeats(server, manner, confi
         answers = sum(kind == "A" for _, kind, _ in server.asked)
         assert answers >= max(confirmations, 2)
 
-    told(dns(server, confirmations=confirmations), scenario)
+    run_strategy(dns(server, confirmations=confirmations), scenario)
 
 
 def test_a_name_that_is_gone_counts_as_failed_at_first(server):
@@ -157,14 +157,14 @@ def test_a_name_that_is_gone_counts_as_failed_at_first(server):
         await story.failed("NXDOMAIN")
         assert story.now() == list(TWO)
 
-    told(dns(server, confirmations=50), scenario)
+    run_strategy(dns(server, confirmations=50), scenario)
 
 
 def test_a_name_that_never_was_is_said_to_be_missing(server):
     async def scenario(story):
         await story.failed("'nope.shop.test' lists no nodes: there is no such name (NXDOMAIN)")
 
-    told(dns(server, "nope.shop.test"), scenario)
+    run_strategy(dns(server, "nope.shop.test"), scenario)
 
 
 def test_the_family_that_fails_keeps_its_nodes_while_the_other_goes_on(server):
@@ -178,7 +178,7 @@ def test_the_family_that_fails_keeps_its_nodes_while_the_other_goes_on(server):
         del server.records[DB, "AAAA"]
         await story.found("127.0.0.5:4370")
 
-    told(dns(server, DB), scenario)
+    run_strategy(dns(server, DB), scenario)
 
 
 def test_the_name_that_fails_keeps_its_nodes_while_the_others_go_on(server):
@@ -189,7 +189,7 @@ def test_the_name_that_fails_keeps_its_nodes_while_the_others_go_on(server):
         server.manner = {"A": "answer"}
         await story.found("127.0.0.6:4370")
 
-    told(dns(server, f"{WEB}, {DB}", family="ipv4"), scenario)
+    run_strategy(dns(server, f"{WEB}, {DB}", family="ipv4"), scenario)
 
 
 def test_addresses_of_one_family_are_no_fault(server):
@@ -198,7 +198,7 @@ def test_addresses_of_one_family_are_no_fault(server):
         await story.found(*TWO)
         assert not [each for each in story.heard.observations if isinstance(each, Failed)]
 
-    told(dns(server), scenario)
+    run_strategy(dns(server), scenario)
 
 
 def test_the_next_server_is_asked_when_one_fails(server):
@@ -210,7 +210,7 @@ def test_the_next_server_is_asked_when_one_fails(server):
             assert not [each for each in story.heard.observations if isinstance(each, Failed)]
 
         both = f"{broken.resolver}, {server.resolver}"
-        told(DnsStrategy(query=WEB, port=4370, resolver=both, interval_s=0.05), scenario)
+        run_strategy(DnsStrategy(query=WEB, port=4370, resolver=both, interval_s=0.05), scenario)
         assert broken.asked
 
 
@@ -219,7 +219,7 @@ def test_nodes_are_named_by_basename_and_address(server):
         found = await story.heard.until(lambda each: isinstance(each, Found), "nodes")
         assert {node.name for node in found.nodes} == {"web@127.0.0.4", "web@::1"}
 
-    told(dns(server, DB, node_basename="web"), scenario)
+    run_strategy(dns(server, DB, node_basename="web"), scenario)
 
 
 @pytest.mark.parametrize("manner", ["silent", "truncated_everywhere", "cut"])
@@ -257,7 +257,7 @@ def test_each_record_is_a_node_at_its_target_and_port_whatever_its_priority(serv
     async def scenario(story):
         await story.found(*BOTH)
 
-    told(srv(services), scenario)
+    run_strategy(srv(services), scenario)
 
 
 def test_targets_that_come_along_are_not_asked_for(services):
@@ -269,7 +269,7 @@ def test_targets_that_come_along_are_not_asked_for(services):
     async def scenario(story):
         await story.found(*BOTH)
 
-    told(srv(services), scenario)
+    run_strategy(srv(services), scenario)
     assert {kind for _, kind, _ in services.asked} == {"SRV"}
 
 
@@ -278,7 +278,7 @@ def test_services_are_named_by_basename_and_target(services):
         found = await story.heard.until(lambda each: isinstance(each, Found), "nodes")
         assert {node.name for node in found.nodes} == {"web@a.shop.test", "web@b.shop.test"}
 
-    told(srv(services, node_basename="web"), scenario)
+    run_strategy(srv(services, node_basename="web"), scenario)
 
 
 def test_a_target_that_can_t_be_located_keeps_everybody(services):
@@ -289,7 +289,7 @@ def test_a_target_that_can_t_be_located_keeps_everybody(services):
         await story.failed("SERVFAIL", times=3)
         assert story.now() == list(BOTH)
 
-    told(srv(services, confirmations=1), scenario)
+    run_strategy(srv(services, confirmations=1), scenario)
 
 
 def test_a_record_that_is_removed_takes_its_node_away(services):
@@ -298,18 +298,18 @@ def test_a_record_that_is_removed_takes_its_node_away(services):
         services.records["_web._tcp.shop.test", "SRV"] = ["0 5 4370 a.shop.test."]
         await story.found("127.0.0.2:4370")
 
-    told(srv(services), scenario)
+    run_strategy(srv(services), scenario)
 
 
 @pytest.mark.parametrize("manner", ["silent", "servfail", "refused", "garbage", "cut"])
-def test_no_answer_about_services_takes_nobody_away(services, manner):
+def test_failed_service_lookup_removes_no_node(services, manner):
     async def scenario(story):
         await story.found(*BOTH)
         services.manner = manner
         await story.failed("cannot look up SRV", times=2)
         assert story.now() == list(BOTH)
 
-    told(srv(services, confirmations=1), scenario)
+    run_strategy(srv(services, confirmations=1), scenario)
 
 
 def test_a_node_on_ipv6_takes_the_targets_ipv6_address(services):
@@ -335,12 +335,12 @@ def test_a_resolv_conf_of_no_use_is_a_failure_unless_servers_are_named(
     async def named(story):
         await story.found(*TWO)
 
-    told(dns(server), named)
+    run_strategy(dns(server), named)
 
     async def unnamed(story):
         await story.heard.until(lambda each: isinstance(each, Failed), "a failure")
 
-    told(DnsSrvStrategy(query="_web._tcp.shop.test", interval_s=0.05), unnamed)
+    run_strategy(DnsSrvStrategy(query="_web._tcp.shop.test", interval_s=0.05), unnamed)
 
 
 # One name that hangs beside another
@@ -357,7 +357,7 @@ def test_a_name_that_hangs_delays_no_other_and_counts_when_it_is_answered(server
         await story.found("127.0.0.2:4370", "127.0.0.3:4370", "127.0.0.5:4370", "[::1]:4370")
         assert not [each for each in story.heard.observations if isinstance(each, Failed)]
 
-    told(dns(server, f"{WEB} {DB}", lookup_s=300.0), scenario)
+    run_strategy(dns(server, f"{WEB} {DB}", lookup_s=300.0), scenario)
 
 
 def test_a_name_that_hangs_keeps_its_nodes(server):
@@ -368,7 +368,7 @@ def test_a_name_that_hangs_keeps_its_nodes(server):
         server.records[DB, "A"] = ["127.0.0.5"]
         await story.found("127.0.0.5:4370", *both)
 
-    told(dns(server, f"{WEB} {DB}", lookup_s=300.0, confirmations=1), scenario)
+    run_strategy(dns(server, f"{WEB} {DB}", lookup_s=300.0, confirmations=1), scenario)
 
 
 def test_services_of_a_name_that_hangs_delay_no_others(server):
@@ -379,4 +379,4 @@ def test_services_of_a_name_that_hangs_delay_no_others(server):
     async def scenario(story):
         await story.found("127.0.0.4:4370")
 
-    told(srv(server, "_db._tcp.shop.test _web._tcp.shop.test", lookup_s=300.0), scenario)
+    run_strategy(srv(server, "_db._tcp.shop.test _web._tcp.shop.test", lookup_s=300.0), scenario)

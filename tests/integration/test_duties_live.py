@@ -1,4 +1,4 @@
-"""Who owns a key, and who has a duty, among real supervisors."""
+"""Owners of keys, and holders of duties, among real supervisors."""
 
 import asyncio
 import os
@@ -89,7 +89,7 @@ def names(nodes):
 # -- owners ----------------------------------------------------------------------------------------
 
 
-def test_all_nodes_agree_who_owns_a_key(nodes):
+def test_all_nodes_agree_on_the_owner_of_a_key(nodes):
     ann, bob, cid = (
         nodes.start(name, role=role)
         for name, role in [("ann", "cache"), ("bob", "cache"), ("cid", "web")]
@@ -112,7 +112,7 @@ def test_all_nodes_agree_who_owns_a_key(nodes):
     )
 
 
-def test_nobody_owns_what_no_node_is_meant_for(nodes):
+def test_key_has_no_owner_if_no_node_matches(nodes):
     ann = nodes.start("ann")
     assert ann.owners("k", 3, where={"role": "cache"}) == ()
     with pytest.raises(

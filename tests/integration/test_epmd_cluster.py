@@ -93,7 +93,7 @@ def test_nodes_start_without_epmd_and_link_when_it_comes(cluster, server):
     runs[1].wait_for("node_up", node="a@127.0.0.1")
 
 
-def test_second_process_of_a_name_learns_who_has_it(cluster):
+def test_second_process_with_a_name_learns_that_it_is_taken(cluster):
     start(cluster, "local_epmd", ("a", "b"))
     twin = cluster.run("a@127.0.0.9", file=cluster.folder / "epmd.yaml")
     twin.until(lambda: any("refuses our name 'a'" in line for line in twin.errors), "the conflict")

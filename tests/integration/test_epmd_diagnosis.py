@@ -1,4 +1,4 @@
-"""``diagnose`` says of each step what it asked, what came back, and what to do if nothing did."""
+"""``diagnose`` reports each step's question, its answer, and the cure if there was none."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -61,7 +61,7 @@ def test_registered_name_is_found(server):
     assert found.got == "a node of cluster 'conformance', group 'conformance', port 45002"
 
 
-def test_name_that_is_nearly_that_of_another_is_reported(server):
+def test_similar_registered_name_is_reported(server):
     finding = of(
         diagnose(server, listed(server, "web@127.0.0.1"), running("web1@127.0.0.1")), "web@"
     )
@@ -165,7 +165,7 @@ def test_epmd_on_loopback_only_is_reported(server):
     assert "ERL_EPMD_ADDRESS" in finding.cause
 
 
-def test_list_of_nobody_else_is_reported(server, tmp_path):
+def test_list_without_other_nodes_is_reported(server, tmp_path):
     path = tmp_path / ".hosts.erlang"
     path.write_text("% nobody yet\n")
     for strategy in (

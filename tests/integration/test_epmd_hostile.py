@@ -176,7 +176,7 @@ def test_hostile_epmd_does_not_hang_the_start(behave):
 
 
 @each_hostile
-def test_what_was_known_is_kept_while_an_epmd_is_hostile(behave, tmp_path):
+def test_known_nodes_are_kept_while_an_epmd_is_hostile(behave, tmp_path):
     async def scenario():
         port, path = free_port(), tmp_path / ".hosts.erlang"
         path.write_text("'127.0.0.2'.\n")
@@ -266,7 +266,7 @@ def finds(node):
     )
 
 
-def test_two_hundred_that_don_t_answer_hold_up_nobody():
+def test_two_hundred_mute_epmds_hold_up_no_other():
     port = free_port()
 
     async def scenario():

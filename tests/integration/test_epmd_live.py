@@ -1,4 +1,4 @@
-"""The EPMD strategies with Debian's EPMD: who is found, also while EPMD is down or restarted."""
+"""The EPMD strategies with Debian's EPMD: which nodes they find, also while EPMD is down."""
 
 import asyncio
 import itertools
@@ -263,7 +263,7 @@ def test_node_that_could_not_register_at_first_asks_as_soon_as_it_is_registered(
     run(scenario)
 
 
-def test_restarted_epmd_gets_all_registrations_back_and_nobody_is_lost(server):
+def test_restarted_epmd_gets_all_registrations_back_and_no_node_is_lost(server):
     async def scenario():
         strategy = local(server, gone_after_s=DEADLINE_S)
         async with (
@@ -289,7 +289,7 @@ def test_restarted_epmd_gets_all_registrations_back_and_nobody_is_lost(server):
     run(scenario)
 
 
-def test_epmd_that_is_stopped_takes_nobody_back(server):
+def test_suspended_epmd_removes_no_node(server):
     async def scenario():
         strategy = local(server, deadline_s=0.5)
         async with (
@@ -310,7 +310,7 @@ def test_epmd_that_is_stopped_takes_nobody_back(server):
     run(scenario)
 
 
-def test_one_epmd_that_is_down_hides_nobody_at_the_others(server):
+def test_epmd_that_is_down_hides_no_node_at_the_others(server):
     async def scenario():
         strategy = EpmdStrategy(
             hosts=("bob@127.0.0.1", "cat@127.0.0.2", "dan@host.invalid"),

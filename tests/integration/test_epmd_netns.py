@@ -45,7 +45,7 @@ def test_hosts_with_an_epmd_each_form_a_cluster(lab, cluster, strategy):
                 node.wait_for("node_up", node=other.name)
 
 
-def test_host_that_is_cut_off_is_kept_by_those_who_cannot_ask_it(lab, cluster):
+def test_unreachable_host_is_kept_by_the_others(lab, cluster):
     cut, *others = start(lab, cluster, "epmd")
     for other in others:
         other.wait_for("node_up", node=cut.name)

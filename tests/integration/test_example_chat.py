@@ -115,7 +115,7 @@ def says_until_shown(browser, speaker, text, *hearers):
     until(all_have_it, f"{text!r} in every browser")
 
 
-def test_what_is_said_at_one_node_reaches_the_browsers_of_all(start, browser, mark):
+def test_message_at_one_node_reaches_the_browsers_of_all(start, browser, mark):
     a, b, c = (start(f"{name}-{mark}") for name in "abc")
     for node in (a, b, c):
         browser.open(node)
@@ -135,7 +135,7 @@ def test_what_is_said_at_one_node_reaches_the_browsers_of_all(start, browser, ma
     assert [node.errors for node in (a, b, d)] == [[], [], []]
 
 
-def test_a_browser_that_closes_amid_messages_disturbs_nobody(start, browser, mark):
+def test_browser_that_closes_amid_messages_disturbs_no_other(start, browser, mark):
     a, b = (start(f"{name}-{mark}") for name in "ab")
     for node in (a, b):
         browser.open(node)

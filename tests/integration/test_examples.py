@@ -82,7 +82,7 @@ def test_embedded_nodes_report_each_other(start, names, example):
     assert a.errors == b.errors == []
 
 
-def test_asyncio_program_works_meanwhile(start, names):
+def test_asyncio_program_keeps_working(start, names):
     a, _ = (start(Process, *script("async_app.py", name)) for name in names)
     a.until(lambda: sum(line.startswith("working, others here: ") for line in a.lines) >= 3, "work")
 

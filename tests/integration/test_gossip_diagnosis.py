@@ -1,4 +1,4 @@
-"""Gossip diagnosed on real sockets: how each cause of finding nobody is described."""
+"""Gossip diagnosed on real sockets: how each cause of finding no node is described."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ def speaking(given, datagram):
 # -- who is there ----------------------------------------------------------------------------------
 
 
-def test_alone_every_step_is_in_order_and_nobody_is_there():
+def test_lone_node_passes_every_step_and_finds_no_other():
     given = options()
     *steps, last = diagnosed(given)
     assert [finding.asked for finding in steps] == [
@@ -93,7 +93,7 @@ def test_nodes_are_counted_and_named():
     assert (last.outcome, last.got) == (Outcome.OK, "2 nodes: bob@127.0.0.1, cat@127.0.0.1")
 
 
-def test_this_node_running_elsewhere_is_nobody_else():
+def test_this_node_running_elsewhere_is_not_another_node():
     last = diagnosed_beside(options(), discovery(ANN.evolve()))[-1]
     assert last.outcome is Outcome.EMPTY
     assert last.got.startswith("only this node within")
@@ -128,7 +128,7 @@ def test_libcluster_on_this_port_is_recognised():
 # -- what is in the way ----------------------------------------------------------------------------
 
 
-def test_port_that_is_not_shared_names_who_holds_it():
+def test_unshared_port_names_the_process_that_holds_it():
     given = options()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter:
         squatter.bind(("0.0.0.0", given["port"]))
@@ -154,7 +154,7 @@ def test_host_without_an_address_failed_first():
 # -- what others notice of it ----------------------------------------------------------------------
 
 
-def test_others_notice_nothing_of_a_diagnosis(caplog):
+def test_diagnosis_goes_unnoticed_by_other_nodes(caplog):
     caplog.set_level(logging.DEBUG, "cluster_kit")
     given = options()
 

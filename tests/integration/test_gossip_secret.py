@@ -70,7 +70,7 @@ class Recorded(SystemNetwork):
         return datagrams
 
 
-def test_recordings_of_one_who_left_are_nothing_to_one_who_has_just_started():
+def test_new_node_ignores_recordings_of_departed_nodes():
     given = options(interval_s=0.1)
     gossip = GossipStrategy(**given)
 
@@ -264,6 +264,6 @@ def test_diagnosis_finds_sealed_nodes():
     ],
     ids=["another secret", "none here", "none there", "foreign"],
 )
-def test_diagnosis_says_why_nobody_can_be_believed(ring, other, cause):
+def test_diagnosis_says_why_no_sender_can_be_trusted(ring, other, cause):
     finding = diagnosed_beside([other], ring)
     assert finding.cause.startswith(f"only foreign senders: {cause}")

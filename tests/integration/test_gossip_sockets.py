@@ -117,7 +117,7 @@ def test_host_may_be_a_name():
     run(scenario)
 
 
-def test_machine_that_was_stopped_finds_nobody_silent():
+def test_node_resumed_after_a_stop_finds_no_peer_silent():
     ttl_s = 3.0
     given = options(interval_s=0.3, ttl_s=ttl_s)
 

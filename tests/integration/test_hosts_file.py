@@ -174,7 +174,7 @@ def test_symlinks_that_are_swapped_as_kubernetes_does_for_a_configmap(tmp_path):
     watching(tmp_path / "hosts", scenario)
 
 
-def test_what_says_the_same_is_not_reported_again(path):
+def test_file_with_the_same_nodes_is_not_reported_again(path):
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         rename_over(path, content(CAT, BOB) + "# nothing new\n")
@@ -197,7 +197,7 @@ def test_a_new_address_of_a_node_is_reported(path):
 # -- explicitly nobody, and what is no answer ------------------------------------------------------
 
 
-def test_comments_alone_mean_nobody(path):
+def test_file_of_comments_alone_has_no_nodes(path):
     async def scenario(watched):
         await watched.tells(BOB, CAT)
         rename_over(path, "# nobody for now\n")
@@ -296,8 +296,8 @@ def removals(observations):
     return [after for before, after in itertools.pairwise(answers) if not before <= after]
 
 
-def test_file_that_is_written_line_by_line_takes_nobody_away(path, monkeypatch):
-    """Each line leaves a file that looks whole; the strategy looks after every one of them."""
+def test_file_written_line_by_line_removes_no_node(path, monkeypatch):
+    """Each line leaves a file that looks whole; the strategy looks after each of them."""
     text = content(*[node(f"n{number}", 46000 + number) for number in range(20)])
 
     async def scenario(watched):
@@ -354,9 +354,7 @@ def test_file_that_never_holds_still_is_a_failed_look_up(path, monkeypatch):
     watching(path, scenario)
 
 
-def test_run_after_one_that_raised_takes_nobody_away_by_a_file_that_is_being_written(
-    path, monkeypatch
-):
+def test_rerun_after_an_error_removes_no_node_while_the_file_is_written(path, monkeypatch):
     path.write_text(content(BOB))
     read = FileReader.read
 
@@ -376,7 +374,7 @@ def test_run_after_one_that_raised_takes_nobody_away_by_a_file_that_is_being_wri
 # -- a file system that hangs ----------------------------------------------------------------------
 
 
-def test_file_system_that_hangs_holds_up_one_thread_and_nobody_else(path, monkeypatch):
+def test_hanging_file_system_blocks_one_thread_only(path, monkeypatch):
     back, hanging = threading.Event(), []
     read = FileReader.read
 
@@ -415,7 +413,7 @@ def diagnosed(path, local=ANN):
     return asyncio.run(collect())
 
 
-def test_diagnosis_says_who_is_in_the_file(path):
+def test_diagnosis_counts_the_nodes_in_the_file(path):
     file, others = diagnosed(path)
     assert (file.asked, file.outcome) == (str(path), Outcome.OK)
     assert (others.outcome, others.got) == (Outcome.OK, "2 in all, 2 of them not this one")

@@ -186,7 +186,7 @@ class TestKubeconfig:
 
         run(api, scenario, kubeconfig=kubeconfig)
 
-    def test_a_client_certificate_says_who_we_are_and_leaves_no_file(
+    def test_client_certificate_authenticates_and_leaves_no_file(
         self, api, authority, tmp_path, monkeypatch
     ):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
@@ -206,7 +206,7 @@ class TestKubeconfig:
 
         run(api, scenario, kubeconfig=kubeconfig)
 
-    def test_a_certificate_of_a_credential_plugin_says_who_we_are_and_leaves_no_file(
+    def test_certificate_of_a_credential_plugin_authenticates_and_leaves_no_file(
         self, api, authority, tmp_path, monkeypatch
     ):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))

@@ -107,7 +107,7 @@ def empty(findings):
     return finding.cause
 
 
-class TestNobody:
+class TestNoNodes:
     def test_namespace_that_does_not_exist(self, findings):
         assert empty(findings(namespace="shop")).startswith("there is no namespace 'shop'")
 
@@ -119,7 +119,7 @@ class TestNobody:
             "Service 'web' has no selector, and no endpoints were created for it"
         )
 
-    def test_service_whose_selector_fits_nobody(self, findings):
+    def test_service_whose_selector_matches_no_pod(self, findings):
         objects = [
             (SERVICES, service("web", {"app": "web", "tier": "a"})),
             (PODS, pod("a", "10.0.0.1")),
@@ -164,7 +164,7 @@ class TestNobody:
         )
 
     @pytest.mark.parametrize("denied", [("get", SERVICES), ("list", PODS)])
-    def test_what_we_may_not_look_at(self, api, findings, denied):
+    def test_forbidden_request_is_named_in_the_cause(self, api, findings, denied):
         api.denied = {denied}
         cause = empty(findings([(SERVICES, service("web", {"app": "web"}))]))
         assert "likely another namespace, or a service_name that fits nothing" in cause
@@ -176,7 +176,7 @@ class TestNobody:
 
 
 class TestPort:
-    def test_port_that_nobody_has(self, findings):
+    def test_port_missing_from_all_slices_is_empty(self, findings):
         finding = findings(
             [(SLICES, endpoint_slice("s", "10.0.0.1", ports=[("http", 80)]))], port="cluster"
         )[4]
@@ -198,7 +198,7 @@ class TestPort:
         )
 
 
-def test_nobody_who_is_ready(findings):
+def test_failing_readiness_probes_are_named_as_the_cause(findings):
     listed = findings(
         [(SLICES, endpoint_slice("s", endpoint("10.0.0.2", ready=False)))], count_unready=False
     )[3]

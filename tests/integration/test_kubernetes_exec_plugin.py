@@ -77,7 +77,7 @@ def test_its_token_is_what_the_server_is_asked_with(plugin, tmp_path):
     asyncio.run(main())
 
 
-def test_it_gets_the_request_its_arguments_and_its_variables(plugin, tmp_path):
+def test_plugin_gets_its_request_arguments_and_variables(plugin, tmp_path):
     entry = plugin(
         "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
         "token = [sys.argv[1], os.environ['REGION'], info['kind'], info['apiVersion'], "
@@ -107,7 +107,7 @@ def test_it_gets_the_request_its_arguments_and_its_variables(plugin, tmp_path):
         ("print('x' * 2_000_000)", "its output is not an ExecCredential"),
     ],
 )
-def test_what_is_of_no_use_is_reported_with_its_cause(plugin, tmp_path, script, told):
+def test_failed_plugin_is_reported_with_its_cause(plugin, tmp_path, script, told):
     with pytest.raises(ApiError) as caught:
         asked(plugin(script), tmp_path)
     assert "credential plugin './plugin' failed" in str(caught.value)
@@ -140,14 +140,14 @@ HANGS = (
 )
 
 
-def test_one_that_hangs_is_ended_with_its_children(plugin, tmp_path):
+def test_hanging_plugin_is_ended_with_its_children(plugin, tmp_path):
     with pytest.raises(ApiError, match="it does not end within 3 s"):
         asked(plugin(HANGS.format(tmp_path / "pid")), tmp_path, within_s=3.0)
     assert ends(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_one_that_never_stops_printing_is_ended(plugin, tmp_path, stream):
+def test_plugin_that_never_stops_printing_is_ended(plugin, tmp_path, stream):
     script = f"while True: print('x' * 4096, file=sys.{stream})"
     with pytest.raises(ApiError, match="it does not end within 1 s"):
         asked(plugin(script), tmp_path, within_s=1.0)

@@ -44,7 +44,7 @@ class TestRights:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
-    def test_rights_that_are_withdrawn_lose_nobody(self, api, run):
+    def test_withdrawn_rights_lose_no_node(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             api.denied = {("list", SLICES), ("watch", SLICES)}
@@ -203,7 +203,7 @@ class TestForms:
         ]
         run(scenario, objects, host=host, node_basename="web")
 
-    def test_a_port_that_nobody_has_is_a_failure_that_removes_nobody(self, api, run):
+    def test_missing_port_is_a_failure_that_removes_no_node(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             await api.put(SLICES, endpoint_slice("s", "10.0.0.1", ports=[("http", 80)]))

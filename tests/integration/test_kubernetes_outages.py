@@ -24,7 +24,7 @@ def run(api, tmp_path):
 
 class TestExpiry:
     @pytest.mark.parametrize("way", ["status", "event", "compaction"])
-    def test_a_version_that_is_too_old_loses_nobody_and_misses_nothing(self, api, run, way):
+    def test_expired_version_loses_no_node_and_misses_nothing(self, api, run, way):
         async def scenario(heard):
             await heard.watching(api)
             [watch] = api.watches
@@ -78,7 +78,7 @@ class TestExpiry:
 
 
 class TestOutage:
-    def test_an_outage_loses_nobody_and_misses_nothing(self, api, run):
+    def test_outage_loses_no_node_and_misses_nothing(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             await api.stop()
@@ -91,7 +91,7 @@ class TestOutage:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1", "10.0.0.2")])
 
-    def test_compaction_during_an_outage_loses_nobody(self, api, run):
+    def test_compaction_during_an_outage_loses_no_node(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             await api.stop()
@@ -133,7 +133,7 @@ class TestOutage:
 
         run(scenario, [endpoint_slice("s1", "10.0.0.1"), endpoint_slice("s2", "10.0.0.2")])
 
-    def test_a_store_that_comes_back_empty_drops_nobody_at_first(self, api, run):
+    def test_store_that_comes_back_empty_drops_no_node_at_first(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             api.forget()
@@ -146,9 +146,7 @@ class TestOutage:
         slices = [endpoint_slice("s", "10.0.0.1"), endpoint_slice("t", "10.0.0.2")]
         run(scenario, slices, limits=Limits(doubt_s=1.5))
 
-    def test_a_store_that_is_empty_after_a_restart_of_the_strategy_drops_nobody_at_first(
-        self, api, run
-    ):
+    def test_empty_store_after_a_strategy_restart_drops_no_node_at_first(self, api, run):
         earlier = frozenset({Node(address="10.0.0.1:4000")})
 
         async def scenario(heard):
@@ -157,7 +155,7 @@ class TestOutage:
 
         run(scenario, found=earlier, limits=Limits(doubt_s=0.5))
 
-    def test_a_store_that_is_empty_and_then_fails_drops_nobody(self, api, run):
+    def test_store_that_is_empty_and_then_fails_drops_no_node(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             api.forget()

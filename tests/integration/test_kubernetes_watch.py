@@ -52,7 +52,7 @@ class TestListing:
 
         run(scenario, [endpoint_slice("s1", "10.0.0.1"), endpoint_slice("s2", "10.0.0.2")])
 
-    def test_an_expired_token_begins_anew_and_loses_nobody(self, api, run):
+    def test_expired_continue_token_restarts_the_list_and_loses_no_node(self, api, run):
         api.page_limit = 2
         api.answer("list", 410, "Expired", skip=1)
 
@@ -137,7 +137,7 @@ class TestWatching:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
-    def test_one_that_adds_up_to_more_than_there_can_be_is_a_failure(self, api, run):
+    def test_watch_that_exceeds_the_object_limit_is_a_failure(self, api, run):
         async def scenario(heard):
             await api.until_watched()
             await api.put(SLICES, endpoint_slice("b", "10.0.0.2"))
@@ -277,7 +277,7 @@ class TestWatching:
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
     @pytest.mark.parametrize("line", NONSENSE, ids=repr)
-    def test_nonsense_is_a_failure_and_removes_nobody(self, api, run, line):
+    def test_nonsense_is_a_failure_and_removes_no_node(self, api, run, line):
         async def scenario(heard):
             await heard.watching(api)
             await api.watches[0].write(line)
@@ -287,7 +287,7 @@ class TestWatching:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
-    def test_an_answer_that_is_no_list_is_a_failure_and_removes_nobody(self, api, run):
+    def test_answer_that_is_no_list_is_a_failure_and_removes_no_node(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             api.answer("list", 200)

@@ -48,7 +48,7 @@ def lan(**more):
     return {"strategy": "gossip", **more}
 
 
-def test_what_stays_is_not_disturbed(start):
+def test_unchanged_topology_is_not_disturbed(start):
     a, b = start("a", lan=lan(), old=lan()), start("b", lan=lan())
     a.wait_for(2, topology="lan", timeout_s=30)
     pid, events = a.status()["lan"].pid, a.subscribe(topology="lan")
@@ -61,7 +61,7 @@ def test_what_stays_is_not_disturbed(start):
     assert [str(node) for node in b.nodes()] == ["a@127.0.0.1"]
 
 
-def test_what_is_added_serves_and_links(start):
+def test_added_topology_serves_and_links(start):
     a, b = start("a", lan=lan()), start("b", lan=lan(), wan=lan())
     events = a.subscribe()
     a.add_topology("wan", lan())
@@ -73,7 +73,7 @@ def test_what_is_added_serves_and_links(start):
         a.add_topology("wan", lan())
 
 
-def test_what_is_removed_leaves_and_is_forgotten(start):
+def test_removed_topology_leaves_and_is_forgotten(start):
     a, b = start("a", lan=lan(), wan=lan()), start("b", lan=lan(), wan=lan())
     a.wait_for(2, topology="wan", timeout_s=30)
     b.wait_for(2, topology="wan", timeout_s=30)
@@ -169,7 +169,7 @@ def test_faults_change_nothing(start):
     assert a.status()["lan"].pid == pid
 
 
-def test_what_cannot_serve_is_not_added(start):
+def test_topology_that_cannot_serve_is_not_added(start):
     a = start("a", lan=lan())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -178,7 +178,7 @@ def test_what_cannot_serve_is_not_added(start):
     assert a.status().keys() == {"lan"}
 
 
-def test_what_cannot_serve_after_a_reload_is_tried_again(start):
+def test_topology_that_cannot_serve_after_a_reload_is_tried_again(start):
     a = start("a", lan=lan())
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

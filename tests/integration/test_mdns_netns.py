@@ -176,7 +176,7 @@ def test_hosts_with_nothing_but_link_local_addresses_see_each_other():
         assert re.fullmatch(r"\[fe80::2%[0-9]+\]:4000", address)
 
 
-def test_diagnosis_names_who_is_there_and_who_is_ignored():
+def test_diagnosis_names_found_and_ignored_nodes():
     with Lab(3) as lab, peers() as start:
         service_type = a_type()
         here, *there = lab.nodes

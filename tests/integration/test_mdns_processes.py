@@ -146,7 +146,7 @@ def test_frozen_process_sees_the_others_again_when_thawed():
             other.hears_again(one)
 
 
-def test_one_interface_that_is_not_there_does_not_stop_the_rest():
+def test_missing_interface_does_not_stop_the_others():
     with peers() as start:
         service_type = a_type()
         one = start("a@127.0.0.1", service_type, interfaces=["nowhere0", LOOPBACK])
@@ -165,7 +165,7 @@ def test_no_usable_interface_is_a_failure_with_its_cause():
         assert one.said(announced=one.name) == []
 
 
-def test_diagnosis_names_who_is_there():
+def test_diagnosis_names_the_nodes_found():
     with peers() as start:
         service_type = a_type()
         start("b@127.0.0.1", service_type).boot()

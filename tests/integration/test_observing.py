@@ -1,4 +1,4 @@
-"""``Supervisor(observe=True)`` only looks: nobody learns of it, and no plugin's hook is called."""
+"""``Supervisor(observe=True)`` only looks: no node notices it, and no plugin's hook is called."""
 
 import asyncio
 import json
@@ -81,7 +81,7 @@ def test_the_node_of_the_file_is_seen_and_has_no_rival(listening, caplog):
     assert plugin.heard == []
 
 
-def test_one_that_takes_part_calls_them(listening):
+def test_participating_supervisor_calls_the_hooks(listening):
     plugins, plugin = listening
     with Supervisor(gossip(), plugins=plugins), Supervisor(gossip("b@127.0.0.1")):
         until(lambda: "b@127.0.0.1" in map(str, plugin.heard), "the hook called")

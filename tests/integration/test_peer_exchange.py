@@ -66,7 +66,7 @@ def stop_all(nodes):
     # the list of seeds keeps a dead one known
     [("full_mesh", FullMeshTopology(), "n1"), ("ring", RingTopology(), "n4")],
 )
-def test_one_seed_leads_to_all_and_is_not_needed_afterwards(start, topology, meant, killed):
+def test_seed_leads_to_all_nodes_and_is_not_needed_afterwards(start, topology, meant, killed):
     nodes = {"n1": start("n1", topology=topology)}
     seed = nodes["n1"].address
     nodes |= {name: start(name, seed, topology=topology) for name in NAMES[1:]}
@@ -79,7 +79,7 @@ def test_one_seed_leads_to_all_and_is_not_needed_afterwards(start, topology, mea
     stop_all(nodes.values())
 
 
-def test_seed_that_comes_back_knowing_nobody_is_linked_to_all_again(start):
+def test_restarted_seed_that_knows_no_node_is_linked_to_all_again(start):
     seed = start("n1")
     others = {name: start(name, seed.address) for name in NAMES[1:4]}
     settle({"n1": seed} | others, FullMeshTopology())

@@ -1,4 +1,4 @@
-"""What the commands show of a topology with several strategies: each by a name of its own."""
+"""The commands show each strategy of a topology under a name of its own."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_nodes_lists_what_is_found_and_says_which_source_fails(cluster, one, two
     )
 
 
-def test_nodes_reports_every_source_that_fails_where_nobody_is_found(cluster, one, two):
+def test_nodes_reports_every_failing_source_if_no_node_is_found(cluster, one, two):
     one.unlink()
     done = cluster_kit("nodes", write(cluster, one, two), "--wait", "1")
     assert done.returncode == 1

@@ -34,13 +34,13 @@ def test_first_topology_takes_it():
         assert spare.take() is None
 
 
-def test_one_that_nobody_took_ends_with_its_owner():
+def test_unused_worker_ends_with_its_owner():
     with SpareWorker():
         [worker] = psutil.Process().children()
     assert not worker.is_running()
 
 
-def test_one_that_died_meanwhile_is_replaced():
+def test_dead_spare_worker_is_replaced():
     with SpareWorker() as spare:
         [worker] = psutil.Process().children()
         worker.kill()
@@ -61,7 +61,7 @@ def test_without_means_for_a_process_there_is_none(monkeypatch: pytest.MonkeyPat
         assert spare.take() is None
 
 
-def test_it_prepares_while_it_waits_for_its_orders_and_not_where_they_are_there(
+def test_worker_prepares_only_if_no_orders_are_there_yet(
     monkeypatch: pytest.MonkeyPatch,
 ):
     supervisor, worker = map(SocketChannel, socket.socketpair())
@@ -118,6 +118,6 @@ def test_child_may_be_called_what_is_no_text():
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-def test_one_that_began_before_the_supervisor_was_imported_is_none_of_a_former_program():
+def test_spare_started_before_the_import_is_not_taken_for_an_earlier_child():
     done = subprocess.run([sys.executable, "-c", AHEAD], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -56,15 +56,15 @@ def join(start):
 
 
 @pytest.fixture
-def told(caplog):
+def until_logged(caplog):
     """Return a function that waits until something was logged."""
     caplog.set_level(logging.INFO, "cluster_kit")
 
-    def told(text, timeout_s=TAKEN_IN_S):
+    def until_logged(text, timeout_s=TAKEN_IN_S):
         until(lambda: text in caplog.text, text, timeout_s)
 
-    told.times = lambda text: caplog.text.count(text)
-    return told
+    until_logged.times = lambda text: caplog.text.count(text)
+    return until_logged
 
 
 def chain(supervisor):
@@ -91,12 +91,12 @@ class TestWhatAWorkerHas:
         assert chain(a)
         assert len(a.call("lan", "keys")) == 1
 
-    def test_added_topology_and_successor_have_what_is_in_use(self, start, tmp_path, told):
+    def test_added_topology_and_successor_have_what_is_in_use(self, start, tmp_path, until_logged):
         folder = write_folder(tmp_path / "certs", new())
         a = start(certs=str(folder))
         renewed = new()
         write_folder(folder, renewed)
-        told("changed the certificates")
+        until_logged("changed the certificates")
         (folder / "tls.key").unlink()
         a.add_topology("wan", start.config()["topologies"]["lan"])
         assert a.call("wan", "chain").encode() == renewed.chain
@@ -144,33 +144,33 @@ class TestFilesThatChange:
     def folder(self, tmp_path):
         return write_folder(tmp_path / "certs", new())
 
-    def test_what_cannot_be_used_leaves_the_last_good_ones_and_is_reported_once(
-        self, start, folder, told
+    def test_unusable_files_leave_the_last_good_ones_and_are_reported_once(
+        self, start, folder, until_logged
     ):
         good = new()
         write_folder(folder, good)
         a = start(certs=str(folder))
         whole = new()
         (folder / "tls.crt").write_bytes(whole.chain[:100])
-        told(
+        until_logged(
             "tls.crt': it ends inside a PEM block; write the whole block; the last good ones stay "
             "in use"
         )
         write(folder / "tls.crt", whole.chain)
-        told("tls.key': it is not the key of the first certificate")
+        until_logged("tls.key': it is not the key of the first certificate")
         write_folder(folder, new(since=timedelta(days=-9), until=timedelta(days=-1)))
-        told("its certificate expired on ")
+        until_logged("its certificate expired on ")
         (folder / "ca.crt").unlink()
-        told("ca.crt': there is no such file")
+        until_logged("ca.crt': there is no such file")
         assert chain(a) == good.chain
         write_folder(folder, good)
-        told("certificates: can be used again, and is unchanged")
-        assert told.times("the last good ones stay in use") == 4
+        until_logged("certificates: can be used again, and is unchanged")
+        assert until_logged.times("the last good ones stay in use") == 4
         write_folder(folder, whole)
-        told(f"certificates: '{folder}', valid until ")
+        until_logged(f"certificates: '{folder}', valid until ")
         until(lambda: chain(a) == whole.chain, "the new one")
 
-    def test_fault_of_ours_does_not_end_the_watch(self, start, folder, told, monkeypatch):
+    def test_fault_of_ours_does_not_end_the_watch(self, start, folder, until_logged, monkeypatch):
         looks = []
 
         def read(*arguments, **more):
@@ -186,15 +186,18 @@ class TestFilesThatChange:
         write_folder(folder, renewed)
         until(lambda: chain(a) == renewed.chain, "the new one", TAKEN_IN_S)
         assert (
-            told.times("watching files of secrets and certificates fails, and is tried again") == 1
+            until_logged.times(
+                "watching files of secrets and certificates fails, and is tried again"
+            )
+            == 1
         )
-        assert told.times("RuntimeError: a fault of ours") == 1
+        assert until_logged.times("RuntimeError: a fault of ours") == 1
 
-    def test_certificate_that_nobody_replaces_is_warned_about(self, start, folder, told):
+    def test_certificate_that_is_not_replaced_is_warned_about(self, start, folder, until_logged):
         write_folder(folder, new(until=timedelta(seconds=6)))
         start(certs=str(folder))
-        told(f"certificates: the certificate in '{folder}/tls.crt' expired on ", 20)
-        assert told.times(" expired on ") == 1
+        until_logged(f"certificates: the certificate in '{folder}/tls.crt' expired on ", 20)
+        assert until_logged.times(" expired on ") == 1
 
     def test_three_files_are_watched_as_well(self, start, folder):
         a = start(
@@ -236,14 +239,16 @@ class TestLinks:
         until(lambda: without.status()["lan"].failing.get("auth"), "a refusal")
         assert [node.name for node in a.nodes()] == ["c@127.0.0.4"]
 
-    def test_files_renewed_by_a_folder_that_is_swapped_lose_no_link(self, join, tmp_path, told):
+    def test_files_renewed_by_a_folder_that_is_swapped_lose_no_link(
+        self, join, tmp_path, until_logged
+    ):
         mounted = Mounted(tmp_path / "a", new("127.0.0.2"))
         a = join("a@127.0.0.2", mounted.folder)
         events = a.subscribe()
         b = join("b@127.0.0.3", write_folder(tmp_path / "b", new("127.0.0.3")), a)
         next_of(events, NodeUp, node="b@127.0.0.3")
         mounted.replace(new("127.0.0.2", authority=TWO, authorities=BOTH))
-        told(f"certificates: '{mounted.folder}', valid until ")
+        until_logged(f"certificates: '{mounted.folder}', valid until ")
         c = join("c@127.0.0.4", write_folder(tmp_path / "c", new("127.0.0.4", authority=TWO)), a)
         c.wait_for(2, timeout_s=30)  # it believes the new certificate only
         next_of(events, NodeUp, node="c@127.0.0.4")
@@ -254,11 +259,11 @@ class TestLinks:
         ends = [str(event.reason) for event in events if isinstance(event, NodeDown)]
         assert ends == ["shutdown", "shutdown"]
 
-    def test_half_written_file_keeps_new_links_going(self, join, tmp_path, told):
+    def test_half_written_file_keeps_new_links_going(self, join, tmp_path, until_logged):
         folder = write_folder(tmp_path / "a", new("127.0.0.2"))
         a = join("a@127.0.0.2", folder)
         renewed = new("127.0.0.2")
         (folder / "tls.crt").write_bytes(renewed.chain[:300])
-        told("it ends inside a PEM block")
+        until_logged("it ends inside a PEM block")
         b = join("b@127.0.0.3", write_folder(tmp_path / "b", new("127.0.0.3")), a)
         b.wait_for(2, timeout_s=30)

@@ -1,4 +1,4 @@
-"""What people see of a supervisor: one line, and a table in notebooks."""
+"""How a supervisor is displayed: as one line, and as a table in notebooks."""
 
 import asyncio
 
@@ -18,13 +18,13 @@ def status(links=(), **given):
 
 
 @pytest.mark.parametrize("kind", [Supervisor, AsyncSupervisor])
-def test_one_that_was_not_started_says_so(kind):
+def test_unstarted_supervisor_says_so(kind):
     supervisor = kind(CONFIG)
     assert repr(supervisor) == f"<{kind.__name__} a@127.0.0.1: not started>"
     assert "a@127.0.0.1: not started" in supervisor._repr_html_()
 
 
-def test_one_that_runs_and_one_that_has_stopped_name_their_topologies():
+def test_running_and_stopped_supervisors_name_their_topologies():
     with Supervisor(CONFIG) as supervisor:
         assert repr(supervisor) in {
             f"<Supervisor a@127.0.0.1: lan {state}>" for state in ("starting", "ready")
@@ -44,7 +44,7 @@ def test_asyncio_twin_looks_the_same():
     asyncio.run(scenario())
 
 
-def test_what_a_supervisor_gives_away_says_what_it_is():
+def test_objects_returned_by_a_supervisor_have_a_telling_repr():
     supervisor = Supervisor(CONFIG)
     events, messages = supervisor.subscribe(topology="lan"), supervisor.topic("cache").subscribe()
     duty = supervisor.once("nightly", timeout_s=30)
@@ -58,7 +58,7 @@ def test_what_a_supervisor_gives_away_says_what_it_is():
     assert repr(events).endswith(" queued, closed>")
 
 
-def test_what_its_asyncio_twin_gives_away_says_what_it_is():
+def test_objects_returned_by_an_async_supervisor_have_a_telling_repr():
     async def scenario():
         async with AsyncSupervisor(CONFIG) as supervisor:
             events = supervisor.subscribe(topology="lan")
@@ -84,7 +84,7 @@ def test_table_has_a_row_for_each_topology():
     assert "<td>no route</td>" in table
 
 
-def test_what_comes_from_elsewhere_is_escaped():
+def test_foreign_text_is_escaped_in_the_table():
     evil = "<script>alert('x & y')</script>"
     table = as_table(
         evil, [status([Node("<b>@h", "h:2")], name=evil, last_error=evil, address=evil)]

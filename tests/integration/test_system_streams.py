@@ -70,7 +70,7 @@ def test_reader_that_raises_loses_its_stream(caplog):
     run(scenario)
 
 
-def test_what_the_system_does_not_take_is_kept_and_sent_when_it_does():
+def test_data_that_the_system_does_not_take_is_kept_and_sent_later():
     async def scenario(network):
         here, there = await pair(network)
         block = bytes(1 << 20)
@@ -129,7 +129,7 @@ def test_abort_with_unsent_bytes_ends_at_once_and_once():
     run(scenario)
 
 
-def test_what_came_in_before_a_reset_is_received_though_a_send_found_out_first():
+def test_data_from_before_a_reset_is_received_even_after_a_failed_send():
     """A peer that says goodbye and closes with unread data makes its system reset."""
 
     async def scenario(network):

@@ -1,4 +1,4 @@
-"""A node is tried without a link: each case has its report, and the node notices nothing."""
+"""A node is diagnosed without a link: each case has its report, and the node notices nothing."""
 
 import asyncio
 import logging
@@ -79,7 +79,7 @@ def test_name_is_learned_where_only_an_address_was_known():
     assert finding.got.startswith("answers as bob@127.0.0.1 in ")
 
 
-def test_node_with_the_longest_name_can_try_others():
+def test_diagnosis_works_with_the_longest_name():
     host = ".".join(["h" * 61] * 4)
     name = f"{'a' * (MAX_NAME_CHARS - len(host) - 1)}@{host}"
     finding, _ = tried_bob(local=Node(name=name, boot_id=BootId(7, 7)))
@@ -101,7 +101,7 @@ def test_other_name_failed_with_both_names():
     assert reports == []
 
 
-def test_another_node_at_our_own_address_failed():
+def test_another_node_at_an_address_listed_under_our_name_failed():
     finding, reports = tried_bob(change=lambda bob: bob.evolve(name=ANN.name))
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "name")
     assert reports == []
@@ -139,14 +139,14 @@ def closed_port():
         yield sock.getsockname()[1]
 
 
-def test_nobody_listening_failed(closed_port):
+def test_address_without_a_listener_failed(closed_port):
     finding = run(lambda: tried(Node(address=f"127.0.0.1:{closed_port}")))
     assert (finding.outcome, finding.got) == (Outcome.FAILED, "refused")
     assert finding.cause.endswith("nothing listens there; start the node or correct its address")
 
 
 @pytest.mark.parametrize("name", [None, ANN.name])
-def test_own_address_with_nobody_listening_is_this_node(closed_port, name):
+def test_own_address_without_a_listener_is_this_node(closed_port, name):
     finding = run(
         lambda: tried(Node(name=name, address=f"127.0.0.1:{closed_port}"), port=closed_port)
     )
@@ -210,7 +210,7 @@ def test_stranger_at_the_address_failed(answer, got):
     assert "\n" not in finding.cause
 
 
-def test_connection_is_closed_if_nobody_waits_for_the_answer_any_more():
+def test_cancelled_diagnosis_closes_its_connection():
     async def scenario():
         hello, end = asyncio.Event(), asyncio.Event()
 

@@ -52,7 +52,7 @@ def test_garbage_gets_no_answer(garbage):
     run(scenario)
 
 
-def test_foreigner_does_not_learn_who_refuses_it():
+def test_refusal_of_a_foreigner_carries_no_identity():
     async def scenario():
         async with Local("ann") as ann, Stranger(ann.node) as stranger:
             stranger.say(hello(fence=Fence("elsewhere", "web")))
@@ -192,7 +192,7 @@ def test_unknown_frames_are_skipped_on_a_link():
     run(scenario)
 
 
-def test_hints_for_a_node_that_wants_none_are_ignored():
+def test_unwanted_hints_are_ignored():
     async def scenario():
         async with Local("ann") as ann, Stranger(ann.node) as stranger:
             await stranger.link()

@@ -84,7 +84,7 @@ def test_acceptor_whose_greeting_is_endless_is_no_link():
     run(scenario)
 
 
-def test_longest_greeting_is_taken_from_who_has_the_feature_only():
+def test_longest_greeting_is_accepted_only_with_the_feature():
     async def scenario():
         longest = bytes(range(256)) * (MAX_GREETING_BYTES // 256)
         async with Local("ann") as ann, Stranger(ann.node) as stranger, Stranger(ann.node) as other:

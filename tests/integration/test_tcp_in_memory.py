@@ -1,4 +1,4 @@
-"""The whole connector in memory and virtual time: what takes long or needs exact timing."""
+"""The whole connector in memory and virtual time: cases that take long or need exact timing."""
 
 import asyncio
 import gc
@@ -74,7 +74,7 @@ def test_network_that_delays_everything_by_a_second():
     run_virtually(scenario())
 
 
-def test_goodbye_that_is_lost_arrives_although_the_peer_speaks_meanwhile():
+def test_lost_goodbye_arrives_even_if_the_peer_keeps_sending():
     async def scenario():
         lan = Lan()
         ann, bob = await mesh(lan, 2)
@@ -158,7 +158,7 @@ def test_address_that_swallows_dials_does_not_hold_up_the_next():
     run_virtually(scenario())
 
 
-def test_diagnosis_says_how_long_the_answer_took():
+def test_diagnosis_reports_how_long_the_answer_took():
     async def scenario():
         lan = Lan()
         lan.network.add(Delay(0.1))
@@ -203,7 +203,7 @@ def test_connect_under_way_when_the_connector_stops_fails_and_dials_no_more():
     run_virtually(scenario())
 
 
-def test_connect_that_is_cancelled_as_the_connector_stops_is_cancelled():
+def test_connect_cancelled_during_the_stop_raises_cancelled_error():
     async def scenario():
         lan = Lan()
         lan.network.add(Delay(0.5))
@@ -219,7 +219,7 @@ def test_connect_that_is_cancelled_as_the_connector_stops_is_cancelled():
     run_virtually(scenario())
 
 
-def test_connector_that_stops_waits_but_a_moment_for_peers_that_are_out_of_reach():
+def test_stop_waits_only_briefly_for_unreachable_peers():
     async def scenario():
         lan = Lan()
         ann, bob = await mesh(lan, 2)
@@ -232,7 +232,7 @@ def test_connector_that_stops_waits_but_a_moment_for_peers_that_are_out_of_reach
     run_virtually(scenario())
 
 
-def test_connector_that_is_stopped_is_forgotten():
+def test_stopped_connector_is_garbage_collected():
     async def scenario():
         lan = Lan()
         nodes = await mesh(lan, 2, exchange=True)
@@ -246,7 +246,7 @@ def test_connector_that_is_stopped_is_forgotten():
     run_virtually(scenario())
 
 
-def test_peer_that_is_gone_is_no_hint_for_newcomers():
+def test_departed_peer_is_not_hinted_to_newcomers():
     async def scenario():
         lan = Lan()
         ann, bob, cat = await mesh(lan, 3, exchange=True)
@@ -263,7 +263,7 @@ def test_peer_that_is_gone_is_no_hint_for_newcomers():
     run_virtually(scenario())
 
 
-def test_endless_dials_fill_no_memory():
+def test_repeated_dials_do_not_leak_memory():
     def dials():
         gc.collect()
         return sum(isinstance(each, Route | asyncio.Future) for each in gc.get_objects())
@@ -282,7 +282,7 @@ def test_endless_dials_fill_no_memory():
     run_virtually(scenario())
 
 
-def test_sender_that_waits_for_room_learns_that_the_link_is_lost():
+def test_waiting_sender_gets_an_error_when_the_link_is_lost():
     async def scenario():
         lan = Lan()
         ann, bob = await mesh(lan, 2)
@@ -305,7 +305,7 @@ def test_sender_that_waits_for_room_learns_that_the_link_is_lost():
     run_virtually(scenario())
 
 
-def test_senders_that_give_up_waiting_for_room_leave_the_link_alone():
+def test_senders_that_time_out_leave_the_link_alone():
     async def scenario():
         lan = Lan()
         ann, bob = await mesh(lan, 2, silent_s=3600.0)

@@ -146,7 +146,7 @@ def test_metadata_that_changes_during_the_handshake_is_sent():
     run(scenario)
 
 
-def test_message_for_a_node_without_a_link_goes_to_nobody():
+def test_message_to_an_unlinked_node_is_an_error_and_reaches_no_other():
     async def scenario():
         async with Local("ann") as ann, Local("bob") as bob:
             await ann.link(bob)
@@ -247,7 +247,7 @@ class TestFailure:
         run(scenario)
         return self.error
 
-    def test_nobody_listens(self):
+    def test_address_without_a_listener_is_refused(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
             address = at(server).address
         error = self.refused(Node(name="ghost@127.0.0.1", address=address))

@@ -73,7 +73,7 @@ def test_process_thawed_after_many_dials_is_linked_once():
     run(scenario)
 
 
-def test_nobody_is_judged_when_everybody_was_stopped():
+def test_no_link_goes_down_when_all_nodes_were_suspended():
     async def scenario():
         async with AsyncExitStack() as stack:
             peers = [

@@ -40,8 +40,8 @@ def seed(node):
     return Node(address=f"{SEED}:{split_address(node.address)[1]}")
 
 
-def nobody_at(host, port):
-    """Return a socket that holds a port and listens to nobody: dials are refused."""
+def refusing_at(host, port):
+    """Return a socket that holds a port without listening: dials are refused."""
     sock = socket.socket()
     sock.bind((host, port))
     return sock
@@ -187,7 +187,7 @@ def test_of_several_reasons_the_one_that_may_pass_is_given(names):
     run(scenario)
 
 
-def test_process_whose_name_is_taken_does_not_try_the_next(names):
+def test_process_whose_name_is_taken_tries_no_further_address(names):
     async def scenario():
         async with (
             Local("bob", host="127.0.0.2") as bob,
@@ -220,7 +220,7 @@ def test_balancer_that_leads_back_to_us_leads_to_another_the_next_time():
     run(scenario)
 
 
-def test_false_self_of_a_stranger_keeps_nobody_from_being_dialled():
+def test_false_self_refusal_does_not_keep_a_node_from_being_dialled():
     async def claim(reader, writer):
         frames = FrameReader()
         while frames.next(65536) is None:
@@ -302,7 +302,7 @@ def test_hosts_that_share_a_seed_name_which_is_each_of_them_form_a_cluster(clust
 
 
 def test_seed_that_is_ourselves_alone_is_warned_about(cluster):
-    with nobody_at("127.0.0.1", 0) as sock:
+    with refusing_at("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
     tcp = {"name": "tcp", "host": "0.0.0.0", "port": port}
     lan = {"strategy": {"name": "static", "nodes": [f"127.0.0.2:{port}"]}, "connector": tcp}

@@ -244,7 +244,7 @@ class Crossing:
         await self.node.__aexit__(*exc_info)
 
 
-def test_of_dials_that_cross_that_of_the_lower_name_wins_which_is_the_other_implementations():
+def test_crossed_dial_of_the_other_implementation_wins_if_its_name_is_lower():
     async def scenario():
         async with Crossing("zoe") as crossing:
             wire = await dial(crossing.node)
@@ -255,7 +255,7 @@ def test_of_dials_that_cross_that_of_the_lower_name_wins_which_is_the_other_impl
     run(scenario)
 
 
-def test_of_dials_that_cross_that_of_the_lower_name_wins_which_is_the_nodes():
+def test_crossed_dial_of_the_node_wins_if_its_name_is_lower():
     async def scenario():
         async with Crossing("ann") as crossing:
             wire = Wire(*await asyncio.open_connection(*split_address(crossing.node.node.address)))

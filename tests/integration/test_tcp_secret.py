@@ -1,4 +1,4 @@
-"""Links under a secret: who is let in, what both ends report, and what strangers can do."""
+"""Links under a secret: which peers get in, what both ends report, and what strangers can do."""
 
 import asyncio
 import gc
@@ -178,7 +178,7 @@ def test_member_can_speak_for_itself_only(lied_to, caplog):
 
 
 @pytest.mark.parametrize("reason", ["self", "conflict", "crossed", "leaving", "foreign", "full"])
-def test_refusal_of_one_who_has_proved_nothing_is_not_believed(reason):
+def test_refusal_from_an_unproven_peer_is_not_believed(reason):
     async def scenario():
         async def serve(reader, writer):
             await reader.read(1)
@@ -199,7 +199,7 @@ def test_refusal_of_one_who_has_proved_nothing_is_not_believed(reason):
     run(scenario)
 
 
-def test_hello_of_one_who_has_proved_nothing_is_not_believed():
+def test_hello_from_an_unproven_peer_is_not_believed():
     async def scenario():
         async with node("ann", keyring(1)) as ann:
             # our own name and boot
@@ -232,7 +232,7 @@ def test_node_is_tried_under_its_secret():
     run(scenario)
 
 
-def test_node_that_speaks_for_another_is_found_out_when_it_is_tried():
+def test_diagnosis_exposes_a_node_that_claims_another_name():
     async def scenario():
         liar = node("mallory", keyring(1))
         liar.links.security = Security(Node(name="eve@127.0.0.1", boot_id=BOOT), keyring(1))
@@ -261,7 +261,7 @@ def test_links_stay_when_secrets_change_and_new_ones_use_the_new():
     run(scenario)
 
 
-def test_peers_are_told_which_secrets_a_node_holds_by_now():
+def test_update_sends_the_current_secret_ids_to_peers():
     async def scenario():
         async with node("ann", keyring(1)) as ann, node("bob", keyring(1)) as bob:
             await ann.link(bob)
@@ -288,7 +288,7 @@ def test_flood_of_strangers_leaves_links_and_descriptors_alone():
             async with node("cat", keyring(1)) as cat:
                 await cat.link(ann)
             async with asyncio.timeout(DEADLINE_S):
-                while len(ann.connector._hub._sessions) > 1:  # noqa: ASYNC110 - no event tells of it
+                while len(ann.connector._hub._sessions) > 1:  # noqa: ASYNC110 - no event reports it
                     await asyncio.sleep(0.05)
             assert ann.history(bob) == ["up"]
 
@@ -301,7 +301,7 @@ def handshakes_and_links():
     return sum(isinstance(each, ssl.SSLObject) for each in gc.get_objects())
 
 
-def test_member_has_its_turn_in_a_crowd_of_those_who_say_hello_and_no_more():
+def test_member_links_amid_a_crowd_that_sends_only_a_hello():
     async def scenario():
         async with (
             node("ann", keyring(1)) as ann,
@@ -318,7 +318,7 @@ def test_member_has_its_turn_in_a_crowd_of_those_who_say_hello_and_no_more():
                     sock.send(hello_of_a_client())
                 queue = ann.connector._hub._admission._queue
                 async with asyncio.timeout(DEADLINE_S):
-                    while len(queue._waiting) < admission.MAX_HALF_OPEN - 1 - MAX_AT_ONCE:  # noqa: ASYNC110 - no event tells of it
+                    while len(queue._waiting) < admission.MAX_HALF_OPEN - 1 - MAX_AT_ONCE:  # noqa: ASYNC110 - no event reports it
                         await asyncio.sleep(0)
                 await cat.connect(ann)
                 # one link more has two ends here

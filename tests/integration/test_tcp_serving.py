@@ -1,4 +1,4 @@
-"""Where a ``tcp`` connector listens, what it advertises, and what it says when it can't."""
+"""Where a ``tcp`` connector listens, what it advertises, and how it reports that it can't."""
 
 import asyncio
 import socket
@@ -92,7 +92,7 @@ def test_address_of_every_interface_is_never_announced():
         announced("ann@0.0.0.0")
 
 
-def test_serves_on_its_host_else_on_that_of_the_name():
+def test_serves_on_its_host_or_else_the_host_of_the_name():
     assert TcpConnector().serves_on("10.0.0.1") == "10.0.0.1"
     assert TcpConnector(host="0.0.0.0").serves_on("10.0.0.1") == "0.0.0.0"
 
@@ -106,7 +106,7 @@ def test_serves_on_its_host_else_on_that_of_the_name():
         ({"host": "10.0.0.2", "advertise": "node.example.org:4000"}, "node.example.org"),
     ],
 )
-def test_others_dial_the_host_that_it_announces(options, host):
+def test_peers_dial_the_advertised_host(options, host):
     assert TcpConnector(**options).dialled_at("10.0.0.1") == host
 
 
@@ -147,7 +147,7 @@ def test_options_that_make_no_sense(options, message):
     assert message in str(caught.value)
 
 
-def test_peer_may_be_silent_for_little_more_than_two_heartbeats():
+def test_silent_s_may_be_barely_above_two_heartbeats():
     assert TcpConnector(silent_s=2.1).silent_s == 2.1
 
 

@@ -31,8 +31,8 @@ class Lan:
         self._began_s = self._loop.time()
 
     @contextmanager
-    def losing_what_goes_elsewhere(self, host):
-        """Deliver nothing of what ``host`` sends to that host."""
+    def dropping_outgoing(self, host):
+        """Drop everything that ``host`` sends to the host of the strangers."""
         loss = self._network.add(Drop(1.0), host, self.elsewhere)
         yield
         self._network.remove(loss)
@@ -61,7 +61,7 @@ def test_port_scanner_learns_nothing():
 @pytest.mark.parametrize(
     "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x04abcd"], ids=["http", "tls"]
 )
-def test_who_speaks_another_protocol_is_hung_up_on_at_once(garbage):
+def test_stranger_with_another_protocol_is_hung_up_on_at_once(garbage):
     async def scenario():
         lan = Lan()
         async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
@@ -72,7 +72,7 @@ def test_who_speaks_another_protocol_is_hung_up_on_at_once(garbage):
     run_virtually(scenario())
 
 
-def test_node_under_tls_is_told_why_and_hung_up_on_at_once():
+def test_node_under_tls_gets_a_refusal_and_is_hung_up_on_at_once():
     async def scenario():
         lan = Lan()
         async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
@@ -135,7 +135,7 @@ def test_peer_accepts_and_never_answers():
     run_virtually(scenario())
 
 
-def test_who_says_hello_and_no_more_is_hung_up_on():
+def test_stranger_that_sends_only_a_hello_is_hung_up_on():
     async def scenario():
         lan = Lan()
         async with (
@@ -152,11 +152,11 @@ def test_who_says_hello_and_no_more_is_hung_up_on():
     run_virtually(scenario())
 
 
-def test_refused_stranger_that_takes_nothing_in_is_waited_for_a_moment():
+def test_refused_stranger_that_receives_nothing_is_waited_for_briefly():
     async def scenario():
         lan = Lan()
         async with lan.node("ann", heartbeat_s=0.1) as ann, lan.stranger(ann) as stranger:
-            with lan.losing_what_goes_elsewhere(ann.links.network):
+            with lan.dropping_outgoing(ann.links.network):
                 stranger.say(hello(fence=Fence("elsewhere", "web")))
                 await asyncio.sleep(FLUSH_S / 2)
                 assert ann.connector._hub._sessions
@@ -166,7 +166,7 @@ def test_refused_stranger_that_takes_nothing_in_is_waited_for_a_moment():
     run_virtually(scenario())
 
 
-def test_sender_that_waits_for_a_peer_learns_that_it_is_gone():
+def test_waiting_sender_gets_an_error_when_the_peer_is_gone():
     async def scenario():
         lan = Lan()
         async with lan.node("ann") as ann, lan.stranger(ann) as stranger:
@@ -180,7 +180,7 @@ def test_sender_that_waits_for_a_peer_learns_that_it_is_gone():
                     await ann.connector.send(MALLORY, bytes(MAX_PAYLOAD_BYTES))
                     sent_s.append(lan.now_s)
 
-            with lan.losing_what_goes_elsewhere(ann.links.network):
+            with lan.dropping_outgoing(ann.links.network):
                 sending = asyncio.create_task(send())
                 await asyncio.sleep(1.0)
                 stranger.writer.abort()
@@ -192,7 +192,7 @@ def test_sender_that_waits_for_a_peer_learns_that_it_is_gone():
     run_virtually(scenario())
 
 
-def test_links_take_no_place_of_those_that_are_not_links_yet():
+def test_links_do_not_count_as_half_open_connections():
     async def scenario():
         lan = Lan()
         async with lan.node("ann") as ann, AsyncExitStack() as stack:
@@ -204,7 +204,7 @@ def test_links_take_no_place_of_those_that_are_not_links_yet():
     run_virtually(scenario())
 
 
-def test_connections_are_not_delayed_where_there_is_no_key_exchange():
+def test_connections_without_a_key_exchange_are_not_delayed():
     async def scenario():
         lan = Lan()
         async with lan.node("ann") as ann:
@@ -218,7 +218,7 @@ def test_connections_are_not_delayed_where_there_is_no_key_exchange():
     run_virtually(scenario())
 
 
-def test_handshakes_of_those_who_hang_up_hold_up_nobody():
+def test_abandoned_handshakes_hold_up_no_other():
     async def scenario():
         lan = Lan()
         async with (
@@ -256,7 +256,7 @@ def delay_strangers(ann):
     return wait_s
 
 
-def test_who_is_delayed_for_too_long_is_hung_up_on():
+def test_stranger_delayed_for_too_long_is_hung_up_on():
     async def scenario():
         lan = Lan()
         async with lan.node("ann", keyring=keyring(1)) as ann:
@@ -269,7 +269,7 @@ def test_who_is_delayed_for_too_long_is_hung_up_on():
     run_virtually(scenario())
 
 
-def test_connector_that_stops_waits_for_nobody_s_turn():
+def test_stop_does_not_wait_for_delayed_connections():
     async def scenario():
         lan = Lan()
         async with lan.node("ann", keyring=keyring(1)) as ann:

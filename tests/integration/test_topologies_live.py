@@ -151,7 +151,7 @@ def test_wait_for_in_k_regular_is_bounded_by_k(start):
         nodes[0].wait_for(4)
 
 
-def said_in_vain(node, n):
+def wait_timeout_text(node, n):
     """Wait for unintended links, until none is left from before all knew each other."""
     deadline_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline_s:
@@ -171,4 +171,4 @@ def test_wait_for_in_a_star_counts_spokes_at_the_hub_and_hubs_at_a_spoke(start, 
         node.wait_for(3, state="known", timeout_s=DEADLINE_S)
         node.wait_for(2, timeout_s=DEADLINE_S)
     shown = r"2 of 3 nodes are up after .*; 3 are known, linked or not: state='known'"
-    assert re.search(shown, said_in_vain(spoke, 3))
+    assert re.search(shown, wait_timeout_text(spoke, 3))

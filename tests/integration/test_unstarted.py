@@ -1,4 +1,4 @@
-"""What a supervisor answers before its start and after its stop: never that nobody is there."""
+"""A supervisor's answers before its start and after its stop: never an empty cluster."""
 
 import asyncio
 
@@ -49,7 +49,7 @@ def test_before_start_every_question_is_refused(question):
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
-def test_after_stop_who_is_there_is_refused(question):
+def test_questions_about_nodes_are_refused_after_stop(question):
     with Supervisor(CONFIG) as supervisor:
         supervisor.wait_for(2, timeout_s=30)
     with pytest.raises(ClusterKitError, match="stopped"):
@@ -72,7 +72,7 @@ def test_after_stop_it_reports_how_it_ended():
     assert [type(event) for event in supervisor.subscribe()] == [Snapshot]
 
 
-def test_what_is_subscribed_before_start_misses_nothing():
+def test_subscription_before_start_misses_nothing():
     supervisor = Supervisor(CONFIG)
     events = supervisor.subscribe()
     with supervisor:

@@ -161,7 +161,7 @@ def test_parcels_arrive_in_order_and_both_applications_learn_of_the_end():
     run(scenario)
 
 
-def test_another_greeting_goes_to_those_who_come_later():
+def test_new_greeting_goes_to_peers_that_link_later():
     async def scenario(start):
         board = Board(start)
         a = board.member("a", b"old")
@@ -177,7 +177,7 @@ def test_another_greeting_goes_to_those_who_come_later():
 
 
 @pytest.mark.parametrize("room", [True, False], ids=["room", "stuck"])
-def test_what_is_queued_is_sent_before_a_worker_leaves_unless_the_peer_takes_nothing(room):
+def test_leaving_worker_sends_its_queue_unless_the_peer_takes_nothing(room):
     async def scenario(start):
         board = Board(start)
         a, b = await linked(board)

@@ -26,7 +26,7 @@ def gossip():
     return {"strategy": "gossip", "config": options(), "connector": "tcp"}
 
 
-def test_they_form_a_cluster_and_one_leaves(gossip):
+def test_workers_form_a_cluster_and_one_leaves(gossip):
     async def scenario(start):
         nodes = [start(name, gossip) for name in "abc"]
         names = [f"{name}@127.0.0.1" for name in "abc"]
@@ -100,7 +100,7 @@ def _unreadable():
     raise ValueError("boom")
 
 
-def test_what_cannot_be_read_is_the_end_of_its_process(gossip):
+def test_unreadable_message_ends_the_worker_process(gossip):
     async def scenario(start):
         node = start("a", gossip)
         await node.until(lambda node: node.heard(Serving))
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_the_end_of_its_process(gossip):
             assert await node.process.code == EXIT_BROKEN
         await node.until(lambda node: node.heard(CannotServe))
         assert raised == [EndedError]
-        node.stopping.set()  # what the end of a real process would leave to nobody
+        node.stopping.set()  # a real process would have ended with it
         async with asyncio.timeout(DEADLINE_S):
             await node.running
 

@@ -21,7 +21,7 @@ steps = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(steps, st.sampled_from([0.0, 0.5, 1.0, 3.0])), max_size=40))
-def test_they_are_a_dictionary_of_times(history):
+def test_claims_behave_like_a_dictionary_of_times(history):
     source, until_s, now_s = SourceClaims("s", Peers()), {}, 0.0
     for step, seconds in history:
         now_s += seconds

@@ -17,7 +17,7 @@ steps = st.one_of(
 
 @settings(deadline=None)
 @given(st.lists(steps, max_size=300))
-def test_they_are_a_sorted_dictionary(history):
+def test_deadlines_behave_like_a_sorted_dictionary(history):
     deadlines, plain = Deadlines(Peers()), {}
     for step in history:
         match step:

@@ -118,7 +118,7 @@ def played(history):
 
 @settings(deadline=None)
 @given(histories)
-def test_what_is_up_is_what_is_known(history):
+def test_known_nodes_are_up(history):
     membership = played(history).membership
     assert membership.up == membership.known
 

@@ -89,5 +89,5 @@ def test_any_bytes_give_a_reply_that_makes_sense(kind, changes, length):
         assert by_family(NAME, {kind: reply}, lambda address: Node(address=f"[{address}]:1"))
 
 
-def test_what_is_not_mutilated_is_understood():
+def test_intact_reply_is_understood():
     assert ask(RecordType.A, [], 400).addresses == ("127.0.0.2", "127.0.0.3")

@@ -84,7 +84,7 @@ def test_registration_is_written_as_documented(registration):
 
 
 @given(registrations)
-def test_what_was_registered_is_what_is_found(registration):
+def test_registration_is_read_back_by_a_lookup(registration):
     request = register_request(registration)
     answer = b"w\x00" + request[3:]  # PORT2_RESP repeats the fields of ALIVE2_REQ
     assert read_port(answer) == read_request(request)

@@ -58,7 +58,7 @@ def survives(datagram):
 
 
 @given(packets)
-def test_what_is_written_is_read(packet):
+def test_packets_round_trip(packet):
     try:
         datagram = encode(packet)
     except LocalProtocolError:

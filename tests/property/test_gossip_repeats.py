@@ -80,7 +80,7 @@ def remembered(peer):
 @pytest.mark.parametrize("made_slow", [without_short_cuts, with_each_datagram_read_anew])
 @settings(max_examples=300, deadline=None)
 @given(script=steps)
-def test_who_takes_no_short_cut_decides_the_same(made_slow, script):
+def test_engine_without_short_cuts_decides_the_same(made_slow, script):
     one, other = new_engine(), new_engine()
     now_s = 0.0
     for datagrams, later_s in script:

@@ -71,7 +71,7 @@ def says_something(actions):
 
 @settings(max_examples=300, deadline=None)
 @given(heads, st.binary(max_size=200))
-def test_what_is_made_up_does_not_open(head, rest):
+def test_made_up_datagram_does_not_open(head, rest):
     with suppress(NotOpened):
         ANYBODY.open(head + rest, FENCE)
         raise AssertionError("it opened")
@@ -81,7 +81,7 @@ def test_what_is_made_up_does_not_open(head, rest):
 
 @settings(max_examples=300, deadline=None)
 @given(st.data(), st.binary(max_size=200))
-def test_what_is_mutilated_does_not_open(data, plain):
+def test_mutilated_datagram_does_not_open(data, plain):
     mutilated = changed(ANYBODY.seal(plain, FENCE, 0.0), data)
     with suppress(NotOpened):
         ANYBODY.open(mutilated, FENCE)
@@ -95,7 +95,7 @@ def test_what_is_mutilated_does_not_open(data, plain):
     st.text(max_size=255),
     st.text(max_size=255),
 )
-def test_what_is_sealed_opens_within_its_fence_only(
+def test_sealed_datagram_opens_within_its_fence_only(
     plain, cluster, group, other_cluster, other_group
 ):
     fence, other = Fence(cluster, group), Fence(other_cluster, other_group)

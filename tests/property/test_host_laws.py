@@ -37,7 +37,7 @@ def notations_v6(address):
 
 
 @given(st.text(max_size=60) | st.text("0123456789abcdefABCDEF:.%x[]-_", max_size=30) | names)
-def test_what_is_canonical_stays_as_it_is(text):
+def test_canonical_form_is_stable(text):
     with suppress(ValueError):
         canonical = canonical_host(text)
         assert canonical_host(canonical) == canonical

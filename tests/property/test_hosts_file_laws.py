@@ -40,7 +40,7 @@ def test_anything_is_nodes_or_faults_with_their_lines(content):
 
 @settings(deadline=None)
 @given(st.lists(entries), st.integers(0, 200))
-def test_what_is_cut_off_inside_a_line_is_a_fault(lines, length):
+def test_file_cut_off_inside_a_line_has_a_fault(lines, length):
     content = joined(lines)[:length]
     if not content.endswith(b"\n"):
         assert parse(content).faults
@@ -48,7 +48,7 @@ def test_what_is_cut_off_inside_a_line_is_a_fault(lines, length):
 
 @settings(deadline=None)
 @given(st.lists(entries, min_size=1), broken, st.data())
-def test_one_broken_line_is_found_where_it_is(lines, line, data):
+def test_broken_line_is_reported_at_its_number(lines, line, data):
     at = data.draw(st.integers(0, len(lines)))
     faults = parse(joined([*lines[:at], line, *lines[at:]])).faults
     assert at + 1 in [fault.line for fault in faults] or len(faults) == MAX_FAULTS
@@ -59,7 +59,7 @@ def test_one_broken_line_is_found_where_it_is(lines, line, data):
     st.lists(st.tuples(hosts, st.integers(1, 65535)), unique=True, min_size=1),
     st.sampled_from(["\n", "\r\n", " # x\n"]),
 )
-def test_what_is_written_is_read(places, end):
+def test_written_nodes_are_read_back(places, end):
     written = [f"{host}:{port}" for host, port in places]
     listing = parse(joined(written, end))
     assert not listing.faults

@@ -72,7 +72,7 @@ def test_dial_given_up_for_the_sake_of_an_unrecognized_one_has_crossed():
 
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
-def test_ends_agree_whatever_is_given_up_or_unwished_meanwhile(data):
+def test_ends_agree_whatever_is_abandoned_or_disconnected(data):
     world = World(ANN, BOB)
     one, other = world.hosts
 

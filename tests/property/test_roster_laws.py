@@ -238,7 +238,7 @@ def test_without_pruning_no_name_is_ever_lost(history):
 
 @settings(deadline=None)
 @given(histories(any_node))
-def test_nothing_is_kept_of_those_who_are_gone(history):
+def test_roster_keeps_nothing_of_gone_nodes(history):
     roster = settle(Roster(Peers(), prune=True, max_nodes=100), history)
     for source in SOURCES:
         roster.observe(source, Found([]), 1000.0)

@@ -69,7 +69,7 @@ def test_the_same_seed_prints_the_same_lines(script):
     assert repeatable(runs[0])[-1] != repeatable(runs[2])[-1]
 
 
-def test_it_prints_a_summary():
+def test_simulate_prints_a_summary():
     run = simulate("--nodes", 4, "--topology", "{name: k_regular, k: 2}", "--seconds", 20)
     assert run.returncode == 0, run
     lines = {line.split()[0]: line for line in run.stdout.splitlines()}

@@ -38,7 +38,7 @@ def test_a_restarted_node_can_leave_at_once():
     assert outcome.is_good, outcome.findings
 
 
-def test_a_node_heard_at_the_last_moment_does_not_expire():
+def test_node_heard_at_the_last_moment_does_not_expire():
     outcome = run(
         Starve(at_s=2, nodes=(1,), for_s=10), nodes=10, seed=2829, loss=0.05, seconds=12.0
     )

@@ -282,7 +282,7 @@ def test_seconds_set_how_long_a_simulation_lasts():
     ],
     ids=str,
 )
-def test_what_cannot_be_simulated_is_refused(script, options, fault):
+def test_impossible_simulation_is_refused(script, options, fault):
     with pytest.raises(ConfigError, match=fault):
         Simulation(script, **options)
 

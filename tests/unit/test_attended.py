@@ -31,7 +31,7 @@ def test_a_stall_is_granted_in_full():
     assert clock.now_s() - began == 0.5
 
 
-def test_it_never_runs_backwards():
+def test_clock_never_runs_backwards():
     hand = Hand()
     clock = AttendedClock(hand, 0.5)
     last = clock.now_s()

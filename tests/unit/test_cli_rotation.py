@@ -1,4 +1,4 @@
-"""Whether a step of a rotation is safe, by what nodes tell of their secrets."""
+"""Whether a step of a rotation is safe, by the secrets that nodes report."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from cluster_kit.cli.rotate import Readiness, peers_of
 OLD, NEW = "0ld" * 5 + "0", "4e3" * 5 + "0"
 
 
-def told(links=(), known=(), gone=()):
+def status(links=(), known=(), gone=()):
     return {
         "topologies": {
             "lan": {
@@ -37,11 +37,11 @@ def readiness(answer, secrets):
     ],
 )
 def test_linked_node_is_ready_if_each_goes_on_to_accept_what_the_other_uses(held, step, expected):
-    assert readiness(told([("a@h", held)]), step) == {"a@h": expected}
+    assert readiness(status([("a@h", held)]), step) == {"a@h": expected}
 
 
-def test_who_is_known_or_went_just_now_is_absent_unless_it_is_linked():
-    answer = told([("a@h", [OLD, NEW])], known=["a@h", "b@h"], gone=["c@h"])
+def test_known_or_recently_gone_node_is_absent_unless_linked():
+    answer = status([("a@h", [OLD, NEW])], known=["a@h", "b@h"], gone=["c@h"])
     assert readiness(answer, [NEW, OLD]) == {
         "a@h": Readiness.READY,
         "b@h": Readiness.ABSENT,
@@ -50,7 +50,7 @@ def test_who_is_known_or_went_just_now_is_absent_unless_it_is_linked():
 
 
 def test_fault_names_the_secret():
-    [behind] = peers_of(told([("a@h", [OLD])]), [NEW])
+    [behind] = peers_of(status([("a@h", [OLD])]), [NEW])
     assert behind.row == (
         "a@h",
         OLD[:8],
@@ -65,6 +65,6 @@ def test_fault_names_the_secret():
 
 
 def test_node_of_several_topologies_counts_by_the_link_that_reports_secrets():
-    answer = told([("a@h", [])])
-    answer["topologies"]["wan"] = told([("a@h", [NEW])])["topologies"]["lan"]
+    answer = status([("a@h", [])])
+    answer["topologies"]["wan"] = status([("a@h", [NEW])])["topologies"]["lan"]
     assert readiness(answer, [NEW]) == {"a@h": Readiness.READY}

@@ -13,7 +13,7 @@ def window(scroll, height=10, body=BODY):
     return scroll.window(HEAD, body, 80, height)
 
 
-def test_what_fits_is_shown_whole():
+def test_content_that_fits_is_shown_whole():
     assert window(Viewport(), 40) == [*HEAD, *BODY]
 
 

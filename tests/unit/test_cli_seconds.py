@@ -18,7 +18,7 @@ def test_a_number_of_seconds_is_taken():
 
 
 @pytest.mark.parametrize("text", ["inf", "nan", "-1", "0", "1e9", "soon"])
-def test_what_can_t_be_waited_for_is_refused(text):
+def test_invalid_wait_is_refused(text):
     done = CliRunner().invoke(wait, ["--wait", text])
     assert done.exit_code == 2
     assert "--wait" in done.output

@@ -80,7 +80,7 @@ def test_all_three_and_the_options_of_the_connector():
         ([MODULE, "with_arguments", [1, lambda: None]], "its arguments cannot be sent to a worker"),
     ],
 )
-def test_what_cannot_be_called_is_reported_at_its_key(given, message):
+def test_unusable_function_is_reported_at_its_key(given, message):
     told = fault(connect=given)
     assert told.startswith("topologies.x.connect")
     assert message in told

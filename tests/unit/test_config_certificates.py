@@ -78,7 +78,7 @@ class TestKeys:
         assert files == load(certs=str(folder)).certificates
         assert files.paths == CertificatePaths(**each)
 
-    def test_they_are_found_from_the_working_directory(self, folder, monkeypatch):
+    def test_paths_are_relative_to_the_working_directory(self, folder, monkeypatch):
         monkeypatch.chdir(folder.parent)
         assert load(certs="certs").certificates.paths.key == folder / "tls.key"
 
@@ -153,7 +153,7 @@ class TestKeys:
 
 class TestFiles:
     @pytest.mark.parametrize("name", ["tls.crt", "tls.key", "ca.crt"])
-    def test_what_cannot_be_read_is_refused(self, folder, name):
+    def test_unreadable_file_is_refused(self, folder, name):
         path = folder / name
         path.unlink()
         assert f"cannot use '{path}': there is no such file; write the " in fault(certs=str(folder))
@@ -178,7 +178,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("name", ["tls.key", "ca.crt"])
     @pytest.mark.parametrize("mode", [0o620, 0o602])
-    def test_others_must_not_write_what_decides(self, folder, name, mode):
+    def test_key_and_authorities_must_not_be_writable_by_others(self, folder, name, mode):
         (folder / name).chmod(mode)
         assert f"can write it (mode {mode:04o}), and so choose " in fault(certs=str(folder))
 
@@ -250,7 +250,7 @@ class TestFiles:
         fault_of(key=b"")
         assert held() == before
 
-    def test_what_has_not_changed_is_not_judged_again(self, tmp_path, monkeypatch):
+    def test_unchanged_files_are_not_checked_again(self, tmp_path, monkeypatch):
         paths = CertificatePaths.within(write_folder(tmp_path / "certs", GOOD))
         known = read_certificate_files(paths, HOST)
         monkeypatch.setattr("cluster_kit.config.certificate_checks.check", None)
@@ -290,7 +290,7 @@ class TestContent:
         assert content.key == pem_of_key(key)
 
     @pytest.mark.parametrize("part", ["cert", "key", "ca"])
-    def test_what_is_no_pem_is_refused(self, fault_of, part):
+    def test_invalid_pem_is_refused(self, fault_of, part):
         assert "it is empty; write " in fault_of(**{part: b" \n"})
         unreadable = fault_of(**{part: b"\x30\x82\x01\xff"})
         assert "it has no readable " in unreadable
@@ -312,7 +312,7 @@ class TestContent:
         )
 
     @pytest.mark.parametrize("key", [OTHER.key, pem_of_key(x25519.X25519PrivateKey.generate())])
-    def test_key_has_to_be_that_of_the_certificate(self, fault_of, folder, key):
+    def test_key_must_match_the_certificate(self, fault_of, folder, key):
         message = fault_of(key=key)
         assert message.startswith(
             f"tls.key': it is not the key of the first certificate in '{folder}/tls.crt'; use the "
@@ -402,7 +402,7 @@ class TestContent:
             ),
         ],
     )
-    def test_trust_domain_has_to_be_that_of_its_only_id(self, fault_of, names, found):
+    def test_trust_domain_must_match_the_only_spiffe_id(self, fault_of, names, found):
         message = fault_of(AUTHORITY.certificates(*names), trust_domain="example.org")
         assert message.startswith(
             f"tls.crt': its certificate has {found}, not one SPIFFE ID of 'example.org'; issue one "

@@ -48,7 +48,7 @@ def test_references_are_replaced_as_a_shell_would(text, expanded):
     assert expand(text, ENVIRON) == expanded
 
 
-def test_what_a_variable_holds_is_not_expanded_again():
+def test_value_of_a_variable_is_not_expanded_again():
     assert expand("${NESTED}", ENVIRON) == "${HOST}"
 
 

@@ -185,7 +185,7 @@ def test_bounds_of_a_collection_are_not_ignored():
         convert(Document(data=[1]).root, Annotated[tuple[int, ...], "at least two"])
 
 
-def test_what_a_constructor_says_is_one_line_about_its_options():
+def test_constructor_error_is_reported_at_its_option():
     with pytest.raises(ConfigError) as raised:
         construct(
             Document(data={}).root.child("config", {}), Polling, {"query": "x", "interval_s": -1.0}
@@ -313,7 +313,7 @@ class TestLists:
     @pytest.mark.parametrize(
         "text", ["hosts: ${SEEDS}", "hosts: '${SEEDS}'", "hosts: >\n  ${SEEDS},\n"]
     )
-    def test_one_variable_holds_them_all(self, taken, text, seeds, hosts):
+    def test_one_variable_can_hold_the_whole_list(self, taken, text, seeds, hosts):
         assert taken(text, Listing, SEEDS=seeds) == {"hosts": hosts}
 
     def test_numbers_come_from_a_variable_too(self, taken):

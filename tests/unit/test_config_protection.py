@@ -39,7 +39,7 @@ class TestOffLoopback:
         topologies = {"lan": {"strategy": [Silent, Hinting]}}
         assert load(node="a@10.0.0.1", certs=certs, topologies=topologies).certificates
 
-    def test_what_a_secret_seals_needs_it_all_the_same(self, certs):
+    def test_sealed_strategy_needs_a_secret_despite_certificates(self, certs):
         keys = {"node": "a@10.0.0.1", "certs": certs, "topologies": {"lan": {"strategy": Sealed}}}
         message = fault(**keys)
         assert message.startswith(
@@ -66,7 +66,7 @@ class TestOffLoopback:
         assert "or set 'insecure: true'" in why
         assert ": Bare doesn't use the secret" in fault(**keys, certs=certs, secret="s")
 
-    def test_tcp_uses_both(self, certs):
+    def test_tcp_is_protected_by_certificates_or_a_secret(self, certs):
         connector = "cluster_kit.connectors.tcp:TcpConnector"
         topologies = {"lan": {"strategy": "silent", "connector": connector}}
         assert load(node="a@10.0.0.1", topologies=topologies, certs=certs)
@@ -98,11 +98,11 @@ class TestHintsThatNoLinkProves:
             )
         )
 
-    def test_are_warned_about(self):
+    def test_forgeable_hints_are_warned_about(self):
         told = self.told(Hinting, Unlinked)
         assert any("topologies.lan: anybody on '10.0.0.1' can forge what " in each for each in told)
 
-    def test_others_are_not(self):
+    def test_other_setups_are_not_warned_about(self):
         for told in (self.told(Hinting), self.told(Silent, Unlinked), self.told(Sealed, Unlinked)):
             assert not any("forge" in each for each in told)
         assert not any("forge" in each for each in self.told(Hinting, Unlinked, insecure=True))

@@ -41,7 +41,7 @@ def with_strategy(strategy, **more):
     return {"topologies": {"lan": {"strategy": strategy, **more}}}
 
 
-def test_it_is_a_schema():
+def test_schema_is_valid():
     Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -50,7 +50,7 @@ def test_the_command_prints_it():
 
 
 @pytest.mark.parametrize("text", list(shown()))
-def test_what_the_documentation_shows_is_accepted(text):
+def test_examples_in_the_documentation_are_accepted(text):
     assert faults(yaml.safe_load(text)) == []
 
 
@@ -88,7 +88,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize("config", GOOD, ids=repr)
-def test_what_loads_is_accepted(config):
+def test_loadable_config_is_accepted(config):
     assert faults(config) == []
     if "${" not in repr(config):
         load_config(config, REGISTRY)
@@ -132,7 +132,7 @@ def test_classes_of_ones_own_have_options_of_their_own(config):
     ],
     ids=repr,
 )
-def test_what_does_not_load_is_refused(config):
+def test_unloadable_config_is_refused(config):
     assert faults(config)
     with pytest.raises(ValueError, match=r"."):
         load_config(config, REGISTRY)

@@ -181,7 +181,7 @@ class TestFile:
         ("mode", "who"),
         [(0o620, "its group"), (0o660, "its group"), (0o602, "everybody"), (0o666, "everybody")],
     )
-    def test_others_must_not_write_it(self, file, mode, who):
+    def test_secret_file_must_not_be_writable_by_others(self, file, mode, who):
         file.chmod(mode)
         assert (
             f"{who} can write it (mode {mode:04o}), and so choose the secret; chmod go-w '{file}'"
@@ -194,7 +194,7 @@ class TestFile:
         assert list(advice(load(secret_file=str(file)))) == []
 
     @pytest.mark.parametrize("mode", [0o444, 0o604, 0o644])
-    def test_others_that_can_read_it_are_warned_about(self, file, mode):
+    def test_secret_file_readable_by_others_is_warned_about(self, file, mode):
         file.chmod(mode)
         [warning] = advice(load(secret_file=str(file)))
         assert warning.startswith(
@@ -226,7 +226,7 @@ class TestFile:
         tmp_path.chmod(0o1777)
         assert revealed(load(secret_file=str(tmp_path / "secret"))) == [STRONG]
 
-    def test_what_is_no_file_is_refused(self, tmp_path):
+    def test_path_to_no_regular_file_is_refused(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
         with socket.socket(socket.AF_UNIX) as sock:
             sock.bind(str(tmp_path / "sock"))

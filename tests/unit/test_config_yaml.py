@@ -126,7 +126,7 @@ class TestFaults:
             "cluster.yaml:4:5: a: key of several values is not text: quote it",
         ]
 
-    def test_unset_variable_is_raised_by_who_takes_the_value(self, read):
+    def test_unset_variable_raises_when_the_value_is_read(self, read):
         root = read("a: 1\nb: x${NOWHERE}\n").root
         with pytest.raises(ConfigError) as raised:
             _ = root.by_key()["b"].value

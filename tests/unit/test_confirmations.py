@@ -57,7 +57,7 @@ def test_a_later_answer_replaces_what_is_known_of_a_node():
     assert next(iter(known.nodes)).address == "here:9"
 
 
-def test_what_is_forgotten_no_longer_counts():
+def test_forgotten_node_no_longer_counts():
     known = Confirmations(2, earlier=[ANN, BOB])
     known.forget({ANN.key, "nobody@here"})
     assert list(known.nodes) == [BOB]

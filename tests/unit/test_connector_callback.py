@@ -1,4 +1,4 @@
-"""The connector whose links functions of the application hold."""
+"""The connector whose links are held by functions of the application."""
 
 import asyncio
 import logging
@@ -106,7 +106,7 @@ class TestConnect:
         ("basename", "told"),
         [("raises", "OSError: no such line"), ("stops", "Stop"), ("exits", "SystemExit: 3")],
     )
-    def test_what_it_raises_is_an_error_of_ours(self, basename, told):
+    def test_exception_of_the_function_becomes_a_cluster_kit_error(self, basename, told):
         async def scenario(connector, links):
             with pytest.raises(
                 ClusterKitError, match=f"callback: application_links:connect raised .*{told}"
@@ -240,7 +240,7 @@ class TestConnect:
 
 
 class TestDisconnect:
-    def test_it_is_called_once_and_the_link_is_down(self):
+    def test_disconnect_is_called_once_and_the_link_is_down(self):
         async def scenario(connector, links):
             await connector.connect(BOB)
             await connector.disconnect(BOB)
@@ -258,7 +258,7 @@ class TestDisconnect:
 
         assert play(scenario)[1:] == [("down", "bob", Reason.UNWANTED)]
 
-    def test_one_that_refuses_is_asked_again(self, caplog):
+    def test_disconnect_that_refuses_is_called_again(self, caplog):
         async def scenario(connector, links):
             app.refuses_to_close.add(BOB.name)
             await connector.connect(BOB)
@@ -289,7 +289,7 @@ class TestDisconnect:
         app.listed[:] = [BOB]
         play(scenario, close=function("disconnect"), peers=function("list_nodes"))
 
-    def test_one_that_ends_late_is_believed_when_the_node_is_wanted_again(self):
+    def test_disconnect_that_ends_late_counts_when_the_node_is_wanted_again(self):
         async def scenario(connector, links):
             await connector.connect(BOB)
             await connector.disconnect(BOB)
@@ -340,7 +340,7 @@ class TestList:
 
         play(scenario, peers=function("list_nodes"))
 
-    def test_what_it_says_of_a_linked_node_is_reported(self):
+    def test_listed_change_of_a_linked_node_is_reported(self):
         async def scenario(connector, links):
             app.listed[:] = [BOB]
             await links.expect("up", BOB.key)
@@ -350,7 +350,7 @@ class TestList:
         play(scenario, peers=function("list_nodes"))
 
     @pytest.mark.parametrize("nonsense", ["raise", "no node", 3])
-    def test_one_that_cannot_be_had_changes_nothing(self, nonsense, caplog):
+    def test_failed_list_changes_nothing(self, nonsense, caplog):
         caplog.set_level(logging.DEBUG, "cluster_kit.connectors.callback")
 
         async def scenario(connector, links):

@@ -25,7 +25,7 @@ def play(*steps):
     return asyncio.run(scenario())
 
 
-def test_it_holds_no_links_and_serves_nowhere():
+def test_connector_holds_no_links_and_serves_nowhere():
     assert not NoneConnector.holds_links
     assert NoneConnector().serves_on("10.0.0.1") is None
 

@@ -34,12 +34,12 @@ def test_an_address_needs_no_dns(query):
         "[::1]",
     ],
 )
-def test_what_is_no_name_is_refused(query):
+def test_invalid_name_is_refused(query):
     with pytest.raises(ConfigError, match=r"^query: "):
         DnsStrategy(query=query, port=4370)
 
 
-def test_servers_have_a_port_or_that_of_dns():
+def test_server_port_defaults_to_the_dns_port():
     assert read_servers("10.0.0.2, 10.0.0.3:5353 fd00::2,[fd00::3]:54") == (
         ("10.0.0.2", 53),
         ("10.0.0.3", 5353),
@@ -72,7 +72,7 @@ def test_a_resolver_that_is_no_address_is_refused(resolver):
     ],
 )
 @pytest.mark.parametrize("strategy", [DnsStrategy, DnsSrvStrategy])
-def test_what_can_t_work_is_refused_by_the_option_s_name(strategy, option, value):
+def test_invalid_option_is_refused_by_name(strategy, option, value):
     with pytest.raises(ConfigError, match=f"^{option}: "):
         strategy(**{"query": "a.test", "port": 4370, option: value})
 

@@ -1,4 +1,4 @@
-"""What replies mean: to the roster, and to whoever looks for the cause."""
+"""What replies mean to the roster, and to a diagnosis."""
 
 import pytest
 
@@ -116,7 +116,7 @@ def test_port_0_can_t_be_dialled():
     assert "has port 0: set port" in str(answer.error)
 
 
-def test_a_service_declared_as_unavailable_has_nobody():
+def test_service_declared_unavailable_is_a_complete_answer_with_an_error():
     answer = serve(services((0, "", 0)))
     assert answer.complete
     assert "declared as not available" in str(answer.error)
@@ -158,7 +158,7 @@ def test_a_name_too_long_for_a_node_is_of_no_use():
 
 
 @pytest.mark.parametrize("reply", [NO_NAME, NO_DATA])
-def test_no_records_are_an_answer_with_nobody(reply):
+def test_absent_records_are_a_complete_answer_with_an_error(reply):
     assert serve(reply).complete
     assert serve(reply).error
 

@@ -188,7 +188,7 @@ class Silent(Source):
         yield
 
 
-def test_silence_is_nobody():
+def test_silent_strategy_is_an_empty_finding():
     [finding] = of("discovery", examine(Silent))
     assert finding.outcome is Outcome.EMPTY
     assert finding.got.startswith("no nodes within 0.")
@@ -200,7 +200,7 @@ class Empty(Source):
         await asyncio.sleep(3600)
 
 
-def test_this_node_is_nobody():
+def test_empty_answer_is_an_empty_finding():
     [finding] = of("discovery", examine(Empty))
     assert finding.outcome is Outcome.EMPTY
 
@@ -315,7 +315,7 @@ def test_of_a_crowd_only_so_many_are_tried():
     ]
 
 
-def test_connector_that_tries_nobody_has_no_findings():
+def test_connector_without_diagnosis_has_no_node_findings():
     assert of("node", examine()) == []
 
 
@@ -346,7 +346,7 @@ def test_fault_of_a_connector_is_a_finding():
 # -- a sign of life --------------------------------------------------------------------------------
 
 
-def test_it_beats_while_it_waits(monkeypatch):
+def test_examiner_sends_beats_while_it_waits(monkeypatch):
     beats = []
     send = SocketChannel.send
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""What a person and a machine see of a finding."""
+"""A finding as lines for people, and as JSON."""
 
 import json
 
@@ -16,7 +16,7 @@ LONG = (
 )
 
 
-def told(**fields):
+def source_finding(**fields):
     return SourceFinding(
         "gossip", "source", Finding(**({"asked": "port 1", "got": "open"} | fields))
     )
@@ -36,7 +36,9 @@ def shown(*entries, verdict=None, width=None, form=Lines):
 
 
 def test_mark_question_and_answer_are_one_line_with_the_cause_below():
-    entry = told(got="cannot be opened", outcome=Outcome.FAILED, cause="held by dnsmasq (12)")
+    entry = source_finding(
+        got="cannot be opened", outcome=Outcome.FAILED, cause="held by dnsmasq (12)"
+    )
     begin = "shop.yaml is valid; diagnosing cluster 'shop' from 127.0.0.1"
     assert shown(entry, verdict=Verdict(Outcome.FAILED, "gossip: port 1")) == [
         f"{begin}, without announcing this node",
@@ -58,7 +60,7 @@ def test_each_verdict_has_its_word(outcome, word):
 
 
 def test_on_a_terminal_long_lines_are_wrapped_below_their_beginning():
-    lines = shown(told(cause=LONG), verdict=Verdict(Outcome.OK, LONG), width=60)
+    lines = shown(source_finding(cause=LONG), verdict=Verdict(Outcome.OK, LONG), width=60)
     assert max(map(len, lines[3:])) <= 60
     assert " ".join(line.strip() for line in lines[5:8]) == LONG
     assert all(line.startswith(" " * 12) for line in lines[5:8])
@@ -66,16 +68,16 @@ def test_on_a_terminal_long_lines_are_wrapped_below_their_beginning():
 
 
 def test_elsewhere_each_text_stays_on_one_line():
-    assert f"            {LONG}" in shown(told(cause=LONG))
+    assert f"            {LONG}" in shown(source_finding(cause=LONG))
 
 
 def test_terminal_is_not_moved_by_what_the_network_says():
-    lines = shown(told(got="cluster \x1b[2J\r\nfrom\u202e afar"))
+    lines = shown(source_finding(got="cluster \x1b[2J\r\nfrom\u202e afar"))
     assert lines[-1] == r"    ok      port 1: cluster \x1b[2J from\u202e afar"
 
 
 def test_machine_gets_an_object_a_line():
-    entry = told(outcome=Outcome.EMPTY, cause="nobody\nhere")
+    entry = source_finding(outcome=Outcome.EMPTY, cause="nobody\nhere")
     lines = shown(entry, verdict=Verdict(Outcome.EMPTY, "nobody"), form=JsonLines)
     assert [json.loads(line) for line in lines] == [
         {

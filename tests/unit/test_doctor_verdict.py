@@ -23,11 +23,11 @@ def test_one_node_is_reported_in_the_singular():
     assert verdict_of([*OK, entry("node")]).sentence == "1 node can be linked to"
 
 
-def test_nodes_of_a_connector_that_tries_nobody_are_healthy():
+def test_nodes_of_a_connector_without_diagnosis_are_healthy():
     assert verdict_of(OK).outcome is Outcome.OK
 
 
-def test_nobody_found_is_to_be_alone_for_the_first_cause_reported():
+def test_verdict_without_nodes_gives_the_first_reported_cause():
     entries = [
         entry("source", Outcome.EMPTY, got="no data"),
         entry("source", Outcome.EMPTY, cause="wrong namespace"),
@@ -93,7 +93,7 @@ def test_nodes_that_fail_are_counted_and_the_first_is_reported():
     )
 
 
-def test_what_is_wrong_with_this_node_comes_before_what_is_wrong_with_others():
+def test_faults_of_this_node_come_before_faults_of_others():
     ours = entry(
         "connector",
         Outcome.FAILED,

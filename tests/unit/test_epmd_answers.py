@@ -1,4 +1,4 @@
-"""Who counts as there, by what the EPMDs answer and don't answer."""
+"""Which nodes count as present, by the answers that the EPMDs give or fail to give."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def ledger():
     return ledger
 
 
-def test_nobody_is_there_at_first(ledger):
+def test_ledger_is_empty_at_first(ledger):
     assert ledger.nodes == frozenset()
     assert not ledger.answered
 
@@ -34,7 +34,7 @@ def test_empty_answer_is_an_answer(ledger):
     assert ledger.answered
 
 
-def test_nobody_to_ask_is_an_answer(ledger):
+def test_no_epmd_to_ask_counts_as_an_answer(ledger):
     ledger.keep([])
     assert ledger.answered
 
@@ -62,7 +62,7 @@ def test_name_that_answers_lack_for_long_enough_is_gone(ledger):
     assert ledger.nodes == frozenset()
 
 
-def test_one_answer_is_never_enough():
+def test_one_empty_answer_is_never_enough():
     ledger = EpmdAnswers(gone_after_s=0.0)
     ledger.keep([HERE])
     ledger.record(HERE, [ANN], 0.0)
@@ -133,7 +133,7 @@ def test_target_that_does_not_answer_after_a_restart_keeps_what_it_had_vouched_f
     assert ledger.nodes == {ANN, BOB}
 
 
-def test_only_target_keeps_after_a_restart_whom_it_knows_by_other_hosts():
+def test_only_target_keeps_nodes_of_other_hosts_after_a_restart():
     elsewhere = ANN.evolve(name="ann@elsewhere")
     ledger = EpmdAnswers(10.0, [elsewhere])
     ledger.keep([HERE])

@@ -1,4 +1,4 @@
-"""What the three strategies take as options, and whom they then ask."""
+"""The options of the three strategies, and which EPMDs they then ask."""
 
 import pytest
 
@@ -28,11 +28,11 @@ def test_strategy_is_found_by_its_name(name):
     assert type(strategy).__name__ == "".join(part.title() for part in name.split("_")) + "Strategy"
 
 
-def test_port_is_that_of_iana():
+def test_default_port_is_the_iana_port():
     assert LocalEpmdStrategy().port() == 4369
 
 
-def test_port_is_that_of_the_environment(monkeypatch):
+def test_port_is_taken_from_the_environment(monkeypatch):
     monkeypatch.setenv("ERL_EPMD_PORT", "14369")
     assert LocalEpmdStrategy().port() == 14369
 
@@ -129,7 +129,7 @@ def test_file_is_looked_for_in_erlangs_order(places):
         assert hosts(ErlangHostsStrategy()) == [f"h{number}"]
 
 
-def test_root_directory_is_that_of_the_command_erl(places, tmp_path, monkeypatch):
+def test_root_directory_is_found_by_the_erl_command(places, tmp_path, monkeypatch):
     command = tmp_path / "lib" / "erlang" / "bin" / "erl"
     command.parent.mkdir(parents=True)
     command.touch(0o755)

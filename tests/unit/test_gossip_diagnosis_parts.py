@@ -117,7 +117,7 @@ def test_echo_is_no_kind_that_anybody_knows(ear):
     assert decode(ear.echo) is None
 
 
-def test_own_echo_is_recognised_and_that_of_another_is_not(ear):
+def test_only_the_own_echo_is_recognised(ear):
     other = TrafficSorter(FakeDiscovery(ANN.evolve(boot_id=BootId(9, 9)), fence=FENCE))
     heard(ear, other.echo)
     assert not ear.echoed.is_set()
@@ -163,7 +163,7 @@ def test_foreigners_are_named_with_where_they_are_from(ear):
         (b"", "another protocol (it begins with b'') from 10.0.0.3"),
     ],
 )
-def test_what_can_not_be_read_is_recognised(ear, datagram, who):
+def test_unreadable_datagrams_are_identified(ear, datagram, who):
     assert list(heard(ear, datagram).others) == [who]
     assert all(ear.others.values())
 

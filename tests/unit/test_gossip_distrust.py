@@ -1,6 +1,4 @@
-"""DistrustThrottle about those whose secret differs: each once a minute, and no more than a log can
-bear.
-"""
+"""DistrustThrottle reports each peer with another secret once a minute, and bounds the log."""
 
 from cluster_kit.network import Endpoint
 from cluster_kit.strategies.gossip.distrust import (
@@ -16,7 +14,7 @@ def distrusted(number=1, why=ANOTHER):
     return Distrusted(f"node{number}@10.0.0.1", Endpoint("10.0.0.1", 40_000 + number), why)
 
 
-def test_it_names_the_sender_its_address_and_what_to_do():
+def test_warning_names_the_sender_its_address_and_the_cure():
     assert str(distrusted()) == (
         "gossip: node1@10.0.0.1 at 10.0.0.1: its secret differs from this node's; give all nodes "
         "of a cluster the same secret"

@@ -27,7 +27,7 @@ SOON_S = 0.01  # a few hops on this network
 SOURCE = Endpoint("10.9.9.9", 50_000)
 
 
-def told(node, kind=Kind.HEARTBEAT, *, fence=FENCE, leaving=False):
+def encoded(node, kind=Kind.HEARTBEAT, *, fence=FENCE, leaving=False):
     return encode(Packet.of(node, fence, kind, leaving=leaving))
 
 
@@ -86,7 +86,7 @@ def test_seen_carries_all_that_is_announced():
 
 
 @pytest.mark.parametrize("ttl_s", [3 * INTERVAL_S, TTL_S, 60.0])
-def test_who_goes_on_is_vouched_for_without_a_gap(ttl_s):
+def test_live_peer_is_vouched_for_without_a_gap(ttl_s):
     lan = Lan()
     ann, bob = lan.start("ann", ttl_s=ttl_s), lan.start("bob", ttl_s=ttl_s)
     for _ in range(1000):
@@ -94,7 +94,7 @@ def test_who_goes_on_is_vouched_for_without_a_gap(ttl_s):
         assert ann.vouches_for(lan.now_s).keys() == {bob.name}
 
 
-def test_who_goes_on_is_not_vouched_for_with_every_packet():
+def test_live_peer_is_not_vouched_for_with_every_packet():
     lan = Lan()
     ann = lan.start("ann")
     lan.start("bob")
@@ -103,7 +103,7 @@ def test_who_goes_on_is_not_vouched_for_with_every_packet():
 
 
 @pytest.mark.parametrize("silent_after_s", [0.5, 5.0, 12.3, 100.0])
-def test_who_falls_silent_is_vouched_for_until_its_time_to_live_is_over(silent_after_s):
+def test_silent_peer_is_vouched_for_until_its_time_to_live_ends(silent_after_s):
     lan = Lan()
     ann, bob = lan.start("ann"), lan.start("bob")
     lan.run(silent_after_s)
@@ -144,7 +144,7 @@ def test_in_a_cluster_of_500_about_8_answer_a_newcomer():
     lan = Lan()
     peer = lan.start("member")
     for number in range(500):
-        lan.deliver(peer, told(stranger(number)))
+        lan.deliver(peer, encoded(stranger(number)))
     answers = answers_of(peer, lan, 400, apart_s=0.01)
     each_member_answers = answers / 400
     assert 0 < 500 * each_member_answers < 3 * ANSWERERS
@@ -195,7 +195,7 @@ def test_answer_is_not_answered():
     lan = Lan()
     peer = lan.start("member")
     lan.run(0)
-    assert lan.deliver(peer, told(stranger(), Kind.ANSWER)) == [Seen(stranger(), TTL_S)]
+    assert lan.deliver(peer, encoded(stranger(), Kind.ANSWER)) == [Seen(stranger(), TTL_S)]
     assert peer.engine.next_s > lan.now_s
 
 
@@ -205,7 +205,7 @@ def test_forged_heartbeats_bring_our_own_forward_once_per_interval():
     lan.run(5)
     since_s = lan.now_s
     for number in range(300):
-        lan.deliver(peer, told(stranger(number)))
+        lan.deliver(peer, encoded(stranger(number)))
         lan.run(0.01)
     assert lan.count(since_s)[Kind.HEARTBEAT] <= 2 * (lan.now_s - since_s) / (0.8 * INTERVAL_S) + 1
     assert lan.count(since_s).keys() == {Kind.HEARTBEAT}
@@ -244,7 +244,7 @@ def test_goodbye_is_gone_once():
     lan.run(5)
     before = len(bob.observations)
     for _ in range(3):
-        lan.deliver(bob, told(ann.node, Kind.GOODBYE))
+        lan.deliver(bob, encoded(ann.node, Kind.GOODBYE))
     assert bob.observations[before:] == [Gone(ann.name, Reason.LEFT, ann.node.boot_id)]
 
 
@@ -252,16 +252,16 @@ def test_goodbye_is_gone_once():
 def test_nothing_that_a_goodbye_overtook_is_believed(kind):
     lan = Lan()
     peer = lan.start("member")
-    lan.deliver(peer, told(stranger(), Kind.GOODBYE))
+    lan.deliver(peer, encoded(stranger(), Kind.GOODBYE))
     lan.run(BELATED_S - SOON_S)
-    assert lan.deliver(peer, told(stranger(), kind)) == []
+    assert lan.deliver(peer, encoded(stranger(), kind)) == []
 
 
-def test_who_goes_on_after_a_goodbye_in_its_name_is_seen_again_for_good():
+def test_live_peer_is_seen_again_for_good_after_a_forged_goodbye():
     lan = Lan()
     ann, bob = lan.start("ann"), lan.start("bob")
     lan.run(5)
-    lan.deliver(bob, told(ann.node, Kind.GOODBYE))
+    lan.deliver(bob, encoded(ann.node, Kind.GOODBYE))
     assert bob.sees() == {}
     lan.run(BELATED_S + 2 * INTERVAL_S)
     for _ in range(100):
@@ -269,10 +269,10 @@ def test_who_goes_on_after_a_goodbye_in_its_name_is_seen_again_for_good():
         lan.run(1.0)
 
 
-def test_goodbye_of_one_who_went_on_counts_again():
+def test_real_goodbye_counts_after_a_forged_one():
     lan = Lan()
     ann, bob = lan.start("ann"), lan.start("bob")
-    lan.deliver(bob, told(ann.node, Kind.GOODBYE))
+    lan.deliver(bob, encoded(ann.node, Kind.GOODBYE))
     lan.run(BELATED_S + 2 * INTERVAL_S)
     lan.leave(ann)
     lan.run(SOON_S)
@@ -283,9 +283,9 @@ def test_goodbye_of_one_who_went_on_counts_again():
 def test_next_run_is_believed_right_after_a_goodbye(boot):
     lan = Lan()
     peer = lan.start("member")
-    lan.deliver(peer, told(stranger(boot=BootId(1, 1))))
-    lan.deliver(peer, told(stranger(boot=BootId(1, 1)), Kind.GOODBYE))
-    assert lan.deliver(peer, told(stranger(boot=boot))) == [Seen(stranger(boot=boot), TTL_S)]
+    lan.deliver(peer, encoded(stranger(boot=BootId(1, 1))))
+    lan.deliver(peer, encoded(stranger(boot=BootId(1, 1)), Kind.GOODBYE))
+    assert lan.deliver(peer, encoded(stranger(boot=boot))) == [Seen(stranger(boot=boot), TTL_S)]
 
 
 # -- runs of a node --------------------------------------------------------------------------------
@@ -296,16 +296,16 @@ OLD, NEW = stranger(boot=BootId(1, 0)), stranger(boot=BootId(2, 0))
 def test_new_run_takes_the_place_of_the_old_one():
     lan = Lan()
     peer = lan.start("member")
-    lan.deliver(peer, told(OLD))
-    assert lan.deliver(peer, told(NEW)) == [Seen(NEW, TTL_S)]
+    lan.deliver(peer, encoded(OLD))
+    assert lan.deliver(peer, encoded(NEW)) == [Seen(NEW, TTL_S)]
 
 
 def test_late_packet_of_an_old_run_is_dropped():
     lan = Lan()
     peer = lan.start("member")
-    lan.deliver(peer, told(NEW))
+    lan.deliver(peer, encoded(NEW))
     lan.run(INTERVAL_S)
-    assert lan.deliver(peer, told(OLD)) == []
+    assert lan.deliver(peer, encoded(OLD)) == []
     assert peer.sees() == {NEW.name: NEW}
 
 
@@ -313,42 +313,44 @@ def test_old_run_that_goes_on_is_reported_beside_the_new_one():
     """One of the two is forged, and nobody here can know which."""
     lan = Lan()
     peer = lan.start("member")
-    lan.deliver(peer, told(NEW))
-    assert lan.deliver(peer, told(OLD)) == []
+    lan.deliver(peer, encoded(NEW))
+    assert lan.deliver(peer, encoded(OLD)) == []
     lan.run(BELATED_S + 0.1)
-    lan.deliver(peer, told(NEW))
-    assert lan.deliver(peer, told(OLD)) == [Seen(OLD, TTL_S)]
+    lan.deliver(peer, encoded(NEW))
+    assert lan.deliver(peer, encoded(OLD)) == [Seen(OLD, TTL_S)]
     lan.run(TTL_S + 2 * INTERVAL_S)
-    lan.deliver(peer, told(NEW))
-    assert lan.deliver(peer, told(OLD)) == []
+    lan.deliver(peer, encoded(NEW))
+    assert lan.deliver(peer, encoded(OLD)) == []
 
 
 def test_late_goodbye_of_an_old_run_leaves_the_new_one():
     lan = Lan()
     peer = lan.start("member")
-    lan.deliver(peer, told(NEW))
-    assert lan.deliver(peer, told(OLD, Kind.GOODBYE)) == [Gone(OLD.name, Reason.LEFT, OLD.boot_id)]
+    lan.deliver(peer, encoded(NEW))
+    assert lan.deliver(peer, encoded(OLD, Kind.GOODBYE)) == [
+        Gone(OLD.name, Reason.LEFT, OLD.boot_id)
+    ]
     lan.run(INTERVAL_S)
-    assert lan.deliver(peer, told(OLD)) == []
+    assert lan.deliver(peer, encoded(OLD)) == []
 
 
 def test_run_with_the_clock_set_back_is_believed_once_the_other_is_silent():
     lan = Lan()
     peer = lan.start("member")
-    lan.deliver(peer, told(NEW))
+    lan.deliver(peer, encoded(NEW))
     lan.run(2 * INTERVAL_S)
-    assert lan.deliver(peer, told(OLD)) == [
+    assert lan.deliver(peer, encoded(OLD)) == [
         Gone(NEW.name, Reason.REPLACED, NEW.boot_id),
         Seen(OLD, TTL_S),
     ]
-    assert lan.deliver(peer, told(NEW)) == [Seen(NEW, TTL_S)]
+    assert lan.deliver(peer, encoded(NEW)) == [Seen(NEW, TTL_S)]
 
 
 def test_another_process_of_our_name_is_seen():
     lan = Lan()
     peer = lan.start("twin")
     twin = peer.node.evolve(boot_id=BootId(7, 7))
-    assert Seen(twin, TTL_S) in lan.deliver(peer, told(twin))
+    assert Seen(twin, TTL_S) in lan.deliver(peer, encoded(twin))
 
 
 def test_own_packets_are_ignored():
@@ -424,7 +426,7 @@ def test_network_that_comes_back_gets_an_announcement_at_once():
 def test_foreigners_are_ignored_by_name(fence):
     lan = Lan()
     peer = lan.start("member")
-    [ignored] = lan.deliver(peer, told(stranger(), fence=fence))
+    [ignored] = lan.deliver(peer, encoded(stranger(), fence=fence))
     assert isinstance(ignored, IgnoredDatagram)
     assert "'other'" in ignored.why
     assert "10.9.9.9" in ignored.why
@@ -437,7 +439,7 @@ def test_garbage_is_ignored():
     assert isinstance(ignored, IgnoredDatagram)
 
 
-def test_who_only_looks_says_nothing():
+def test_observer_sends_nothing():
     lan = Lan()
     looking = lan.start("looking", announce=False)
     member = lan.start("member")
@@ -457,7 +459,9 @@ def test_endless_names_and_boots_do_not_fill_memory(kind, monkeypatch):
     nonce = 0x7E57_0000 + kind
     for number in range(10_000):
         boot = BootId(1_000_000 + number, nonce)
-        peer.engine.receive([Datagram(told(stranger(number, boot=boot), kind), SOURCE)], lan.now_s)
+        peer.engine.receive(
+            [Datagram(encoded(stranger(number, boot=boot), kind), SOURCE)], lan.now_s
+        )
     gc.collect()
     boots = {each for each in gc.get_objects() if isinstance(each, BootId) and each.nonce == nonce}
     assert 0 < len(boots) <= REMEMBERED + 100

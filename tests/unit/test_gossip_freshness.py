@@ -1,4 +1,4 @@
-"""What is said now and what is a recording, by stamps, nonces and time alone."""
+"""Fresh datagrams are told from recordings by stamps, nonces and time alone."""
 
 from itertools import pairwise
 
@@ -34,7 +34,7 @@ def test_a_run_is_unproved_until_it_sends_a_nonce_back():
     assert hear(known, BOB, 3.0) is Liveness.UNPROVED
 
 
-def test_what_is_older_than_what_was_heard_is_repeated():
+def test_datagram_no_newer_than_the_last_counts_as_repeated():
     known = fresh()
     prove(known, ANN, 2.0)
     assert [
@@ -133,7 +133,7 @@ def may_ask(known, boot_id, now_s, *, in_s=0.0):
     return known.may_ask(boot_id, now_s, in_s=in_s)
 
 
-def test_who_does_not_answer_is_asked_later_each_time():
+def test_node_that_does_not_answer_is_asked_later_each_time():
     known, asked_s = fresh(), []
     for step in range(60_000):
         if may_ask(known, ANN, step * 0.001):
@@ -146,7 +146,7 @@ def test_who_does_not_answer_is_asked_later_each_time():
     assert waits_s[-1] == pytest.approx(TTL_S / 2, abs=0.002)
 
 
-def test_who_is_to_be_asked_later_is_not_asked_before():
+def test_postponed_question_is_not_asked_early():
     known = fresh()
     assert may_ask(known, ANN, 1.0, in_s=2.0)
     assert not may_ask(known, ANN, 2.9)

@@ -88,7 +88,7 @@ def test_no_way(host, options, why):
         ("fd00::7", "eth2", ("fe80::7%eth2", GROUP_V6)),
     ],
 )
-def test_it_listens_where_it_sends_or_where_it_is_configured_to(host, if_addr, heard):
+def test_group_is_joined_on_the_sending_or_the_configured_interface(host, if_addr, heard):
     group = way(host, if_addr=if_addr)
     assert (group.heard_on, group.address) == heard
 

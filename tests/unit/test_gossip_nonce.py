@@ -1,4 +1,4 @@
-"""Who proves by a nonce that its datagrams are not recordings, and who does not."""
+"""Nodes prove by a nonce that their datagrams are not recordings."""
 
 import pytest
 from gossip_lan import FENCE, TTL_S, opened
@@ -22,7 +22,7 @@ def asked(lan, peer, node, sealing):
     return opened(send.datagram).nonce, send
 
 
-def test_who_sends_the_nonce_back_is_believed_once():
+def test_peer_that_echoes_the_nonce_is_believed_once():
     lan = sealed_lan()
     peer = lan.start("peer")
     lan.run(0)
@@ -73,7 +73,7 @@ def test_a_nonce_counts_for_seconds_only(after_s, counts):
     assert bool(observations(lan.deliver(peer, answer))) is counts
 
 
-def test_nonces_of_one_node_say_nothing_of_those_of_its_next_run():
+def test_next_run_of_a_node_uses_another_nonce():
     lan = sealed_lan()
     nonces = []
     for _ in range(2):
@@ -84,7 +84,7 @@ def test_nonces_of_one_node_say_nothing_of_those_of_its_next_run():
     assert NO_NONCE not in nonces
 
 
-def test_nobody_speaks_for_the_boot_of_another():
+def test_answer_for_another_boot_is_ignored():
     lan = sealed_lan()
     peer = lan.start("peer")
     lan.run(0)
@@ -94,7 +94,7 @@ def test_nobody_speaks_for_the_boot_of_another():
     assert lan.deliver(peer, said(other, sealing, Kind.ANSWER, echo=nonce)) == []
 
 
-def test_nobody_speaks_within_another_fence_than_it_seals_for():
+def test_answer_for_another_fence_is_ignored():
     lan = sealed_lan()
     peer = lan.start("peer")
     lan.run(0)

@@ -1,4 +1,4 @@
-"""The peers that a gossip engine has heard: which word is news, and what is forgotten."""
+"""The peers that a gossip engine has heard: which datagram is news, and what is forgotten."""
 
 import pytest
 from gossip_lan import FENCE, stranger
@@ -39,7 +39,7 @@ def test_silent_peers_are_forgotten():
     assert peers.current(stranger(2).name) == stranger(2).boot_id
 
 
-def test_who_is_heard_again_when_renewal_may_come_too_late_is_news():
+def test_peer_heard_again_too_late_for_renewal_is_news():
     peers, ann, bob = HeardPeers(silent_s=3, ttl_s=10), says(stranger(1)), says(stranger(2))
     peers.hear(ann, 0.0)
     peers.hear(bob, 0.0)

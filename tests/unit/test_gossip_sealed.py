@@ -1,5 +1,5 @@
-"""Sealed gossip: who is believed, and when; engines against each other, and against somebody who
-records and replays.
+"""Sealed gossip: which peers are believed, and when; engines against each other, and against an
+attacker that records and replays.
 """
 
 from itertools import pairwise
@@ -103,7 +103,7 @@ def test_whom_it_means_to_ask_is_asked_in_time():
     assert lan.count(since_s)[Kind.ANSWER] <= 4  # each may have heard the other and asked
 
 
-def test_who_asks_somebody_that_means_to_ask_it_later_is_answered_at_once():
+def test_peer_is_answered_at_once_while_a_question_to_it_waits():
     lan = sealed_lan()
     peer = lan.start("peer")
     lan.run(5)
@@ -154,7 +154,7 @@ def test_the_first_heartbeat_after_a_partition_makes_its_sender_known_across_and
     assert complete(lan)
 
 
-def test_who_only_looks_sees_and_is_not_seen():
+def test_observer_sees_without_being_seen():
     lan = sealed_lan()
     looking, ann = lan.start("looking", announce=False), lan.start("ann")
     lan.run(20)
@@ -207,7 +207,7 @@ def lived():
     return lan, ann
 
 
-def test_recordings_bring_nobody_to_life_and_take_nobody_away():
+def test_recordings_make_no_peer_seen_or_lost():
     lan, ann = lived()
     dan = lan.start("dan")
     lan.run(1)
@@ -255,7 +255,7 @@ def test_recordings_are_nothing_when_all_restart_together():
     )
 
 
-def test_what_was_said_beyond_a_partition_is_nothing_afterwards():
+def test_recordings_from_beyond_a_partition_count_for_nothing():
     lan = sealed_lan()
     ann, bob = lan.start("ann"), lan.start("bob")
     lan.run(5)
@@ -308,7 +308,7 @@ def test_an_older_word_does_not_replace_a_newer_one():
     assert ann.sees()[bob.name].metadata == {"zone": "new"}
 
 
-def test_goodbye_of_one_who_is_not_known_is_nothing():
+def test_goodbye_of_an_unknown_node_is_ignored():
     lan = sealed_lan()
     peer = lan.start("peer")
     lan.run(0)
@@ -362,7 +362,7 @@ def test_newcomer_is_known_while_recordings_come_in():
     assert complete(lan)
 
 
-def test_who_does_not_answer_is_asked_less_and_less_often():
+def test_node_that_does_not_answer_is_asked_ever_more_rarely():
     lan = sealed_lan()
     peer = lan.start("peer")
     lan.run(0)
@@ -436,7 +436,7 @@ def test_nodes_one_step_apart_know_each_other(one, other):
     assert complete(lan)
 
 
-def test_nobody_is_lost_while_the_secret_is_rotated():
+def test_no_peer_is_lost_while_the_secret_is_rotated():
     lan = Lan(keyring=STEPS[0])
     peers = [lan.start(name) for name in ("ann", "bob", "cat")]
     lan.run(5)

@@ -91,7 +91,7 @@ def test_canonical_form(given, canonical):
         (".".join(["x" * 60] * 5), "letters, digits"),
     ],
 )
-def test_what_cannot_be_a_host_is_refused(given, why):
+def test_invalid_host_is_refused_with_advice(given, why):
     with pytest.raises(ValueError, match=r"^host ") as raised:
         canonical_host(given)
     assert why in str(raised.value)

@@ -91,7 +91,7 @@ def test_error_for_a_line_with_commas_mentions_commas(line):
 
 
 @pytest.mark.parametrize("line", [b"\x0b", b"\x0c", b"\x1c"])
-def test_what_python_takes_for_blank_is_one_fault_of_its_line(line):
+def test_line_of_unusual_whitespace_is_one_fault(line):
     [fault] = parse(line + b"\n").faults
     assert fault.line == 1
     assert "expected one" in fault.what

@@ -1,4 +1,4 @@
-"""When a hosts file is read, and what is said of one that can't be."""
+"""When a hosts file is read, and how one that can't be is reported."""
 
 import os
 import socket
@@ -46,7 +46,7 @@ def frozen(path):
 # -- reading again ---------------------------------------------------------------------------------
 
 
-def test_what_is_old_enough_is_read_once(file, clock):
+def test_file_older_than_the_granule_is_not_read_again(file, clock):
     reading = FileReader(file, monotonic_s=clock)
     assert reading.read() == b"a@h:1\n"
     clock.now_s += GRANULE_S + 0.1
@@ -92,7 +92,7 @@ def test_replacement_of_the_same_size_and_time_is_seen(file, clock):
     assert reading.read() == b"b@h:1\n"
 
 
-def test_what_is_back_after_a_fault_is_read_though_it_never_changed(file, clock):
+def test_file_back_after_a_fault_is_read_even_if_unchanged(file, clock):
     link = file.with_name("link")
     link.symlink_to(file)
     reading = FileReader(link, monotonic_s=clock)
@@ -131,7 +131,7 @@ def test_directory(tmp_path):
     assert fault_of(tmp_path) == "is a directory: expected a file; correct path"
 
 
-def test_pipe_neither_hangs_nor_disturbs_who_writes_to_it(tmp_path):
+def test_pipe_is_a_fault_and_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "hosts")
     assert fault_of(tmp_path / "hosts") == "is a pipe: expected a file; correct path"
 

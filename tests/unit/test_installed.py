@@ -72,7 +72,7 @@ def test_entry_points_that_cannot_be_read_are_a_fault_of_their_distribution_alon
 @pytest.mark.parametrize(
     "content", [b"[console_scripts]\n\xff\xfe = x\n", b"[console_scripts]\nacme\n", b"\xff", b""]
 )
-def test_what_has_nothing_to_do_with_us_is_left_alone(site, content):
+def test_unrelated_distribution_is_ignored(site, content):
     site(
         "other-1.dist-info", METADATA=b"Name: other\nVersion: 1\n", **{"entry_points.txt": content}
     )

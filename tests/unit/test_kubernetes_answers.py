@@ -43,7 +43,7 @@ class TestLines:
                 b"four",
             ] * 20
 
-    def test_what_follows_the_last_newline_waits(self):
+    def test_text_after_the_last_newline_waits(self):
         lines = LineSplitter()
         assert lines.feed(b'{"type":') == []
         assert lines.feed(b' "ADDED"}\n{') == [b'{"type": "ADDED"}']
@@ -95,7 +95,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         "body", [b"", b"404 page not found\n", b"<html>", b"[]", b"\xff\xfe", b"[" * 10_000]
     )
-    def test_what_is_no_status_goes_by_the_code(self, body):
+    def test_body_without_a_status_is_judged_by_the_code(self, body):
         assert error_of(503, body, server="s").kind is ErrorKind.REFUSED
 
     @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ class TestRights:
         assert text.endswith("--role=cluster-kit --user='jane'")
         assert "manifest kubernetes --namespace shop --pods'" in text
 
-    def test_who_is_asked_for_where_the_server_does_not_tell(self):
+    def test_placeholder_user_is_advised_if_the_server_names_none(self):
         assert advised("nope", PODS, "shop").endswith("--user='USER'")
 
 
@@ -158,7 +158,7 @@ def test_an_account_of_another_namespace_is_bound_by_hand():
     )
 
 
-def test_nobody_is_advised_to_give_rights_to_everybody():
+def test_rights_for_anonymous_users_are_not_advised():
     told = FORBIDDEN.replace("system:serviceaccount:shop:web", "system:anonymous")
     advice = advised(told, SLICES["v1"], "shop")
     assert "rolebinding" not in advice

@@ -105,7 +105,7 @@ class TestPorts:
         more = [("p" * 63, number) for number in range(500)]
         assert len(read(SLICES["v1"], endpoint_slice("s", "10.0.0.1", ports=more)).problem) < 1000
 
-    def test_nobody_there_is_no_problem(self):
+    def test_empty_slice_is_no_problem(self):
         assert read(SLICES["v1"], endpoint_slice("s", ports=())).problem is None
 
 
@@ -123,7 +123,7 @@ class TestEndpoints:
             ("10.0.0.2", 4001),
         ]
 
-    def test_no_subsets_are_nobody(self):
+    def test_object_without_subsets_has_no_entries(self):
         assert read(ENDPOINTS, {"metadata": {"name": "web", "namespace": "default"}}).entries == ()
 
 
@@ -136,7 +136,7 @@ class TestPods:
     def test_a_pod_that_has_ended_may_have_lost_its_address_to_another(self, phase):
         assert read(PODS, pod("a", "10.0.0.1", phase=phase)).entries == ()
 
-    def test_a_pod_without_an_address_is_nobody_yet(self):
+    def test_pod_without_an_address_has_no_entry_yet(self):
         assert read(PODS, pod("a", None, phase="Pending")).entries == ()
 
     def test_a_deleted_pod_is_terminating(self):
@@ -148,7 +148,7 @@ class TestPods:
     "data",
     [b"{}", b'{"metadata": 3}', b'{"metadata": {"name": 3}}', b'{"metadata": {}, "endpoints": 3}'],
 )
-def test_what_is_of_another_type_is_refused(data):
+def test_value_of_another_type_is_refused(data):
     with pytest.raises(DecodeError):
         decode(data, type=SLICES["v1"].kind)
     with pytest.raises(DecodeError):
@@ -181,7 +181,7 @@ class TestNaming:
         naming = Naming(basename="web", mode="ip", service=None, domain="cluster.local")
         assert naming.node_of(entry(port=None)) == Node(name="web@10.0.0.1", address=None)
 
-    def test_what_can_be_no_host_is_refused(self):
+    def test_invalid_host_is_refused(self):
         naming = Naming(basename="web", mode="ip", service=None, domain="cluster.local")
         with pytest.raises(ValueError):
             naming.node_of(entry(ip="10.0.0.1\n"))

@@ -120,5 +120,5 @@ def test_secret_is_mounted_as_a_file_that_the_configuration_names_and_others_can
     [("--name", "Shop"), ("-n", "a b"), ("--port", "0"), ("--service-account", "a\nb: c")],
     ids=str,
 )
-def test_what_kubernetes_would_refuse_is_refused(options):
+def test_options_that_kubernetes_would_refuse_are_refused(options):
     assert CliRunner().invoke(main, ["manifest", "kubernetes", *options]).exit_code == 2

@@ -133,7 +133,7 @@ def test_which_variable_counts(environ, url):
     assert url_of(**environ) == url
 
 
-def test_the_port_of_the_server_is_that_of_https_unless_it_says_otherwise():
+def test_server_port_defaults_to_the_https_port():
     assert url_of("https://api.test", HTTPS_PROXY="proxy", NO_PROXY="api.test:443") is None
     assert (
         url_of("https://api.test:6443", HTTPS_PROXY="proxy", NO_PROXY="api.test:443")

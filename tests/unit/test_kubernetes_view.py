@@ -47,7 +47,7 @@ class TestNews:
         assert keys(view.observe()) == [[]]
         assert view.observe() == []
 
-    def test_what_is_new_is_a_complete_answer(self):
+    def test_new_entry_makes_a_complete_answer(self):
         view = make()
         put(view, "a", entry("10.0.0.1"))
         assert keys(view.observe()) == [["web@10.0.0.1"]]
@@ -61,20 +61,20 @@ class TestNews:
         [found] = view.observe()
         assert len(found.nodes) == 900
 
-    def test_what_changes_nothing_is_no_news(self):
+    def test_change_without_effect_is_no_news(self):
         view = make()
         put(view, "a", entry("10.0.0.1"), entry("10.0.0.2"))
         view.observe()
         put(view, "a", entry("10.0.0.2", ready=False), entry("10.0.0.1"))
         assert view.observe() == []
 
-    def test_it_can_be_reported_again(self):
+    def test_unchanged_view_can_be_reported_again(self):
         view = make()
         put(view, "a", entry("10.0.0.1"))
         view.observe()
         assert keys(view.observe(again=True)) == [["web@10.0.0.1"]]
 
-    def test_who_is_absent_from_a_new_list_is_gone(self):
+    def test_node_absent_from_a_new_list_is_gone(self):
         view = make()
         view.replace([("a", Reading((entry("10.0.0.1"),))), ("b", Reading((entry("10.0.0.2"),)))])
         view.observe()
@@ -160,7 +160,7 @@ class TestLeaving:
         put(view, "a", entry("10.0.0.2"))
         assert keys(view.observe()) == [["web@10.0.0.2"]]
 
-    def test_who_was_never_vouched_for_is_not_when_terminating(self):
+    def test_terminating_entry_is_not_vouched_for_if_it_never_was(self):
         view = make()
         put(view, "a", entry("10.0.0.1", terminating=True), entry("10.0.0.2"))
         assert keys(view.observe()) == [(Leaving, "web@10.0.0.1"), ["web@10.0.0.2"]]
@@ -177,7 +177,7 @@ class TestLeaving:
 
 
 class TestDoubt:
-    def test_in_doubt_nobody_is_taken_back(self):
+    def test_no_node_is_removed_in_doubt(self):
         view = make()
         put(view, "a", entry("10.0.0.1"))
         view.observe()
@@ -201,7 +201,7 @@ class TestDoubt:
         assert view.problem is None
         assert keys(view.observe()) == [["web@10.0.0.1"]]
 
-    def test_what_can_be_no_node_is_a_problem(self):
+    def test_invalid_entry_is_a_problem(self):
         view = make()
         put(view, "d/a", entry("not an address"))
         assert view.problem.startswith("'d/a' holds what can't be a node: ")

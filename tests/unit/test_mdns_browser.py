@@ -1,4 +1,4 @@
-"""Whom to ask when, and what to make of the answers, with a clock that is turned by hand."""
+"""Which questions are asked when, and what answers mean, with a clock that is turned by hand."""
 
 from itertools import pairwise
 from math import inf
@@ -95,7 +95,7 @@ def goodbye(node):
     return GoodbyeRecord(instance(node))
 
 
-def told(observations):
+def kinds(observations):
     return [type(observation).__name__ for observation in observations]
 
 
@@ -115,7 +115,7 @@ def test_node_is_seen_once_its_address_is_heard():
     assert network.hear(service(BOB), text(BOB)) == []
     network.addresses[host(BOB)] = ["10.0.0.2"]
     network.browser.hear_addresses({host(BOB)})
-    assert told(network.hear()) == ["Seen"]
+    assert kinds(network.hear()) == ["Seen"]
 
 
 def test_node_is_seen_anew_with_each_answer():
@@ -150,7 +150,7 @@ def test_belated_text_is_ignored_and_the_node_lives_on():
 
 
 def test_leaving_is_reported_of_a_node_that_is_seen():
-    assert told(Network().announce(BOB, leaving=True)) == ["Seen", "Leaving"]
+    assert kinds(Network().announce(BOB, leaving=True)) == ["Seen", "Leaving"]
     assert Network().announce(BOB, leaving=True)[1] == Leaving(BOB.name)
 
 
@@ -161,10 +161,10 @@ def test_node_without_a_port_has_no_address():
 def test_names_are_compared_without_case():
     network = Network()
     network.announce(BOB)
-    assert told(network.hear(ServiceRecord(instance(BOB).upper(), host(BOB), 4000, TTL_S))) == [
+    assert kinds(network.hear(ServiceRecord(instance(BOB).upper(), host(BOB), 4000, TTL_S))) == [
         "Seen"
     ]
-    assert told(network.hear(GoodbyeRecord(instance(BOB).upper()))) == ["Gone"]
+    assert kinds(network.hear(GoodbyeRecord(instance(BOB).upper()))) == ["Gone"]
 
 
 @pytest.mark.parametrize(("heard", "counted"), [(1, MIN_TTL_S), (60, 60), (2**32 - 1, MAX_TTL_S)])
@@ -209,7 +209,7 @@ def test_addresses_of_no_use_are_named():
 
 
 def test_loopback_is_of_use_on_loopback():
-    assert told(Network(loopback=True).announce(BOB, address="127.0.0.1")) == ["Seen"]
+    assert kinds(Network(loopback=True).announce(BOB, address="127.0.0.1")) == ["Seen"]
 
 
 # Goodbyes
@@ -239,7 +239,7 @@ def test_service_that_is_published_again_is_seen_again():
     network.announce(BOB)
     network.hear(goodbye(BOB))
     network.run(GOODBYE_KEPT_S + 1)
-    assert told(network.announce(BOB)) == ["Seen"]
+    assert kinds(network.announce(BOB)) == ["Seen"]
 
 
 # Asking
@@ -251,7 +251,7 @@ def test_life_is_renewed_by_one_question_in_its_last_half():
     asked = network.run(0.8 * TTL_S)
     assert [questions.instances for _, questions in asked] == [[instance(BOB)]]
     assert 0.5 * TTL_S <= asked[0][0] <= 0.8 * TTL_S
-    assert told(network.hear(service(BOB))) == ["Seen"]
+    assert kinds(network.hear(service(BOB))) == ["Seen"]
     assert network.run(0.5 * TTL_S) == []
 
 
@@ -275,9 +275,7 @@ def test_incomplete_instance_is_asked_for_and_given_up():
     ("nodes", "longest_s"),
     [(0, NETWORK_BROWSE_S), (9, 10 * NETWORK_BROWSE_S), (100, MAX_BROWSE_S), (1000, MAX_BROWSE_S)],
 )
-def test_newcomer_asks_who_is_there_at_once_and_then_ever_more_rarely_the_larger_the_network(
-    nodes, longest_s
-):
+def test_browse_interval_doubles_up_to_a_limit_that_grows_with_the_network(nodes, longest_s):
     network = Network()
     for number in range(nodes):
         network.browser.hear(PointerRecord(f"x{number}._clusterkit._tcp.local."), inf)
@@ -308,7 +306,7 @@ def test_goodbye_makes_it_ask_no_more_often():
     assert network.run(100) == []
 
 
-def test_who_is_known_well_needs_not_answer():
+def test_records_with_much_time_left_are_sent_as_known_answers():
     network = Network()
     network.browser.start(network.now_s)
     network.announce(BOB, ttl_s=1000)
@@ -335,9 +333,9 @@ def test_number_of_instances_is_bounded():
     network = Network()
     for number in range(MAX_INSTANCES + 100):
         network.browser.hear(PointerRecord(f"x{number}._clusterkit._tcp.local."), network.now_s)
-    assert told(network.announce(BOB)) == []
+    assert kinds(network.announce(BOB)) == []
     network.run(COMPLETE_S + 1)
-    assert told(network.announce(BOB)) == ["Seen"]
+    assert kinds(network.announce(BOB)) == ["Seen"]
 
 
 def test_whoever_was_turned_away_is_asked_for_once_there_is_room():

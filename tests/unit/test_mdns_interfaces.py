@@ -1,4 +1,4 @@
-"""Which interfaces are used, and what is said of those that can't be."""
+"""Which interfaces are used, and how unusable ones are reported."""
 
 import asyncio
 from dataclasses import replace
@@ -65,7 +65,7 @@ def test_each_protocol_has_its_address(ip_version, found, wanted):
     assert ways(wanted, ip_version=ip_version) == [f"{address} (eth0)" for address in found]
 
 
-def test_one_that_cannot_be_used_does_not_stop_the_rest():
+def test_unusable_interface_does_not_stop_the_others():
     found, faults = choose(["eth7", "lo"], [LO, ETH], "v4")
     assert found == [InterfaceAddress("lo", 1, "127.0.0.1")]
     assert len(faults) == 1
@@ -84,7 +84,7 @@ def test_unknown_interface_is_named_with_those_there_are(wanted, what):
     assert "lo (127.0.0.1, ::1), eth0 (10.0.0.1, 10.0.0.9, fd00::1, fe80::1)" in fault.cure
 
 
-def test_what_is_wrong_is_named_with_its_cure():
+def test_fault_is_named_with_its_cure():
     assert (
         fault(NetDevice("eth1", 4, (), is_up=False))
         == "interface eth1: it is down; bring it up: ip link set eth1 up"

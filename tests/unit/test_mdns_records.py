@@ -1,4 +1,4 @@
-"""The TXT record and the names of a service: what is told comes back, what is hostile is refused,
+"""The TXT record and the names of a service: announcements come back, hostile ones are refused,
 everything fits.
 """
 
@@ -27,7 +27,7 @@ BOOT = BootId(1_800_000_000_000, 0xFEED)
 ANN = Node(name="ann@10.0.0.1", boot_id=BOOT)
 
 
-def told(node=ANN, fence=None, **fields):
+def announcement(node=ANN, fence=None, **fields):
     return Announcement(node=node, fence=fence or Fence("shop", "lan"), **fields)
 
 
@@ -68,8 +68,8 @@ tags = st.dictionaries(texts, texts, max_size=8).filter(
     True,
     0,
 )
-def test_what_is_announced_is_read_back(metadata, cluster, group, leaving, revision):
-    given = told(
+def test_announcement_round_trips(metadata, cluster, group, leaving, revision):
+    given = announcement(
         ANN.evolve(metadata=metadata), Fence(cluster, group), leaving=leaving, revision=revision
     )
     assert decode(encode(given)) == given
@@ -111,7 +111,7 @@ def test_whatever_is_read_can_be_announced_again(text):
     "change",
     ["cut", "name", "cluster", "group", "boot", "txtvers", "tag", "utf8", "metadata", "huge"],
 )
-def test_record_that_is_not_that_of_a_node_is_refused(change):
+def test_invalid_record_is_refused(change):
     text = {
         "cut": record()[:-1],
         "name": record(name="a\nb@c"),
@@ -138,7 +138,7 @@ def test_first_of_several_values_counts():
 
 def test_every_string_is_short_enough():
     node = Node(name="a" * 253 + "@b", metadata={"k" * 500: "v" * 500}, boot_id=BOOT)
-    assert max(map(len, strings(encode(told(node))))) == 255
+    assert max(map(len, strings(encode(announcement(node))))) == 255
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_every_string_is_short_enough():
 def test_everything_that_a_node_may_be_fits(metadata):
     long = "x" * 255
     name = "a" * (MAX_NAME_CHARS - 2) + "@b"
-    given = told(
+    given = announcement(
         Node(name=name, metadata=metadata, boot_id=BOOT),
         Fence(long, long),
         leaving=True,
@@ -222,7 +222,7 @@ def test_loopback_is_dialled_from_loopback_only():
 
 
 @given(st.lists(st.ip_addresses().map(str), max_size=5), st.booleans())
-def test_address_to_dial_is_one_of_those_announced(addresses, loopback):
+def test_address_to_dial_is_an_announced_one(addresses, loopback):
     found = address_to_dial(addresses, 1, loopback=loopback)
     if found is not None:
         address = ipaddress.ip_address(found.rpartition(":")[0].strip("[]"))

@@ -95,7 +95,7 @@ def test_selection_is_never_more_than_was_offered():
     assert cluster.planned() == ["connect b@there"]
 
 
-def test_nodes_that_are_gone_are_not_offered_for_selection():
+def test_gone_nodes_are_not_offered_for_selection():
     cluster = Driver(FirstOnly())
     cluster.observe(Found([B, C]))
     cluster.carry_out()

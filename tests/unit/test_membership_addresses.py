@@ -45,7 +45,7 @@ def test_node_that_has_found_another_does_not_find_only_itself():
     assert not cluster.membership.finds_only_itself
 
 
-def test_node_that_another_has_found_does_not_find_only_itself():
+def test_node_linked_by_a_peer_does_not_find_only_itself():
     cluster = Driver()
     cluster.observe(Found([LOCAL]))
     cluster.link_up(B)
@@ -69,7 +69,7 @@ def test_address_that_led_back_to_us_is_dialled_no_more_when_no_source_vouches_f
     assert not cluster.membership.finds_only_itself
 
 
-def test_what_a_peer_claims_as_its_address_is_no_proof():
+def test_address_claimed_by_a_peer_is_no_proof():
     cluster = Driver()
     cluster.observe(Found([bare()]))
     cluster.link_up(C.evolve(address=B_ADDRESS))

@@ -77,7 +77,7 @@ def test_none_is_left_to_make_way_for_one_that_is_due_later():
     assert commands.next_s() is None
 
 
-def test_one_that_takes_the_place_of_another_makes_way_in_turn():
+def test_command_that_replaced_another_makes_way_in_turn():
     commands = Commands("a", "b", "c", width=1)
     commands.start(0)
     assert commands.evict(PATIENCE_S) == ["a"]
@@ -103,7 +103,7 @@ def test_without_patience_no_command_ever_makes_way():
     assert commands.next_s() is None
 
 
-def test_one_that_waits_can_be_taken_back_or_put_off():
+def test_waiting_command_can_be_withdrawn_or_postponed():
     commands = Commands("a", "b", "c", "d")
     commands.start(0)
     commands.unqueue("c")
@@ -125,7 +125,7 @@ def test_dismissed_command_makes_way_though_none_waits():
 
 
 @pytest.mark.parametrize(("waiting", "evicted"), [("c", "a"), ("cd", "ab")])
-def test_dismissed_command_makes_way_for_one_of_those_that_wait(waiting, evicted):
+def test_dismissed_command_makes_way_for_one_waiting_command(waiting, evicted):
     commands = Commands("a", "b", *waiting)
     commands.start(0)
     commands.dismiss("a", since_s=0)

@@ -71,7 +71,7 @@ def test_stranger_that_leaves_changes_nothing():
     assert cluster.membership.leaving == frozenset()
 
 
-def test_one_who_is_gone_does_not_leave_again():
+def test_gone_node_does_not_leave_again():
     cluster = Driver()
     cluster.observe(Found([B]))
     cluster.observe(Found([]))
@@ -238,7 +238,7 @@ def test_goodbye_ends_the_claims_of_linked_peers_about_that_run():
     assert cluster.events() == ["found b@there", "lost b@there left"]
 
 
-def test_who_lapses_after_a_goodbye_has_left():
+def test_node_that_lapses_after_a_goodbye_has_left():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     cluster.link_up(B)
@@ -329,7 +329,7 @@ def test_mirror_that_is_leaving_is_not_dialled():
     assert "connect b@there" not in cluster.planned()
 
 
-def test_who_goes_on_after_a_forged_goodbye_is_found_again():
+def test_live_node_is_found_again_after_a_forged_goodbye():
     cluster = lost_to_a_goodbye()
     cluster.observe(Seen(B, 60))
     assert cluster.events() == []
@@ -383,7 +383,7 @@ def test_goodbye_that_has_not_been_repeated_for_longest_is_forgotten_first():
     assert not departures.has_ended(node("b", 2))
 
 
-def test_nothing_is_kept_of_a_goodbye_that_is_forgotten_for_others():
+def test_evicted_goodbye_leaves_nothing_behind():
     departures = Departures(peers := Peers())
     for number in range(MAX_ENDED + 1):
         departures.note_goodbye(f"n{number}@there", boot(1), 0.0, is_proven=False)

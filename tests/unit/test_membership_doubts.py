@@ -91,7 +91,7 @@ def test_leaving_holds_without_a_limit_where_a_source_vouches_without_one():
     assert cluster.wake_at_s is None
 
 
-def test_word_that_a_run_is_leaving_does_not_lapse_with_that_of_an_earlier_run(found):
+def test_leaving_notice_of_a_run_outlives_the_notice_of_an_earlier_run(found):
     found.observe(Leaving("b@there"))
     found.observe(Found([node("b", 2)]), source="dns")
     found.observe(Leaving("b@there"), source="dns")
@@ -140,7 +140,7 @@ def test_goodbye_of_a_run_whose_link_lasts_is_forgotten(linked):
     assert linked.planned() == ["connect b@there"]
 
 
-def test_goodbye_of_a_run_whose_link_lasts_is_forgotten_also_where_nothing_else_happens_meanwhile(
+def test_goodbye_of_a_run_whose_link_lasts_is_forgotten_without_other_events(
     linked,
 ):
     linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
@@ -184,7 +184,7 @@ def test_later_run_that_is_leaving_is_not_dialled_once_the_link_of_the_earlier_o
     assert linked.planned() == ["disconnect b@there"]
 
 
-def test_what_a_peer_says_over_a_link_that_is_doubted_counts_once_it_is_up():
+def test_leaving_report_over_a_doubted_link_counts_once_it_is_up():
     cluster = Driver()
     cluster.observe(Gone("b@there", Reason.LEFT, B.boot_id))
     cluster.link_up(B)
@@ -198,7 +198,7 @@ def test_what_a_peer_says_over_a_link_that_is_doubted_counts_once_it_is_up():
     assert "connect b@there" not in cluster.planned()
 
 
-def test_what_one_run_said_over_a_doubted_link_is_none_of_the_next_one():
+def test_leaving_report_over_a_doubted_link_does_not_count_for_the_next_run():
     cluster = Driver()
     for run in (B, node("b", 2)):
         cluster.observe(Gone("b@there", Reason.LEFT, run.boot_id))

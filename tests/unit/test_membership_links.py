@@ -78,14 +78,14 @@ def test_node_to_which_no_dial_has_failed_is_unlinked_but_not_failing():
     assert cluster.membership.failing(cluster.now_s) == []
 
 
-def test_node_that_discovery_does_not_know_is_not_unlinked():
+def test_node_unknown_to_discovery_is_not_listed_as_unlinked():
     cluster = linked()
     cluster.link_up(B)
     cluster.link_down(B, Reason.CLOSED)
     assert cluster.membership.unlinked(cluster.now_s) == []
 
 
-def test_dial_is_due_only_to_nodes_that_are_wanted():
+def test_dial_is_due_only_for_wanted_nodes():
     cluster = Driver(FirstOnly())
     cluster.observe(Found([B, node("c")]))
     due = [(why.key, why.next_s) for why in cluster.membership.unlinked(cluster.now_s)]
@@ -120,7 +120,7 @@ def test_link_reported_up_twice_is_up_once():
     assert cluster.events() == []
 
 
-def test_link_of_a_new_boot_replaces_that_of_the_old_one():
+def test_link_of_a_new_boot_replaces_the_old_link():
     cluster = linked(Found([node("b")]))
     cluster.link_up(B)
     cluster.quiet()
@@ -197,27 +197,27 @@ def test_address_that_discovery_lacks_comes_from_the_link():
     assert cluster.membership.known == (B,)
 
 
-def test_address_that_discovery_knows_stays_that_of_the_peer():
+def test_address_from_discovery_is_kept_for_the_peer():
     cluster = Driver()
     cluster.observe(Found([node("b")]))
     cluster.link_up(node("b", 1, address="192.168.0.2:1"))
     assert cluster.membership.known == cluster.membership.up == (B,)
 
 
-def test_another_run_that_is_found_says_nothing_about_the_linked_one():
+def test_metadata_of_another_run_does_not_affect_the_linked_one():
     cluster = linked(Seen(B, 5))
     cluster.observe(Seen(node("b", 2, zone="a"), 5))
     assert cluster.membership.up == (B,)
 
 
-def test_update_of_one_who_is_not_linked_is_ignored():
+def test_update_of_an_unlinked_node_is_ignored():
     cluster = Driver()
     cluster.report(LinkUpdated(B))
     assert cluster.events() == []
 
 
 @pytest.mark.parametrize("reason", [Reason.CLOSED, Reason.LEFT])
-def test_what_the_peer_said_is_not_forgotten_with_the_link(reason):
+def test_metadata_sent_by_the_peer_outlives_the_link(reason):
     cluster = Driver()
     cluster.observe(Found([node("b")]))
     cluster.carry_out(node("b", 1, zone="a"))
@@ -227,7 +227,7 @@ def test_what_the_peer_said_is_not_forgotten_with_the_link(reason):
     assert cluster.membership.known == (node("b", 1, zone="a"),)
 
 
-def test_what_the_peer_said_is_forgotten_with_the_peer():
+def test_metadata_sent_by_the_peer_is_forgotten_with_the_peer():
     cluster = Driver()
     cluster.observe(Found([node("b")]))
     cluster.carry_out(node("b", 1, zone="a"))
@@ -246,7 +246,7 @@ def test_after_the_link_discovery_knows_of_changes():
     assert cluster.membership.known == (node("b", 2, zone="b"),)
 
 
-def test_connector_without_metadata_leaves_that_of_discovery():
+def test_connector_without_metadata_keeps_the_metadata_of_discovery():
     cluster = Driver()
     cluster.observe(Seen(node("b", 1, zone="a"), 5))
     cluster.link_up(node("b", address=None))

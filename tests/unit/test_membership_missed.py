@@ -114,7 +114,7 @@ def test_goodbye_of_an_earlier_boot_forgets_no_node():
     assert cluster.planned() == []
 
 
-def test_link_of_one_who_is_gone_is_not_missed_when_it_closes():
+def test_closed_link_of_a_gone_node_is_not_missed():
     cluster = Driver()
     cluster.observe(Found([B]))
     cluster.carry_out()
@@ -229,7 +229,7 @@ def test_stranger_is_neither_missed_nor_vouched_for():
     assert not membership.is_missed(B.key)
 
 
-def test_node_that_a_source_knows_is_vouched_for_before_it_is_linked():
+def test_node_known_to_a_source_is_vouched_for_before_it_is_linked():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     assert cluster.membership.vouches_for(B)

@@ -130,7 +130,7 @@ def test_link_that_breaks_while_events_are_held_back_is_reported():
     assert clock.up == {"b@there": node("b", 2, zone="a")}
 
 
-def test_reason_of_a_loss_that_is_held_back_is_that_of_the_loss():
+def test_held_back_loss_keeps_its_own_reason():
     clock = Clock()
     clock.flap(100)
     clock.show(B, B)
@@ -145,7 +145,7 @@ def test_reason_of_a_loss_that_is_held_back_is_that_of_the_loss():
     assert losses == ["lost b@there silent"]
 
 
-def test_reason_of_a_break_that_is_held_back_is_that_of_the_break():
+def test_held_back_break_keeps_its_own_reason():
     clock = Clock()
     clock.show(B)
     clock.flap(BURST // 2 - 1)
@@ -196,7 +196,7 @@ def test_departure_is_not_reported_again_with_an_update():
     assert clock.events() == ["updated b@there"]
 
 
-def test_departure_that_is_repeated_holds_back_no_event():
+def test_repeated_departure_holds_back_no_event():
     clock = Clock()
     for _ in range(100):
         clock.show(B, B, leaving=True)
@@ -205,7 +205,7 @@ def test_departure_that_is_repeated_holds_back_no_event():
     assert clock.events() == ["down b@there closed", "lost b@there closed"]
 
 
-def test_node_that_is_lost_before_it_was_shown_is_not_reported():
+def test_node_lost_before_it_was_reported_causes_no_event():
     clock = Clock(burst=0)
     clock.show(B)
     clock.show(None, lost=B)

@@ -61,7 +61,7 @@ def test_in_a_small_cluster_each_of_many_arrivals_counts_at_once():
         assert cluster.planned() == [f"connect n{number:04}@there"]
 
 
-def test_one_who_joins_a_large_cluster_now_and_then_counts_at_once():
+def test_occasional_newcomer_to_a_large_cluster_is_dialled_at_once():
     cluster = large_cluster()
     for number in range(MANY, MANY + 10):
         cluster.wait(1.1 * (number + 1) * NODE_S)
@@ -79,7 +79,7 @@ def test_topology_is_asked_seldom_while_hundreds_come_one_by_one():
     assert 10 < Counting.asked < 200
 
 
-def test_who_has_to_wait_is_dialled_soon_and_by_itself():
+def test_delayed_newcomer_is_dialled_soon_without_another_event():
     cluster, newcomer = busy_cluster()
     assert cluster.planned() == []
     wait_s = cluster.wake_at_s - cluster.now_s
@@ -101,7 +101,7 @@ def test_in_a_huge_cluster_a_newcomer_waits_no_longer_than_in_a_large_one():
     assert selection.next_s() == 100.25
 
 
-def test_who_goes_meanwhile_is_not_dialled_any_more():
+def test_node_that_leaves_during_the_wait_is_not_dialled_again():
     cluster, _ = busy_cluster()
     one = numbered(0)
     cluster.link_down(one, Reason.CLOSED)
@@ -109,13 +109,13 @@ def test_who_goes_meanwhile_is_not_dialled_any_more():
     assert cluster.planned() == [f"disconnect {one.name}"]
 
 
-def test_who_comes_and_goes_meanwhile_is_not_dialled_at_all():
+def test_node_that_comes_and_goes_during_the_wait_is_never_dialled():
     cluster, newcomer = busy_cluster()
     cluster.observe(Gone(newcomer.name))
     assert cluster.planned() == []
 
 
-def test_who_moves_meanwhile_is_dialled_where_it_is_now():
+def test_node_that_moves_during_the_wait_is_dialled_at_its_new_address():
     cluster, _ = busy_cluster()
     one, moved = numbered(0), numbered(0, run=2, port=2)
     cluster.link_down(one, Reason.CLOSED)
@@ -140,7 +140,7 @@ def test_node_that_changes_all_the_time_changes_its_offer_at_a_steady_rate():
     assert peers["b@there"].offer.known.boot_id == boot(10)
 
 
-def test_node_that_changes_all_the_time_is_dialled_where_it_is_in_the_end():
+def test_ever_changing_node_is_dialled_at_its_last_address():
     cluster = Driver()
     for port in range(1, BURST + 3):
         cluster.observe(Seen(numbered(1, port=port), inf))
@@ -150,7 +150,7 @@ def test_node_that_changes_all_the_time_is_dialled_where_it_is_in_the_end():
     assert cluster.plan() == [Connect(numbered(1, port=BURST + 2))]
 
 
-def test_nothing_is_kept_of_a_node_that_goes_while_its_change_waits():
+def test_node_that_goes_while_its_change_waits_leaves_nothing_behind():
     peers, now_s = Peers(), 100.0
     selection = Selection(peers, FullMeshTopology())
     for run in range(BURST + 2):
@@ -198,7 +198,7 @@ def test_known_peers_are_selected_among_themselves_and_missed_ones_among_all(siz
     assert [peer.key for peer in changed] == [f"{name}@there" for name in wanted]
 
 
-def test_all_are_wanted_where_the_topology_has_selected_few_of_them_before():
+def test_all_nodes_are_wanted_after_a_topology_first_selected_few():
     peers = Peers()
     selection = Selection(peers, AllIf(3))
     b, c, d = (Node(f"{name}@there") for name in "bcd")
@@ -220,7 +220,7 @@ class Clinging(Topology):
         return self.offered
 
 
-def test_node_that_is_gone_is_wanted_no_longer_even_if_the_topology_selects_it():
+def test_gone_node_is_not_wanted_even_if_the_topology_selects_it():
     cluster = Driver(Clinging())
     cluster.observe(Found([numbered(1)]))
     cluster.carry_out()

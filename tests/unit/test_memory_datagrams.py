@@ -15,7 +15,7 @@ from cluster_kit.testing import (
 from cluster_kit.testing.memory.network import LOOPBACK_LATENCY_S
 
 
-def test_without_faults_every_datagram_is_heard_by_all_at_once_and_in_order():
+def test_datagrams_reach_all_members_in_order_without_faults():
     async def scenario(memory, ann, bob, cat):
         (said, own), (_, bobs), (_, cats) = await group_of(ann, bob, cat)
         for number in range(10):
@@ -128,7 +128,7 @@ def test_faults_on_one_path_add_up():
     play(scenario)
 
 
-def test_a_host_without_multicast_hops_is_heard_on_itself_only():
+def test_datagrams_without_multicast_hops_stay_on_the_host():
     async def scenario(memory, ann, bob):
         group = Group("239.1.1.1", PORT, "10.0.0.1", "10.0.0.1", hops=0)
         said = await ann.join(group, max_bytes=100)

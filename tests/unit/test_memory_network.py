@@ -89,13 +89,13 @@ def test_traffic_is_counted_and_packets_can_be_watched():
     play(scenario)
 
 
-def test_it_needs_virtual_time():
+def test_network_needs_virtual_time():
     memory = MemoryNetwork()
     with pytest.raises(RuntimeError, match="needs virtual time"):
         asyncio.run(memory.host("10.0.0.1").dial(Endpoint("10.0.0.1", 1)))
 
 
-def test_it_serves_one_timeline_only():
+def test_network_serves_one_timeline_only():
     memory = MemoryNetwork()
     host = memory.host("10.0.0.1")
     run_virtually(host.listen(Endpoint("10.0.0.1", 0)))

@@ -1,4 +1,4 @@
-"""Plugins are found, loaded each by itself, and asked; what one does wrong reaches no other."""
+"""Plugins are found, loaded each by itself, and asked; the faults of one reach no other."""
 
 import subprocess
 import sys
@@ -79,7 +79,7 @@ class TestLoading:
 
 
 class TestConflicts:
-    def test_one_name_of_two_plugins_is_refused_when_it_is_used(self, install):
+    def test_name_offered_by_two_plugins_is_refused_when_used(self, install):
         install("one", OFFER)
         install("two", OFFER)
         registry = PluginRegistry.load({})

@@ -171,7 +171,7 @@ class TestBrokenPlugins:
 
 
 class TestSlowPlugins:
-    def test_one_that_is_long_in_being_imported_is_named(self, install, caplog, monkeypatch):
+    def test_plugin_slow_to_import_is_named(self, install, caplog, monkeypatch):
         monkeypatch.setattr("cluster_kit.plugins.entry_points._SLOW_S", 0.05)
         waits_for_the_warning = """
         import logging, threading
@@ -194,7 +194,7 @@ class TestSlowPlugins:
             )
         ]
 
-    def test_it_is_loaded_where_there_is_no_thread_for_that(self, install, monkeypatch):
+    def test_plugin_is_loaded_even_if_no_thread_can_start(self, install, monkeypatch):
         def refuse(self):
             raise RuntimeError("can't start new thread")
 

@@ -80,7 +80,7 @@ def cluster_kit_topology_specs():
 
 
 class TestReadyMadeTopologies:
-    def test_one_is_taken_and_own_keys_win(self, install):
+    def test_spec_is_used_and_own_keys_win(self, install):
         install("acme", SPEC)
         config = load_config(
             {"topologies": {"lan": {"use": "office", "prune": True, "group": "blue"}}},
@@ -94,7 +94,7 @@ class TestReadyMadeTopologies:
             9,
         )
 
-    def test_name_that_nobody_offers_is_reported_in_its_place(self, install):
+    def test_unknown_spec_is_reported_in_its_place(self, install):
         install("acme", SPEC)
         with pytest.raises(
             ConfigError, match=r"topologies\.lan\.use: unknown spec 'ofice': did you mean 'office'"
@@ -104,7 +104,7 @@ class TestReadyMadeTopologies:
     @pytest.mark.parametrize(
         "spec", ['{"strategy": "gosip"}', '{"use": "office"}', '{"strategi": "gossip"}']
     )
-    def test_one_that_is_faulty_is_reported_when_it_is_used(self, install, spec):
+    def test_faulty_spec_is_reported_when_used(self, install, spec):
         install(
             "acme",
             SPEC.replace(
@@ -116,7 +116,7 @@ class TestReadyMadeTopologies:
         with pytest.raises(ConfigError, match=r"topologies\.lan"):
             load_config({"topologies": {"lan": {"use": "office"}}}, registry)
 
-    def test_what_is_no_mapping_is_refused(self, install):
+    def test_spec_that_is_no_mapping_is_refused(self, install):
         no_mapping = """
         @hookimpl
         def cluster_kit_topology_specs():
@@ -159,7 +159,7 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("name", "told"), [("odd", "not a click command"), ("missing", "has no")]
     )
-    def test_one_that_is_broken_says_why(self, name, told):
+    def test_broken_command_says_why(self, name, told):
         done = self.invoke(name)
         assert done.exit_code == 1
         assert told in done.output

@@ -36,7 +36,7 @@ class Scripted(PollingStrategy):
         return answer
 
 
-def said(*answers, earlier=(), **options):
+def observed(*answers, earlier=(), **options):
     """Return what is observed after a run that vouched for ``earlier``: names of nodes in order, or
     the text of the error.
     """
@@ -70,11 +70,11 @@ EMPTY = Answer(error=NOBODY)
 
 
 def test_an_answer_is_observed():
-    assert said(nodes(BOB, CAT)) == [["bob", "cat"]]
+    assert observed(nodes(BOB, CAT)) == [["bob", "cat"]]
 
 
 def test_a_missing_node_is_gone_when_answers_in_a_row_agree():
-    assert said(nodes(BOB, CAT), nodes(BOB), nodes(BOB)) == [
+    assert observed(nodes(BOB, CAT), nodes(BOB), nodes(BOB)) == [
         ["bob", "cat"],
         ["bob", "cat"],
         ["bob"],
@@ -82,15 +82,15 @@ def test_a_missing_node_is_gone_when_answers_in_a_row_agree():
 
 
 def test_a_node_that_is_back_is_missing_anew():
-    assert said(nodes(BOB), nodes(), nodes(BOB), nodes(), nodes())[-2:] == [["bob"], []]
+    assert observed(nodes(BOB), nodes(), nodes(BOB), nodes(), nodes())[-2:] == [["bob"], []]
 
 
 def test_one_confirmation_removes_at_once():
-    assert said(nodes(BOB), nodes(), confirmations=1) == [["bob"], []]
+    assert observed(nodes(BOB), nodes(), confirmations=1) == [["bob"], []]
 
 
 def test_failed_lookup_keeps_everybody():
-    assert said(nodes(BOB), DOWN, DOWN, DOWN, confirmations=1) == [
+    assert observed(nodes(BOB), DOWN, DOWN, DOWN, confirmations=1) == [
         ["bob"],
         str(DOWN),
         str(DOWN),
@@ -99,12 +99,12 @@ def test_failed_lookup_keeps_everybody():
 
 
 def test_failures_don_t_confirm_a_removal():
-    assert said(nodes(BOB), nodes(), DOWN, DOWN, nodes())[-1] == []
-    assert said(nodes(BOB), nodes(), DOWN, DOWN, nodes(BOB))[-1] == ["bob"]
+    assert observed(nodes(BOB), nodes(), DOWN, DOWN, nodes())[-1] == []
+    assert observed(nodes(BOB), nodes(), DOWN, DOWN, nodes(BOB))[-1] == ["bob"]
 
 
 def test_failure_at_first_says_nothing_about_anybody():
-    assert said(DOWN) == [str(DOWN)]
+    assert observed(DOWN) == [str(DOWN)]
 
 
 def test_a_new_address_of_a_node_replaces_the_old_one():
@@ -125,7 +125,7 @@ def test_a_new_address_of_a_node_replaces_the_old_one():
 
 
 def test_parts_add_up():
-    assert said({"one": ok(BOB), "two": ok(CAT)}) == [["bob", "cat"]]
+    assert observed({"one": ok(BOB), "two": ok(CAT)}) == [["bob", "cat"]]
 
 
 def test_a_failing_part_keeps_what_it_vouched_for_and_the_others_go_on():
@@ -134,7 +134,7 @@ def test_a_failing_part_keeps_what_it_vouched_for_and_the_others_go_on():
         {"one": FAILED, "two": ok()},
         {"one": FAILED, "two": ok(ANN)},
     )
-    assert said(both, failing, failing, same) == [
+    assert observed(both, failing, failing, same) == [
         ["bob", "cat"],
         str(DOWN),
         ["bob"],  # cat is gone: her part said so twice
@@ -144,23 +144,23 @@ def test_a_failing_part_keeps_what_it_vouched_for_and_the_others_go_on():
     ]
 
 
-def test_what_hasn_t_changed_is_not_reported_beside_an_error():
+def test_unchanged_nodes_are_not_reported_beside_an_error():
     """It would look as if the source worked again, each time."""
     partial = {"one": FAILED, "two": ok(CAT)}
-    assert said(partial, partial, partial) == [["cat"], *[str(DOWN)] * 3]
+    assert observed(partial, partial, partial) == [["cat"], *[str(DOWN)] * 3]
 
 
-def test_recovery_is_reported_though_nobody_changed():
-    assert said({"one": ok(BOB)}, {"one": FAILED}, {"one": ok(BOB)}) == [
+def test_recovery_is_reported_even_if_no_node_changed():
+    assert observed({"one": ok(BOB)}, {"one": FAILED}, {"one": ok(BOB)}) == [
         ["bob"],
         str(DOWN),
         ["bob"],
     ]
 
 
-def test_an_incomplete_answer_adds_and_takes_nobody():
+def test_incomplete_answer_adds_nodes_and_removes_none():
     some = {"one": Answer(nodes=nodes(CAT), error=DOWN, complete=False)}
-    assert said({"one": ok(BOB)}, some, some, some) == [
+    assert observed({"one": ok(BOB)}, some, some, some) == [
         ["bob"],
         ["bob", "cat"],
         str(DOWN),
@@ -171,7 +171,7 @@ def test_an_incomplete_answer_adds_and_takes_nobody():
 
 @pytest.mark.parametrize("confirmations", [1, 2])
 def test_an_empty_answer_that_is_an_error_is_believed_when_it_repeats(confirmations):
-    told = said(
+    told = observed(
         {"one": ok(BOB)},
         {"one": EMPTY},
         {"one": EMPTY},
@@ -181,17 +181,17 @@ def test_an_empty_answer_that_is_an_error_is_believed_when_it_repeats(confirmati
     assert told == [["bob"], str(NOBODY), [], str(NOBODY), str(NOBODY)]
 
 
-def test_an_empty_answer_that_is_an_error_takes_nobody_away_from_an_earlier_run():
-    assert said({"one": EMPTY}, {"one": EMPTY}) == [str(NOBODY)] * 2
+def test_empty_error_without_known_nodes_is_only_an_error():
+    assert observed({"one": EMPTY}, {"one": EMPTY}) == [str(NOBODY)] * 2
 
 
 def test_an_empty_error_takes_as_long_as_configured():
-    told = said({"one": ok(BOB)}, *[{"one": EMPTY}] * 3, confirmations=3)
+    told = observed({"one": ok(BOB)}, *[{"one": EMPTY}] * 3, confirmations=3)
     assert told == [["bob"], str(NOBODY), str(NOBODY), [], str(NOBODY)]
 
 
 def test_after_a_restart_a_missing_node_is_gone_when_answers_in_a_row_agree():
-    assert said(nodes(ANN), nodes(ANN), nodes(ANN), earlier=[ANN, BOB]) == [
+    assert observed(nodes(ANN), nodes(ANN), nodes(ANN), earlier=[ANN, BOB]) == [
         ["ann", "bob"],
         ["ann"],
         ["ann"],
@@ -201,35 +201,37 @@ def test_after_a_restart_a_missing_node_is_gone_when_answers_in_a_row_agree():
 def test_after_a_restart_a_part_that_fails_at_once_keeps_what_it_had_vouched_for():
     down = Answer(error=DOWN, complete=False)
     answers = [{"x": ok(ANN), "y": down}] * 3 + [{"x": ok(ANN), "y": ok()}] * 2
-    assert said(*answers, earlier=[ANN, BOB]) == [str(DOWN)] * 3 + [["ann", "bob"], ["ann"]]
+    assert observed(*answers, earlier=[ANN, BOB]) == [str(DOWN)] * 3 + [["ann", "bob"], ["ann"]]
 
 
 def test_after_a_restart_a_node_belongs_to_the_part_that_reports_it():
     down = Answer(error=DOWN, complete=False)
     answers = [{"x": ok(ANN), "y": down}] + [{"x": ok(), "y": down}] * 2
-    assert said(*answers, earlier=[ANN, BOB]) == [str(DOWN), str(DOWN), ["bob"], str(DOWN)]
+    assert observed(*answers, earlier=[ANN, BOB]) == [str(DOWN), str(DOWN), ["bob"], str(DOWN)]
 
 
-def test_after_a_restart_an_empty_answer_that_is_an_error_takes_nobody_before_it_repeats():
+def test_empty_error_after_a_restart_removes_no_node_until_it_repeats():
     empty = {"x": Answer(error=NOBODY)}
-    assert said(empty, empty, earlier=[ANN], confirmations=1) == [str(NOBODY), [], str(NOBODY)]
+    assert observed(empty, empty, earlier=[ANN], confirmations=1) == [str(NOBODY), [], str(NOBODY)]
 
 
 def test_a_node_stays_while_any_part_vouches_for_it():
     both, one = {"one": ok(BOB), "two": ok(BOB)}, {"one": ok(), "two": ok(BOB)}
-    assert said(both, one, one, one) == [["bob"]] * 4
+    assert observed(both, one, one, one) == [["bob"]] * 4
 
 
 def test_a_part_that_is_no_longer_asked_has_lost_its_nodes():
-    assert said({"one": ok(BOB), "two": ok(CAT)}, {"two": ok(CAT)}, {"two": ok(CAT)})[-1] == ["cat"]
+    assert observed({"one": ok(BOB), "two": ok(CAT)}, {"two": ok(CAT)}, {"two": ok(CAT)})[-1] == [
+        "cat"
+    ]
 
 
 def test_everything_fails_when_poll_raises():
-    assert said({"one": ok(BOB)}, DOWN, {"one": ok(BOB)}) == [["bob"], str(DOWN), ["bob"]]
+    assert observed({"one": ok(BOB)}, DOWN, {"one": ok(BOB)}) == [["bob"], str(DOWN), ["bob"]]
 
 
 def test_errors_of_several_parts_are_one_and_each_is_reported_once():
-    told = said({"one": FAILED, "two": EMPTY, "three": FAILED})
+    told = observed({"one": FAILED, "two": EMPTY, "three": FAILED})
     assert told[-1] == f"{DOWN}; {NOBODY}"
 
 
@@ -274,7 +276,7 @@ def test_waits_longer_after_failures_up_to_a_bound(monkeypatch):
     assert waits(monkeypatch, *[DOWN] * 8, nodes(BOB)) == [2, 4, 8, 16, 32, 60, 60, 60, 1]
 
 
-def test_one_failing_part_makes_nobody_wait(monkeypatch):
+def test_one_failing_part_does_not_lengthen_the_wait(monkeypatch):
     assert waits(monkeypatch, *[{"one": FAILED, "two": ok(BOB)}] * 3) == [1, 1, 1]
 
 
@@ -282,7 +284,7 @@ def test_waits_longer_while_every_part_fails(monkeypatch):
     assert waits(monkeypatch, *[{"one": FAILED, "two": FAILED}] * 2) == [2, 4]
 
 
-def test_an_empty_error_is_an_answer_and_makes_nobody_wait(monkeypatch):
+def test_empty_error_does_not_lengthen_the_wait(monkeypatch):
     assert waits(monkeypatch, *[{"one": EMPTY}] * 3) == [1, 1, 1]
 
 
@@ -331,4 +333,4 @@ def test_poll_that_is_not_async_is_reported():
 
 
 def test_nodes_may_come_in_any_collection():
-    assert said([ANN, BOB], {CAT}, (CAT,)) == [["ann", "bob"], ["ann", "bob", "cat"], ["cat"]]
+    assert observed([ANN, BOB], {CAT}, (CAT,)) == [["ann", "bob"], ["ann", "bob", "cat"], ["cat"]]

@@ -213,13 +213,13 @@ def test_failed_dials_are_spaced_up_to_a_bound():
 
 
 @pytest.mark.parametrize(("jitter", "wait_s"), [(0.0, FINAL_RETRY_S / 2), (1.0, FINAL_RETRY_S)])
-def test_final_errors_are_retried_seldom(jitter, wait_s):
+def test_final_errors_are_retried_rarely(jitter, wait_s):
     reconciler = wanting(B)
     fail(reconciler, "name", now_s=0, jitter=jitter)
     assert reconciler.next_s() == wait_s
 
 
-def test_final_errors_count_for_the_wait_after_others():
+def test_final_errors_count_towards_later_backoff():
     reconciler = wanting(B)
     fail(reconciler, "name", now_s=0)
     fail(reconciler, now_s=LONG_S, jitter=1.0)
@@ -227,7 +227,7 @@ def test_final_errors_count_for_the_wait_after_others():
 
 
 @pytest.mark.parametrize("reason", ["refused", "name", "crossed"])
-def test_peer_that_answers_is_dialled_again_as_one_that_is_there(reason):
+def test_redial_of_a_peer_that_answers_is_hopeful(reason):
     reconciler = wanting(B)
     fail(reconciler, reason, now_s=0)
     assert peer_of(reconciler, B).command is CommandKind.HOPEFUL
@@ -331,7 +331,7 @@ def test_encouragement_ends_the_wait_but_for_the_shortest():
     assert reconciler.plan(5) == [Connect(B)]
 
 
-def test_encouragement_ends_the_row_of_failures():
+def test_dial_soon_resets_the_backoff():
     reconciler = wanting(B)
     for now_s in (0, 10, 20):
         fail(reconciler, now_s=now_s)
@@ -462,7 +462,7 @@ def test_dial_begun_before_the_peer_showed_up_starts_anew():
     assert reconciler.plan(RENEW_S) == [Connect(B)]
 
 
-def test_dial_that_ended_meanwhile_is_not_given_up():
+def test_dial_that_already_ended_is_not_abandoned():
     reconciler = wanting(B)
     reconciler.plan(0)
     reconciler.dial_soon(peer_of(reconciler, B), RENEW_S)

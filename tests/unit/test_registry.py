@@ -85,7 +85,7 @@ def test_malformed_entry_is_none(changes):
 @pytest.mark.parametrize(
     "value", [None, 7, b"\xff", "", "[]", "null", "[" * 10_000, " " * MAX_ENTRY_CHARS + "{}"]
 )
-def test_what_is_no_entry_is_none(value):
+def test_invalid_entry_decodes_to_none(value):
     assert Entry.decode(value) is None
 
 

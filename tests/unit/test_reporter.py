@@ -93,7 +93,7 @@ def test_being_announced_counts_as_health_so_the_next_answer_is_new(log):
     assert log.taken() == [ANNS, DOWN, ANNS, DOWN]
 
 
-def test_what_comes_while_observations_are_taken_is_taken_too(log):
+def test_observation_added_during_take_is_taken_too(log):
     log.reporter.say(ANNS)
     observations = log.reporter.take()
     assert next(observations) == ANNS

@@ -157,7 +157,7 @@ def test_nothing_is_left_when_the_answer_has_come(hanging):
     assert not len(own)
 
 
-def test_what_is_no_host_name_is_a_failure():
+def test_invalid_host_name_is_a_failure():
     own = LookUps()
     with pytest.raises(socket.gaierror, match="not a host name"):
         asyncio.run(own.resolve("a" * 70 + ".test"))

@@ -96,7 +96,7 @@ def test_ends_without_a_restart_do_not_count():
 
 @settings(deadline=None)
 @given(st.integers(0, 5), st.floats(0.1, 10), st.lists(st.floats(0, 5), max_size=40))
-def test_intensity_is_that_of_otp(max_restarts, max_seconds, gaps):
+def test_intensity_matches_otp(max_restarts, max_seconds, gaps):
     """OTP keeps the times within the period and compares their number."""
     intensity, times, now_s = Intensity(max_restarts, max_seconds), [], 0.0
     for gap in gaps:

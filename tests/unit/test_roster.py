@@ -14,7 +14,7 @@ from cluster_kit.node import Node
 # -- what each observation does --------------------------------------------------------------------
 
 
-def test_what_is_absent_from_a_complete_answer_is_gone():
+def test_node_absent_from_a_complete_answer_is_gone():
     known = roster()
     known.observe("dns", Found([B, C]), 0)
     changes = known.observe("dns", Found([C, D]), 1)
@@ -114,7 +114,7 @@ def test_without_pruning_nothing_is_ever_removed():
     assert known.sources.next_s() is None
 
 
-def test_node_whose_time_is_over_is_not_listed_though_never_pruned():
+def test_expired_node_is_not_listed_even_without_pruning():
     known = roster(prune=False)
     known.observe("gossip", Seen(B, 5), 0)
     known.expire(5)
@@ -147,7 +147,7 @@ def test_newest_boot_is_believed():
     assert known.known["b@there"] == node("b", 2, zone="new")
 
 
-def test_what_the_newest_boot_leaves_open_is_not_taken_from_an_older_one():
+def test_fields_missing_from_the_newest_boot_are_not_taken_from_an_older_one():
     known = roster()
     known.observe("gossip", Seen(node("b", 2, address=None), 5), 0)
     known.observe("etcd", Seen(node("b", 1, zone="old"), 5), 0)
@@ -205,7 +205,7 @@ def test_source_that_fails_now_and_then_does_not_keep_the_dead():
 
 
 @pytest.mark.parametrize("first", ["etcd", "dns"])
-def test_what_a_predecessor_left_does_not_lapse_while_any_source_fails(first):
+def test_inherited_nodes_do_not_lapse_while_any_source_fails(first):
     known = roster()
     known.observe(PREDECESSOR, Seen(B, 5), 0)
     known.sources.fail("etcd", 1)
@@ -315,7 +315,7 @@ def test_roster_names_the_source_that_overflowed_it_first():
     assert known.sources.overflowing_source == "dns"
 
 
-def test_node_that_several_sources_know_takes_one_place():
+def test_node_known_to_several_sources_counts_once():
     known = roster(max_nodes=2)
     for source in "dns", "gossip":
         known.observe(source, Found([B]), 0)
@@ -368,7 +368,7 @@ def test_addresses_without_names_are_not_ours_if_we_have_no_address():
     assert found(known.observe("dns", Found([bare()]), 0)) == {B_ADDRESS}
 
 
-def test_what_we_listen_on_is_ours_for_good():
+def test_own_address_is_disowned_for_good():
     known = roster(prune=False)
     known.observe("dns", Found([bare()]), 0)
     assert not known.sources.saw_itself
@@ -440,7 +440,7 @@ def test_predecessors_word_ends_when_a_source_speaks_of_the_node():
     assert lost(known.expire(6)) == {"b@there": Reason.SILENT}
 
 
-def test_predecessors_word_ends_when_a_source_repeats_what_it_said_before():
+def test_inherited_claim_ends_when_a_source_repeats_its_own():
     known = roster()
     for source, ttl_s in ("gossip", 5), (PREDECESSOR, 30), ("gossip", 5):
         known.observe(source, Seen(B, ttl_s), 0)

@@ -60,7 +60,7 @@ def test_address_seen_alive_is_evidence_of_the_name():
     assert fresh(known.observe("mdns", Seen(bare(), 5), 1)) == ["b@there"]
 
 
-def test_address_given_with_a_name_comes_before_one_where_the_name_was_met():
+def test_address_given_with_a_name_beats_the_one_where_it_was_met():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
     known.meet(B, B_ADDRESS)
@@ -78,7 +78,7 @@ def test_address_that_two_names_claim_counts_for_the_first_of_them():
     assert not known.is_listed(C.key)
 
 
-def test_address_that_two_names_claim_is_that_of_the_second_when_the_first_is_gone():
+def test_address_claimed_twice_passes_to_the_second_when_the_first_is_gone():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
     known.observe("gossip", Seen(B, 5), 0)
@@ -144,7 +144,7 @@ def test_name_given_in_place_of_its_address_is_the_same_node():
     assert known.known == {"b@there": B}
 
 
-def test_name_given_beside_another_address_is_the_node_at_its_own():
+def test_named_node_does_not_absorb_another_bare_address():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
     known.observe("etcd", Found([B, bare(C.address)]), 1)

@@ -1,5 +1,5 @@
-"""Ends that hold certificates from files: whom they believe, and what each is told where one
-doesn't believe the other.
+"""Ends that hold certificates from files: which peers they trust, and what each learns if
+one distrusts the other.
 """
 
 import ssl
@@ -214,7 +214,7 @@ def test_members_of_a_trust_domain_may_be_any_node():
     ],
     ids=["other", "none", "two"],
 )
-def test_who_is_of_no_such_trust_domain_is_refused(others, whom):
+def test_certificate_outside_the_trust_domain_is_refused(others, whom):
     ann, bob = ends(member("example.org"), others)
     assert_untrusted(
         ann, f"its certificate names {whom}, not a member of the trust domain 'example.org'"
@@ -229,7 +229,7 @@ def test_who_is_of_no_such_trust_domain_is_refused(others, whom):
 
 
 @pytest.mark.parametrize("dialled", [True, False])
-def test_who_speaks_without_tls_learns_what_it_lacks(dialled):
+def test_peer_without_tls_learns_that_it_needs_a_certificate(dialled):
     end = End(FileTrust(ROOT.certificates(ANN)), dialled=dialled)
     end.tls.start()
     assert end.take(encode(Hello(magic=MAGIC, version=1, identity=None))).hex() == "15030300020274"
@@ -237,7 +237,7 @@ def test_who_speaks_without_tls_learns_what_it_lacks(dialled):
 
 
 @pytest.mark.parametrize("dialled", [True, False])
-def test_who_has_a_secret_only_is_not_believed(dialled):
+def test_peer_with_only_a_secret_is_not_trusted(dialled):
     files, secret = FileTrust(ROOT.certificates(ANN)), SecretTrust(f"bob@{BOB}", keyring(1))
     ann, bob = End(files, dialled=dialled), End(secret, dialled=not dialled)
     talk(*((ann, bob) if dialled else (bob, ann)))
@@ -249,7 +249,7 @@ def test_who_has_a_secret_only_is_not_believed(dialled):
         assert_untrusted(ann, ALERTS["wrong authority"])
 
 
-def test_who_shows_no_certificate_is_refused():
+def test_peer_without_a_certificate_is_refused():
     trust = FileTrust(ROOT.certificates(ANN))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -262,7 +262,7 @@ def test_who_shows_no_certificate_is_refused():
 # -- what can't be used ----------------------------------------------------------------------------
 
 
-def test_encrypted_key_asks_nobody_for_a_password():
+def test_encrypted_key_is_refused_without_a_password_prompt():
     leaf, key = ROOT.leaf(ANN)
     with pytest.raises(ValueError, match="the private key is encrypted"):
         FileTrust(Certificates(pem(leaf), pem_of_key(key, b"password"), ROOT.pem))
@@ -295,7 +295,7 @@ def test_key_in_the_file_of_the_certificate_is_looked_over():
 @pytest.mark.parametrize(
     "data", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"\0" * 100]
 )
-def test_what_is_no_pem_is_refused(part, data):
+def test_invalid_pem_is_refused(part, data):
     given = ROOT.certificates(ANN)
     parts = {"chain": given.chain, "key": given.key, "authorities": given.authorities} | {
         part: data
@@ -304,7 +304,7 @@ def test_what_is_no_pem_is_refused(part, data):
         FileTrust(Certificates(**parts))
 
 
-def test_chain_that_nobody_takes_in_is_refused():
+def test_chain_too_long_for_peers_is_refused():
     given = ROOT.certificates(ANN)
     leaf, middle = (
         len(ssl.PEM_cert_to_DER_cert(each.decode())) for each in (given.chain, MIDDLE.pem)

@@ -1,4 +1,4 @@
-"""Certificates that an authority issues, read by what didn't write them where that is possible."""
+"""Certificates that an authority issues, read by another implementation where possible."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -120,7 +120,7 @@ def test_of_two_certificates_of_its_key_the_later_one_counts():
     assert load_certificates(own.trusted) == trusted
 
 
-def test_issuer_whom_somebody_else_has_signed_comes_along():
+def test_intermediate_issuer_is_included_in_the_chain():
     root, key = new_key(), new_key()
     between = signed(self_signed(key, NOW), root, issuer="root")
     chain = load_certificates(
@@ -185,7 +185,7 @@ def encoded(key, encryption):
     ],
     ids=["empty", "bytes", "cut", "certificate", "encrypted", "for key exchange", "dsa"],
 )
-def test_what_is_no_key_is_reported(pem, why):
+def test_unusable_key_is_reported(pem, why):
     with pytest.raises(ValueError, match=why):
         load_key(pem)
 
@@ -193,7 +193,7 @@ def test_what_is_no_key_is_reported(pem, why):
 @pytest.mark.parametrize(
     "pem", [b"", b"\x00\xff", self_signed(new_key(), NOW).public_bytes(Encoding.PEM)[:200]]
 )
-def test_what_is_no_certificate_is_reported(pem):
+def test_invalid_certificate_is_reported(pem):
     with pytest.raises(ValueError, match="no certificate in PEM"):
         load_certificates(pem)
 

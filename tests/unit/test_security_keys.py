@@ -75,7 +75,7 @@ def test_made_secret_is_random_and_not_stretched():
 @pytest.mark.parametrize(
     "change", [str.upper, lambda made: made[:-1], lambda made: made + "0", lambda made: made + "\n"]
 )
-def test_what_only_looks_like_a_made_secret_is_stretched(change):
+def test_secret_that_only_resembles_a_generated_one_is_stretched(change):
     secret = change(new_secret())
     assert derive(secret, "shop") == by_cryptography(secret.encode(), b"shop")
 

@@ -37,7 +37,7 @@ def test_each_end_knows_what_the_other_has_proved_before_it_hears_anything():
     play(scenario)
 
 
-def test_what_waits_is_forgotten_once_the_stream_is_lost():
+def test_waiting_data_is_dropped_once_the_stream_is_lost():
     async def scenario():
         async with plain_pair() as (ours, theirs):
             ann, _ = protected(ours, theirs)
@@ -69,7 +69,7 @@ def test_end_before_start_is_reported_after_it(end):
     play(scenario)
 
 
-def test_who_is_not_believed_hears_nothing_and_knows_why():
+def test_untrusted_peer_receives_nothing_and_knows_why():
     async def scenario():
         async with plain_pair() as ends:
             ann, bob = protected(*ends, anns=(2, 1))
@@ -87,7 +87,7 @@ def test_who_is_not_believed_hears_nothing_and_knows_why():
     play(scenario)
 
 
-def test_what_comes_in_before_the_start_is_bounded():
+def test_data_received_before_the_start_is_bounded():
     async def scenario():
         async with plain_pair() as ends:
             ann, bob = protected(*ends)

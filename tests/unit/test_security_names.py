@@ -38,7 +38,7 @@ def uri(*names):
         ("xn--bcher-kva.example", "xn--bcher-kva.example"),
     ],
 )
-def test_dns_name_is_that_of_a_host(name, host):
+def test_dns_name_matches_its_host(name, host):
     assert names_node(dns("other.example", name), f"shop@{host}", None)
 
 
@@ -73,7 +73,7 @@ def test_dns_name_is_that_of_a_host(name, host):
         ("2001:db8::1", "2001:db8::1"),
     ],
 )
-def test_dns_name_is_that_of_no_other_host(name, host):
+def test_dns_name_matches_no_other_host(name, host):
     assert not names_node(dns(name), f"shop@{host}", None)
 
 
@@ -107,7 +107,7 @@ def test_address_is_compared_as_one(name, host):
         ([], "web.example.org"),
     ],
 )
-def test_what_is_no_address_of_the_host_does_not_name_it(names, host):
+def test_another_address_does_not_name_the_host(names, host):
     assert not names_node(names, f"shop@{host}", None)
 
 
@@ -161,7 +161,7 @@ def test_spiffe_id_stands_for_any_node(name):
     ],
     ids=repr,
 )
-def test_what_is_no_spiffe_id_of_the_trust_domain_stands_for_nobody(names):
+def test_foreign_or_invalid_spiffe_id_names_no_node(names):
     assert not names_node(names, "shop@10.0.0.1", "example.org")
 
 

@@ -44,7 +44,7 @@ def test_all_entries_are_one_complete_answer():
     ]
 
 
-def test_nobody_is_an_answer_too():
+def test_empty_list_is_an_answer_too():
     assert observed() == [Found([])]
 
 
@@ -100,7 +100,7 @@ def test_commas_in_an_entry_are_named(entry):
 
 
 @pytest.mark.parametrize("seeds", ["a@h:1,b@h:2", "a@h:1, b@h:2,", "a@h:1"])
-def test_one_variable_holds_the_whole_list(tmp_path, seeds):
+def test_one_variable_can_hold_the_whole_list(tmp_path, seeds):
     file = tmp_path / "cluster.yaml"
     file.write_text("topologies: {lan: {strategy: static, config: {nodes: '${SEEDS}'}}}\n")
     config = load_with(file, PluginRegistry.load(), environ={"SEEDS": seeds})

@@ -40,13 +40,13 @@ def raising(error):
     return answer
 
 
-def test_others_are_counted():
+def test_other_nodes_are_counted():
     [finding] = diagnosed("ann@127.0.0.1:4001", "bob@127.0.0.1:4002", "127.0.0.1:4003")
     assert (finding.outcome, finding.got) == (Outcome.OK, "3 in all, 2 of them not this one")
 
 
 @pytest.mark.parametrize("entries", [(), ("ann@127.0.0.1:4009",), ("127.0.0.1:4001",)])
-def test_list_of_nobody_else_is_empty(entries):
+def test_list_without_other_nodes_is_empty(entries):
     [finding] = diagnosed(*entries)
     assert finding.outcome is Outcome.EMPTY
     assert finding.cause == "the list contains only this node; add the others"

@@ -1,4 +1,4 @@
-"""Publish and subscribe: snapshot first, no gap, bounded, and nobody waits for anybody."""
+"""Publish and subscribe: snapshot first, no gap, bounded, and no subscriber delays another."""
 
 import threading
 

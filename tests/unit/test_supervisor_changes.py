@@ -100,7 +100,7 @@ def test_certificates_that_come_or_go_replace_all(tmp_path):
     assert changes_between(config(secret="x"), config(certs=certs)).replaced == ("lan",)
 
 
-def test_one_topology_is_certified_as_the_others_are(tmp_path):
+def test_added_topology_uses_the_certificates_of_the_others(tmp_path):
     folder = write_folder(tmp_path / "certs", AUTHORITY.certificates("127.0.0.1"))
     old = config(certs=str(folder))
     (folder / "tls.key").unlink()
@@ -122,7 +122,7 @@ def test_topologies_begin_anew_when_they_come_under_protection_or_lose_it():
     assert str(changes_between(bare, protected)) == "replaced a, b; changed the secrets"
 
 
-def test_one_topology_is_protected_as_the_others_are(monkeypatch, tmp_path):
+def test_added_topology_uses_the_secrets_of_the_others(monkeypatch, tmp_path):
     file = tmp_path / "secret"
     file.write_text("a\nb\n")
     file.chmod(0o600)
@@ -143,7 +143,7 @@ def test_another_node_or_cluster_is_another_process():
     assert "start another one" in str(caught.value.errors[0])
 
 
-def test_one_topology_is_read_as_part_of_the_whole():
+def test_added_topology_is_read_as_part_of_the_config():
     old = config(cluster="shop", metadata={"zone": "a"})
     new = with_topology(old, "wan", GOSSIP, PLUGINS)
     assert changes_between(old, new) == Changes(added=("wan",))

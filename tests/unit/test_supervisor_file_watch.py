@@ -1,5 +1,5 @@
-"""When the watch of files reads them again, and when it warns of a certificate that nobody has
-replaced.
+"""When the watch of files reads them again, and when it warns of a certificate that has
+not been replaced.
 """
 
 import logging
@@ -160,7 +160,7 @@ def test_file_that_changes_is_read_again(held, kind):
     assert held.reads <= 6
 
 
-def test_what_is_taken_in_otherwise_is_compared_with_the_file(held):
+def test_content_from_elsewhere_is_compared_with_the_file(held):
     held.current = b"another"
     for _ in range(2):
         held.look()

@@ -1,5 +1,5 @@
-"""The supervisor's end of a worker's pipe: any thread sends, one waits for room, and nobody writes
-to what is closed.
+"""The supervisor's end of a worker's pipe: any thread sends, one waits for room, and none writes
+to a closed pipe.
 """
 
 import selectors
@@ -56,7 +56,7 @@ def ends():
     ends.close()
 
 
-def test_what_is_not_taken_at_once_waits_and_the_supervising_thread_is_called_once(ends):
+def test_unsent_parcels_wait_and_wake_the_supervising_thread_once(ends):
     for number in range(20):
         ends.line.send_parcel(number, PAYLOAD)
     assert ends.channel.pending_bytes > 0
@@ -91,7 +91,7 @@ def test_parcels_of_several_threads_and_messages_arrive_whole(ends):
     assert taken.count(Beat()) == 1
 
 
-def test_nothing_is_sent_once_it_is_hung_up_or_to_who_is_dying(ends):
+def test_nothing_is_sent_after_a_hang_up_or_to_a_dying_worker(ends):
     ends.worker.close()
     ends.line.send_parcel(1, PAYLOAD)
     ends.line.send(Beat())

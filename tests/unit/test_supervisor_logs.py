@@ -57,7 +57,7 @@ def test_warning_that_repeats_is_counted(caplog):
     ]
 
 
-def test_what_was_held_back_is_reported_when_it_is_time(caplog):
+def test_held_back_records_are_reported_when_it_is_time(caplog):
     relay = LogRelay(repeat_s=0.5)
     for _ in range(3):
         relay.log(logging.WARNING, "no route")
@@ -71,7 +71,7 @@ def test_what_was_held_back_is_reported_when_it_is_time(caplog):
     ]
 
 
-def test_others_are_not_held_back(caplog):
+def test_other_records_are_not_held_back(caplog):
     others = [
         record("a"),
         record("b"),

@@ -36,7 +36,7 @@ def test_waking_after_close_does_nothing():
     assert pipe.fileno() == -1
 
 
-def test_closing_in_the_middle_of_waking_is_left_to_who_wakes(monkeypatch):
+def test_close_during_a_wake_is_left_to_the_waking_thread(monkeypatch):
     pipe, fd = WakeupPipe(), None
     write = os.write
 

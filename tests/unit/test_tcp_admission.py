@@ -54,7 +54,7 @@ def test_strangers_have_half_of_the_room_at_most():
     assert not strangers.admit(5000, OTHER_HOST, peer(5000), open_streams=0)
 
 
-def test_strangers_on_this_machine_may_have_all_of_that_half():
+def test_loopback_strangers_may_take_the_whole_share_of_strangers():
     strangers = StrangerLinks(1000, lambda _: False)
     assert crowd(strangers, "127.0.0.1") == 500
 
@@ -94,14 +94,14 @@ def test_address_that_discovery_knows_lets_in_one_peer_at_a_time():
     assert strangers.admit(5002, HOST, claims[2], open_streams=0)
 
 
-def test_address_that_nobody_knows_vouches_for_nobody():
+def test_unknown_address_does_not_vouch_for_a_peer():
     strangers = StrangerLinks(1000, lambda _: False)
     crowd(strangers)
     assert not strangers.admit(5000, HOST, peer(5000).evolve(address=f"{HOST}:1"), open_streams=0)
 
 
-def test_address_vouches_for_a_peer_that_dials_from_its_host():
-    """Which others can only pretend to be."""
+def test_known_address_vouches_for_a_peer_dialling_from_its_host():
+    """A peer on another host could only claim that address."""
 
     async def scenario():
         links = RecordingLinks(fence=FENCE, network=MemoryNetwork().host(HOST))
@@ -124,7 +124,7 @@ def test_address_vouches_for_a_peer_that_dials_from_its_host():
     run_virtually(scenario())
 
 
-def test_links_leave_streams_for_everything_else_but_there_are_always_a_few():
+def test_links_leave_spare_streams_but_a_few_links_are_always_allowed():
     assert max_links(SPARE + LEAST + 1) == LEAST + 1
     assert max_links(SPARE + LEAST - 1) == LEAST
 
@@ -223,7 +223,7 @@ class TestIncidents:
         incidents.untrusted("10.2.0.0", "why")
         assert "refused the node at 10.2.0.0" in caplog.text
 
-    def test_another_host_is_named_once_the_first_was_a_minute_ago(self, caplog, clock, incidents):
+    def test_another_host_is_named_a_minute_after_the_first(self, caplog, clock, incidents):
         seconds = [*range(100, 100 + MOST_HOSTS), 159, 160, 160]
         for number, second in enumerate(seconds):
             clock.now_s = float(second)

@@ -80,7 +80,7 @@ class TestHangingUp:
 
         return hang_up
 
-    def test_who_always_hangs_up_on_our_hello_does_not_speak_our_protocol(self, hang_up):
+    def test_peer_that_always_hangs_up_on_our_hello_has_another_protocol(self, hang_up):
         assert {hang_up() for _ in range(PATIENCE)} == {ConnectReason.RESET}
         assert hang_up() is hang_up() is ConnectReason.PROTOCOL
         assert hang_up(CAT) is ConnectReason.RESET
@@ -88,7 +88,7 @@ class TestHangingUp:
     @pytest.mark.parametrize(
         "word", [answer(ANN), refusal("leaving", ANN)], ids=["answer", "refusal"]
     )
-    def test_who_answers_once_may_hang_up_anew(self, table, hang_up, word):
+    def test_one_reply_resets_the_count_of_hang_ups(self, table, hang_up, word):
         for _ in range(PATIENCE):
             hang_up()
         dial(table, ANN)
@@ -114,7 +114,7 @@ class TestHangingUp:
             )
         assert hang_up() is ConnectReason.RESET
 
-    def test_who_has_not_hung_up_for_long_is_forgotten(self):
+    def test_oldest_hang_ups_are_forgotten(self):
         hang_ups = ClosedAfterHello()
         for _ in range(PATIENCE):
             hang_ups.again("ann")

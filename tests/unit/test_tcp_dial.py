@@ -109,7 +109,7 @@ def test_first_address_may_still_win_when_the_next_is_under_way():
     assert script.given_up == [B]
 
 
-def test_address_that_is_under_way_may_still_win_when_the_last_is_refused():
+def test_pending_address_may_still_win_when_the_last_is_refused():
     script = Script((A, answers(1.0)), (B, fails()))
     assert dial(script)[1:] == ([A], 1.0)
 
@@ -121,7 +121,7 @@ def test_of_two_that_answer_at_once_the_one_that_was_tried_first_is_taken_and_th
         assert {stream.there: stream.aborted for stream in script.streams} == {A: False, B: True}
 
 
-def test_address_that_fails_as_another_answers_is_nothing_to_speak_of(caplog):
+def test_address_that_fails_as_another_answers_is_not_logged(caplog):
     script = Script((A, answers(2 * STAGGER_S)), (B, fails(after_s=STAGGER_S)))
     assert dial(script)[1] == [A]
     assert caplog.messages == []
@@ -211,7 +211,7 @@ class TestOwnEnds:
         now_s = 61.0
         assert not ends.include(A)
 
-    def test_few_are_remembered_at_a_time(self):
+    def test_only_a_few_endpoints_are_remembered(self):
         now_s = 0.0
         ends = OwnEndpoints(lambda: now_s)
         for port in range(MAX_ENDS + 1):

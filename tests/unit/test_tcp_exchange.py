@@ -29,7 +29,7 @@ US, ANN, BOB, CAT = (
 
 
 def linked(*peers, wants_hints=True):
-    """Return an exchange with these links, numbered from 1, of which everybody has been told."""
+    """Return an exchange with these links, numbered from 1, all hinted already."""
     links = Exchange(US)
     for conn, peer in enumerate(peers, 1):
         links.up(conn, peer, wants_hints=wants_hints)
@@ -37,15 +37,15 @@ def linked(*peers, wants_hints=True):
     return links
 
 
-def told(links):
-    """Return the names that each connection is told of now, in order."""
+def hinted(links):
+    """Return the names hinted to each connection now, in order."""
     said = {}
     for conn, peers in links.take():
         said.setdefault(conn, []).extend(hint.name[: -len("@h")] for hint in peers.hints)
     return said
 
 
-def hears(links, *nodes, teller=ANN, nearby=False, now_s=0.0):
+def learned(links, *nodes, teller=ANN, nearby=False, now_s=0.0):
     return links.receive(
         teller, Hints([Hint.of(each) for each in nodes]), nearby=nearby, now_s=now_s
     )
@@ -56,7 +56,7 @@ class TestUpdates:
         links = linked(ANN, BOB)
         links.up(3, CAT, wants_hints=True)
         assert links.owes
-        assert told(links) == {1: ["cat"], 2: ["cat"], 3: ["ann", "bob"]}
+        assert hinted(links) == {1: ["cat"], 2: ["cat"], 3: ["ann", "bob"]}
         assert not links.owes
 
     def test_a_hint_has_name_address_and_boot(self):
@@ -64,34 +64,34 @@ class TestUpdates:
         links.up(2, BOB, wants_hints=True)
         assert (2, Hints([Hint("ann@h", "10.0.0.1:4000", (1, 0))])) in links.take()
 
-    def test_who_does_not_want_hints_gets_none(self):
+    def test_peer_that_wants_no_hints_gets_none(self):
         links = linked(ANN, wants_hints=False)
         links.up(2, BOB, wants_hints=True)
         links.repeat()
-        assert told(links) == {2: ["ann"]}
+        assert hinted(links) == {2: ["ann"]}
 
-    def test_who_is_gone_before_the_first_hint_is_in_none(self):
+    def test_peer_gone_before_the_first_hint_is_never_hinted(self):
         links = linked(ANN)
         links.up(2, BOB, wants_hints=True)
         links.down(BOB, left=False)
-        assert told(links) == {}
+        assert hinted(links) == {}
 
-    def test_who_takes_no_dials_is_in_no_hint(self):
+    def test_peer_that_takes_no_dials_is_never_hinted(self):
         links = linked(ANN)
         links.up(2, BOB.evolve(address=None), wants_hints=True)
-        assert told(links) == {2: ["ann"]}
+        assert hinted(links) == {2: ["ann"]}
 
     def test_a_round_repeats_everybody_where_links_are_few(self):
         links = linked(ANN, BOB, CAT)
         links.repeat()
-        assert told(links) == {1: ["bob", "cat"], 2: ["ann", "cat"], 3: ["ann", "bob"]}
+        assert hinted(links) == {1: ["bob", "cat"], 2: ["ann", "cat"], 3: ["ann", "bob"]}
 
     def test_rounds_take_turns_where_links_are_many(self):
         links = linked(*(node(f"n{number}", port=number) for number in range(1, 61)))
         heard = set()
         for _ in range(10):
             links.repeat()
-            said = told(links)
+            said = hinted(links)
             assert max(map(len, said.values())) <= exchange._REPEATED + 1
             heard.update(said[1])
         assert len(heard) == 59
@@ -105,7 +105,7 @@ class TestUpdates:
 
 class TestHearing:
     def test_a_hint_gives_a_node(self):
-        assert hears(linked(ANN), BOB) == [BOB]
+        assert learned(linked(ANN), BOB) == [BOB]
 
     def test_hints_about_ourselves_are_ignored(self):
         ours_of_yesterday, at_our_address, of_our_name = (
@@ -113,50 +113,50 @@ class TestHearing:
             CAT.evolve(address=US.address),
             US.evolve(address=CAT.address),
         )
-        assert hears(linked(ANN), US, ours_of_yesterday, at_our_address, of_our_name) == []
+        assert learned(linked(ANN), US, ours_of_yesterday, at_our_address, of_our_name) == []
 
     @pytest.mark.parametrize(("nearby", "believed"), [(True, True), (False, False)])
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
     def test_loopback_of_another_machine_is_of_no_use(self, host, nearby, believed):
-        assert bool(hears(linked(ANN), node("bob", host), nearby=nearby)) is believed
+        assert bool(learned(linked(ANN), node("bob", host), nearby=nearby)) is believed
 
     @pytest.mark.parametrize("address", ["0.0.0.0:4000", "[::]:4000", "10.0.0.1:0"])
-    def test_what_cannot_be_dialled_is_of_no_use(self, address):
-        assert hears(linked(ANN), BOB.evolve(address=address), nearby=True) == []
+    def test_hint_with_an_undiallable_address_is_ignored(self, address):
+        assert learned(linked(ANN), BOB.evolve(address=address), nearby=True) == []
 
     def test_a_run_that_left_is_not_believed_to_be_there_but_the_next_one_is(self):
         links = linked(ANN, BOB)
         links.down(BOB, left=True)
-        assert hears(links, BOB) == []
-        assert hears(links, node("bob", boot=2)) == [node("bob", boot=2)]
+        assert learned(links, BOB) == []
+        assert learned(links, node("bob", boot=2)) == [node("bob", boot=2)]
 
     def test_a_run_whose_link_broke_is_believed_to_be_there(self):
         links = linked(ANN, BOB)
         links.down(BOB, left=False)
-        assert hears(links, BOB) == [BOB]
+        assert learned(links, BOB) == [BOB]
 
     def test_nothing_counts_that_comes_with_the_end_of_a_link(self):
         links = linked(ANN)
         links.down(ANN, left=False)
-        assert hears(links, BOB) == []
+        assert learned(links, BOB) == []
 
     def test_a_flood_is_cut_off_until_time_has_passed(self):
         links = linked(ANN, BOB)
-        total = sum(len(hears(links, *[CAT] * MAX_HINTS)) for _ in range(100))
+        total = sum(len(learned(links, *[CAT] * MAX_HINTS)) for _ in range(100))
         assert total == exchange._MAX_BURST
-        assert hears(links, CAT, teller=BOB) == [CAT]
-        assert len(hears(links, *[CAT] * MAX_HINTS, now_s=0.5)) == exchange._REFILL_PER_S / 2
+        assert learned(links, CAT, teller=BOB) == [CAT]
+        assert len(learned(links, *[CAT] * MAX_HINTS, now_s=0.5)) == exchange._REFILL_PER_S / 2
 
     def test_made_up_nodes_are_bounded_until_they_lapse(self):
         links = linked(ANN)
         for number in range(2 * exchange._MAX_HINTED // MAX_HINTS):
             crowd = [node(f"x{number}-{each}") for each in range(MAX_HINTS)]
             links.up(1, ANN, wants_hints=True)  # a new link has its whole allowance
-            hears(links, *crowd)
+            learned(links, *crowd)
         assert len(links._hinted) == exchange._MAX_HINTED
-        assert hears(links, BOB) == []
-        assert hears(links, node("x0-0")) == [node("x0-0")]  # is known already
-        assert hears(links, BOB, now_s=HINT_TTL_S + 1) == [BOB]
+        assert learned(links, BOB) == []
+        assert learned(links, node("x0-0")) == [node("x0-0")]  # is known already
+        assert learned(links, BOB, now_s=HINT_TTL_S + 1) == [BOB]
 
     def test_runs_that_left_are_remembered_within_bounds(self):
         links = linked(ANN)
@@ -167,7 +167,7 @@ class TestHearing:
 
 def test_address_of_another_connector_is_of_no_use():
     stranger = Node(name="eve@h", address="unix:/run/eve.sock", boot_id=BootId(1, 0))
-    assert hears(linked(ANN), stranger, nearby=True) == []
+    assert learned(linked(ANN), stranger, nearby=True) == []
 
 
 class Running:
@@ -193,7 +193,7 @@ class Running:
 
 
 class TestRunning:
-    def test_hints_are_sent_at_once_and_the_next_ones_together(self):
+    def test_first_hints_are_sent_at_once_and_later_ones_together(self):
         async def scenario():
             running = Running()
             running.link(ANN, BOB)
@@ -233,7 +233,9 @@ class TestRunning:
             (Reason.LEFT, False, False),
         ],
     )
-    def test_peer_whose_link_broke_stays_a_hint(self, reason, is_hint, is_believed):
+    def test_reason_of_a_break_decides_whether_the_peer_stays_a_hint(
+        self, reason, is_hint, is_believed
+    ):
         async def scenario():
             running = Running()
             running.link(ANN, BOB)

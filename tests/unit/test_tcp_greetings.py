@@ -1,4 +1,4 @@
-"""The application's greetings in a handshake: who sends one, when, and how long it may be."""
+"""The application's greetings in a handshake: which end sends one, when, and how long it may be."""
 
 import pytest
 from tcp_tables import ANN, CAT, DIAL, IN, IN2, Table, answer, dial, frames_in, hello
@@ -54,7 +54,7 @@ def test_empty_greeting_takes_no_frame():
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [((), [MESSAGES]), ((MESSAGES,), []), ((), [])])
-def test_who_carries_no_messages_is_not_greeted_and_does_not_greet(ours, theirs):
+def test_nodes_without_messages_exchange_no_greetings(ours, theirs):
     table = Table(features=ours, greeting=lambda: b"now")
     (answered,) = frames_in(table.receive(IN, hello(ANN, features=theirs)))
     assert isinstance(answered, Welcome)

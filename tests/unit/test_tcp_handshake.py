@@ -43,10 +43,10 @@ class TestIntroducing:
         assert us.hello().identity == us.introduction(wanted=True)
 
     @pytest.mark.parametrize("reason", ["foreign", "protocol", "self"])
-    def test_these_do_not_learn_who_refuses_them(self, reason):
+    def test_refusal_for_these_reasons_carries_no_identity(self, reason):
         assert US.refusal(ConnectReason(reason)) == refusal(reason)
 
-    def test_others_are(self):
+    def test_other_refusals_carry_an_identity(self):
         mine = US.introduction(wanted=False)
         refused = US.refusal(ConnectReason.CONFLICT, BootId(7, 7))
         assert refused == refusal("conflict", identity=mine, rival=(7, 7))
@@ -106,12 +106,12 @@ class TestRefusals:
         assert fault == DialFault(ConnectReason(reason), "; ".join(CAUSES[ConnectReason(reason)]))
 
     @pytest.mark.parametrize("reason", ["full moon", "auth", "refused"])
-    def test_others_are_unknown(self, reason):
+    def test_other_reasons_are_unknown(self, reason):
         fault = US.explain(ANN, refusal(reason))
         assert fault.reason is ConnectReason.FAILED
         assert f"a reason unknown here: {reason!r}" in fault.cause
 
-    def test_one_by_another_node_is_by_the_wrong_one(self):
+    def test_refusal_from_another_node_is_a_wrong_name(self):
         fault = US.explain(ANN, refusal("leaving", identity=identity(ANN.evolve(name="cat@h"))))
         assert fault.reason is ConnectReason.NAME
 
@@ -120,12 +120,12 @@ class TestRefusals:
         assert fault.reason is ConnectReason.PROTOCOL
         assert fault.cause.startswith("it speaks version 7, we speak 1: ")
 
-    def test_who_has_our_name_is_known_by_its_boot(self):
+    def test_rival_for_our_name_is_identified_by_its_boot(self):
         fault = US.explain(ANN, refusal("conflict", rival=(51, 0)))
         assert isinstance(fault, NameTaken)
         assert (fault.ours, fault.rival) == (BOB.boot_id, TWIN.boot_id)
 
-    def test_nobody_is_us_whom_our_hello_has_not_reached(self):
+    def test_self_refusal_counts_only_if_our_hello_arrived_here(self):
         assert US.explain(ANN, refusal("self")).reason is ConnectReason.FAILED
         ours = US.explain(ANN, refusal("self"), echoed=True)
         assert (ours.reason, ours.retryable) == (ConnectReason.SELF, True)

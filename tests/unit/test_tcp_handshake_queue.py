@@ -108,7 +108,7 @@ def begun(readers):
     return sum(reader.begun_s is not None for reader in readers)
 
 
-def test_so_many_are_under_way_at_once_and_no_more():
+def test_handshakes_under_way_are_limited():
     async def scenario(node):
         readers = await node.say(RECORD, times=MAX_AT_ONCE + 3)
         assert begun(readers) == MAX_AT_ONCE
@@ -121,7 +121,7 @@ def test_so_many_are_under_way_at_once_and_no_more():
     play(scenario)
 
 
-def test_nobody_makes_way_while_nobody_waits():
+def test_no_handshake_makes_way_while_none_waits():
     async def scenario(node):
         readers = await node.say(RECORD, times=MAX_AT_ONCE)
         await asyncio.sleep(10 * TURN_S)
@@ -130,7 +130,7 @@ def test_nobody_makes_way_while_nobody_waits():
     play(scenario)
 
 
-def test_oldest_makes_way_for_one_who_waits_after_its_turn():
+def test_oldest_handshake_makes_way_for_a_waiting_one_after_its_turn():
     async def scenario(node):
         readers = await node.say(RECORD, times=MAX_AT_ONCE)
         [newcomer] = await node.say(RECORD)
@@ -174,7 +174,7 @@ def test_host_with_a_crowd_is_passed_by_those_of_another():
 
 
 @pytest.mark.parametrize("words", [b"", RECORD[:1], RECORD[:-1]], ids=len)
-def test_one_whose_record_is_not_there_takes_no_turn(words):
+def test_connection_without_a_whole_record_takes_no_turn(words):
     async def scenario(node):
         slow = await node.say(words, times=2 * MAX_AT_ONCE)
         assert not begun(slow)
@@ -193,7 +193,7 @@ def test_record_in_pieces_is_passed_on_whole():
     play(scenario)
 
 
-def test_what_is_not_tls_takes_no_turn():
+def test_connection_without_tls_takes_no_turn():
     async def scenario(node):
         await node.say(RECORD, times=MAX_AT_ONCE)
         [plain] = await node.say(PLAIN + bytes(2 * MAX_FIRST_BYTES))
@@ -203,7 +203,7 @@ def test_what_is_not_tls_takes_no_turn():
     play(scenario)
 
 
-def test_one_who_says_too_much_before_its_turn_is_hung_up_on():
+def test_connection_that_sends_too_much_before_its_turn_is_closed():
     async def scenario(node):
         await node.say(RECORD, times=MAX_AT_ONCE)
         most = RECORD + bytes(MAX_FIRST_BYTES - len(RECORD))
@@ -220,7 +220,7 @@ def test_one_who_says_too_much_before_its_turn_is_hung_up_on():
     play(scenario)
 
 
-def test_reader_is_told_when_what_it_said_is_sent():
+def test_reader_is_notified_when_its_unsent_data_is_sent():
     async def scenario(node):
         [reader] = await node.say(RECORD)
         node.streams[0].send(bytes(1_000_000))
@@ -233,7 +233,7 @@ def test_reader_is_told_when_what_it_said_is_sent():
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])
-def test_one_that_is_hung_up_on_before_its_turn_is_not_heard_any_more(end):
+def test_connection_closed_before_its_turn_delivers_nothing(end):
     async def scenario(node):
         await node.say(RECORD, times=MAX_AT_ONCE)
         [reader] = await node.say(RECORD)
@@ -246,7 +246,7 @@ def test_one_that_is_hung_up_on_before_its_turn_is_not_heard_any_more(end):
     play(scenario)
 
 
-def test_one_who_leaves_before_its_turn_takes_none():
+def test_connection_that_leaves_before_its_turn_takes_none():
     async def scenario(node):
         await node.say(RECORD, times=MAX_AT_ONCE)
         [leaver, newcomer] = await node.say(RECORD, times=2)

@@ -13,7 +13,7 @@ from cluster_kit.wire.link import LinkState, Role
 
 
 class TestSilence:
-    def test_peer_is_silent_when_nothing_was_heard_for_long_enough(self):
+    def test_peer_counts_as_silent_after_silent_s(self):
         heartbeat = Heartbeat(now_s=100.0, silent_s=3.5)
         assert heartbeat.silent_at_s == 103.5
 
@@ -125,7 +125,7 @@ class TestPulse:
 
         run_virtually(scenario())
 
-    def test_dialler_asks_nothing_before_the_link_is_up(self):
+    def test_dialler_sends_no_ping_before_the_link_is_up(self):
         async def scenario():
             greeted = FakeSession(Role.DIALLER, LinkState.GREETED, deadline_s=9.0)
             await Beating(greeted=greeted).beat(3.2)
@@ -133,7 +133,7 @@ class TestPulse:
 
         run_virtually(scenario())
 
-    def test_nobody_is_asked_after_the_stop(self):
+    def test_no_ping_is_sent_after_the_stop(self):
         async def scenario():
             dialled = FakeSession(Role.DIALLER)
             await Beating(dialled=dialled).beat(0.5)
@@ -159,7 +159,7 @@ class TestPulse:
             (3.2, 5.0, 5.5),  # 1 s late; the peer is overdue, but may have been heard meanwhile
         ],
     )
-    def test_late_beat_judges_nobody_and_grants_what_it_was_late(self, from_s, to_s, given_up_s):
+    def test_late_beat_extends_the_deadline_by_its_delay(self, from_s, to_s, given_up_s):
         async def scenario():
             beating = Beating(silent=FakeSession(Role.ACCEPTOR))
             loop = asyncio.get_running_loop()

@@ -45,7 +45,7 @@ class TestWantedLinks:
         actions = table.receive(DIAL, answer(ANN, wanted=False))
         assert actions == [Write(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
 
-    def test_link_that_nobody_wants_is_closed_by_the_end_that_learns_it_last(self, table):
+    def test_unwanted_link_is_closed_by_the_end_that_learns_it_last(self, table):
         link_by_accepting(table, ANN)
         assert table.receive(IN, Want(wanted=False)) == [
             Write(IN, Goodbye(reason="unwanted")),
@@ -84,7 +84,7 @@ class TestUpdates:
             Write(IN, news),
         ]
 
-    def test_nobody_is_sent_what_has_not_changed(self, table):
+    def test_unchanged_node_is_not_sent_to_peers(self, table):
         link_by_dial(table, ANN)
         assert table.update(BOB, leaving=False) == []
 

@@ -1,4 +1,4 @@
-"""The link table: how links come up, who may link, and who is refused for its name."""
+"""The link table: how links come up, which peers may link, and which are refused for their name."""
 
 from typing import get_args
 
@@ -58,7 +58,7 @@ class TestComingUp:
         assert actions == [Write(IN, answer(BOB, wanted=False))]
         assert table.receive(IN, Confirm()) == [Up(IN, ANN)]
 
-    def test_node_of_unknown_name_becomes_who_it_says_it_is(self, table):
+    def test_node_of_unknown_name_takes_the_name_it_gives(self, table):
         dial(table, Node(address="ann:1"))
         assert Linked(DIAL, ANN) in table.receive(DIAL, answer(ANN))
 

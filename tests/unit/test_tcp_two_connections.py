@@ -47,7 +47,7 @@ class TestCrossedDials:
         assert table.receive(IN, hello(ANN)) == [Close(DIAL), Write(IN, answer(BOB, wanted=True))]
         assert table.receive(IN, Confirm()) == [Up(IN, ANN), Linked(DIAL, ANN)]
 
-    def test_our_dial_wins_over_that_of_the_higher_name(self, table):
+    def test_our_dial_wins_over_the_dial_of_the_higher_name(self, table):
         dial(table, CAT)
         refused = Refusal(reason="crossed", identity=identity(BOB, wanted=False))
         assert table.receive(IN, hello(CAT)) == [Write(IN, refused), Close(IN)]
@@ -102,7 +102,7 @@ class TestCrossedDials:
         actions = table.receive(DIAL, answer(CAT))
         assert actions == [Close(IN), Write(DIAL, Confirm()), Up(DIAL, CAT), Linked(DIAL, CAT)]
 
-    def test_answer_of_a_peer_that_is_linked_meanwhile_is_not_confirmed(self, table):
+    def test_answer_of_a_peer_linked_in_the_meantime_is_not_confirmed(self, table):
         dial(table, Node(address="alias:1"))
         link_by_accepting(table, ANN)
         assert table.receive(DIAL, answer(ANN)) == [
@@ -217,7 +217,7 @@ class TestSecondConnectionUnderALinkedName:
         assert table.heard(IN) == table.heard(IN2) == table.heard(99) == []
         assert only_frame(table.closed(IN)) == answer(BOB, wanted=False)
 
-    def test_sign_of_life_of_the_newcomer_says_nothing_of_the_link(self, table):
+    def test_data_from_the_newcomer_is_no_sign_of_life_of_the_link(self, table):
         link_by_dial(table, ANN)
         table.receive(IN, hello(younger(ANN)))
         assert table.heard(IN) == []

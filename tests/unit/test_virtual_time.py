@@ -197,7 +197,7 @@ def test_tasks_are_numbered_from_one_in_each_run():
     assert run_virtually(main()) == run_virtually(main()) == ("Task-1", "Task-2")
 
 
-def test_it_does_not_run_inside_another_loop():
+def test_virtual_loop_does_not_run_inside_another_loop():
     async def main():
         coroutine = never()
         with pytest.raises(RuntimeError, match="from a running event loop"):
@@ -288,7 +288,7 @@ def test_an_exception_in_a_callback_is_not_lost():
         run_virtually(main())
 
 
-def test_an_exception_in_a_task_that_nobody_awaits_is_not_lost():
+def test_exception_in_an_unawaited_task_is_not_lost():
     async def fail():
         raise KeyError("unseen")
 

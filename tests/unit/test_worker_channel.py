@@ -84,7 +84,7 @@ def _explode():
     raise BaseException("boom")  # noqa: TRY002 - as odd as it gets
 
 
-def test_what_cannot_be_read_ends_the_channel_after_what_came_before(ends):
+def test_unreadable_message_ends_the_channel_after_earlier_messages(ends):
     a, b = ends
     for message in ("before", Explodes(), "after"):
         a.send(message)
@@ -128,7 +128,7 @@ def test_a_large_message_comes_through_with_what_is_around_it_and_leaves_no_larg
     ],
     ids=["parcel", "anything", "message", "torn", "nothing"],
 )
-def test_what_is_too_long_or_too_short_ends_the_channel_before_it_has_arrived(ends, frame, told):
+def test_frame_too_long_or_too_short_ends_the_channel_before_it_arrives(ends, frame, told):
     a, b = ends
     a.send("before")
     a.send_raw(frame)

@@ -115,7 +115,7 @@ def test_strangers_with_different_secrets_cost_bounded_memory(runner, caplog):
     assert len(runner._untrusted._unnamed) <= 1000
 
 
-def test_one_of_many_nodes_is_warned_about_a_minute(runner, clock, caplog):
+def test_many_failing_nodes_cause_one_warning_a_minute(runner, clock, caplog):
     for number in range(3000):
         fail(runner, f"n{number}@h")
         clock.time_s += 0.1

@@ -29,7 +29,7 @@ from cluster_kit.worker.forwarding import MAX_WAITING_BYTES
 from cluster_kit.worker.outbox import MAX_PENDING_BYTES
 
 
-def told(caplog):
+def warnings(caplog):
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -108,7 +108,7 @@ async def test_a_link_without_room_holds_up_itself_alone_and_goes_on(stage):
 
 
 @staged
-async def test_what_comes_over_links_is_passed_on_in_its_turn(stage):
+async def test_events_of_a_link_are_forwarded_in_order(stage):
     stage.listen()
     stage.forwarding.up(BOB, b"", b"hello")
     stage.forwarding.message(BOB, b"1")
@@ -130,7 +130,7 @@ async def test_links_without_messages_are_not_reported_and_their_payloads_warned
     stage.forwarding.message(CAT.evolve(boot_id=BootId(3, 3)), b"of another run")
     await stage.until_heard(opened(1, CAT))
     assert stage.heard == [opened(1, CAT)]
-    [text] = told(stage.caplog)
+    [text] = warnings(stage.caplog)
     assert text == "message: ignored a payload of bob@h, as no link to it carries messages"
 
 
@@ -177,7 +177,7 @@ async def test_a_lost_link_drops_what_was_for_it_and_still_passes_on_what_had_co
     stage.forwarding.down(BOB)
     await stage.until_heard(Forwarded(2, 1), Parcel(1, b"last"), LinkClosed(1))
     assert stage.connector.sent == [(CAT, b"to cat")]
-    assert told(stage.caplog) == []
+    assert warnings(stage.caplog) == []
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_connector_that_raises_costs_one_link_its_messages_and_is_logged_once(ra
         stage.send(3, b"again")
         await stage.until_heard(opened(3), Forwarded(3, 1))
         assert stage.connector.sent == [(CAT, b"to cat"), (BOB, b"again")]
-        [error] = told(caplog)
+        [error] = warnings(caplog)
         assert error.startswith(f"send: the connector raised for bob@h: {type(raised).__name__}")
 
     asyncio.run(scenario())
@@ -240,7 +240,7 @@ def test_connector_whose_send_is_not_async_is_logged(caplog):
         await stage.until_heard(LinkClosed(1))
 
     asyncio.run(scenario())
-    assert "TypeError" in told(caplog)[0]
+    assert "TypeError" in warnings(caplog)[0]
 
 
 @staged
@@ -258,7 +258,7 @@ async def test_the_end_of_a_link_ends_the_sending_over_it(stage):
     stage.send(2, b"anew")
     await stage.until_heard(Forwarded(2, 1))
     assert stage.connector.sent == [(BOB, b"anew")]
-    assert told(stage.caplog) == []
+    assert warnings(stage.caplog) == []
 
 
 @staged
@@ -316,12 +316,12 @@ def test_a_peer_that_sends_what_is_not_taken_loses_its_link_and_no_memory_is_hel
         await stage.until_heard(opened(3), Parcel(3, b"anew"))
 
     asyncio.run(scenario())
-    [warning] = told(caplog)
+    [warning] = warnings(caplog)
     assert warning.startswith("bob@h: more than 4 MiB of its messages wait for this application")
 
 
 @staged
-async def test_what_a_link_brought_before_its_end_is_passed_on_while_it_is_little(stage):
+async def test_small_backlog_of_a_closed_link_is_still_forwarded(stage):
     await stage.fill_pipe()
     stage.forwarding.up(BOB, b"", b"hello")
     for number in range(3):
@@ -389,7 +389,7 @@ async def test_at_the_end_all_links_are(stage):
     stage.forwarding.message(BOB, b"late")
     stage.forwarding.down(BOB)
     await stage.until_heard(opened(1), opened(2, CAT), LinkClosed(1), LinkClosed(2))
-    assert told(stage.caplog) == []
+    assert warnings(stage.caplog) == []
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_reason_is_short(reason, tries, next_s, text):
 
 
 class Watched:
-    """A membership that knows some nodes of whom none answers, and what is said of that."""
+    """A membership that knows some nodes, none of which answers, and the log of that."""
 
     def __init__(self, observation, caplog):
         caplog.set_level(logging.INFO, "cluster_kit.worker")
@@ -54,7 +54,7 @@ class Watched:
             self._isolation.check(self.cluster.now_s)
             self.cluster.wait(1)
 
-    def said(self):
+    def logged(self):
         said = [(record.levelname, record.getMessage()) for record in self._caplog.records]
         self._caplog.clear()
         return said
@@ -63,30 +63,30 @@ class Watched:
 def test_unlinked_listed_node_is_logged_soon_and_then_once_a_minute(caplog):
     watched = Watched(Found([node("b")]), caplog)
     watched.pass_time(LISTED_S)
-    assert watched.said() == []
+    assert watched.logged() == []
     watched.pass_time(2)
-    [(level, text)] = watched.said()
+    [(level, text)] = watched.logged()
     assert level == "WARNING"
     assert text.startswith("b@there is not linked: refused, ")
     watched.pass_time(REPEAT_S - LISTED_S)
-    assert watched.said() == []
+    assert watched.logged() == []
     watched.pass_time(2 * LISTED_S)
-    [(level, text)] = watched.said()
+    [(level, text)] = watched.logged()
     assert (level, text.partition(",")[0]) == ("INFO", "b@there is not linked: refused")
 
 
 def test_node_that_dies_is_forgotten_before_it_is_logged(caplog):
     watched = Watched(Seen(node("b"), FOUND_S - 1), caplog)
     watched.pass_time(2 * REPEAT_S)
-    assert watched.said() == []
+    assert watched.logged() == []
 
 
 def test_node_that_is_seen_all_the_time_and_not_linked_is_logged(caplog):
     watched = Watched(Seen(node("b"), 1000), caplog)
     watched.pass_time(FOUND_S - 1)
-    assert watched.said() == []
+    assert watched.logged() == []
     watched.pass_time(LISTED_S + 2)
-    assert [level for level, _ in watched.said()] == ["WARNING"]
+    assert [level for level, _ in watched.logged()] == ["WARNING"]
 
 
 def test_node_that_was_linked_is_logged_after_a_minute(caplog):
@@ -94,18 +94,18 @@ def test_node_that_was_linked_is_logged_after_a_minute(caplog):
     watched.cluster.carry_out()
     watched.cluster.link_down(node("b"), Reason.CLOSED)
     watched.pass_time(MISSED_S - 1)
-    assert watched.said() == []
+    assert watched.logged() == []
     watched.pass_time(LISTED_S + 2)
-    assert [level for level, _ in watched.said()] == ["WARNING"]
+    assert [level for level, _ in watched.logged()] == ["WARNING"]
 
 
 def test_another_node_that_cannot_be_linked_is_a_warning_again_and_alone(caplog):
     watched = Watched(Found([node("b")]), caplog)
     watched.pass_time(LISTED_S + 2)
-    watched.said()
+    watched.logged()
     watched.cluster.observe(Found([node("b"), node("c")]))
     watched.pass_time(FOUND_S + LISTED_S)
-    [(level, text)] = watched.said()
+    [(level, text)] = watched.logged()
     assert (level, text.partition(" ")[0]) == ("WARNING", "c@there")
 
 
@@ -115,7 +115,7 @@ def test_many_nodes_are_summed_up(caplog):
         caplog,
     )
     watched.pass_time(LISTED_S + 2)
-    said = watched.said()
+    said = watched.logged()
     assert len(said) == 6
     assert "more are not linked: " in said[-1][1]
     assert said[-1][1].endswith(" refused")
@@ -125,7 +125,7 @@ def test_nothing_is_logged_if_all_are_linked_or_none_is_dialled(caplog):
     watched = Watched(Found([node("b")]), caplog)
     watched.cluster.carry_out()
     watched.pass_time(3 * REPEAT_S)
-    assert watched.said() == []
+    assert watched.logged() == []
 
 
 def test_tries_are_counted_from_one_link_to_the_next(caplog):

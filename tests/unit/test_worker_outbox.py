@@ -71,7 +71,7 @@ class Clogged:
         self.sent.append(message)
 
 
-def test_events_that_nobody_reads_add_up_to_one_view():
+def test_unread_events_add_up_to_one_view():
     channel = Clogged()
     outbox = Outbox(channel, Loop(), known=(ANN, BOB))
     tagged = ANN.evolve(metadata={"zone": "a"})

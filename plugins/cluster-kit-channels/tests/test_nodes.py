@@ -1,4 +1,4 @@
-"""Two nodes in one process, and what goes from one to the other."""
+"""Messages and groups between two nodes in one process."""
 
 import asyncio
 from functools import partial
@@ -35,7 +35,7 @@ def pair(layer):
     return pair
 
 
-def test_what_one_sends_to_groups_and_channels_of_another_arrives_in_order(pair):
+def test_messages_to_groups_and_channels_of_another_process_arrive_in_order(pair):
     async def scenario(ann, bob):
         channel, own = await bob.new_channel(), await ann.new_channel()
         await ann.group_add("g", own)
@@ -53,7 +53,7 @@ def test_what_one_sends_to_groups_and_channels_of_another_arrives_in_order(pair)
     pair(scenario)
 
 
-def test_message_goes_to_one_of_those_who_read(pair):
+def test_each_message_reaches_exactly_one_reader(pair):
     async def scenario(ann, bob):
         heard = []
 
@@ -102,7 +102,7 @@ def test_readers_that_are_full_are_an_error_where_it_is_sent(pair):
     pair(scenario, capacity=3)
 
 
-def test_channel_that_belongs_to_nobody_gets_what_is_sent_to_a_group_once(pair):
+def test_channel_of_no_process_gets_a_group_message_once(pair):
     async def scenario(ann, bob):
         await ann.group_add("g", "work")
         await bob.group_add("g", "work")
@@ -177,7 +177,7 @@ def test_supervisor_of_the_application_is_used_and_left_running(layer, cluster, 
     asyncio.run(scenario())
 
 
-def test_what_is_no_supervisor_is_an_error():
+def test_supervisor_of_the_wrong_type_is_an_error():
     with pytest.raises(TypeError, match="expected an AsyncSupervisor"):
         asyncio.run(ClusterChannelLayer(supervisor="conftest.WITHIN_S").send("a", {}))
 
@@ -186,7 +186,7 @@ def test_what_is_no_supervisor_is_an_error():
     "said",
     [None, ["add", [1]], ["add", [[{}, "a", 0]]], ["send", 1, {}], ["send", "x!y", {}], {"a": 1}],
 )
-def test_what_is_no_message_of_a_layer_is_passed_over(layer, cluster, said, caplog):
+def test_malformed_messages_on_the_topic_are_skipped(layer, cluster, said, caplog):
     async def scenario():
         async with AsyncSupervisor(cluster("stranger")) as stranger:
             ann = layer("ann")

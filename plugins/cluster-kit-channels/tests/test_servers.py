@@ -110,7 +110,7 @@ async def until_linked(ann, bob):
 
 
 @pytest.mark.parametrize("commands", [(UVICORN, DAPHNE)], ids=["uvicorn and daphne"])
-def test_what_is_said_at_one_reaches_the_other(start, commands):
+def test_messages_sent_at_one_server_reach_the_other(start, commands):
     one, other = (start(command) for command in commands)
 
     async def scenario():

@@ -80,7 +80,7 @@ def test_group_shares_no_message(layer):
         ({"a": {1: 2}}, r"message\['a'\] has a key of type int"),
     ],
 )
-def test_what_is_no_message_is_an_error_that_names_the_place(layer, message, error):
+def test_invalid_message_is_an_error_that_names_the_place(layer, message, error):
     ours = layer()
     for send in (ours.send, ours.group_send):
         with pytest.raises(TypeError, match=error):
@@ -95,7 +95,7 @@ def test_message_that_holds_itself_is_an_error(layer):
 
 
 @pytest.mark.parametrize("name", ["=+135!", "a b", "a" * 100, "", 1])
-def test_what_is_no_name_is_an_error(layer, name):
+def test_invalid_name_is_an_error(layer, name):
     ours = layer()
     for call in (
         ours.send(name, {}),
@@ -205,7 +205,7 @@ class Clock:
         return layer
 
 
-def test_message_that_nobody_reads_expires(layer):
+def test_unread_message_expires(layer):
     async def scenario(ours):
         channel = await ours.new_channel()
         for each in ("a", channel):
@@ -224,7 +224,7 @@ def test_message_that_nobody_reads_expires(layer):
 # -- groups and flush ------------------------------------------------------------------------------
 
 
-def test_group_reaches_who_is_in_it(layer):
+def test_group_message_reaches_members_only(layer):
     async def scenario(ours):
         a, b, c = [await ours.new_channel() for _ in range(3)]
         for channel in (a, b, c, a):

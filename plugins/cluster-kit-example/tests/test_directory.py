@@ -1,4 +1,4 @@
-"""The strategy ``directory``: the contract, and what is its own."""
+"""The strategy ``directory``: the contract, and its own features."""
 
 import asyncio
 import os
@@ -90,7 +90,7 @@ def test_file_that_is_not_renewed_is_passed_over_and_at_last_removed(strategy):
     assert not file.exists()
 
 
-def test_what_is_no_entry_is_passed_over(strategy, tmp_path):
+def test_files_that_are_not_entries_are_skipped(strategy, tmp_path):
     (tmp_path / "aaa.node").write_bytes(b"\xff" * 100_000)
     (tmp_path / "aab.node").write_text("{}")
     assert heard_by_ann(strategy, within_s=0.3) == []

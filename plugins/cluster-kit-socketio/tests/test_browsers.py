@@ -32,7 +32,7 @@ def browser(tmp_path):
     driver.quit()
 
 
-def test_what_is_said_in_one_browser_is_shown_in_the_other(start, browser):
+def test_message_from_one_browser_is_shown_in_the_other(start, browser):
     tabs = []
     for port in (start(Path(__file__).parent), start(Path(__file__).parent)):
         browser.switch_to.new_window("tab")

@@ -37,7 +37,7 @@ def test_emit_reaches_the_clients_of_both(across):
     across(scenario)
 
 
-def test_what_is_emitted_comes_in_order(across):
+def test_emitted_events_arrive_in_order(across):
     async def scenario(ann, bob):
         for number in range(500):
             await ann.io.emit("say", number)
@@ -87,7 +87,7 @@ def test_client_of_the_other_server_is_disconnected(across):
     across(scenario)
 
 
-def test_what_json_can_write_goes_as_json_writes_it(across):
+def test_values_arrive_as_json_would_write_them(across):
     async def scenario(ann, bob):
         await ann.say("paint")
         assert await bob.hears() == await ann.hears() == ("said", {"red": ["red", b"\xff\x00"]})
@@ -95,7 +95,7 @@ def test_what_json_can_write_goes_as_json_writes_it(across):
     across(scenario)
 
 
-def test_what_no_message_can_carry_is_an_error_that_names_the_place(across):
+def test_unserializable_value_is_an_error_that_names_its_type(across):
     async def scenario(ann, bob):
         error = await ann.say("fail")
         assert "set" in error
