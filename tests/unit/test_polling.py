@@ -185,6 +185,11 @@ def test_empty_error_without_known_nodes_is_only_an_error():
     assert observed({"one": EMPTY}, {"one": EMPTY}) == [str(NOBODY)] * 2
 
 
+def test_empty_error_after_a_restart_is_believed_when_it_repeats():
+    reported = observed({"one": EMPTY}, {"one": EMPTY}, earlier=[BOB])
+    assert reported == [str(NOBODY), [], str(NOBODY)]
+
+
 def test_an_empty_error_takes_as_long_as_configured():
     told = observed({"one": ok(BOB)}, *[{"one": EMPTY}] * 3, confirmations=3)
     assert told == [["bob"], str(NOBODY), str(NOBODY), [], str(NOBODY)]
