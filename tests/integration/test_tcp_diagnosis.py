@@ -48,16 +48,21 @@ def tried_bob(local=ANN, fence=FENCE, change=lambda bob: bob):
 
 @asynccontextmanager
 async def acceptor(answer):
-    """Yield a node that says what ``answer`` returns for each connection."""
+    """Yield the address of a node that calls ``answer`` for each connection; await all calls."""
+    connections = []
 
     async def serve(reader, writer):
-        await answer(reader, writer)
+        connections.append(asyncio.current_task())
+        with suppress(ConnectionError):
+            await answer(reader, writer)
         writer.close()
-        await writer.wait_closed()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield at(server.sockets[0])
+    await asyncio.gather(*connections)
 
 
 # -- who answers -----------------------------------------------------------------------------------
