@@ -4,6 +4,7 @@ event loops.
 
 import asyncio
 import threading
+import time
 
 import pytest
 from joined_boards import Application
@@ -238,6 +239,10 @@ def test_queued_question_past_its_timeout_is_never_acted_on(ann, bob):
         with pytest.raises(UnansweredError):
             ann.topic("stock").ask("bob@h", number, timeout_s=0.01)
     until(lambda: len(asked) == MOST_THREADS, "all threads are busy")
+    ann.settle()
+    bob.settle()
+    over_s = time.monotonic() + 0.02
+    until(lambda: time.monotonic() > over_s, "the time of the last question is over")
     let_go.set()
     bob.boards.close()
     bob.boards.join()
