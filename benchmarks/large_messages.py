@@ -142,7 +142,7 @@ def measure(cluster: Supervisor, listeners: Sequence[Listener], size: int, count
 
 
 def send_large(cluster: Supervisor, taker: Listener, size: int, count: int) -> None:
-    """Send large messages, and wait until all have been taken in."""
+    """Send large messages, and wait until all have been received."""
     topic, data = cluster.topic("large"), os.urandom(size)
     for _ in range(count):
         topic.send("same@127.0.0.1", data, timeout_s=120)

@@ -30,8 +30,8 @@ LIMIT_S = 300.0
 TITLES = {
     "ask_p50": ("question and answer of 100 bytes, p50", "ms", 1e3),
     "ask_p99": ("question and answer of 100 bytes, p99", "ms", 1e3),
-    "small": ("100 bytes one way, taken in by the application", "1/s", 1.0),
-    "large": ("64 KiB one way, taken in by the application", "MB/s", 1e-6),
+    "small": ("100 bytes one way, received", "1/s", 1.0),
+    "large": ("64 KiB one way, received", "MB/s", 1e-6),
 }
 
 

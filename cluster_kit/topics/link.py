@@ -80,11 +80,8 @@ class TopicLink:
         self.set_interests(interests)
         self.control.must_open = bool(interests)
         if is_known:
-            missed = []
-            for number in [each.stream for each in interests.values() if each.messages]:
-                known = peer.by_number.get(number)
-                missed.append(wire.Missed(number, 0 if known is None else known.number))
-            self.control.announce_missed(missed)
+            numbers = [each.stream for each in interests.values() if each.messages]
+            self.control.announce_missed([peer.missed_on(number) for number in numbers])
 
     def set_interests(self, interests: dict[str, wire.Interest]) -> None:
         """Replace all interests of the peer."""
@@ -172,6 +169,10 @@ class TopicLink:
             self._fail(ticket, self._refusal(topic, data, peer))
         else:
             stream = peer.streams.get(topic) or self._begin_stream(peer, topic)
+            if not stream.parked and self._has_room(peer, stream, len(data)):  # saves parking it
+                self._enqueue(peer, stream, data)
+                self._local.outcomes.append(Sent(ticket))
+                return
             stream.parked[ticket] = data
             self._local.pending[ticket] = Pending(self, topic)
             self._blocked[topic] = stream

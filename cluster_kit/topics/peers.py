@@ -10,7 +10,7 @@ from cluster_kit.node import Node
 from cluster_kit.topics.incoming import IncomingStream, IncomingStreams, LocalTopics
 from cluster_kit.topics.outcomes import Missing, Outcome
 from cluster_kit.topics.outgoing import OutgoingStream
-from cluster_kit.wire.topics import MAX_NUMBER, Interest
+from cluster_kit.wire.topics import MAX_NUMBER, Interest, Missed
 
 if TYPE_CHECKING:
     from cluster_kit.topics.link import TopicLink
@@ -44,6 +44,11 @@ class TopicPeer:
         self.numbers: dict[int, int] = {}
         self.outstanding = 0
         self.link: TopicLink | None = None
+
+    def missed_on(self, stream_number: int) -> Missed:
+        """Return the record that announces the last number of one of our streams."""
+        stream = self.by_number.get(stream_number)
+        return Missed(stream_number, 0 if stream is None else stream.number)
 
     def __repr__(self) -> str:
         return f"<TopicPeer {self.node.name} {self.run.hex()[:8]}>"
