@@ -180,7 +180,7 @@ class Lanes:
     def fill(self, records: list[wire.Record], used: int) -> None:
         """Append what goes next to ``records``, which take ``used`` bytes of a payload."""
         turns = self._turns
-        while turns:  # who waits for a slot is passed by those that hold them all
+        while turns:  # if a lane lacks a slot, those that hold all slots have turns, too
             lane = turns[0]
             used, is_over = self._take_turn(lane, records, used)
             if not lane.items:

@@ -212,7 +212,7 @@ class TopicLink:
         self._unblock(stream.topic, stream)
 
     def _release(self, peer: TopicPeer, messages: int) -> None:
-        """Note that so many messages are not outstanding any more."""
+        """Note that ``messages`` fewer are outstanding, and use the room."""
         was_full = peer.outstanding >= MAX_OUTSTANDING
         peer.outstanding -= messages
         if was_full:

@@ -314,3 +314,19 @@ def test_async_supervisors_exchange_messages_and_questions(nodes):
         assert [item.data for item in called] == list(range(101))
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
+
+
+def test_node_that_subscribes_after_link_up_gets_a_gap_for_too_long_a_message(nodes):
+    """It has sent no greeting, so the sender doesn't know that it takes less than others."""
+    short = {"lan": {"strategy": "gossip", "connector": {"name": "tcp", "max_message_bytes": 1000}}}
+    ann, bob = nodes.start(nodes.make("ann"), nodes.make("bob", **short))
+    heard = bob.topic("cache").subscribe()
+    bob.topic("stock").answer(lambda message: message.data)
+    until(lambda: ann.topic("cache").publish("short") == 1, "ann knows that bob listens")
+    assert heard.get(DEADLINE_S).data == "short"
+    to = bob.local.name
+    for size in (2000, 500_000):
+        ann.topic("cache").send(to, bytes(size), timeout_s=DEADLINE_S)
+        assert heard.get(DEADLINE_S) == Gap(sender=bob.nodes()[0], lost=1, topic="cache")
+        with pytest.raises(NotSentError, match="at most 1000 bytes"):
+            ann.topic("stock").ask(to, bytes(size), timeout_s=DEADLINE_S)
