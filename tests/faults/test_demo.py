@@ -22,6 +22,18 @@ RESULTS = [
     "reported by all others",
 ]
 WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from cluster_kit.cli import main; main()"
+KILLED_IN_FREEZING = """
+import os, signal
+from cluster_kit.cli.demo.cluster import DemoCluster
+
+cluster = DemoCluster(2)
+cluster.start()
+one, other = [node.name for node in cluster.nodes]
+cluster.board.wait_for("node_up", [(one, other), (other, one)], since_s=0, timeout_s=30)
+for node in cluster.nodes:
+    node.freeze()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 LAST_LINE = "all steps were observed; all processes have ended"
 
 
@@ -104,6 +116,12 @@ def test_killed_demo_leaves_nothing(demo, moment):
     demo.until_printed(moment)
     demo.signal(signal.SIGKILL)
     assert demo.wait() == -signal.SIGKILL
+
+
+def test_demo_killed_before_its_nodes_have_stopped_leaves_nothing():
+    # to stop takes a moment; more often than not, one of these is killed within it
+    demos = [subprocess.Popen([sys.executable, "-c", KILLED_IN_FREEZING]) for _ in range(6)]
+    assert {demo.wait(2 * DEADLINE_S) for demo in demos} == {-signal.SIGKILL}
 
 
 def test_step_not_seen_is_reported_with_the_cause():

@@ -2,10 +2,8 @@
 
 Each is a ``cluster-kit run`` process and its worker, in a process group. The group lets both be
 killed or frozen as one, and lets a terminal's Ctrl-C reach the demo alone. A demo that is killed
-leaves nothing behind either: a node ends with its standard input, and the kernel continues a frozen
-one, because its group has become an orphan.
-
-Source: POSIX.1-2017, ``_Exit``, consequences of process termination.
+leaves nothing behind either: a node ends with its standard input, and a frozen one is thawed first,
+by the shell that froze it.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from contextlib import suppress
 from enum import StrEnum
 from typing import Self
 
@@ -27,6 +24,10 @@ from cluster_kit.cli.demo.board import Board
 _LEAVE_S = 10.0
 _ERROR_LINES = 5
 _ERROR_CHARS = 1000  # of a line
+
+# A shell runs this, because it has to outlive a demo that is killed. The kernel isn't enough: it
+# continues an orphaned process group only if a member has stopped by then, and that takes a moment.
+_FREEZE_UNTIL_EOF = 'kill -s STOP -- "-$1"; read -r _; kill -s CONT -- "-$1"'
 
 
 class NodeState(StrEnum):
@@ -54,6 +55,7 @@ class DemoNode:
         self._board = board
         self._errors = deque[str](maxlen=_ERROR_LINES)
         self._process: subprocess.Popen[str] | None = None
+        self._freezer: subprocess.Popen[bytes] | None = None
         self._readers: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -92,14 +94,20 @@ class DemoNode:
         self.state = NodeState.KILLED
 
     def freeze(self) -> None:
-        """Suspend the node and its worker."""
-        self._signal(signal.SIGSTOP)
+        """Suspend the node and its worker, until ``thaw`` or the end of the demo."""
+        assert self._process is not None
+        command = ["/bin/sh", "-c", _FREEZE_UNTIL_EOF, "freezer", str(self._process.pid)]
+        self._freezer = subprocess.Popen(  # noqa: S603 - our own script
+            command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0
+        )
         self.state = NodeState.FROZEN
 
     def thaw(self) -> None:
-        """Continue a frozen node."""
-        self._signal(signal.SIGCONT)
-        self.state = NodeState.RUNNING
+        """Continue the node, if it is frozen."""
+        if self._freezer is not None:
+            self._freezer.communicate()
+            self._freezer = None
+            self.state = NodeState.RUNNING
 
     def ask_to_leave(self) -> None:
         """Ask the node to leave; ``end`` waits for it."""
@@ -168,8 +176,7 @@ class DemoCluster:
 
     def __exit__(self, *_: object) -> None:
         for node in self.nodes:
-            with suppress(ProcessLookupError):
-                node.thaw()
+            node.thaw()
             node.ask_to_leave()
         for node in self.nodes:
             node.end()
