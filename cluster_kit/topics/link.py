@@ -73,15 +73,13 @@ class TopicLink:
         peer, is_known = self._local.peers.link_up(self.node, run)
         self.peer, peer.link = peer, self
         self.control.epoch = peer.epoch
-        peer.numbers = {number: each.number for number, each in peer.by_number.items()}
-        if greeting is not None:
-            peer.max_message_bytes = greeting.max_message_bytes
-        interests: dict[str, wire.Interest] = {} if greeting is None else greeting.interests
-        self.set_interests(interests)
-        self.control.must_open = bool(interests)
+        greeting = greeting or wire.TopicGreeting(run, peer.max_message_bytes, {})
+        peer.max_message_bytes = greeting.max_message_bytes
+        streams = list(peer.streams.values())
+        self.set_interests(greeting.interests)
+        peer.keep_lapsed(streams)  # the greeting may be out of date
         if is_known:
-            numbers = [each.stream for each in interests.values() if each.messages]
-            self.control.announce_missed([peer.missed_on(number) for number in numbers])
+            self.control.announce_missed(peer.missed_on(greeting.interests))
 
     def set_interests(self, interests: dict[str, wire.Interest]) -> None:
         """Replace all interests of the peer."""
@@ -100,6 +98,7 @@ class TopicLink:
         peer.interests.pop(topic, None)
         self._local.changes += 1
         if interest is not None:
+            self.control.must_open = True
             peer.interests[topic] = interest
             if len(peer.interests) > wire.MAX_TOPICS:
                 text = f"messages: the peer listens to more than {wire.MAX_TOPICS} topics"
@@ -117,8 +116,8 @@ class TopicLink:
     def _set_window(self, peer: TopicPeer, topic: str, interest: wire.Interest) -> None:
         stream = peer.streams.get(topic)
         if stream is None:
-            if interest.stream in peer.numbers:  # it goes on, though the greeting lacked it
-                self._announce_skipped(self._begin_stream(peer, topic))
+            if interest.stream in peer.lapsed:
+                self._begin_stream(peer, topic)
             return
         if stream.stream_number == interest.stream:
             stream.window = interest
@@ -131,9 +130,8 @@ class TopicLink:
 
     def _end_stream(self, peer: TopicPeer, topic: str) -> OutgoingStream | None:
         """End a stream and return it; what is queued in its lane is still sent."""
-        stream = peer.streams.pop(topic, None)
+        stream = peer.end_stream(topic)
         if stream is not None:
-            peer.by_number.pop(stream.stream_number, None)
             self._blocked.pop(topic, None)
             self._release(peer, stream.count)
         return stream
@@ -179,9 +177,9 @@ class TopicLink:
             self._unblock(topic, stream)
 
     def _begin_stream(self, peer: TopicPeer, topic: str) -> OutgoingStream:
-        stream = peer.streams[topic] = OutgoingStream(topic, peer.interests[topic])
-        peer.by_number[stream.stream_number] = stream
-        stream.number = peer.numbers.pop(stream.stream_number, 0)
+        stream = peer.begin_stream(topic)
+        if stream.number:
+            self._announce_skipped(stream)
         return stream
 
     def _has_room(self, peer: TopicPeer, stream: OutgoingStream, size: int) -> bool:
@@ -336,7 +334,9 @@ class TopicLink:
             for topic in self.peer.interests:
                 self._local.remove_listener(topic, self.name)
             self.peer.link = None
-            self._local.peers.link_down(self.peer, None if self.peer_has_closed else now_s)
+            has_opened = self.control.peer_has_opened or not self._local.topics.by_name
+            is_clean = self.peer_has_closed and has_opened  # else losses may not be announced yet
+            self._local.peers.link_down(self.peer, None if is_clean else now_s)
 
     def close(self) -> None:
         """Send nothing but what is queued, then ``Closing``."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from cluster_kit.node import Node
 from cluster_kit.topics.incoming import IncomingStream, IncomingStreams, LocalTopics
 from cluster_kit.topics.outcomes import Missing, Outcome
 from cluster_kit.topics.outgoing import OutgoingStream
-from cluster_kit.wire.topics import MAX_NUMBER, Interest, Missed
+from cluster_kit.wire.topics import MAX_NUMBER, MAX_TOPICS, Interest, Missed
 
 if TYPE_CHECKING:
     from cluster_kit.topics.link import TopicLink
@@ -27,8 +27,8 @@ class TopicPeer:
         interests: What it listens to, as it last advertised.
         streams: Our streams to it, by topic.
         by_number: The same, by the stream numbers that it has chosen.
-        numbers: The last numbers of its streams when the link came up, by stream number. A stream
-            that is not in the greeting ends, but goes on if the greeting was out of date.
+        lapsed: Our streams that its greetings lacked, by stream number. If a greeting was out of
+            date, the peer advertises them later, and they go on.
         outstanding: How many messages it has not read, in all of them.
     """
 
@@ -41,14 +41,42 @@ class TopicPeer:
         self.interests: dict[str, Interest] = {}
         self.streams: dict[str, OutgoingStream] = {}
         self.by_number: dict[int, OutgoingStream] = {}
-        self.numbers: dict[int, int] = {}
+        self.lapsed: dict[int, OutgoingStream] = {}
         self.outstanding = 0
         self.link: TopicLink | None = None
 
-    def missed_on(self, stream_number: int) -> Missed:
-        """Return the record that announces the last number of one of our streams."""
-        stream = self.by_number.get(stream_number)
-        return Missed(stream_number, 0 if stream is None else stream.number)
+    def missed_on(self, interests: dict[str, Interest]) -> list[Missed]:
+        """Return the records that announce the last number of the streams of ``interests``."""
+        wanted = [each.stream for each in interests.values() if each.messages]
+        used = {number: stream.number for number, stream in self.by_number.items()}
+        return [Missed(number, used.get(number, 0)) for number in wanted]
+
+    def begin_stream(self, topic: str) -> OutgoingStream:
+        """Begin the stream that the peer asks for, or resume it if it has lapsed."""
+        window = self.interests[topic]
+        stream = self.lapsed.pop(window.stream, None)
+        if stream is None or stream.topic != topic:
+            stream = OutgoingStream(topic, window)
+        stream.window = window
+        self.outstanding += stream.count
+        self.streams[topic] = self.by_number[window.stream] = stream
+        return stream
+
+    def end_stream(self, topic: str) -> OutgoingStream | None:
+        """End a stream and return it; its messages still count as outstanding."""
+        stream = self.streams.pop(topic, None)
+        if stream is not None:
+            self.by_number.pop(stream.stream_number, None)
+        return stream
+
+    def keep_lapsed(self, streams: Iterable[OutgoingStream]) -> None:
+        """Keep those of ``streams`` that have ended, lest the greeting was out of date."""
+        for stream in streams:
+            if stream.stream_number not in self.by_number:
+                stream.compact()
+                self.lapsed[stream.stream_number] = stream
+        for oldest in sorted(self.lapsed)[:-MAX_TOPICS]:
+            del self.lapsed[oldest]
 
     def __repr__(self) -> str:
         return f"<TopicPeer {self.node.name} {self.run.hex()[:8]}>"

@@ -6,7 +6,8 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from message_world import MAX_BYTES, World, play, random_steps
+from message_scripts import ENDINGS, play, random_steps
+from message_world import MAX_BYTES, World
 
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Node
@@ -17,7 +18,7 @@ from cluster_kit.topics.outcomes import LocalInterest
 from cluster_kit.topics.questions import MAX_OPEN
 from cluster_kit.wire import topics as wire
 
-STEPS = st.lists(st.tuples(*(st.integers(0, most) for most in (24, 5, 5, 59))), max_size=80)
+STEPS = st.lists(st.tuples(*(st.integers(0, most) for most in (25, 5, 5, 59))), max_size=80)
 HOSTILE_RUN = b"h" * wire.RUN_BYTES
 MIB = 1024 * 1024
 
@@ -31,37 +32,37 @@ def _narrow(monkeypatch):
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps=STEPS)
-def test_laws_hold(steps):
+@given(steps=STEPS, ending=st.sampled_from(ENDINGS))
+def test_laws_hold(steps, ending):
     world = World()
     play(world, steps)
-    world.settle()
+    world.settle(ending)
 
 
-@pytest.mark.parametrize("first", range(0, 160, 20))
-def test_laws_hold_in_long_runs(first):
-    for seed in range(first, first + 20):
-        world = World(names=2 + seed % 3)
-        play(world, random_steps(Random(seed), 600))
-        world.settle()
+def hold(seeds, apps=3, steps=400):
+    """Check that the laws hold in the scripts of these seeds."""
+    for seed in seeds:
+        world = World(apps)
+        play(world, random_steps(Random(seed), steps))
+        world.settle(ENDINGS[seed % len(ENDINGS)])
 
 
-@pytest.mark.parametrize("first", range(0, 80, 20))
+@pytest.mark.parametrize("apps", [2, 3, 4])
+@pytest.mark.parametrize("first", range(0, 150, 50))
+def test_laws_hold_in_long_runs(first, apps):
+    hold(range(first, first + 50), apps, 600)
+
+
+@pytest.mark.parametrize("first", range(0, 200, 50))
 def test_laws_hold_when_peers_are_forgotten(monkeypatch, first):
     monkeypatch.setattr(peers, "MAX_AWAY", 2)
-    for seed in range(first, first + 20):
-        world = World()
-        play(world, random_steps(Random(seed), 400))
-        world.settle()
+    hold(range(first, first + 50))
 
 
-@pytest.mark.parametrize("first", range(0, 40, 20))
+@pytest.mark.parametrize("first", range(0, 600, 50))
 def test_laws_hold_when_few_messages_may_be_unread(monkeypatch, first):
-    monkeypatch.setattr(link, "MAX_OUTSTANDING", 4)
-    for seed in range(first, first + 20):
-        world = World()
-        play(world, random_steps(Random(seed), 400))
-        world.settle()
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 2)
+    hold(range(first, first + 50))
 
 
 # -- hostile peers ---------------------------------------------------------------------------------
@@ -164,6 +165,17 @@ def test_interests_of_past_runs_take_bounded_memory(victim, grown):
     for run in range(30):
         victim.connect(run=run.to_bytes(wire.RUN_BYTES), interests=wanted)
     assert grown() < 2 * MIB
+
+
+def test_streams_that_later_greetings_lack_take_bounded_memory(victim, grown):
+    for number in range(3 * wire.MAX_TOPICS):
+        topic = names(number)
+        victim.connect(interests={topic: wire.Interest(number, 2**60, 2**60, False)})
+        for _ in range(50):
+            victim.messenger.publish(topic, b"")
+        victim.drain()
+        victim.messenger.down(victim.link, 0.0)
+    assert grown() < 4 * MIB
 
 
 def test_unread_messages_of_past_runs_take_bounded_memory(victim, grown):

@@ -58,14 +58,16 @@ class Pair:
         if linked:
             self.connect()
 
-    def connect(self, **outdated: bool) -> None:
-        """Link them anew."""
+    def connect(self, bob_greets: bytes | None = None) -> None:
+        """Link them anew; bob's greeting may be out of date."""
         self.links += 1
-        greetings = {end: end.messenger.greeting for end in (self.ann, self.bob)}
-        for end, other in ((self.ann, self.bob), (self.bob, self.ann)):
-            end.link = self.links
-            up = end.messenger.up(self.links, other.node, greetings[other], outdated=False)
-            end.outcomes += up
+        ann, bob = self.ann, self.bob
+        ann.link = bob.link = self.links
+        is_outdated = bob_greets is not None
+        greeting = bob_greets if is_outdated else bob.messenger.greeting
+        ann.outcomes += ann.messenger.up(ann.link, bob.node, greeting, outdated=False)
+        greeting = ann.messenger.greeting
+        bob.outcomes += bob.messenger.up(bob.link, ann.node, greeting, outdated=is_outdated)
 
     def cut(self, now_s: float = 0.0) -> None:
         """Lose the link, and what is on its way."""

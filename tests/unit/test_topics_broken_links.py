@@ -1,7 +1,6 @@
 """Streams whose links break: which losses are counted, and how streams resume on the next link."""
 
-import pytest
-from message_ends import ANN, BOB, WIDE, End, Pair, lost, narrow
+from message_ends import ANN, WIDE, End, Pair, lost, narrow
 
 from cluster_kit.errors import NotSentError
 from cluster_kit.node import BootId, Node
@@ -195,28 +194,6 @@ def test_new_link_replaces_the_previous_one_of_the_same_peer(pair):
     outcomes = pair.bob.told()
     assert lost(outcomes) == [1]
     assert pair.ann.messenger.ready() == ()
-
-
-@pytest.mark.parametrize("has_greeted", [True, False])
-def test_stream_resumes_if_the_greeting_is_older_than_the_stream(has_greeted):
-    pair = Pair(interest=WIDE if has_greeted else None)
-    outdated = pair.bob.messenger.greeting if has_greeted else b""
-    pair.bob.messenger.listen("u", WIDE)
-    pair.pump()
-    for data in (b"1", b"2"):
-        pair.ann.messenger.publish("u", data)
-    pair.pump()
-    pair.read(pair.bob.told())
-    pair.ann.messenger.publish("u", b"lost")
-    pair.cut()
-    pair.ann.link = pair.bob.link = 2
-    pair.ann.messenger.up(2, BOB, outdated, outdated=False)
-    pair.bob.messenger.up(2, ANN, pair.ann.messenger.greeting, outdated=True)
-    pair.pump()
-    assert lost(pair.bob.told()) == [1]
-    pair.ann.messenger.publish("u", b"4")
-    pair.pump()
-    assert [(each.number, each.data) for each in pair.bob.told()] == [(4, b"4")]
 
 
 def test_stream_resumes_if_another_run_was_linked_in_between(pair):
