@@ -95,13 +95,13 @@ class Notifier:
                 connector has learned of a change.
             leaving: Whether it is about to leave.
             reason: Why it is no longer known or up, if it isn't.
-            lost: The node as discovery knew it, if it has just lost it. That may be a newer run
-                than the application knows, whose run was replaced, then.
+            lost: The node as discovery knew it, if it has just lost it. That may be another run
+                than the one that the application knows, which was replaced, then.
         """
-        reported = peer.reported_known
-        was_replaced = lost is not None and reported is not None and is_earlier_run(reported, lost)
         broke = reason if up is None and peer.reported_up else None
-        status = PeerStatus(known, up, Reason.REPLACED if was_replaced else reason, broke, leaving)
+        if lost is not None and _was_replaced(peer.reported_known, lost, reason):
+            reason = Reason.REPLACED
+        status = PeerStatus(known, up, reason, broke, leaving)
         if peer.held is not None:
             status = status.after(peer.held)
             peer.held = None
@@ -149,6 +149,15 @@ class Notifier:
             add(NodeLeaving(topology=topology, node=shown))
         peer.report_paid_s = self._rate.charge(peer.report_paid_s, now_s)
         self._total_paid_s = self._total_rate.charge(self._total_paid_s, now_s)
+
+
+def _was_replaced(reported: Node | None, lost: Node, reason: Reason) -> bool:
+    """Whether the run that discovery has lost had replaced the one that the application knows."""
+    if reported is None:
+        return False
+    is_newer = is_earlier_run(reported, lost)
+    # A goodbye is about one run only. The next may have an earlier boot if the clock was set back.
+    return is_newer or (reason is Reason.LEFT and is_earlier_run(lost, reported))
 
 
 def _has_turned(peer: Peer, status: PeerStatus) -> bool:

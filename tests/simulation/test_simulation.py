@@ -394,3 +394,23 @@ def test_a_run_with_an_earlier_clock_does_not_leave_in_place_of_the_run_before_i
     Setting(topology={"strategy": ["gossip", "static"], "topology": "ring"}, seed=17248).check(
         Script(nodes=4, steps=steps)
     )
+
+
+@pytest.mark.parametrize(
+    ("fault", "ended_s", "back_s", "left_s"),
+    [(Crash, 2, 0, 2), (Crash, 3, 0, 1.5), (PowerOff, 0, 2, 0.2)],
+)
+def test_a_run_that_was_replaced_is_not_found_again_once_its_successor_has_left(
+    fault, ended_s, back_s, left_s
+):
+    at_s = 3 + ended_s
+    steps = (
+        ClockJump(at_s=3, nodes=(1,), by_s=-60),
+        fault(at_s=at_s, nodes=(1,)),
+        Restart(at_s=at_s + back_s, nodes=(1,)),
+        Leave(at_s=at_s + back_s + left_s, nodes=(1,)),
+    )
+    for seed in range(6):
+        Setting(topology={"strategy": "gossip", "topology": "star"}, seed=seed).check(
+            Script(nodes=3, steps=steps)
+        )

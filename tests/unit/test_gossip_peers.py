@@ -3,6 +3,7 @@
 import pytest
 from gossip_lan import FENCE, stranger
 
+from cluster_kit.node import BootId
 from cluster_kit.strategies.gossip import peers as table
 from cluster_kit.strategies.gossip.peers import HeardPeers, Novelty, Statement
 
@@ -63,3 +64,38 @@ def test_change_of_a_known_run_is_news(change):
     assert peers.hear(says(stranger().evolve(**change)), 1.0) is Novelty.CHANGED
     assert peers.hear(says(stranger().evolve(**change), leaving=True), 1.0) is Novelty.CHANGED
     assert peers.hear(says(stranger().evolve(**change), leaving=True), 1.0) is Novelty.KNOWN
+
+
+# -- earlier runs, by their boots; the clock may have been set back between the two ----------------
+
+EARLIER, LATER = (stranger().evolve(boot_id=BootId(started_ms, 0)) for started_ms in (1, 2))
+
+
+def heard(*packets):
+    """Return the peers after these runs were heard, each at its time."""
+    peers = HeardPeers(silent_s=3, ttl_s=10)
+    for node, at_s in packets:
+        peers.hear(says(node), at_s)
+    return peers
+
+
+@pytest.mark.parametrize(
+    ("current", "leaver", "at_s", "is_over"),
+    [
+        (EARLIER, LATER, 0.1, True),
+        (LATER, EARLIER, 2.9, False),  # this goodbye may have come late
+        (LATER, EARLIER, 3, True),
+    ],
+)
+def test_goodbye_of_its_successor_ends_a_run(current, leaver, at_s, is_over):
+    peers = heard((current, 0))
+    assert peers.record_goodbye(leaver.name, leaver.boot_id, at_s)
+    assert peers.current(leaver.name) == (None if is_over else current.boot_id)
+
+
+def test_run_is_not_renewed_once_an_earlier_one_has_spoken_unless_it_is_heard_again():
+    peers = heard((LATER, 0), (LATER, 1), (EARLIER, 1.5))
+    assert peers.renew(9, horizon_s=11) == []
+    assert peers.hear(says(LATER), 9.5) is Novelty.CHANGED
+    peers.all_repeat([peers._statements[LATER.name]], 15)
+    assert [statement.node for statement, _ in peers.renew(18, horizon_s=20)] == [LATER]

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from membership_parts import node, shown
 
 from cluster_kit.events import Reason
@@ -213,15 +214,16 @@ def test_node_lost_before_it_was_reported_causes_no_event():
     assert clock.events() == []
 
 
-def test_loss_of_a_run_that_was_never_shown_is_the_replacement_of_the_one_that_was():
+@pytest.mark.parametrize("boot", [3, 1], ids=["newer", "newer, with its clock set back"])
+def test_loss_of_a_run_that_was_never_shown_is_the_replacement_of_the_one_that_was(boot):
     clock = Clock()
-    clock.show(B)
+    clock.show(node("b", 2))
     clock.events()
     for number in range(UPDATES):
-        clock.show(node("b", 1, count=str(number)))
+        clock.show(node("b", 2, count=str(number)))
         clock.wait(0)
     clock.events()
-    unshown = node("b", 2)
+    unshown = node("b", boot)
     clock.show(unshown)
     clock.show(None, reason=Reason.LEFT, lost=unshown)
     assert clock.events() == ["lost b@there replaced"]

@@ -48,7 +48,8 @@ a run that said goodbye                nothing for ``BELATED_S``, as it may have
 
 A peer counts as alive for ``ttl_s`` after its last packet. So ``Seen`` has to be repeated for
 unchanged peers, too: each ``tick`` yields it for those whose last one could expire before the next
-tick, even if that is up to ``LATE_S`` late.
+tick, even if that is up to ``LATE_S`` late. If an older run of a peer has spoken since, the peer
+has to be heard again first: it may be over, and that run too, if the clock was set back in between.
 
 Bounds
 ======

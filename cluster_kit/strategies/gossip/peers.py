@@ -142,16 +142,24 @@ class HeardPeers:
         if boot_id == before.node.boot_id:
             is_known = statement.says_the_same_as(before) and before not in self._lapsing
             return Novelty.KNOWN if is_known else Novelty.CHANGED
-        if boot_id > before.node.boot_id or now_s - self._heard_s[before] >= self._silent_s:
+        if self._is_over(before, boot_id, now_s):
             return Novelty.NEW
         since_s = self._rivalled_since_s.setdefault(statement.node.key, now_s)
         return Novelty.RIVAL if now_s - since_s > BELATED_S else Novelty.LATE
+
+    def _is_over(self, before: Statement, boot_id: BootId, now_s: float) -> bool:
+        """Whether the run heard ``before`` is over, once ``boot_id`` speaks or says goodbye."""
+        assert before.node.boot_id is not None
+        is_silent = now_s - self._heard_s[before] >= self._silent_s
+        return boot_id >= before.node.boot_id or is_silent
 
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:
         """Return the peers that were heard again and whose last ``Seen`` expires by ``horizon_s``.
 
         This is called again by then. Each peer is returned with the time at which its next ``Seen``
-        expires. Peers that have been silent for too long are forgotten.
+        expires. Peers that have been silent for too long are forgotten. One is not returned if an
+        older run of it has spoken since: it has to be heard again first, as it may have been
+        replaced after the clock was set back.
         """
         ending = [statement for statement, until_s in self._until_s.items() if until_s < horizon_s]
         renewed = []
@@ -161,7 +169,9 @@ class HeardPeers:
             if until_s <= now_s:
                 self._drop(statement)
                 continue
-            if self._until_s[statement] < until_s:
+            if heard_s < self._rivalled_since_s.get(statement.node.key, -inf):
+                self._lapsing.add(statement)
+            elif self._until_s[statement] < until_s:
                 self._until_s[statement] = until_s
                 renewed.append((statement, until_s))
                 self._lapsing.discard(statement)
@@ -182,6 +192,7 @@ class HeardPeers:
         self._goodbyes.move_to_end(boot_id)
         if len(self._goodbyes) > MAX_GOODBYES:
             self._goodbyes.popitem(last=False)
-        if self.current(name) == boot_id:
-            self._drop(self._statements[name])
+        current = self._statements.get(name)
+        if current is not None and self._is_over(current, boot_id, now_s):
+            self._drop(current)
         return True

@@ -14,7 +14,7 @@ class Law(StrEnum):
 
     AGREEMENT = "in the end, the view of every node agrees with the truth"
     EVENTS = "found and lost, up and down alternate for each node"
-    RUNS = "no node is shown as a run that is over, or as leaving or gone unless it was asked to"
+    RUNS = "no node is shown as a run that is over, or as leaving, left or replaced unless it is"
     GOODBYES = "a node that says goodbye is reported as left wherever every packet gets through"
     ROSTER = "no more than max_nodes are known, and no node knows itself"
     LINKS = "each link is reported up once, before connect returns, and down once"

@@ -14,7 +14,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._numbers: dict[BootId, int] = {}
-        self._keys: set[str] = set()
+        self._latest: dict[str, BootId] = {}  # by key
         self._firsts: set[int] = set()  # the runs that were the first of their node
         self._leaving: set[BootId] = set()
         self._left: set[BootId] = set()
@@ -24,9 +24,9 @@ class Runs:
         if node.boot_id is None:
             return
         number = self._numbers[node.boot_id] = len(self._numbers)
-        if node.key not in self._keys:
-            self._keys.add(node.key)
+        if node.key not in self._latest:
             self._firsts.add(number)
+        self._latest[node.key] = node.boot_id
 
     def mark_leaving(self, node: Node) -> None:
         """Record that a run was asked to drain."""
@@ -46,6 +46,10 @@ class Runs:
     def is_first(self, number: int) -> bool:
         """Whether a run was the first of its node."""
         return number in self._firsts
+
+    def was_replaced(self, node: Node) -> bool:
+        """Whether a run later than the one that a node is shown as has started, or is unknown."""
+        return node.boot_id is None or node.boot_id != self._latest.get(node.key)
 
     def may_be_leaving(self, node: Node) -> bool:
         """Whether the run that a node is shown as was asked to drain or leave, or is unknown."""
@@ -93,3 +97,9 @@ class ShownRuns:
         if self._runs.may_have_left(node):
             return None
         return f"{node} was reported as left, but was never asked to leave"
+
+    def fault_of_replacing(self, node: Node) -> str | None:
+        """Return what is wrong with reporting a run of a node as replaced by a later one."""
+        if self._runs.was_replaced(node):
+            return None
+        return f"{node} was reported as replaced, but there is no later run"

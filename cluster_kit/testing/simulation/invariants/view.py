@@ -88,6 +88,8 @@ class NodeView:
             self._report(Law.EVENTS, f"{node} was {what} ({reason}), and was not there before")
         if reason is Reason.LEFT:
             self._judge_run(self._shown.fault_of_leaving(node))
+        if reason is Reason.REPLACED:
+            self._judge_run(self._shown.fault_of_replacing(node))
         self._changed(what, node.key, reason)
 
     def _judge_run(self, fault: str | None) -> None:
