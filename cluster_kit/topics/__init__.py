@@ -78,7 +78,8 @@ and workers are replaced while both applications live on. So numbering continues
 where the sender first says ``Missed`` with the last number of each stream. The receiver then knows
 exactly how many messages the broken link has lost, most often none. Nor do numbers belong to the
 sender alone, since its peers don't all get the same messages. A greeting that is out of date may
-lack a stream: the sender puts it aside, and resumes it if the peer advertises it after all.
+lack a stream. So the sender puts the last ``MAX_TOPICS`` of these aside, says ``Missed`` for them
+too, and resumes a stream that the peer advertises after all.
 
 An application is identified by its run id, random bytes that it makes when it starts. Another run
 of the same node is another peer. A sender remembers a limited number of peers without a link
@@ -88,7 +89,8 @@ carries: a receiver that sees an unknown epoch knows that the old numbers say no
 **Gaps that nobody can count.** While a link is down, the receiver doesn't know what was on its way.
 It is *in doubt*, and waits for the same run to come back and say so. If another run takes over the
 name, or nobody comes back within ``DOUBT_S``, it reports a loss of unknown size on each topic that
-it listens to. A sender that has said ``Opening``, with its epoch, and ``Closing`` leaves no doubt.
+it listens to. ``Opening``, with the epoch, ends the doubt. A sender that says ``Closing`` is not
+waited for: what is in doubt then, from an earlier link, is reported as lost at once.
 
 **Three kinds of room** bound three things:
 

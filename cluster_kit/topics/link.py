@@ -77,7 +77,7 @@ class TopicLink:
         peer.max_message_bytes = greeting.max_message_bytes
         streams = list(peer.streams.values())
         self.set_interests(greeting.interests)
-        peer.keep_lapsed(streams)  # the greeting may be out of date
+        peer.keep_lapsed(streams)
         if is_known:
             self.control.announce_missed(peer.missed_on(greeting.interests))
 
@@ -116,14 +116,14 @@ class TopicLink:
     def _set_window(self, peer: TopicPeer, topic: str, interest: wire.Interest) -> None:
         stream = peer.streams.get(topic)
         if stream is None:
-            if interest.stream in peer.lapsed:
-                self._begin_stream(peer, topic)
+            if interest.stream in peer.lapsed:  # it goes on, and there may be credit for it
+                peer.begin_stream(topic)
             return
         if stream.stream_number == interest.stream:
             stream.window = interest
         else:  # a new stream; parked messages have no number yet, and move to it
             self._end_stream(peer, topic)
-            parked, stream = stream.parked, self._begin_stream(peer, topic)
+            parked, stream = stream.parked, peer.begin_stream(topic)
             stream.parked = parked
             self._blocked[topic] = stream
         self._unblock(topic, stream)
@@ -147,7 +147,7 @@ class TopicLink:
         """Queue ``data`` if there is room; return whether there was. The peer has to listen."""
         peer = self.peer
         assert peer is not None
-        stream = peer.streams.get(topic) or self._begin_stream(peer, topic)
+        stream = peer.streams.get(topic) or peer.begin_stream(topic)
         is_short = size <= peer.max_message_bytes
         if is_short and not stream.parked and self._has_room(peer, stream, size):
             self._enqueue(peer, stream, data)
@@ -166,7 +166,7 @@ class TopicLink:
         elif self._is_closing or len(data) > peer.max_message_bytes:
             self._fail(ticket, self._refusal(topic, data, peer))
         else:
-            stream = peer.streams.get(topic) or self._begin_stream(peer, topic)
+            stream = peer.streams.get(topic) or peer.begin_stream(topic)
             if not stream.parked and self._has_room(peer, stream, len(data)):  # saves parking it
                 self._enqueue(peer, stream, data)
                 self._local.outcomes.append(Sent(ticket))
@@ -175,12 +175,6 @@ class TopicLink:
             self._local.pending[ticket] = Pending(self, topic)
             self._blocked[topic] = stream
             self._unblock(topic, stream)
-
-    def _begin_stream(self, peer: TopicPeer, topic: str) -> OutgoingStream:
-        stream = peer.begin_stream(topic)
-        if stream.number:
-            self._announce_skipped(stream)
-        return stream
 
     def _has_room(self, peer: TopicPeer, stream: OutgoingStream, size: int) -> bool:
         is_granted = peer.outstanding < MAX_OUTSTANDING and stream.has_room(size)
@@ -334,9 +328,7 @@ class TopicLink:
             for topic in self.peer.interests:
                 self._local.remove_listener(topic, self.name)
             self.peer.link = None
-            has_opened = self.control.peer_has_opened or not self._local.topics.by_name
-            is_clean = self.peer_has_closed and has_opened  # else losses may not be announced yet
-            self._local.peers.link_down(self.peer, None if is_clean else now_s)
+            self._local.peers.link_down(self.peer, None if self.peer_has_closed else now_s)
 
     def close(self) -> None:
         """Send nothing but what is queued, then ``Closing``."""

@@ -46,10 +46,11 @@ class TopicPeer:
         self.link: TopicLink | None = None
 
     def missed_on(self, interests: dict[str, Interest]) -> list[Missed]:
-        """Return the records that announce the last number of the streams of ``interests``."""
-        wanted = [each.stream for each in interests.values() if each.messages]
+        """Return the records that announce the last number of each stream that may go on."""
         used = {number: stream.number for number, stream in self.by_number.items()}
-        return [Missed(number, used.get(number, 0)) for number in wanted]
+        wanted = [each.stream for each in interests.values() if each.messages]
+        missed = [Missed(number, used.get(number, 0)) for number in wanted]
+        return missed + [Missed(number, stream.number) for number, stream in self.lapsed.items()]
 
     def begin_stream(self, topic: str) -> OutgoingStream:
         """Begin the stream that the peer asks for, or resume it if it has lapsed."""
@@ -70,13 +71,14 @@ class TopicPeer:
         return stream
 
     def keep_lapsed(self, streams: Iterable[OutgoingStream]) -> None:
-        """Keep those of ``streams`` that have ended, lest the greeting was out of date."""
+        """Keep those of ``streams`` that have ended, as the greeting may be out of date."""
+        for stream in self.lapsed.values():
+            stream.compact()  # those of earlier links
         for stream in streams:
             if stream.stream_number not in self.by_number:
-                stream.compact()
                 self.lapsed[stream.stream_number] = stream
-        for oldest in sorted(self.lapsed)[:-MAX_TOPICS]:
-            del self.lapsed[oldest]
+        for longest_ago in list(self.lapsed)[:-MAX_TOPICS]:
+            del self.lapsed[longest_ago]
 
     def __repr__(self) -> str:
         return f"<TopicPeer {self.node.name} {self.run.hex()[:8]}>"
@@ -113,13 +115,13 @@ class TopicPeers:
         return peer, is_known
 
     def link_down(self, peer: TopicPeer, now_s: float | None) -> None:
-        """Note that the link is down at ``now_s``; pass ``None`` if nothing can be lost with it."""
+        """Note that the link is down at ``now_s``; pass ``None`` if nothing was lost with it."""
         self._away[peer] = None
-        self._doubts.pop(peer, None)
         peer.interests = {topic: peer.interests[topic] for topic in peer.streams}  # saves memory
         if now_s is None:
             self._retire(peer)
         else:
+            self._doubts.pop(peer, None)  # the earliest come first
             self._doubts[peer] = now_s
         if len(self._away) > MAX_AWAY:
             oldest = next(iter(self._away))

@@ -8,7 +8,6 @@ from message_world import ANSWERS_ONLY, FICKLE, SIZES, STEADY, WINDOWS, World
 from cluster_kit.topics.peers import DOUBT_S
 
 Script = list[tuple[int, int, int, int]]
-ENDINGS = (None, World.part_for_long, World.end_fickle)
 
 
 def play(world: World, steps: Script) -> None:
@@ -95,3 +94,26 @@ def random_steps(random: Random, steps: int) -> Script:
         (random.choice(deeds), random.randrange(6), random.randrange(6), random.randrange(60))
         for _ in range(random.randint(steps // 10, steps))
     ]
+
+
+def part_for_long(world: World) -> None:
+    """Break all links for so long that nobody waits for anybody, and read everything."""
+    for number in world.links:
+        world.cut(number)
+    world.until_quiet()
+    world.tick(DOUBT_S + 1)
+    world.until_quiet()
+
+
+def end_fickle(world: World) -> None:
+    """End one topic everywhere, and let everybody learn of it before anything else happens."""
+    for name in world.apps:
+        world.listen(name, FICKLE, None)
+    for number, link in world.links.items():
+        for name in link.ends:
+            world.carry(number, name, len(link.wires[name]))
+    for name, app in world.apps.items():
+        world.process(name, len(app.inbox))
+
+
+ENDINGS = (None, part_for_long, end_fickle)

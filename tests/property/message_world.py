@@ -77,6 +77,8 @@ class App:
     up: dict[str, int] = field(default_factory=dict)
     greeting: bytes = b""  # what the worker has, for new links
     known: dict[bytes, int] = field(default_factory=dict)  # since when, by run
+    broken: set[bytes] = field(default_factory=set)  # runs with links that broke
+    opened: set[bytes] = field(default_factory=set)  # runs that have said which epoch they count in
     is_closed: bool = False
 
 
@@ -162,13 +164,17 @@ class World:
                 if theirs and not app.is_closed:
                     assert node in app.messenger.listeners(STEADY), "up means reachable"
             elif kind == "down":
+                self.note_broken(app, number)
                 self.hear(app, app.messenger.down(number, self.now_s))
                 app.up = {peer: link for peer, link in app.up.items() if link != number}
             else:
                 link = self.links[number]
                 link.in_transit[link.other(name)] -= self.data_bytes(rest[0])
-                self.note_known(app, app.messenger._links[number].node)
+                opened = app.messenger._links[number]
+                self.note_known(app, opened.node)
                 self.hear(app, app.messenger.receive(number, rest[0]))
+                if opened.control.peer_has_opened:
+                    app.opened.add(self.run_of(opened.node))
         self.pump(name)
 
     def publish(self, name: str, topic: str, size: int) -> None:
@@ -335,6 +341,12 @@ class World:
     def note_known(self, app: App, node: Node) -> None:
         app.known.setdefault(self.run_of(node), next(self.numbers))
 
+    def note_broken(self, app: App, number: int) -> None:
+        """Note that something may be lost, if a link is down before the peer has closed it."""
+        link = app.messenger._links.get(number)
+        if link is not None and not link.peer_has_closed:
+            app.broken.add(self.run_of(link.node))
+
     @staticmethod
     def run_of(node: Node) -> bytes:
         assert node.boot_id is not None
@@ -363,6 +375,7 @@ class World:
         account = self.account(app, missing)
         if missing.lost is None:
             account.number = None
+            assert self.run_of(missing.sender) in app.broken, "only with a link"
             assert not (self.all_linked and self.run_of(missing.sender) in self.living()), (
                 "what can be counted is counted"
             )
@@ -377,24 +390,6 @@ class World:
         app.unread.append((missing.stream, missing.number, -1))
 
     # -- the end -----------------------------------------------------------------------------------
-
-    def part_for_long(self) -> None:
-        """Break all links for so long that nobody waits for anybody, and read everything."""
-        for number in self.links:
-            self.cut(number)
-        self.until_quiet()
-        self.tick(DOUBT_S + 1)
-        self.until_quiet()
-
-    def end_fickle(self) -> None:
-        """End one topic everywhere, and let everybody learn of it before anything else happens."""
-        for name in self.apps:
-            self.listen(name, FICKLE, None)
-        for number, link in self.links.items():
-            for name in link.ends:
-                self.carry(number, name, len(link.wires[name]))
-        for name, app in self.apps.items():
-            self.process(name, len(app.inbox))
 
     def settle(self, ending: Callable[["World"], None] | None = None) -> None:
         """Heal everything, read everything, and see that all is accounted for and nobody waits."""
@@ -464,29 +459,33 @@ class World:
                 assert account.number in (None, number), (
                     f"{sender.hex()[-2:]} to {app.name}: {account.number} of {number}"
                 )
-        for app in self.apps.values():
+        for app in self.app_of.values() if everybody else self.apps.values():
             for peer in app.messenger._local.peers:
-                self.check_streams(app.run, peer)
+                self.check_streams(app, peer)
         for key, number in self.told.items():
             assert number <= self.used[key], "no more is told than was said"
 
     def is_known(self, sender: bytes, receiver: bytes, topic: str) -> bool:
-        """Whether the receiver knew the sender when it sent last, or knows one that still counts.
+        """Whether the receiver knew the sender when it sent last, or has heard how far it counted.
 
         A receiver can't miss what it never knew of, unless it learns of that afterwards.
         """
-        since = self.app_of[receiver].known.get(sender)
+        app = self.app_of[receiver]
+        since = app.known.get(sender)
         if since is None:
             return False
         counts = self.epoch(self.app_of[sender], receiver) == self.epochs[sender, receiver]
-        return counts or since < self.sent_last[sender, receiver, topic]
+        return (counts and sender in app.opened) or since < self.sent_last[sender, receiver, topic]
 
-    def check_streams(self, sender: bytes, peer: TopicPeer) -> None:
+    def check_streams(self, sender: App, peer: TopicPeer) -> None:
         unread = sum(stream.count for stream in peer.streams.values())
         assert peer.outstanding == unread, "the sum is right"
         receiver = self.app_of[peer.run]
         by_number = receiver.messenger._local.topics.by_number
-        for topic, stream in peer.streams.items():
-            if peer.run in self.living() and stream.number and stream.stream_number in by_number:
-                account = (receiver.accounts | receiver.fickle_accounts)[sender, topic]
-                assert account.number in (None, stream.number), "both ends agree on each stream"
+        accounts = receiver.accounts | receiver.fickle_accounts
+        streams = [*peer.streams.values(), *peer.lapsed.values()]
+        if peer.run in self.living() and sender.run in receiver.opened:
+            for stream in streams:
+                if stream.number and stream.stream_number in by_number:
+                    account = accounts[sender.run, stream.topic]
+                    assert account.number in (None, stream.number), "both ends agree on each stream"

@@ -346,6 +346,20 @@ def test_run_with_the_clock_set_back_is_believed_once_the_other_is_silent():
     assert lan.deliver(peer, encoded(NEW)) == [Seen(NEW, TTL_S)]
 
 
+@pytest.mark.parametrize(("boot", "kind"), [(0, Kind.HEARTBEAT), (2, Kind.GOODBYE)], ids=str)
+def test_a_packet_of_another_run_does_not_make_a_live_one_silent(boot, kind):
+    for moment in range(60):
+        lan = Lan(seed=moment)
+        peer = lan.start("member", interval_s=10, ttl_s=30)
+        victim = lan.start("victim", interval_s=10, ttl_s=30, boot=BootId(1, 0))
+        lan.run(60 + moment)
+        forged = victim.node.evolve(boot_id=BootId(boot, 0))
+        lan.deliver(peer, encoded(forged, kind))
+        for _ in range(80):
+            lan.run(0.5)
+            assert victim.name in peer.vouches_for(lan.now_s)
+
+
 def test_another_process_of_our_name_is_seen():
     lan = Lan()
     peer = lan.start("twin")

@@ -79,23 +79,18 @@ def heard(*packets):
     return peers
 
 
-@pytest.mark.parametrize(
-    ("current", "leaver", "at_s", "is_over"),
-    [
-        (EARLIER, LATER, 0.1, True),
-        (LATER, EARLIER, 2.9, False),  # this goodbye may have come late
-        (LATER, EARLIER, 3, True),
-    ],
-)
-def test_goodbye_of_its_successor_ends_a_run(current, leaver, at_s, is_over):
-    peers = heard((current, 0))
-    assert peers.record_goodbye(leaver.name, leaver.boot_id, at_s)
-    assert peers.current(leaver.name) == (None if is_over else current.boot_id)
+@pytest.mark.parametrize(("known", "other"), [(LATER, EARLIER), (EARLIER, LATER)])
+def test_run_is_not_renewed_after_the_goodbye_of_another_unless_it_is_heard_again(known, other):
+    peers = heard((known, 0), (known, 1))
+    assert peers.record_goodbye(other.name, other.boot_id, 1.5)
+    assert peers.renew(9, horizon_s=11) == []
+    assert peers.hear(says(known), 9.5) is Novelty.CHANGED
 
 
-def test_run_is_not_renewed_once_an_earlier_one_has_spoken_unless_it_is_heard_again():
-    peers = heard((LATER, 0), (LATER, 1), (EARLIER, 1.5))
+def test_run_is_not_renewed_once_an_earlier_one_was_heard_unless_it_is_heard_again():
+    late, again = (EARLIER, 0.1), (EARLIER, 1.5)  # the first may be a packet from before
+    peers = heard((LATER, 0), late, (LATER, 1), again)
     assert peers.renew(9, horizon_s=11) == []
     assert peers.hear(says(LATER), 9.5) is Novelty.CHANGED
-    peers.all_repeat([peers._statements[LATER.name]], 15)
+    peers.hear(says(LATER), 15)
     assert [statement.node for statement, _ in peers.renew(18, horizon_s=20)] == [LATER]

@@ -37,11 +37,13 @@ def numbered(pair):
 
 
 def close_unheard(pair):
-    """Have ann close before she hears anything of bob."""
+    """Have ann close before she hears anything of bob; return what he is told."""
+    pair.bob.told()
     pair.ann.messenger.close()
     for payload in pair.ann.said():
-        pair.bob.messenger.receive(pair.bob.link, payload)
+        pair.bob.outcomes += pair.bob.messenger.receive(pair.bob.link, payload)
     pair.cut()
+    return pair.bob.told() + pair.bob.messenger.tick(DOUBT_S * 2)
 
 
 @pytest.mark.parametrize("has_greeted", [True, False])
@@ -138,13 +140,54 @@ def test_peer_that_closes_before_it_knows_who_is_there_leaves_its_losses_in_doub
     pair.ann.messenger.publish("t", b"lost")
     pair.cut()
     pair.connect(b"")
-    close_unheard(pair)
-    assert lost(pair.bob.messenger.tick(DOUBT_S)) == [None]
+    assert lost(close_unheard(pair)) == [None]
 
 
-def test_peer_that_closes_while_nobody_listens_leaves_nothing_in_doubt():
-    pair = Pair(interest=None, linked=False)
+@pytest.mark.parametrize("meetings", [1, 2])
+def test_peer_that_closes_before_it_knows_who_is_there_has_lost_nothing_itself(meetings):
+    pair = Pair(linked=False)
+    for _ in range(meetings):
+        pair.connect(b"")
+        assert close_unheard(pair) == []
+
+
+def test_losses_on_a_stream_that_the_greeting_lacks_are_announced_by_a_peer_that_closes(before):
+    pair, greeting = before
+    pair.ann.messenger.publish("u", b"lost")
+    pair.cut()
+    pair.connect(greeting)
+    assert lost(close_unheard(pair)) == [1]
+
+
+def test_stream_goes_on_however_many_others_have_ended(before):
+    pair, _ = before
+    for generation in range(3):
+        topics = [f"{generation} {number}" for number in range(600)]
+        for topic in topics:
+            pair.bob.messenger.listen(topic, WIDE)
+        pair.pump()
+        for topic in topics:
+            pair.ann.messenger.publish(topic, b"")
+        pair.pump()
+        pair.cut()
+        for topic in topics:
+            pair.bob.messenger.listen(topic, None)
+        pair.connect()
+        pair.pump()
+    pair.bob.told()
+    pair.cut()
     pair.connect(b"")
-    close_unheard(pair)
-    pair.bob.messenger.listen("t", WIDE)
-    assert pair.bob.messenger.tick(DOUBT_S) == []
+    exchange(pair, b"2")
+    assert numbered(pair) == [(2, b"2")]
+
+
+def test_credit_for_a_stream_that_the_greeting_lacks_counts_in_part():
+    pair = Pair()
+    greeting = pair.bob.messenger.greeting
+    pair.bob.messenger.listen("u", LocalInterest(messages=100, bytes=100_000))
+    exchange(pair, *[b""] * 90)
+    pair.read(pair.bob.told()[:-1])
+    pair.cut()
+    pair.connect(greeting)
+    exchange(pair, *[b""] * 50)
+    assert len(numbered(pair)) == 50

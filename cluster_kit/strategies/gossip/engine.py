@@ -47,9 +47,10 @@ a run that said goodbye                nothing for ``BELATED_S``, as it may have
 =====================================  =============================================================
 
 A peer counts as alive for ``ttl_s`` after its last packet. So ``Seen`` has to be repeated for
-unchanged peers, too: each ``tick`` yields it for those whose last one could expire before the next
-tick, even if that is up to ``LATE_S`` late. If an older run of a peer has spoken since, the peer
-has to be heard again first: it may be over, and that run too, if the clock was set back in between.
+unchanged peers, too: each ``tick`` yields it for those whose last one could expire soon. If another
+run of the peer was heard since its last packet, the peer has to be heard again first: the clock may
+have been set back between the two runs, and both may be over. So that a live peer has the time for
+that, soon means two intervals after the next tick, even if that is up to ``LATE_S`` late.
 
 Bounds
 ======
@@ -197,8 +198,9 @@ class GossipEngine:
         return [*self._multicast(kind), *self._renewals(now_s)]
 
     def _renewals(self, now_s: float) -> list[Action]:
-        """Repeat ``Seen`` for peers whose last one could expire before the next tick."""
-        renewed = self._peers.renew(now_s, self._beat_at_s + LATE_S)
+        """Repeat ``Seen`` for peers whose last one could expire soon."""
+        soon_s = self._beat_at_s + LATE_S + 2 * self._interval_s
+        renewed = self._peers.renew(now_s, soon_s)
         vouched = (_vouch(statement, until_s - now_s) for statement, until_s in renewed)
         return [action for actions in vouched for action in actions]
 

@@ -64,6 +64,7 @@ class HeardPeers:
         self._heard_s: dict[Statement, float] = {}  # when it was last heard
         self._until_s: dict[Statement, float] = {}  # when its last ``Seen`` expires
         self._rivalled_since_s: dict[str, float] = {}  # since when an older run speaks, too
+        self._contested_s: dict[str, float] = {}  # when another run of it was last heard
         self._lapsing: set[Statement] = set()  # peers for which ``renew`` may be too late
         self._renewed_at_s = -inf
         self._goodbyes: OrderedDict[BootId, float] = OrderedDict()  # until when, oldest first
@@ -120,6 +121,7 @@ class HeardPeers:
     def _drop(self, statement: Statement) -> None:
         self._forget(statement)
         self._rivalled_since_s.pop(statement.node.key, None)
+        self._contested_s.pop(statement.node.key, None)
 
     def _forget(self, statement: Statement) -> None:
         del self._statements[statement.node.key], self._heard_s[statement], self._until_s[statement]
@@ -142,24 +144,18 @@ class HeardPeers:
         if boot_id == before.node.boot_id:
             is_known = statement.says_the_same_as(before) and before not in self._lapsing
             return Novelty.KNOWN if is_known else Novelty.CHANGED
-        if self._is_over(before, boot_id, now_s):
+        if boot_id > before.node.boot_id or now_s - self._heard_s[before] >= self._silent_s:
             return Novelty.NEW
+        self._contested_s[statement.node.key] = now_s
         since_s = self._rivalled_since_s.setdefault(statement.node.key, now_s)
         return Novelty.RIVAL if now_s - since_s > BELATED_S else Novelty.LATE
-
-    def _is_over(self, before: Statement, boot_id: BootId, now_s: float) -> bool:
-        """Whether the run heard ``before`` is over, once ``boot_id`` speaks or says goodbye."""
-        assert before.node.boot_id is not None
-        is_silent = now_s - self._heard_s[before] >= self._silent_s
-        return boot_id >= before.node.boot_id or is_silent
 
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:
         """Return the peers that were heard again and whose last ``Seen`` expires by ``horizon_s``.
 
         This is called again by then. Each peer is returned with the time at which its next ``Seen``
-        expires. Peers that have been silent for too long are forgotten. One is not returned if an
-        older run of it has spoken since: it has to be heard again first, as it may have been
-        replaced after the clock was set back.
+        expires. Peers that have been silent for too long are forgotten. If another run of a peer
+        was heard since, the peer has to be heard again first: that run may have replaced it.
         """
         ending = [statement for statement, until_s in self._until_s.items() if until_s < horizon_s]
         renewed = []
@@ -169,7 +165,7 @@ class HeardPeers:
             if until_s <= now_s:
                 self._drop(statement)
                 continue
-            if heard_s < self._rivalled_since_s.get(statement.node.key, -inf):
+            if heard_s < self._contested_s.get(statement.node.key, -inf):
                 self._lapsing.add(statement)
             elif self._until_s[statement] < until_s:
                 self._until_s[statement] = until_s
@@ -193,6 +189,8 @@ class HeardPeers:
         if len(self._goodbyes) > MAX_GOODBYES:
             self._goodbyes.popitem(last=False)
         current = self._statements.get(name)
-        if current is not None and self._is_over(current, boot_id, now_s):
+        if current is not None and current.node.boot_id == boot_id:
             self._drop(current)
+        elif current is not None:
+            self._contested_s[name] = now_s
         return True
