@@ -166,5 +166,5 @@ class TopicPeers:
         self.resolve_doubt(peer)
         if peer.link is None:
             peer.incoming.compact()
-            for stream in peer.streams.values():
+            for stream in (*peer.streams.values(), *peer.lapsed.values()):
                 stream.compact()

@@ -1,5 +1,7 @@
 """Once faults stop, every node vouches for those that are there, and for nobody else."""
 
+from random import Random
+
 import pytest
 from gossip_lan import DELAY_S, FENCE, INTERVAL_S, KEYRING, TTL_S, Lan
 from hypothesis import given, settings
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 from cluster_kit.abc import Gone, Seen
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
+from cluster_kit.strategies.gossip.engine import LATE_S, SPREAD
 from cluster_kit.strategies.gossip.peers import BELATED_S, HeardPeers, Novelty, Statement
+from cluster_kit.wire.gossip import Kind, Packet, encode
 
 NAMES = tuple(f"{basename}@10.0.0.1" for basename in ("ann", "bob", "cat", "dan"))
 ANN = Node(name=NAMES[0], boot_id=BootId(1, 1))
@@ -23,6 +27,10 @@ happenings = st.lists(
     ),
     max_size=12,
 )
+
+
+def encoded(node, kind=Kind.HEARTBEAT):
+    return encode(Packet.of(node, FENCE, kind, leaving=False))
 
 
 def troubled(random):
@@ -101,3 +109,32 @@ def test_no_run_is_seen_after_its_goodbye(keyring, script, seed):
                 gone.add(observation.boot_id)
             if isinstance(observation, Seen):
                 assert observation.node.boot_id not in gone
+
+
+@pytest.mark.parametrize(("boot", "kind"), [(1, Kind.HEARTBEAT), (3, Kind.GOODBYE)], ids=str)
+@pytest.mark.parametrize("late_s", [0, 0.9 * LATE_S])
+def test_live_run_is_vouched_for_whatever_is_heard_of_others(boot, kind, late_s):
+    """Ticks may be late, and packets of another run come at any time."""
+    live, other = ANN.evolve(boot_id=BootId(2, 0)), ANN.evolve(boot_id=BootId(boot, 0))
+    for seed in range(10):
+        random = Random(seed)
+        lan = Lan(seed)
+        peer = lan.start("bob", ttl_s=3 * INTERVAL_S)
+        lan.deliver(peer, encoded(live))
+        next_s = dict.fromkeys(["live", "other", "tick"], lan.now_s)
+        while lan.now_s < 1500:
+            what = min(next_s, key=next_s.__getitem__)
+            lan.now_s = next_s[what]
+            assert live.name in peer.vouches_for(lan.now_s)
+            match what:
+                case "live":
+                    lan.deliver(peer, encoded(live))
+                    next_s[what] += INTERVAL_S * random.uniform(1 - SPREAD, 1 + SPREAD)
+                case "other":
+                    lan.deliver(peer, encoded(other, kind))
+                    next_s[what] += random.expovariate(1 / (2 * INTERVAL_S))
+                case "tick":
+                    for action in peer.engine.tick(lan.now_s):
+                        if isinstance(action, Seen):
+                            peer.observe(action, lan.now_s)
+                    next_s[what] = peer.engine.next_s + random.random() * late_s

@@ -179,6 +179,20 @@ def test_streams_that_later_greetings_lack_take_bounded_memory(monkeypatch, vict
     assert grown() < MIB // 2
 
 
+def test_lapsed_streams_of_past_runs_take_bounded_memory(victim, grown):
+    for run in range(1, 31):
+        run_id = run.to_bytes(wire.RUN_BYTES)
+        victim.connect(run=run_id)
+        for _ in range(3000):
+            victim.messenger.publish("t", b"")
+        victim.drain()
+        victim.messenger.down(victim.link, 0.0)
+        victim.connect(run=run_id, interests={"u": wire.Interest(2, 2**60, 2**60, False)})
+        victim.messenger.down(victim.link, 0.0)
+        victim.messenger.tick(1000.0 * run)
+    assert grown() < 2 * MIB
+
+
 def test_unread_messages_of_past_runs_take_bounded_memory(victim, grown):
     victim.messenger.listen("t", LocalInterest(messages=10_000, bytes=MIB))
     for run in range(30):

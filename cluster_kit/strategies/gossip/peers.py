@@ -65,8 +65,7 @@ class HeardPeers:
         self._until_s: dict[Statement, float] = {}  # when its last ``Seen`` expires
         self._rivalled_since_s: dict[str, float] = {}  # since when an older run speaks, too
         self._contested_s: dict[str, float] = {}  # when another run of it was last heard
-        self._lapsing: set[Statement] = set()  # peers for which ``renew`` may be too late
-        self._renewed_at_s = -inf
+        self._lapsing: set[Statement] = set()  # reported as soon as they are heard again
         self._goodbyes: OrderedDict[BootId, float] = OrderedDict()  # until when, oldest first
         self._all_late_until_s = -inf  # the last of these times
 
@@ -153,9 +152,10 @@ class HeardPeers:
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:
         """Return the peers that were heard again and whose last ``Seen`` expires by ``horizon_s``.
 
-        This is called again by then. Each peer is returned with the time at which its next ``Seen``
-        expires. Peers that have been silent for too long are forgotten. If another run of a peer
-        was heard since, the peer has to be heard again first: that run may have replaced it.
+        This is called again by then, and long enough before that a live peer is heard in between.
+        Each peer is returned with the time at which its next ``Seen`` expires. Peers that have been
+        silent for too long are forgotten. If another run of a peer was heard since, the peer has to
+        be heard again first: that run may have replaced it.
         """
         ending = [statement for statement, until_s in self._until_s.items() if until_s < horizon_s]
         renewed = []
@@ -165,15 +165,14 @@ class HeardPeers:
             if until_s <= now_s:
                 self._drop(statement)
                 continue
-            if heard_s < self._contested_s.get(statement.node.key, -inf):
-                self._lapsing.add(statement)
-            elif self._until_s[statement] < until_s:
+            is_contested = heard_s < self._contested_s.get(statement.node.key, -inf)
+            if self._until_s[statement] < until_s and not is_contested:
                 self._until_s[statement] = until_s
                 renewed.append((statement, until_s))
-                self._lapsing.discard(statement)
-            if heard_s < self._renewed_at_s:
+            if self._until_s[statement] < horizon_s:
                 self._lapsing.add(statement)
-        self._renewed_at_s = now_s
+            else:
+                self._lapsing.discard(statement)
         return renewed
 
     def record_goodbye(self, name: str, boot_id: BootId, now_s: float) -> bool:
