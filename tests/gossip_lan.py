@@ -14,7 +14,7 @@ from cluster_kit.strategies.gossip.distrust import Distrusted
 from cluster_kit.strategies.gossip.engine import GossipEngine, IgnoredDatagram, Send, Sooner
 from cluster_kit.strategies.gossip.sealed import SealedEngine
 from cluster_kit.wire import envelope
-from cluster_kit.wire.gossip import Kind, decode
+from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 from cluster_kit.wire.sealing import NotOpened, Sealing, is_sealed
 
 FENCE = Fence("shop", "lan")
@@ -192,6 +192,11 @@ class Lan:
                         sender.source,
                     )
                     heapq.heappush(self._arrivals, arrival)
+
+
+def encoded(node, kind=Kind.HEARTBEAT, *, fence=FENCE, leaving=False):
+    """Return what a node sends."""
+    return encode(Packet.of(node, fence, kind, leaving=leaving))
 
 
 def opened(datagram, fence=FENCE):

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from gossip_lan import DELAY_S, FENCE, INTERVAL_S, KEYRING, TTL_S, Lan
+from gossip_lan import DELAY_S, FENCE, INTERVAL_S, KEYRING, TTL_S, Lan, encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +12,7 @@ from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
 from cluster_kit.strategies.gossip.engine import LATE_S, SPREAD
 from cluster_kit.strategies.gossip.peers import BELATED_S, HeardPeers, Novelty, Statement
-from cluster_kit.wire.gossip import Kind, Packet, encode
+from cluster_kit.wire.gossip import Kind
 
 NAMES = tuple(f"{basename}@10.0.0.1" for basename in ("ann", "bob", "cat", "dan"))
 ANN = Node(name=NAMES[0], boot_id=BootId(1, 1))
@@ -27,10 +27,6 @@ happenings = st.lists(
     ),
     max_size=12,
 )
-
-
-def encoded(node, kind=Kind.HEARTBEAT):
-    return encode(Packet.of(node, FENCE, kind, leaving=False))
 
 
 def troubled(random):

@@ -36,7 +36,9 @@ def test_forged_packets_of_later_runs_break_no_link(packets):
     outcome, broken = forged(packets)
     assert outcome.links == (3, 3, 3, 3)
     assert not broken
-    # that a node was replaced is believed, and so that it comes back once the forger is silent
+    # that a node was replaced is believed once, and so that it comes back when the forger is silent
+    assert len({(finding.who, finding.what) for finding in outcome.findings}) == 12
+    assert len(outcome.findings) == 12
     assert all("was reported as replaced" in finding.what for finding in outcome.findings)
     assert {finding.law for finding in outcome.findings} <= {Law.RUNS}
 

@@ -6,7 +6,7 @@ import gc
 from itertools import pairwise
 
 import pytest
-from gossip_lan import DELAY_S, FENCE, INTERVAL_S, TTL_S, Lan, complete, stranger
+from gossip_lan import DELAY_S, FENCE, INTERVAL_S, TTL_S, Lan, complete, encoded, stranger
 
 from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.events import Reason
@@ -25,10 +25,6 @@ from cluster_kit.wire.gossip import Kind, Packet, encode
 
 SOON_S = 0.01  # a few hops on this network
 SOURCE = Endpoint("10.9.9.9", 50_000)
-
-
-def encoded(node, kind=Kind.HEARTBEAT, *, fence=FENCE, leaving=False):
-    return encode(Packet.of(node, fence, kind, leaving=leaving))
 
 
 # -- formation -------------------------------------------------------------------------------------
